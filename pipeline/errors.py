@@ -44,11 +44,11 @@ class InputError(ValueError):
     """The user's input is wrong (exit status 2). Lists every problem found.
 
     Example:
-        >>> raise InputError([Problem("a.csv", "not an integer:", "Write a whole number.",
-        ...                           row=3, column="landmark_id", value="x")])
+        >>> problem = Problem("a.csv", "not an integer:", "Mend.", 3, "landmark_id", "x")
+        >>> raise InputError([problem])  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        pipeline.errors.InputError: a.csv, row 3, column 'landmark_id': not an integer: 'x'. Write a whole number.
+        pipeline.errors.InputError: a.csv, row 3, column 'landmark_id': not an integer: 'x'. ...
     """
 
     SHOWN = 50

@@ -1,0 +1,1 @@
+"""Curated assets, data only: a folder each tree, read through `pipeline.hierarchy`."""

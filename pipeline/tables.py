@@ -1,0 +1,262 @@
+"""Column contracts of the workspace's tables, and the one checker for them.
+
+A workspace holds `tables/<name>.parquet`; `SCHEMAS` says what a row of each is. People's own files
+(CSV) are read by `read_people_csv`, which forgives what spreadsheets do and collects the rest.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import InputError, Problem
+from pipeline.files import write_table
+
+_TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
+
+SCHEMAS: dict[str, pa.Schema] = {
+    # One row is a thing to be labelled. `title` is the knowledge base's page title (Commons
+    # category without its prefix), `name` the clean name, `qualifier` what stood behind it.
+    "items": pa.schema(
+        [
+            ("item_id", _TEXT),
+            ("dataset", _TEXT),
+            ("split", _TEXT),
+            ("source_id", pa.int64()),
+            ("title", _TEXT),
+            ("name", _TEXT),
+            ("qualifier", _TEXT),
+            ("source_url", _TEXT),
+            ("image_ids", _TEXTS),
+        ]
+    ),
+    # What the knowledge base answered for an item.
+    "entities": pa.schema(
+        [
+            ("item_id", _TEXT),
+            ("status", _TEXT),
+            ("qid", _TEXT),
+            ("label", _TEXT),
+            ("class_qids", _TEXTS),
+            ("lat", pa.float64()),
+            ("lon", pa.float64()),
+            ("country", _TEXT),
+            ("revision", pa.int64()),
+        ]
+    ),
+    # A class of the knowledge base and its parents (P279).
+    "classes": pa.schema([("qid", _TEXT), ("label", _TEXT), ("parent_qids", _TEXTS)]),
+    # A proposed parent for a subject (item, class or node) at one level. `confidence` is the
+    # calibrated probability that the parent is right; `accepted` means no review is asked.
+    "proposals": pa.schema(
+        [
+            ("row_id", _TEXT),
+            ("subject", _TEXT),
+            ("level", pa.int8()),
+            ("status", _TEXT),
+            ("parent", _TEXT),
+            ("origin", _TEXT),
+            ("confidence", pa.float32()),
+            ("margin", pa.float32()),
+            ("accepted", pa.bool_()),
+            ("evidence", _TEXT),
+            ("reasons", _TEXT),
+            ("suggestion", _TEXT),
+            ("alternatives", _TEXT),
+            ("evidence_hash", _TEXT),
+        ]
+    ),
+    # A node of the label tree; level 0 is the item.
+    "nodes": pa.schema(
+        [
+            ("node_id", _TEXT),
+            ("level", pa.int8()),
+            ("name", _TEXT),
+            ("parent_id", _TEXT),
+            ("qid", _TEXT),
+        ]
+    ),
+}
+
+DECISION_COLUMNS = [
+    "row_id",
+    "subject",
+    "level",
+    "decision",
+    "target",
+    "reviewer",
+    "note",
+    "decided_at",
+    "evidence_hash",
+]
+
+
+def assignments_schema(num_levels: int) -> pa.Schema:
+    """An item's path: per level above 0 a node id and a name (`level1_id, level1_name, ...`).
+
+    Args:
+        num_levels: number of levels, the item's own level 0 included.
+    """
+    path = [(f"level{n}_{what}", _TEXT) for n in range(1, num_levels) for what in ("id", "name")]
+    return pa.schema(
+        [
+            ("item_id", _TEXT),
+            ("split", _TEXT),
+            ("name", _TEXT),
+            ("status", _TEXT),
+            *path,
+            ("origin", _TEXT),
+            ("confidence", pa.float32()),
+            ("accepted", pa.bool_()),
+        ]
+    )
+
+
+def save(folder: Path, name: str, frame: pd.DataFrame, schema: pa.Schema | None = None) -> Path:
+    """Writes `frame` as `folder/tables/<name>.parquet` under its contract; returns the path.
+
+    Raises:
+        InputError: a contract column is missing (all missing ones listed).
+    """
+    schema = schema or SCHEMAS[name]
+    missing = [field.name for field in schema if field.name not in frame.columns]
+    if missing:
+        raise InputError(
+            Problem(f"table {name}", "column missing:", "Add it.", column=column)
+            for column in missing
+        )
+    path = folder / "tables" / f"{name}.parquet"
+    write_table(path, frame[schema.names], schema)
+    return path
+
+
+def load(folder: Path, name: str) -> pd.DataFrame:
+    """Reads `folder/tables/<name>.parquet`.
+
+    Raises:
+        InputError: the table is not there or is not a Parquet file.
+    """
+    path = folder / "tables" / f"{name}.parquet"
+    if not path.exists():
+        raise InputError(
+            Problem(path, "table not found", "Run `strata build` on this workspace first.")
+        )
+    try:
+        return pq.read_table(path).to_pandas()
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            Problem(path, f"damaged table ({error})", "Delete it and run the build again.")
+        ) from None
+
+
+def clean_cell(text: str) -> str:
+    """A cell as its writer meant it: NFC, no byte-order mark, single spaces, none at the ends.
+
+    Example:
+        >>> clean_cell("  ocean\\u00a0 area ")
+        'ocean area'
+    """
+    return " ".join(unicodedata.normalize("NFC", text).replace("\ufeff", "").split())
+
+
+def read_people_csv(
+    path: Path, required: Iterable[str], optional: Iterable[str] = ()
+) -> pd.DataFrame:
+    """Reads a CSV that a person or a spreadsheet program wrote, every cell as clean text.
+
+    Accepts UTF-8 (with or without byte-order mark) and UTF-16, the separators `,` `;` and tab, any
+    line end, padded cells and header, columns in any order and further columns (dropped). Blank
+    lines are skipped. The index is the 1-based line of each row in the file.
+
+    Args:
+        path: the file.
+        required: columns that must be there.
+        optional: columns added as blanks where they are not.
+
+    Returns:
+        Text columns `required + optional`; blank cells are "".
+
+    Raises:
+        InputError: not a file, undecodable, a column missing or doubled, a row with too few or too
+            many cells, an open quotation mark; all of them listed.
+    """
+    required, optional = list(required), list(optional)
+    text = _decoded(path)
+    separator = _separator(text.split("\n", 1)[0])
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    problems: list[Problem] = []
+    header: list[str] | None = None
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    line = 1
+    while True:
+        start = line
+        try:
+            cells = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            problems.append(
+                Problem(path, f"not CSV ({error})", "Mend the quotation marks.", row=start)
+            )
+            break
+        line = reader.line_num + 1
+        cells = [clean_cell(cell) for cell in cells]
+        if not any(cells):
+            continue
+        if header is None:
+            header = [cell.casefold() for cell in cells]
+            problems += _header_problems(path, header, required, start)
+        elif len(cells) < len(header) or any(cells[len(header) :]):
+            what = f"{len(cells)} cells where the header has {len(header)}; is the file cut short?"
+            problems.append(Problem(path, what, "Restore the row.", row=start))
+        else:
+            rows.append(cells[: len(header)])
+            lines.append(start)
+    if header is None:
+        problems.append(
+            Problem(path, "the file is empty", f"It needs the columns {', '.join(required)}.")
+        )
+    if problems:
+        raise InputError(problems)
+    frame = pd.DataFrame(rows, columns=header, index=pd.Index(lines, name="line"), dtype=str)
+    return frame.reindex(columns=required + optional, fill_value="")
+
+
+def _decoded(path: Path) -> str:
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(Problem(path, f"cannot be read ({error.strerror})", "Check it.")) from None
+    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        row = raw[: error.start].count(b"\n") + 1
+        raise InputError(
+            Problem(path, f"not {encoding[:6]} text ({error.reason})", "Save as UTF-8.", row=row)
+        ) from None
+
+
+def _separator(header: str) -> str:
+    return max(",;\t", key=header.count)
+
+
+def _header_problems(path: Path, header: list[str], required: list[str], row: int) -> list[Problem]:
+    problems = [
+        Problem(path, "column missing:", "Add it to the header.", row=row, column=column)
+        for column in required
+        if column not in header
+    ]
+    doubled = sorted({name for name in header if name and header.count(name) > 1})
+    return problems + [
+        Problem(path, "column stands twice:", "Keep one.", row=row, column=column)
+        for column in doubled
+    ]
