@@ -1,0 +1,37 @@
+# The developer's door. Needs Python 3.11+, make and a package registry; nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+export HF_HUB_OFFLINE := 1
+
+.PHONY: demo test lint bench cards clean
+demo: .venv/.ready
+	$(BIN)/strata build gldv2-h demo --metadata hierarchies/sample \
+	  --entities hierarchies/sample/entities.jsonl --encoder registry || test $$? -eq 3
+
+test: .venv/.ready
+	$(BIN)/python -m pytest
+
+lint: .venv/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Figures of benchmarks/README.md; SHARED names the folder with the real data.
+SHARED ?= ../shared
+bench: .venv/.ready
+	$(BIN)/python -m benchmarks --shared $(SHARED)/data
+
+cards: .venv/.ready
+	$(BIN)/python -m flows.cards
+
+clean:
+	rm -rf .venv demo build *.egg-info
+
+# uv hard-links from its cache, so that a second environment costs seconds and few megabytes.
+.venv/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Strata needs Python 3.11 or newer; name one with PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[offline,dev]'
+	@touch $@

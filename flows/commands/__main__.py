@@ -1,0 +1,5 @@
+"""`python -m flows.commands` is `strata`."""
+
+from flows.commands import main
+
+main()

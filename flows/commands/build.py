@@ -1,0 +1,75 @@
+"""`strata build`: the whole way, from metadata to a reviewed tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.result import finish
+
+
+def build(
+    tree: Annotated[str, typer.Argument(help="A shipped tree, or a folder with hierarchy.toml.")],
+    workspace: Annotated[Path, typer.Argument(help="Folder of this build, made if absent.")],
+    metadata: Annotated[Path, typer.Option(help="Folder with the data set's metadata.")],
+    entities: Annotated[
+        Path | None, typer.Option(help="Wikidata snapshot: JSON lines or dump, .gz or .bz2 too.")
+    ] = None,
+    known_labels: Annotated[
+        Path | None, typer.Option(help="Labels of some items, evidence for the others.")
+    ] = None,
+    vocabulary: Annotated[
+        Path | None, typer.Option(help="A vocabulary in place of the tree's own.")
+    ] = None,
+    clusters: Annotated[
+        int | None,
+        typer.Option(min=2, help="No vocabulary: cluster into this many level-2 nodes."),
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="registry, MODEL/TAG, MODEL/CHECKPOINT or local-dir:DIR.")
+    ] = None,
+    decisions: Annotated[
+        Path | None, typer.Option(help="The ledger [default: WORKSPACE/decisions.csv].")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Root of the images, laid out a/b/c/abc....jpg.")
+    ] = None,
+    images_per_landmark: Annotated[
+        int | None, typer.Option(min=1, help="Images averaged into one vector [default: 8].")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
+) -> None:
+    """Build a label tree: tables, tree, exports and the review sheet."""
+    from pipeline.build import BuildSettings, Workspace, as_parameters, check_inputs
+    from pipeline.hierarchy import load_hierarchy
+
+    hierarchy = load_hierarchy(tree)
+    place = Workspace(workspace.resolve())
+    settings = BuildSettings(
+        tree=tree if not Path(tree).is_dir() else str(Path(tree).resolve()),
+        metadata=str(metadata.resolve()),
+        decisions=str((decisions or place.ledger).resolve()),
+        encoder=encoder or hierarchy.encoder,
+        entities=_absolute(entities),
+        known_labels=_absolute(known_labels),
+        vocabulary=_absolute(vocabulary),
+        clusters=clusters,
+        images=_absolute(images),
+        images_per_landmark=images_per_landmark or hierarchy.images_per_landmark,
+    )
+    check_inputs(settings)
+    place.folder.mkdir(parents=True, exist_ok=True)
+
+    from flows.local import prepare
+
+    prepare(place.folder)
+    from flows.build import build as build_flow
+
+    build_flow.with_options(name=hierarchy.tree)(str(place.folder), as_parameters(settings))
+    finish(place, json)
+
+
+def _absolute(path: Path | None) -> str | None:
+    return str(path.resolve()) if path else None

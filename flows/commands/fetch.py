@@ -1,0 +1,25 @@
+"""`strata fetch`: a data set's official metadata, verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def fetch(
+    source: Annotated[str, typer.Argument(help="The data set: gldv2.")],
+    workspace: Annotated[Path, typer.Argument(help="Its metadata goes to WORKSPACE/metadata.")],
+    base_url: Annotated[str | None, typer.Option(help="A mirror of the official address.")] = None,
+) -> None:
+    """Download a data set's metadata: resumed, checksummed, whole or not at all."""
+    from pipeline.errors import InputError, Problem
+    from pipeline.sources import SOURCES
+
+    if source not in SOURCES:
+        fix = f"Take one of {', '.join(sorted(SOURCES))}."
+        raise InputError(Problem("SOURCE", "no such data set:", fix, value=source))
+    folder = workspace / "metadata"
+    SOURCES[source].fetch(folder, base_url=base_url)
+    print(f"Metadata in {folder}. Next: strata build TREE {workspace} --metadata {folder}")

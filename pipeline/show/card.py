@@ -1,0 +1,35 @@
+"""The data card: a run's numbers in Markdown, with the front matter data set hubs read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from pipeline.files import write_text
+
+
+def render_card(path: Path, facts: dict[str, Any]) -> None:
+    """Writes the card.
+
+    Args:
+        path: Markdown file to write, whole or not at all.
+        facts: `title`, `tree`, `numbers` (see `numbers_of`), `agreement` (or None), `parameters`,
+            `inputs` (name to sha256), `versions`, `sources` (licence rows), `stages` (counts),
+            `picture` (file name of the picture, relative to the card).
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipeline.show", "."),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["share"] = _share
+    environment.filters["words"] = lambda text: str(text).replace("_", " ")
+    write_text(path, environment.get_template("card.md.j2").render(**facts))
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "none"

@@ -1,0 +1,84 @@
+"""Every figure that card, page and summary show, computed once from a run's tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+
+def numbers_of(
+    items: pd.DataFrame,
+    nodes: pd.DataFrame,
+    assignments: pd.DataFrame,
+    levels: tuple[str, ...],
+    open_rows: int,
+) -> dict[str, Any]:
+    """Composition and coverage of a tree.
+
+    Args:
+        items: table `items`.
+        nodes: table `nodes`.
+        assignments: table `assignments`, one row an item.
+        levels: names of the levels, the item's first.
+        open_rows: rows of the review sheet.
+
+    Returns:
+        Plain numbers, sorted: `items` by split, `labelled`, `accepted`, `set_aside` by status,
+        `origin`, `levels` (nodes, items with a label, largest and smallest node), `open_rows`.
+    """
+    labelled = assignments["level1_id"].notna()
+    per_level = []
+    for level, name in enumerate(levels):
+        here = nodes[nodes["level"] == level]
+        row: dict[str, Any] = {"level": level, "name": name, "nodes": len(here)}
+        if level > 0:
+            sizes = assignments[f"level{level}_name"].dropna().value_counts()
+            sizes = sizes.sort_index(kind="stable").sort_values(ascending=False, kind="stable")
+            row["items"] = int(sizes.sum())
+            row["largest"] = [[key, int(count)] for key, count in sizes.head(3).items()]
+            row["smallest"] = [[key, int(count)] for key, count in sizes.tail(3).items()]
+        per_level.append(row)
+    return {
+        "items": _counts(items["split"]),
+        "labelled": int(labelled.sum()),
+        "accepted": int((labelled & assignments["accepted"]).sum()),
+        "set_aside": _counts(assignments.loc[~labelled, "status"]),
+        "origin": _counts(assignments.loc[labelled, "origin"]),
+        "levels": per_level,
+        "open_rows": open_rows,
+        "mean_confidence": round(float(assignments.loc[labelled, "confidence"].mean()), 4)
+        if labelled.any()
+        else None,
+    }
+
+
+def agreement(assignments: pd.DataFrame, published: pd.DataFrame, level: str, column: str) -> dict:
+    """How often a tree says what a published label says; no answer counts as wrong.
+
+    Items whose answer was taken from a published label are left out (`origin` published).
+
+    Args:
+        assignments: table `assignments`.
+        published: columns `item_id` and `level` (names).
+        level: column of `published`, e.g. `hierarchical_label`.
+        column: column of `assignments` it is held against, e.g. `level2_name`.
+
+    Returns:
+        `compared`, `agreed`, `accepted`, `accepted_agreed` counts.
+    """
+    truth = published.dropna(subset=[level])
+    truth = truth[truth[level] != ""]
+    both = assignments[assignments["origin"].ne("published")].merge(truth[["item_id", level]])
+    same = both[column].eq(both[level])
+    accepted = both["accepted"] & both[column].notna()
+    return {
+        "compared": len(both),
+        "agreed": int(same.sum()),
+        "accepted": int(accepted.sum()),
+        "accepted_agreed": int((same & accepted).sum()),
+    }
+
+
+def _counts(values: pd.Series) -> dict[str, int]:
+    return {str(key): int(count) for key, count in values.value_counts().sort_index().items()}
