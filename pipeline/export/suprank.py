@@ -1,0 +1,80 @@
+"""The set of files that SupRank's GLDv2 loader reads.
+
+`{train,index}_label_to_subcategory_with_clusters.csv` with `landmark_id, cluster, overall_cluster`
+(no missing value anywhere), beside the data set's own lists of images.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.errors import InputError, Problem
+from pipeline.export.report import Export, compare, labels_by_split, write_csv
+from pipeline.files import whole, write_text
+
+COLUMNS = ["landmark_id", "cluster", "overall_cluster"]
+FROM_METADATA = ["train_clean.csv", "index_image_to_landmark.csv", "retrieval_solution_v2.1.csv"]
+_NAME = "{}_label_to_subcategory_with_clusters.csv"
+
+
+def _frames(
+    items: pd.DataFrame, assignments: pd.DataFrame
+) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
+    frames, without = {}, 0
+    for split, part in labels_by_split(items, assignments).items():
+        labelled = part.dropna(subset=["level2_name", "level3_name"])
+        without += len(part) - len(labelled)
+        names = {
+            "source_id": "landmark_id",
+            "level2_name": "cluster",
+            "level3_name": "overall_cluster",
+        }
+        frames[_NAME.format(split)] = labelled.rename(columns=names)[COLUMNS]
+    return frames, {"no_label": without} if without else {}
+
+
+def write(
+    folder: Path, items: pd.DataFrame, assignments: pd.DataFrame, metadata: Path | None
+) -> Export:
+    """Labelled items only; copies the data set's image lists from `metadata` where they are."""
+    frames, set_aside = _frames(items, assignments)
+    for old in folder.glob(_NAME.format("*")):
+        if old.name not in frames:
+            old.unlink()
+    for name, frame in frames.items():
+        write_csv(folder / name, frame)
+    files, missing = [folder / name for name in frames], []
+    for name in FROM_METADATA:
+        source = metadata / name if metadata else None
+        if source is not None and source.is_file():
+            with whole(folder / name) as beside:
+                shutil.copyfile(source, beside)
+            files.append(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
+            missing.append(name)
+    note = (
+        "Labels for SupRank's GLDv2 loader. Images belong in train/ and index/, a/b/c/abc....jpg."
+    )
+    if missing:
+        note += "\nThe loader needs these files of the data set too; they were not in the metadata"
+        note += " folder:\n" + "".join(f"- {name}\n" for name in missing)
+    write_text(folder / "README.txt", note.rstrip("\n") + "\n")
+    rows = {name: len(frame) for name, frame in frames.items()}
+    return Export([*files, folder / "README.txt"], rows, set_aside, missing)
+
+
+def check(folder: Path, items: pd.DataFrame, assignments: pd.DataFrame) -> None:
+    """Reads the label files as the loader does: pandas' defaults, where `NA` is a missing value."""
+    for name, frame in _frames(items, assignments)[0].items():
+        path = folder / name
+        if not path.exists():
+            raise InputError(Problem(path, "not in the export", "Export again."))
+        found = pd.read_csv(path)
+        if found.isna().any(axis=None):
+            bad = frame[found.isna().any(axis=1).to_numpy()].iloc[0].to_dict()
+            raise ValueError(f"{path}: the loader reads a missing value in {bad}")
+        compare(path, found, frame)

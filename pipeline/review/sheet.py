@@ -1,0 +1,280 @@
+"""The review sheet: a CSV in which people decide with a spreadsheet program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.errors import InputError, Problem
+from pipeline.files import whole
+from pipeline.review.decisions import Checker, Decision
+from pipeline.review.known import KnownNodes
+from pipeline.review.ledger import DECISIONS, PLACE_COLUMNS
+from pipeline.review.replay import Resolution
+from pipeline.tables import DECISION_COLUMNS, clean_cell, read_people_csv
+
+#: Columns a reviewer writes in.
+EDITABLE = ["decision", "target", "note", "reviewer"]
+
+SHEET_COLUMNS = [
+    "row_id",
+    "level",
+    "kind",
+    "subject",
+    "name",
+    "address",
+    "current",
+    "suggestion",
+    "suggestion_id",
+    "confidence",
+    "alternatives",
+    "reasons",
+    "evidence",
+    "members",
+    "examples",
+    *EDITABLE,
+    "evidence_hash",
+]
+
+ALTERNATIVES, EXAMPLES = 3, 5
+
+# A cell is neutralised if a spreadsheet would take it for a formula, or if it already looks
+# neutralised: so taking one apostrophe off again always gives the original.
+_FORMULA = re.compile(r"^'*[=+\-@]")
+_NEUTRALISED = re.compile(r"^'+[=+\-@]")
+# An all-digit hash, or one like 12e4..., would be read as a number and rounded.
+_HASH_MARK = "#"
+_WORDS = {
+    "stale_decision": "decided before, on evidence that has changed since",
+    "unsure": "a reviewer was unsure",
+}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What people decided in a sheet.
+
+    Attributes:
+        decisions: `DECISION_COLUMNS`, targets as node ids: ready for `append`.
+        stale: one problem for each decided row whose evidence has changed since the sheet was
+            written: refused by name, while the rest is taken.
+    """
+
+    decisions: pd.DataFrame
+    stale: list[Problem]
+
+
+def neutralise(cell: str) -> str:
+    """Makes a cell harmless to a spreadsheet; `restore` gives it back.
+
+    Example:
+        >>> neutralise("=1+1"), restore(neutralise("=1+1")), restore(neutralise("'=x"))
+        ("'=1+1", '=1+1', "'=x")
+    """
+    return "'" + cell if _FORMULA.match(cell) else cell
+
+
+def restore(cell: str) -> str:
+    """The cell that `neutralise` was given."""
+    return cell[1:] if _NEUTRALISED.match(cell) else cell
+
+
+def write_sheet(
+    path: Path, resolution: Resolution, items: pd.DataFrame, levels: Sequence[str]
+) -> int:
+    """Writes all open rows, most doubtful first; UTF-8 with byte-order mark, for Excel.
+
+    Higher levels come first, since one decision there settles most; then items that are alike
+    (the same proposal on the same evidence, three or more) together, then single items; within
+    each the least confident first; rows a reviewer was unsure of last.
+
+    Args:
+        path: the sheet; replaced as a whole.
+        resolution: from `replay`.
+        items: the table `items` (`item_id, name, source_url`).
+        levels: names of the levels, level 0 first.
+
+    Returns:
+        Number of rows written.
+    """
+    known = KnownNodes(resolution.nodes)
+    rows = resolution.rows
+    members, examples = _members(rows, items, known)
+    rows = rows[rows.state == "open"]
+    is_item = rows.level == 1
+    described = items.set_index("item_id")
+    path_name = {node: known.path_name(node) for node in known.level}
+    alternatives = {
+        text: "; ".join(
+            path_name[node] for node in text.split("|")[:ALTERNATIVES] if node in path_name
+        )
+        for text in rows.alternatives.unique()
+    }
+    reasons = {text: _reasons(text) for text in rows.reasons.unique()}
+    suggestion = rows.suggestion.where(rows.suggestion != "", rows.parent)
+    sheet = pd.DataFrame(
+        {
+            "row_id": rows.row_id,
+            "level": rows.level.astype(int),
+            "kind": rows.level.map(lambda level: levels[level - 1]),
+            "subject": rows.subject,
+            "name": rows.subject.map(described.name).where(is_item, rows.subject.map(known.name)),
+            "address": rows.subject.map(described.source_url),
+            "current": rows.parent.map(path_name),
+            "suggestion": suggestion.map(path_name),
+            "suggestion_id": suggestion,
+            "confidence": rows.confidence.fillna(0).map("{:.3f}".format),
+            "alternatives": rows.alternatives.map(alternatives),
+            "reasons": rows.reasons.map(reasons),
+            "evidence": rows.evidence,
+            "members": rows.subject.map(members).where(~is_item, 1).fillna(0).astype(int),
+            "examples": rows.subject.map(examples).where(~is_item, ""),
+            "evidence_hash": _HASH_MARK + rows.evidence_hash.fillna(""),
+        }
+    ).reindex(columns=SHEET_COLUMNS)
+    alike = rows.groupby(["level", "parent", "suggestion", "evidence"]).row_id.transform("size")
+    alike = alike.where(is_item, 0).where(rows.evidence != "", 0)
+    order = pd.DataFrame(
+        {
+            "unsure": rows.unsure,
+            "level": -rows.level.astype(int),
+            "single": alike < 3,
+            "confidence": rows.confidence.fillna(0),
+            "members": -sheet.members,
+            "alike": (rows.parent + "\n" + rows.evidence).where(alike >= 3, ""),
+            "row_id": rows.row_id,
+        }
+    )
+    # A group of look-alikes stands together, where its least confident member puts it.
+    together = order.groupby("alike").confidence.transform("min")
+    order["confidence"] = together.where(alike >= 3, order.confidence)
+    order = order[["unsure", "level", "single", "confidence", "alike", "members", "row_id"]]
+    sheet = sheet.loc[order.sort_values(list(order.columns), kind="stable").index]
+    for column in sheet.columns.difference(["level", "members"]):
+        cells = sheet[column].fillna("").map(clean_cell)
+        sheet[column] = cells.map(neutralise)
+    with whole(path) as beside:
+        sheet.to_csv(beside, index=False, encoding="utf-8-sig", lineterminator="\n")
+    return len(sheet)
+
+
+def read_sheet(
+    path: Path, resolution: Resolution, reviewer: str = "", decided_at: str = ""
+) -> Sheet:
+    """Reads the decisions of a sheet; a row without one is untouched.
+
+    Only `row_id` and `decision` have to be there; rows and columns may be reordered, hidden or
+    left out, and the file may come from a spreadsheet (see `read_people_csv`).
+
+    Args:
+        path: the sheet.
+        resolution: from `replay` on the tables of now.
+        reviewer: who decided, for rows whose cell is blank.
+        decided_at: UTC time of the decisions, e.g. `2026-01-31T12:00:00Z`.
+
+    Raises:
+        InputError: every problem of the whole sheet, by row; nothing is taken then.
+    """
+    optional = ["target", "note", "reviewer", "evidence_hash"]
+    frame = read_people_csv(path, ["row_id", "decision"], optional)
+    frame = frame[frame.decision != ""].map(restore)
+    # The tables' own text is cleaned in the sheet, so an id is looked up as it is written there.
+    rows = resolution.rows.set_index("row_id", drop=False)
+    by_cell = {clean_cell(row): row for row in rows.index}
+    checker = Checker(KnownNodes(resolution.nodes), rows, rows.own)
+    hashes = rows.evidence_hash.fillna("")
+    when = datetime.fromisoformat(decided_at) if decided_at else datetime.fromtimestamp(0, UTC)
+    taken: dict[tuple[str, str], Decision] = {}
+    problems, stale = [], []
+    for line, row_id, word, target, note, who, seen in frame.itertuples():
+
+        def wrong(what: str, fix: str, column: str, value: object, line: int = line) -> None:
+            problems.append(Problem(path, what, fix, line, column, value))
+
+        seen = seen.removeprefix(_HASH_MARK)
+        who = who or clean_cell(reviewer)
+        fine = True
+        if word.casefold() not in DECISIONS:
+            wrong("unknown decision:", f"Write one of {', '.join(DECISIONS)}.", "decision", word)
+            fine = False
+        if not who:
+            wrong("no reviewer", "Write who decided, or give --reviewer.", "reviewer", None)
+            fine = False
+        if row_id not in by_cell:
+            wrong("unknown row:", "Take the row_id from a sheet of now.", "row_id", row_id)
+            continue
+        row = rows.loc[by_cell[row_id]]
+        if checker.is_stale(row.row_id, seen):
+            what = f"the evidence for {row.subject} has changed since this sheet was written:"
+            stale.append(Problem(path, what, "Decide it in the new sheet.", line, "row_id", row_id))
+            continue
+        decision = Decision(
+            subject=row.subject,
+            level=int(row.level),
+            decision=word.casefold(),
+            target=target,
+            reviewer=who,
+            note=note,
+            decided_at=decided_at,
+            evidence_hash=hashes[row.row_id],
+            said=target,
+            when=when,
+            where=str(path),
+            row=line,
+        )
+        if not fine:
+            continue
+        checked = checker.check(decision)
+        if isinstance(checked, Problem):
+            problems.append(checked)
+            continue
+        first = taken.setdefault((checked.row_id, checked.aspect), checked)
+        if first.outcome != checked.outcome:
+            what = f"contradicts row {first.row} ({first}) on {row_id}:"
+            wrong(what, "Keep one of the two.", "decision", str(checked))
+    # Together they have to hold as well: no circle of merges, no name given twice.
+    frame = pd.DataFrame(
+        [
+            (d.row_id, d.subject, d.level, d.decision, d.target, d.reviewer, d.note)
+            + (d.decided_at, d.evidence_hash, d.where, d.row)
+            for d in taken.values()
+        ],
+        columns=[*DECISION_COLUMNS, *PLACE_COLUMNS],
+    )
+    problems += checker.together(list(taken.values()))
+    if problems:
+        raise InputError(sorted(problems, key=lambda p: (p.row or 0, p.column or "", p.what)))
+    return Sheet(frame, stale)
+
+
+def _members(
+    rows: pd.DataFrame, items: pd.DataFrame, known: KnownNodes
+) -> tuple[pd.Series, pd.Series]:
+    """Items below each node, and the names of up to five of them, most confident first."""
+    held = rows.loc[(rows.level == 1) & (rows.parent != ""), ["subject", "parent", "confidence"]]
+    names = items.set_index("item_id").name
+    held = held.assign(name=held.subject.map(names)).sort_values(
+        ["confidence", "subject"], ascending=[False, True]
+    )
+    first = held.groupby("parent", sort=True)
+    counts = first.size().to_dict()
+    some = first.name.agg(lambda found: list(found[:EXAMPLES])).to_dict()
+    members: dict[str, int] = {}
+    examples: dict[str, list[str]] = {}
+    for node in sorted(counts, key=lambda n: (-counts[n], n)):
+        for step in known.path(node):
+            members[step] = members.get(step, 0) + counts[node]
+            told = examples.setdefault(step, [])
+            told += some[node][: EXAMPLES - len(told)]
+    text = {node: "; ".join(found) for node, found in examples.items()}
+    return pd.Series(members, dtype="int64"), pd.Series(text, dtype=object)
+
+
+def _reasons(text: str) -> str:
+    words = [word for word in text.split("|") if word]
+    return "; ".join(_WORDS.get(word, word.replace("_", " ")) for word in words)

@@ -1,0 +1,97 @@
+"""What changed between two trees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipeline.review import ARROW
+from pipeline.tree.label_tree import LabelTree
+
+#: Kinds of change, in the order they are told.
+CHANGES = ("added", "removed", "renamed", "moved")
+
+
+@dataclass(frozen=True)
+class TreeDiff:
+    """Changes from one tree to another.
+
+    Attributes:
+        changes: `change` (one of `CHANGES`), `level`, `node_id`, `before`, `after`: the name of a
+            renamed node, the path of names above a node otherwise. By level from the top, change
+            and id. A node below a moved one has not moved itself.
+    """
+
+    changes: pd.DataFrame
+
+    def __str__(self) -> str:
+        if self.changes.empty:
+            return "The trees are equal."
+        counts = self.changes.groupby(["level", "change"]).size()
+        lines = []
+        for level in sorted(self.changes.level.unique(), reverse=True):
+            told = [
+                f"{counts[level, change]:,} {change}"
+                for change in CHANGES
+                if (level, change) in counts.index
+            ]
+            lines.append(f"level {level}: {', '.join(told)}")
+        for row in self.changes.itertuples():
+            if row.level or len(self.changes) <= 100:
+                lines.append(
+                    f"  {row.change} {row.node_id}: {row.before or '-'} → {row.after or '-'}"
+                )
+        return "\n".join(lines)
+
+
+def diff(before: LabelTree, after: LabelTree) -> TreeDiff:
+    """Nodes and items that were added, removed, renamed, or put under another parent."""
+    joined = before.nodes.merge(
+        after.nodes, on="node_id", how="outer", suffixes=("_a", "_b"), indicator=True
+    )
+    both = joined._merge == "both"
+    moved = both & (
+        (joined.parent_id_a.fillna("") != joined.parent_id_b.fillna(""))
+        | (joined.level_a != joined.level_b)
+    )
+    parts = [
+        (joined._merge == "right_only", "added"),
+        (joined._merge == "left_only", "removed"),
+        (both & (joined.name_a != joined.name_b), "renamed"),
+        (moved, "moved"),
+    ]
+    paths_a, paths_b = _paths(before), _paths(after)
+    frames = []
+    for mask, change in parts:
+        part = joined[mask]
+        named = change == "renamed"
+        frames.append(
+            pd.DataFrame(
+                {
+                    "change": change,
+                    "level": part.level_b.fillna(part.level_a).astype(int),
+                    "node_id": part.node_id,
+                    "before": part.name_a if named else part.node_id.map(paths_a),
+                    "after": part.name_b if named else part.node_id.map(paths_b),
+                }
+            )
+        )
+    changes = pd.concat(frames).fillna({"before": "", "after": ""})
+    changes["order"] = changes.change.map(CHANGES.index)
+    changes["top"] = -changes.level
+    changes = changes.sort_values(["top", "order", "node_id"], ignore_index=True)
+    return TreeDiff(changes.drop(columns=["order", "top"]))
+
+
+def _paths(tree: LabelTree) -> dict[str, str]:
+    """Names above each node, nearest first; a node that stands at the top has its own name."""
+    found: dict[str, str] = {}
+    names = dict(tree.graph.nodes(data="name"))
+    own: dict[str, str] = {}
+    # From the top down, so that a parent's path is there before its children's.
+    for node, parent in zip(tree.nodes.node_id[::-1], tree.nodes.parent_id[::-1], strict=True):
+        above = own[parent] if isinstance(parent, str) and parent else ""
+        own[node] = ARROW.join(filter(None, [names[node], above]))
+        found[node] = above or own[node]
+    return found
