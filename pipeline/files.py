@@ -30,13 +30,18 @@ def whole(path: Path) -> Iterator[Path]:
     beside = Path(name)
     try:
         yield beside
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        beside.chmod(0o644)
-        beside.replace(path)
-        _sync_folder(path.parent)
+        appear(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def appear(beside: Path, path: Path) -> None:
+    """Flushes the finished file `beside` to disk and renames it to `path`, in the same folder."""
+    with beside.open("rb+") as file:
+        os.fsync(file.fileno())
+    beside.chmod(0o644)
+    beside.replace(path)
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

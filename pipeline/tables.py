@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -159,26 +160,80 @@ def load(folder: Path, name: str) -> pd.DataFrame:
 def clean_cell(text: str) -> str:
     """A cell as its writer meant it: NFC, no byte-order mark, single spaces, none at the ends.
 
+    The apostrophe with which sheets keep a spreadsheet from running a cell as a formula
+    (`'=`, `'+`, `'-`, `'@`) is taken off.
+
     Example:
         >>> clean_cell("  ocean\\u00a0 area ")
         'ocean area'
+        >>> clean_cell("'=HYPERLINK")
+        '=HYPERLINK'
     """
-    return " ".join(unicodedata.normalize("NFC", text).replace("\ufeff", "").split())
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text.replace("\ufeff", ""))
+    text = " ".join(text.split())
+    return text[1:] if text[:2] in _GUARDED else text
+
+
+_GUARDED = ("'=", "'+", "'-", "'@")
+_GAP = "[ \u00a0\u2009\u202f'’]"
+_INTEGER = re.compile(
+    rf"""(?P<sign>[-−]?)(?:
+        (?P<plain>\d+) (?:[.,]00?)?                       # 1222  1222,0  1222.00
+      | (?P<gap>\d{{1,3}}(?:{_GAP}\d{{3}})+) (?:[.,]00?)?  # 1 222  1 222,00  1'222.00
+      | (?P<comma>\d{{1,3}}(?:,\d{{3}})+) \.00?            # 1,222.00
+      | (?P<point>\d{{1,3}}(?:\.\d{{3}})+) ,00?            # 1.222,00
+      | (?P<commas>\d{{1,3}}(?:,\d{{3}}){{2,}})             # 1,222,333
+      | (?P<points>\d{{1,3}}(?:\.\d{{3}}){{2,}})           # 1.222.333
+    )""",
+    re.VERBOSE | re.ASCII,
+)
+
+
+def read_integer(text: str) -> int:
+    """The integer that a spreadsheet's cell shows, where it can be one only.
+
+    Thousands may stand apart by spaces (any of them) or apostrophes, by commas or points where
+    these cannot be a decimal sign, and decimals may follow where they are one or two zeros.
+    `1.222`, `1,222` and `1.000` are one number in Paris and another in London: refused.
+
+    Raises:
+        ValueError: not an integer, or not plainly so; the message says which.
+
+    Example:
+        >>> read_integer("1\\u202f222,00"), read_integer("1,222,333"), read_integer("12.0")
+        (1222, 1222333, 12)
+        >>> read_integer("1.222")
+        Traceback (most recent call last):
+        ...
+        ValueError: may be a decimal number or have thousands
+    """
+    text = text.strip()
+    match = _INTEGER.fullmatch(text)
+    if match is None:
+        unsure = re.fullmatch(r"[-−]?\d{1,3}[.,]\d{3}", text, re.ASCII)
+        raise ValueError("may be a decimal number or have thousands" if unsure else "no integer")
+    digits = next(group for name, group in match.groupdict().items() if name != "sign" and group)
+    number = int(re.sub(r"\D", "", digits))
+    return -number if match["sign"] else number
 
 
 def read_people_csv(
-    path: Path, required: Iterable[str], optional: Iterable[str] = ()
+    path: Path, required: Iterable[str], optional: Iterable[str] = (), ended: bool = False
 ) -> pd.DataFrame:
     """Reads a CSV that a person or a spreadsheet program wrote, every cell as clean text.
 
-    Accepts UTF-8 (with or without byte-order mark) and UTF-16, the separators `,` `;` and tab, any
-    line end, padded cells and header, columns in any order and further columns (dropped). Blank
-    lines are skipped. The index is the 1-based line of each row in the file.
+    Accepts UTF-8 (with or without byte-order mark) and UTF-16, the separators `,` `;` and tab (also
+    announced by a first line `sep=;`), any line end, padded cells and header, columns in any order
+    and further columns (dropped). Blank lines are skipped. The index is the 1-based line of each
+    row in the file.
 
     Args:
         path: the file.
         required: columns that must be there.
         optional: columns added as blanks where they are not.
+        ended: refuse a file whose last line has no line end. Programs end every line, so a file
+            without is one cut short; a person's editor may leave it out.
 
     Returns:
         Text columns `required + optional`; blank cells are "".
@@ -189,25 +244,24 @@ def read_people_csv(
     """
     required, optional = list(required), list(optional)
     text = _decoded(path)
-    separator = _separator(text.split("\n", 1)[0])
+    separator, skipped = _separator(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     problems: list[Problem] = []
     header: list[str] | None = None
     rows: list[list[str]] = []
     lines: list[int] = []
-    line = 1
+    for _ in range(skipped):
+        next(reader)
     while True:
-        start = line
+        start = reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
             break
         except csv.Error as error:
-            problems.append(
-                Problem(path, f"not CSV ({error})", "Mend the quotation marks.", row=start)
-            )
+            what = f"not CSV ({error})"
+            problems.append(Problem(path, what, "Mend the quotation marks.", row=start))
             break
-        line = reader.line_num + 1
         cells = [clean_cell(cell) for cell in cells]
         if not any(cells):
             continue
@@ -218,16 +272,27 @@ def read_people_csv(
             what = f"{len(cells)} cells where the header has {len(header)}; is the file cut short?"
             problems.append(Problem(path, what, "Restore the row.", row=start))
         else:
-            rows.append(cells[: len(header)])
+            rows.append(cells)
             lines.append(start)
     if header is None:
         problems.append(
             Problem(path, "the file is empty", f"It needs the columns {', '.join(required)}.")
         )
-    if problems:
+    elif ended and not text.endswith(("\n", "\r")):
+        problems.append(cut_short(path, text.count("\n") + 1, "the last line has no line end"))
+    if header is None or problems:
         raise InputError(problems)
-    frame = pd.DataFrame(rows, columns=header, index=pd.Index(lines, name="line"), dtype=str)
-    return frame.reindex(columns=required + optional, fill_value="")
+    columns = {}
+    for name in required + optional:
+        at = header.index(name) if name in header else None
+        columns[name] = [row[at] if at is not None else "" for row in rows]
+    return pd.DataFrame(columns, index=pd.Index(lines, name="line", dtype=int), dtype=str)
+
+
+def cut_short(path: Path, row: int, what: str) -> Problem:
+    """The problem of a file that seems to have lost its end."""
+    fix = "Get the file again; if this is its true end, end the last line with a line break."
+    return Problem(path, f"{what}; is the file cut short?", fix, row=row)
 
 
 def _decoded(path: Path) -> str:
@@ -245,8 +310,15 @@ def _decoded(path: Path) -> str:
         ) from None
 
 
-def _separator(header: str) -> str:
-    return max(",;\t", key=header.count)
+def _separator(text: str) -> tuple[str, int]:
+    """The separator of a CSV text, and how many lines stand before the header to announce it."""
+    first = re.search(r"[^\r\n]*[^\s][^\r\n]*", text)
+    line = first[0] if first else ""
+    announced = re.fullmatch(r"sep=([,;\t])\s*", line, re.IGNORECASE)
+    if first and announced:
+        before = text[: first.end()]
+        return announced[1], 1 + len(re.findall(r"\r\n|\r|\n", before))
+    return max(",;\t", key=line.count), 0
 
 
 def _header_problems(path: Path, header: list[str], required: list[str], row: int) -> list[Problem]:

@@ -1,0 +1,26 @@
+"""Data sets: fetching and reading their metadata as items, images and published labels."""
+
+from pipeline.sources import gldv2
+from pipeline.sources.contract import Labels, Metadata, Source
+from pipeline.sources.download import Fetched, Patience, download_all
+from pipeline.sources.landmarks import item_id, read_landmarks
+from pipeline.sources.names import CommonsName, address_of, parse_address, split_title
+
+# By the `source` of a tree's hierarchy.toml.
+SOURCES: dict[str, Source] = {"gldv2": gldv2}
+
+__all__ = [
+    "SOURCES",
+    "CommonsName",
+    "Fetched",
+    "Labels",
+    "Metadata",
+    "Patience",
+    "Source",
+    "address_of",
+    "download_all",
+    "item_id",
+    "parse_address",
+    "read_landmarks",
+    "split_title",
+]
