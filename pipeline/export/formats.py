@@ -68,7 +68,7 @@ def _format(format: str, assignments: pd.DataFrame) -> Format:
     if format not in FORMATS:
         fix = f"Take one of {', '.join(sorted(FORMATS))}."
         raise InputError(Problem("--format", "unknown format:", fix, value=format))
-    depth = 1 + sum(column.endswith("_id") for column in assignments if column != "item_id")
+    depth = 1 + sum(str(column).endswith("_id") for column in assignments.columns.drop("item_id"))
     if FORMATS[format].num_levels != depth:
         able = sorted(name for name, known in FORMATS.items() if known.num_levels == depth)
         fix = f"Formats that can: {', '.join(able) or 'none'}."

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import InputError
-from pipeline.review.decisions import Checker, Decision, Sorted
-from pipeline.review.known import KnownNodes, check_proposals, fold
-from pipeline.tables import DECISION_COLUMNS
+from pipeline.review.check import Checker, Sorted
+from pipeline.review.decision import Decision, decisions_frame
+from pipeline.review.known import KnownNodes, check_proposals
+from pipeline.review.place import Placer, hanging, merged_ends
 
 #: Statuses of rows that a decision gave (others come from the proposals).
 PROPOSED, EXCLUDED, MERGED = "proposed", "excluded", "merged"
@@ -81,7 +82,7 @@ def replay(
         vocabulary: all known nodes, `node_id, level, name, parent_id, qid`.
 
     Raises:
-        InputError: everything that is wrong with the decisions, see `pipeline.review.decisions`.
+        InputError: everything that is wrong with the decisions, see `Checker`.
     """
     known = KnownNodes(vocabulary)
     check_proposals(proposals, known)
@@ -95,8 +96,8 @@ def replay(
         if decision.decision == "rename":
             known.name[decision.subject] = decision.target
             known.add_name(decision.subject, decision.target)
-    merged = _merged(place)
-    placer = _Placer(known, place, merged)
+    merged = merged_ends(place)
+    placer = Placer(known, place, merged)
     placer.place_nodes(by_row[by_row.level > 1])
 
     rows = _decided_rows(by_row.reset_index(drop=True), known, place, merged, found, placer)
@@ -112,97 +113,10 @@ def replay(
         rows=rows,
         nodes=nodes,
         merged=merged,
-        effective=_frame(found.effective),
-        stale=_frame(found.stale),
-        gone=_frame(found.gone),
+        effective=decisions_frame(found.effective),
+        stale=decisions_frame(found.stale),
+        gone=decisions_frame(found.gone),
     )
-
-
-def _merged(place: dict[str, Decision]) -> dict[str, str]:
-    """Where each merged node ends; circles have been refused."""
-    step = {node: d.target for node, d in place.items() if d.decision == "merge"}
-    ends = {}
-    for node in step:
-        end = step[node]
-        while end in step:
-            end = step[end]
-        ends[node] = end
-    return ends
-
-
-class _Placer:
-    """Puts nodes where the decisions say, from the top level down."""
-
-    def __init__(
-        self, known: KnownNodes, place: dict[str, Decision], merged: dict[str, str]
-    ) -> None:
-        self._known, self._place, self._merged = known, place, merged
-        self._found: dict[tuple[str, int], str] = {}
-
-    def place_nodes(self, rows: pd.DataFrame) -> None:
-        """Sets every node's parent: the decided one, else the proposed, else the vocabulary's."""
-        known = self._known
-        known.parent.update(zip(rows.subject, rows.parent.fillna(""), strict=True))
-        for level in range(known.top - 1, 0, -1):
-            for node in [node for node, own in known.level.items() if own == level]:
-                decision = self._place.get(node)
-                target = known.parent[node]
-                if decision and decision.decision in {"keep", "move"}:
-                    target = self.main_child(decision.target, level + 1)
-                known.parent[node] = self._merged.get(target, target)
-
-    def main_child(self, target: str, level: int) -> str:
-        """The node of `level` that stands for `target`, which is at that level or above.
-
-        Levels from `level` up have their parents by now, so what is found once stays right.
-        """
-        key = target, level
-        if key not in self._found:
-            target = self._merged.get(target, target)
-            while self._known.level[target] > level:
-                target = self._child(target)
-            self._found[key] = target
-        return self._found[key]
-
-    def _child(self, target: str) -> str:
-        known, below = self._known, self._known.level[target] - 1
-        children = [
-            node
-            for node, level in known.level.items()
-            if level == below and known.parent[node] == target
-            if node not in self._merged and not self._left_out(node)
-        ]
-        same_qid = [n for n in children if known.qid[n] and known.qid[n] == known.qid[target]]
-        same_name = [n for n in children if fold(known.name[n]) == fold(known.name[target])]
-        if same_qid or same_name:
-            return min(same_qid or same_name)
-        made = f"{below}/{target.split('/', 1)[-1]}.general"
-        known.level[made], known.name[made] = below, known.name[target]
-        known.parent[made], known.qid[made] = target, ""
-        return made
-
-    def _left_out(self, node: str) -> bool:
-        decision = self._place.get(node)
-        return decision is not None and decision.decision in {"stop", "exclude"}
-
-
-def _ends(known: KnownNodes, place: dict[str, Decision], merged: dict[str, str]) -> dict[str, str]:
-    """For each node, where something that hangs on it finally hangs; "" if it is excluded."""
-    ends = {}
-    for node in known.level:
-        end = step = merged.get(node, node)
-        while step:
-            decision = place.get(step)
-            word = decision.decision if decision else ""
-            if word == "exclude":
-                end = ""
-                break
-            if decision and word == "stop":
-                end = step = merged.get(decision.target, decision.target)
-            else:
-                step = known.parent[step]
-        ends[node] = end
-    return ends
 
 
 def _decided_rows(
@@ -211,7 +125,7 @@ def _decided_rows(
     place: dict[str, Decision],
     merged: dict[str, str],
     found: Sorted,
-    placer: _Placer,
+    placer: Placer,
 ) -> pd.DataFrame:
     rows = rows.copy()
     for column in ("parent", "reasons", "suggestion", "alternatives", "evidence", "origin"):
@@ -267,7 +181,7 @@ def _decided_rows(
     settled |= items & taken.to_numpy() & ~unsure & ~reopened
 
     own = pd.Series(parent).map(lambda node: merged.get(node, node)).to_numpy(dtype=object)
-    ends = _ends(known, place, merged)
+    ends = hanging(known, place, merged)
     final = pd.Series(parent).map(lambda node: ends.get(node, "")).to_numpy(dtype=object)
     status[items & (parent != "") & (final == "")] = EXCLUDED
 
@@ -283,24 +197,3 @@ def _decided_rows(
 
 def _join(reasons: str, more: str) -> str:
     return "|".join([*filter(None, reasons.split("|")), more])
-
-
-def _frame(decisions: list[Decision]) -> pd.DataFrame:
-    columns = [*DECISION_COLUMNS, "file", "row"]
-    records = [
-        (
-            d.row_id,
-            d.subject,
-            d.level,
-            d.decision,
-            d.target,
-            d.reviewer,
-            d.note,
-            d.decided_at,
-            d.evidence_hash,
-            d.where,
-            d.row,
-        )
-        for d in decisions
-    ]
-    return pd.DataFrame(records, columns=columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,11 +13,12 @@ import pandas as pd
 
 from pipeline.errors import InputError, Problem
 from pipeline.files import whole
-from pipeline.review.decisions import Checker, Decision
+from pipeline.review.check import Checker
+from pipeline.review.decision import Decision, decisions_frame
 from pipeline.review.known import KnownNodes
-from pipeline.review.ledger import DECISIONS, PLACE_COLUMNS
+from pipeline.review.ledger import DECISIONS
 from pipeline.review.replay import Resolution
-from pipeline.tables import DECISION_COLUMNS, clean_cell, read_people_csv
+from pipeline.tables import clean_cell, read_people_csv
 
 #: Columns a reviewer writes in.
 EDITABLE = ["decision", "target", "note", "reviewer"]
@@ -155,9 +157,10 @@ def write_sheet(
     order["confidence"] = together.where(alike >= 3, order.confidence)
     order = order[["unsure", "level", "single", "confidence", "alike", "members", "row_id"]]
     sheet = sheet.loc[order.sort_values(list(order.columns), kind="stable").index]
-    for column in sheet.columns.difference(["level", "members"]):
-        cells = sheet[column].fillna("").map(clean_cell)
-        sheet[column] = cells.map(neutralise)
+    for column in sheet.columns.difference(["level", "members", "confidence", "evidence_hash"]):
+        cells = sheet[column].fillna("")
+        harmless = {cell: neutralise(clean_cell(cell)) for cell in cells.unique()}
+        sheet[column] = cells.map(harmless)
     with whole(path) as beside:
         sheet.to_csv(beside, index=False, encoding="utf-8-sig", lineterminator="\n")
     return len(sheet)
@@ -238,18 +241,11 @@ def read_sheet(
             what = f"contradicts row {first.row} ({first}) on {row_id}:"
             wrong(what, "Keep one of the two.", "decision", str(checked))
     # Together they have to hold as well: no circle of merges, no name given twice.
-    frame = pd.DataFrame(
-        [
-            (d.row_id, d.subject, d.level, d.decision, d.target, d.reviewer, d.note)
-            + (d.decided_at, d.evidence_hash, d.where, d.row)
-            for d in taken.values()
-        ],
-        columns=[*DECISION_COLUMNS, *PLACE_COLUMNS],
-    )
+    found = decisions_frame(list(taken.values()))
     problems += checker.together(list(taken.values()))
     if problems:
         raise InputError(sorted(problems, key=lambda p: (p.row or 0, p.column or "", p.what)))
-    return Sheet(frame, stale)
+    return Sheet(found, stale)
 
 
 def _members(
@@ -261,9 +257,10 @@ def _members(
     held = held.assign(name=held.subject.map(names)).sort_values(
         ["confidence", "subject"], ascending=[False, True]
     )
-    first = held.groupby("parent", sort=True)
-    counts = first.size().to_dict()
-    some = first.name.agg(lambda found: list(found[:EXAMPLES])).to_dict()
+    counts: dict[str, int] = dict(Counter(held.parent))
+    some: dict[str, list[str]] = defaultdict(list)
+    for node, name in held[held.groupby("parent").cumcount() < EXAMPLES][["parent", "name"]].values:
+        some[node].append(name)
     members: dict[str, int] = {}
     examples: dict[str, list[str]] = {}
     for node in sorted(counts, key=lambda n: (-counts[n], n)):

@@ -61,11 +61,11 @@ def build_tree(
         ids = np.array([path.get(level, "") for path in paths], dtype=object)[codes]
         ids = np.where(ok, ids, "")
         unique = pd.factorize(ids)
-        columns[f"level{level}_id"] = np.where(ids == "", None, ids)
+        columns[f"level{level}_id"] = _or_none(ids, ids != "")
         columns[f"level{level}_name"] = np.array([names[node] for node in unique[1]], object)[
             unique[0]
         ]
-    columns["origin"] = np.where(ok, rows.origin.to_numpy(dtype=object), None)
+    columns["origin"] = _or_none(rows.origin.to_numpy(dtype=object), ok)
     columns["confidence"] = rows.confidence.fillna(0).to_numpy("float32")
     # An item without any row has nobody's word: it is not accepted.
     columns["accepted"] = rows.accepted.eq(True).to_numpy(dtype=bool)
@@ -90,6 +90,13 @@ def build_tree(
     nodes = pd.concat([leaves.astype(object), upper.astype(object)])[SCHEMAS["nodes"].names]
     nodes = nodes.sort_values(["level", "node_id"], ignore_index=True).astype({"level": "int8"})
     return nodes, assignments, _report(assignments, nodes, resolution)
+
+
+def _or_none(values: Any, given: Any) -> Any:
+    """`values` where `given`, else None."""
+    found = values.copy()
+    found[~given] = None
+    return found
 
 
 def _paths(

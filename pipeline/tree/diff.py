@@ -12,6 +12,9 @@ from pipeline.tree.label_tree import LabelTree
 #: Kinds of change, in the order they are told.
 CHANGES = ("added", "removed", "renamed", "moved")
 
+#: The text names items one by one up to so many changes; the frame always does.
+LISTED = 100
+
 
 @dataclass(frozen=True)
 class TreeDiff:
@@ -37,11 +40,14 @@ class TreeDiff:
                 if (level, change) in counts.index
             ]
             lines.append(f"level {level}: {', '.join(told)}")
-        for row in self.changes.itertuples():
-            if row.level or len(self.changes) <= 100:
-                lines.append(
-                    f"  {row.change} {row.node_id}: {row.before or '-'} → {row.after or '-'}"
-                )
+        told_items = len(self.changes) <= LISTED
+        shown = self.changes[(self.changes.level > 0) | told_items]
+        lines += [
+            f"  {change} {node}: {before or '-'} → {after or '-'}"
+            for change, node, before, after in zip(
+                shown.change, shown.node_id, shown.before, shown.after, strict=True
+            )
+        ]
         return "\n".join(lines)
 
 

@@ -155,9 +155,8 @@ class LabelTree:
 
     def counts(self) -> dict[int, int]:
         """Number of nodes by level."""
-        return {
-            int(n): int(count) for n, count in self.nodes.level.value_counts().sort_index().items()
-        }
+        counts = self.nodes.level.value_counts().sort_index()
+        return dict(zip(counts.index.tolist(), counts.tolist(), strict=True))
 
     def items_below(self) -> dict[str, int]:
         """Number of items (level 0) below each node, itself included where it is one."""

@@ -11,53 +11,11 @@ from typing import Any
 import pandas as pd
 
 from pipeline.errors import Problem
-from pipeline.review.known import KnownNodes
+from pipeline.review.decision import Decision
+from pipeline.review.known import KnownNodes, fold
 from pipeline.review.ledger import DECISIONS
-from pipeline.tables import clean_cell
 
 _NEEDS_TARGET = {"move", "merge", "rename"}
-
-
-@dataclass(frozen=True)
-class Decision:
-    """One decision that was read and understood.
-
-    Attributes:
-        target: a node id, the new name for `rename`, "" where none is needed.
-        said: the target as written, for messages.
-        when: `decided_at` as a time.
-    """
-
-    subject: str
-    level: int
-    decision: str
-    target: str
-    reviewer: str
-    note: str
-    decided_at: str
-    evidence_hash: str
-    said: str
-    when: datetime
-    where: str
-    row: int | None
-
-    @property
-    def row_id(self) -> str:
-        return f"{self.level}:{self.subject}"
-
-    @property
-    def aspect(self) -> str:
-        """A node's name and its place are decided separately."""
-        return "name" if self.decision == "rename" else "place"
-
-    @property
-    def outcome(self) -> tuple[str, str]:
-        """What it comes to: a `keep` that says what it keeps is a move there."""
-        return ("move" if self.decision == "keep" and self.target else self.decision), self.target
-
-    def __str__(self) -> str:
-        target = f" {self.said}" if self.said else ""
-        return f"{self.reviewer}: {self.decision}{target}"
 
 
 @dataclass(frozen=True)
@@ -280,10 +238,10 @@ class Checker:
         taken: dict[tuple[int, str], list[str]] = defaultdict(list)
         for node, name in names.items():
             if node not in merged:
-                taken[self.known.level[node], clean_cell(name).casefold()].append(node)
+                taken[self.known.level[node], fold(name)].append(node)
         problems = []
         for node, d in renames.items():
-            others = taken[self.known.level[node], clean_cell(d.target).casefold()]
+            others = taken[self.known.level[node], fold(d.target)]
             if len(others) > 1 and node in others:
                 other = next(o for o in others if o != node)
                 fix = f"Take another name, or merge into {other}."
