@@ -1,0 +1,85 @@
+"""Hierarchical labels: checked, and turned into the number of levels two items agree on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Agreement is kept in one byte per pair, and -1 marks an item that is not ranked.
+MAX_LEVELS = 126
+
+
+def check_labels(labels: Tensor, name: str = "labels") -> Tensor:
+    """Labels as an int64 tensor `[n, L]`; a vector `[n]` is one level.
+
+    Args:
+        labels: integers, column 0 the finest level.
+        name: what to call them in an error.
+
+    Raises:
+        ValueError: not integers, not `[n, L]`, or without or with too many levels.
+    """
+    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
+        raise ValueError(f"{name} must be integers, got {labels.dtype}")
+    if labels.dtype == torch.uint64 and bool((labels.view(torch.int64) < 0).any()):
+        raise ValueError(f"{name} overflow a signed 64-bit integer: largest {labels.max().item()}")
+    if labels.ndim == 1:
+        labels = labels.unsqueeze(1)
+    if labels.ndim != 2 or not 1 <= labels.shape[1] <= MAX_LEVELS:
+        raise ValueError(
+            f"{name} must have the shape [n, L] with 1 <= L <= {MAX_LEVELS}, "
+            f"got {tuple(labels.shape)}"
+        )
+    return labels.to(torch.int64)
+
+
+def check_nested(labels: Tensor, name: str = "labels") -> None:
+    """Checks that every class lies under one class of the next coarser level.
+
+    Args:
+        labels: `[n, L]`, column 0 the finest level.
+        name: what to call them in an error.
+
+    Raises:
+        ValueError: names the first class that lies under two, and both parents.
+
+    Example:
+        >>> check_nested(torch.tensor([[7, 0], [7, 1]]))
+        Traceback (most recent call last):
+        ...
+        ValueError: labels are not nested: class 7 of level 0 lies under classes 0 and 1 of level 1
+    """
+    for level in range(labels.shape[1] - 1):
+        fine, order = labels[:, level].sort(stable=True)
+        coarse = labels[order, level + 1]
+        torn = (fine[1:] == fine[:-1]) & (coarse[1:] != coarse[:-1])
+        if bool(torn.any()):
+            at = int(torn.nonzero()[0])
+            raise ValueError(
+                f"{name} are not nested: class {fine[at].item()} of level {level} lies under "
+                f"classes {coarse[at].item()} and {coarse[at + 1].item()} of level {level + 1}"
+            )
+
+
+def agreement(query_labels: Tensor, gallery_labels: Tensor) -> Tensor:
+    """Number of levels on which each query agrees with each gallery item.
+
+    Args:
+        query_labels: `[q, L]` integers.
+        gallery_labels: `[n, L]` integers.
+
+    Returns:
+        `[q, n]` int8, 0 (nothing in common) to L (same finest class).
+
+    Example:
+        >>> agreement(torch.tensor([[1, 0]]), torch.tensor([[1, 0], [2, 0], [3, 1]]))
+        tensor([[2, 1, 0]], dtype=torch.int8)
+    """
+    levels = torch.zeros(
+        len(query_labels), len(gallery_labels), dtype=torch.int8, device=query_labels.device
+    )
+    # Column by column: a [q, n, L] tensor would be the largest thing in the whole evaluation.
+    for query, gallery in zip(query_labels.T, gallery_labels.T, strict=True):
+        # `==` gives one-byte booleans; reading them as int8 saves a conversion pass.
+        levels += (query.contiguous()[:, None] == gallery.contiguous()[None, :]).view(torch.int8)
+    return levels
