@@ -26,6 +26,7 @@ _KEYS: dict[str, dict[str, type]] = {
         "images_per_landmark": int,
     },
     "acceptance": {"target": float},
+    "card": {"compared_level": int, "sources": list, "limits": list},
     "export": {"formats": list},
 }
 
@@ -47,6 +48,9 @@ class Hierarchy:
         images_per_landmark: images averaged into an item's image vector, at most.
         target: accuracy asked of the proposals that are accepted without review.
         formats: exports written by a build.
+        compared_level: the level at which agreement with published labels is counted.
+        sources: for the card, `name, licence, origin` of each source.
+        limits: for the card, known limits, a sentence each.
     """
 
     tree: str
@@ -64,6 +68,9 @@ class Hierarchy:
     images_per_landmark: int
     target: float
     formats: tuple[str, ...]
+    compared_level: int
+    sources: tuple[dict[str, str], ...]
+    limits: tuple[str, ...]
 
 
 def known_trees() -> list[str]:
@@ -111,6 +118,9 @@ def load_hierarchy(tree: str) -> Hierarchy:
         images_per_landmark=embedding["images_per_landmark"],
         target=data["acceptance"]["target"],
         formats=tuple(data["export"]["formats"]),
+        compared_level=data["card"]["compared_level"],
+        sources=tuple(data["card"]["sources"]),
+        limits=tuple(data["card"]["limits"]),
     )
 
 

@@ -15,9 +15,10 @@ def render_card(path: Path, facts: dict[str, Any]) -> None:
 
     Args:
         path: Markdown file to write, whole or not at all.
-        facts: `title`, `tree`, `numbers` (see `numbers_of`), `agreement` (or None), `parameters`,
-            `inputs` (name to sha256), `versions`, `sources` (licence rows), `stages` (counts),
-            `picture` (file name of the picture, relative to the card).
+        facts: `title`, `total` (items), `numbers` (see `numbers_of`), `agreement` (or None, else with
+            `level`), `picture` (its file name beside the card), `encoder`, `options` and
+            `versions` (name to value), `inputs` (file name to sha256), `sources` (`name, licence,
+            origin`), `limits` (sentences).
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.show", "."),

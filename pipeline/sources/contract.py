@@ -68,3 +68,7 @@ class Source(Protocol):
     def read_labels(self, path: Path, items: pd.DataFrame | None = None) -> Labels:
         """Reads a file of published labels, checked against the items where they are given."""
         ...
+
+    def label_files(self, folder: Path) -> list[Path]:
+        """Files of published labels that a folder of metadata holds."""
+        ...

@@ -14,7 +14,7 @@ from pipeline.sources.download import Fetched, download_all
 from pipeline.sources.images import add_images
 from pipeline.sources.landmarks import SPLITS, read_labels, read_landmarks
 
-__all__ = ["BASE_URL", "FILES", "fetch", "read", "read_labels"]
+__all__ = ["BASE_URL", "FILES", "fetch", "label_files", "read", "read_labels"]
 
 # The data set's README (github.com/cvdfoundation/google-landmark) names these addresses.
 BASE_URL = "https://s3.amazonaws.com/google-landmark"
@@ -115,3 +115,9 @@ def read(folder: Path, images_table: Path | None = None) -> Metadata:
         bare = (items["image_ids"].list.len() == 0) & (items["split"] == split)
         counts["without_images"] = int(bare.sum())
     return Metadata(items, table, {"landmarks": landmarks, "images": images}, files)
+
+
+def label_files(folder: Path) -> list[Path]:
+    """The released label files that a folder of metadata holds."""
+    files = [Path(folder) / f"{split}_label_to_hierarchical.csv" for split in SPLITS]
+    return [path for path in files if path.is_file()]
