@@ -146,16 +146,16 @@ def write_sheet(
             "unsure": rows.unsure,
             "level": -rows.level.astype(int),
             "single": alike < 3,
+            "doubt": rows.confidence.fillna(0),
+            "alike": (rows.parent + "\n" + rows.evidence).where(alike >= 3, ""),
             "confidence": rows.confidence.fillna(0),
             "members": -sheet.members,
-            "alike": (rows.parent + "\n" + rows.evidence).where(alike >= 3, ""),
             "row_id": rows.row_id,
         }
     )
     # A group of look-alikes stands together, where its least confident member puts it.
-    together = order.groupby("alike").confidence.transform("min")
-    order["confidence"] = together.where(alike >= 3, order.confidence)
-    order = order[["unsure", "level", "single", "confidence", "alike", "members", "row_id"]]
+    together = order.groupby("alike").doubt.transform("min")
+    order["doubt"] = together.where(alike >= 3, order.doubt)
     sheet = sheet.loc[order.sort_values(list(order.columns), kind="stable").index]
     for column in sheet.columns.difference(["level", "members", "confidence", "evidence_hash"]):
         cells = sheet[column].fillna("")
