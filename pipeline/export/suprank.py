@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
@@ -36,11 +37,31 @@ def _frames(
     return frames, {"no_label": without} if without else {}
 
 
+def _read_as_missing(frames: dict[str, pd.DataFrame]) -> list[str]:
+    """Names that pandas' defaults turn into a missing value, such as `NA`."""
+    names = sorted({name for frame in frames.values() for c in COLUMNS[1:] for name in frame[c]})
+    written = pd.DataFrame({"number": range(len(names)), "name": names}).to_csv(index=False)
+    lost = pd.read_csv(io.StringIO(written)).name.isna()
+    return [name for name, is_lost in zip(names, lost, strict=True) if is_lost]
+
+
 def write(
     folder: Path, items: pd.DataFrame, assignments: pd.DataFrame, metadata: Path | None
 ) -> Export:
-    """Labelled items only; copies the data set's image lists from `metadata` where they are."""
+    """Labelled items only; copies the data set's image lists from `metadata` where they are.
+
+    Raises:
+        InputError: a node's name is one that the loader takes for a missing value.
+    """
     frames, set_aside = _frames(items, assignments)
+    problems = [
+        Problem(
+            "suprank", "the loader takes this name for missing:", "Rename the node.", value=name
+        )
+        for name in _read_as_missing(frames)
+    ]
+    if problems:
+        raise InputError(problems)
     for old in folder.glob(_NAME.format("*")):
         if old.name not in frames:
             old.unlink()

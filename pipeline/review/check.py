@@ -64,6 +64,9 @@ class Checker:
                 kept.clear()
             if not kept or kept[0].when == found.when:
                 kept.append(found)
+            if found.decision == "rename" and found.target and found.subject in self.known.level:
+                # Other decisions may name the node either way.
+                self.known.add_name(found.subject, found.target)
         stale, gone = [], []
         by_subject: dict[tuple[str, str], list[Decision]] = defaultdict(list)
         for key in sorted(latest):

@@ -95,7 +95,6 @@ def replay(
     for decision in found.effective:
         if decision.decision == "rename":
             known.name[decision.subject] = decision.target
-            known.add_name(decision.subject, decision.target)
     merged = merged_ends(place)
     placer = Placer(known, place, merged)
     placer.place_nodes(by_row[by_row.level > 1])

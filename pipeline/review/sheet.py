@@ -146,16 +146,16 @@ def write_sheet(
             "unsure": rows.unsure,
             "level": -rows.level.astype(int),
             "single": alike < 3,
+            "doubt": rows.confidence.fillna(0),
+            "alike": (rows.parent + "\n" + rows.evidence).where(alike >= 3, ""),
             "confidence": rows.confidence.fillna(0),
             "members": -sheet.members,
-            "alike": (rows.parent + "\n" + rows.evidence).where(alike >= 3, ""),
             "row_id": rows.row_id,
         }
     )
     # A group of look-alikes stands together, where its least confident member puts it.
-    together = order.groupby("alike").confidence.transform("min")
-    order["confidence"] = together.where(alike >= 3, order.confidence)
-    order = order[["unsure", "level", "single", "confidence", "alike", "members", "row_id"]]
+    together = order.groupby("alike").doubt.transform("min")
+    order["doubt"] = together.where(alike >= 3, order.doubt)
     sheet = sheet.loc[order.sort_values(list(order.columns), kind="stable").index]
     for column in sheet.columns.difference(["level", "members", "confidence", "evidence_hash"]):
         cells = sheet[column].fillna("")
@@ -188,9 +188,10 @@ def read_sheet(
     frame = frame[frame.decision != ""].map(restore)
     # The tables' own text is cleaned in the sheet, so an id is looked up as it is written there.
     rows = resolution.rows.set_index("row_id", drop=False)
-    by_cell = {clean_cell(row): row for row in rows.index}
+    at = {clean_cell(row): n for n, row in enumerate(rows.index)}
     checker = Checker(KnownNodes(resolution.nodes), rows, rows.own)
-    hashes = rows.evidence_hash.fillna("")
+    ids, subjects, levels = rows.row_id.tolist(), rows.subject.tolist(), rows.level.tolist()
+    hashes = rows.evidence_hash.fillna("").tolist()
     when = datetime.fromisoformat(decided_at) if decided_at else datetime.fromtimestamp(0, UTC)
     taken: dict[tuple[str, str], Decision] = {}
     problems, stale = [], []
@@ -208,23 +209,23 @@ def read_sheet(
         if not who:
             wrong("no reviewer", "Write who decided, or give --reviewer.", "reviewer", None)
             fine = False
-        if row_id not in by_cell:
+        if row_id not in at:
             wrong("unknown row:", "Take the row_id from a sheet of now.", "row_id", row_id)
             continue
-        row = rows.loc[by_cell[row_id]]
-        if checker.is_stale(row.row_id, seen):
-            what = f"the evidence for {row.subject} has changed since this sheet was written:"
+        n = at[row_id]
+        if checker.is_stale(ids[n], seen):
+            what = f"the evidence for {subjects[n]} has changed since this sheet was written:"
             stale.append(Problem(path, what, "Decide it in the new sheet.", line, "row_id", row_id))
             continue
         decision = Decision(
-            subject=row.subject,
-            level=int(row.level),
+            subject=subjects[n],
+            level=levels[n],
             decision=word.casefold(),
             target=target,
             reviewer=who,
             note=note,
             decided_at=decided_at,
-            evidence_hash=hashes[row.row_id],
+            evidence_hash=hashes[n],
             said=target,
             when=when,
             where=str(path),

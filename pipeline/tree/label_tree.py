@@ -34,7 +34,7 @@ def node_problems(nodes: pd.DataFrame, where: str | Path) -> list[Problem]:
 
     wrong(table.node_id == "", "node_id", "blank id:", "Give the node an id.")
     wrong(table.name.str.strip() == "", "name", "blank name:", "Give the node a name.")
-    first = table.drop_duplicates("node_id").set_index("node_id")
+    first = table[table.node_id != ""].drop_duplicates("node_id").set_index("node_id")
     again = table.node_id.duplicated() & (table.node_id != "")
     own_parent = table.node_id.map(first.parent_id)
     two = again & (table.parent_id != own_parent)

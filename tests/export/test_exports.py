@@ -1,0 +1,119 @@
+"""Exports: the released columns, the SupRank loader's files, and what is refused."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from small_world import VOCABULARY, decisions, item, items, proposals
+
+from pipeline.errors import InputError
+from pipeline.export import FORMATS, check, export
+from pipeline.review import replay
+from pipeline.tree import build_tree
+
+
+def assigned(*rows: tuple) -> pd.DataFrame:
+    return build_tree(items(), replay(decisions(*rows), proposals(), VOCABULARY))[1]
+
+
+def files(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_gldv2_is_as_released(tmp_path):
+    result = export("gldv2", tmp_path, items(), assigned((item(2), 1, "stop", "")))
+    url = "http://commons.wikimedia.org/wiki/Category:Landmark_"
+    assert (tmp_path / "train_label_to_hierarchical.csv").read_bytes().decode() == (
+        "landmark_id,category,supercategory,hierarchical_label,natural_or_human_made\n"
+        f"1,{url}1,church building,church,human-made\n"
+        f"2,{url}2,,church,human-made\n"
+        f"3,{url}3,cathedral,church,human-made\n"
+        f"4,{url}4,castle,castle / fort,human-made\n"
+        f"5,{url}5,mountain,mountain,natural\n"
+        f"6,{url}6,,,\n"
+        f"7,{url}7,,,\n"
+    )
+    assert result.rows == {
+        "index_label_to_hierarchical.csv": 1,
+        "train_label_to_hierarchical.csv": 7,
+    }
+    assert [path.name for path in result.files] == sorted(files(tmp_path))
+
+
+def test_only_splits_that_exist(tmp_path):
+    export("gldv2", tmp_path, items(), assigned())
+    train = items()[items().split == "train"]
+    assignments = assigned()
+    export("gldv2", tmp_path, train, assignments[assignments.split == "train"])
+    assert list(files(tmp_path)) == ["train_label_to_hierarchical.csv"]
+
+
+def test_suprank_has_labelled_rows_and_no_missing_value(tmp_path):
+    result = export("suprank", tmp_path, items(), assigned((item(3), 1, "stop", "natural")))
+    found = pd.read_csv(tmp_path / "train_label_to_subcategory_with_clusters.csv")
+    assert list(found.columns) == ["landmark_id", "cluster", "overall_cluster"]
+    assert found.landmark_id.tolist() == [1, 2, 4, 5]
+    assert not found.isna().any(axis=None)
+    assert result.set_aside == {"no_label": 3}
+    assert result.missing == [
+        "train_clean.csv",
+        "index_image_to_landmark.csv",
+        "retrieval_solution_v2.1.csv",
+    ]
+    assert "- train_clean.csv\n" in (tmp_path / "README.txt").read_text()
+
+
+def test_suprank_brings_the_image_lists(tmp_path):
+    metadata = tmp_path / "metadata"
+    metadata.mkdir()
+    (metadata / "train_clean.csv").write_bytes(b"landmark_id,images\r\n1,aa bb\r\n")
+    result = export("suprank", tmp_path / "out", items(), assigned(), metadata)
+    copy = tmp_path / "out/train_clean.csv"
+    assert copy.read_bytes() == (metadata / "train_clean.csv").read_bytes()
+    assert copy in result.files and "train_clean.csv" not in result.missing
+    # Without the metadata the next export does not leave another data set's list there.
+    export("suprank", tmp_path / "out", items(), assigned())
+    assert not copy.exists()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_same_tree_gives_the_same_bytes(tmp_path, format):
+    assignments = assigned()
+    export(format, tmp_path / "a", items(), assignments)
+    shuffled = items().sample(frac=1, random_state=3)
+    export(format, tmp_path / "b", shuffled, assignments.sample(frac=1, random_state=4))
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_export_that_was_changed_is_noticed(tmp_path, format):
+    export(format, tmp_path, items(), assigned())
+    check(format, tmp_path, items(), assigned())
+    with pytest.raises(ValueError, match="row 3"):
+        check(format, tmp_path, items(), assigned((item(2), 1, "move", "lake")))
+    next(tmp_path.glob("train_*.csv")).unlink()
+    with pytest.raises(InputError, match="not in the export"):
+        check(format, tmp_path, items(), assigned())
+
+
+def test_names_with_quotes_commas_and_letters_survive(tmp_path):
+    name = 'Église, "Saint-Étienne"; 寺 ='
+    assignments = assigned(("2/church", 3, "rename", name))
+    export("gldv2", tmp_path, items(), assignments)
+    found = pd.read_csv(tmp_path / "train_label_to_hierarchical.csv", keep_default_na=False)
+    assert found.hierarchical_label[0] == name
+
+
+def test_a_name_the_loader_takes_for_missing_is_refused(tmp_path):
+    with pytest.raises(InputError, match="takes this name for missing: 'NA'"):
+        export("suprank", tmp_path, items(), assigned(("2/church", 3, "rename", "NA")))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_exported(tmp_path):
+    with pytest.raises(InputError, match="Take one of gldv2, suprank"):
+        export("newick", tmp_path, items(), assigned())
+    flat = assigned().drop(columns=["level3_id", "level3_name"])
+    with pytest.raises(InputError, match="cannot carry a tree of 3 levels"):
+        export("gldv2", tmp_path, items(), flat)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,296 @@
+"""Replay: what each decision does, what is refused, and that order does not matter."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_world import (
+    VOCABULARY,
+    decisions,
+    evidence_hash,
+    item,
+    items,
+    proposals,
+)
+
+from pipeline.errors import InputError
+from pipeline.review import Resolution, replay
+from pipeline.tree import build_tree
+
+LATER = "2026-02-01T00:00:00Z"
+
+
+def resolve(*rows: tuple) -> Resolution:
+    return replay(decisions(*rows), proposals(), VOCABULARY)
+
+
+def label(resolution: Resolution, number: int, split: str = "train") -> tuple:
+    """Status and names of an item's path."""
+    assignments = build_tree(items(), resolution)[1].set_index("item_id")
+    row = assignments.loc[item(number, split)]
+    path = [row[f"level{n}_name"] for n in (1, 2, 3)]
+    return (row.status, *[None if pd.isna(name) else name for name in path])
+
+
+def row(resolution: Resolution, row_id: str) -> pd.Series:
+    return resolution.rows.set_index("row_id").loc[row_id]
+
+
+def refused(*rows: tuple) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        resolve(*rows)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_no_decision_leaves_the_proposals():
+    resolution = resolve()
+    rows = resolution.rows
+    given = proposals()
+    assert rows.parent.tolist() == given.parent.fillna("").tolist()
+    assert rows.accepted.tolist() == given.accepted.tolist()
+    assert set(rows.state) == {"accepted", "open"}
+    assert label(resolution, 2) == ("labelled", "cathedral", "church", "human-made")
+    assert label(resolution, 6) == ("no_place", None, None, None)
+    assert label(resolution, 7) == ("no_evidence", None, None, None)
+
+
+def test_keep_settles_the_row():
+    resolution = resolve((item(4), 1, "keep", ""))
+    kept = row(resolution, f"1:{item(4)}")
+    assert (kept.state, kept.origin, kept.confidence, kept.accepted) == (
+        "settled",
+        "human",
+        1,
+        True,
+    )
+    assert label(resolution, 4) == ("labelled", "castle", "castle / fort", "human-made")
+
+
+def test_move_to_a_class_by_any_spelling_of_its_name():
+    for target in ("1/Q8502", "Mountain", "  mountain ", "mountain › mountain › natural"):
+        assert label(resolve((item(4), 1, "move", target)), 4)[1:3] == ("mountain", "mountain")
+
+
+def test_move_to_a_cluster_takes_its_main_class():
+    # By the cluster's own Wikidata id; a cluster without such a class gets a general one.
+    assert label(resolve((item(4), 1, "move", "church")), 4)[1:3] == ("church building", "church")
+    resolution = resolve((item(4), 1, "move", "2/lake"))
+    assert label(resolution, 4) == ("labelled", "lake", "lake", "natural")
+    assert "1/lake.general" in set(resolution.nodes.node_id)
+
+
+def test_the_main_class_is_one_that_is_still_there():
+    moved = ("1/Q16970", 2, "move", "castle / fort")
+    assert label(resolve(moved, (item(4), 1, "move", "church")), 4)[1:3] == ("church", "church")
+
+
+def test_a_class_decision_settles_its_items_once():
+    resolution = resolve(("1/Q2977", 2, "move", "castle / fort"))
+    for number in (2, 3):
+        settled = row(resolution, f"1:{item(number)}")
+        assert (settled.state, settled.origin, settled.accepted) == ("settled", "human", True)
+        assert label(resolution, number)[2] == "castle / fort"
+    assert row(resolution, f"1:{item(4)}").state == "open"
+
+
+def test_an_unsure_item_of_a_settled_class_stays_open():
+    resolution = resolve(("1/Q2977", 2, "keep", ""), (item(2), 1, "unsure", ""))
+    assert row(resolution, f"1:{item(2)}").state == "open"
+    assert row(resolution, f"1:{item(3)}").state == "settled"
+
+
+def test_merge_keeps_both_ids_usable():
+    resolution = resolve(
+        ("2/church", 3, "merge", "castle / fort"), (item(7), 1, "move", "2/church")
+    )
+    assert label(resolution, 2) == ("labelled", "cathedral", "castle / fort", "human-made")
+    assert label(resolution, 7)[2] == "castle / fort"
+    assert "2/church" not in set(resolution.nodes.node_id)
+    assert resolution.merged == {"2/church": "2/castle"}
+
+
+def test_merges_follow_each_other():
+    resolution = resolve(
+        ("2/church", 3, "merge", "2/castle"), ("2/castle", 3, "merge", "2/mountain")
+    )
+    assert label(resolution, 2)[2:] == ("mountain", "natural")
+
+
+def test_rename_keeps_the_id_and_the_row_open():
+    resolution = resolve(("1/Q2977", 2, "rename", "Minster"), (item(4), 1, "move", "minster"))
+    assert label(resolution, 2)[1] == "Minster"
+    assert label(resolution, 4)[1] == "Minster"
+    assert row(resolution, "2:1/Q2977").state == "open"
+
+
+def test_rename_and_move_of_one_node_both_hold():
+    resolution = resolve(
+        ("1/Q2977", 2, "move", "castle / fort"), ("1/Q2977", 2, "rename", "Minster", "ann", LATER)
+    )
+    assert label(resolution, 2)[1:3] == ("Minster", "castle / fort")
+
+
+@pytest.mark.parametrize(
+    ("decision", "expected"),
+    [
+        ((item(2), 1, "stop", ""), ("labelled", None, "church", "human-made")),
+        ((item(2), 1, "stop", "natural"), ("labelled", None, None, "natural")),
+        (("1/Q2977", 2, "stop", ""), ("labelled", None, "church", "human-made")),
+        (("2/church", 3, "stop", ""), ("labelled", None, None, "human-made")),
+        ((item(2), 1, "exclude", ""), ("excluded", None, None, None)),
+        (("1/Q2977", 2, "exclude", ""), ("excluded", None, None, None)),
+        (("2/church", 3, "exclude", ""), ("excluded", None, None, None)),
+    ],
+)
+def test_stop_and_exclude(decision, expected):
+    assert label(resolve(decision), 2) == expected
+
+
+def test_unsure_stays_open_with_its_label():
+    resolution = resolve((item(5), 1, "unsure", ""))
+    unsure = row(resolution, f"1:{item(5)}")
+    assert (unsure.state, unsure.accepted, unsure.reasons) == ("open", False, "unsure")
+    assert label(resolution, 5)[1] == "mountain"
+
+
+def test_later_beats_earlier_by_the_same_reviewer():
+    rows = [(item(4), 1, "move", "church"), (item(4), 1, "move", "mountain", "ann", LATER)]
+    assert label(resolve(*rows), 4)[2] == "mountain"
+    assert label(resolve(*rows[::-1]), 4)[2] == "mountain"
+
+
+def test_times_are_compared_as_times():
+    early = "2026-01-31T12:30:00+02:00"  # 10:30 in UTC, though the text is greater
+    rows = [(item(4), 1, "move", "church", "ann", early), (item(4), 1, "move", "mountain")]
+    assert label(resolve(*rows), 4)[2] == "mountain"
+
+
+def test_stale_is_shown_not_applied():
+    resolution = resolve((item(5), 1, "move", "church", "ann", LATER, "0123456789abcdef"))
+    stale = row(resolution, f"1:{item(5)}")
+    assert label(resolution, 5)[2] == "mountain"
+    assert (stale.state, stale.accepted, stale.suggestion) == ("open", False, "2/church")
+    assert stale.reasons == "stale_decision"
+    assert "ann: move church" in stale.evidence
+    assert resolution.stale.subject.tolist() == [item(5)]
+
+
+def test_a_fresh_decision_beats_another_reviewers_stale_one():
+    resolution = resolve(
+        (item(5), 1, "move", "church", "ann", LATER, "0123456789abcdef"),
+        (item(5), 1, "keep", "", "ben", LATER, evidence_hash(item(5))),
+    )
+    assert row(resolution, f"1:{item(5)}").state == "settled"
+    assert len(resolution.stale) == 1
+
+
+def test_a_stale_class_decision_settles_nothing():
+    resolution = resolve(("1/Q2977", 2, "keep", "", "ann", LATER, "0123456789abcdef"))
+    assert row(resolution, f"1:{item(2)}").state == "open"
+
+
+def test_a_subject_that_left_the_data_is_listed():
+    resolution = resolve((item(99), 1, "move", "church", "ann", LATER, "0123456789abcdef"))
+    assert resolution.gone.subject.tolist() == [item(99)]
+    assert resolution.report["decisions_gone"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "parts"),
+    [
+        ([(item(2), 1, "shift", "church")], ["row 2", "unknown decision: 'shift'", "keep, move"]),
+        ([(item(2), 1, "move", "pagoda")], ["row 2", "unknown node: 'pagoda'"]),
+        ([(item(2), 1, "move", "")], ["row 2", "move needs a target"]),
+        ([(item(99), 1, "keep", "")], ["row 2", "unknown subject: 'gldv2/train/99'"]),
+        ([("2/pagoda", 3, "keep", "")], ["row 2", "unknown subject: '2/pagoda'"]),
+        ([(item(2), 2, "move", "church")], ["row 2", "wrong level", "Write 1"]),
+        ([(item(7), 1, "keep", "")], ["row 2", "nothing is proposed to keep"]),
+        ([(item(2), 1, "merge", "church")], ["row 2", "only nodes"]),
+        ([(item(2), 1, "rename", "x")], ["row 2", "only nodes"]),
+        ([(item(2), 1, "exclude", "church")], ["row 2", "takes no target"]),
+        ([("2/church", 3, "move", "2/castle")], ["row 2", "level 2 where one of level 3"]),
+        ([("2/church", 3, "move", "2/church")], ["row 2", "level 2 where one of level 3"]),
+        ([("2/church", 3, "move", "1/Q2977")], ["row 2", "level 1 where one of level 3"]),
+        ([("2/church", 3, "merge", "church")], ["row 2", "onto itself"]),
+        ([("2/church", 3, "merge", "natural")], ["row 2", "level 3 where one of level 2"]),
+        ([("2/church", 3, "rename", "lake")], ["row 2", "has this name", "2/lake"]),
+        ([("1/Q2977", 2, "stop", "1/Q16970")], ["row 2", "level 1 where one of level 2 or 3"]),
+        ([(item(2), 1, "keep", "", "")], ["row 2", "no reviewer"]),
+        ([(item(2), 1, "keep", "", "ann", "yesterday")], ["row 2", "not a time: 'yesterday'"]),
+        (
+            [(item(2), 1, "move", "church"), (item(2), 1, "move", "lake", "ben")],
+            ["decisions.csv row 2 (ann: move church)", "row 3", "ben: move lake"],
+        ),
+        (
+            [(item(2), 1, "move", "church"), (item(2), 1, "move", "lake")],
+            ["row 2", "row 3", "contradicts"],
+        ),
+        (
+            [("2/church", 3, "merge", "2/castle"), ("2/castle", 3, "merge", "2/church")],
+            ["circle", "decisions.csv row 2", "decisions.csv row 3"],
+        ),
+    ],
+)
+def test_refused(rows, parts):
+    (problem,) = refused(*rows)
+    for part in parts:
+        assert part in problem
+
+
+def test_all_problems_at_once():
+    problems = refused(
+        (item(2), 1, "shift", "church"),
+        (item(3), 1, "move", "pagoda"),
+        (item(4), 1, "move", "church"),
+        (item(4), 1, "move", "lake", "ben"),
+        ("2/church", 3, "merge", "2/castle"),
+        ("2/castle", 3, "merge", "2/church"),
+    )
+    assert len(problems) == 4
+
+
+def test_reviewers_who_agree_do_not_contradict():
+    resolution = resolve(
+        (item(4), 1, "keep", ""),
+        (item(4), 1, "move", "1/Q23413", "ben"),
+        (item(4), 1, "unsure", "", "cem"),
+    )
+    assert row(resolution, f"1:{item(4)}").state == "settled"
+
+
+SUBJECTS = [(item(n), 1) for n in (2, 3, 4, 5)] + [("1/Q2977", 2), ("1/Q23413", 2), ("2/church", 3)]
+TARGETS = ["church", "mountain", "natural", "1/Q8502", "2/lake", "human-made", "2/castle", ""]
+
+
+@st.composite
+def ledgers(draw):
+    rows = []
+    for minute in range(draw(st.integers(0, 8))):
+        subject, level = draw(st.sampled_from(SUBJECTS))
+        decision = draw(st.sampled_from(["keep", "move", "merge", "stop", "exclude", "unsure"]))
+        target = draw(st.sampled_from(TARGETS))
+        seen = draw(st.sampled_from(["", evidence_hash(subject), "0" * 16]))
+        reviewer = draw(st.sampled_from(["ann", "ben"]))
+        when = f"2026-01-01T00:0{minute}:00Z"
+        rows.append((subject, level, decision, target, reviewer, when, seen))
+    return rows
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=ledgers(), data=st.data())
+def test_replay_does_not_depend_on_the_order(rows, data):
+    frame = decisions(*rows)
+    shuffled = frame.iloc[data.draw(st.permutations(range(len(frame))))]
+
+    def outcome(given: pd.DataFrame) -> object:
+        try:
+            found = replay(given, proposals(), VOCABULARY)
+        except InputError as error:
+            return sorted(map(str, error.problems))
+        nodes, assignments, report = build_tree(items(), found)
+        frames = [found.rows, found.nodes, found.stale, found.gone, nodes, assignments]
+        return [frame.to_csv() for frame in frames], report
+
+    assert outcome(frame) == outcome(shuffled)

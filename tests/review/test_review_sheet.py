@@ -1,0 +1,245 @@
+"""The sheet: what stands in it, and what spreadsheets and people do to it."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_world import LEVELS, TIME, VOCABULARY, decisions, evidence_hash, item, items, proposals
+
+from pipeline.errors import InputError
+from pipeline.review import SHEET_COLUMNS, Sheet, read_sheet, replay, write_sheet
+from pipeline.review.sheet import neutralise, restore
+from pipeline.tables import clean_cell
+
+ROW = f"1:{item(4)}"
+
+
+@pytest.fixture
+def resolution():
+    return replay(decisions(), proposals(), VOCABULARY)
+
+
+@pytest.fixture
+def sheet(tmp_path, resolution):
+    path = tmp_path / "review.csv"
+    write_sheet(path, resolution, items(), LEVELS)
+    return path
+
+
+def cells(path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+
+
+def decide(path, *rows: tuple[str, str, str], **cells_of_all: str) -> pd.DataFrame:
+    frame = cells(path)
+    for row_id, decision, target in rows:
+        frame.loc[frame.row_id == row_id, ["decision", "target"]] = [decision, target]
+    for column, value in cells_of_all.items():
+        frame[column] = value
+    frame.to_csv(path, index=False)
+    return frame
+
+
+def read(path, resolution, reviewer="ann") -> Sheet:
+    return read_sheet(path, resolution, reviewer=reviewer, decided_at=TIME)
+
+
+def problems(path, resolution, **options) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        read(path, resolution, **options)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_open_rows_only_groups_first_most_doubtful_first(sheet):
+    frame = cells(sheet)
+    assert list(frame.columns) == SHEET_COLUMNS
+    expected = ["2:1/Q2977"] + [f"1:{item(n)}" for n in (7, 4, 3, 2)] + [f"1:{item(1, 'index')}"]
+    assert frame.row_id.tolist() == expected
+
+
+def test_a_class_row_tells_its_members(sheet):
+    row = cells(sheet).iloc[0]
+    assert (row["name"], row.members, row.examples) == (
+        "cathedral",
+        "2",
+        "Landmark 2; Landmark 3",
+    )
+    assert row.suggestion == "church › human-made"
+    assert row.suggestion_id == "2/church"
+    assert row.alternatives == "castle / fort › human-made; lake › natural"
+    assert row.reasons == "low margin"
+    assert row.kind == "supercategory"
+
+
+def test_a_landmark_row(sheet):
+    row = cells(sheet).set_index("row_id").loc[ROW]
+    assert row.address == "http://commons.wikimedia.org/wiki/Category:Landmark_4"
+    assert row.current == "castle › castle / fort › human-made"
+    assert (row.confidence, row.members) == ("0.300", "1")
+    assert row.evidence_hash == "#" + evidence_hash(item(4))
+
+
+def test_unsure_goes_to_the_end(tmp_path):
+    resolution = replay(decisions(("1/Q2977", 2, "unsure", "")), proposals(), VOCABULARY)
+    write_sheet(tmp_path / "a.csv", resolution, items(), LEVELS)
+    assert cells(tmp_path / "a.csv").iloc[-1].reasons == "low margin; a reviewer was unsure"
+
+
+def test_look_alikes_stand_together_before_singles(tmp_path):
+    table = proposals()
+    alike = table.subject.isin([item(2), item(3), item(1, "index")])
+    table.loc[alike, ["parent", "suggestion", "evidence"]] = ["1/Q2977", "1/Q2977", "name: dom"]
+    resolution = replay(decisions(), table, VOCABULARY)
+    write_sheet(tmp_path / "a.csv", resolution, items(), LEVELS)
+    rows = cells(tmp_path / "a.csv").subject.tolist()
+    assert rows[1:4] == [item(3), item(2), item(1, "index")]
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path, resolution):
+    write_sheet(tmp_path / "a.csv", resolution, items(), LEVELS)
+    shuffled = replay(decisions(), proposals().sample(frac=1, random_state=1), VOCABULARY)
+    write_sheet(tmp_path / "b.csv", shuffled, items().sample(frac=1, random_state=2), LEVELS)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_an_untouched_sheet_decides_nothing(sheet, resolution):
+    assert read(sheet, resolution).decisions.empty
+
+
+def test_decisions_come_out_with_ids(sheet, resolution):
+    decide(sheet, (ROW, "Move", "castle / fort › human-made"), ("2:1/Q2977", "keep", ""))
+    found = read(sheet, resolution).decisions.set_index("row_id")
+    assert found.loc[ROW, ["decision", "target", "reviewer"]].tolist() == [
+        "move",
+        "2/castle",
+        "ann",
+    ]
+    # What was kept is written down, so that a later proposal cannot change its meaning.
+    assert found.loc["2:1/Q2977", ["decision", "target"]].tolist() == ["keep", "2/church"]
+    assert found.loc[ROW, "evidence_hash"] == evidence_hash(item(4))
+    assert found.loc[ROW, "decided_at"] == TIME
+
+
+FORMS = {
+    "excel, semicolons": (";", "\r\n", "utf-8-sig"),
+    "excel, unicode text": ("\t", "\r\n", "utf-16"),
+    "libreoffice": (",", "\n", "utf-8"),
+    "google": (",", "\r\n", "utf-8"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_saved_by_a_spreadsheet(sheet, resolution, form):
+    separator, line_end, encoding = FORMS[form]
+    frame = decide(sheet, (ROW, "move", "church"), reviewer="Ben")
+    frame = frame.map(lambda cell: f"  {cell} ")
+    frame.columns = [f" {column.upper()} " for column in frame.columns]
+    text = frame.sample(frac=1, axis=1, random_state=0).to_csv(
+        index=False, sep=separator, lineterminator=line_end
+    )
+    sheet.write_bytes(text.encode(encoding))
+    found = read(sheet, resolution, reviewer="").decisions
+    assert found[["row_id", "target", "reviewer"]].to_numpy().tolist() == [[ROW, "2/church", "Ben"]]
+
+
+def test_a_partial_sheet_without_most_columns(sheet, resolution):
+    frame = decide(sheet, (ROW, "exclude", ""))
+    frame[["decision", "row_id"]].iloc[::-1].head(4).to_csv(sheet, index=False)
+    found = read(sheet, resolution).decisions
+    assert found.evidence_hash.tolist() == [evidence_hash(item(4))]
+
+
+def test_everything_wrong_is_listed_by_row(sheet, resolution):
+    frame = cells(sheet)
+    frame["reviewer"] = "ann"
+    frame.loc[0, ["decision", "target"]] = ["shift", ""]
+    frame.loc[1, ["decision", "target"]] = ["move", "pagoda"]
+    frame.loc[2, ["decision", "target"]] = ["move", ""]
+    frame.loc[3, ["row_id", "decision"]] = ["1:gldv2/train/99", "keep"]
+    frame.loc[4, ["decision", "reviewer"]] = ["keep", ""]
+    frame.to_csv(sheet, index=False)
+    told = problems(sheet, resolution, reviewer="")
+    for line, part in enumerate(
+        ["unknown decision: 'shift'", "unknown node: 'pagoda'", "needs a target", "unknown row"], 2
+    ):
+        assert f"row {line}" in told[line - 2] and part in told[line - 2]
+    assert "no reviewer" in told[4] and len(told) == 5
+
+
+def test_rows_that_contradict_each_other(sheet, resolution):
+    frame = decide(sheet, (ROW, "move", "church"))
+    again = frame[frame.row_id == ROW].assign(target="lake", reviewer="ben")
+    pd.concat([frame, again]).to_csv(sheet, index=False)
+    (told,) = problems(sheet, resolution)
+    assert "contradicts row 4 (ann: move church)" in told and "row 8" in told
+
+
+def test_a_row_given_twice_alike_is_one_decision(sheet, resolution):
+    frame = decide(sheet, (ROW, "move", "church"))
+    pd.concat([frame, frame]).to_csv(sheet, index=False)
+    assert len(read(sheet, resolution).decisions) == 1
+
+
+def test_merges_in_a_circle(tmp_path):
+    table = proposals()
+    table.loc[table.level == 3, "accepted"] = False
+    resolution = replay(decisions(), table, VOCABULARY)
+    path = tmp_path / "review.csv"
+    write_sheet(path, resolution, items(), LEVELS)
+    decide(path, ("3:2/church", "merge", "lake"), ("3:2/lake", "merge", "church"))
+    (told,) = problems(path, resolution)
+    assert "circle" in told
+
+
+def test_a_stale_row_is_refused_by_name_and_the_rest_taken(sheet):
+    decide(sheet, (ROW, "move", "church"), ("2:1/Q2977", "keep", ""))
+    table = proposals()
+    table.loc[table.row_id == ROW, "evidence_hash"] = "f" * 16
+    found = read(sheet, replay(decisions(), table, VOCABULARY))
+    assert found.decisions.row_id.tolist() == ["2:1/Q2977"]
+    (told,) = found.stale
+    assert item(4) in str(told) and told.row == 4
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+49", "-x", "@a", "'=x", "''=x", "'quoted'", "a=b", "'"])
+def test_formulas_are_harmless_and_come_back(cell):
+    assert neutralise(cell)[0] not in "=+-@"
+    assert restore(neutralise(cell)) == cell
+
+
+HOSTILE = st.text(
+    st.one_of(st.sampled_from("=+-@'\";,\t\r\n|#›\u00a0\ufeff "), st.characters(codec="utf-8")),
+    max_size=12,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(names=st.lists(HOSTILE, min_size=8, max_size=8), note=HOSTILE, evidence=HOSTILE)
+def test_hostile_text_survives_the_sheet(tmp_path_factory, names, note, evidence):
+    folder = tmp_path_factory.mktemp("sheet")
+    things = items().assign(name=names)
+    table = proposals().assign(evidence=evidence)
+    resolution = replay(decisions(), table, VOCABULARY)
+    path = folder / "review.csv"
+    count = write_sheet(path, resolution, things, LEVELS)
+    text = path.read_bytes().decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    assert len(rows) == count
+    by_id = dict(zip(things.item_id, names, strict=True))
+    for row in rows:
+        assert not any(cell[:1] in "=+-@\t\r" for cell in row.values() if cell)
+        if row["subject"] in by_id:
+            assert restore(row["name"]) == clean_cell(by_id[row["subject"]])
+        row |= {"decision": "unsure", "note": neutralise(clean_cell(note)), "reviewer": "ann"}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, SHEET_COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    found = read(path, resolution).decisions
+    assert len(found) == count
+    assert set(found.note) == {clean_cell(note)}
