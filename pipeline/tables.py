@@ -278,8 +278,12 @@ def read_people_csv(
         problems.append(
             Problem(path, "the file is empty", f"It needs the columns {', '.join(required)}.")
         )
-    elif ended and not text.endswith(("\n", "\r")):
-        problems.append(cut_short(path, text.count("\n") + 1, "the last line has no line end"))
+    elif (
+        ended
+        and not text.endswith(("\n", "\r"))
+        and not (problems and problems[-1].row == reader.line_num)
+    ):
+        problems.append(cut_short(path, reader.line_num, "the last line has no line end"))
     if header is None or problems:
         raise InputError(problems)
     columns = {}

@@ -27,7 +27,8 @@ from pipeline.progress import ByteProgress
 from pipeline.sources.answer import Version, content_range, retry_after
 
 MANIFEST = "checksums.sha256"
-_BLOCK = 1 << 18
+# What is in flight of a block is lost when the connection breaks, so blocks are small.
+_BLOCK = 1 << 14
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _DAMAGED_AT_MOST = 3
 

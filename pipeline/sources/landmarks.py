@@ -149,7 +149,7 @@ def _twice(path: Path, splits: pd.Series, ids: pd.Series) -> list[Problem]:
     first: dict[tuple[str, int], int] = {}
     problems = []
     for (row, number), split in zip(ids.items(), splits, strict=True):
-        if number is None:
+        if number is None or not split:
             continue
         before = first.setdefault((split, number), _row(row))
         if before != row:

@@ -109,7 +109,7 @@ def _problems(
 ) -> Iterator[Problem]:
     """Every problem of the file, with its row."""
     checks = [(name, header.index(name), re.compile(columns[name], re.ASCII)) for name in columns]
-    found = 0
+    found = told = 0
     limit = csv.field_size_limit(_CELL_LIMIT)
     try:
         with path.open(encoding=encoding, errors="replace", newline="") as file:
@@ -128,7 +128,7 @@ def _problems(
                 if not cells:
                     continue
                 if len(cells) != len(header):
-                    found += 1
+                    found, told = found + 1, reader.line_num
                     what = f"{len(cells)} cells where the header has {len(header)}"
                     yield cut_short(path, row, what)
                     continue
@@ -143,5 +143,5 @@ def _problems(
             rows = reader.line_num
     finally:
         csv.field_size_limit(limit)
-    if not _ended(path, encoding):
+    if told < rows and not _ended(path, encoding):
         yield cut_short(path, rows, "the last line has no line end")
