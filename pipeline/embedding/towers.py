@@ -174,14 +174,14 @@ def _or_explained(source: Source, load: Callable[[], Any]) -> Any:
     """Loads, turning what the libraries raise into what the user can do."""
     try:
         return load()
-    except ImportError as error:
-        fix = f"Run: {INSTALL}"
-        what = f"this encoder needs a package that is not installed ({error}):"
-        raise InputError(Problem("--encoder", what, fix, value=source.spec)) from error
     except Exception as error:  # open_clip wraps every cause in RuntimeError or ValueError
+        reason = " ".join(str(error).split())[:300]
+        if isinstance(error, ImportError) or "pip install" in reason:
+            what = f"this encoder needs a package that is not installed ({reason}):"
+            fix = f"Run: {INSTALL}"
+            raise InputError(Problem("--encoder", what, fix, value=source.spec)) from error
         if source.kind == "tag":
             raise _unreachable(source, error) from error
-        reason = " ".join(str(error).split())[:300]
         fix = "Check that configuration, weights and tokenizer belong together."
         what = f"could not be loaded ({reason}):"
         raise InputError(Problem("--encoder", what, fix, value=source.spec)) from error

@@ -220,3 +220,14 @@ def test_importing_and_resolving_is_light(tiny_folder: Path) -> None:
         "sys.exit(bool({'torch', 'open_clip', 'transformers'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_missing_transformers_is_reported_with_the_install_line(
+    registry: Encoder, registry_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.embedding.registry import build_registry
+
+    folder = build_registry(registry_cache)
+    monkeypatch.setattr("open_clip.hf_model.transformers", None)
+    with pytest.raises(InputError, match=r'pip install "strata-labels\[offline\]"'):
+        load_encoder(f"local-dir:{folder}").encode_texts(["church"])
