@@ -99,9 +99,7 @@ def test_wrong_input_is_told_whole_and_leaves_nothing(strata: Strata, tmp_path: 
         "4,http://example.org/D\n"
     )
     workspace = tmp_path / "ws"
-    run = strata(
-        "build", "gldv2-h", workspace, "--metadata", metadata, "--encoder", "registry"
-    )
+    run = strata("build", "gldv2-h", workspace, "--metadata", metadata, "--encoder", "registry")
     assert run.returncode == 2
     assert "row 3" in run.stderr and "row 4" in run.stderr and "row 5" in run.stderr
     assert "Traceback" not in run.stderr

@@ -1,0 +1,29 @@
+"""Text and image vectors through open_clip, kept in a store that never encodes a thing twice.
+
+Importing this room imports neither torch nor open_clip; `load_encoder` does not either, until
+something has to be encoded.
+"""
+
+from pipeline.embedding.embed import (
+    ImageEmbeddings,
+    ItemVectors,
+    embed_images,
+    embed_texts,
+    image_vectors,
+    prompt_vectors,
+)
+from pipeline.embedding.encoder import Encoder, load_encoder
+from pipeline.embedding.store import VectorLog, VectorStore
+
+__all__ = [
+    "Encoder",
+    "ImageEmbeddings",
+    "ItemVectors",
+    "VectorLog",
+    "VectorStore",
+    "embed_images",
+    "embed_texts",
+    "image_vectors",
+    "load_encoder",
+    "prompt_vectors",
+]

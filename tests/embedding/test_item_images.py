@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_clip import PLANT, colour_image
+
+from pipeline.embedding import Encoder, VectorStore, embed_images, image_vectors
+from pipeline.errors import InputError
+
+RED, GREEN, BLUE = PLANT.values()
+
+
+def _image(root: Path, name: str, colour: tuple[int, int, int], suffix: str = ".jpg") -> Path:
+    path = root / name[0] / name[1] / name[2] / f"{name}{suffix}"
+    return colour_image(path, colour, seed=sum(name.encode()))
+
+
+def _count_images(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Files that are decoded from now on."""
+    loaded, decoded = encoder._loaded, []
+    real = loaded.pixels
+
+    def counting(path):
+        decoded.append(path)
+        return real(path)
+
+    monkeypatch.setattr(loaded, "pixels", counting)
+    return decoded
+
+
+def test_an_items_vector_is_the_mean_of_its_first_images(tiny: Encoder, tmp_path: Path) -> None:
+    root = tmp_path / "images"
+    reds = [_image(root, f"abc{n}", RED) for n in range(3)]
+    suffixes = (".jpeg", ".png")
+    greens = [_image(root, f"bcd{n}", GREEN, suffix) for n, suffix in enumerate(suffixes)]
+    items = [
+        ("red", ["abc0", "gone-1", "abc1", "abc2"]),
+        ("none", []),
+        ("green", ["bcd0", "bcd1"]),
+        ("lost", ["zz", "../x/abc0", "zzzzzz"]),
+    ]
+    found = image_vectors(VectorStore(tmp_path / "store"), tiny, items, root, images_per_item=2)
+    assert found.num_images.tolist() == [2, 0, 2, 0]
+    assert found.missing == ["gone-1", "zz", "../x/abc0", "zzzzzz"] and found.damaged == {}
+    assert np.isnan(found.vectors[[1, 3]]).all()
+    for row, paths in ((0, reds[:2]), (2, greens)):
+        mean = tiny.encode_images(paths).mean(axis=0)
+        np.testing.assert_allclose(found.vectors[row], mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_damaged_images_are_named_and_left_out(tiny: Encoder, tmp_path: Path) -> None:
+    root = tmp_path / "images"
+    good = _image(root, "abc0", RED)
+    torn = _image(root, "abc1", RED)
+    torn.write_bytes(torn.read_bytes()[:300])
+    empty = _image(root, "abc2", RED)
+    empty.write_bytes(b"")
+    text = _image(root, "abc3", RED, ".png")
+    text.write_bytes(b"<html>429 Too Many Requests</html>")
+    png = _image(root, "abc4", RED, ".png")
+    png.write_bytes(png.read_bytes()[:200] + b"\0" * 400)
+    items = [("a", ["abc0", "abc1", "abc2"]), ("b", ["abc3", "abc4"])]
+    found = image_vectors(VectorStore(tmp_path / "store"), tiny, items, root)
+    assert found.num_images.tolist() == [1, 0]
+    assert set(found.damaged) == {torn, empty, text, png}
+    np.testing.assert_allclose(found.vectors[0], tiny.encode_images([good])[0], atol=1e-6)
+    with pytest.raises(InputError) as caught:
+        tiny.encode_images([good, torn, empty])
+    assert len(caught.value.problems) == 2 and torn.name in str(caught.value)
+
+
+def test_no_image_is_decoded_twice(
+    tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [colour_image(tmp_path / f"{n}.png", RED, seed=n) for n in range(12)]
+    twin = tmp_path / "twin.png"
+    twin.write_bytes(paths[0].read_bytes())
+    tiny.encode_images(paths[:1])
+    decoded = _count_images(tiny, monkeypatch)
+    first = embed_images(VectorStore(tmp_path / "s"), tiny, [*paths, twin, paths[1]])
+    assert len(decoded) == 12
+    assert first.vectors[0].tobytes() == first.vectors[12].tobytes()
+    again = embed_images(VectorStore(tmp_path / "s"), tiny, paths[::-1])
+    assert len(decoded) == 12
+    assert again.vectors.tobytes() == first.vectors[:12][::-1].tobytes()
+    colour_image(paths[3], BLUE, seed=99)
+    changed = embed_images(VectorStore(tmp_path / "s"), tiny, paths)
+    assert len(decoded) == 13
+    assert (changed.vectors != first.vectors[:12]).any(axis=1).nonzero()[0].tolist() == [3]
+
+
+def test_hashes_are_remembered_until_a_file_changes(tmp_path: Path) -> None:
+    from pipeline.embedding.hashes import FileHashes
+
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"one")
+    os.utime(path, ns=(10, 10))
+    keys = FileHashes(tmp_path / "h.sqlite").keys([path, tmp_path / "gone.jpg"])
+    assert keys[0] is not None and keys[1] is None
+    path.write_bytes(b"two")
+    os.utime(path, ns=(10, 10))  # same size, same time: taken for unchanged, by design
+    assert FileHashes(tmp_path / "h.sqlite").keys([path])[0] == keys[0]
+    os.utime(path, ns=(20, 20))
+    assert FileHashes(tmp_path / "h.sqlite").keys([path])[0] != keys[0]
+    (tmp_path / "h.sqlite").write_bytes(b"not a database" * 100)
+    assert FileHashes(tmp_path / "h.sqlite").keys([path])[0] is not None
+    assert (tmp_path / "h.sqlite.damaged").exists()
+
+
+def test_no_image_folder_is_refused(tiny: Encoder, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        image_vectors(VectorStore(tmp_path), tiny, [("a", ["abc"])], tmp_path / "nowhere")
+
+
+def test_items_without_any_image(tiny: Encoder, tmp_path: Path) -> None:
+    found = image_vectors(VectorStore(tmp_path / "s"), tiny, [("a", ["abcd"]), ("b", [])], tmp_path)
+    assert found.vectors.shape == (2, 16) and np.isnan(found.vectors).all()
+    assert found.num_images.tolist() == [0, 0] and found.missing == ["abcd"]
+
+
+def test_all_images_damaged(tiny: Encoder, tmp_path: Path) -> None:
+    for n in range(3):
+        _image(tmp_path, f"abc{n}", RED).write_bytes(b"?")
+    items = [("a", ["abc0", "abc1"]), ("b", ["abc2"])]
+    found = image_vectors(VectorStore(tmp_path / "s"), tiny, items, tmp_path)
+    assert found.num_images.tolist() == [0, 0] and len(found.damaged) == 3
+    assert np.isnan(found.vectors).all()
