@@ -15,8 +15,8 @@ def render_card(path: Path, facts: dict[str, Any]) -> None:
 
     Args:
         path: Markdown file to write, whole or not at all.
-        facts: `title`, `total` (items), `numbers` (see `numbers_of`), `agreement` (or None, else with
-            `level`), `picture` (its file name beside the card), `encoder`, `options` and
+        facts: `title`, `total` (items), `numbers` (see `numbers_of`), `agreement` (or None,
+            else with `level`), `picture` (its file name beside the card), `encoder`, `options` and
             `versions` (name to value), `inputs` (file name to sha256), `sources` (`name, licence,
             origin`), `limits` (sentences).
     """

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = ROOT / "hierarchies" / "sample"
-
-Strata = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def strata_environment(home: Path) -> dict[str, str]:
-    """The environment of a newcomer: an empty home, no hub, no real data."""
-    keep = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-    return {**keep, "HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+from building import SAMPLE, Strata, strata_environment
 
 
 @pytest.fixture(scope="session")
@@ -58,10 +46,3 @@ def sample_build(
     """A finished build of the embedded sample. Copy its folder before changing anything."""
     workspace = tmp_path_factory.mktemp("sample") / "ws"
     return workspace, strata("build", "gldv2-h", workspace, *sample_words)
-
-
-def data_files(workspace: Path) -> dict[str, bytes]:
-    """The files that must not depend on when and how a build ran, by name."""
-    names = [workspace / "review.csv", *workspace.glob("tables/*.parquet")]
-    names += [path for path in workspace.glob("export/**/*") if path.is_file()]
-    return {str(path.relative_to(workspace)): path.read_bytes() for path in sorted(names)}

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from tests.flows.conftest import ROOT, Strata, data_files, strata_environment
+from building import ROOT, Strata, data_files, strata_environment
 
 Build = tuple[Path, subprocess.CompletedProcess[str]]
 
