@@ -52,12 +52,10 @@ def read(folder: Path) -> dict[str, float]:
     from pipeline.sources import SOURCES
 
     began = time.perf_counter()
-    imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     metadata = SOURCES["gldv2"].read(folder, folder / "images.parquet")
     return {
         "seconds": round(time.perf_counter() - began, 1),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "rss_after_import_mb": round(imported / 1024),
         "items": len(metadata.items),
         "image_rows": metadata.counts["images"]["train"]["out"],
         "parquet_mb": round((folder / "images.parquet").stat().st_size / 1e6),

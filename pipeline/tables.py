@@ -209,6 +209,8 @@ def read_integer(text: str) -> int:
         ValueError: may be a decimal number or have thousands
     """
     text = text.strip()
+    if text.isascii() and text.isdecimal():
+        return int(text)
     match = _INTEGER.fullmatch(text)
     if match is None:
         unsure = re.fullmatch(r"[-−]?\d{1,3}[.,]\d{3}", text, re.ASCII)

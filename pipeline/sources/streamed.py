@@ -14,14 +14,14 @@ from pyarrow import csv as pacsv
 from pipeline.errors import InputError, Problem
 from pipeline.tables import cut_short
 
-_BLOCK = 16 << 20
+_BLOCK = 4 << 20
 _CELL_LIMIT = 1 << 26
 _PROBLEMS_AT_MOST = 10_000
 _FIX = "Get the file again, or mend the value."
 
 
 def stream_csv(path: Path, columns: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
-    """Reads columns of a large CSV in batches of about 16 MB of text, every value as text.
+    """Reads columns of a large CSV in batches of about 4 MB of text, every value as text.
 
     The way is quick where the file is right; a file in which anything is wrong is read again,
     slowly, to say where.
