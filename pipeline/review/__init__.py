@@ -1,7 +1,7 @@
 """Review: the decision ledger, its replay on the proposals, and the sheet people decide in."""
 
 from pipeline.review.known import ARROW, KnownNodes
-from pipeline.review.ledger import DECISIONS, Ledger, append, read_ledger
+from pipeline.review.ledger import DECISIONS, Ledger, append, read_ledger, time_after
 from pipeline.review.replay import Resolution, replay
 from pipeline.review.sheet import SHEET_COLUMNS, Sheet, read_sheet, write_sheet
 
@@ -17,5 +17,6 @@ __all__ = [
     "read_ledger",
     "read_sheet",
     "replay",
+    "time_after",
     "write_sheet",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline.errors import Problem
 from pipeline.review.decision import Decision
 from pipeline.review.known import KnownNodes, fold
-from pipeline.review.ledger import DECISIONS
+from pipeline.review.ledger import DECISIONS, parse_time
 
 _NEEDS_TARGET = {"move", "merge", "rename"}
 
@@ -123,7 +123,7 @@ class Checker:
             problems.append(wrong("unknown decision:", fix, "decision"))
         if not cells["reviewer"]:
             problems.append(wrong("no reviewer", "Write who decided.", "reviewer"))
-        when = _time(cells["decided_at"])
+        when = parse_time(cells["decided_at"])
         if when is None:
             fix = "Write a time such as 2026-01-31T12:00:00Z."
             problems.append(wrong("not a time:", fix, "decided_at"))
@@ -259,14 +259,6 @@ def _with(decision: Decision, target: str) -> Decision:
 
 def _order(decision: Decision) -> tuple[str, str, datetime, str, str]:
     return decision.subject, decision.aspect, decision.when, decision.reviewer, decision.said
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 def _contradiction(one: Decision, other: Decision) -> Problem:

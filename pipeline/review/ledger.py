@@ -8,6 +8,7 @@ import io
 import os
 import tempfile
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,7 @@ import pandas as pd
 from pipeline.errors import InputError, Problem
 from pipeline.tables import DECISION_COLUMNS, clean_cell, read_people_csv
 
-#: What a reviewer can decide; `pipeline.review` says what each means.
+#: What a reviewer can decide; `replay` says what each means.
 DECISIONS = ("keep", "move", "merge", "rename", "stop", "exclude", "unsure")
 
 #: Where a decision stands: its file, and its 1-based line there.
@@ -68,6 +69,26 @@ def read_ledger(*paths: Path) -> Ledger:
     empty = pd.DataFrame(columns=DECISION_COLUMNS + PLACE_COLUMNS, dtype=str)
     decisions = pd.concat(frames, ignore_index=True) if frames else empty
     return Ledger(decisions.astype({"row": "int64"}), cut)
+
+
+def time_after(ledger: Ledger, now: datetime) -> str:
+    """The `decided_at` of new decisions: `now`, in UTC to the second.
+
+    Where the ledger has that second already, or a later one (two applies in a row, a clock that
+    was put back), it is the second after the latest: a new decision always counts as the later.
+    """
+    times = [when for when in map(parse_time, ledger.decisions.decided_at.unique()) if when]
+    earliest = max((when + timedelta(seconds=1) for when in times), default=now)
+    return max(now, earliest).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str) -> datetime | None:
+    """An ISO time, UTC unless it says otherwise; None if it is none."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 def append(path: Path, decisions: pd.DataFrame) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from pipeline.review.decision import Decision
 from pipeline.review.known import KnownNodes, fold
 
@@ -29,10 +27,9 @@ class Placer:
         self._known, self._place, self._merged = known, place, merged
         self._found: dict[tuple[str, int], str] = {}
 
-    def place_nodes(self, rows: pd.DataFrame) -> None:
-        """Sets every node's parent: the decided one, else the proposed, else the vocabulary's."""
+    def place_nodes(self) -> None:
+        """Sets the parents that were decided, and follows merges."""
         known = self._known
-        known.parent.update(zip(rows.subject, rows.parent.fillna(""), strict=True))
         for level in range(known.top - 1, 0, -1):
             for node in [node for node, own in known.level.items() if own == level]:
                 decision = self._place.get(node)

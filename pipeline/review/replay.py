@@ -87,6 +87,9 @@ def replay(
     known = KnownNodes(vocabulary)
     check_proposals(proposals, known)
     by_row = proposals.set_index("row_id", drop=False)
+    # A proposed parent, also none, counts before the vocabulary's.
+    above = by_row[by_row.level > 1]
+    known.parent.update(zip(above.subject, above.parent.fillna(""), strict=True))
     found = Checker(known, by_row, by_row.parent).sort(decisions)
     if found.problems:
         raise InputError(found.problems)
@@ -97,7 +100,7 @@ def replay(
             known.name[decision.subject] = decision.target
     merged = merged_ends(place)
     placer = Placer(known, place, merged)
-    placer.place_nodes(by_row[by_row.level > 1])
+    placer.place_nodes()
 
     rows = _decided_rows(by_row.reset_index(drop=True), known, place, merged, found, placer)
     nodes = pd.DataFrame(

@@ -172,7 +172,8 @@ def read_sheet(
     """Reads the decisions of a sheet; a row without one is untouched.
 
     Only `row_id` and `decision` have to be there; rows and columns may be reordered, hidden or
-    left out, and the file may come from a spreadsheet (see `read_people_csv`).
+    left out, and the file may come from a spreadsheet (see `read_people_csv`). Whether they
+    contradict the ledger is for `replay` to say, on both together, before they are appended.
 
     Args:
         path: the sheet.

@@ -32,7 +32,7 @@ def build_tree(
     Returns:
         `nodes` (contract `SCHEMAS["nodes"]`; labelled items are level 0), `assignments`
         (`assignments_schema`, one row for every item, by split and source id) and a report:
-        `items = labelled + sum(set_aside)`, `accepted` and `open` items, labels by `origin`,
+        `items = labelled + sum(set_aside)`, `accepted` labels and `open` items, labels by `origin`,
         `nodes` and `empty_nodes` by level, and the resolution's own counts under `review`.
     """
     known = KnownNodes(resolution.nodes)
@@ -131,7 +131,7 @@ def _report(
         "labelled": int(labelled.sum()),
         "set_aside": counts(assignments.status[~labelled]),
         "accepted": int((labelled & assignments.accepted).sum()),
-        "open": int((~assignments.accepted).sum()),
+        "open": int((~assignments.accepted & (assignments.status != NOT_PROPOSED)).sum()),
         "origin": counts(assignments.origin[labelled]),
         "nodes": {str(level): n for level, n in counts(nodes.level).items()},
         "empty_nodes": {str(level): n for level, n in counts(empty.level).items()},

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ import pytest
 from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
 
 from pipeline.errors import InputError
-from pipeline.review import append, read_ledger, read_sheet, replay, write_sheet
+from pipeline.review import append, read_ledger, read_sheet, replay, time_after, write_sheet
 from pipeline.tables import DECISION_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,6 +131,30 @@ def test_base_and_workspace_ledgers_are_one(tmp_path):
     assert ledger.decisions.file.tolist() == [str(base), str(own)]
     resolution = replay(ledger.decisions, proposals(), VOCABULARY)
     assert resolution.effective.target.tolist() == ["2/lake"]
+
+
+def test_new_decisions_are_later_than_the_ledgers(tmp_path):
+    path = tmp_path / "decisions.csv"
+    now = datetime(2026, 1, 31, 12, 0, 0, 900000, tzinfo=UTC)
+    assert time_after(read_ledger(path), now) == "2026-01-31T12:00:00Z"
+    append(path, decisions(ONE, (*ONE, "ben", "2026-01-31T14:30:00+02:00")))
+    assert time_after(read_ledger(path), now) == "2026-01-31T12:30:01Z"
+
+
+def test_a_sheet_that_contradicts_the_ledger_is_found_before_it_is_appended(tmp_path):
+    ledger, sheet = tmp_path / "decisions.csv", tmp_path / "review.csv"
+    resolution = replay(decisions(), proposals(), VOCABULARY)
+    write_sheet(sheet, resolution, items(), LEVELS)
+    append(ledger, decisions((item(4), 1, "move", "2/church")))
+    frame = pd.read_csv(sheet, dtype=str, keep_default_na=False)
+    frame.loc[frame.row_id == f"1:{item(4)}", ["decision", "target"]] = ["move", "lake"]
+    frame.to_csv(sheet, index=False)
+    found = read_sheet(sheet, resolution, reviewer="ben", decided_at="2026-03-01T00:00:00Z")
+    both = pd.concat([read_ledger(ledger).decisions, found.decisions])
+    with pytest.raises(InputError) as caught:
+        replay(both, proposals(), VOCABULARY)
+    assert f"{ledger} row 2 (ann: move 2/church)" in str(caught.value)
+    assert f"{sheet}, row 4" in str(caught.value)
 
 
 def test_every_file_and_row_is_named(tmp_path):

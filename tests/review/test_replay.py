@@ -148,6 +148,14 @@ def test_stop_and_exclude(decision, expected):
     assert label(resolve(decision), 2) == expected
 
 
+def test_a_proposed_parent_counts_before_the_vocabularys():
+    table = proposals()
+    table.loc[table.row_id == "2:1/Q2977", "parent"] = "2/castle"
+    resolution = replay(decisions((item(2), 1, "stop", "")), table, VOCABULARY)
+    assert label(resolution, 2)[1:3] == (None, "castle / fort")
+    assert label(resolution, 3)[1:3] == ("cathedral", "castle / fort")
+
+
 def test_unsure_stays_open_with_its_label():
     resolution = resolve((item(5), 1, "unsure", ""))
     unsure = row(resolution, f"1:{item(5)}")

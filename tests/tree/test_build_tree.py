@@ -40,6 +40,7 @@ def test_an_item_nothing_was_proposed_for_is_counted():
     row = assignments.set_index("item_id").loc["gldv2/train/50"]
     assert (row.status, row.accepted, row.confidence) == ("not_proposed", False, 0)
     assert report["set_aside"]["not_proposed"] == 1
+    assert report["open"] == 5
 
 
 def test_train_and_index_ids_do_not_meet():
