@@ -28,10 +28,7 @@ def pop_relevances(levels: Tensor, num_levels: int) -> Tensor:
 def hap(relevances: Tensor, levels: Tensor, num_levels: int) -> Tensor:
     """H-AP of ranked relevances [B, N], through [B, N, L + 1] tensors."""
     of_level = torch.stack(
-        [
-            torch.where(levels == level, relevances, 0.0).amax(1)
-            for level in range(num_levels + 1)
-        ],
+        [torch.where(levels == level, relevances, 0.0).amax(1) for level in range(num_levels + 1)],
         dim=1,
     )
     one_hot = (levels[:, :, None] == torch.arange(num_levels + 1)).long()

@@ -1,11 +1,11 @@
 """Hierarchical retrieval metrics: exact, streaming, any number of levels. Needs only torch.
 
-    >>> import torch
-    >>> embeddings = torch.nn.functional.normalize(torch.eye(12) + 0.1, dim=1)
-    >>> labels = torch.tensor([[i // 2, i // 6] for i in range(12)])
-    >>> report = evaluate_embeddings(embeddings, labels)
-    >>> report.num_queries, report.num_without_positives, sorted(report.means)[:3]
-    (12, 0, ['ap_at_10_level0', 'ap_at_10_level1', 'ap_level0'])
+>>> import torch
+>>> embeddings = torch.nn.functional.normalize(torch.eye(12) + 0.1, dim=1)
+>>> labels = torch.tensor([[i // 2, i // 6] for i in range(12)])
+>>> report = evaluate_embeddings(embeddings, labels)
+>>> report.num_queries, report.num_without_positives, sorted(report.means)[:3]
+(12, 0, ['ap_at_10_level0', 'ap_at_10_level1', 'ap_level0'])
 """
 
 from pipeline.retrieval.evaluator import Report, evaluate_embeddings

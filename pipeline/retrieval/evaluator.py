@@ -185,7 +185,9 @@ def _not_ranked(
     rows, columns = [], []
     if self_id is not None:
         if self_id.shape != (num_queries,):
-            raise ValueError(f"self_id must have shape ({num_queries},), got {tuple(self_id.shape)}")
+            raise ValueError(
+                f"self_id must have shape ({num_queries},), got {tuple(self_id.shape)}"
+            )
         self_id = self_id.to("cpu", torch.int64)
         known = (self_id != -1).nonzero().flatten()
         rows.append(known)

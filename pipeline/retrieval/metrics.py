@@ -280,7 +280,9 @@ def ndcg_of(nested: list[Hits], k: int | None = None) -> Tensor:
     length = hits.num_ranked if k is None else k
     device = hits.ranks.device
     discount = torch.zeros(hits.num_ranked + 1, dtype=torch.float64, device=device)
-    discount[1 : length + 1] = torch.arange(2, length + 2, device=device).double().log2().reciprocal()
+    discount[1 : length + 1] = (
+        torch.arange(2, length + 2, device=device).double().log2().reciprocal()
+    )
     gain = 2.0 ** torch.arange(hits.num_levels + 1, dtype=torch.float64, device=device) - 1
     found = hits.total(gain[hits.levels.long()] * discount[hits.ranks])
     ideal = torch.zeros_like(found)

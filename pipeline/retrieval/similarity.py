@@ -113,7 +113,9 @@ def check_embeddings(embeddings: Tensor, name: str, unit: bool = False) -> None:
         )
     if not unit:
         return
-    lengths = torch.linalg.vector_norm(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)), dim=1)
+    lengths = torch.linalg.vector_norm(
+        embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)), dim=1
+    )
     wrong = (lengths - 1).abs() > UNIT_TOLERANCE
     if bool(wrong.any()):
         row = int(wrong.nonzero()[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -35,10 +35,21 @@ class Batch:
         with torch.autocast(left.device.type, enabled=False):
             return left @ right.T
 
+    def cosines(self) -> Tensor:
+        """`[b, n]` dot products of the normalised embeddings."""
+        left, right = (
+            torch.nn.functional.normalize(vectors, dim=1)
+            for vectors in (self.embeddings, self.references)
+        )
+        return replace(self, embeddings=left, references=right).scores()
+
     def agreement(self) -> Tensor:
         """`[b, n]` int64: the number of levels on which query and reference agree."""
         levels = torch.zeros(
-            len(self.labels), len(self.reference_labels), dtype=torch.int64, device=self.labels.device
+            len(self.labels),
+            len(self.reference_labels),
+            dtype=torch.int64,
+            device=self.labels.device,
         )
         for query, reference in zip(self.labels.T, self.reference_labels.T, strict=True):
             levels += query[:, None] == reference[None, :]
@@ -116,10 +127,14 @@ def _check_pair(embeddings: Tensor, labels: Tensor, prefix: str) -> Tensor:
     if not embeddings.dtype.is_floating_point:
         raise ValueError(f"{name} must be floating point, got {embeddings.dtype}")
     if embeddings.ndim != 2 or 0 in embeddings.shape:
-        raise ValueError(f"{name} must have the shape [n, d] and not be empty, got {tuple(embeddings.shape)}")
+        raise ValueError(
+            f"{name} must have the shape [n, d] and not be empty, got {tuple(embeddings.shape)}"
+        )
     if not bool(torch.isfinite(embeddings).all()):
         row = int((~torch.isfinite(embeddings)).any(1).nonzero()[0])
-        raise ValueError(f"{name} must be finite, got {embeddings[row].tolist()[:4]}... in row {row}")
+        raise ValueError(
+            f"{name} must be finite, got {embeddings[row].tolist()[:4]}... in row {row}"
+        )
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
         raise ValueError(f"{prefix}labels must be integers, got {labels.dtype}")
     labels = labels.to(embeddings.device, torch.int64)

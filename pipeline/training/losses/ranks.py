@@ -228,7 +228,8 @@ class SupRecallLoss(_RankLoss):
         rank = before + pair_sum(scores, place, self.surrogate, "less")
         count = place.sum(1)
         recalls = [
-            (torch.sigmoid((k - rank) / self.temperature) * place).sum(1) / count.clamp(min=1, max=k)
+            (torch.sigmoid((k - rank) / self.temperature) * place).sum(1)
+            / count.clamp(min=1, max=k)
             for k in self.ks
         ]
         return torch.stack(recalls).mean(0), count > 0
@@ -245,9 +246,7 @@ def _mean_over_positives(values: Tensor, place: Tensor) -> tuple[Tensor, Tensor]
     return (values * place).sum(1) / count.clamp(min=1), count > 0
 
 
-def _pop(
-    levels: Tensor, num_levels: int, alpha: float, dtype: torch.dtype
-) -> Tensor:
+def _pop(levels: Tensor, num_levels: int, alpha: float, dtype: torch.dtype) -> Tensor:
     """`[b, n]` relevance (l / L)^alpha / c(l) of each item."""
     counts = torch.stack([(levels == level).sum(1) for level in range(num_levels + 1)], dim=1)
     worth = (torch.arange(num_levels + 1, device=levels.device, dtype=dtype) / num_levels) ** alpha
