@@ -147,7 +147,7 @@ def _all_metrics(
     values = {
         "hap": metrics.hap_of(nested, relevance, relevance_counts_query, sums),
         "asi": metrics.asi_of(nested),
-        "ndcg": metrics.ndcg_of(nested[0]),
+        "ndcg": metrics.ndcg_of(nested),
     }
     for column in range(num_levels):
         hits = nested[num_levels - column - 1]

@@ -85,7 +85,7 @@ def ndcg(levels: Tensor, num_levels: int, k: int | None = None) -> Tensor:
         tensor([0.3333], dtype=torch.float64)
     """
     _check(levels, num_levels)
-    return ndcg_of(Hits.of(levels, num_levels), k)
+    return ndcg_of(positives(Hits.of(levels, num_levels)), k)
 
 
 def average_precision(levels: Tensor, at_least: int = 1, k: int | None = None) -> Tensor:
@@ -189,7 +189,7 @@ def positives(hits: Hits) -> list[Hits]:
 
 def precision_sum(hits: Hits) -> Tensor:
     """Sum over hits of (hits so far) / rank: AP times R."""
-    return hits.total(hits.order() / hits.ranks)
+    return hits.total(hits.order().double().div_(hits.ranks))
 
 
 def level_counts(nested: list[Hits]) -> Tensor:
@@ -258,24 +258,23 @@ def asi_of(nested: list[Hits]) -> Tensor:
     num_positives = hits.counts
     result = torch.zeros(len(counts), dtype=torch.float64, device=counts.device)
     above = torch.zeros_like(num_positives)
+    # Items ranked after P are neither in time nor counted.
+    early = hits.keep(hits.ranks <= hits.spread(num_positives))
     for level in range(hits.num_levels, 0, -1):
-        own = nested[level - 1]
-        if level < hits.num_levels:
-            own = own.keep(own.levels == level)
+        own = early.keep(early.levels == level)
         in_time = own.total(own.ranks - own.order() <= own.spread(above)).long()
         turn = above + in_time
         result += in_time - above * (harmonic[turn] - harmonic[above])
         # Item i counts 1/n for every n from max(r_i, n* + 1) to P.
-        since = torch.minimum(
-            torch.maximum(own.ranks - 1, own.spread(turn)), own.spread(num_positives)
-        )
-        result += counts[:, level] * harmonic[num_positives] - own.total(harmonic[since])
+        since = torch.maximum(own.ranks - 1, own.spread(turn))
+        result += own.counts * harmonic[num_positives] - own.total(harmonic[since])
         above = above + counts[:, level]
     return result / _or_nan(num_positives)
 
 
-def ndcg_of(hits: Hits, k: int | None = None) -> Tensor:
-    """NDCG from all positives."""
+def ndcg_of(nested: list[Hits], k: int | None = None) -> Tensor:
+    """NDCG from nested positives."""
+    hits = nested[0]
     if k is not None:
         _check_k(k, hits.num_ranked)
     length = hits.num_ranked if k is None else k
@@ -290,7 +289,7 @@ def ndcg_of(hits: Hits, k: int | None = None) -> Tensor:
     summed = discount.cumsum(0)
     best = torch.zeros_like(hits.counts)
     for level in range(hits.num_levels, 0, -1):
-        upto = best + hits.total(hits.levels == level).long()
+        upto = nested[level - 1].counts
         ideal += gain[level] * (summed[upto] - summed[best])
         best = upto
     return found / torch.where(hits.counts > 0, ideal, torch.nan)

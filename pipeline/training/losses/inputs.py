@@ -1,0 +1,160 @@
+"""What every loss takes: embeddings and labels, checked, with their references."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Batch:
+    """Checked inputs of a loss.
+
+    Args:
+        embeddings: `[b, d]` queries.
+        labels: `[b, L]` int64.
+        references: `[n, d]`; the queries where none were given.
+        reference_labels: `[n, L]` int64.
+        alone: no references were given: every query is one of its own references.
+    """
+
+    embeddings: Tensor
+    labels: Tensor
+    references: Tensor
+    reference_labels: Tensor
+    alone: bool
+
+    def scores(self) -> Tensor:
+        """`[b, n]` dot products, at least single precision."""
+        left, right = self.embeddings, self.references
+        if left.dtype in (torch.float16, torch.bfloat16):
+            left, right = left.float(), right.float()
+        # Under autocast the product would come back in half precision, too coarse for tau.
+        with torch.autocast(left.device.type, enabled=False):
+            return left @ right.T
+
+    def cosines(self) -> Tensor:
+        """`[b, n]` dot products of the normalised embeddings."""
+        left, right = (
+            torch.nn.functional.normalize(vectors, dim=1)
+            for vectors in (self.embeddings, self.references)
+        )
+        return replace(self, embeddings=left, references=right).scores()
+
+    def agreement(self) -> Tensor:
+        """`[b, n]` int64: the number of levels on which query and reference agree."""
+        levels = torch.zeros(
+            len(self.labels),
+            len(self.reference_labels),
+            dtype=torch.int64,
+            device=self.labels.device,
+        )
+        for query, reference in zip(self.labels.T, self.reference_labels.T, strict=True):
+            levels += query[:, None] == reference[None, :]
+        return levels
+
+
+def check(
+    embeddings: Tensor,
+    labels: Tensor,
+    reference_embeddings: Tensor | None = None,
+    reference_labels: Tensor | None = None,
+) -> Batch:
+    """Checks what a loss is given.
+
+    Args:
+        embeddings: `[b, d]`, b >= 1, finite.
+        labels: `[b, L]` integers, nested, column 0 the finest; `[b]` is one level.
+        reference_embeddings: `[n, d]`, n >= 1: a memory bank, or gathered from other processes.
+        reference_labels: `[n, L]`.
+
+    Raises:
+        ValueError: with the argument and the value.
+    """
+    alone = reference_embeddings is None
+    if alone != (reference_labels is None):
+        raise ValueError("reference_embeddings and reference_labels must be given together")
+    labels = _check_pair(embeddings, labels, "")
+    references = embeddings if reference_embeddings is None else reference_embeddings
+    if reference_labels is None:
+        reference_labels, every = labels, labels
+    else:
+        reference_labels = _check_pair(references, reference_labels, "reference_")
+        for name, one, other in (
+            ("dimension", embeddings, references),
+            ("number of levels", labels, reference_labels),
+        ):
+            if one.shape[1] != other.shape[1]:
+                raise ValueError(
+                    f"references must have the same {name} as the queries ({one.shape[1]}), "
+                    f"got {other.shape[1]}"
+                )
+        every = torch.cat([labels, reference_labels])
+    _check_nested(every)
+    return Batch(embeddings, labels, references, reference_labels, alone)
+
+
+def check_level(level: int, labels: Tensor) -> int:
+    """The level, if the labels `[n, L]` have it.
+
+    Raises:
+        ValueError: it is not in 0 ... L - 1.
+    """
+    if not 0 <= level < labels.shape[1]:
+        raise ValueError(f"level must be in 0 ... {labels.shape[1] - 1}, got {level}")
+    return level
+
+
+def check_class_indices(classes: Tensor, num_classes: int, level: int) -> Tensor:
+    """Labels of one level as indices of proxies.
+
+    Raises:
+        ValueError: a label is not in 0 ... num_classes - 1.
+    """
+    wrong = (classes < 0) | (classes >= num_classes)
+    if bool(wrong.any()):
+        raise ValueError(
+            f"labels of level {level} must be class indices in 0 ... {num_classes - 1} here, "
+            f"since each class has a proxy; got {classes[wrong][0].item()}"
+        )
+    return classes
+
+
+def _check_pair(embeddings: Tensor, labels: Tensor, prefix: str) -> Tensor:
+    name = f"{prefix}embeddings"
+    if not embeddings.dtype.is_floating_point:
+        raise ValueError(f"{name} must be floating point, got {embeddings.dtype}")
+    if embeddings.ndim != 2 or 0 in embeddings.shape:
+        raise ValueError(
+            f"{name} must have the shape [n, d] and not be empty, got {tuple(embeddings.shape)}"
+        )
+    if not bool(torch.isfinite(embeddings).all()):
+        row = int((~torch.isfinite(embeddings)).any(1).nonzero()[0])
+        raise ValueError(
+            f"{name} must be finite, got {embeddings[row].tolist()[:4]}... in row {row}"
+        )
+    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
+        raise ValueError(f"{prefix}labels must be integers, got {labels.dtype}")
+    labels = labels.to(embeddings.device, torch.int64)
+    if labels.ndim == 1:
+        labels = labels.unsqueeze(1)
+    if labels.ndim != 2 or labels.shape[1] == 0 or len(labels) != len(embeddings):
+        raise ValueError(
+            f"{prefix}labels must have the shape [{len(embeddings)}, L], got {tuple(labels.shape)}"
+        )
+    return labels
+
+
+def _check_nested(labels: Tensor) -> None:
+    for level in range(labels.shape[1] - 1):
+        fine, order = labels[:, level].sort(stable=True)
+        coarse = labels[order, level + 1]
+        torn = (fine[1:] == fine[:-1]) & (coarse[1:] != coarse[:-1])
+        if bool(torn.any()):
+            at = int(torn.nonzero()[0])
+            raise ValueError(
+                f"labels are not nested: class {fine[at].item()} of level {level} lies under "
+                f"classes {coarse[at].item()} and {coarse[at + 1].item()} of level {level + 1}"
+            )

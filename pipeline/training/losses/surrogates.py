@@ -1,0 +1,119 @@
+"""Smooth stand-ins for the step function that counts who is ranked before whom."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """sigma(t / tau), of SmoothAP (Brown et al., "Smooth-AP", 2020)."""
+
+    tau: float
+
+    def __post_init__(self) -> None:
+        _check_positive("tau", self.tau)
+
+    def value(self, t: Tensor) -> Tensor:
+        return (t * (1 / self.tau)).sigmoid_()
+
+    def slope(self, t: Tensor) -> Tensor:
+        sigma = self.value(t)
+        return torch.addcmul(sigma, sigma, sigma, value=-1).mul_(1 / self.tau)
+
+
+@dataclass(frozen=True)
+class SupRank:
+    """Upper bound of the step function (Ramzi et al., ROADMAP 2021, equation 5; HAPPIER 2022).
+
+    sigma(t / tau) for t <= 0, start + sigma(t / tau) for 0 < t <= delta,
+    rho (t - delta) + offset for t > delta.
+
+    Args:
+        tau: temperature, > 0.
+        rho: slope of the linear branch, >= 0.
+        delta: where it begins, >= 0.
+        start: jump at 0, >= 0.
+        offset: value of the linear branch at delta; sigma(delta / tau) + start if None.
+    """
+
+    tau: float = 0.01
+    rho: float = 100.0
+    delta: float = 0.05
+    start: float = 0.5
+    offset: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_positive("tau", self.tau)
+        for name in ("rho", "delta", "start", "offset"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be finite and >= 0, got {value}")
+
+    def value(self, t: Tensor) -> Tensor:
+        # Held at its value at delta, the sigmoid needs no mask beyond it: only jumps are added.
+        at_delta = 1 / (1 + math.exp(-self.delta / self.tau))
+        jump = 0.0 if self.offset is None else self.offset - self.start - at_delta
+        result = self._near(t)
+        beyond = (t - self.delta).relu_()
+        result.add_(beyond, alpha=self.rho)
+        if jump:
+            result.add_(beyond.sign_(), alpha=jump)
+        if self.start:
+            result.add_(_step(t), alpha=self.start)
+        return result
+
+    def slope(self, t: Tensor) -> Tensor:
+        at_delta = 1 / (1 + math.exp(-self.delta / self.tau))
+        sigma = self._near(t)
+        result = torch.addcmul(sigma, sigma, sigma, value=-1).mul_(1 / self.tau)
+        surplus = self.rho - (at_delta - at_delta**2) / self.tau
+        return result.add_(_step(t - self.delta), alpha=surplus)
+
+    def _near(self, t: Tensor) -> Tensor:
+        return t.clamp(max=self.delta).mul_(1 / self.tau).sigmoid_()
+
+
+@dataclass(frozen=True)
+class LeakyStep:
+    """Lower bound of the step function for H-rank (HAPPIER, equation 8): leak t for t <= 0, else
+    min(1, beta t + gamma).
+
+    Args:
+        beta: slope above 0, >= 0.
+        gamma: value just above 0.
+        leak: slope below 0, >= 0.
+    """
+
+    beta: float
+    gamma: float
+    leak: float
+
+    def __post_init__(self) -> None:
+        for name in ("beta", "gamma", "leak"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be finite and >= 0, got {value}")
+
+    def value(self, t: Tensor) -> Tensor:
+        above = (t * self.beta).add_(self.gamma).clamp_(max=1.0).mul_(_step(t))
+        return above.add_(t.clamp(max=0.0), alpha=self.leak)
+
+    def slope(self, t: Tensor) -> Tensor:
+        above = _step(t)
+        rising = _step((t * -self.beta).add_(1 - self.gamma))
+        return rising.mul_(above).mul_(self.beta).add_(above.neg_().add_(1), alpha=self.leak)
+
+
+def _step(t: Tensor) -> Tensor:
+    """1 where t > 0, else 0. Boolean masks would do, but on a CPU they are ten times slower."""
+    return t.relu().sign_()
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be finite and > 0, got {value}")
