@@ -1,0 +1,27 @@
+"""Knowledge: which Wikidata entity an item is, and which vocabulary node its classes lead to."""
+
+from pipeline.knowledge.assets import (
+    LEXICON_COLUMNS,
+    ClassAssets,
+    read_class_assets,
+    snapshot_lexicon,
+)
+from pipeline.knowledge.classgraph import ClassGraph, ClassVerdict, Reach
+from pipeline.knowledge.linking import link
+from pipeline.knowledge.snapshot import Entity, Snapshot, clean_title, read_entities, read_snapshot
+
+__all__ = [
+    "LEXICON_COLUMNS",
+    "ClassAssets",
+    "ClassGraph",
+    "ClassVerdict",
+    "Entity",
+    "Reach",
+    "Snapshot",
+    "clean_title",
+    "link",
+    "read_class_assets",
+    "read_entities",
+    "read_snapshot",
+    "snapshot_lexicon",
+]

@@ -1,0 +1,256 @@
+"""A snapshot of Wikidata entities, streamed: JSON lines or the JSON dump, plain, .gz or .bz2."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import re
+import unicodedata
+import zlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pipeline.errors import InputError, Problem
+
+_ITEM = re.compile(r"Q[1-9][0-9]*")
+CATEGORY_ITEM = "Q4167836"  # P31 of an item that stands for a category page
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """The part of a Wikidata item that the class of a landmark can be read from."""
+
+    qid: str
+    labels: dict[str, str]
+    aliases: dict[str, tuple[str, ...]]
+    titles: tuple[str, ...]  # Commons categories: the sitelink's
+    commons_categories: tuple[str, ...]  # P373
+    class_qids: tuple[str, ...]  # P31
+    parent_qids: tuple[str, ...]  # P279
+    topic_qids: tuple[str, ...]  # P301: what a category item is about
+    category_qids: tuple[str, ...]  # P910: the category item of a topic
+    lat: float | None
+    lon: float | None
+    country: str | None
+    revision: int | None
+
+    @property
+    def label(self) -> str:
+        """The English label, else the language-neutral one, else the first by language code."""
+        for language in ("en", "mul", *sorted(self.labels)):
+            if language in self.labels:
+                return self.labels[language]
+        return ""
+
+
+@dataclass
+class Snapshot:
+    """What was kept of a snapshot file.
+
+    Attributes:
+        entities: items linked to a wanted title, and the topics of category items among them.
+        classes: the classes of those, all their ancestors, and the classes asked for.
+        parents: class -> its P279 parents, for every class that is an ancestor of a kept one.
+        num_read: items in the file.
+    """
+
+    entities: dict[str, Entity] = field(default_factory=dict)
+    classes: dict[str, Entity] = field(default_factory=dict)
+    parents: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    num_read: int = 0
+
+
+def clean_title(title: str) -> str:
+    """A Commons category title as the wiki itself writes it.
+
+    Example:
+        >>> clean_title("Category:notre-Dame_de_Paris ")
+        'Notre-Dame de Paris'
+    """
+    text = " ".join(unicodedata.normalize("NFC", title).replace("_", " ").split())
+    if text[:9].casefold() == "category:":
+        text = text[9:].strip()
+    return text[:1].upper() + text[1:]
+
+
+def read_snapshot(path: Path, titles: Iterable[str], classes: Iterable[str] = ()) -> Snapshot:
+    """Keeps the wanted part of a snapshot; memory grows with that part, not with the file.
+
+    The file is passed up to three times: items by title (and all P279 edges, 16 bytes each), topics
+    of category items, records of the classes.
+
+    Args:
+        path: JSON lines in the API's form, or Wikidata's JSON dump (one array, an item per line).
+        titles: Commons categories to find, with or without prefix.
+        classes: class items whose labels are wanted besides the ancestors of the found items.
+
+    Raises:
+        InputError: the file cannot be read, a line is no entity (all such lines listed), or the
+            download was interrupted.
+    """
+    wanted = {clean_title(title) for title in titles}
+    snapshot = Snapshot()
+    edges = array("q")
+
+    def first_pass(entity: Entity) -> bool:
+        snapshot.num_read += 1
+        child = int(entity.qid[1:])
+        for parent in entity.parent_qids:
+            edges.extend((child, int(parent[1:])))
+        return not wanted.isdisjoint(entity.titles) or not wanted.isdisjoint(
+            entity.commons_categories
+        )
+
+    snapshot.entities = _kept(path, first_pass)
+
+    categories = {e.qid for e in snapshot.entities.values() if CATEGORY_ITEM in e.class_qids}
+    if categories:
+        topics = {t for qid in categories for t in snapshot.entities[qid].topic_qids}
+        snapshot.entities |= _kept(
+            path, lambda e: e.qid in topics or not categories.isdisjoint(e.category_qids)
+        )
+
+    parents: dict[int, list[int]] = {}
+    for child, parent in zip(edges[::2], edges[1::2], strict=True):
+        parents.setdefault(child, []).append(parent)
+    reached = {c for e in snapshot.entities.values() for c in e.class_qids} | set(classes)
+    frontier = sorted(reached)
+    while frontier:
+        above = set()
+        for qid in frontier:
+            found = tuple(f"Q{number}" for number in parents.get(int(qid[1:]), ()))
+            if found:
+                snapshot.parents[qid] = found
+            above.update(found)
+        frontier = sorted(above - reached)
+        reached |= above
+    if reached:
+        snapshot.classes = _kept(path, lambda e: e.qid in reached)
+    return snapshot
+
+
+def _kept(path: Path, keep: Callable[[Entity], bool]) -> dict[str, Entity]:
+    return {entity.qid: entity for entity in read_entities(path) if keep(entity)}
+
+
+def read_entities(path: Path) -> Iterator[Entity]:
+    """Streams the items of a snapshot; properties and lexemes are passed over.
+
+    Raises:
+        InputError: as `read_snapshot`; damaged lines are reported together, at the end.
+    """
+    path = Path(path)
+    problems: list[Problem] = []
+    row, opened, closed = 0, False, False
+    line = b""
+    try:
+        with _open(path) as file:
+            for row, line in enumerate(file, start=1):
+                text = line.strip().removesuffix(b",")
+                if not text:
+                    continue
+                if text in (b"[", b"]"):
+                    opened, closed = opened or text == b"[", text == b"]"
+                    continue
+                try:
+                    raw = json.loads(text)
+                    entity = _entity(raw) if isinstance(raw, dict) else None
+                except (ValueError, TypeError, KeyError, AttributeError):
+                    whole = line.endswith(b"\n")
+                    problems.append(_damaged(path, row, text) if whole else _interrupted(path, row))
+                    continue
+                if not isinstance(raw, dict):
+                    problems.append(_damaged(path, row, text))
+                elif entity is not None:
+                    yield entity
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        problems.append(_interrupted(path, row + 1, str(error)))
+    except OSError as error:
+        raise InputError(
+            Problem(path, f"cannot be read ({error.strerror or error})", "Check the file.")
+        ) from None
+    if opened and not closed and not problems:
+        problems.append(_interrupted(path, row, "the closing ] is missing"))
+    if problems:
+        raise InputError(problems)
+
+
+def _open(path: Path) -> BinaryIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    if path.suffix == ".bz2":
+        return bz2.open(path, "rb")  # type: ignore[return-value]
+    return path.open("rb")
+
+
+def _damaged(path: Path, row: int, text: bytes) -> Problem:
+    shown = text[:60].decode("utf-8", "replace")
+    return Problem(path, "not a JSON entity:", "Download the file again.", row=row, value=shown)
+
+
+def _interrupted(path: Path, row: int, why: str = "the last line is incomplete") -> Problem:
+    return Problem(path, f"interrupted download ({why})", "Download the file again.", row=row)
+
+
+def _entity(raw: dict[str, Any]) -> Entity | None:
+    """Reads an entity in the API's form; None for what is not an item, or is missing.
+
+    The dump writes an empty object as an empty list.
+    """
+    qid = raw.get("id")
+    if not isinstance(qid, str):
+        raise ValueError("no id")
+    if not _ITEM.fullmatch(qid) or "missing" in raw:
+        return None
+    claims = raw.get("claims") or {}
+    link = ((raw.get("sitelinks") or {}).get("commonswiki") or {}).get("title", "")
+    at = next((v for v in _best(claims, "P625") if isinstance(v, dict)), {})
+    country = _items(claims, "P17")
+    return Entity(
+        qid=qid,
+        labels={k: v["value"] for k, v in (raw.get("labels") or {}).items()},
+        aliases={
+            k: tuple(alias["value"] for alias in v) for k, v in (raw.get("aliases") or {}).items()
+        },
+        titles=(clean_title(link),) if link.startswith("Category:") else (),
+        commons_categories=tuple(
+            clean_title(v) for v in _best(claims, "P373") if isinstance(v, str)
+        ),
+        class_qids=_items(claims, "P31"),
+        parent_qids=_items(claims, "P279"),
+        topic_qids=_items(claims, "P301"),
+        category_qids=_items(claims, "P910"),
+        lat=_number(at.get("latitude")),
+        lon=_number(at.get("longitude")),
+        country=country[0] if country else None,
+        revision=raw.get("lastrevid"),
+    )
+
+
+def _best(claims: dict[str, Any], prop: str) -> list[Any]:
+    """Values of the best rank: preferred ones where there are any, never deprecated ones."""
+    statements = claims.get(prop) or []
+    for rank in ("preferred", "normal"):
+        values = [
+            s["mainsnak"]["datavalue"]["value"]
+            for s in statements
+            if s.get("rank", "normal") == rank
+            # Unknown and absent values (somevalue, novalue) carry no datavalue.
+            and "value" in (s.get("mainsnak") or {}).get("datavalue", {})
+        ]
+        if values:
+            return values
+    return []
+
+
+def _items(claims: dict[str, Any], prop: str) -> tuple[str, ...]:
+    ids = (v.get("id") or f"Q{v.get('numeric-id')}" for v in _best(claims, prop) if type(v) is dict)
+    return tuple(dict.fromkeys(qid for qid in ids if _ITEM.fullmatch(qid)))
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
