@@ -20,6 +20,7 @@ from pipeline.build import (
     BuildSettings,
     Stage,
     Workspace,
+    in_words,
     intact,
     run_stage,
     stage_key,
@@ -49,7 +50,7 @@ def run_task(name: str, key: str, folder: str, parameters: dict[str, Any]) -> di
     """Runs one stage; its small manifest is the cached result, the data stays in files."""
     print(f"{name} ...", flush=True)
     manifest = run_stage(_stage(name), Workspace(Path(folder)), BuildSettings(**parameters))
-    print(f"{name}: {_in_words(manifest['counts'])} ({manifest['seconds']:.1f} s)", flush=True)
+    print(f"{name}: {in_words(manifest)} ({manifest['seconds']:.1f} s)", flush=True)
     return manifest
 
 
@@ -71,7 +72,7 @@ def build(folder: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _publish(workspace: Workspace, manifests: list[dict[str, Any]]) -> None:
-    counts = [{"stage": m["stage"], "counts": _in_words(m["counts"])} for m in manifests]
+    counts = [{"stage": m["stage"], "counts": in_words(m)} for m in manifests]
     create_table_artifact(counts, key="counts", description="What went in and came out")
     create_table_artifact(
         top_disputes(workspace), key="top-disputes", description="The most doubtful rows"
@@ -81,7 +82,3 @@ def _publish(workspace: Workspace, manifests: list[dict[str, Any]]) -> None:
 
 def _stage(name: str) -> Stage:
     return next(stage for stage in STAGES if stage.name == name)
-
-
-def _in_words(counts: dict[str, Any]) -> str:
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in counts.items())

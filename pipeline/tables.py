@@ -22,6 +22,16 @@ from pipeline.files import write_table
 
 _TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
 
+_NODES = pa.schema(
+    [
+        ("node_id", _TEXT),
+        ("level", pa.int8()),
+        ("name", _TEXT),
+        ("parent_id", _TEXT),
+        ("qid", _TEXT),
+    ]
+)
+
 SCHEMAS: dict[str, pa.Schema] = {
     # One row is a thing to be labelled. `title` is the knowledge base's page title (Commons
     # category without its prefix), `name` the clean name, `qualifier` what stood behind it.
@@ -50,10 +60,16 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("lon", pa.float64()),
             ("country", _TEXT),
             ("revision", pa.int64()),
+            ("linked_by", _TEXT),
+            ("other_qids", _TEXTS),
         ]
     ),
     # A class of the knowledge base and its parents (P279).
     "classes": pa.schema([("qid", _TEXT), ("label", _TEXT), ("parent_qids", _TEXTS)]),
+    # Words that speak for a node, from the classes of the knowledge base.
+    "lexicon": pa.schema(
+        [(name, _TEXT) for name in ("node", "qid", "language", "term", "strength")]
+    ),
     # A proposed parent for a subject (item, class or node) at one level. `confidence` is the
     # calibrated probability that the parent is right; `accepted` means no review is asked.
     "proposals": pa.schema(
@@ -75,15 +91,9 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     # A node of the label tree; level 0 is the item.
-    "nodes": pa.schema(
-        [
-            ("node_id", _TEXT),
-            ("level", pa.int8()),
-            ("name", _TEXT),
-            ("parent_id", _TEXT),
-            ("qid", _TEXT),
-        ]
-    ),
+    "nodes": _NODES,
+    # Every node a decision may name, in use or not; none of level 0.
+    "vocabulary": _NODES,
 }
 
 DECISION_COLUMNS = [

@@ -14,6 +14,8 @@ def fetch(
     base_url: Annotated[str | None, typer.Option(help="A mirror of the official address.")] = None,
 ) -> None:
     """Download a data set's metadata: resumed, checksummed, whole or not at all."""
+    from rich.console import Console
+
     from pipeline.errors import InputError, Problem
     from pipeline.sources import SOURCES
 
@@ -21,5 +23,6 @@ def fetch(
         fix = f"Take one of {', '.join(sorted(SOURCES))}."
         raise InputError(Problem("SOURCE", "no such data set:", fix, value=source))
     folder = workspace / "metadata"
-    SOURCES[source].fetch(folder, base_url=base_url)
+    address = {"base_url": base_url} if base_url else {}
+    SOURCES[source].fetch(folder, console=Console(stderr=True), **address)
     print(f"Metadata in {folder}. Next: strata build TREE {workspace} --metadata {folder}")

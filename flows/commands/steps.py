@@ -43,8 +43,10 @@ def apply(
     from pipeline.build import Workspace, apply_sheet
 
     place = Workspace(workspace.resolve())
-    taken = apply_sheet(place, sheet or place.sheet, reviewer)
-    print(f"{taken} decision{'' if taken == 1 else 's'} added to {place.last_settings().decisions}")
+    added, refused = apply_sheet(place, sheet or place.sheet, reviewer)
+    print(f"{added} decision{'' if added == 1 else 's'} added to {place.last_settings().decisions}")
+    for line in refused:
+        print(f"not taken: {line}")
     _rerun(workspace, "propose", "settle", "export", "show")
     _finish(workspace, json)
 
