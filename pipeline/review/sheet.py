@@ -158,7 +158,7 @@ def write_sheet(
     order["doubt"] = together.where(alike >= 3, order.doubt)
     sheet = sheet.loc[order.sort_values(list(order.columns), kind="stable").index]
     for column in sheet.columns.difference(["level", "members", "confidence", "evidence_hash"]):
-        cells = sheet[column].fillna("")
+        cells = sheet[column].astype(object).fillna("")
         harmless = {cell: neutralise(clean_cell(cell)) for cell in cells.unique()}
         sheet[column] = cells.map(harmless)
     with whole(path) as beside:

@@ -23,7 +23,9 @@ def test_every_item_is_there_with_a_status():
     assert report["items"] == report["labelled"] + sum(report["set_aside"].values()) == 8
     assert report["set_aside"] == {"no_evidence": 1, "no_place": 1}
     without = assignments[assignments.status != LABELLED]
-    assert without[[f"level{n}_{w}" for n in (1, 2, 3) for w in ("id", "name")]].isna().all(None)
+    assert (
+        without[[f"level{n}_{w}" for n in (1, 2, 3) for w in ("id", "name")]].isna().all(axis=None)
+    )
     assert report["origin"] == {"class": 6}
     assert report["nodes"] == {"0": 6, "1": 4, "2": 3, "3": 2}
     assert report["empty_nodes"] == {"1": 1, "2": 1}
