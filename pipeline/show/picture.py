@@ -78,21 +78,23 @@ def _draw_nodes(axes: Any, leaves: pd.DataFrame, shown: list[int]) -> None:
     above: dict[tuple[str, ...], float] = {}
     for x, level in enumerate(shown):
         names = [f"level{n}_name" for n in shown[: x + 1]]
-        here = {}
+        here: dict[tuple[str, ...], float] = {}
         for key, rows in leaves.groupby(names, sort=False):
-            path = key if isinstance(key, tuple) else (key,)
+            path = tuple(map(str, key)) if isinstance(key, tuple) else (str(key),)
             y = float(rows.index.to_series().mean())
             here[path] = y
             total = int(rows["total"].sum())
             if x:
                 start = above[path[:-1]]
-                axes.plot([x - 0.62, x - 0.3, x - 0.03], [start, y, y], color=_EDGE, lw=0.8)
+                axes.plot(
+                    [x - 0.97, x - 0.14, x - 0.03], [start, y, y], color=_EDGE, lw=0.8, zorder=1
+                )
             size = 14 + 160 * (total / max(int(leaves["total"].sum()), 1)) ** 0.5
             axes.scatter([x], [y], s=size, color=_ACCEPTED, zorder=3, lw=0)
             label = f"{path[-1]}" if x == len(shown) - 1 else f"{path[-1]}  {total:,}"
-            axes.text(
-                x + 0.06, y, label, va="center", fontsize=8 if level < shown[0] else 10, color=_INK
-            )
+            style = {"va": "center", "fontsize": 8 if level < shown[0] else 10, "color": _INK}
+            behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+            axes.text(x + 0.06, y, label, bbox=behind, zorder=4, **style)
         above = here
 
 
