@@ -88,8 +88,8 @@ def report(shared: Path) -> dict[str, int]:
         ties = ", ".join(str(way.node) for way in verdict.ties)
         link_way = f" by {row['linked_by']}" if row["status"] == "resolved" else ""
         print(
-            f"{kind:8} {verdict.node or '-':24} {row['item_id']:10} {row['label'] or ''} | published"
-            f" {published} | {verdict.reason} {shown(verdict.path)}"
+            f"{kind:8} {verdict.node or '-':24} {row['item_id']:10} {row['label'] or ''}"
+            f" | published {published} | {verdict.reason} {shown(verdict.path)}"
             f"{' | tie: ' + ties if ties else ''} | {row['status']}{link_way}"
         )
     print("\n" + "\n".join(f"{name}: {number}" for name, number in sorted(counts.items())))

@@ -120,7 +120,7 @@ def read_snapshot(path: Path, titles: Iterable[str], classes: Iterable[str] = ()
     reached = {c for e in snapshot.entities.values() for c in e.class_qids} | set(classes)
     frontier = sorted(reached)
     while frontier:
-        above = set()
+        above: set[str] = set()
         for qid in frontier:
             found = tuple(f"Q{number}" for number in parents.get(int(qid[1:]), ()))
             if found:
