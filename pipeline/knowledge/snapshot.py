@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from pipeline.errors import InputError, Problem
 
 _ITEM = re.compile(r"Q[1-9][0-9]*")
+_SHOWN = 1000  # damaged lines after which reading stops
 CATEGORY_ITEM = "Q4167836"  # P31 of an item that stands for a category page
 
 
@@ -150,6 +151,8 @@ def read_entities(path: Path) -> Iterator[Entity]:
     try:
         with _open(path) as file:
             for row, line in enumerate(file, start=1):
+                if len(problems) >= _SHOWN:  # not a snapshot at all
+                    break
                 text = line.strip().removesuffix(b",")
                 if not text:
                     continue
