@@ -2,8 +2,9 @@
 
     python benchmarks/entities.py --shared DIR
 
-`entities.txt` beside this file is its output. DIR is the folder with the shared `data/`. Items are the recorded ones that have a Commons category
-(P373) and coordinates (P625); then the rows of `gldv2_matches.csv`, beside their published label.
+`entities.txt` beside this file is its output. DIR is the folder with the shared `data/`. Items are
+the recorded ones that have a Commons category (P373) and coordinates
+(P625); then the rows of `gldv2_matches.csv`, beside their published label.
 """
 
 from __future__ import annotations
