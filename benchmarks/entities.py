@@ -2,8 +2,9 @@
 
     python benchmarks/entities.py --shared DIR
 
-DIR is the folder with the shared `data/`. Items are the recorded ones that have a Commons category
-(P373) and coordinates (P625); then the rows of `gldv2_matches.csv`, beside their published label.
+`entities.txt` beside this file is its output. DIR is the folder with the shared `data/`. Items are
+the recorded ones that have a Commons category (P373) and coordinates
+(P625); then the rows of `gldv2_matches.csv`, beside their published label.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ def report(shared: Path) -> dict[str, int]:
         ties = ", ".join(str(way.node) for way in verdict.ties)
         link_way = f" by {row['linked_by']}" if row["status"] == "resolved" else ""
         print(
-            f"{kind:8} {verdict.node or '-':24} {row['item_id']:10} {row['label'] or ''} | published"
-            f" {published} | {verdict.reason} {shown(verdict.path)}"
+            f"{kind:8} {verdict.node or '-':24} {row['item_id']:10} {row['label'] or ''}"
+            f" | published {published} | {verdict.reason} {shown(verdict.path)}"
             f"{' | tie: ' + ties if ties else ''} | {row['status']}{link_way}"
         )
     print("\n" + "\n".join(f"{name}: {number}" for name, number in sorted(counts.items())))

@@ -62,7 +62,7 @@ class ClassGraph:
 
     Args:
         classes: `qid, parent_qids`.
-        placed: class -> vocabulary node.
+        placed: class -> vocabulary node, each node's main class first.
         stops: class -> `outside` (has no place; where nearer than any node, the class has none),
             `decisive` (the same, and it overrules the item's other classes) or `abstract` (leads
             nowhere).
@@ -73,6 +73,9 @@ class ClassGraph:
     ) -> None:
         self._placed = dict(placed)
         self._stops = dict(stops)
+        self._main: dict[str, str] = {}
+        for qid, node in placed.items():
+            self._main.setdefault(node, qid)
         self.graph = nx.DiGraph()
         for qid, parents in zip(classes["qid"], classes["parent_qids"], strict=True):
             self.graph.add_node(qid)
@@ -114,7 +117,15 @@ class ClassGraph:
 
     def _most_specific(self, ties: tuple[Reach, ...]) -> tuple[Reach, ...]:
         """Leaves out a node that lies above another of the ties (city: a human settlement)."""
-        above = {w: {self._placed.get(q) for q in self._ancestors(w.path[-1])} for w in ties}
+        above = {
+            way: {
+                self._placed.get(qid)
+                for end in (way.path[-1], self._main[way.node])
+                for qid in self._ancestors(end)
+            }
+            for way in ties
+            if way.node is not None
+        }
         kept = tuple(
             way
             for way in ties

@@ -42,9 +42,10 @@ def link(items: pd.DataFrame, snapshot: Snapshot) -> tuple[pd.DataFrame, pd.Data
         that also claim the category); and `classes` (`qid, label, parent_qids`), by qid.
     """
     links = _Links(snapshot)
+    found_by_title = {title: links.of(clean_title(title)) for title in items["title"].unique()}
     rows = []
     for item_id, title in zip(items["item_id"], items["title"], strict=True):
-        found = links.of(clean_title(title))
+        found = found_by_title[title]
         entity = found.entity
         rows.append(
             (

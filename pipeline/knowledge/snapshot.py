@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from pipeline.errors import InputError, Problem
 
 _ITEM = re.compile(r"Q[1-9][0-9]*")
+_SHOWN = 1000  # damaged lines after which reading stops
 CATEGORY_ITEM = "Q4167836"  # P31 of an item that stands for a category page
 
 
@@ -120,7 +121,7 @@ def read_snapshot(path: Path, titles: Iterable[str], classes: Iterable[str] = ()
     reached = {c for e in snapshot.entities.values() for c in e.class_qids} | set(classes)
     frontier = sorted(reached)
     while frontier:
-        above = set()
+        above: set[str] = set()
         for qid in frontier:
             found = tuple(f"Q{number}" for number in parents.get(int(qid[1:]), ()))
             if found:
@@ -150,6 +151,8 @@ def read_entities(path: Path) -> Iterator[Entity]:
     try:
         with _open(path) as file:
             for row, line in enumerate(file, start=1):
+                if len(problems) >= _SHOWN:  # not a snapshot at all
+                    break
                 text = line.strip().removesuffix(b",")
                 if not text:
                     continue
