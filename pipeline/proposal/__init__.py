@@ -1,0 +1,20 @@
+"""Proposals: all evidence and every known label in, a calibrated parent for everything out."""
+
+from pipeline.proposal.calibration import calibration_error
+from pipeline.proposal.evidence import Evidence, Prompts
+from pipeline.proposal.lexicon import Lexicon
+from pipeline.proposal.propose import evidence_hash, node_id, propose, slug
+from pipeline.proposal.score import Scorer, Scores
+
+__all__ = [
+    "Evidence",
+    "Lexicon",
+    "Prompts",
+    "Scorer",
+    "Scores",
+    "calibration_error",
+    "evidence_hash",
+    "node_id",
+    "propose",
+    "slug",
+]

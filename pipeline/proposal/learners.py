@@ -1,0 +1,142 @@
+"""Learners: kernel ridge with exact leave-one-out answers, and the blend of all evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_solve
+from scipy.linalg.lapack import spotrf, spotri
+from scipy.optimize import minimize
+
+from pipeline.proposal.evidence import Features
+
+_CHUNK = 4_096
+
+
+def kernel(features: Features, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Kernel values `[len(rows), len(others)]`, float32."""
+    result = (features.sparse[rows] @ features.sparse[others].T).toarray().astype(np.float32)
+    for vectors, weight, gamma in features.dense:
+        result += weight * _gaussian(vectors[rows], vectors[others], gamma)
+    return result
+
+
+def _gaussian(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
+    """exp(-gamma |a - b|^2) of unit vectors; 0 where either row is all zeros."""
+    values = a @ b.T
+    values -= 1.0
+    values *= 2.0 * gamma
+    np.exp(values, out=values)
+    values[~a.any(axis=1)] = 0.0
+    values[:, ~b.any(axis=1)] = 0.0
+    return values
+
+
+def kernel_ridge(
+    features: Features, rows: np.ndarray, labels: np.ndarray, num_nodes: int, ridge: float
+) -> np.ndarray:
+    """Class scores of all items, learnt from the labels of some: ridge on class indicators.
+
+    Known rows get their leave-one-out score, y_i - a_i / (K + ridge I)^-1_ii, which costs no
+    further fit (Rifkin and Lippert, "Notes on regularized least squares", 2007, eq. 13), so that
+    scores of known and of open rows are alike.
+
+    Args:
+        features: kernel parts of n items.
+        rows: positions of the known items, `[m]`.
+        labels: their node indices, `[m]`.
+        num_nodes: K.
+        ridge: regularisation, in units of the kernel's diagonal.
+
+    Returns:
+        float32 `[n, K]`.
+    """
+    num_items = features.sparse.shape[0]
+    target = np.zeros((len(rows), num_nodes), dtype=np.float32)
+    target[np.arange(len(rows)), labels] = 1.0
+    mean = target.mean(axis=0)
+    gram = kernel(features, rows, rows)
+    gram[np.diag_indices(len(rows))] += ridge
+    # Fortran order lets LAPACK work in place; the matrix is symmetric, so its transpose is itself.
+    factor, info = spotrf(gram.T, lower=1, overwrite_a=1)
+    if info != 0:
+        raise np.linalg.LinAlgError(f"kernel is not positive definite (LAPACK spotrf: {info})")
+    dual = cho_solve((factor, True), target - mean)
+    inverse, _ = spotri(factor, lower=1, overwrite_c=1)
+    left_out = target - dual / np.diagonal(inverse)[:, None]
+    del gram, factor, inverse
+    primal = features.sparse[rows].T @ dual
+    scores = np.empty((num_items, num_nodes), dtype=np.float32)
+    for start in range(0, num_items, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        scores[part] = features.sparse[part] @ primal + mean
+        for vectors, weight, gamma in features.dense:
+            scores[part] += weight * (_gaussian(vectors[part], vectors[rows], gamma) @ dual)
+    scores[rows] = left_out
+    return scores
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Weights that turn evidence columns into one softmax.
+
+    Attributes:
+        weights: one a column, shared by all nodes, `[J]`.
+        bias: one a node, `[K]`.
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def probabilities(self, columns: Sequence[np.ndarray]) -> np.ndarray:
+        """Softmax over nodes of the weighted columns, float32 `[n, K]`."""
+        logits = np.zeros(columns[0].shape, dtype=np.float32) + self.bias.astype(np.float32)
+        for weight, column in zip(self.weights, columns, strict=True):
+            logits += np.float32(weight) * column
+        logits -= logits.max(axis=1, keepdims=True)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=1, keepdims=True)
+        return logits
+
+
+def fit_blend(
+    columns: Sequence[np.ndarray],
+    labels: np.ndarray,
+    prior: np.ndarray,
+    spread: np.ndarray,
+    bias_spread: float = 1.0,
+) -> Blend:
+    """Conditional logit with shared weights, drawn towards `prior` (McFadden 1974).
+
+    Without labels the prior is the answer; each label moves it as far as it speaks.
+
+    Args:
+        columns: evidence of the known rows, `[m, K]` each, out of sample.
+        labels: node index of each, `[m]`.
+        prior: weights without labels, `[J]`.
+        spread: standard deviation of the Gaussian prior round each weight, `[J]`.
+        bias_spread: standard deviation of a node's bias.
+    """
+    stacked = np.stack(columns).astype(np.float64)
+    num_columns, num_known, num_nodes = stacked.shape
+    index = np.arange(num_known)
+
+    def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        weights, bias = theta[:num_columns] * spread + prior, theta[num_columns:] * bias_spread
+        logits = np.tensordot(weights, stacked, axes=1) + bias
+        logits -= logits.max(axis=1, keepdims=True)
+        odds = np.exp(logits)
+        total = odds.sum(axis=1)
+        loss = np.log(total).sum() - logits[index, labels].sum() + 0.5 * theta @ theta
+        odds /= total[:, None]
+        odds[index, labels] -= 1.0
+        gradient = np.concatenate(
+            [np.einsum("jmk,mk->j", stacked, odds) * spread, odds.sum(axis=0) * bias_spread]
+        )
+        return float(loss), gradient + theta
+
+    start = np.zeros(num_columns + num_nodes)
+    theta = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
+    return Blend(theta[:num_columns] * spread + prior, theta[num_columns:] * bias_spread)
