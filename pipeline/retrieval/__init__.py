@@ -24,7 +24,7 @@ from pipeline.retrieval.metrics import (
 from pipeline.retrieval.ranking import rank_levels
 from pipeline.retrieval.relevance import Map, Pop, Relevance
 from pipeline.retrieval.resampling import Comparison, bootstrap_interval, paired_test
-from pipeline.retrieval.similarity import Similarity
+from pipeline.retrieval.similarity import Similarity, check_embeddings
 
 __all__ = [
     "Comparison",
@@ -37,6 +37,7 @@ __all__ = [
     "asi",
     "average_precision",
     "bootstrap_interval",
+    "check_embeddings",
     "check_labels",
     "check_nested",
     "evaluate_embeddings",

@@ -53,10 +53,10 @@ def evaluate_embeddings(
     self_id: Tensor | None = None,
     ignore: Sequence[Sequence[int] | Tensor] | None = None,
     extra: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
     block_size: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Ranks a gallery for every query and computes all hierarchical and per-level metrics.
 
@@ -78,10 +78,11 @@ def evaluate_embeddings(
         extra: more metrics by name: functions of ranked levels `[b, n]` that give `[b]`, such as
             `lambda levels: precision_at_k(levels, 5, at_least=2)`.
         dtype: precision of the scores: float64, float32 or bfloat16 (embeddings are rounded to
-            bfloat16, products are summed in single precision).
+            bfloat16, products are summed in single precision). None: float64 for float64
+            embeddings, float32 for all others.
         device: where to compute; the queries' device if None.
         block_size: queries at a time; chosen from the gallery's size if None.
-        progress: called with (queries done, all queries) after each block.
+        progress: called after each block with the number of queries just done.
 
     Raises:
         ValueError: with the argument and the value: shapes that do not match, labels that are not
@@ -105,6 +106,8 @@ def evaluate_embeddings(
             )
         labels = torch.cat([query_labels, gallery_labels])
     check_nested(labels)
+    if dtype is None:
+        dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
     left, right = prepare(query, gallery, similarity, dtype, device)
     labels = _compact(labels).to(device)
     _check_lengths("query", left, query_labels)
@@ -120,7 +123,6 @@ def evaluate_embeddings(
         raise ValueError(f"k = {largest_k} is larger than the gallery: {smallest} items to rank")
 
     parts: list[dict[str, Tensor]] = []
-    done = 0
     for start, stop in _blocks(len(left), len(right), block_size, device):
         levels = agreement(query_labels[start:stop], gallery_labels)
         first, last = torch.searchsorted(rows, torch.tensor([start, stop])).tolist()
@@ -131,9 +133,8 @@ def evaluate_embeddings(
         for name, function in (extra or {}).items():
             values[name] = function(ranked)
         parts.append({name: value.to("cpu", torch.float64) for name, value in values.items()})
-        done = stop
         if progress is not None:
-            progress(done, len(left))
+            progress(stop - start)
     per_query = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     return Report(per_query, len(left), int(per_query["asi"].isnan().sum()))
 

@@ -21,8 +21,11 @@ def check_labels(labels: Tensor, name: str = "labels") -> Tensor:
     """
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
         raise ValueError(f"{name} must be integers, got {labels.dtype}")
-    if labels.dtype == torch.uint64 and bool((labels.view(torch.int64) < 0).any()):
-        raise ValueError(f"{name} overflow a signed 64-bit integer: largest {labels.max().item()}")
+    if labels.dtype == torch.uint64:
+        signed = labels.view(torch.int64)
+        if bool((signed < 0).any()):
+            largest = int(signed[signed < 0].max()) + 2**64
+            raise ValueError(f"{name} overflow a signed 64-bit integer: largest {largest}")
     if labels.ndim == 1:
         labels = labels.unsqueeze(1)
     if labels.ndim != 2 or not 1 <= labels.shape[1] <= MAX_LEVELS:

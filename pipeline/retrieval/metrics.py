@@ -47,7 +47,7 @@ def hap(
 
     Example:
         >>> hap(torch.tensor([[2, 1, 0], [0, 1, 2], [0, 0, 0]], dtype=torch.int8), num_levels=2)
-        tensor([1.0000, 0.4167,    nan], dtype=torch.float64)
+        tensor([1.0000, 0.5000,    nan], dtype=torch.float64)
     """
     _check(levels, num_levels)
     blocks = positives(Hits.of(levels, num_levels))

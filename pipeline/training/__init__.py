@@ -1,1 +1,1 @@
-"""Training: the losses of `pipeline.training.losses` need only torch; nothing more is imported here."""
+"""Training rooms. Importing this imports nothing: `pipeline.training.losses` needs only torch."""

@@ -13,8 +13,8 @@ class CalibrationLoss(nn.Module):
 
     Mean of relu(positive_margin - s) over positive pairs plus mean of relu(s - negative_margin)
     over negative pairs, both over the terms that are not zero. The margins are cosines, so this
-    loss, unlike the others, normalises embeddings itself, as the published code does. In a batch without references the
-    pair of a query with itself is left out.
+    loss, unlike the others, normalises embeddings itself, as the published code does. In a batch
+    without references the pair of a query with itself is left out.
 
     Args:
         level: column of the labels that says what is positive.
