@@ -14,13 +14,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # Every room may use the ground floor; a room may use another only along these edges.
 GROUND = {"errors", "files", "tables", "hierarchy", "progress"}
 EDGES: dict[str, set[str]] = {
-    "tree": set(),
+    "tree": {"review"},
     "sources": set(),
     "knowledge": set(),
     "embedding": set(),
-    "proposal": {"knowledge"},
-    "review": {"tree"},
+    "proposal": set(),
+    "review": set(),
     "export": set(),
+    "retrieval": set(),
+    "training": set(),
     "show": set(),
     "build": {
         "sources",
