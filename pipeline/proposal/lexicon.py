@@ -44,9 +44,13 @@ HEAD_FIRST = frozenset(
     )
 )
 
-KINDS = ("word", "suffix", "prefix", "part")
+# A term that several languages read differently ("dam": a dam in English, a lake in Afrikaans) is
+# taken in proportion to how common these languages are among names: three coarse classes.
+COMMON_LANGUAGES = frozenset({"en", "mul"})
+FREQUENT_LANGUAGES = frozenset(["de", "es", "fr", "it", "ja", "nl", "pl", "pt", "ru", "uk", "zh"])
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 _SHORTEST_PIECE = 3
+_SHORT = 3
 
 
 class _Separators(dict[int, str | int]):
@@ -123,8 +127,10 @@ class Lexicon:
         rows = table.drop_duplicates().astype(str).to_numpy().tolist()
         for node, qid, language, term, strength in rows:
             exact = tuple(words(term))
-            # A single letter is an initial or what an apostrophe cut off.
-            if node not in position or (len("".join(exact)) < 2 and not _UNSPACED.search(term)):
+            # A single letter is an initial or what an apostrophe cut off, and a function word of
+            # one language ("in", "la") is no name word of another.
+            common = len("".join(exact)) < 2 or (len(exact) == 1 and exact[0] in FUNCTION_WORDS)
+            if node not in position or (common and not _UNSPACED.search(term)):
                 continue
             term = term.strip()
             entry = Entry(position[node], qid, term, language, strength != "weak", exact)
@@ -199,7 +205,7 @@ class Lexicon:
                     rivals = [s for s in spans if s[0] < end]
                     head = rivals[0] if entry.language in HEAD_FIRST else rivals[-1]
                     place = 0 if (first, last) == (head[0], head[1]) else 1
-                hits.append((place, entry, kind, 1.0 / len({e.node for e in entries})))
+                hits.append((place, entry, kind, _share(entry, entries)))
         return hits
 
     def _at(
@@ -207,15 +213,16 @@ class Lexicon:
     ) -> tuple[list[tuple[str, list[Entry]]], int]:
         """Hits at a word, and how many words they take (at least 1)."""
         for length in range(min(self._longest, len(folded) - start), 0, -1):
-            entries = self._whole.get(tuple(folded[start : start + length]))
-            if entries:
-                return [("word", _closest(entries, exact[start : start + length]))], length
+            found = self._whole.get(tuple(folded[start : start + length]))
+            if found and (close := _closest(found, exact[start : start + length])):
+                return [("word", close)], length
         word = folded[start]
         if _UNSPACED.search(word):
             return self._parts(word), 1
         for cut in range(1, len(word) - _SHORTEST_PIECE + 1):
-            if word[cut:] in self._suffix:
-                return [("suffix", self._suffix[word[cut:]])], 1
+            ends = self._suffix.get(word[cut:])
+            if ends and (same := _same_end(ends, exact[start])):
+                return [("suffix", same)], 1
         for cut in range(len(word) - 1, _SHORTEST_PIECE - 1, -1):
             if word[:cut] in self._prefix:
                 return [("prefix", self._prefix[word[:cut]])], 1
@@ -243,6 +250,29 @@ def _append(
     columns["share"].append(share)
 
 
+def _language_weight(language: str) -> float:
+    if language in COMMON_LANGUAGES:
+        return 1.0
+    return 0.5 if language in FREQUENT_LANGUAGES else 0.15
+
+
+def _share(entry: Entry, entries: list[Entry]) -> float:
+    """How far a term means the entry's node rather than another, 0 to 1."""
+    weight: dict[int, float] = {}
+    for rival in entries:
+        weight[rival.node] = max(weight.get(rival.node, 0.0), _language_weight(rival.language))
+    return weight[entry.node] / sum(weight.values())
+
+
+def _same_end(entries: list[Entry], word: str) -> list[Entry]:
+    """Entries that end the word diacritics and all; long ones may do without them.
+
+    "-tér" is a square in Hungarian, but "water" does not end in one.
+    """
+    return [e for e in entries if word.endswith(e.exact[-1]) or len(e.exact[-1]) > 5]
+
+
 def _closest(entries: list[Entry], exact: list[str]) -> list[Entry]:
+    """Entries that agree diacritics and all, else, for terms that are not short, the others."""
     same = [entry for entry in entries if list(entry.exact) == exact]
-    return same or entries
+    return same or [entry for entry in entries if len("".join(entry.exact)) > _SHORT]

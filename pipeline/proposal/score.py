@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from pipeline.proposal.calibration import (
-    Calibration,
     acceptance_threshold,
     doubt_features,
     fit_calibration,
+    zero_shot_log_odds,
 )
 from pipeline.proposal.evidence import (
     Columns,
@@ -32,8 +33,15 @@ from pipeline.proposal.lexicon import Lexicon
 # `name` and `text` were fitted once, with their confidence map below, on two thirds of the
 # published labels of the real sample (see benchmarks/README.md); the others are set by hand.
 PRIOR_WEIGHTS = {"text": 0.6, "name": 4.8, "class": 6.0, "image_to_text": 0.5}
-WEIGHT_SPREAD = {"text": 1.0, "name": 5.0, "class": 3.0, "image_to_text": 1.0, "known": 10.0}
-ZERO_SHOT_MAP = Calibration(np.array([1.0, 0.0]), 0.0)
+WEIGHT_SPREAD = {
+    "text": 1.0,
+    "name": 5.0,
+    "class": 3.0,
+    "image_to_text": 1.0,
+    "known": 10.0,
+    "log_known": 2.0,
+}
+FLOOR = 0.02
 
 RIDGE = 0.15
 # Kernel ridge costs the cube of the labels used, so no more than these are.
@@ -114,9 +122,11 @@ class Scorer:
             if self._features is None:
                 self._features = features(self.evidence, self.columns, num_nodes)
             used = _spread_over_nodes(rows, known[rows], MOST_LABELS)
-            sources.append(kernel_ridge(self._features, used, known[used], num_nodes, RIDGE))
-            prior.append(0.0)
-            spread.append(WEIGHT_SPREAD["known"])
+            learnt = kernel_ridge(self._features, used, known[used], num_nodes, RIDGE)
+            # Ridge scores are shares, not log-odds: the blend takes them both ways.
+            sources += [learnt, np.log(np.clip(learnt, 0.0, 1.0) + FLOOR)]
+            prior += [0.0, 0.0]
+            spread += [WEIGHT_SPREAD["known"], WEIGHT_SPREAD["log_known"]]
             blend = fit_blend(
                 [source[used] for source in sources], known[used], np.array(prior), np.array(spread)
             )
@@ -127,7 +137,7 @@ class Scorer:
             sources = [np.zeros((num_items, num_nodes), dtype=np.float32)]
             blend = Blend(np.zeros(1), np.zeros(num_nodes))
         probabilities = blend.probabilities(sources)
-        return self._scores(probabilities, sources, known, used)
+        return self._scores(probabilities, sources[: len(names) + 1], known, used)
 
     def _scores(
         self,
@@ -137,14 +147,18 @@ class Scorer:
         used: np.ndarray,
     ) -> Scores:
         best = probabilities.argmax(axis=1)
-        doubts = doubt_features(probabilities, sources)
         is_known = known >= 0
-        extra = np.zeros(doubts.shape[1] - len(ZERO_SHOT_MAP.weights))
-        calibration = Calibration(np.append(ZERO_SHOT_MAP.weights, extra), ZERO_SHOT_MAP.offset)
         right = best[used] == known[used]
         if len(used) >= MIN_LABELS:
-            calibration = fit_calibration(doubts[used], right, calibration)
-        confidence = calibration(doubts)
+            weights = _calibration(probabilities, sources, used, right)
+            confidence = np.concatenate(
+                [
+                    expit(doubt_features(probabilities[part], [s[part] for s in sources]) @ weights)
+                    for part in _chunks(len(probabilities))
+                ]
+            )
+        else:
+            confidence = expit(zero_shot_log_odds(probabilities))
         top = np.partition(probabilities, -2, axis=1)[:, -2:]
         threshold = acceptance_threshold(
             confidence[~is_known], self.target, confidence[used], right
@@ -159,6 +173,17 @@ class Scorer:
             left_out_node=best,
             left_out_confidence=confidence,
         )
+
+
+def _calibration(
+    probabilities: np.ndarray, sources: list[np.ndarray], used: np.ndarray, right: np.ndarray
+) -> np.ndarray:
+    doubts = doubt_features(probabilities[used], [source[used] for source in sources])
+    return fit_calibration(doubts, right)
+
+
+def _chunks(length: int, size: int = 16_384) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, length, size)]
 
 
 def _spread_over_nodes(rows: np.ndarray, labels: np.ndarray, most: int) -> np.ndarray:
