@@ -40,7 +40,9 @@ def read_embeddings(path: Path) -> np.ndarray:
             "Save embeddings as a two-dimensional float array.",
             value=array.shape,
         )
-    return array
+    if array.dtype.itemsize > 8:
+        raise _wrong(path, f"floats of type {array.dtype}", "Save float16, float32 or float64.")
+    return _plain(array)
 
 
 def read_labels(path: Path) -> np.ndarray:
@@ -74,6 +76,11 @@ def read_labels(path: Path) -> np.ndarray:
             value=int(array.max()),
         )
     return array.astype(np.int64)
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """The array in this machine's byte order, writable, as torch wants it."""
+    return np.require(array, dtype=array.dtype.newbyteorder("="), requirements="W")
 
 
 def _read_npy(path: Path) -> np.ndarray:

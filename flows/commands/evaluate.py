@@ -180,9 +180,7 @@ def _contradictions(
     problems = []
     if (gallery_embeddings is None) != (gallery_labels is None):
         problems.append(
-            Problem(
-                "--gallery-embeddings, --gallery-labels", "one without the other", "Give both."
-            )
+            Problem("--gallery-embeddings, --gallery-labels", "one without the other", "Give both.")
         )
     if against_gallery is not None and (against is None or gallery_embeddings is None):
         problems.append(

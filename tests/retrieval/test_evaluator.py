@@ -108,7 +108,10 @@ def with_nan() -> torch.Tensor:
         ((X, Y, X, None), "given together"),
         ((X, Y.float()), "query_labels must be integers, got torch.float32"),
         ((X, Y[None]), "query_labels must have the shape"),
-        ((X, torch.full((20, 1), 2**63, dtype=torch.uint64)), "overflow .* largest 9223372036854775808"),
+        (
+            (X, torch.full((20, 1), 2**63, dtype=torch.uint64)),
+            "overflow .* largest 9223372036854775808",
+        ),
         ((with_nan(), Y), "query must be finite, got nan in row 3"),
         ((X * 2, Y), "query must have rows of length 1 for cosine .* got length 2 in row 0"),
         ((X.round().long(), Y), "query must be floating point"),

@@ -267,8 +267,7 @@ def test_references_may_be_gathered_batches() -> None:
     for name in ("suphap", "suphap_hrank", "supndcg"):
         whole = SMOOTH[name](x, labels)
         halves = [
-            SMOOTH[name](x[part], labels[part], x, labels)
-            for part in (slice(0, 12), slice(12, 24))
+            SMOOTH[name](x[part], labels[part], x, labels) for part in (slice(0, 12), slice(12, 24))
         ]
         torch.testing.assert_close(torch.stack(halves).mean(), whole)
 
@@ -302,7 +301,10 @@ X, Y = torch.ones(4, 3), torch.tensor([[0, 0], [1, 0], [2, 1], [3, 1]])
         (lambda: T.SupHAPLoss()(X, Y, X), "must be given together"),
         (lambda: T.SupHAPLoss()(X, Y, X[:, :2], Y), "same dimension .* .3., got 2"),
         (lambda: T.SupHAPLoss()(X, Y, X, Y[:, :1]), "same number of levels .* .2., got 1"),
-        (lambda: T.SupHAPLoss()(X, Y.clamp(max=1).flip(1)), "class 0 of level 0 lies under classes 0 and 1 of level 1"),
+        (
+            lambda: T.SupHAPLoss()(X, Y.clamp(max=1).flip(1)),
+            "class 0 of level 0 lies under classes 0 and 1 of level 1",
+        ),
         (lambda: T.SupAPLoss(level=2)(X, Y), "level must be in 0 ... 1, got 2"),
         (lambda: T.SupHAPLoss(tau=0), "tau must be finite and > 0, got 0"),
         (lambda: T.SupHAPLoss(rho=-1), "rho must be finite and >= 0, got -1"),

@@ -1,0 +1,75 @@
+"""SupHAP against the plain reference, in one run: `python -m benchmarks.losses`.
+
+Forward and backward, 512-d, 3 levels, single precision, by `pipeline.training.losses` and by
+`benchmarks.plain_losses`, turn about. Only the ratios of one run mean anything on a shared machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from benchmarks import data, plain_losses
+from pipeline.training.losses import SupHAPLoss
+
+
+def timed(loss: Callable[[Tensor, Tensor], Tensor], embeddings: Tensor, labels: Tensor) -> float:
+    """Seconds of one forward and backward."""
+    embeddings = embeddings.clone().requires_grad_()
+    began = time.perf_counter()
+    loss(embeddings, labels).backward()
+    return time.perf_counter() - began
+
+
+def peak() -> float:
+    """Peak memory of this process so far, GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batches", type=int, nargs="+", default=[256, 384])
+    parser.add_argument("--large", type=int, nargs="*", default=[1024, 2048])
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    loss = SupHAPLoss()
+    before = peak()
+    for size in options.large:
+        labels = data.labels(size, (size // 4, 12, 2))
+        embeddings = data.embeddings(labels, 512)
+        used = time.process_time()
+        seconds = timed(loss, embeddings, labels)
+        used = time.process_time() - used
+        print(
+            f"batch {size}: {seconds:.2f} s ({used:.2f} s of processor time), "
+            f"peak {peak():.2f} GiB ({before:.2f} before)",
+            flush=True,
+        )
+    for size in options.batches:
+        labels = data.labels(size, (size // 4, 12, 2))
+        embeddings = data.embeddings(labels, 512)
+        own, other = [], []
+        for _ in range(options.repeat):
+            own.append(timed(loss, embeddings, labels))
+            other.append(timed(plain_losses.sup_hap_loss, embeddings, labels))
+        ratios = sorted(b / a for a, b in zip(own, other, strict=True))
+        print(
+            f"batch {size}: {statistics.median(own):.3f} s, "
+            f"plain {statistics.median(other):.2f} s: "
+            f"{statistics.median(ratios):.1f} x faster (median; {ratios[0]:.1f} to "
+            f"{ratios[-1]:.1f}); peak with the plain one {peak():.2f} GiB",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
