@@ -1,4 +1,4 @@
-"""What a server's answer says of a file: version, length, checksum, and when to come back."""
+"""What a server's answer says of a file: version, length and checksum."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import binascii
 import json
 import re
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import requests
@@ -86,17 +84,3 @@ def content_range(response: requests.Response) -> tuple[int | None, int | None]:
         return None, None
     start, total = match.groups()
     return int(start) if start else None, int(total) if total != "*" else None
-
-
-def retry_after(response: requests.Response) -> float | None:
-    """Seconds the server asks to wait (`Retry-After`, a number or a date), if it does."""
-    text = response.headers.get("Retry-After", "").strip()
-    if text.isdecimal():
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -24,7 +24,8 @@ from rich.console import Console
 from pipeline.errors import InputError, Problem, RetryError
 from pipeline.files import appear, sha256_of, write_text
 from pipeline.progress import ByteProgress
-from pipeline.sources.answer import Version, content_range, retry_after
+from pipeline.sources.answer import Version, content_range
+from pipeline.waiting import retry_after
 
 MANIFEST = "checksums.sha256"
 # What is in flight of a block is lost when the connection breaks, so blocks are small.

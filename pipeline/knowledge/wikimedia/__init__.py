@@ -1,0 +1,18 @@
+"""Commons and Wikidata from their APIs, politely and resumably, or from a dump on disk."""
+
+from pipeline.knowledge.wikimedia.address import Apis, check_contact
+from pipeline.knowledge.wikimedia.client import Client, Patience
+from pipeline.knowledge.wikimedia.resolve import Resolved, resolve_titles
+from pipeline.knowledge.wikimedia.store import Store, read_age, write_snapshot
+
+__all__ = [
+    "Apis",
+    "Client",
+    "Patience",
+    "Resolved",
+    "Store",
+    "check_contact",
+    "read_age",
+    "resolve_titles",
+    "write_snapshot",
+]

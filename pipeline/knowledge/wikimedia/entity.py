@@ -1,0 +1,113 @@
+"""Entities in the API's own form: what is kept of them, and reading their statements."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+PROPERTIES = ("P17", "P31", "P279", "P301", "P373", "P625", "P910")
+CATEGORY_ITEM = "Q4167836"  # P31 of an item that stands for a category page
+_LARGEST_ID = 2**31 - 1  # larger ones are no page's, and the API refuses the whole batch for one
+
+Entity = dict[str, Any]
+
+
+def is_item_id(text: object) -> bool:
+    """Whether a text is an item's id that may be asked for.
+
+    Example:
+        >>> is_item_id("Q42"), is_item_id("P31"), is_item_id("Q0"), is_item_id("L1-F1")
+        (True, False, False, False)
+    """
+    return (
+        isinstance(text, str)
+        and re.fullmatch(r"Q[1-9][0-9]{0,9}", text) is not None
+        and int(text[1:]) <= _LARGEST_ID
+    )
+
+
+def reduce(raw: Entity) -> Entity:
+    """The part of an entity that a label tree is built from, still in the API's form.
+
+    Labels and aliases in all languages, the Commons sitelink, and the statements of `PROPERTIES`
+    with value and rank; qualifiers, references and hashes are left out. Parts that are not there,
+    or not of the API's form, are empty.
+    """
+    link = _mapping(_mapping(raw.get("sitelinks")).get("commonswiki"))
+    claims = _mapping(raw.get("claims"))
+    kept: Entity = {
+        "type": "item",
+        "id": raw["id"],
+        "labels": {k: v for k, v in _mapping(raw.get("labels")).items() if _is_term(v)},
+        "aliases": {
+            k: [term for term in v if _is_term(term)]
+            for k, v in _mapping(raw.get("aliases")).items()
+            if isinstance(v, list)
+        },
+        "claims": {
+            name: [_statement(s) for s in claims[name] if _is_statement(s)]
+            for name in PROPERTIES
+            if isinstance(claims.get(name), list)
+        },
+        "sitelinks": {},
+    }
+    if isinstance(link.get("title"), str):
+        kept["sitelinks"]["commonswiki"] = {"site": "commonswiki", "title": link["title"]}
+    if isinstance(raw.get("lastrevid"), int):
+        kept["lastrevid"] = raw["lastrevid"]
+    return kept
+
+
+def best_items(entity: Entity, name: str) -> list[str]:
+    """Items that the best-ranked statements of a property name: preferred, else normal ones.
+
+    `somevalue` and `novalue` name none.
+    """
+    statements = entity.get("claims", {}).get(name, [])
+    for rank in ("preferred", "normal"):
+        found = [_item_of(s["mainsnak"]) for s in statements if s["rank"] == rank]
+        items = list(dict.fromkeys(qid for qid in found if qid and is_item_id(qid)))
+        if items:
+            return items
+    return []
+
+
+def best_texts(entity: Entity, name: str) -> list[str]:
+    """Texts that the best-ranked statements of a property hold."""
+    statements = entity.get("claims", {}).get(name, [])
+    for rank in ("preferred", "normal"):
+        values = [s["mainsnak"].get("datavalue", {}) for s in statements if s["rank"] == rank]
+        texts = [v["value"] for v in values if isinstance(v.get("value"), str)]
+        if texts:
+            return texts
+    return []
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    # PHP writes an empty object as an empty list.
+    return value if isinstance(value, dict) else {}
+
+
+def _is_term(term: object) -> bool:
+    return isinstance(term, dict) and isinstance(term.get("value"), str)
+
+
+def _is_statement(statement: object) -> bool:
+    return isinstance(statement, dict) and isinstance(statement.get("mainsnak"), dict)
+
+
+def _statement(statement: dict[str, Any]) -> dict[str, Any]:
+    snak = statement["mainsnak"]
+    kept = {key: snak[key] for key in ("snaktype", "property") if key in snak}
+    if isinstance(snak.get("datavalue"), dict):
+        kept["datavalue"] = snak["datavalue"]
+    rank = statement.get("rank", "normal")
+    return {"mainsnak": kept, "type": "statement", "rank": rank}
+
+
+def _item_of(snak: dict[str, Any]) -> str | None:
+    value = snak.get("datavalue", {}).get("value")
+    if not isinstance(value, dict):
+        return None
+    # Old records have the number alone.
+    return value.get("id") or f"Q{value.get('numeric-id')}"
