@@ -231,7 +231,11 @@ def read_integer(text: str) -> int:
 
 
 def read_people_csv(
-    path: Path, required: Iterable[str], optional: Iterable[str] = (), ended: bool = False
+    path: Path,
+    required: Iterable[str],
+    optional: Iterable[str] = (),
+    ended: bool = False,
+    further: bool = False,
 ) -> pd.DataFrame:
     """Reads a CSV that a person or a spreadsheet program wrote, every cell as clean text.
 
@@ -246,9 +250,11 @@ def read_people_csv(
         optional: columns added as blanks where they are not.
         ended: refuse a file whose last line has no line end. Programs end every line, so a file
             without is one cut short; a person's editor may leave it out.
+        further: keep the file's other named columns too.
 
     Returns:
-        Text columns `required + optional`; blank cells are "".
+        Text columns `required + optional`, then the others in the file's order where asked for;
+        blank cells are "".
 
     Raises:
         InputError: not a file, undecodable, a column missing or doubled, a row with too few or too
@@ -299,7 +305,8 @@ def read_people_csv(
     if header is None or problems:
         raise InputError(problems)
     columns = {}
-    for name in required + optional:
+    others = [name for name in header if name and name not in {*required, *optional}]
+    for name in required + optional + (others if further else []):
         at = header.index(name) if name in header else None
         columns[name] = [row[at] if at is not None else "" for row in rows]
     return pd.DataFrame(columns, index=pd.Index(lines, name="line", dtype=int), dtype=str)

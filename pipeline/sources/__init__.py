@@ -1,13 +1,19 @@
 """Data sets: fetching and reading their metadata as items, images and published labels."""
 
-from pipeline.sources import gldv2
+from pipeline.sources import gldv2, inat2018, sop, table
 from pipeline.sources.contract import Labels, Metadata, Source
 from pipeline.sources.download import Fetched, Patience, download_all
 from pipeline.sources.landmarks import item_id, read_landmarks
 from pipeline.sources.names import CommonsName, address_of, parse_address, split_title
+from pipeline.sources.published import Published, published_tree
 
 # By the `source` of a tree's hierarchy.toml.
-SOURCES: dict[str, Source] = {"gldv2": gldv2}
+SOURCES: dict[str, Source] = {
+    "gldv2": gldv2,
+    "inat2018": inat2018,
+    "sop": sop,
+    "table": table,
+}
 
 __all__ = [
     "SOURCES",
@@ -16,11 +22,13 @@ __all__ = [
     "Labels",
     "Metadata",
     "Patience",
+    "Published",
     "Source",
     "address_of",
     "download_all",
     "item_id",
     "parse_address",
+    "published_tree",
     "read_landmarks",
     "split_title",
 ]

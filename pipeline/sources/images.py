@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.files import whole
+from pipeline.files import whole, write_table
 from pipeline.sources.contract import Counts
 from pipeline.sources.streamed import stream_csv
 
@@ -148,3 +148,21 @@ def _table(images: pa.Array, landmarks: pa.Array, urls: pa.Array | None) -> pa.T
     if urls is None:
         urls = pa.array([""]).take(pa.array(np.zeros(len(images), dtype=np.int8)))
     return pa.table({"image_id": images, "landmark_id": landmarks, "url": urls})
+
+
+def write_images(path: Path | None, images: pd.DataFrame) -> Path | None:
+    """Writes the table of images of a set that lists them in memory.
+
+    Args:
+        path: Parquet file; None for none.
+        images: `path` (the image's id), `split` and `source_id` of the item, in order.
+
+    Returns:
+        The path, None where there is nothing to write.
+    """
+    if path is None or images.empty:
+        return None
+    columns = {"path": "image_id", "source_id": "landmark_id"}
+    frame = images[["path", "split", "source_id"]].rename(columns=columns).assign(url="")
+    write_table(path, frame, _TABLE)
+    return path

@@ -48,6 +48,9 @@ def build_tree(
     paths, reasons = _paths(used, known, resolution)
     ok = np.array([reason == "" for reason in reasons], dtype=bool)[codes]
     reason = np.array(reasons, dtype=object)[codes]
+    if num_levels == 1:
+        # No node above the items: every item is a tree of its own.
+        ok, reason = np.ones(len(order), dtype=bool), np.full(len(order), "", dtype=object)
     status = np.where(ok, LABELLED, np.where((parent != "") & (reason != ""), reason, status))
 
     columns: dict[str, Any] = {
@@ -83,7 +86,7 @@ def build_tree(
             "node_id": assignments.item_id[ok],
             "level": 0,
             "name": assignments.name[ok],
-            "parent_id": parent[ok],
+            "parent_id": _or_none(parent, parent != "")[ok],
             "qid": None,
         }
     )

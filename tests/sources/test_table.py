@@ -1,0 +1,71 @@
+"""A user's own table: ids, pictures, labels, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from trees import build
+
+from pipeline.errors import InputError
+from pipeline.sources import SOURCES
+
+TABLE = SOURCES["table"]
+
+
+def write(folder, text):
+    (folder / "items.csv").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_items_pictures_and_labels(tmp_path):
+    (tmp_path / "pictures/b").mkdir(parents=True)
+    for name in ("2.JPG", "1.png", "note.txt"):
+        (tmp_path / "pictures/b" / name).touch()
+    write(
+        tmp_path,
+        "\ufeffid;name;image;class;top\n7;Red mug;a.jpg|c.jpg;mug;kitchen\n"
+        "9;;pictures/b;lamp;home\n",
+    )
+    items = TABLE.read(tmp_path, tmp_path / "images.parquet").items
+    assert items.item_id.tolist() == ["table/7", "table/9"]
+    assert items.source_id.tolist() == [7, 9]
+    assert items.name.tolist() == ["Red mug", "9"]
+    assert items.image_ids.tolist() == [
+        ["a.jpg", "c.jpg"],
+        ["pictures/b/1.png", "pictures/b/2.JPG"],
+    ]
+    assert TABLE.label_files(tmp_path) == [tmp_path / "items.csv"]
+    tree = build("table", tmp_path, ["class", "top"]).tree
+    assert tree.path("table/9") == ["table/9", "1/home/lamp", "2/home"]
+
+
+def test_ids_that_are_no_numbers_and_ids_by_split(tmp_path):
+    write(tmp_path, "id,split,class\nb-1,train,x\na,test,y\nb-1,test,\n")
+    metadata = TABLE.read(tmp_path / "items.csv")
+    assert metadata.items.item_id.tolist() == ["table/test/a", "table/test/b-1", "table/train/b-1"]
+    assert metadata.items.source_id.tolist() == [2, 3, 1]
+    labels = TABLE.read_labels(tmp_path, metadata.items)
+    assert labels.frame["class"].tolist() == ["y", "x"]
+    assert labels.counts == {"in": 3, "out": 2, "set_aside": {"no label": 1}}
+
+
+def test_everything_wrong_is_listed(tmp_path):
+    (tmp_path / "empty").mkdir()
+    write(tmp_path, "id,split,image\n1,train,a.jpg\n1,train,b.jpg\n,test,\n2,test,a.jpg\n")
+    with pytest.raises(InputError) as caught:
+        TABLE.read(tmp_path)
+    assert [(problem.row, problem.what) for problem in caught.value.problems] == [
+        (4, "blank id"),
+        (3, "id stands twice (first in row 2):"),
+    ]
+    write(tmp_path, "id,split,image\n1,train,a.jpg\n2,test,a.jpg\n3,test,empty\n")
+    with pytest.raises(InputError) as caught:
+        TABLE.read(tmp_path)
+    assert "image in both splits (first in row 2, train): 'a.jpg'" in str(caught.value)
+    assert "folder without pictures: 'empty'" in str(caught.value)
+
+
+def test_no_table(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        TABLE.read(tmp_path)
+    with pytest.raises(InputError, match="column missing"):
+        TABLE.read(write(tmp_path, "name\nx\n"))
