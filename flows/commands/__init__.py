@@ -7,6 +7,7 @@ import sys
 import typer
 
 from flows.commands.build import build
+from flows.commands.evaluate import evaluate
 from flows.commands.fetch import fetch
 from flows.commands.steps import apply, embed, export, propose, review, status
 from pipeline.errors import InputError, RetryError
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, fetch, embed, propose, review, apply, export, status):
+for command in (build, fetch, embed, propose, review, apply, export, status, evaluate):
     app.command()(command)
 
 

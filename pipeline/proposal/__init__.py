@@ -2,6 +2,7 @@
 
 from pipeline.proposal.calibration import calibration_error
 from pipeline.proposal.evidence import Evidence, Prompts
+from pipeline.proposal.free import propose_free
 from pipeline.proposal.lexicon import Lexicon
 from pipeline.proposal.propose import evidence_hash, node_id, propose, slug
 from pipeline.proposal.score import Scorer, Scores
@@ -18,6 +19,7 @@ __all__ = [
     "evidence_hash",
     "node_id",
     "propose",
+    "propose_free",
     "read_vocabulary",
     "slug",
     "vocabulary_nodes",
