@@ -1,6 +1,7 @@
 """Proposals: all evidence and every known label in, a calibrated parent for everything out."""
 
 from pipeline.proposal.calibration import calibration_error
+from pipeline.proposal.clusters import find_nodes
 from pipeline.proposal.evidence import Evidence, Prompts
 from pipeline.proposal.lexicon import Lexicon
 from pipeline.proposal.propose import evidence_hash, node_id, propose, slug
@@ -14,6 +15,7 @@ __all__ = [
     "Scores",
     "calibration_error",
     "evidence_hash",
+    "find_nodes",
     "node_id",
     "propose",
     "slug",
