@@ -3,8 +3,9 @@
 from pipeline.proposal.calibration import calibration_error
 from pipeline.proposal.clusters import find_nodes
 from pipeline.proposal.evidence import Evidence, Prompts
+from pipeline.proposal.ids import evidence_hash, node_id, slug
 from pipeline.proposal.lexicon import Lexicon
-from pipeline.proposal.propose import evidence_hash, node_id, propose, slug
+from pipeline.proposal.propose import propose
 from pipeline.proposal.score import Scorer, Scores
 
 __all__ = [
