@@ -1,6 +1,6 @@
 """Quality of proposals against published labels, printed as tables.
 
-    python benchmarks/proposal.py names|known|map|errors|grocery --shared DIR [--part all|kept-out]
+    python benchmarks/proposal.py names|known|map|errors|grocery --shared DIR
 
 `names` needs nothing but names; `known` gives four fifths of the published labels as evidence for
 the last fifth, five-fold; `map` fits the shipped zero-shot map again; `errors` lists confident
@@ -133,33 +133,43 @@ def figures(scores: Scores, truth: np.ndarray, rows: np.ndarray) -> dict[str, fl
     }
 
 
-def names(table: pd.DataFrame, cache: Path, part: np.ndarray) -> None:
+def _parts(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    kept_out = table["kept_out"].to_numpy()
+    return {"all": np.ones(len(table), dtype=bool), "tuning": ~kept_out, "kept out": kept_out}
+
+
+def names(table: pd.DataFrame, cache: Path) -> None:
     """Names alone: no label at all."""
-    for parts in ("text", "name", "name,text"):
-        scorer = sample_scorer(table, cache, parts)
+    for sources in ("text", "name", "name,text"):
+        scorer = sample_scorer(table, cache, sources)
         truth = truth_of(table, scorer.nodes)
-        rows = np.flatnonzero((truth >= 0) & part)
-        print(f"{parts:12}", _shown(figures(scorer.fit(), truth, rows)))
+        scores = scorer.fit()
+        for label, part in _parts(table).items():
+            rows = np.flatnonzero((truth >= 0) & part)
+            shown = "  ".join(f"{k} {v:.4f}" for k, v in figures(scores, truth, rows).items())
+            print(f"{sources:10} {label:9}", shown)
 
 
-def known(table: pd.DataFrame, cache: Path, part: np.ndarray, folds: int, parts: str) -> None:
+def known(table: pd.DataFrame, cache: Path, folds: int, sources: str, stratified: bool) -> None:
     """Four fifths of the labels known, the last fifth scored."""
-    scorer = sample_scorer(table, cache, parts)
+    scorer = sample_scorer(table, cache, sources)
     truth = truth_of(table, scorer.nodes)
     labelled = np.flatnonzero(truth >= 0)
-    for splitter in (KFold, StratifiedKFold):
-        results = []
-        split = splitter(5, shuffle=True, random_state=0).split(labelled, truth[labelled])
-        for train, test in list(split)[:folds]:
-            labels = np.full(len(table), -1)
-            labels[labelled[train]] = truth[labelled[train]]
-            start = time.perf_counter()
-            scores = scorer.fit(labels)
+    splitter = StratifiedKFold if stratified else KFold
+    split = splitter(5, shuffle=True, random_state=0).split(labelled, truth[labelled])
+    results = []
+    for train, test in list(split)[:folds]:
+        labels = np.full(len(table), -1)
+        labels[labelled[train]] = truth[labelled[train]]
+        start = time.perf_counter()
+        scores = scorer.fit(labels)
+        seconds = time.perf_counter() - start
+        for label, part in _parts(table).items():
             rows = labelled[test][part[labelled[test]]]
-            results.append(figures(scores, truth, rows) | {"s": time.perf_counter() - start})
-        result = pd.DataFrame(results)
-        print(f"{splitter.__name__:16} {parts}")
-        print(result.agg(["mean", "std"]).round(4).to_string(), flush=True)
+            results.append({"rows": label} | figures(scores, truth, rows) | {"seconds": seconds})
+    print(splitter.__name__, sources)
+    table = pd.DataFrame(results).groupby("rows").agg(["mean", "std"]).round(4)
+    print(table.T.to_string(), flush=True)
 
 
 def refit_map(table: pd.DataFrame, cache: Path) -> None:
@@ -266,30 +276,23 @@ def image_vectors(paths: list[Path], cache: Path) -> np.ndarray:
     return vectors
 
 
-def _shown(values: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("mode", choices=["names", "known", "map", "errors", "grocery"])
     parser.add_argument("--shared", type=Path, required=True, help="folder of the real data")
     parser.add_argument("--cache", type=Path, default=Path(".bench"), help="folder for vectors")
-    parser.add_argument("--part", choices=["all", "tuning", "kept-out"], default="all")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--evidence", default="name,text", help="for known: name,text or fewer")
+    parser.add_argument("--stratified", action="store_true", help="for known: stratified folds")
     chosen = parser.parse_args()
     if chosen.mode == "grocery":
         grocery(chosen.shared, chosen.cache)
         return
     table = read_sample(chosen.shared)
-    kept_out = table["kept_out"].to_numpy()
-    everything = np.ones(len(table), dtype=bool)
-    part = {"all": everything, "tuning": ~kept_out, "kept-out": kept_out}[chosen.part]
     if chosen.mode == "names":
-        names(table, chosen.cache, part)
+        names(table, chosen.cache)
     elif chosen.mode == "known":
-        known(table, chosen.cache, part, chosen.folds, chosen.evidence)
+        known(table, chosen.cache, chosen.folds, chosen.evidence, chosen.stratified)
     elif chosen.mode == "map":
         refit_map(table, chosen.cache)
     else:

@@ -1,10 +1,12 @@
 """Proposals: all evidence and every known label in, a calibrated parent for everything out."""
 
 from pipeline.proposal.calibration import calibration_error
+from pipeline.proposal.clusters import find_nodes
 from pipeline.proposal.evidence import Evidence, Prompts
 from pipeline.proposal.free import propose_free
+from pipeline.proposal.ids import evidence_hash, node_id, slug
 from pipeline.proposal.lexicon import Lexicon
-from pipeline.proposal.propose import evidence_hash, node_id, propose, slug
+from pipeline.proposal.propose import propose
 from pipeline.proposal.score import Scorer, Scores
 from pipeline.proposal.vocabulary import Vocabulary, read_vocabulary, vocabulary_nodes
 
@@ -17,6 +19,7 @@ __all__ = [
     "Vocabulary",
     "calibration_error",
     "evidence_hash",
+    "find_nodes",
     "node_id",
     "propose",
     "propose_free",

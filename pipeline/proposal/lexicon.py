@@ -24,8 +24,8 @@ FUNCTION_WORDS = frozenset(
         of in at on near by from to for with and the de del della delle dello dei degli dell di da
         do das dos du des d la le les l el los las lo il i gli al alla sul sulla nel nella a à au
         aux en et y e sur sous von vom zu zum zur im am an der die den dem und bei auf van het op
-        te ter ten aan bij och av på w we na nad przy pod z ze od o u v ve k pri s og til ved ja в
-        на у під при над із з имени імені и і no ng sa ni bin ibn ben ul
+        te ter ten aan bij och av på w we na nad przy pod z ze od o u v ve k pri og til ved в
+        на у під при над із з имени імені и і sa ibn ul
         """,
     )
 )

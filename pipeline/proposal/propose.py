@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.proposal.evidence import hit_weights
-from pipeline.proposal.lexicon import fold, words
+from pipeline.proposal.ids import evidence_hash, node_id
 from pipeline.proposal.score import Scorer, Scores
 
 COLUMNS = [
@@ -22,39 +20,6 @@ NUM_ALTERNATIVES = 3
 # The second node is an alternative, and the two are hard to tell apart, below this margin.
 SMALL_MARGIN = 0.1
 _SOURCE_WORDS = {"name": "name", "text": "text", "class": "class", "image_to_text": "image"}
-
-
-def slug(name: str) -> str:
-    """A name as part of a node id.
-
-    Example:
-        >>> slug("castle / fort")
-        'castle-fort'
-    """
-    return "-".join(fold(word) for word in words(name)) or "node"
-
-
-def node_id(level: int, name: str) -> str:
-    """Id of a vocabulary node or, at level 1, of a class by its knowledge-base id.
-
-    Example:
-        >>> node_id(2, "castle / fort"), node_id(1, "Q16970")
-        ('2/castle-fort', '1/Q16970')
-    """
-    return f"{level}/{name if re.fullmatch('Q[0-9]+', name) else slug(name)}"
-
-
-def evidence_hash(*parts: object) -> str:
-    """Fingerprint of a subject's own direct evidence, first 16 hex digits of SHA-256.
-
-    Model output stays out of it: a decision goes stale when what was seen of the subject changes,
-    not when other decisions are learnt.
-    """
-    text = "\x1f".join(
-        "\x1e".join(map(str, part)) if isinstance(part, (list, tuple, np.ndarray)) else str(part)
-        for part in parts
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def propose(
@@ -205,6 +170,8 @@ def _item_rows(
             said.append(f"class {verdict.class_qid}{label} → {verdict.node}")
         elif verdict.status == "tie":
             reasons.append("class_tie")
+            if verdict.node:
+                said.append(f"class {verdict.class_qid} → {verdict.node}, among others")
         if len(verdict.class_qids) > 1:
             reasons.append("several_classes")
         if not found:

@@ -43,6 +43,11 @@ WEIGHT_SPREAD = {
 }
 FLOOR = 0.02
 
+# An untied class chain is right this often at least (set by hand; the recorded matches agree),
+# unless a head word of the name or look-alikes with known labels say otherwise this clearly.
+CLASS_CONFIDENCE = 0.97
+STRONG_NAME, STRONG_KNOWN = 0.9, 0.5
+
 RIDGE = 0.15
 # Kernel ridge costs the cube of the labels used, so no more than these are.
 MOST_LABELS = 8_000
@@ -159,6 +164,8 @@ class Scorer:
             )
         else:
             confidence = expit(zero_shot_log_odds(probabilities))
+        trusted = self._trusted_class(best, sources)
+        confidence = np.where(trusted, np.maximum(confidence, CLASS_CONFIDENCE), confidence)
         top = np.partition(probabilities, -2, axis=1)[:, -2:]
         threshold = acceptance_threshold(
             confidence[~is_known], self.target, confidence[used], right
@@ -173,6 +180,23 @@ class Scorer:
             left_out_node=best,
             left_out_confidence=confidence,
         )
+
+    def _trusted_class(self, best: np.ndarray, sources: list[np.ndarray]) -> np.ndarray:
+        """Rows whose class chain reaches the proposed node and nothing contradicts strongly.
+
+        A strong contradiction is the head word of the name, or labels of look-alikes learnt from.
+        """
+        index = np.arange(len(best))
+        reached = self.columns.scores.get("class")
+        if reached is None:
+            return np.zeros(len(best), dtype=bool)
+        trusted = reached[index, best] >= 1.0
+        strong = [self.columns.scores.get("name"), *sources[len(self.columns.scores) :]]
+        for source, limit in zip(strong, (STRONG_NAME, STRONG_KNOWN), strict=False):
+            if source is not None:
+                own = source.argmax(axis=1)
+                trusted &= (own == best) | (source[index, own] < limit)
+        return trusted
 
 
 def _calibration(

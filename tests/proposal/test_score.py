@@ -1,0 +1,133 @@
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from pipeline.proposal import Evidence, Prompts, Scorer, calibration_error
+from pipeline.proposal.calibration import acceptance_threshold
+from pipeline.proposal.evidence import Columns, features
+from pipeline.proposal.learners import kernel, kernel_ridge
+from pipeline.proposal.score import _spread_over_nodes
+from tests.proposal.conftest import NODES, named
+
+K = len(NODES)
+
+
+def _blobs(rng: np.random.Generator, size: int, dims: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    truth = rng.integers(0, K, size)
+    vectors = np.eye(dims, dtype=np.float32)[truth] + 0.3 * rng.standard_normal((size, dims))
+    vectors = vectors.astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), truth
+
+
+def test_words_alone_name_the_node(lexicon):
+    scores = Scorer(named("Pont Neuf", "Lago di Como", "Old Church"), NODES, lexicon).fit()
+    assert [NODES[n] for n in scores.node] == ["bridge", "lake", "church"]
+    assert np.allclose(scores.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert ((scores.confidence >= 0) & (scores.confidence <= 1)).all()
+
+
+def test_class_evidence_outweighs_a_name_word(lexicon):
+    classes = np.array([NODES.index("castle / fort"), -1])
+    evidence = named("Tower of London", "Tower of London", class_node=classes)
+    scores = Scorer(evidence, NODES, lexicon).fit()
+    assert [NODES[n] for n in scores.node] == ["castle / fort", "tower"]
+
+
+def test_class_chain_is_accepted_unless_the_name_says_otherwise(lexicon):
+    church = NODES.index("church")
+    evidence = named("Saint Anne", "Christ Castle", class_node=np.array([church, church]))
+    scores = Scorer(evidence, NODES, lexicon).fit()
+    assert scores.accepted.tolist() == [True, False]
+    assert scores.node.tolist() == [church, church]
+
+
+def test_tied_classes_share_their_say():
+    tied = sp.csr_matrix(np.array([[1, 0, 1, 0, 0]], dtype=bool))
+    scores = Scorer(named("X", class_tied=tied), NODES).fit()
+    assert scores.probabilities[0, 0] == pytest.approx(scores.probabilities[0, 2])
+    assert scores.probabilities[0, 0] > scores.probabilities[0, 1]
+
+
+def test_planted_image_to_text_alignment_reaches_the_label(lexicon):
+    silent = np.zeros((2, K), dtype=np.float32)
+    planted = silent.copy()
+    planted[0, NODES.index("lake")] = 20.0
+    before = Scorer(named("Xyzzy", "Xyzzy", image_to_text=silent), NODES, lexicon).fit()
+    after = Scorer(named("Xyzzy", "Xyzzy", image_to_text=planted), NODES, lexicon).fit()
+    assert NODES[after.node[0]] == "lake"
+    assert after.confidence[0] > before.confidence[0]
+    assert after.confidence[1] == pytest.approx(before.confidence[1])
+
+
+def test_prompts_are_compared_with_names():
+    vectors = np.eye(8, dtype=np.float32)
+    prompts = Prompts(vectors[:6], np.array([0, 1, 2, 3, 4, 4]))  # the last node has two phrases
+    scores = Scorer(named("a", "b", text=vectors[[5, 2]]), NODES, prompts=prompts).fit()
+    assert scores.node.tolist() == [4, 2]
+
+
+@pytest.mark.parametrize("part", ["text", "image"])
+def test_known_labels_teach_the_rest_and_stay_as_they_are(part):
+    vectors, truth = _blobs(np.random.default_rng(0), 300)
+    known = np.where(np.arange(300) < 150, truth, -1)
+    known[0] = (truth[0] + 1) % K  # a human may disagree with everything
+    scores = Scorer(named(*[""] * 300, **{part: vectors}), NODES).fit(known)
+    assert scores.node[0] == known[0]
+    assert scores.confidence[0] == 1.0
+    assert (scores.node == truth)[150:].mean() > 0.9
+    assert scores.accepted[:150].all()
+
+
+@pytest.mark.parametrize("labels", [0, 1, 2, 5])
+def test_few_labels_change_little(lexicon, labels):
+    evidence = named("Pont A", "Lake B", "Church C", "Tower D", "Castle E", "Lago F")
+    truth = np.array([NODES.index(n) for n in ["bridge", "lake", "church", "tower"]] + [1, 3])
+    known = np.where(np.arange(6) < labels, truth, -1)
+    assert (Scorer(evidence, NODES, lexicon).fit(known).node == truth).all()
+
+
+def test_same_input_same_answer():
+    vectors, truth = _blobs(np.random.default_rng(1), 120)
+    known = np.where(np.arange(120) % 2, truth, -1)
+    evidence = named(*[f"n{n}" for n in range(120)], text=vectors)
+    first, second = (Scorer(evidence, NODES).fit(known) for _ in range(2))
+    assert np.array_equal(first.probabilities, second.probabilities)
+    assert np.array_equal(first.confidence, second.confidence)
+
+
+def test_leave_one_out_scores_are_those_of_a_fit_without_the_row():
+    vectors, truth = _blobs(np.random.default_rng(2), 40)
+    evidence = Evidence([f"name {n % 7}" for n in range(40)], [""] * 40, text=vectors)
+    parts = features(evidence, Columns(pd.DataFrame()), K)
+    rows = np.arange(30)
+    scores = kernel_ridge(parts, rows, truth[:30], K, 0.15)
+    # The closed form leaves one row out of the fit, but not out of the mean that is taken off.
+    target = np.eye(K)[truth[:30]]
+    mean = target.mean(axis=0)
+    rest = np.delete(rows, 4)
+    gram = kernel(parts, rest, rest).astype(float) + 0.15 * np.eye(29)
+    dual = np.linalg.solve(gram, target[rest] - mean)
+    expected = kernel(parts, np.array([4, 35]), rest) @ dual + mean
+    assert scores[4] == pytest.approx(expected[0], abs=1e-4)
+    assert np.allclose(np.diag(kernel(parts, rows, rows)), 1, atol=1e-5)
+
+
+def test_too_many_labels_are_thinned_without_losing_rare_nodes():
+    labels = np.array([0] * 900 + [1] * 90 + [2] * 10)
+    kept = _spread_over_nodes(np.arange(1000), labels, 200)
+    assert len(kept) <= 200
+    assert (labels[kept] == 2).sum() == 10
+
+
+def test_acceptance_takes_the_largest_set_that_is_good_enough():
+    confidence = np.array([0.99, 0.98, 0.97, 0.90, 0.5])
+    assert acceptance_threshold(confidence, 0.95, margin=0) == pytest.approx(0.90)
+    wrong_first = np.array([False, True, True, True, True])
+    assert acceptance_threshold(confidence, 0.95, confidence, wrong_first) > 1
+
+
+def test_calibration_error_of_perfect_and_of_boastful_confidence():
+    right = np.arange(1000) % 10 != 0
+    assert calibration_error(np.full(1000, 0.9), right) == pytest.approx(0, abs=1e-9)
+    assert calibration_error(np.full(1000, 1.0), right) == pytest.approx(0.1)
