@@ -1,4 +1,4 @@
-"""`strata resolve`: Commons categories to Wikidata entities, from the APIs or the response store."""
+"""`strata resolve`: Commons categories to Wikidata entities, from APIs or response store."""
 
 from __future__ import annotations
 

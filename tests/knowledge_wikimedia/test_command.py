@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from click.testing import Result
 from mediawiki import MediaWiki, World
+from typer.testing import CliRunner
 from wikimedia_helpers import CONTACT
 
-ROOT = Path(__file__).resolve().parents[2]
+from pipeline.errors import InputError
+
 pytest.importorskip("pipeline.build", reason="the command line needs the build room")
 
 
-def strata(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    keep = {k: v for k, v in os.environ.items() if k != "STRATA_CONTACT"}
-    command = [sys.executable, "-m", "flows.commands", "resolve", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=ROOT, env={**keep, **environment}, capture_output=True, text=True
-    )
+def strata(*arguments: object, **environment: str) -> Result:
+    from flows.commands import app
+
+    command = ["resolve", *map(str, arguments)]
+    return CliRunner().invoke(app, command, env={"STRATA_CONTACT": "", **environment})
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def test_resolve_again_and_offline(small_world: World, metadata: Path, tmp_path:
     with MediaWiki(small_world).running() as wiki:
         apis = ["--commons-api", wiki.commons, "--wikidata-api", wiki.wikidata]
         first = strata(place, "--metadata", metadata, *apis, "--contact", CONTACT)
-        assert first.returncode == 0, first.stderr
+        assert first.exit_code == 0, first.output
         assert "resolved       3" in first.stdout and "redirected     1" in first.stdout
         asked = len(wiki.asked)
         snapshot = (place / "entities.jsonl.gz").read_bytes()
@@ -51,7 +50,7 @@ def test_resolve_again_and_offline(small_world: World, metadata: Path, tmp_path:
         offline = strata(
             place, "--metadata", metadata, "--offline", "--json", tmp_path / "out.json"
         )
-        assert (again.returncode, offline.returncode) == (0, 0)
+        assert (again.exit_code, offline.exit_code) == (0, 0)
         assert len(wiki.asked) == asked
         assert wiki.violations == []
     assert (place / "entities.jsonl.gz").read_bytes() == snapshot
@@ -65,7 +64,7 @@ def test_resolve_again_and_offline(small_world: World, metadata: Path, tmp_path:
 
 def test_offline_without_a_store_says_what_is_missing(metadata: Path, tmp_path: Path) -> None:
     run = strata(tmp_path / "ws", "--metadata", metadata, "--offline")
-    assert run.returncode == 0, run.stderr
+    assert run.exit_code == 0, run.output
     assert "5 categories and 0 items were never answered: Canal" in run.stdout
 
 
@@ -82,6 +81,6 @@ def test_wrong_arguments_write_nothing(
     arguments: list[str], said: str, metadata: Path, tmp_path: Path
 ) -> None:
     run = strata(tmp_path / "ws", "--metadata", metadata, *arguments)
-    assert run.returncode == 2
-    assert said in run.stderr
+    assert isinstance(run.exception, InputError)
+    assert said in str(run.exception)
     assert not (tmp_path / "ws").exists()
