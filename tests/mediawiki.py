@@ -240,8 +240,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.check(params, keys)
             wiki.busy += 1
             wiki.asked.append((params.get("action", "") if keys != ("",) else "siteinfo", keys))
-            fault = wiki.random.choice(wiki.faults) if wiki.random.random() < wiki.rate else ""
-            fault = fault if len(wiki.injected) < wiki.most else ""
+            now = wiki.faults and len(wiki.injected) < wiki.most
+            fault = ""
+            if now and wiki.random.random() < wiki.rate:
+                fault = wiki.random.choice(wiki.faults)
             if fault:
                 wiki.injected.append(fault)
         self.answer(params, fault)

@@ -1,11 +1,14 @@
 """Commons and Wikidata from their APIs, politely and resumably, or from a dump on disk."""
 
-from pipeline.knowledge.wikimedia.address import Apis, check_contact
+from pipeline.knowledge.wikimedia.address import COMMONS_API, WIKIDATA_API, Apis, check_contact
 from pipeline.knowledge.wikimedia.client import Client, Patience
-from pipeline.knowledge.wikimedia.resolve import Resolved, resolve_titles
+from pipeline.knowledge.wikimedia.resolve import TITLES_SCHEMA, Resolved, resolve_titles
 from pipeline.knowledge.wikimedia.store import Store, read_age, write_snapshot
 
 __all__ = [
+    "COMMONS_API",
+    "TITLES_SCHEMA",
+    "WIKIDATA_API",
     "Apis",
     "Client",
     "Patience",

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
+import pyarrow as pa
 
 from pipeline.knowledge.wikimedia import pages
 from pipeline.knowledge.wikimedia.address import Apis
@@ -20,7 +21,18 @@ from pipeline.knowledge.wikimedia.client import Client
 from pipeline.knowledge.wikimedia.entity import CATEGORY_ITEM, Entity, best_items
 from pipeline.knowledge.wikimedia.store import ENTITY, PAGE, Store, Stored
 
-COLUMNS = ["title", "status", "qid", "linked_by", "redirect_target", "revision", "other_qids"]
+_TEXT = pa.string()
+TITLES_SCHEMA = pa.schema(
+    [
+        ("title", _TEXT),
+        ("status", _TEXT),
+        ("qid", _TEXT),
+        ("linked_by", _TEXT),
+        ("redirect_target", _TEXT),
+        ("revision", pa.int64()),
+        ("other_qids", pa.list_(_TEXT)),
+    ]
+)
 DEEPEST = 40  # P279 edges above an item's class that are followed, at most
 _REDIRECTS_AT_MOST = 8
 
@@ -30,7 +42,8 @@ class Resolved:
     """What became of the titles.
 
     Attributes:
-        frame: a row per title, in the order given, with the columns `COLUMNS`. `status` is one of
+        frame: a row per title, in the order given, with the columns of
+            `TITLES_SCHEMA`. `status` is one of
 
             - `resolved`: the category's item, or what its category item is about;
             - `redirected`: the same, at the category `redirect_target`;
@@ -126,7 +139,7 @@ def resolve_titles(
     found = _pages(answers, dict.fromkeys(t for t in full if pages.is_askable(t)))
     items = _items(answers, found)
     rows = [_row(title, end, found, items) for title, end in zip(titles, full, strict=True)]
-    frame = pd.DataFrame(rows, columns=COLUMNS).astype({"revision": "Int64"})
+    frame = pd.DataFrame(rows, columns=TITLES_SCHEMA.names).astype({"revision": "Int64"})
     ended = [items[qid] for qid in frame["qid"].dropna().unique()]
     starts = {qid for item in ended for qid in item.classes}
     countries = {qid for item in ended for qid in item.countries}
