@@ -9,7 +9,8 @@ import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 
 from pipeline.proposal.clusters import find_nodes
-from pipeline.proposal.propose import COLUMNS, evidence_hash
+from pipeline.proposal.ids import evidence_hash
+from pipeline.proposal.propose import COLUMNS
 
 NEIGHBOURS = 10
 # Neighbours are looked for among at most this many items, evenly taken.

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import InputError, Problem
-from pipeline.proposal.propose import node_id, slug
+from pipeline.proposal.ids import node_id, slug
 from pipeline.tables import read_people_csv
 
 # Files of published labels list nodes too; their columns mean the same.
