@@ -33,11 +33,13 @@ class Problem:
             place += f", row {self.row}"
         if self.column is not None:
             place += f", column {self.column!r}"
-        shown = ""
-        if self.value is not None:
+        what, shown = self.what, ""
+        if self.value is None:
+            what = what.removesuffix(":")
+        else:
             text = repr(self.value)
             shown = f" {text if len(text) <= 120 else text[:117] + '...'}"
-        return f"{place}: {self.what}{shown}. {self.fix}"
+        return f"{place}: {what}{shown}. {self.fix}"
 
 
 class InputError(ValueError):

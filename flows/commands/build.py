@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.commands.result import finish
+from pipeline.errors import InputError
 
 
 def build(
@@ -60,6 +62,7 @@ def build(
         images_per_landmark=images_per_landmark or hierarchy.images_per_landmark,
     )
     check_inputs(settings)
+    first = not place.record.exists()
     place.folder.mkdir(parents=True, exist_ok=True)
 
     from flows.local import prepare
@@ -67,7 +70,12 @@ def build(
     prepare(place.folder)
     from flows.build import build as build_flow
 
-    build_flow.with_options(name=hierarchy.tree)(str(place.folder), as_parameters(settings))
+    try:
+        build_flow.with_options(name=hierarchy.tree)(str(place.folder), as_parameters(settings))
+    except InputError:
+        if first:  # what only a stage could find wrong: leave no tables of a build that is none
+            shutil.rmtree(place.tables, ignore_errors=True)
+        raise
     finish(place, json)
 
 

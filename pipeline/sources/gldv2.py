@@ -93,7 +93,7 @@ def read(folder: Path, images_table: Path | None = None) -> Metadata:
     files = {name: folder / f"{name}.csv" for name in FILES if (folder / f"{name}.csv").is_file()}
     required = [f"{split}_label_to_category" for split in SPLITS]
     if not any(name in files for name in required):
-        what = "holds neither" if folder.is_dir() else "no such folder; it should hold"
+        what = "holds neither" if folder.is_dir() else "no such folder; there is neither"
         fix = "Add the file, or fetch it with `strata fetch gldv2`."
         wanted = " nor ".join(f"{name}.csv" for name in required)
         raise InputError(Problem(folder, f"{what} {wanted}", fix))
