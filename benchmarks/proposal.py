@@ -101,17 +101,20 @@ def sample_scorer(table: pd.DataFrame, cache: Path, parts: str = "name,text") ->
         for phrase in dict.fromkeys([node, *(p.strip() for p in text.split(","))])
     ]
     lexicon = pd.read_csv(ASSETS / "lexicon.csv", dtype=str, keep_default_na=False)
-    text = sentence_vectors(table["full"].tolist(), cache / "names.npy")
-    prompts = sentence_vectors([phrase for _, phrase in phrases], cache / "prompts.npy")
+    text = prompts = None
+    if "text" in parts:
+        text = sentence_vectors(table["full"].tolist(), cache / "names.npy")
+        vectors = sentence_vectors([phrase for _, phrase in phrases], cache / "prompts.npy")
+        prompts = Prompts(vectors, np.array([n for n, _ in phrases]))
     return Scorer(
         Evidence(
             table["name"].tolist(),
             table["qualifier"].tolist(),
-            text=text if "text" in parts else None,
+            text=text,
         ),
         nodes,
         Lexicon(lexicon, nodes) if "name" in parts else None,
-        Prompts(prompts, np.array([n for n, _ in phrases])) if "text" in parts else None,
+        prompts,
     )
 
 
