@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, overload
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Pairs in flight. On a CPU a block should stay in the cache, on a GPU it should fill the device.
-_PAIRS_CPU = 1 << 19
+_PAIRS_CPU = 1 << 18
 _PAIRS_GPU = 1 << 25
 
 Relation = Literal["less", "same", "more"]
@@ -64,9 +64,13 @@ class _PairSum(torch.autograd.Function):
         ctx.save_for_backward(scores, place, worth)
         ctx.kernel, ctx.relation = kernel, relation
         result = torch.zeros_like(scores)
-        for block in _blocks(place, relation):
-            t = block.differences(scores)
-            block.add(result, block.items, block.weighted(kernel.value(t), worth).sum(2))
+        for layer in _layers(place, relation):
+            ordered, worths = layer.order(scores), layer.order(worth)
+            sums = torch.zeros_like(ordered)
+            for block in layer.blocks():
+                value = kernel.value(block.differences(ordered))
+                block.add(sums, block.items, block.weighted(value, worths).sum(2))
+            layer.restore(result, sums)
         return result
 
     @staticmethod
@@ -74,19 +78,25 @@ class _PairSum(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
         scores, place, worth = ctx.saved_tensors
         result = torch.zeros_like(scores)
-        for block in _blocks(place, ctx.relation):
-            weight = block.take(grads[0], block.items)
-            slope = block.weighted(ctx.kernel.slope(block.differences(scores)), worth)
-            block.add(result, block.items, -weight * slope.sum(2))
-            block.add(result, block.others, torch.bmm(weight.unsqueeze(1), slope).squeeze(1))
+        for layer in _layers(place, ctx.relation):
+            ordered, worths = layer.order(scores), layer.order(worth)
+            weights = layer.order(grads[0])
+            sums = torch.zeros_like(ordered)
+            for block in layer.blocks():
+                slope = ctx.kernel.slope(block.differences(ordered))
+                slope = block.weighted(slope, worths)
+                weight = block.take(weights, block.items)
+                block.add(sums, block.items, -weight * slope.sum(2))
+                block.add(sums, block.others, torch.bmm(weight.unsqueeze(1), slope).squeeze(1))
+            layer.restore(result, sums)
         return result, None, None, None, None
 
 
 @dataclass
 class _Side:
-    """Columns of some items per row, padded: `columns [r, m]`, `real [r, m]` or None if all are."""
+    """Some items of each row, padded: `at [r, m]`, and `real [r, m]`, or None if all are."""
 
-    columns: Tensor
+    at: Tensor
     real: Tensor | None
 
 
@@ -94,18 +104,18 @@ class _Side:
 class _Block:
     """Some rows (queries) with their items k and the others j that each k is compared with."""
 
-    rows: Tensor
+    rows: slice
     items: _Side
     others: _Side
 
     def take(self, values: Tensor, side: _Side) -> Tensor:
-        taken = values[self.rows[:, None], side.columns]
+        taken = values[self.rows].gather(1, side.at)
         return taken if side.real is None else taken * side.real
 
     def add(self, target: Tensor, side: _Side, values: Tensor) -> None:
         if side.real is not None:
             values = values * side.real
-        target.index_put_((self.rows[:, None], side.columns), values, accumulate=True)
+        target[self.rows].scatter_add_(1, side.at, values)
 
     def differences(self, scores: Tensor) -> Tensor:
         """`[r, items, others]` t = s_j - s_k."""
@@ -121,48 +131,79 @@ class _Block:
         return values
 
 
-def _blocks(place: Tensor, relation: Relation) -> Iterator[_Block]:
-    """Blocks of rows with about equally many pairs, one place of k at a time.
+@dataclass
+class _Layer:
+    """The items k of one place, and the others j: both are ranges of each row, once it is ordered.
 
-    Sorted by falling place, the items of one place, and all those above or below, are neighbours.
+    Args:
+        rows: `[b]` the queries, those with the most pairs first, so that rows side by side have
+            about equally many and little is wasted on padding.
+        columns: `[b, n]` of each such row, the items by falling place.
+        items: first and last (exclusive) item k of each row.
+        others: first and last (exclusive) item j of each row.
     """
-    budget = _PAIRS_CPU if place.device.type == "cpu" else _PAIRS_GPU
-    num_places = int(place.max()) + 1
+
+    rows: Tensor
+    columns: Tensor
+    items: tuple[Tensor, Tensor]
+    others: tuple[Tensor, Tensor]
+
+    @overload
+    def order(self, values: Tensor) -> Tensor: ...
+    @overload
+    def order(self, values: None) -> None: ...
+    def order(self, values: Tensor | None) -> Tensor | None:
+        return None if values is None else values[self.rows].gather(1, self.columns)
+
+    def restore(self, target: Tensor, ordered: Tensor) -> None:
+        """Adds values in this layer's order to where they belong."""
+        target[self.rows] += torch.zeros_like(ordered).scatter_(1, self.columns, ordered)
+
+    def blocks(self) -> Iterator[_Block]:
+        """Blocks of at most so many pairs, a row at least."""
+        budget = _PAIRS_CPU if self.rows.device.type == "cpu" else _PAIRS_GPU
+        num_items = (self.items[1] - self.items[0]).tolist()
+        num_others = (self.others[1] - self.others[0]).tolist()
+        start = 0
+        while start < len(num_items):
+            longest, widest, stop = num_items[start], num_others[start], start + 1
+            while stop < len(num_items):
+                most = max(longest, num_items[stop]), max(widest, num_others[stop])
+                if (stop + 1 - start) * most[0] * most[1] > budget:
+                    break
+                (longest, widest), stop = most, stop + 1
+            rows = slice(start, stop)
+            start = stop
+            if longest == 0 or widest == 0:
+                continue
+            others = self._side(self.others, rows, 0, widest)
+            step = max(1, budget // widest)
+            for begin in range(0, longest, step):
+                width = min(step, longest - begin)
+                yield _Block(rows, self._side(self.items, rows, begin, width), others)
+
+    def _side(self, bounds: tuple[Tensor, Tensor], rows: slice, begin: int, width: int) -> _Side:
+        first, last = bounds[0][rows, None], bounds[1][rows, None]
+        at = first + torch.arange(begin, begin + width, device=first.device)
+        real = at < last
+        at = at.clamp(max=self.columns.shape[1] - 1)
+        return _Side(at, None if bool(real.all()) else real)
+
+
+def _layers(place: Tensor, relation: Relation) -> Iterator[_Layer]:
+    """One layer for each place above 0.
+
+    By falling place, the items of one place, and all those above or below, are neighbours.
+    """
     columns = place.argsort(dim=1, descending=True, stable=True)
-    counts = torch.stack([(place == p).sum(1) for p in range(num_places)], dim=1)
+    counts = torch.stack([(place == p).sum(1) for p in range(int(place.max()) + 1)], dim=1)
     ends = counts.flip(1).cumsum(1).flip(1)  # column p: items of place p or more
-    for p in range(1, num_places):
+    for p in range(1, counts.shape[1]):
         first, last = ends[:, p] - counts[:, p], ends[:, p]
         low, high = {
             "less": (last, torch.full_like(last, place.shape[1])),
             "same": (first, last),
             "more": (torch.zeros_like(first), first),
         }[relation]
-        # Rows with equal numbers of pairs side by side waste little on padding.
-        rows = ((last - first) * place.shape[1] + high - low).argsort(descending=True, stable=True)
-        num_items, num_others = (last - first)[rows].tolist(), (high - low)[rows].tolist()
-        start = 0
-        while start < len(rows) and num_items[start] > 0:
-            most = max(1, budget // (num_items[start] * max(1, max(num_others[start:]))))
-            stop = min(start + most, len(rows))
-            chosen = rows[start:stop]
-            widest = max(num_others[start:stop])
-            start = stop
-            if widest == 0:
-                continue
-            others = _side(columns, chosen, low, high, 0, widest)
-            step = max(1, budget // widest)
-            longest = num_items[stop - len(chosen)]
-            for begin in range(0, longest, step):
-                items = _side(columns, chosen, first, last, begin, min(step, longest - begin))
-                yield _Block(chosen, items, others)
-
-
-def _side(
-    columns: Tensor, rows: Tensor, first: Tensor, last: Tensor, begin: int, width: int
-) -> _Side:
-    """Items `first + begin ...` of each row, `width` at most, up to `last`."""
-    at = first[rows, None] + torch.arange(begin, begin + width, device=rows.device)
-    real = at < last[rows, None]
-    at = at.clamp(max=columns.shape[1] - 1)
-    return _Side(columns[rows[:, None], at], None if bool(real.all()) else real)
+        rows = ((last - first) * (high - low)).argsort(descending=True, stable=True)
+        yield _Layer(rows, columns[rows], (first[rows], last[rows]), (low[rows], high[rows]))
