@@ -59,7 +59,7 @@ def truthy_triples(entities: Iterable[dict[str, Any]]) -> Iterator[str]:
                 value = _value(statement["mainsnak"], f"{qid}{name}{n}")
                 if statement["rank"] == best and value:
                     yield f"{subject} <{DIRECT}{name}> {value} .\n"
-        link = (raw["sitelinks"] or {}).get("commonswiki")
+        link = (raw.get("sitelinks") or {}).get("commonswiki")
         if link:
             page = quote(link["title"].replace(" ", "_"), safe="/:,;()!*@$'~")
             address = f"<https://commons.wikimedia.org/wiki/{page}>"
@@ -74,7 +74,7 @@ def _literal(text: str) -> str:
 def _value(snak: dict[str, Any], node: str) -> str | None:
     if snak["snaktype"] == "somevalue":
         return f"_:{node}"
-    if snak["snaktype"] == "novalue":
+    if "datavalue" not in snak:
         return None
     value = snak["datavalue"]["value"]
     if isinstance(value, str):
