@@ -2,6 +2,7 @@
 
 from pipeline.knowledge.wikimedia.address import COMMONS_API, WIKIDATA_API, Apis, check_contact
 from pipeline.knowledge.wikimedia.client import Client, Patience
+from pipeline.knowledge.wikimedia.dump import Extracted, extract_dump
 from pipeline.knowledge.wikimedia.resolve import TITLES_SCHEMA, Resolved, resolve_titles
 from pipeline.knowledge.wikimedia.store import Store, read_age, write_snapshot
 
@@ -11,10 +12,12 @@ __all__ = [
     "WIKIDATA_API",
     "Apis",
     "Client",
+    "Extracted",
     "Patience",
     "Resolved",
     "Store",
     "check_contact",
+    "extract_dump",
     "read_age",
     "resolve_titles",
     "write_snapshot",
