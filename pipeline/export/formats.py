@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.errors import InputError, Problem
-from pipeline.export import gldv2, suprank
+from pipeline.export import (
+    croissant,
+    gldv2,
+    huggingface,
+    inat2018,
+    landmarks,
+    newick,
+    oml,
+    sop,
+    suprank,
+)
+from pipeline.export.material import About, Material
 from pipeline.export.report import Export
+from pipeline.files import appear, write_json
+
+#: Hidden list of the files that an export owns in its folder.
+OWNED = ".strata-export.json"
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format's two functions, and how deep a tree it carries (items included)."""
+    """A format's two functions, and how many levels (items included) it carries; None: any."""
 
-    num_levels: int
-    write: Callable[[Path, pd.DataFrame, pd.DataFrame, Path | None], Export]
-    check: Callable[[Path, pd.DataFrame, pd.DataFrame], None]
+    num_levels: tuple[int, ...] | None
+    write: Callable[[Path, Material], Export]
+    check: Callable[[Path, Material], None]
+
+    def carries(self, num_levels: int) -> bool:
+        """Whether a tree of that many levels fits."""
+        return self.num_levels is None or num_levels in self.num_levels
 
 
 FORMATS: dict[str, Format] = {
-    "gldv2": Format(4, gldv2.write, gldv2.check),
-    "suprank": Format(4, suprank.write, suprank.check),
+    "croissant": Format(None, croissant.write, croissant.check),
+    "gldv2": Format((4,), gldv2.write, gldv2.check),
+    "huggingface": Format(None, huggingface.write, huggingface.check),
+    "inat2018": Format((2, 7), inat2018.write, inat2018.check),
+    "landmarks": Format(None, landmarks.write, landmarks.check),
+    "newick": Format(None, newick.write, newick.check),
+    "oml": Format(None, oml.write, oml.check),
+    "sop": Format((2,), sop.write, sop.check),
+    "suprank": Format((4,), suprank.write, suprank.check),
 }
 
 
@@ -34,44 +62,120 @@ def export(
     items: pd.DataFrame,
     assignments: pd.DataFrame,
     metadata: Path | None = None,
+    *,
+    levels: Sequence[str] = (),
+    entities: pd.DataFrame | None = None,
+    about: About | None = None,
 ) -> Export:
-    """Writes one format into `folder` and reads it back as its loader would.
+    """Writes one format beside `folder`, reads it back as its loader would, then puts it there.
 
     Args:
         format: a key of `FORMATS`.
-        folder: e.g. `WORKSPACE/export/gldv2`; its files of this format are replaced, each whole.
+        folder: e.g. `WORKSPACE/export/gldv2`. Files of an earlier export there are replaced or
+            removed; a folder that holds anything else is refused.
         items: the table `items`.
         assignments: from `pipeline.tree.build_tree`.
         metadata: the data set's own files, which some loaders read beside the labels.
+        levels: names of the levels, the item's first.
+        entities: the table `entities`, for places and Wikidata ids.
+        about: title, licence, card.
 
     Raises:
-        InputError: an unknown format, or one that cannot carry the tree's depth.
-        ValueError: what was read back is not what was written.
+        InputError: an unknown format, one that cannot carry the tree's depth, files in `folder`
+            that no export wrote (all listed); nothing is written then.
+        ValueError: what was read back is not what was to be written; nothing is left then.
     """
-    chosen = _format(format, assignments)
-    result = chosen.write(folder, items, assignments, metadata)
-    chosen.check(folder, items, assignments)
-    return result
+    folder = Path(folder)
+    material = Material(items, assignments, tuple(levels), metadata, entities, about or About())
+    chosen = _format(format, material.num_levels, folder)
+    beside = folder.parent / f".{folder.name}.part"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        result = chosen.write(beside, material)
+        chosen.check(beside, material)
+        _put(beside, folder, format)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return replace(result, files=[folder / path.relative_to(beside) for path in result.files])
 
 
-def check(format: str, folder: Path, items: pd.DataFrame, assignments: pd.DataFrame) -> None:
+def check(
+    format: str,
+    folder: Path,
+    items: pd.DataFrame,
+    assignments: pd.DataFrame,
+    *,
+    levels: Sequence[str] = (),
+    entities: pd.DataFrame | None = None,
+) -> None:
     """Reads an export as its loader would and compares.
 
     Raises:
         InputError: as `export`; a file of the export is missing.
         ValueError: a file says something else than the assignments.
     """
-    _format(format, assignments).check(folder, items, assignments)
+    material = Material(items, assignments, tuple(levels), None, entities)
+    _format(format, material.num_levels, None).check(Path(folder), material)
 
 
-def _format(format: str, assignments: pd.DataFrame) -> Format:
-    if format not in FORMATS:
+def _format(format: str, depth: int, folder: Path | None) -> Format:
+    problems = []
+    able = sorted(name for name, known in FORMATS.items() if known.carries(depth))
+    chosen = FORMATS.get(format)
+    if chosen is None:
         fix = f"Take one of {', '.join(sorted(FORMATS))}."
-        raise InputError(Problem("--format", "unknown format:", fix, value=format))
-    depth = 1 + sum(str(column).endswith("_id") for column in assignments.columns.drop("item_id"))
-    if FORMATS[format].num_levels != depth:
-        able = sorted(name for name, known in FORMATS.items() if known.num_levels == depth)
-        fix = f"Formats that can: {', '.join(able) or 'none'}."
-        what = f"cannot carry a tree of {depth} levels (it needs {FORMATS[format].num_levels}):"
-        raise InputError(Problem("--format", what, fix, value=format))
-    return FORMATS[format]
+        problems.append(Problem("--format", "unknown format:", fix, value=format))
+    elif not chosen.carries(depth):
+        needs = " or ".join(map(str, chosen.num_levels or ()))
+        what = f"cannot carry a tree of {depth} levels (it needs {needs}):"
+        fix = f"Formats that can: {', '.join(able)}."
+        problems.append(Problem("--format", what, fix, value=format))
+    if folder is not None:
+        fix = "Export into an empty folder, or move the file away."
+        problems += [
+            Problem(folder, "holds a file that no export wrote:", fix, value=name)
+            for name in _foreign(folder)
+        ]
+    if problems or chosen is None:
+        raise InputError(problems)
+    return chosen
+
+
+def _owned(folder: Path) -> set[str]:
+    try:
+        value = json.loads((folder / OWNED).read_text(encoding="utf-8"))
+        return {str(name) for name in value["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Files of `folder` that no export wrote; images that stand beside an export are welcome."""
+    if folder.exists() and not folder.is_dir():
+        return [folder.name]
+    owned = _owned(folder)
+    known = owned | {OWNED}
+    if not owned:
+        return sorted(path.name for path in folder.glob("*") if path.name != OWNED)
+    beside = {Path(name).parts[0] for name in owned if len(Path(name).parts) > 1}
+    beside |= {"images", "train", "index", "test", "train_val2018"}
+    return sorted(
+        path.name
+        for path in folder.glob("*")
+        if path.name not in known and not (path.is_dir() and path.name in beside)
+    )
+
+
+def _put(beside: Path, folder: Path, format: str) -> None:
+    """Moves a finished export into place; a kill in between leaves files that are known as own."""
+    names = sorted(p.relative_to(beside).as_posix() for p in beside.rglob("*") if p.is_file())
+    old = _owned(folder)
+    write_json(folder / OWNED, {"format": format, "files": sorted(old | set(names))})
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        # Beside means on the same disk, so that the rename is one step.
+        appear(beside / name, folder / name)
+    for name in sorted(old - set(names)):
+        (folder / name).unlink(missing_ok=True)
+    write_json(folder / OWNED, {"format": format, "files": names})

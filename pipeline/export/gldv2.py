@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import InputError, Problem
+from pipeline.export.material import Material
 from pipeline.export.report import Export, compare, labels_by_split, write_csv
 
 COLUMNS = [
@@ -18,24 +19,19 @@ COLUMNS = [
 ]
 
 
-def _frames(items: pd.DataFrame, assignments: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _frames(material: Material) -> dict[str, pd.DataFrame]:
     names = dict(zip(["level1_name", "level2_name", "level3_name"], COLUMNS[2:], strict=True))
     return {
         f"{split}_label_to_hierarchical.csv": part.rename(
             columns={"source_id": "landmark_id", "source_url": "category", **names}
         )[COLUMNS].fillna("")
-        for split, part in labels_by_split(items, assignments).items()
+        for split, part in labels_by_split(material.items, material.assignments).items()
     }
 
 
-def write(
-    folder: Path, items: pd.DataFrame, assignments: pd.DataFrame, metadata: Path | None
-) -> Export:
+def write(folder: Path, material: Material) -> Export:
     """A row for every item of each split there is; blank labels where it has none."""
-    frames = _frames(items, assignments)
-    for old in folder.glob("*_label_to_hierarchical.csv"):
-        if old.name not in frames:
-            old.unlink()
+    frames = _frames(material)
     for name, frame in frames.items():
         write_csv(folder / name, frame)
     return Export(
@@ -44,9 +40,9 @@ def write(
     )
 
 
-def check(folder: Path, items: pd.DataFrame, assignments: pd.DataFrame) -> None:
+def check(folder: Path, material: Material) -> None:
     """Reads the files as users of the release do and compares every cell."""
-    for name, frame in _frames(items, assignments).items():
+    for name, frame in _frames(material).items():
         path = folder / name
         if not path.exists():
             raise InputError(Problem(path, "not in the export", "Export again."))

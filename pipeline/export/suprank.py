@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import InputError, Problem
+from pipeline.export.material import Material
 from pipeline.export.report import Export, compare, labels_by_split, write_csv
 from pipeline.files import whole, write_text
 
@@ -21,11 +22,9 @@ FROM_METADATA = ["train_clean.csv", "index_image_to_landmark.csv", "retrieval_so
 _NAME = "{}_label_to_subcategory_with_clusters.csv"
 
 
-def _frames(
-    items: pd.DataFrame, assignments: pd.DataFrame
-) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
+def _frames(material: Material) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
     frames, without = {}, 0
-    for split, part in labels_by_split(items, assignments).items():
+    for split, part in labels_by_split(material.items, material.assignments).items():
         labelled = part.dropna(subset=["level2_name", "level3_name"])
         without += len(part) - len(labelled)
         names = {
@@ -45,15 +44,13 @@ def _read_as_missing(frames: dict[str, pd.DataFrame]) -> list[str]:
     return [name for name, is_lost in zip(names, lost, strict=True) if is_lost]
 
 
-def write(
-    folder: Path, items: pd.DataFrame, assignments: pd.DataFrame, metadata: Path | None
-) -> Export:
+def write(folder: Path, material: Material) -> Export:
     """Labelled items only; copies the data set's image lists from `metadata` where they are.
 
     Raises:
         InputError: a node's name is one that the loader takes for a missing value.
     """
-    frames, set_aside = _frames(items, assignments)
+    frames, set_aside = _frames(material)
     problems = [
         Problem(
             "suprank", "the loader takes this name for missing:", "Rename the node.", value=name
@@ -62,20 +59,16 @@ def write(
     ]
     if problems:
         raise InputError(problems)
-    for old in folder.glob(_NAME.format("*")):
-        if old.name not in frames:
-            old.unlink()
     for name, frame in frames.items():
         write_csv(folder / name, frame)
     files, missing = [folder / name for name in frames], []
     for name in FROM_METADATA:
-        source = metadata / name if metadata else None
+        source = material.metadata / name if material.metadata else None
         if source is not None and source.is_file():
             with whole(folder / name) as beside:
                 shutil.copyfile(source, beside)
             files.append(folder / name)
         else:
-            (folder / name).unlink(missing_ok=True)
             missing.append(name)
     note = (
         "Labels for SupRank's GLDv2 loader. Images belong in train/ and index/, a/b/c/abc....jpg."
@@ -88,9 +81,9 @@ def write(
     return Export([*files, folder / "README.txt"], rows, set_aside, missing)
 
 
-def check(folder: Path, items: pd.DataFrame, assignments: pd.DataFrame) -> None:
+def check(folder: Path, material: Material) -> None:
     """Reads the label files as the loader does: pandas' defaults, where `NA` is a missing value."""
-    for name, frame in _frames(items, assignments)[0].items():
+    for name, frame in _frames(material)[0].items():
         path = folder / name
         if not path.exists():
             raise InputError(Problem(path, "not in the export", "Export again."))

@@ -18,8 +18,9 @@ from pipeline.tables import read_people_csv
 
 __all__ = ["FILES", "fetch", "label_files", "read", "read_labels"]
 
-#: What the table may be called in its folder, in the order it is looked for.
-FILES = ("items.csv", "items.parquet")
+#: What the table may be called in its folder, in the order it is looked for; `data` is a folder
+#: of Parquet files.
+FILES = ("items.csv", "items.parquet", "data")
 DATASET = "table"
 
 _REQUIRED = ("id",)
@@ -46,7 +47,7 @@ def fetch(
 def label_files(folder: Path) -> list[Path]:
     """The table, if it is there: its further columns are labels."""
     path = _path(Path(folder))
-    return [path] if path.is_file() else []
+    return [path] if path.exists() else []
 
 
 def read(folder: Path, images_table: Path | None = None) -> Metadata:
@@ -141,14 +142,14 @@ def read_labels(path: Path, items: pd.DataFrame | None = None) -> Labels:
 
 
 def _path(given: Path) -> Path:
-    if not given.is_dir():
+    if not given.is_dir() or (any(given.glob("*.parquet")) and given.name == FILES[-1]):
         return given
-    return next((given / name for name in FILES if (given / name).is_file()), given / FILES[0])
+    return next((given / name for name in FILES if (given / name).exists()), given / FILES[0])
 
 
 def _frame(path: Path) -> pd.DataFrame:
     """The table as text with `item_id`; the index is the row."""
-    if path.suffix == ".parquet":
+    if path.suffix == ".parquet" or path.is_dir():
         frame = _parquet(path)
     else:
         frame = read_people_csv(path, _REQUIRED, _OPTIONAL, further=True)
@@ -156,12 +157,11 @@ def _frame(path: Path) -> pd.DataFrame:
         Problem(path, "blank id", "Give every item an id.", int(row), "id")
         for row in frame.index[frame.id == ""]
     ]
-    # Data sets with splits may number each of them on its own.
-    frame["item_id"] = [
-        f"{DATASET}/{split}/{number}" if split else f"{DATASET}/{number}"
-        for split, number in zip(frame.split, frame.id, strict=True)
-    ]
     frame["split"] = frame.split.where(frame.split != "", _SPLIT)
+    # Splits may be numbered each on its own.
+    frame["item_id"] = [
+        f"{DATASET}/{split}/{number}" for split, number in zip(frame.split, frame.id, strict=True)
+    ]
     first: dict[str, int] = {}
     for row, item, number in zip(frame.index, frame.item_id, frame.id, strict=True):
         before = first.setdefault(item, int(row))

@@ -92,15 +92,15 @@ def read_categories(
     if other is not None:
         problems += _strangers(coded[0] if coded else "", frame, other)
         codes = other.set_index("id")[list(RANKS)].reindex(frame.id).set_axis(frame.index)
-    elif tree is not None and not codes.ne("").any(axis=None):
+    elif tree is not None and not (codes != "").any(axis=None):
         files[_TREE] = tree.path
         codes = _lineages(tree, frame, problems)
     if problems:
         raise InputError(problems)
     names = frame[list(RANKS)]
-    if not names.ne("").any(axis=None):
+    if not (names != "").any(axis=None):
         names = codes
-    if names.ne("").any(axis=None) or codes.ne("").any(axis=None):
+    if (names != "").any(axis=None) or (codes != "").any(axis=None):
         frame[list(RANKS)] = name_ranks(names, codes.where(codes != "", names))
     return frame[["id", "name", "supercategory", *RANKS]], files
 

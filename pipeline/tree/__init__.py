@@ -1,7 +1,25 @@
-"""The label tree: built from proposals and decisions, checked, cut to levels, compared."""
+"""The label tree: built from proposals and decisions, checked, cut, reshaped, compared, split."""
 
 from pipeline.tree.build import LABELLED, build_tree
+from pipeline.tree.compare import Agreement, agreement, distance, lowest_common_ancestor
 from pipeline.tree.diff import TreeDiff, diff
 from pipeline.tree.label_tree import LabelTree, node_problems
+from pipeline.tree.reshape import keep_nodes_with_images, merge_small, prune_chains
+from pipeline.tree.split import split_classes
 
-__all__ = ["LABELLED", "LabelTree", "TreeDiff", "build_tree", "diff", "node_problems"]
+__all__ = [
+    "LABELLED",
+    "Agreement",
+    "LabelTree",
+    "TreeDiff",
+    "agreement",
+    "build_tree",
+    "diff",
+    "distance",
+    "keep_nodes_with_images",
+    "lowest_common_ancestor",
+    "merge_small",
+    "node_problems",
+    "prune_chains",
+    "split_classes",
+]

@@ -21,6 +21,8 @@ def node_problems(nodes: pd.DataFrame, where: str | Path) -> list[Problem]:
         nodes: `node_id, level, name, parent_id`. An index named `line` says where rows stand.
         where: the file or table, for the messages.
     """
+    if nodes.empty:
+        return []
     table = nodes[["node_id", "level", "name", "parent_id"]].copy()
     for column in ("node_id", "name", "parent_id"):
         table[column] = table[column].fillna("")

@@ -24,7 +24,7 @@ def test_two_nodes_of_one_name_stay_two():
         ["class", "group"],
     )
     assert built.tree.counts() == {0: 3, 1: 3, 2: 2}
-    assert built.tree.path("table/2") == ["table/2", "1/bird/Oenanthe", "2/bird"]
+    assert built.tree.path("table/train/2") == ["table/train/2", "1/bird/Oenanthe", "2/bird"]
     assert built.report["labelled"] == built.report["accepted"] == 3
     assert set(built.assignments.origin) == {"published"}
     assert set(built.assignments.confidence) == {1.0}
@@ -36,13 +36,16 @@ def test_blanks_are_filled_by_an_explicit_node_and_no_label_stays_open():
         ["class", "group"],
     )
     names = built.assignments.set_index("item_id")
-    assert names.loc["table/1", ["level1_name", "level2_name"]].tolist() == [
+    assert names.loc["table/train/1", ["level1_name", "level2_name"]].tolist() == [
         "unspecified in plant",
         "plant",
     ]
-    assert names.loc["table/2", ["level1_name", "level2_name"]].tolist() == ["a", "unspecified"]
-    assert names.loc["table/3", "status"] == "no_label"
-    assert not names.loc["table/3", "accepted"]
+    assert names.loc["table/train/2", ["level1_name", "level2_name"]].tolist() == [
+        "a",
+        "unspecified",
+    ]
+    assert names.loc["table/train/3", "status"] == "no_label"
+    assert not names.loc["table/train/3", "accepted"]
     assert built.report["items"] == 4 and built.report["set_aside"] == {"no_label": 1}
 
 

@@ -26,7 +26,7 @@ def test_items_pictures_and_labels(tmp_path):
         "9;;pictures/b;lamp;home\n",
     )
     items = TABLE.read(tmp_path, tmp_path / "images.parquet").items
-    assert items.item_id.tolist() == ["table/7", "table/9"]
+    assert items.item_id.tolist() == ["table/train/7", "table/train/9"]
     assert items.source_id.tolist() == [7, 9]
     assert items.name.tolist() == ["Red mug", "9"]
     assert items.image_ids.tolist() == [
@@ -35,7 +35,7 @@ def test_items_pictures_and_labels(tmp_path):
     ]
     assert TABLE.label_files(tmp_path) == [tmp_path / "items.csv"]
     tree = build("table", tmp_path, ["class", "top"]).tree
-    assert tree.path("table/9") == ["table/9", "1/home/lamp", "2/home"]
+    assert tree.path("table/train/9") == ["table/train/9", "1/home/lamp", "2/home"]
 
 
 def test_ids_that_are_no_numbers_and_ids_by_split(tmp_path):
