@@ -1,0 +1,78 @@
+"""The stage that turns names, nodes and pictures into vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.build.settings import BuildSettings, Workspace
+from pipeline.build.stage import Counts, Stage
+from pipeline.embedding import VectorStore, image_vectors, load_encoder, prompt_vectors
+from pipeline.files import whole, write_json
+from pipeline.proposal import read_vocabulary
+from pipeline.tables import load
+
+NAMES, PHRASES, NODES, IMAGES = "names.npy", "phrases.npy", "nodes.npy", "images.npy"
+ABOUT = "about.json"
+
+
+def _embed(place: Workspace, settings: BuildSettings) -> Counts:
+    hierarchy = settings.hierarchy
+    items = load(place.folder, "items")
+    encoder = load_encoder(settings.encoder)
+    store = VectorStore(place.vectors / "store")
+    names = items["name"].tolist()
+    _save(place.vectors / NAMES, prompt_vectors(store, encoder, names, hierarchy.name_templates))
+    vocabulary = read_vocabulary(settings.vocabulary_file)
+    for name, texts in ((PHRASES, vocabulary.phrases), (NODES, vocabulary.nodes)):
+        vectors = prompt_vectors(store, encoder, texts, hierarchy.class_templates)
+        _save(place.vectors / name, vectors)
+    about = {"encoder": encoder.id, "aligned": encoder.aligned, "logit_scale": None}
+    counts: Counts = {"names": len(names), "phrases": len(vocabulary.phrases)}
+    if settings.images:
+        pairs = zip(items["item_id"], items["image_ids"], strict=True)
+        found = image_vectors(
+            store, encoder, pairs, Path(settings.images), settings.images_per_landmark
+        )
+        _save(place.vectors / IMAGES, found.vectors)
+        if encoder.aligned:
+            about["logit_scale"] = encoder.logit_scale
+        counts["items_with_images"] = int((found.num_images > 0).sum())
+        counts["images"] = int(found.num_images.sum())
+        counts["images_missing"] = len(found.missing)
+        counts["images_damaged"] = len(found.damaged)
+    else:
+        (place.vectors / IMAGES).unlink(missing_ok=True)
+    write_json(place.vectors / ABOUT, about)
+    return counts
+
+
+def _save(path: Path, vectors: np.ndarray) -> None:
+    with whole(path) as beside, beside.open("wb") as file:
+        np.save(file, vectors)
+
+
+def _encoder_files(settings: BuildSettings) -> list[Path]:
+    """Local files the encoder is made of; a tag of the hub stands for itself."""
+    place = Path(settings.encoder.partition(":")[2])
+    if settings.encoder.startswith("local-dir:") and place.is_dir():
+        return sorted(path for path in place.rglob("*") if path.is_file())
+    checkpoint = Path(settings.encoder.partition("/")[2])
+    return [checkpoint] if checkpoint.is_file() else []
+
+
+EMBED = Stage(
+    name="embed",
+    version=1,
+    reads=lambda place, settings: [
+        place.table("items"),
+        settings.vocabulary_file,
+        *_encoder_files(settings),
+    ],
+    writes=lambda place, _: [
+        place.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)
+    ],
+    parameters=("tree", "encoder", "images", "images_per_landmark"),
+    run=_embed,
+)

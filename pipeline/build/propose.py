@@ -1,0 +1,224 @@
+"""The stage that brings all evidence together and proposes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.build.embed import ABOUT, IMAGES, NAMES, NODES, PHRASES
+from pipeline.build.settings import BuildSettings, Workspace
+from pipeline.build.stage import Counts, Stage
+from pipeline.errors import InputError, Problem
+from pipeline.knowledge import ClassGraph, read_class_assets
+from pipeline.proposal import (
+    Evidence,
+    Lexicon,
+    Prompts,
+    Scorer,
+    Vocabulary,
+    propose,
+    propose_free,
+    read_vocabulary,
+    vocabulary_nodes,
+)
+from pipeline.review import read_ledger, replay
+from pipeline.sources import SOURCES
+from pipeline.tables import load, read_people_csv, save
+
+_LEXICON = ["node", "qid", "language", "term", "strength"]
+
+
+def ledgers(settings: BuildSettings) -> list[Path]:
+    """The tree's curated decisions, then the workspace's."""
+    return [settings.hierarchy.decisions, Path(settings.decisions)]
+
+
+def _propose(place: Workspace, settings: BuildSettings) -> Counts:
+    items = load(place.folder, "items")
+    into = _into_found_nodes if settings.clusters else _into_vocabulary
+    proposals, nodes = into(place, settings, items)
+    save(place.folder, "proposals", proposals)
+    save(place.folder, "vocabulary", nodes)
+    of_items = proposals[proposals["level"] == 1]
+    statuses = of_items["status"].value_counts().sort_index()
+    return {
+        "items": len(items),
+        **{str(key): int(count) for key, count in statuses.items()},
+        "accepted": int(of_items["accepted"].sum()),
+    }
+
+
+def level_sizes(clusters: int, num_levels: int) -> list[int]:
+    """Nodes at each level above the items: `clusters` at level 2, five times as many below it.
+
+    Above level 2 each level has the square root of the one below, the last one two.
+    """
+    sizes = [5 * clusters, clusters]
+    while len(sizes) < num_levels - 1:
+        sizes.append(2 if len(sizes) == num_levels - 2 else max(2, round(sizes[-1] ** 0.5)))
+    return sizes[: num_levels - 1]
+
+
+def _into_found_nodes(
+    place: Workspace, settings: BuildSettings, items: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    sizes = level_sizes(settings.clusters or 0, len(settings.hierarchy.levels))
+    sizes[0] = min(sizes[0], len(items))
+    if sizes[0] < sizes[1]:
+        fix = f"Ask for at most {len(items)}."
+        raise InputError(Problem("--clusters", "more nodes than items:", fix, value=sizes[1]))
+    vectors = np.load(place.vectors / NAMES)
+    if (place.vectors / IMAGES).is_file():
+        vectors = np.hstack([vectors, np.nan_to_num(np.load(place.vectors / IMAGES))])
+    return propose_free(items, vectors, sizes)
+
+
+def _into_vocabulary(
+    place: Workspace, settings: BuildSettings, items: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    vocabulary = read_vocabulary(settings.vocabulary_file)
+    classes = _class_evidence(place, settings)
+    lexicon = _lexicon(place, settings, vocabulary)
+    scorer = Scorer(
+        _evidence(place, items, vocabulary, classes),
+        vocabulary.nodes,
+        Lexicon(lexicon, vocabulary.nodes),
+        Prompts(np.load(place.vectors / PHRASES), vocabulary.phrase_nodes),
+        settings.hierarchy.target,
+    )
+    known = _published(items, settings, vocabulary)
+    nodes = curated_nodes(settings, vocabulary, _met(lexicon, classes), _labels(place))
+    proposals = propose(items, scorer, scorer.fit(known), vocabulary.frame, classes)
+    ledger = read_ledger(*ledgers(settings))
+    if len(ledger.decisions):
+        learnt = _decided(proposals, nodes, ledger.decisions, items, vocabulary)
+        both = np.where(learnt >= 0, learnt, known)
+        proposals = propose(items, scorer, scorer.fit(both), vocabulary.frame, classes)
+    return proposals, nodes
+
+
+def curated_nodes(
+    settings: BuildSettings,
+    vocabulary: Vocabulary,
+    met: pd.DataFrame | None = None,
+    labels: dict[str, str] | None = None,
+) -> pd.DataFrame:
+    """All nodes a proposal or a decision can name.
+
+    Args:
+        settings: names the curated classes.
+        vocabulary: the nodes of the upper levels.
+        met: `qid, node` of the classes that this run has met besides.
+        labels: names of classes besides the curated ones.
+    """
+    assets = read_class_assets(*settings.class_files)
+    placed = pd.DataFrame(sorted(assets.placed.items()), columns=["qid", "node"])
+    known = placed if met is None else pd.concat([met, placed])
+    return vocabulary_nodes(vocabulary, known, {**assets.labels, **(labels or {})})
+
+
+def _met(lexicon: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
+    """Classes that items' chains and words of the lexicon lead through, chains first."""
+    reached = classes.loc[classes["status"] == "reached", ["class_qid", "node"]]
+    reached = reached.set_axis(["qid", "node"], axis=1)
+    ways = [frame.drop_duplicates().sort_values(["qid", "node"]) for frame in (reached, lexicon[["qid", "node"]])]
+    return pd.concat(ways)
+
+
+def _labels(place: Workspace) -> dict[str, str]:
+    classes = load(place.folder, "classes")
+    return {q: label for q, label in zip(classes["qid"], classes["label"], strict=True) if label}
+
+
+def _class_evidence(place: Workspace, settings: BuildSettings) -> pd.DataFrame:
+    """Where each item's classes lead: `status, node, class_qid, class_label, qid, class_qids`."""
+    assets = read_class_assets(*settings.class_files)
+    entities, classes = load(place.folder, "entities"), load(place.folder, "classes")
+    labels = {**assets.labels, **_labels(place)}
+    graph = ClassGraph(classes, assets.placed, assets.stops)
+    rows = []
+    for qid, class_qids in zip(entities["qid"], entities["class_qids"], strict=True):
+        verdict = graph.reach(class_qids)
+        own = verdict.path[0] if verdict.path else ""
+        rows.append(
+            (verdict.reason, verdict.node or "", own, labels.get(own, ""), qid or "",
+             list(class_qids))
+        )  # fmt: skip
+    columns = ["status", "node", "class_qid", "class_label", "qid", "class_qids"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _lexicon(place: Workspace, settings: BuildSettings, vocabulary: Vocabulary) -> pd.DataFrame:
+    curated = read_people_csv(settings.hierarchy.lexicon, _LEXICON)
+    words = pd.concat([curated, load(place.folder, "lexicon")], ignore_index=True)
+    words = words.drop_duplicates(["node", "qid", "language", "term"])
+    return words[words["node"].isin(vocabulary.nodes)].reset_index(drop=True)
+
+
+def _evidence(
+    place: Workspace, items: pd.DataFrame, vocabulary: Vocabulary, classes: pd.DataFrame
+) -> Evidence:
+    image, image_to_text = None, None
+    about = json.loads((place.vectors / ABOUT).read_text(encoding="utf-8"))
+    if (place.vectors / IMAGES).is_file():
+        image = np.nan_to_num(np.load(place.vectors / IMAGES))
+        if about["aligned"]:
+            image_to_text = about["logit_scale"] * image @ np.load(place.vectors / NODES).T
+    return Evidence(
+        names=items["name"].tolist(),
+        qualifiers=items["qualifier"].fillna("").tolist(),
+        text=np.load(place.vectors / NAMES),
+        image=image,
+        image_to_text=image_to_text,
+        class_node=vocabulary.index(classes["node"].where(classes["status"] == "reached", "")),
+    )
+
+
+def _published(
+    items: pd.DataFrame, settings: BuildSettings, vocabulary: Vocabulary
+) -> np.ndarray:
+    """Node index of each item that `--known-labels` names, else -1, `[n]`."""
+    if not settings.known_labels:
+        return np.full(len(items), -1)
+    source = SOURCES[settings.hierarchy.source]
+    labels = source.read_labels(Path(settings.known_labels), items).frame
+    level = settings.hierarchy.levels[settings.hierarchy.compared_level]
+    named = items["item_id"].map(labels.set_index("item_id")[level])
+    return vocabulary.index(named.fillna(""))
+
+
+def _decided(
+    proposals: pd.DataFrame,
+    nodes: pd.DataFrame,
+    decisions: pd.DataFrame,
+    items: pd.DataFrame,
+    vocabulary: Vocabulary,
+) -> np.ndarray:
+    """Node index of each item that people have placed, else -1, `[n]`."""
+    resolution = replay(decisions, proposals, nodes)
+    parent = resolution.nodes.set_index("node_id")["parent_id"]
+    name = resolution.nodes.set_index("node_id")["name"]
+    rows = resolution.rows
+    rows = rows[(rows["level"] == 1) & (rows["state"] == "settled")].set_index("subject")
+    place = rows["parent"].reindex(items["item_id"])
+    return vocabulary.index(place.map(parent).map(name).fillna(""))
+
+
+PROPOSE = Stage(
+    name="propose",
+    version=1,
+    reads=lambda place, settings: [
+        *(place.table(name) for name in ("items", "entities", "classes", "lexicon")),
+        *(place.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
+        *settings.class_files,
+        settings.hierarchy.lexicon,
+        *([Path(settings.known_labels)] if settings.known_labels else []),
+        *ledgers(settings),
+    ],
+    writes=lambda place, _: [place.table("proposals"), place.table("vocabulary")],
+    parameters=("tree", "clusters"),
+    run=_propose,
+)

@@ -1,0 +1,130 @@
+"""What a build was asked for, and where its files lie."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError, Problem
+from pipeline.hierarchy import Hierarchy, load_hierarchy
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """The arguments of `strata build`, paths absolute.
+
+    Attributes:
+        tree: a shipped tree's name or a folder with a `hierarchy.toml`.
+        metadata: folder with the source's files.
+        decisions: the ledger, created if absent.
+        encoder: see `pipeline.embedding.load_encoder`.
+        entities: snapshot of Wikidata entities.
+        known_labels: released labels of some items, evidence for the others.
+        vocabulary: a vocabulary in place of the tree's own.
+        clusters: number of level-2 nodes of a vocabulary-free tree; None: into the vocabulary.
+        images: root of the image files.
+        images_per_landmark: images averaged into an item's vector, at most.
+    """
+
+    tree: str
+    metadata: str
+    decisions: str
+    encoder: str
+    entities: str | None = None
+    known_labels: str | None = None
+    vocabulary: str | None = None
+    clusters: int | None = None
+    images: str | None = None
+    images_per_landmark: int = 8
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        return load_hierarchy(self.tree)
+
+    @property
+    def vocabulary_file(self) -> Path:
+        """The vocabulary in force: the user's own, else the tree's."""
+        return Path(self.vocabulary) if self.vocabulary else self.hierarchy.vocabulary
+
+    @property
+    def class_files(self) -> tuple[Path, ...]:
+        """Vocabulary, finer classes and stops. A vocabulary of one's own names all its classes."""
+        if self.vocabulary:
+            return (self.vocabulary_file,)
+        return self.vocabulary_file, self.hierarchy.classes, self.hierarchy.outside
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of one build."""
+
+    folder: Path
+
+    @property
+    def tables(self) -> Path:
+        return self.folder / "tables"
+
+    @property
+    def vectors(self) -> Path:
+        return self.folder / "vectors"
+
+    @property
+    def sheet(self) -> Path:
+        return self.folder / "review.csv"
+
+    @property
+    def settled(self) -> Path:
+        """What the last settling of proposals and decisions counted."""
+        return self.tables / "settled.json"
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "decisions.csv"
+
+    @property
+    def export(self) -> Path:
+        return self.folder / "export"
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "run.json"
+
+    @property
+    def page(self) -> Path:
+        return self.folder / "tree.html"
+
+    @property
+    def picture(self) -> Path:
+        return self.folder / "tree.png"
+
+    @property
+    def card(self) -> Path:
+        return self.folder / "card.md"
+
+    def table(self, name: str) -> Path:
+        return self.tables / f"{name}.parquet"
+
+    def last_run(self) -> dict[str, Any]:
+        """The record of the last build.
+
+        Raises:
+            InputError: this folder holds no build, or its record is damaged.
+        """
+        fix = "Run `strata build TREE WORKSPACE --metadata DIR` first."
+        if not self.record.is_file():
+            raise InputError(Problem(self.folder, "holds no build", fix))
+        try:
+            return dict(json.loads(self.record.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise InputError(Problem(self.record, f"damaged ({error})", fix)) from None
+
+    def last_settings(self) -> BuildSettings:
+        """The settings of the last build (see `last_run`)."""
+        return BuildSettings(**self.last_run()["parameters"])
+
+
+def as_parameters(settings: BuildSettings) -> dict[str, Any]:
+    """Settings as plain JSON values."""
+    return asdict(settings)
