@@ -10,7 +10,7 @@ NUM_BINS = 15
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, num_bins: int = NUM_BINS) -> float:
-    """Expected calibration error over equal-width bins (Guo et al. 2017, eq. 3).
+    """Expected calibration error over equal-width bins (Guo et al. 2017).
 
     Args:
         confidence: `[n]`, 0 to 1.

@@ -40,7 +40,7 @@ def kernel_ridge(
     """Class scores of all items, learnt from the labels of some: ridge on class indicators.
 
     Known rows get their leave-one-out score, y_i - a_i / (K + ridge I)^-1_ii, which costs no
-    further fit (Rifkin and Lippert, "Notes on regularized least squares", 2007, eq. 13), so that
+    further fit (Rifkin and Lippert, "Notes on regularized least squares", 2007), so that
     scores of known and of open rows are alike.
 
     Args:

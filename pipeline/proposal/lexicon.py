@@ -30,9 +30,8 @@ FUNCTION_WORDS = frozenset(
     )
 )
 
-# Languages whose compound names put the head first ("Lago di Como", "Pont Neuf", "Wat Arun"); in
-# the others it comes last ("Tower Bridge", "Jezioro" being the exception that costs little).
-# Source: order of genitive and noun, World Atlas of Language Structures, chapter 86.
+# Languages taken to put the head of a name first ("Lago di Como", "Pont Neuf", "Wat Arun"); in all
+# others it is taken to come last ("Tower Bridge"). A coarse list by hand: Slavic names do both.
 HEAD_FIRST = frozenset(
     re.findall(
         r"\S+",

@@ -30,7 +30,7 @@ from pipeline.proposal.learners import Blend, fit_blend, kernel_ridge
 from pipeline.proposal.lexicon import Lexicon
 
 # Weights of the evidence columns before any label is known, and how far labels may move them.
-# `name` and `text` were fitted once, with their confidence map below, on two thirds of the
+# `name` and `text` were fitted once, with the map in calibration.py, on two thirds of the
 # published labels of the real sample (see benchmarks/README.md); the others are set by hand.
 PRIOR_WEIGHTS = {"text": 0.6, "name": 4.8, "class": 6.0, "image_to_text": 0.5}
 WEIGHT_SPREAD = {
@@ -43,8 +43,8 @@ WEIGHT_SPREAD = {
 }
 FLOOR = 0.02
 
-# An untied class chain is right this often at least (set by hand; the recorded matches agree),
-# unless a head word of the name or look-alikes with known labels say otherwise this clearly.
+# Confidence of an untied class chain, unless a head word of the name or look-alikes with known
+# labels say otherwise this clearly. Set by hand: too few recorded matches exist to measure it.
 CLASS_CONFIDENCE = 0.97
 STRONG_NAME, STRONG_KNOWN = 0.9, 0.5
 
@@ -65,7 +65,10 @@ class Scores:
         confidence: calibrated probability that `node` is right, `[n]`; 1 where known.
         margin: probability of the best node less that of the second, `[n]`.
         known: whether the node was given, `[n]`.
-        threshold: confidence from which a proposal is accepted without review.
+        trusted: whether an uncontradicted class chain vouches for the node, `[n]`.
+        threshold: confidence from which a proposal is accepted without review; a trusted one is
+            accepted where class chains are good enough for the target.
+        target: accuracy asked of accepted proposals.
         left_out_node: best node of each row without its own label, `[n]`.
         left_out_confidence: its calibrated confidence, `[n]`.
     """
@@ -75,14 +78,17 @@ class Scores:
     confidence: np.ndarray
     margin: np.ndarray
     known: np.ndarray
+    trusted: np.ndarray
     threshold: float
+    target: float
     left_out_node: np.ndarray
     left_out_confidence: np.ndarray
 
     @property
     def accepted(self) -> np.ndarray:
         """Rows that need no review, `[n]`."""
-        return self.known | (self.confidence >= self.threshold)
+        vouched = self.trusted & (self.target <= CLASS_CONFIDENCE)
+        return self.known | vouched | (self.confidence >= self.threshold)
 
 
 class Scorer:
@@ -167,8 +173,13 @@ class Scorer:
         trusted = self._trusted_class(best, sources)
         confidence = np.where(trusted, np.maximum(confidence, CLASS_CONFIDENCE), confidence)
         top = np.partition(probabilities, -2, axis=1)[:, -2:]
+        # Class chains have a confidence set by hand: they lend none of it to other rows.
+        measured = used[~trusted[used]]
         threshold = acceptance_threshold(
-            confidence[~is_known], self.target, confidence[used], right
+            confidence[~is_known & ~trusted],
+            self.target,
+            confidence[measured],
+            best[measured] == known[measured],
         )
         return Scores(
             probabilities=probabilities,
@@ -176,7 +187,9 @@ class Scorer:
             confidence=np.where(is_known, 1.0, confidence),
             margin=top[:, 1] - top[:, 0],
             known=is_known,
+            trusted=trusted,
             threshold=threshold,
+            target=self.target,
             left_out_node=best,
             left_out_confidence=confidence,
         )
