@@ -74,7 +74,7 @@ def check(folder: Path, material: Material) -> None:
         path = folder / name
         if not path.exists():
             raise InputError(Problem(path, "not in the export", "Export again."))
-        found = pd.read_csv(path)
+        found = pd.read_csv(path, low_memory=False)
         if not pd.api.types.is_integer_dtype(found.label):
             raise ValueError(f"{path}: labels are not integers")
         asked = found.is_query.notna()

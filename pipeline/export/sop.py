@@ -82,7 +82,8 @@ def write(folder: Path, material: Material) -> Export:
         if part.empty:
             result.missing.append(name)
             continue
-        lines = part[COLUMNS].astype(str).agg(" ".join, axis=1)
+        cells = [part[column].tolist() for column in COLUMNS]
+        lines = [" ".join(map(str, line)) for line in zip(*cells, strict=True)]
         write_text(folder / name, "\n".join([" ".join(COLUMNS), *lines]) + "\n")
         result.files.append(folder / name)
         result.rows[name] = len(part)
