@@ -125,12 +125,27 @@ def client(folder: str, commons: str, wikidata: str, number: str) -> dict[str, A
 def dump(number: int, form: str) -> dict[str, Any]:
     """Takes a part out of a made-up dump of `number` entities."""
 
-    def entities() -> Iterator[dict[str, Any]]:
-        return (made_up(n) for n in range(1, number + 1))
-
     lines = {"json": json_dump, "nt": truthy_triples}[form]
+    # Rendered once for a number and a class that stand nowhere else, then filled in.
+    pattern = made_up(987654321)
+    pattern["claims"]["P31"] = item("Q1", P31=["Q87654320"])["claims"]["P31"]
+    line = list(lines([pattern]))
+
+    def filled(first: int) -> Iterator[str]:
+        text = "".join(line[1:-1] if form == "json" else line)
+        for n in range(first, number + 1):
+            one = text.replace("987654321", str(n)).replace("87654320", str(n % CLASSES + 1))
+            yield f",\n{one}" if form == "json" else one
+
+    def whole() -> Iterator[str]:
+        classes = lines(made_up(n) for n in range(1, CLASSES + 1))
+        yield from list(classes)[: -1 if form == "json" else None]
+        yield from filled(CLASSES + 1)
+        if form == "json":
+            yield "\n]\n"
+
     with tempfile.TemporaryDirectory() as folder:
-        path = write_dump(Path(folder) / f"dump.{form}.gz", lines(entities()))
+        path = write_dump(Path(folder) / f"dump.{form}.gz", whole())
         return {
             "dump_entities": number,
             "form": form,

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,8 +17,11 @@ DIRECT = "http://www.wikidata.org/prop/direct/"
 
 def write_dump(path: Path, lines: Iterable[str]) -> Path:
     """Writes lines, packed as the name says."""
-    opener: Any = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix, open)
-    with opener(path, "wt", encoding="utf-8", newline="") as file:
+    openers: dict[str, Any] = {
+        ".gz": partial(gzip.open, compresslevel=1),
+        ".bz2": partial(bz2.open, compresslevel=1),
+    }
+    with openers.get(path.suffix, open)(path, mode="wt", encoding="utf-8", newline="") as file:
         file.writelines(lines)
     return path
 
