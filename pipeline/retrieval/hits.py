@@ -36,7 +36,7 @@ class Hits:
         start = torch.arange(len(levels), device=levels.device) * length - 1
         return cls(
             ranks=flat - start.repeat_interleave(counts, output_size=len(flat)),
-            levels=levels.flatten()[flat],
+            levels=levels.flatten().index_select(0, flat),
             offsets=_offsets(counts),
             num_levels=num_levels,
             num_ranked=length,
@@ -52,8 +52,13 @@ class Hits:
         chosen = mask.nonzero().flatten()
         # Where each query's entries begin among the chosen ones.
         offsets = torch.searchsorted(chosen, self.offsets)
+        # On a CPU `index_select` is several times faster than indexing with brackets.
         return Hits(
-            self.ranks[chosen], self.levels[chosen], offsets, self.num_levels, self.num_ranked
+            self.ranks.index_select(0, chosen),
+            self.levels.index_select(0, chosen),
+            offsets,
+            self.num_levels,
+            self.num_ranked,
         )
 
     def order(self) -> Tensor:

@@ -267,7 +267,7 @@ def asi_of(nested: list[Hits]) -> Tensor:
         result += in_time - above * (harmonic[turn] - harmonic[above])
         # Item i counts 1/n for every n from max(r_i, n* + 1) to P.
         since = torch.maximum(own.ranks - 1, own.spread(turn))
-        result += own.counts * harmonic[num_positives] - own.total(harmonic[since])
+        result += own.counts * harmonic[num_positives] - own.total(harmonic.index_select(0, since))
         above = above + counts[:, level]
     return result / _or_nan(num_positives)
 
@@ -284,7 +284,8 @@ def ndcg_of(nested: list[Hits], k: int | None = None) -> Tensor:
         torch.arange(2, length + 2, device=device).double().log2().reciprocal()
     )
     gain = 2.0 ** torch.arange(hits.num_levels + 1, dtype=torch.float64, device=device) - 1
-    found = hits.total(gain[hits.levels.long()] * discount[hits.ranks])
+    worth = gain.index_select(0, hits.levels.int())
+    found = hits.total(worth.mul_(discount.index_select(0, hits.ranks)))
     ideal = torch.zeros_like(found)
     summed = discount.cumsum(0)
     best = torch.zeros_like(hits.counts)

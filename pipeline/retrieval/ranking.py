@@ -61,7 +61,7 @@ def _rank_by_keys(scores: Tensor, levels: Tensor, num_bits: int) -> Tensor:
     """
     bits = (scores + 0.0).view(torch.int32)  # + 0.0 makes -0.0 equal to 0.0
     # Floats order like sign-magnitude integers: flip the magnitude of negatives, then descend.
-    falling = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).bitwise_not_()
+    falling = (bits >> 31).bitwise_and_(0x7FFFFFFF).bitwise_xor_(bits).bitwise_not_()
     falling.masked_fill_(levels < 0, torch.iinfo(torch.int32).max)
     position = torch.arange(scores.shape[1], dtype=torch.int64) << num_bits
     keys = falling.to(torch.int64)
