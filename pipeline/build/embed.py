@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.build.settings import BuildSettings, Workspace
 from pipeline.build.stage import Counts, Stage
-from pipeline.embedding import VectorStore, image_vectors, load_encoder, prompt_vectors
+from pipeline.embedding import (
+    VectorStore,
+    image_files,
+    image_vectors,
+    load_encoder,
+    prompt_vectors,
+)
 from pipeline.files import whole, write_json
 from pipeline.proposal import read_vocabulary
 from pipeline.tables import load
@@ -25,9 +32,10 @@ def _embed(place: Workspace, settings: BuildSettings) -> Counts:
     names = items["name"].tolist()
     _save(place.vectors / NAMES, prompt_vectors(store, encoder, names, hierarchy.name_templates))
     vocabulary = read_vocabulary(settings.vocabulary_file)
-    for name, texts in ((PHRASES, vocabulary.phrases), (NODES, vocabulary.nodes)):
-        vectors = prompt_vectors(store, encoder, texts, hierarchy.class_templates)
-        _save(place.vectors / name, vectors)
+    phrases = prompt_vectors(store, encoder, vocabulary.phrases, hierarchy.name_templates)
+    _save(place.vectors / PHRASES, phrases)
+    nodes = prompt_vectors(store, encoder, vocabulary.nodes, hierarchy.class_templates)
+    _save(place.vectors / NODES, nodes)
     about = {"encoder": encoder.id, "aligned": encoder.aligned, "logit_scale": None}
     counts: Counts = {"names": len(names), "phrases": len(vocabulary.phrases)}
     if settings.images:
@@ -62,6 +70,18 @@ def _encoder_files(settings: BuildSettings) -> list[Path]:
     return [checkpoint] if checkpoint.is_file() else []
 
 
+def _images_there(place: Workspace, settings: BuildSettings) -> str:
+    """Sizes and times of the items' image files: millions of images are not hashed again."""
+    if not settings.images:
+        return ""
+    mark = hashlib.sha256()
+    for ids in load(place.folder, "items")["image_ids"]:
+        for path in image_files(Path(settings.images), ids, settings.images_per_landmark):
+            state = path.stat()
+            mark.update(f"{path.name} {state.st_size} {state.st_mtime_ns}\n".encode())
+    return mark.hexdigest()
+
+
 EMBED = Stage(
     name="embed",
     version=1,
@@ -75,4 +95,5 @@ EMBED = Stage(
     ],
     parameters=("tree", "encoder", "images", "images_per_landmark"),
     run=_embed,
+    looks_at=_images_there,
 )

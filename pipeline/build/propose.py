@@ -124,7 +124,10 @@ def _met(lexicon: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
     """Classes that items' chains and words of the lexicon lead through, chains first."""
     reached = classes.loc[classes["status"] == "reached", ["class_qid", "node"]]
     reached = reached.set_axis(["qid", "node"], axis=1)
-    ways = [frame.drop_duplicates().sort_values(["qid", "node"]) for frame in (reached, lexicon[["qid", "node"]])]
+    ways = [
+        frame.drop_duplicates().sort_values(["qid", "node"])
+        for frame in (reached, lexicon[["qid", "node"]])
+    ]
     return pd.concat(ways)
 
 
@@ -177,9 +180,7 @@ def _evidence(
     )
 
 
-def _published(
-    items: pd.DataFrame, settings: BuildSettings, vocabulary: Vocabulary
-) -> np.ndarray:
+def _published(items: pd.DataFrame, settings: BuildSettings, vocabulary: Vocabulary) -> np.ndarray:
     """Node index of each item that `--known-labels` names, else -1, `[n]`."""
     if not settings.known_labels:
         return np.full(len(items), -1)

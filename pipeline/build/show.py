@@ -28,7 +28,11 @@ def numbers_file(place: Workspace) -> Path:
 def versions() -> dict[str, str]:
     """Versions of Strata, Python and the packages a result depends on."""
     found = {name: packages.version(name) for name in _PACKAGES}
-    return {"strata": packages.version("strata-labels"), "python": platform.python_version(), **found}
+    return {
+        "strata": packages.version("strata-labels"),
+        "python": platform.python_version(),
+        **found,
+    }
 
 
 def published_labels(place: Workspace, settings: BuildSettings) -> pd.DataFrame | None:

@@ -27,6 +27,7 @@ class Stage:
         writes: the files it leaves.
         parameters: names of the settings that change its output.
         run: does the work, writes whole files, returns counts for people (in = out + set aside).
+        looks_at: fingerprint of what it depends on and what is too large to hash, "" for nothing.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Stage:
     writes: Callable[[Workspace, BuildSettings], list[Path]]
     parameters: tuple[str, ...]
     run: Callable[[Workspace, BuildSettings], Counts]
+    looks_at: Callable[[Workspace, BuildSettings], str] = lambda _place, _settings: ""
 
 
 def stage_key(stage: Stage, workspace: Workspace, settings: BuildSettings) -> str:
@@ -44,7 +46,9 @@ def stage_key(stage: Stage, workspace: Workspace, settings: BuildSettings) -> st
         [path.name, sha256_of(path) if path.is_file() else None]
         for path in stage.reads(workspace, settings)
     ]
-    parts = [stage.name, stage.version, {key: given[key] for key in stage.parameters}, inputs]
+    chosen = {key: given[key] for key in stage.parameters}
+    seen = stage.looks_at(workspace, settings)
+    parts = [stage.name, stage.version, chosen, inputs, seen]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -11,7 +11,7 @@ from pipeline.build.settings import BuildSettings, Workspace
 from pipeline.build.show import SHOW
 from pipeline.build.stage import Counts, Stage
 from pipeline.errors import InputError
-from pipeline.export import export
+from pipeline.export import About, export
 from pipeline.files import write_json
 from pipeline.knowledge import (
     ClassGraph,
@@ -142,11 +142,21 @@ SETTLE = Stage(
 
 def write_formats(place: Workspace, settings: BuildSettings, formats: list[str]) -> list[Path]:
     """Exports the tree; returns the files written (see `pipeline.export.export`)."""
+    hierarchy = settings.hierarchy
     items, assignments = load(place.folder, "items"), load(place.folder, "assignments")
-    metadata = Path(settings.metadata)
+    entities = load(place.folder, "entities")
     written: list[Path] = []
     for name in formats:
-        written += export(name, place.export / name, items, assignments, metadata).files
+        written += export(
+            name,
+            place.export / name,
+            items,
+            assignments,
+            Path(settings.metadata),
+            levels=hierarchy.levels,
+            entities=entities,
+            about=About(title=hierarchy.title),
+        ).files
     return written
 
 
@@ -161,6 +171,7 @@ EXPORT = Stage(
     reads=lambda place, settings: [
         place.table("items"),
         place.table("assignments"),
+        place.table("entities"),
         *_metadata(place, settings),
     ],
     writes=lambda place, _: sorted(path for path in place.export.rglob("*") if path.is_file()),

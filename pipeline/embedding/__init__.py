@@ -9,6 +9,7 @@ from pipeline.embedding.embed import (
     ItemVectors,
     embed_images,
     embed_texts,
+    image_files,
     image_vectors,
     prompt_vectors,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "VectorStore",
     "embed_images",
     "embed_texts",
+    "image_files",
     "image_vectors",
     "load_encoder",
     "prompt_vectors",

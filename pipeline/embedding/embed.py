@@ -129,7 +129,7 @@ def image_vectors(
         fix = "Give the folder whose sub-folders are the first characters of the image ids."
         raise InputError(Problem("--images", "no such folder:", fix, value=str(root)))
     missing: list[str] = []
-    files = [_files(root, images, images_per_item, missing) for _, images in items]
+    files = [image_files(root, images, images_per_item, missing) for _, images in items]
     means: list[Floats | None] = []
     counts: list[int] = []
     damaged: dict[Path, str] = {}
@@ -183,15 +183,18 @@ def _embed_images(
     return ImageEmbeddings(vectors, missing, named)
 
 
-def _files(root: Path, images: Sequence[str], at_most: int, missing: list[str]) -> list[Path]:
+def image_files(
+    root: Path, images: Sequence[str], at_most: int, missing: list[str] | None = None
+) -> list[Path]:
+    """Files of the first images that have one, at most so many; adds the others to `missing`."""
     files: list[Path] = []
     for image in images:
         if len(files) == at_most:
             break
-        if (path := _file(root, image)) is None:
-            missing.append(image)
-        else:
+        if (path := _file(root, image)) is not None:
             files.append(path)
+        elif missing is not None:
+            missing.append(image)
     return files
 
 
