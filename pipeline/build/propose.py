@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from pipeline.build.embed import ABOUT, IMAGES, NAMES, NODES, PHRASES
 from pipeline.build.settings import BuildSettings, Workspace
@@ -137,7 +138,8 @@ def _labels(place: Workspace) -> dict[str, str]:
 
 
 def _class_evidence(place: Workspace, settings: BuildSettings) -> pd.DataFrame:
-    """Where each item's classes lead: `status, node, class_qid, class_label, qid, class_qids`."""
+    """Where each item's classes lead: `status, node, class_qid, class_label, qid, class_qids`,
+    and `tied`, the nodes of a tie."""
     assets = read_class_assets(*settings.class_files)
     entities, classes = load(place.folder, "entities"), load(place.folder, "classes")
     labels = {**assets.labels, **_labels(place)}
@@ -148,9 +150,9 @@ def _class_evidence(place: Workspace, settings: BuildSettings) -> pd.DataFrame:
         own = verdict.path[0] if verdict.path else ""
         rows.append(
             (verdict.reason, verdict.node or "", own, labels.get(own, ""), qid or "",
-             list(class_qids))
+             list(class_qids), [way.node for way in verdict.ties])
         )  # fmt: skip
-    columns = ["status", "node", "class_qid", "class_label", "qid", "class_qids"]
+    columns = ["status", "node", "class_qid", "class_label", "qid", "class_qids", "tied"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -177,7 +179,16 @@ def _evidence(
         image=image,
         image_to_text=image_to_text,
         class_node=vocabulary.index(classes["node"].where(classes["status"] == "reached", "")),
+        class_tied=_tied(vocabulary, classes["tied"]),
     )
+
+
+def _tied(vocabulary: Vocabulary, nodes: pd.Series) -> sp.csr_matrix:
+    """Nodes that tie for an item's class, boolean `[n, K]`."""
+    pairs = nodes.reset_index(drop=True).explode().dropna()
+    places = (pairs.index.to_numpy(), vocabulary.index(pairs))
+    shape = (len(nodes), len(vocabulary.nodes))
+    return sp.csr_matrix((np.ones(len(pairs), dtype=bool), places), shape=shape)
 
 
 def _published(items: pd.DataFrame, settings: BuildSettings, vocabulary: Vocabulary) -> np.ndarray:

@@ -197,14 +197,18 @@ class Scorer:
     def _trusted_class(self, best: np.ndarray, sources: list[np.ndarray]) -> np.ndarray:
         """Rows whose class chain reaches the proposed node and nothing contradicts strongly.
 
-        A strong contradiction is the head word of the name, or labels of look-alikes learnt from.
+        A chain that ties between nodes counts if the head word of the name says the same. A strong
+        contradiction is the head word of the name, or labels of look-alikes learnt from.
         """
         index = np.arange(len(best))
         reached = self.columns.scores.get("class")
         if reached is None:
             return np.zeros(len(best), dtype=bool)
         trusted = reached[index, best] >= 1.0
-        strong = [self.columns.scores.get("name"), *sources[len(self.columns.scores) :]]
+        names = self.columns.scores.get("name")
+        if names is not None:
+            trusted |= (reached[index, best] > 0) & (names[index, best] >= STRONG_NAME)
+        strong = [names, *sources[len(self.columns.scores) :]]
         for source, limit in zip(strong, (STRONG_NAME, STRONG_KNOWN), strict=False):
             if source is not None:
                 own = source.argmax(axis=1)

@@ -1,0 +1,30 @@
+"""`python -m benchmarks --shared DIR` runs every benchmark that has no arguments of its own."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+NEED_SHARED = [
+    ["proposal", "names"],
+    ["proposal", "known"],
+    ["proposal", "grocery"],
+    ["entities"],
+    ["build"],
+]
+ALONE = [["sources"], ["trees", "sop"], ["trees", "inat2018"], ["retrieval"], ["losses"]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shared", type=Path, required=True, help="folder of the real data")
+    shared = ["--shared", str(parser.parse_args().shared)]
+    for words in [*(words + shared for words in NEED_SHARED), *ALONE]:
+        print(f"\n== {' '.join(words)}", flush=True)
+        subprocess.run([sys.executable, "-m", f"benchmarks.{words[0]}", *words[1:]], check=True)
+
+
+if __name__ == "__main__":
+    main()
