@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from pipeline.build import Workspace
-from pipeline.files import write_json
-from pipeline.show import summary_lines
+if TYPE_CHECKING:
+    from pipeline.build import Workspace
 
 
 def finish(workspace: Workspace, json: Path | None = None) -> None:
     """Prints the last build's summary and paths; exits with 3 if review rows are open."""
+    from pipeline.files import write_json
+    from pipeline.show import summary_lines
+
     record = workspace.last_run()
     numbers, agreed = record["numbers"], record["agreement"]
     if json:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.files import whole
 
+_LONGEST = 32  # characters of a label that do not reach into the bars
 _MOST_ROWS = 110  # more rows than this cannot be read in a card
 _ACCEPTED, _OPEN, _EDGE, _INK = "#2f6f73", "#e2a03f", "#c9d1d3", "#1f2d2e"
 
@@ -91,11 +92,15 @@ def _draw_nodes(axes: Any, leaves: pd.DataFrame, shown: list[int]) -> None:
                 )
             size = 14 + 160 * (total / max(int(leaves["total"].sum()), 1)) ** 0.5
             axes.scatter([x], [y], s=size, color=_ACCEPTED, zorder=3, lw=0)
-            label = f"{path[-1]}" if x == len(shown) - 1 else f"{path[-1]}  {total:,}"
+            label = _short(path[-1]) + ("" if x == len(shown) - 1 else f"  {total:,}")
             style = {"va": "center", "fontsize": 8 if level < shown[0] else 10, "color": _INK}
             behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
             axes.text(x + 0.06, y, label, bbox=behind, zorder=4, **style)
         above = here
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else name[: _LONGEST - 1].rstrip() + "…"
 
 
 def _draw_bars(axes: Any, leaves: pd.DataFrame, left: int) -> None:
