@@ -18,7 +18,7 @@ from pipeline.retrieval.similarity import Similarity, prepare
 RECALL_KS = (1, 5, 10)
 AP_K = 10
 # Pairs of query and gallery item in flight; each takes at most about 60 bytes.
-_PAIRS_CPU = 1 << 21
+_PAIRS_CPU = 1 << 20
 _PAIRS_GPU = 1 << 26
 
 
