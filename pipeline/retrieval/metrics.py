@@ -8,7 +8,7 @@ best first, -1 at the end of the row for places that hold no item (`rank_levels`
 levels, the labels of column c (0 the finest) ask for `at_least = L - c`; 1 is the coarsest level.
 
 Sources: H-AP and the relevances, Ramzi et al., "Hierarchical Average Precision Training for
-Pertinent Image Retrieval" (2022), section 3; ASI, Fagin et al., "Comparing top k lists" (2003);
+Pertinent Image Retrieval" (2022); ASI, Fagin et al., "Comparing top k lists" (2003);
 mAP@R, Musgrave et al., "A Metric Learning Reality Check" (2020).
 
 Only positives contribute to any of these, so the work after the ranking grows with their number,
