@@ -20,12 +20,12 @@ Relevance = Callable[[Tensor], Tensor]
 class Pop:
     """rel(l) = (l / L)^alpha / c(l), c(l) the number of items that agree on exactly l levels.
 
-     Each level is worth the same in total, shared among its items (HAPPIER, Ramzi et al. 2022,
-    ). It is *not* monotone: with 100 siblings and 5 cousins, a sibling is worth less
-     than a cousin. `Map` is monotone.
+    A level is worth (l / L)^alpha in total, shared among its items (HAPPIER, Ramzi et al. 2022).
+    It is *not* monotone: with 100 siblings and 5 cousins, a sibling is worth less than a cousin.
+    `Map` is monotone.
 
-     Args:
-         alpha: how much finer levels outweigh coarser ones, >= 0.
+    Args:
+        alpha: how much finer levels outweigh coarser ones, >= 0.
     """
 
     alpha: float = 1.0
