@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.build.assets import vocabulary_in_force
 from pipeline.build.propose import curated_nodes, ledgers
 from pipeline.build.settings import BuildSettings
 from pipeline.embedding import load_encoder
 from pipeline.errors import InputError, Problem
 from pipeline.export import FORMATS
-from pipeline.proposal import Vocabulary, read_vocabulary
+from pipeline.proposal import Vocabulary
 from pipeline.review import read_ledger, replay
 from pipeline.sources import SOURCES
 from pipeline.tables import SCHEMAS
@@ -67,7 +68,7 @@ def check_inputs(settings: BuildSettings) -> None:
     metadata = attempt(lambda: source.read(Path(settings.metadata)))
     if metadata is not None and settings.known_labels:
         attempt(lambda: source.read_labels(Path(settings.known_labels or ""), metadata.items))
-    vocabulary = attempt(lambda: read_vocabulary(settings.vocabulary_file))
+    vocabulary = attempt(lambda: vocabulary_in_force(settings))
     ledger = attempt(lambda: read_ledger(*ledgers(settings)))
     attempt(lambda: load_encoder(settings.encoder))
     if not problems and len(ledger.decisions) and not settings.clusters:

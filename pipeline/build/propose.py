@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from pipeline.build.assets import class_assets, vocabulary_in_force
 from pipeline.build.embed import ABOUT, IMAGES, NAMES, NODES, PHRASES
 from pipeline.build.settings import BuildSettings, Workspace
 from pipeline.build.stage import Counts, Stage
 from pipeline.errors import InputError, Problem
-from pipeline.knowledge import ClassGraph, read_class_assets
+from pipeline.knowledge import ClassGraph
 from pipeline.proposal import (
     Evidence,
     Lexicon,
@@ -22,7 +23,6 @@ from pipeline.proposal import (
     Vocabulary,
     propose,
     propose_free,
-    read_vocabulary,
     vocabulary_nodes,
 )
 from pipeline.review import read_ledger, replay
@@ -80,8 +80,8 @@ def _into_found_nodes(
 def _into_vocabulary(
     place: Workspace, settings: BuildSettings, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    vocabulary = read_vocabulary(settings.vocabulary_file)
-    classes = _class_evidence(place, settings)
+    vocabulary = vocabulary_in_force(settings)
+    classes = _class_evidence(place, settings, vocabulary)
     lexicon = _lexicon(place, settings, vocabulary)
     scorer = Scorer(
         _evidence(place, items, vocabulary, classes),
@@ -115,7 +115,7 @@ def curated_nodes(
         met: `qid, node` of the classes that this run has met besides.
         labels: names of classes besides the curated ones.
     """
-    assets = read_class_assets(*settings.class_files)
+    assets = class_assets(settings, vocabulary)
     placed = pd.DataFrame(sorted(assets.placed.items()), columns=["qid", "node"])
     known = placed if met is None else pd.concat([met, placed])
     return vocabulary_nodes(vocabulary, known, {**assets.labels, **(labels or {})})
@@ -137,10 +137,12 @@ def _labels(place: Workspace) -> dict[str, str]:
     return {q: label for q, label in zip(classes["qid"], classes["label"], strict=True) if label}
 
 
-def _class_evidence(place: Workspace, settings: BuildSettings) -> pd.DataFrame:
+def _class_evidence(
+    place: Workspace, settings: BuildSettings, vocabulary: Vocabulary
+) -> pd.DataFrame:
     """Where each item's classes lead: `status, node, class_qid, class_label, qid, class_qids`,
     and `tied`, the nodes of a tie."""
-    assets = read_class_assets(*settings.class_files)
+    assets = class_assets(settings, vocabulary)
     entities, classes = load(place.folder, "entities"), load(place.folder, "classes")
     labels = {**assets.labels, **_labels(place)}
     graph = ClassGraph(classes, assets.placed, assets.stops)

@@ -50,10 +50,9 @@ class BuildSettings:
 
     @property
     def class_files(self) -> tuple[Path, ...]:
-        """Vocabulary, finer classes and stops. A vocabulary of one's own names all its classes."""
-        if self.vocabulary:
-            return (self.vocabulary_file,)
-        return self.vocabulary_file, self.hierarchy.classes, self.hierarchy.outside
+        """Files that say which class belongs to which node."""
+        tree = self.hierarchy
+        return self.vocabulary_file, tree.vocabulary, tree.classes, tree.outside
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from pipeline.build.assets import class_assets, vocabulary_in_force
 from pipeline.build.embed import EMBED
 from pipeline.build.propose import PROPOSE, ledgers
 from pipeline.build.settings import BuildSettings, Workspace
@@ -17,7 +18,6 @@ from pipeline.knowledge import (
     ClassGraph,
     Snapshot,
     link,
-    read_class_assets,
     read_snapshot,
     snapshot_lexicon,
 )
@@ -50,7 +50,7 @@ ITEMS = Stage(
 
 def _resolve(place: Workspace, settings: BuildSettings) -> Counts:
     items = load(place.folder, "items")
-    assets = read_class_assets(*settings.class_files)
+    assets = class_assets(settings, vocabulary_in_force(settings))
     snapshot = Snapshot()
     if settings.entities:
         snapshot = read_snapshot(Path(settings.entities), items["title"], assets.placed)
@@ -71,7 +71,7 @@ def _resolve(place: Workspace, settings: BuildSettings) -> Counts:
 
 RESOLVE = Stage(
     name="resolve",
-    version=1,
+    version=2,
     reads=lambda place, settings: [
         place.table("items"),
         *settings.class_files,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +134,11 @@ def _problems(path: Path, frame: pd.DataFrame) -> list[Problem]:
     def add(row: int, what: str, fix: str, column: str, value: str) -> None:
         problems.append(Problem(path, what, fix, row, column, value))
 
+    for row, qids in zip(frame.index, frame["class_qids"], strict=True):
+        for qid in filter(None, qids.split("|")):
+            if not re.fullmatch(r"Q[1-9][0-9]*", qid):
+                fix = "Write Wikidata item ids such as Q16970, joined by |."
+                add(row, "not a class id:", fix, "class_qids", qid)
     parent_of = dict(zip(frame["node"], frame["parent"], strict=True))
     circles = {
         node

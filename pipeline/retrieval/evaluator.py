@@ -18,7 +18,7 @@ from pipeline.retrieval.similarity import Similarity, prepare
 RECALL_KS = (1, 5, 10)
 AP_K = 10
 # Pairs of query and gallery item in flight; each takes at most about 60 bytes.
-_PAIRS_CPU = 1 << 21
+_PAIRS_CPU = 1 << 20
 _PAIRS_GPU = 1 << 26
 
 
@@ -144,20 +144,19 @@ def _all_metrics(
 ) -> dict[str, Tensor]:
     """Every metric of one block, from one list of hits."""
     nested = metrics.positives(Hits.of(ranked, num_levels))
-    sums = torch.stack([metrics.precision_sum(hits) for hits in nested], dim=1)
+    whole, early = zip(*(metrics.precision_sums(hits) for hits in nested), strict=True)
     values = {
-        "hap": metrics.hap_of(nested, relevance, relevance_counts_query, sums),
+        "hap": metrics.hap_of(nested, relevance, relevance_counts_query, torch.stack(whole, 1)),
         "asi": metrics.asi_of(nested),
         "ndcg": metrics.ndcg_of(nested),
     }
     for column in range(num_levels):
-        hits = nested[num_levels - column - 1]
-        counts = torch.where(hits.counts > 0, hits.counts.double(), torch.nan)
-        early = hits.keep(hits.ranks <= hits.spread(hits.counts))
         at_least = num_levels - column
+        counts = nested[at_least - 1].counts.double()
+        counts = torch.where(counts > 0, counts, torch.nan)
         top = ranked[:, :AP_K]
-        values[f"ap_level{column}"] = sums[:, at_least - 1] / counts
-        values[f"map_at_r_level{column}"] = metrics.precision_sum(early) / counts
+        values[f"ap_level{column}"] = whole[at_least - 1] / counts
+        values[f"map_at_r_level{column}"] = early[at_least - 1] / counts
         found = (top >= at_least).cumsum(1)
         for k in RECALL_KS:
             values[f"recall_at_{k}_level{column}"] = torch.where(

@@ -8,7 +8,7 @@ best first, -1 at the end of the row for places that hold no item (`rank_levels`
 levels, the labels of column c (0 the finest) ask for `at_least = L - c`; 1 is the coarsest level.
 
 Sources: H-AP and the relevances, Ramzi et al., "Hierarchical Average Precision Training for
-Pertinent Image Retrieval" (2022), section 3; ASI, Fagin et al., "Comparing top k lists" (2003);
+Pertinent Image Retrieval" (2022); ASI, Fagin et al., "Comparing top k lists" (2003);
 mAP@R, Musgrave et al., "A Metric Learning Reality Check" (2020).
 
 Only positives contribute to any of these, so the work after the ranking grows with their number,
@@ -114,7 +114,7 @@ def map_at_r(levels: Tensor, at_least: int = 1) -> Tensor:
         tensor([0.5000], dtype=torch.float64)
     """
     hits = _binary(levels, at_least)
-    return precision_sum(hits.keep(hits.ranks <= hits.spread(hits.counts))) / _or_nan(hits.counts)
+    return precision_sums(hits)[1] / _or_nan(hits.counts)
 
 
 def precision_at_k(levels: Tensor, k: int, at_least: int = 1) -> Tensor:
@@ -192,6 +192,16 @@ def precision_sum(hits: Hits) -> Tensor:
     return hits.total(hits.order().double().div_(hits.ranks))
 
 
+def precision_sums(hits: Hits) -> tuple[Tensor, Tensor]:
+    """Sum over hits of (hits so far) / rank, and the part of it within the first R ranks.
+
+    They are AP times R and mAP@R times R.
+    """
+    precision = hits.order().double().div_(hits.ranks)
+    whole = hits.total(precision)
+    return whole, hits.total(precision.mul_(hits.ranks <= hits.spread(hits.counts)))
+
+
 def level_counts(nested: list[Hits]) -> Tensor:
     """`[q, L + 1]` items that agree on exactly l levels; column 0 is left at 0."""
     at_least = torch.stack([hits.counts for hits in nested], dim=1)
@@ -203,9 +213,9 @@ def hap_of(
     nested: list[Hits],
     relevance: Relevance,
     relevance_counts_query: bool = False,
-    precision_sums: Tensor | None = None,
+    sums: Tensor | None = None,
 ) -> Tensor:
-    """H-AP from nested positives; `precision_sums [q, L]` where they are known already.
+    """H-AP from nested positives; `sums [q, L]` (`precision_sum`) where they are known already.
 
     min(a, b) counts the relevance steps below both a and b. So with levels in the order of their
     relevance, sum of H-rank/rank = sum over t of (rel(t) - rel(t-1)) x (sum of precisions at the
@@ -217,12 +227,12 @@ def hap_of(
     if relevance_counts_query:
         counted[:, -1] += 1
     values = torch.where(counts > 0, relevance_of(relevance, counted), 0.0)
-    if precision_sums is None:
-        precision_sums = torch.stack([precision_sum(hits) for hits in nested], dim=1)
+    if sums is None:
+        sums = torch.stack([precision_sum(hits) for hits in nested], dim=1)
     total = (values * counts).sum(1)
     # A level without items splits nothing: let it take the relevance of the level below.
     rising = values.cummax(1).values
-    result = (rising.diff(dim=1) * precision_sums).sum(1)
+    result = (rising.diff(dim=1) * sums).sum(1)
     crossed = ((rising != values) & (counts > 0)).any(1)
     if bool(crossed.any()):
         result[crossed] = _crossed_h_rank_sum(nested[0], values, crossed)

@@ -6,6 +6,7 @@ precision. Positive and negative zero are equal.
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -46,7 +47,7 @@ def rank_levels(scores: Tensor, levels: Tensor) -> Tensor:
     if (
         scores.is_cpu
         and scores.dtype == torch.float32
-        and scores.shape[1].bit_length() + num_bits <= 32
+        and scores.shape[1].bit_length() + num_bits <= 31
     ):
         return _rank_by_keys(scores, levels, num_bits)
     ranked = torch.where(levels < 0, -torch.inf, scores + 0.0)
@@ -59,18 +60,20 @@ def _rank_by_keys(scores: Tensor, levels: Tensor, num_bits: int) -> Tensor:
     Equal keys do not exist, so any sort gives the stable order, and the level travels in the key:
     no permutation is written, none is followed.
     """
+    grade = levels.to(torch.int32)
     bits = (scores + 0.0).view(torch.int32)  # + 0.0 makes -0.0 equal to 0.0
+    bits |= grade >> 31  # an item that is not ranked: all ones, below every number
     # Floats order like sign-magnitude integers: flip the magnitude of negatives, then descend.
     falling = (bits >> 31).bitwise_and_(0x7FFFFFFF).bitwise_xor_(bits).bitwise_not_()
-    falling.masked_fill_(levels < 0, torch.iinfo(torch.int32).max)
-    position = torch.arange(scores.shape[1], dtype=torch.int64) << num_bits
-    keys = falling.to(torch.int64)
-    keys <<= 32
-    keys += position + 1
-    keys += levels
+    position = torch.arange(scores.shape[1], dtype=torch.int32) << num_bits
+    keys = torch.empty(scores.shape, dtype=torch.int64)
+    # The halves of a key, written as such: shifting and adding 64-bit numbers takes longer.
+    halves = keys.view(torch.int32).unflatten(1, (-1, 2))
+    low, high = (0, 1) if sys.byteorder == "little" else (1, 0)
+    halves[:, :, high] = falling
+    halves[:, :, low] = grade.add_(position + 1)
     _sort_rows(keys)
-    keys &= (1 << num_bits) - 1
-    return keys.to(torch.int8).sub_(1)
+    return (halves[:, :, low] & ((1 << num_bits) - 1)).to(torch.int8).sub_(1)
 
 
 def _sort_rows(keys: Tensor) -> None:

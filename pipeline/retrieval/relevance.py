@@ -20,9 +20,9 @@ Relevance = Callable[[Tensor], Tensor]
 class Pop:
     """rel(l) = (l / L)^alpha / c(l), c(l) the number of items that agree on exactly l levels.
 
-    Each level is worth the same in total, shared among its items (HAPPIER, Ramzi et al. 2022,
-    equation 3). It is *not* monotone: with 100 siblings and 5 cousins, a sibling is worth less
-    than a cousin. `Map` is monotone.
+    A level is worth (l / L)^alpha in total, shared among its items (HAPPIER, Ramzi et al. 2022).
+    It is *not* monotone: with 100 siblings and 5 cousins, a sibling is worth less than a cousin.
+    `Map` is monotone.
 
     Args:
         alpha: how much finer levels outweigh coarser ones, >= 0.
@@ -46,8 +46,8 @@ class Pop:
 class Map:
     """rel(l) = sum over p = 1..l of w_p / (number of items that agree on at least p levels).
 
-    With it, H-AP of a two-level monotone ranking is a weighted mean of average precisions. It is
-    monotone: an item that shares more levels is never worth less.
+    With it, H-AP is the weighted mean of the levels' average precisions (of those that have
+    positives). It is monotone: an item that shares more levels is never worth less.
 
     Args:
         weights: w_1 (coarsest) to w_L (finest), >= 0, not all 0; None: 1/L each.

@@ -67,7 +67,8 @@ class KnownNodes:
     def find(self, text: str, levels: Iterable[int]) -> tuple[str, str, str]:
         """The node a person means by an id, a name, or a path of names.
 
-        A name is looked for at the first of `levels`, then at the next, and so on.
+        A name is looked for at the first of `levels`, then at the next, and so on. Where several
+        children of one node have its name, the node is meant.
 
         Returns:
             `(node id, "", "")`, or `("", what is wrong, how to mend it)`.
@@ -86,6 +87,9 @@ class KnownNodes:
                 found = [node for node in found if fold(self.path_name(node)) == fold(text)]
             if len(found) == 1:
                 return found[0], "", ""
+            parents = {self.parent[node] for node in found}
+            if len(parents) == 1 and self.named(first, level + 1) == list(parents):
+                continue  # all are children of a node of that name: it is meant
             if found:
                 return "", "several nodes have this name:", f"Write one of {', '.join(found)}."
         others = [

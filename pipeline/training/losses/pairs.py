@@ -9,7 +9,7 @@ from pipeline.training.losses.inputs import Batch, check, check_level
 
 
 class CalibrationLoss(nn.Module):
-    """Pulls positives above one margin and negatives below another (ROADMAP 2021, equation 8).
+    """Pulls positives above one margin and negatives below another (ROADMAP 2021).
 
     Mean of relu(positive_margin - s) over positive pairs plus mean of relu(s - negative_margin)
     over negative pairs, both over the terms that are not zero. The margins are cosines, so this

@@ -11,7 +11,7 @@ from pipeline.training.losses.inputs import check, check_class_indices, check_le
 
 
 class ClusterLoss(nn.Module):
-    """Cross-entropy of similarities to class proxies (HAPPIER 2022, section 3.3).
+    """Cross-entropy of similarities to class proxies (HAPPIER 2022).
 
     Proxies are normalised, embeddings are taken as given: cosine if they are unit vectors.
 

@@ -48,7 +48,7 @@ class _RankLoss(nn.Module):
 
 
 class SupHAPLoss(_RankLoss):
-    """1 - smooth H-AP (Ramzi et al., HAPPIER 2022, section 3.2), relevances `pop`.
+    """1 - smooth H-AP (Ramzi et al., HAPPIER 2022), relevances `pop`.
 
     In rank(k), items of a lower level than k count by `SupRank`, the others by the step function.
     H-rank takes the step function, or, if `beta`, `gamma` and `leak` are given, `LeakyStep` for
@@ -107,7 +107,7 @@ class SupHAPLoss(_RankLoss):
 
 
 class SupAPLoss(_RankLoss):
-    """1 - smooth AP of one level (Ramzi et al., ROADMAP 2021, section 3.1).
+    """1 - smooth AP of one level (Ramzi et al., ROADMAP 2021).
 
     Args:
         level: column of the labels that says what is positive.
@@ -136,7 +136,7 @@ class SupAPLoss(_RankLoss):
 
 
 class SmoothAPLoss(_RankLoss):
-    """1 - AP with every comparison a sigmoid (Brown et al., Smooth-AP 2020, equation 6).
+    """1 - AP with every comparison a sigmoid (Brown et al., Smooth-AP 2020).
 
     Args:
         level: column of the labels that says what is positive.

@@ -28,7 +28,7 @@ class Sigmoid:
 
 @dataclass(frozen=True)
 class SupRank:
-    """Upper bound of the step function (Ramzi et al., ROADMAP 2021, equation 5; HAPPIER 2022).
+    """Upper bound of the step function (Ramzi et al., ROADMAP 2021; HAPPIER 2022).
 
     sigma(t / tau) for t <= 0, start + sigma(t / tau) for 0 < t <= delta,
     rho (t - delta) + offset for t > delta.
@@ -80,7 +80,7 @@ class SupRank:
 
 @dataclass(frozen=True)
 class LeakyStep:
-    """Lower bound of the step function for H-rank (HAPPIER, equation 8): leak t for t <= 0, else
+    """Lower bound of the step function for H-rank (HAPPIER): leak t for t <= 0, else
     min(1, beta t + gamma).
 
     Args:
