@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -74,13 +76,14 @@ def test_killed_anywhere_then_run_again_gives_the_same_bytes(
             text=True,
             cwd=home,
             env=strata_environment(home),
+            start_new_session=True,
         )
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith(f"{stage} ..."):
                 time.sleep(0.05)
                 break
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # its temporary server too
         process.wait()
     run = strata("build", "gldv2-h", workspace, *sample_words)
     assert run.returncode == 3, run.stderr
