@@ -1,12 +1,8 @@
-"""GLDv2-H: the build flow bound to Google Landmarks v2."""
+"""GLDv2-H as a flow of its own, for those who serve or schedule it with Prefect."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from flows.build import build
 
-
-def gldv2_h(folder: str, **parameters: Any) -> list[dict[str, Any]]:
-    """Builds GLDv2-H in the workspace `folder`; parameters as `pipeline.build.BuildSettings`."""
-    return build.with_options(name="gldv2-h")(folder, {"tree": "gldv2-h", **parameters})
+#: Call it with the workspace's folder and `as_parameters(BuildSettings(tree="gldv2-h", ...))`.
+gldv2_h = build.with_options(name="gldv2-h", description="Google Landmarks v2 to GLDv2-H")

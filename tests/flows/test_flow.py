@@ -1,0 +1,25 @@
+"""The Prefect side of a build that needs no server to be looked at."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from building import ROOT, strata_environment
+
+
+def test_the_gldv2_flow_is_the_build_flow_under_its_own_name(home: Path) -> None:
+    code = (
+        "from flows.gldv2 import gldv2_h\n"
+        "from flows.build import build, run_task\n"
+        "print(gldv2_h.name, gldv2_h.fn is build.fn, run_task.retries, run_task.persist_result)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=strata_environment(home),
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout.split() == ["gldv2-h", "True", "2", "True"], run.stderr
