@@ -48,13 +48,13 @@ def judge(snapshot: Snapshot, items: pd.DataFrame) -> list[tuple[pd.Series, Clas
 
 def report(shared: Path) -> dict[str, int]:
     """Prints both lists and the counts; returns the counts."""
-    recorded = shared / "data" / "wikidata" / "entities.jsonl.gz"
+    recorded = shared / "wikidata" / "entities.jsonl.gz"
     landmarks = [
         e for e in read_entities(recorded) if e.commons_categories and e.lat is not None
     ]  # fmt: skip
     titles = [e.commons_categories[0] for e in landmarks]
     items = pd.DataFrame({"item_id": [e.qid for e in landmarks], "title": titles})
-    matches = pd.read_csv(shared / "data" / "wikidata" / "gldv2_matches.csv", dtype=str)
+    matches = pd.read_csv(shared / "wikidata" / "gldv2_matches.csv", dtype=str)
     snapshot = read_snapshot(recorded, [*titles, *matches["commons_category"]])
     labels = read_class_assets(
         TREE / "vocabulary.csv", TREE / "classes.csv", TREE / "outside.csv"

@@ -39,8 +39,7 @@ KEPT_OUT_SEED = 20261121  # one third of the labelled rows, never looked at whil
 
 def read_sample(shared: Path) -> pd.DataFrame:
     """The sample with clean names, stripped labels and the kept-out third marked."""
-    path = shared / "data" / "gldv2" / "train_label_to_hierarchical.sample.csv"
-    path = path if path.exists() else shared / "gldv2" / path.name
+    path = shared / "gldv2" / "train_label_to_hierarchical.sample.csv"
     table = pd.read_csv(path)
     table["label"] = table["hierarchical_label"].str.strip()
     parts = [_clean(url) for url in table["category"]]
@@ -213,8 +212,7 @@ def errors(table: pd.DataFrame, cache: Path, count: int = 100) -> None:
 
 def grocery(shared: Path, cache: Path, repeats: int = 20) -> None:
     """Coarse labels of half of the fine classes known, image vectors only."""
-    folder = shared / "data" / "grocery"
-    folder = folder if folder.exists() else shared / "grocery"
+    folder = shared / "grocery"
     table = pd.read_csv(folder / "subset.csv")
     vectors = image_vectors([folder / "subset" / path for path in table["path"]], cache)
     fine = np.unique(table["fine_id"])
