@@ -139,7 +139,7 @@ def test_recorded_landmarks_reach_a_node_or_are_set_aside(shared: Path) -> None:
         from entities import report
     finally:
         sys.path.pop(0)
-    counts = report(shared.parent)
+    counts = report(shared)
     assert counts["reached"] + counts["tie"] + counts["outside"] + counts["unknown"] == 208
     assert counts["reached"] >= 130
     assert "match wrong" not in counts
