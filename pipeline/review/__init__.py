@@ -1,9 +1,10 @@
 """Review: the decision ledger, its replay on the proposals, and the sheet people decide in."""
 
 from pipeline.review.known import ARROW, KnownNodes
-from pipeline.review.ledger import DECISIONS, Ledger, append, read_ledger, time_after
+from pipeline.review.ledger import DECISIONS, Ledger, read_ledger, time_after
 from pipeline.review.replay import Resolution, replay
 from pipeline.review.sheet import SHEET_COLUMNS, Sheet, read_sheet, write_sheet
+from pipeline.review.writer import LedgerChanged, LedgerWriter, append
 
 __all__ = [
     "ARROW",
@@ -11,6 +12,8 @@ __all__ = [
     "SHEET_COLUMNS",
     "KnownNodes",
     "Ledger",
+    "LedgerChanged",
+    "LedgerWriter",
     "Resolution",
     "Sheet",
     "append",

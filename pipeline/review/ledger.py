@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import csv
-import fcntl
-import io
-import os
 import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +14,11 @@ from pipeline.errors import InputError, Problem
 from pipeline.tables import DECISION_COLUMNS, clean_cell, read_people_csv
 
 #: What a reviewer can decide; `replay` says what each means.
-DECISIONS = ("keep", "move", "merge", "rename", "stop", "exclude", "unsure")
+DECISIONS = ("keep", "move", "merge", "rename", "stop", "exclude", "unsure", "withdraw")
+
+#: Takes back what the same reviewer decided on the subject: at the time that is the target, or all
+#: before it where that is blank.
+WITHDRAW = "withdraw"
 
 #: Where a decision stands: its file, and its 1-based line there.
 PLACE_COLUMNS = ["file", "row"]
@@ -33,7 +34,7 @@ class Ledger:
     Attributes:
         decisions: `DECISION_COLUMNS` and `PLACE_COLUMNS`, all text but `row`.
         cut: one problem for each file whose last line a crash has cut short. The cut line is not
-            among the decisions; `append` puts it aside as `<file>.cut`.
+            among the decisions; `LedgerWriter` puts it aside as `<file>.cut`.
     """
 
     decisions: pd.DataFrame
@@ -50,11 +51,11 @@ def read_ledger(*paths: Path) -> Ledger:
     for path in map(Path, paths):
         if not path.exists():
             continue
-        whole, tail = _split(path.read_bytes())
+        whole, tail = split(path.read_bytes())
         if not whole:
             continue
         try:
-            frame = _read(path, whole)
+            frame = read_whole(path, whole)
         except InputError as error:
             problems += error.problems
             continue
@@ -75,11 +76,19 @@ def time_after(ledger: Ledger, now: datetime) -> str:
     """The `decided_at` of new decisions: `now`, in UTC to the second.
 
     Where the ledger has that second already, or a later one (two applies in a row, a clock that
-    was put back), it is the second after the latest: a new decision always counts as the later.
+    was put back), it is a millisecond after the latest: a new decision always counts as later.
     """
     times = [when for when in map(parse_time, ledger.decisions.decided_at.unique()) if when]
-    earliest = max((when + timedelta(seconds=1) for when in times), default=now)
-    return max(now, earliest).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time_text(max(times, default=None), now)
+
+
+def time_text(latest: datetime | None, now: datetime) -> str:
+    """`now` to the second, or a millisecond after `latest` where that is not later."""
+    now = now.replace(microsecond=0)
+    later = latest is not None and latest >= now
+    when = latest + timedelta(milliseconds=1) if latest is not None and later else now
+    text = when.astimezone(UTC).isoformat(timespec="milliseconds" if later else "seconds")
+    return text.replace("+00:00", "Z")
 
 
 def parse_time(text: str) -> datetime | None:
@@ -91,73 +100,7 @@ def parse_time(text: str) -> datetime | None:
     return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
-def append(path: Path, decisions: pd.DataFrame) -> int:
-    """Adds decisions to a ledger, in one write that is on the disk when this returns.
-
-    A decision that its reviewer's latest one on the same subject already says is not repeated, so
-    applying a sheet twice, or again after a crash, leaves the same file. What an earlier crash
-    left of a line goes to `<file>.cut` first.
-
-    Args:
-        path: the ledger; created, with its header, if absent.
-        decisions: at least `DECISION_COLUMNS`, text.
-
-    Returns:
-        How many decisions were added.
-
-    Raises:
-        InputError: the file is there and is no ledger, or is not UTF-8.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        raw = path.read_bytes()
-        if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise InputError(Problem(path, "the ledger is UTF-16", "Save it as UTF-8 (CSV)."))
-        whole, tail = _split(raw)
-        new = decisions
-        if whole:
-            new = _unrecorded(decisions, _read(path, whole))
-        if tail:
-            with path.with_name(path.name + ".cut").open("ab") as beside:
-                beside.write(tail + b"\n")
-                beside.flush()
-                os.fsync(beside.fileno())
-            os.ftruncate(descriptor, len(whole))
-        text = _lines(whole, new)
-        left = memoryview(text.encode("utf-8"))
-        while left:
-            left = left[os.write(descriptor, left) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return len(new)
-
-
-def _lines(whole: bytes, decisions: pd.DataFrame) -> str:
-    """The text to add: header if needed, then a line per decision in the file's own form."""
-    out = io.StringIO(newline="")
-    header, separator = DECISION_COLUMNS, ","
-    if whole:
-        header, separator = _form(whole)
-        out.write("" if whole.endswith(b"\n") else "\n")
-    else:
-        out.write(",".join(DECISION_COLUMNS) + "\n")
-    # Every cell is quoted, so that a line cut anywhere can be told from a whole one.
-    writer = csv.writer(out, delimiter=separator, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    rows = decisions.reindex(columns=header, fill_value="").fillna("").astype(str)
-    writer.writerows([clean_cell(cell) for cell in row] for row in rows.itertuples(index=False))
-    return out.getvalue()
-
-
-def _form(whole: bytes) -> tuple[list[str], str]:
+def form(whole: bytes) -> tuple[list[str], str]:
     """Header and separator of a ledger that may have been through a spreadsheet."""
     line = whole.split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r")
     separator = max(",;\t", key=line.count)
@@ -166,7 +109,7 @@ def _form(whole: bytes) -> tuple[list[str], str]:
     )
 
 
-def _split(raw: bytes) -> tuple[bytes, bytes]:
+def split(raw: bytes) -> tuple[bytes, bytes]:
     """Splits a ledger's bytes into whole lines and what a crash left of the last one.
 
     A last line without a line end is whole if it has all its cells and, when it is one of ours
@@ -181,7 +124,7 @@ def _split(raw: bytes) -> tuple[bytes, bytes]:
     if not tail or not end:
         return raw, b""
     try:
-        header, separator = _form(raw[:end])
+        header, separator = form(raw[:end])
         text = tail.decode("utf-8").rstrip("\r")
         cells = next(csv.reader([text], delimiter=separator, strict=True))
         good = len(cells) >= len(header) and (not text.startswith('"') or text.endswith('"'))
@@ -190,7 +133,7 @@ def _split(raw: bytes) -> tuple[bytes, bytes]:
     return (raw, b"") if good else (raw[:end], tail)
 
 
-def _read(path: Path, whole: bytes) -> pd.DataFrame:
+def read_whole(path: Path, whole: bytes) -> pd.DataFrame:
     if len(whole) == path.stat().st_size:
         return read_people_csv(path, _REQUIRED, _OPTIONAL)[DECISION_COLUMNS]
     with tempfile.TemporaryDirectory() as folder:
@@ -200,21 +143,3 @@ def _read(path: Path, whole: bytes) -> pd.DataFrame:
             return read_people_csv(copy, _REQUIRED, _OPTIONAL)[DECISION_COLUMNS]
         except InputError as error:
             raise InputError(replace(problem, where=path) for problem in error.problems) from None
-
-
-def aspect(decision: pd.Series) -> pd.Series:
-    """What a decision is about: a node's name and its place are decided separately."""
-    return decision.eq("rename").map({True: "name", False: "place"})
-
-
-def _unrecorded(decisions: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
-    """The decisions that the same reviewer's latest ones in `ledger` do not say already."""
-    what = ["decision", "target", "note", "evidence_hash"]
-    key = ["subject", "aspect", "reviewer"]
-    old = ledger.assign(aspect=aspect(ledger.decision)).sort_values("decided_at", kind="stable")
-    old = old.drop_duplicates(key, keep="last")[key + what]
-    new = decisions.fillna("").assign(aspect=aspect(decisions.decision))
-    for column in what + key:
-        new[column] = new[column].map(clean_cell)
-    same = new[key + what].merge(old, on=key + what, how="left", indicator=True)._merge == "both"
-    return decisions[~same.to_numpy()]
