@@ -106,6 +106,7 @@ DECISION_COLUMNS = [
     "note",
     "decided_at",
     "evidence_hash",
+    "seen",
 ]
 
 

@@ -5,26 +5,38 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
 from pipeline.errors import Problem
+from pipeline.review.conflicts import Conflicts, agreed, order
 from pipeline.review.decision import Decision
-from pipeline.review.known import KnownNodes, fold
-from pipeline.review.ledger import DECISIONS, parse_time
+from pipeline.review.known import KnownNodes
+from pipeline.review.ledger import DECISIONS, WITHDRAW, parse_time
 
-_NEEDS_TARGET = {"move", "merge", "rename"}
+_NEEDS_TARGET = {"move", "merge", "split", "rename"}
+_ONLY_NODES = {"merge", "split", "rename"}
+_NEEDED = {
+    "rename": "Write the new name.",
+    "split": "Write the new node's name and what goes there: name|member|member.",
+}
 
 
 @dataclass(frozen=True)
 class Sorted:
-    """Decisions by what becomes of them. `effective` has at most one per subject and aspect."""
+    """Decisions by what becomes of them. `effective` has at most one per subject and aspect.
+
+    Attributes:
+        disputed: decisions of reviewers who differ, together as they contradict each other.
+        made: the nodes that splits make, by the decision to make them.
+    """
 
     effective: list[Decision]
+    disputed: list[list[Decision]]
     stale: list[Decision]
     gone: list[Decision]
+    made: dict[str, Decision]
     problems: list[Problem]
 
 
@@ -47,55 +59,65 @@ class Checker:
     def sort(self, decisions: pd.DataFrame) -> Sorted:
         """Finds the decisions that count.
 
-        Of one reviewer's decisions on a subject the latest counts; one whose evidence has changed
-        is stale and one whose subject is not there any more is gone: neither is applied. What is
-        left of two reviewers has to agree; `unsure` gives way to any other decision. The order of
-        the rows does not matter.
+        Of one reviewer's decisions on a subject the latest counts that was not withdrawn; one whose
+        evidence has changed is stale and one whose subject is not there any more is gone: neither
+        is applied. Where what is left of several reviewers differs, it is a dispute and none of it
+        is applied; `unsure` gives way to any other decision. The order of the rows does not matter.
         """
-        problems: list[Problem] = []
-        latest: dict[tuple[str, str, str], list[Decision]] = defaultdict(list)
+        read, problems = self._read_all(decisions)
+        standing, lost = _not_withdrawn(read)
+        problems += lost
+        made = self.make_nodes(read)
+        stale, gone, valid = [], [], []
+        for decision in _latest(standing):
+            checked = self.check(decision)
+            if self._is_gone(decision):
+                gone.append(decision)
+            elif self.is_stale(decision.row_id, decision.evidence_hash):
+                stale.append(checked if isinstance(checked, Decision) else decision)
+            elif isinstance(checked, Problem):
+                problems.append(checked)
+            else:
+                valid.append(checked)
+        effective, disputed = agreed(valid)
+        found, more, wrong = Conflicts(self.known, made).settle(effective)
+        return Sorted(
+            effective=found,
+            disputed=sorted(disputed + more, key=lambda group: order(group[0])),
+            stale=sorted(stale, key=order),
+            gone=sorted(gone, key=order),
+            made=made,
+            problems=problems + wrong,
+        )
+
+    def _read_all(self, decisions: pd.DataFrame) -> tuple[list[Decision], list[Problem]]:
+        read, problems = [], []
         for row in decisions.to_dict("records"):
             found = self._read(row)
             if isinstance(found, list):
                 problems += found
-                continue
-            kept = latest[found.subject, found.aspect, found.reviewer]
-            if kept and kept[0].when < found.when:
-                kept.clear()
-            if not kept or kept[0].when == found.when:
-                kept.append(found)
-            if found.decision == "rename" and found.target and found.subject in self.known.level:
-                # Other decisions may name the node either way.
-                self.known.add_name(found.subject, found.target)
-        stale, gone = [], []
-        by_subject: dict[tuple[str, str], list[Decision]] = defaultdict(list)
-        for key in sorted(latest):
-            for decision in latest[key]:
-                is_gone = self._is_gone(decision)
-                is_stale = self.is_stale(decision.row_id, decision.evidence_hash)
-                checked = self.check(decision)
-                if is_gone:
-                    gone.append(decision)
-                elif is_stale:
-                    stale.append(checked if isinstance(checked, Decision) else decision)
-                elif isinstance(checked, Problem):
-                    problems.append(checked)
-                else:
-                    by_subject[key[:2]].append(checked)
-        effective = []
-        for group in by_subject.values():
-            settled = [decision for decision in group if decision.decision != "unsure"] or group
-            first = min(settled, key=_order)
-            effective.append(first)
-            problems += [
-                _contradiction(first, other) for other in settled if other.outcome != first.outcome
-            ]
-        problems += self.together(effective)
-        return Sorted(effective, sorted(stale, key=_order), sorted(gone, key=_order), problems)
+            else:
+                read.append(found)
+        return read, problems
 
-    def together(self, effective: list[Decision]) -> list[Problem]:
-        """What is wrong with decisions only as a whole: merges in a circle, a name twice."""
-        return self._circles(effective) + self._same_names(effective)
+    def make_nodes(self, read: list[Decision]) -> dict[str, Decision]:
+        """Makes the new names and nodes of renames and splits known, also of those not in force.
+
+        Other decisions may name a node either way, and people's moves to a node that a split made
+        hold whatever becomes of the split.
+        """
+        made: dict[str, Decision] = {}
+        for decision in sorted(read, key=order):
+            if decision.subject not in self.known.level or not decision.target:
+                continue
+            if decision.decision == "rename":
+                self.known.add_name(decision.subject, decision.target)
+            elif decision.decision == "split" and decision.aspect != "split ":
+                made[decision.made] = decision
+        for node, decision in made.items():
+            if node not in self.known.level:
+                self.known.add(node, decision.subject, decision.target.split("|")[0].strip())
+        return made
 
     def is_stale(self, row_id: str, evidence_hash: str) -> bool:
         """Whether the row's evidence is not what was seen; a blank hash saw nothing."""
@@ -129,6 +151,9 @@ class Checker:
             problems.append(wrong("not a time:", fix, "decided_at"))
         subject, level = cells["subject"], cells["level"]
         row_id = cells.get("row_id", "")
+        if word == WITHDRAW and cells["target"] and parse_time(cells["target"]) is None:
+            fix = "Write the decided_at of the decision to take back, or leave it blank."
+            problems.append(wrong("not a time:", fix, "target"))
         if not subject and ":" in row_id:
             level, subject = row_id.split(":", 1)
         if not subject:
@@ -149,6 +174,7 @@ class Checker:
             note=cells.get("note", ""),
             decided_at=cells["decided_at"],
             evidence_hash=cells.get("evidence_hash", ""),
+            seen=cells.get("seen", ""),
             said=cells["target"],
             when=when,
             where=where,
@@ -170,17 +196,19 @@ class Checker:
         if decision.level != own + 1:
             what = f"the wrong level for a subject of level {own}:"
             return wrong(what, f"Write {own + 1}.", "level", decision.level)
-        if decision.decision in {"merge", "rename"} and not is_node:
+        if decision.decision in _ONLY_NODES and not is_node:
             fix = "Decide keep, move, stop, exclude or unsure on an item."
             return wrong("only nodes can have this decision:", fix, "decision", decision.decision)
         if decision.decision in {"exclude", "unsure"} and target:
             fix = "Empty the cell; the note is free."
             return wrong(f"{decision.decision} takes no target:", fix, "target", target)
         if not target and decision.decision in _NEEDS_TARGET:
-            fix = "Write the new name." if decision.decision == "rename" else "Name a node."
+            fix = _NEEDED.get(decision.decision, "Name a node.")
             return wrong(f"{decision.decision} needs a target", fix, "target", None)
-        if decision.decision == "rename" or decision.decision in {"exclude", "unsure"}:
+        if decision.decision in {"rename", "exclude", "unsure", WITHDRAW}:
             return decision
+        if decision.decision == "split":
+            return self._split(decision, own)
         if not target:
             found = self._default(decision)
             if not found:
@@ -197,6 +225,28 @@ class Checker:
             what = f"a node cannot {decision.decision} onto itself:"
             return wrong(what, "Name another node.", "target", target)
         return _with(decision, found)
+
+    def _split(self, decision: Decision, own: int) -> Decision | Problem:
+        """The split with its members as ids, in order."""
+
+        def wrong(what: str, fix: str, value: object) -> Problem:
+            return Problem(decision.where, what, fix, decision.row, "target", value)
+
+        name, *members = (part.strip() for part in decision.target.split("|"))
+        if decision.aspect == "split ":
+            return wrong("no name for the new node:", _NEEDED["split"], decision.target)
+        found = set()
+        for member in filter(None, members):
+            if f"1:{member}" in self._at:
+                found.add(member)
+                continue
+            node, what, fix = self.known.find(member, range(own - 1, 0, -1))
+            if not node and own == 1:
+                what, fix = "unknown item:", "Name an item below the node, by its id."
+            if not node:
+                return wrong(what, fix, member)
+            found.add(node)
+        return _with(decision, "|".join([name, *sorted(found)]))
 
     def _levels(self, decision: Decision, own: int) -> Iterable[int]:
         if decision.decision == "merge":
@@ -216,52 +266,42 @@ class Checker:
             return self.known.parent.get(proposed, "")
         return proposed
 
-    def _circles(self, effective: list[Decision]) -> list[Problem]:
-        merges = {d.subject: d for d in effective if d.decision == "merge"}
-        problems, seen = [], set[str]()
-        for start in sorted(merges):
-            path = [start]
-            while path[-1] in merges and path[-1] not in seen:
-                seen.add(path[-1])
-                path.append(merges[path[-1]].target)
-            if path[-1] in path[:-1]:
-                circle = [merges[node] for node in path[path.index(path[-1]) : -1]]
-                rows = ", ".join(f"{d.where} row {d.row}" for d in circle)
-                last = max(circle, key=_order)
-                what = f"merges go in a circle ({rows}):"
-                text = " into ".join(path[path.index(path[-1]) :])
-                fix = "Take one of them back: decide keep on its subject."
-                problems.append(Problem(last.where, what, fix, last.row, "target", text))
-        return problems
-
-    def _same_names(self, effective: list[Decision]) -> list[Problem]:
-        renames = {d.subject: d for d in effective if d.decision == "rename"}
-        merged = {d.subject for d in effective if d.decision == "merge"}
-        names = self.known.name | {node: d.target for node, d in renames.items()}
-        taken: dict[tuple[int, str], list[str]] = defaultdict(list)
-        for node, name in names.items():
-            if node not in merged:
-                taken[self.known.level[node], fold(name)].append(node)
-        problems = []
-        for node, d in renames.items():
-            others = taken[self.known.level[node], fold(d.target)]
-            if len(others) > 1 and node in others:
-                other = next(o for o in others if o != node)
-                fix = f"Take another name, or merge into {other}."
-                what = "another node of the level has this name:"
-                problems.append(Problem(d.where, what, fix, d.row, "target", d.target))
-        return problems
-
 
 def _with(decision: Decision, target: str) -> Decision:
     return Decision(**{**decision.__dict__, "target": target})
 
 
-def _order(decision: Decision) -> tuple[str, str, datetime, str, str]:
-    return decision.subject, decision.aspect, decision.when, decision.reviewer, decision.said
+def _not_withdrawn(read: list[Decision]) -> tuple[list[Decision], list[Problem]]:
+    """The decisions that nobody has taken back, and the withdrawals that took nothing back."""
+    mine: dict[tuple[str, str], list[Decision]] = defaultdict(list)
+    for decision in read:
+        if decision.decision != WITHDRAW:
+            mine[decision.subject, decision.reviewer].append(decision)
+    taken, problems = set[int](), []
+    for withdrawal in (decision for decision in read if decision.decision == WITHDRAW):
+        target = parse_time(withdrawal.target)
+        found = [
+            id(decision)
+            for decision in mine[withdrawal.subject, withdrawal.reviewer]
+            if (decision.when == target if target else decision.when < withdrawal.when)
+        ]
+        taken.update(found)
+        if not found:
+            what = f"nothing of {withdrawal.reviewer}'s to take back on {withdrawal.row_id}"
+            fix = "Name the decided_at of that reviewer's decision, or remove this row."
+            where, value = withdrawal.where, withdrawal.target or None
+            problems.append(Problem(where, what, fix, withdrawal.row, "target", value))
+    kept = [d for d in read if d.decision != WITHDRAW and id(d) not in taken]
+    return kept, problems
 
 
-def _contradiction(one: Decision, other: Decision) -> Problem:
-    what = f"contradicts {one.where} row {one.row} ({one}) on {one.row_id}:"
-    fix = "Let one of the two append a later decision that agrees."
-    return Problem(other.where, what, fix, other.row, "decision", str(other))
+def _latest(standing: list[Decision]) -> list[Decision]:
+    """Each reviewer's latest on each aspect of a subject; several if they are of one moment."""
+    latest: dict[tuple[str, str, str], list[Decision]] = defaultdict(list)
+    for decision in standing:
+        kept = latest[decision.subject, decision.aspect, decision.reviewer]
+        if kept and kept[0].when < decision.when:
+            kept.clear()
+        if not kept or kept[0].when == decision.when:
+            kept.append(decision)
+    return [decision for key in sorted(latest) for decision in latest[key]]

@@ -48,6 +48,12 @@ class KnownNodes:
         if node not in found:
             found.append(node)
 
+    def add(self, node: str, beside: str, name: str) -> None:
+        """Makes a new node known, on the level and below the parent of another."""
+        self.level[node], self.name[node] = self.level[beside], name
+        self.parent[node], self.qid[node] = self.parent[beside], ""
+        self.add_name(node, name)
+
     def named(self, name: str, level: int) -> list[str]:
         """Ids of the nodes of `level` with that name."""
         return self._by_name.get((level, fold(name)), [])

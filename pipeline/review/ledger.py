@@ -14,7 +14,17 @@ from pipeline.errors import InputError, Problem
 from pipeline.tables import DECISION_COLUMNS, clean_cell, read_people_csv
 
 #: What a reviewer can decide; `replay` says what each means.
-DECISIONS = ("keep", "move", "merge", "rename", "stop", "exclude", "unsure", "withdraw")
+DECISIONS = (
+    "keep",
+    "move",
+    "merge",
+    "split",
+    "rename",
+    "stop",
+    "exclude",
+    "unsure",
+    "withdraw",
+)
 
 #: Takes back what the same reviewer decided on the subject: at the time that is the target, or all
 #: before it where that is blank.
@@ -23,7 +33,7 @@ WITHDRAW = "withdraw"
 #: Where a decision stands: its file, and its 1-based line there.
 PLACE_COLUMNS = ["file", "row"]
 
-_OPTIONAL = ["row_id", "note", "evidence_hash"]
+_OPTIONAL = ["row_id", "note", "evidence_hash", "seen"]
 _REQUIRED = [column for column in DECISION_COLUMNS if column not in _OPTIONAL]
 
 

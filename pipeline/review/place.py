@@ -22,9 +22,13 @@ class Placer:
     """Puts nodes where the decisions say, from the top level down."""
 
     def __init__(
-        self, known: KnownNodes, place: dict[str, Decision], merged: dict[str, str]
+        self,
+        known: KnownNodes,
+        place: dict[str, Decision],
+        merged: dict[str, str],
+        made: dict[str, Decision],
     ) -> None:
-        self._known, self._place, self._merged = known, place, merged
+        self._known, self._place, self._merged, self._made = known, place, merged, made
         self._found: dict[tuple[str, int], str] = {}
 
     def place_nodes(self) -> None:
@@ -33,6 +37,8 @@ class Placer:
         for level in range(known.top - 1, 0, -1):
             for node in [node for node, own in known.level.items() if own == level]:
                 decision = self._place.get(node)
+                if decision is None and node in self._made:
+                    decision = self._place.get(self._made[node].subject)  # it goes along
                 target = known.parent[node]
                 if decision and decision.decision in {"keep", "move"}:
                     target = self.main_child(decision.target, level + 1)

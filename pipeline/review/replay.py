@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from pipeline.errors import InputError
 from pipeline.review.check import Checker, Sorted
-from pipeline.review.decision import Decision, decisions_frame
+from pipeline.review.decision import Decision, decisions_frame, evidence_seen, what_changed
 from pipeline.review.known import KnownNodes, check_proposals
 from pipeline.review.place import Placer, hanging, merged_ends
+from pipeline.tables import clean_cell
 
 #: Statuses of rows that a decision gave (others come from the proposals).
 PROPOSED, EXCLUDED, MERGED = "proposed", "excluded", "merged"
@@ -23,22 +24,24 @@ class Resolution:
 
     Attributes:
         rows: the proposals, in their order, `parent, status, origin, confidence, accepted,
-            reasons, suggestion, evidence` as decided, and three columns more: `state` (`accepted`
-            without a decision, `settled` by one, `open`), `unsure`, and `own`, the row's own
-            parent. An item's `parent` is where it finally hangs, which is above its own where a
-            decision stops there, and blank where one excludes it.
+            reasons, suggestion, evidence` as decided, and four columns more: `state` (`accepted`
+            without a decision, `settled` by one, `open`), `unsure`, `seen` (the evidence in words,
+            for the ledger), and `own`, the row's own parent. An item's `parent` is where it finally
+            hangs, which is above its own where a decision stops there, and blank where one excludes
+            it.
         nodes: every node after the decisions: `node_id, level, name, parent_id, qid` (blank
             `parent_id` at the top and where nothing is known); merged nodes are not among them.
         merged: where each merged node went.
-        effective, stale, gone: decisions that are applied, that wait for a new look because their
-            evidence has changed, and whose subject is not in the data any more; `DECISION_COLUMNS`
-            with `file` and `row`.
+        effective, disputed, stale, gone: decisions that are applied, on which reviewers differ,
+            that wait for a new look because their evidence has changed (`changed` says what has),
+            and whose subject is not in the data any more; `DECISION_COLUMNS`, `file` and `row`.
     """
 
     rows: pd.DataFrame
     nodes: pd.DataFrame
     merged: dict[str, str]
     effective: pd.DataFrame
+    disputed: pd.DataFrame
     stale: pd.DataFrame
     gone: pd.DataFrame
 
@@ -50,6 +53,7 @@ class Resolution:
             "rows": len(self.rows),
             **{state: int(states.get(state, 0)) for state in ("accepted", "settled", "open")},
             "decisions_effective": len(self.effective),
+            "decisions_disputed": len(self.disputed),
             "decisions_stale": len(self.stale),
             "decisions_gone": len(self.gone),
         }
@@ -66,15 +70,23 @@ def replay(
       `<level>/<target>.general` made for it.
     - `merge`: the target takes over the subject's children; the subject's id goes on standing for
       the target in other decisions.
+    - `split`: a new node beside the subject, named by the target, which takes what is named behind
+      it: `name|member|member` (items by id; nodes by id or name). Its id is the subject's with the
+      name behind a dot. It stands where the subject stands, and a member's own decision counts
+      before the split.
     - `rename`: the node's new name; its row stays as open as it was.
     - `stop`: no finer than the target (blank: the proposed parent; for an item, that one's
       parent): what is below hangs directly there, with the levels between blank.
     - `exclude`: the subject and all below it are set aside.
     - `unsure`: the row stays open, at the end of the sheet.
+    - `withdraw`: the same reviewer's decision of the time that is the target, or all before this
+      one where it is blank, counts as never made; what was said before that counts again.
 
     A decision on a class settles its items too (an item's confidence is that of its label above
     the class), unless an item's own decision is stale or unsure. What a person decided has
-    confidence 1 and origin `human`.
+    confidence 1 and origin `human`. Where reviewers differ, or their decisions cannot hold together
+    (merges in a circle, a name twice), nothing of it is applied and the rows are open again with
+    both opinions, until one of them decides anew or withdraws.
 
     Args:
         decisions: from `read_ledger`, in any order.
@@ -87,6 +99,7 @@ def replay(
     known = KnownNodes(vocabulary)
     check_proposals(proposals, known)
     by_row = proposals.set_index("row_id", drop=False)
+    by_row = by_row.assign(seen=evidence_seen(by_row.parent, by_row.evidence).map(clean_cell))
     # A proposed parent, also none, counts before the vocabulary's.
     above = by_row[by_row.level > 1]
     known.parent.update(zip(above.subject, above.parent.fillna(""), strict=True))
@@ -98,8 +111,13 @@ def replay(
     for decision in found.effective:
         if decision.decision == "rename":
             known.name[decision.subject] = decision.target
+    for split in (d for d in found.effective if d.decision == "split"):
+        for member in split.members:
+            at = known.level.get(member, 0) + 1
+            move = replace(split, subject=member, level=at, decision="move", target=split.made)
+            place.setdefault(member, move)
     merged = merged_ends(place)
-    placer = Placer(known, place, merged)
+    placer = Placer(known, place, merged, found.made)
     placer.place_nodes()
 
     rows = _decided_rows(by_row.reset_index(drop=True), known, place, merged, found, placer)
@@ -116,7 +134,10 @@ def replay(
         nodes=nodes,
         merged=merged,
         effective=decisions_frame(found.effective),
-        stale=decisions_frame(found.stale),
+        disputed=decisions_frame([d for group in found.disputed for d in group]),
+        stale=decisions_frame(found.stale).assign(
+            changed=[what_changed(d.seen, by_row.seen[d.row_id]) for d in found.stale]
+        ),
         gone=decisions_frame(found.gone),
     )
 
@@ -171,9 +192,23 @@ def _decided_rows(
         reasons[n] = _join(reasons[n], "stale_decision")
         if decision.target in known.level:
             suggestion[n] = merged.get(decision.target, decision.target)
-        told = f"{decision} on {decision.decided_at}, on evidence that has changed since"
+        changed = what_changed(decision.seen, rows.seen[n])
+        told = (
+            f"{decision} on {decision.decided_at}, on evidence that has changed since ({changed})"
+        )
+        evidence[n] = f"{evidence[n]}; {told}" if evidence[n] else told
+    opinions = [decision for group in found.disputed for decision in group]
+    disputed = at.get_indexer([decision.row_id for decision in opinions])
+    for n, decision in zip(disputed, opinions, strict=True):
+        if n < 0:
+            continue
+        reopened[n] = True
+        if "disputed" not in reasons[n].split("|"):
+            reasons[n] = _join(reasons[n], "disputed")
+        told = f"{decision} on {decision.decided_at}"
         evidence[n] = f"{evidence[n]}; {told}" if evidence[n] else told
 
+    settled &= ~reopened
     # A decision on a class (its row is one level up) settles the items that were proposed for it.
     class_rows = settled & (rows.level == 2).to_numpy()
     classes = set(rows.subject[class_rows])

@@ -14,6 +14,7 @@ import pandas as pd
 from pipeline.errors import InputError, Problem
 from pipeline.files import whole
 from pipeline.review.check import Checker
+from pipeline.review.conflicts import Conflicts, agreed
 from pipeline.review.decision import Decision, decisions_frame
 from pipeline.review.known import KnownNodes
 from pipeline.review.ledger import DECISIONS
@@ -54,6 +55,7 @@ _HASH_MARK = "#"
 _WORDS = {
     "stale_decision": "decided before, on evidence that has changed since",
     "unsure": "a reviewer was unsure",
+    "disputed": "reviewers differ",
 }
 
 
@@ -192,9 +194,9 @@ def read_sheet(
     at = {clean_cell(row): n for n, row in enumerate(rows.index)}
     checker = Checker(KnownNodes(resolution.nodes), rows, rows.own)
     ids, subjects, levels = rows.row_id.tolist(), rows.subject.tolist(), rows.level.tolist()
-    hashes = rows.evidence_hash.fillna("").tolist()
+    hashes, seen_now = rows.evidence_hash.fillna("").tolist(), rows.seen.tolist()
     when = datetime.fromisoformat(decided_at) if decided_at else datetime.fromtimestamp(0, UTC)
-    taken: dict[tuple[str, str], Decision] = {}
+    read: list[Decision] = []
     problems, stale = [], []
     for line, row_id, word, target, note, who, seen in frame.itertuples():
 
@@ -227,27 +229,33 @@ def read_sheet(
             note=note,
             decided_at=decided_at,
             evidence_hash=hashes[n],
+            seen=seen_now[n],
             said=target,
             when=when,
             where=str(path),
             row=line,
         )
-        if not fine:
-            continue
+        if fine:
+            read.append(decision)
+    made = checker.make_nodes(read)
+    taken: dict[tuple[str, str, str], Decision] = {}
+    for decision in read:
         checked = checker.check(decision)
         if isinstance(checked, Problem):
             problems.append(checked)
             continue
-        first = taken.setdefault((checked.row_id, checked.aspect), checked)
+        first = taken.setdefault((checked.row_id, checked.aspect, checked.reviewer), checked)
         if first.outcome != checked.outcome:
-            what = f"contradicts row {first.row} ({first}) on {row_id}:"
-            wrong(what, "Keep one of the two.", "decision", str(checked))
-    # Together they have to hold as well: no circle of merges, no name given twice.
-    found = decisions_frame(list(taken.values()))
-    problems += checker.together(list(taken.values()))
+            what = f"contradicts row {first.row} ({first}) on {checked.row_id}:"
+            fix = "Keep one of the two."
+            problems.append(Problem(path, what, fix, checked.row, "decision", str(checked)))
+    # Together a reviewer's decisions have to hold as well: no circle of merges, no name given
+    # twice. Where reviewers differ it is a dispute, for `replay`.
+    found = list(taken.values())
+    problems += Conflicts(checker.known, made).settle(agreed(found)[0])[2]
     if problems:
         raise InputError(sorted(problems, key=lambda p: (p.row or 0, p.column or "", p.what)))
-    return Sheet(found, stale)
+    return Sheet(decisions_frame(found), stale)
 
 
 def _members(

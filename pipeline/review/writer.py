@@ -18,6 +18,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from pipeline.errors import InputError, Problem, RetryError
+from pipeline.review.decision import aspect_of
 from pipeline.review.ledger import WITHDRAW, form, parse_time, read_whole, split, time_text
 from pipeline.tables import DECISION_COLUMNS, clean_cell
 
@@ -150,7 +151,8 @@ class LedgerWriter:
         self._key: tuple[int, int, int] = (0, 0, 0)
         self._size, self._state = 0, ""
         self._header, self._separator = list(DECISION_COLUMNS), ","
-        self._entries: dict[str, dict[tuple[str, str], list[_Entry]]] = {}
+        # By subject and reviewer, in the order of the file.
+        self._entries: dict[tuple[str, str], list[_Entry]] = defaultdict(list)
         self._withdrawn: dict[tuple[str, str], list[tuple[datetime, datetime | None]]] = {}
         # By reviewer: the times of decisions in order, and the decisions of each.
         self._times: dict[str, list[datetime]] = {}
@@ -169,11 +171,10 @@ class LedgerWriter:
             taken = self._withdrawn.setdefault((subject, reviewer), [])
             taken.append((when, parse_time(cells["target"])))
             return
-        about = "name" if cells["decision"].casefold() == "rename" else "place"
+        about = aspect_of(cells["decision"].casefold(), cells["target"])
         said = tuple(cells[column] for column in _SAME)
         entry = _Entry(when, cells["decided_at"], subject, about, cells["decision"], said)
-        of_reviewer = self._entries.setdefault(reviewer, defaultdict(list))
-        of_reviewer[subject, about].append(entry)
+        self._entries[subject, reviewer].append(entry)
         of_time = self._of_time.setdefault(reviewer, {})
         if when not in of_time:
             insort(self._times.setdefault(reviewer, []), when)
@@ -197,15 +198,15 @@ class LedgerWriter:
     def _says(self, cells: dict[str, str]) -> bool:
         """Whether the reviewer's latest standing decision is this very one."""
         word, reviewer = cells["decision"].casefold(), cells["reviewer"]
-        about = "name" if word == "rename" else "place"
-        subject = cells["subject"]
+        entries = self._entries.get((cells["subject"], reviewer), [])
         if word == WITHDRAW:
-            target, of_reviewer = parse_time(cells["target"]), self._entries.get(reviewer, {})
-            entries = [e for key in ("name", "place") for e in of_reviewer.get((subject, key), ())]
+            target = parse_time(cells["target"])
             made = [entry for entry in entries if target is None or entry.when == target]
             return bool(made) and not any(self._stands(entry, reviewer) for entry in made)
-        entries = self._entries.get(reviewer, {}).get((subject, about), [])
-        standing = [entry for entry in entries if self._stands(entry, reviewer)]
+        about = aspect_of(word, cells["target"])
+        standing = [
+            entry for entry in entries if entry.aspect == about and self._stands(entry, reviewer)
+        ]
         said = tuple(cells[column] for column in _SAME)
         return bool(standing) and max(standing, key=lambda entry: entry.when).said == said
 

@@ -106,7 +106,7 @@ def test_a_cut_header_holds_no_decision(tmp_path):
 def test_a_line_of_a_person_without_line_end_is_whole(tmp_path):
     path = tmp_path / "decisions.csv"
     header = ",".join(DECISION_COLUMNS)
-    line = f"1:{item(2)},{item(2)},1,move,church,ann,,2026-01-01T00:00:00Z,"
+    line = f"1:{item(2)},{item(2)},1,move,church,ann,,2026-01-01T00:00:00Z,,"
     path.write_text(f"{header}\n{line}")
     assert len(said(path)) == 1
     append(path, decisions(TWO))
@@ -117,7 +117,7 @@ def test_a_ledger_saved_by_a_spreadsheet_goes_on_in_its_form(tmp_path):
     path = tmp_path / "decisions.csv"
     columns = [*reversed(DECISION_COLUMNS)]
     cells = decisions(ONE).iloc[0]
-    text = ";".join(columns) + "\r\n" + ";".join(str(cells[c]) for c in columns) + "\r\n"
+    text = ";".join(columns) + "\r\n" + ";".join(str(cells.get(c, "")) for c in columns) + "\r\n"
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
     append(path, decisions(TWO))
     assert said(path) == [(item(2), "2/church"), (item(3), 'a "quoted", name')]
@@ -141,7 +141,7 @@ def test_new_decisions_are_later_than_the_ledgers(tmp_path):
     assert time_after(read_ledger(path), now) == "2026-01-31T12:30:00.001Z"
 
 
-def test_a_sheet_that_contradicts_the_ledger_is_found_before_it_is_appended(tmp_path):
+def test_a_sheet_that_contradicts_the_ledger_is_a_dispute(tmp_path):
     ledger, sheet = tmp_path / "decisions.csv", tmp_path / "review.csv"
     resolution = replay(decisions(), proposals(), VOCABULARY)
     write_sheet(sheet, resolution, items(), LEVELS)
@@ -151,19 +151,18 @@ def test_a_sheet_that_contradicts_the_ledger_is_found_before_it_is_appended(tmp_
     frame.to_csv(sheet, index=False)
     found = read_sheet(sheet, resolution, reviewer="ben", decided_at="2026-03-01T00:00:00Z")
     both = pd.concat([read_ledger(ledger).decisions, found.decisions])
-    with pytest.raises(InputError) as caught:
-        replay(both, proposals(), VOCABULARY)
-    assert f"{ledger} row 2 (ann: move 2/church)" in str(caught.value)
-    assert f"{sheet}, row 4" in str(caught.value)
+    disputed = replay(both, proposals(), VOCABULARY).disputed
+    assert disputed.file.tolist() == [str(ledger), str(sheet)]
+    assert disputed.row.tolist() == [2, 4]
 
 
 def test_every_file_and_row_is_named(tmp_path):
     base, own = tmp_path / "base.csv", tmp_path / "own.csv"
-    append(base, decisions((item(4), 1, "move", "church")))
-    append(own, decisions(ONE, (item(4), 1, "move", "lake", "ben")))
+    append(base, decisions((item(4), 1, "move", "pagoda")))
+    append(own, decisions(ONE, (item(4), 1, "move", "heap", "ben")))
     with pytest.raises(InputError) as caught:
         replay(read_ledger(base, own).decisions, proposals(), VOCABULARY)
-    assert f"{base} row 2" in str(caught.value)
+    assert f"{base}, row 2" in str(caught.value)
     assert f"{own}, row 3" in str(caught.value)
 
 
@@ -184,9 +183,9 @@ def test_a_cut_row_inside_the_ledger_is_refused(tmp_path):
     path = tmp_path / "decisions.csv"
     append(path, decisions(ONE))
     path.write_bytes(path.read_bytes() + b"1:x,x\n")
-    append_rows = b'"1:a","a","1","keep","","ann","","2026-01-01T00:00:00Z",""\n'
+    append_rows = b'"1:a","a","1","keep","","ann","","2026-01-01T00:00:00Z","",""\n'
     path.write_bytes(path.read_bytes() + append_rows)
-    with pytest.raises(InputError, match="row 3: 2 cells where the header has 9"):
+    with pytest.raises(InputError, match="row 3: 2 cells where the header has 10"):
         read_ledger(path)
 
 

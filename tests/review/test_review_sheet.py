@@ -173,7 +173,9 @@ def test_everything_wrong_is_listed_by_row(sheet, resolution):
 
 def test_rows_that_contradict_each_other(sheet, resolution):
     frame = decide(sheet, (ROW, "move", "church"))
-    again = frame[frame.row_id == ROW].assign(target="lake", reviewer="ben")
+    again = frame[frame.row_id == ROW].assign(target="lake")
+    pd.concat([frame, again.assign(reviewer="ben")]).to_csv(sheet, index=False)
+    assert read(sheet, resolution).decisions.reviewer.tolist() == ["ann", "ben"]  # a dispute
     pd.concat([frame, again]).to_csv(sheet, index=False)
     (told,) = problems(sheet, resolution)
     assert "contradicts row 4 (ann: move church)" in told and "row 8" in told
