@@ -6,15 +6,17 @@ from pipeline.knowledge.assets import (
     read_class_assets,
     snapshot_lexicon,
 )
-from pipeline.knowledge.classgraph import ClassGraph, ClassVerdict, Reach
+from pipeline.knowledge.classgraph import CUT_COLUMNS, ClassGraph, ClassVerdict, Cut, Reach
 from pipeline.knowledge.linking import link
 from pipeline.knowledge.snapshot import Entity, Snapshot, clean_title, read_entities, read_snapshot
 
 __all__ = [
+    "CUT_COLUMNS",
     "LEXICON_COLUMNS",
     "ClassAssets",
     "ClassGraph",
     "ClassVerdict",
+    "Cut",
     "Entity",
     "Reach",
     "Snapshot",
