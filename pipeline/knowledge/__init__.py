@@ -8,7 +8,8 @@ from pipeline.knowledge.assets import (
 )
 from pipeline.knowledge.classgraph import CUT_COLUMNS, ClassGraph, ClassVerdict, Cut, Reach
 from pipeline.knowledge.linking import link
-from pipeline.knowledge.snapshot import Entity, Snapshot, clean_title, read_entities, read_snapshot
+from pipeline.knowledge.snapshot import Entity, Snapshot, read_entities, read_snapshot
+from pipeline.knowledge.titles import clean_title
 
 __all__ = [
     "CUT_COLUMNS",

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pipeline.knowledge.snapshot import CATEGORY_ITEM, Entity, Snapshot, clean_title
+from pipeline.knowledge.entity import CATEGORY_ITEM
+from pipeline.knowledge.snapshot import Entity, Snapshot
+from pipeline.knowledge.titles import clean_title
 
 ENTITY_COLUMNS = [
     "item_id", "status", "qid", "label", "class_qids", "lat", "lon", "country", "revision",

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from pipeline.errors import InputError, Problem
+from pipeline.knowledge.entity import is_item_id, reduce
 from pipeline.knowledge.wikimedia import pages
 from pipeline.knowledge.wikimedia.address import COMMONS_API, WIKIDATA_API, Apis
 from pipeline.knowledge.wikimedia.client import BATCH, ApiError, Client
-from pipeline.knowledge.wikimedia.entity import is_item_id, reduce
 from pipeline.knowledge.wikimedia.store import ENTITY, PAGE, Store, Stored
 
 # What these two addresses answer for is known without asking.

@@ -18,15 +18,15 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pipeline.errors import InputError, Problem
-from pipeline.knowledge.wikimedia import pages
-from pipeline.knowledge.wikimedia.dump_forms import DAMAGED, Form, Record, damaged, form_of
-from pipeline.knowledge.wikimedia.entity import (
+from pipeline.knowledge.entity import (
     CATEGORY_ITEM,
     Entity,
     best_items,
     best_texts,
     is_item_id,
 )
+from pipeline.knowledge.titles import page_title
+from pipeline.knowledge.wikimedia.dump_forms import DAMAGED, Form, Record, damaged, form_of
 from pipeline.knowledge.wikimedia.store import write_snapshot
 
 _PASSES_AT_MOST = 4
@@ -72,7 +72,7 @@ def extract_dump(
         wanted = {int(qid[1:]) for qid in ids}
         work = _Extraction(
             Path(dump),
-            {pages.page_title(title) for title in titles},
+            {page_title(title) for title in titles},
             wanted,
             set(wanted),
             _Spool(file),
@@ -168,7 +168,7 @@ class _Extraction:
         link = part["sitelinks"].get("commonswiki", {}).get("title", "")
         if link in self.titles:
             return True
-        return any(pages.page_title(text) in self.titles for text in best_texts(part, "P373"))
+        return any(page_title(text) in self.titles for text in best_texts(part, "P373"))
 
     def _take(self, record: Record, part: Entity) -> None:
         self._done.add((record.part, record.number))

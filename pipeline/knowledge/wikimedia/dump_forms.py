@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from urllib.parse import unquote
 
 from pipeline.errors import InputError, Problem
-from pipeline.knowledge.wikimedia.entity import PROPERTIES, Entity, is_item_id, reduce
+from pipeline.knowledge.entity import PROPERTIES, Entity, is_item_id, reduce
 
 DAMAGED = "damaged"
 _FIX = "Download the file again."

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.knowledge.wikimedia import pages
+from pipeline.knowledge.entity import CATEGORY_ITEM, Entity, best_items
+from pipeline.knowledge.titles import PREFIX, is_askable, page_title
 from pipeline.knowledge.wikimedia.address import Apis
 from pipeline.knowledge.wikimedia.ask import Answers, Track, untracked
 from pipeline.knowledge.wikimedia.client import Client
-from pipeline.knowledge.wikimedia.entity import CATEGORY_ITEM, Entity, best_items
 from pipeline.knowledge.wikimedia.store import ENTITY, PAGE, Store, Stored
 
 _TEXT = pa.string()
@@ -135,8 +135,8 @@ def resolve_titles(
     """
     answers = Answers(store, apis or Apis(), client, since, track)
     titles = list(titles)
-    full = [pages.page_title(title) for title in titles]
-    found = _pages(answers, dict.fromkeys(t for t in full if pages.is_askable(t)))
+    full = [page_title(title) for title in titles]
+    found = _pages(answers, dict.fromkeys(t for t in full if is_askable(t)))
     items = _items(answers, found)
     rows = [_row(title, end, found, items) for title, end in zip(titles, full, strict=True)]
     frame = pd.DataFrame(rows, columns=TITLES_SCHEMA.names).astype({"revision": "Int64"})
@@ -200,7 +200,7 @@ def _row(
     title: str, start: str, found: dict[str, Stored], items: dict[str, _Item]
 ) -> tuple[object, ...]:
     status, item, end = _page_of(start, found)
-    target = end.removeprefix(pages.PREFIX) if end != start else None
+    target = end.removeprefix(PREFIX) if end != start else None
     if item is None:
         return (title, status, None, None, target, None, [])
     entity = items.get(item)
@@ -223,7 +223,7 @@ def _row(
 
 def _page_of(start: str, found: dict[str, Stored]) -> tuple[str, str | None, str]:
     """Follows soft redirects: status of a page without an item, else its item; and its title."""
-    if not pages.is_askable(start):
+    if not is_askable(start):
         return "invalid", None, start
     title, end, seen = start, start, {start}
     while (stored := found.get(title)) is not None:
