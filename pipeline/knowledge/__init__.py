@@ -7,7 +7,7 @@ from pipeline.knowledge.assets import (
     snapshot_lexicon,
 )
 from pipeline.knowledge.classgraph import CUT_COLUMNS, ClassGraph, ClassVerdict, Cut, Reach
-from pipeline.knowledge.linking import link
+from pipeline.knowledge.linking import link, unclimbed
 from pipeline.knowledge.snapshot import Entity, Snapshot, read_entities, read_snapshot
 from pipeline.knowledge.titles import clean_title
 
@@ -27,4 +27,5 @@ __all__ = [
     "read_entities",
     "read_snapshot",
     "snapshot_lexicon",
+    "unclimbed",
 ]

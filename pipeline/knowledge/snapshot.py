@@ -7,7 +7,7 @@ import gzip
 import json
 import zlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -72,22 +72,30 @@ class Snapshot:
     num_read: int = 0
 
 
-def read_snapshot(path: Path, titles: Iterable[str], classes: Iterable[str] = ()) -> Snapshot:
+def read_snapshot(
+    paths: Path | Sequence[Path],
+    titles: Iterable[str],
+    classes: Iterable[str] = (),
+    ids: Iterable[str] = (),
+) -> Snapshot:
     """Keeps the wanted part of a snapshot; memory grows with that part, not with the file.
 
-    The file is passed up to three times: items by title (and all P279 edges, 16 bytes each), topics
+    A file is passed up to three times: items by title (and all P279 edges, 16 bytes each), topics
     of category items, records of the classes.
 
     Args:
-        path: JSON lines in the API's form, or Wikidata's JSON dump (one array, an item per line).
+        paths: JSON lines in the API's form, or Wikidata's JSON dump (one array, an item per line).
+            Of several files the first that has an item counts; the largest should be the last.
         titles: Commons categories to find, with or without prefix.
         classes: class items whose labels are wanted besides the ancestors of the found items.
+        ids: items wanted besides those of the titles.
 
     Raises:
         InputError: the file cannot be read, a line is no entity (all such lines listed), or the
             download was interrupted.
     """
-    wanted = {clean_title(title) for title in titles}
+    paths = [paths] if isinstance(paths, Path) else list(paths)
+    wanted, wanted_ids = {clean_title(title) for title in titles}, set(ids)
     snapshot = Snapshot()
     edges = array("q")
 
@@ -96,17 +104,19 @@ def read_snapshot(path: Path, titles: Iterable[str], classes: Iterable[str] = ()
         child = int(entity.qid[1:])
         for parent in entity.parent_qids:
             edges.extend((child, int(parent[1:])))
-        return not wanted.isdisjoint(entity.titles) or not wanted.isdisjoint(
-            entity.commons_categories
+        return (
+            entity.qid in wanted_ids
+            or not wanted.isdisjoint(entity.titles)
+            or not wanted.isdisjoint(entity.commons_categories)
         )
 
-    snapshot.entities = _kept(path, first_pass)
+    snapshot.entities = _kept(paths, first_pass)
 
     categories = {e.qid for e in snapshot.entities.values() if CATEGORY_ITEM in e.class_qids}
     if categories:
         topics = {t for qid in categories for t in snapshot.entities[qid].topic_qids}
         snapshot.entities |= _kept(
-            path, lambda e: e.qid in topics or not categories.isdisjoint(e.category_qids)
+            paths, lambda e: e.qid in topics or not categories.isdisjoint(e.category_qids)
         )
 
     parents: dict[int, list[int]] = {}
@@ -124,12 +134,24 @@ def read_snapshot(path: Path, titles: Iterable[str], classes: Iterable[str] = ()
         frontier = sorted(above - reached)
         reached |= above
     if reached:
-        snapshot.classes = _kept(path, lambda e: e.qid in reached)
+        snapshot.classes = _kept(paths, lambda e: e.qid in reached)
     return snapshot
 
 
-def _kept(path: Path, keep: Callable[[Entity], bool]) -> dict[str, Entity]:
-    return {entity.qid: entity for entity in read_entities(path) if keep(entity)}
+def _kept(paths: Sequence[Path], keep: Callable[[Entity], bool]) -> dict[str, Entity]:
+    kept: dict[str, Entity] = {}
+    before: set[int] = set()
+    for number, path in enumerate(paths, start=1):
+        seen = array("q")
+        for entity in read_entities(path):
+            if before and int(entity.qid[1:]) in before:
+                continue
+            if number < len(paths):
+                seen.append(int(entity.qid[1:]))
+            if keep(entity):
+                kept[entity.qid] = entity
+        before.update(seen)
+    return kept
 
 
 def read_entities(path: Path) -> Iterator[Entity]:
