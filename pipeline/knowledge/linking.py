@@ -51,7 +51,10 @@ def link(
         the category); and `classes` (`qid, label, parent_qids`), by qid.
     """
     links = _Links(snapshot)
-    said = {} if resolved is None else {row.title: row for row in resolved.itertuples()}
+    said = {}
+    if resolved is not None:
+        plain = resolved.astype(object).where(resolved.notna(), None)
+        said = {row.title: row for row in plain.itertuples()}
     found_by_title = {
         title: links.resolved(said[title]) if title in said else links.of(clean_title(title))
         for title in items["title"].unique()

@@ -10,6 +10,7 @@ from pipeline.knowledge.wikimedia.address import (
 from pipeline.knowledge.wikimedia.ask import Source
 from pipeline.knowledge.wikimedia.client import Client, Patience
 from pipeline.knowledge.wikimedia.dump import DumpSource, Extracted, extract_dump
+from pipeline.knowledge.wikimedia.dump_forms import is_triples
 from pipeline.knowledge.wikimedia.resolve import TITLES_SCHEMA, Resolved, resolve_titles
 from pipeline.knowledge.wikimedia.sparql import SparqlSource
 from pipeline.knowledge.wikimedia.store import Store, read_age, write_snapshot
@@ -30,6 +31,7 @@ __all__ = [
     "check_contact",
     "check_endpoint",
     "extract_dump",
+    "is_triples",
     "read_age",
     "resolve_titles",
     "write_snapshot",

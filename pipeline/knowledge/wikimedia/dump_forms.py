@@ -73,8 +73,17 @@ class Form(NamedTuple):
 
 def form_of(path: Path) -> Form:
     """The form of a dump, by its name: `.nt` (`.nt.gz`, `.nt.bz2`), else JSON."""
-    name = path.name.removesuffix(".gz").removesuffix(".bz2")
-    return _NTRIPLES if name.endswith(".nt") else _JSON
+    return _NTRIPLES if is_triples(path) else _JSON
+
+
+def is_triples(path: Path) -> bool:
+    """Whether a file's name says that it holds N-Triples.
+
+    Example:
+        >>> is_triples(Path("latest-truthy.nt.bz2"))
+        True
+    """
+    return path.name.removesuffix(".gz").removesuffix(".bz2").endswith(".nt")
 
 
 def damaged(path: Path, record: Record) -> Problem:
