@@ -66,6 +66,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # A class of the knowledge base and its parents (P279).
     "classes": pa.schema([("qid", _TEXT), ("label", _TEXT), ("parent_qids", _TEXTS)]),
+    # A subclass statement that was met on the way up and not climbed (see `knowledge.Cut`).
+    "class_cuts": pa.schema([(name, _TEXT) for name in ("from_qid", "to_qid", "reason", "detail")]),
     # Words that speak for a node, from the classes of the knowledge base.
     "lexicon": pa.schema(
         [(name, _TEXT) for name in ("node", "qid", "language", "term", "strength")]

@@ -8,6 +8,7 @@ import typer
 
 from flows.commands.build import build
 from flows.commands.evaluate import evaluate
+from flows.commands.explain import explain
 from flows.commands.fetch import fetch
 from flows.commands.resolve import resolve
 from flows.commands.steps import apply, embed, export, propose, review, status
@@ -25,7 +26,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, fetch, resolve, embed, propose, review, apply, export, status, evaluate):
+for command in (
+    build,
+    fetch,
+    resolve,
+    embed,
+    propose,
+    review,
+    apply,
+    export,
+    status,
+    explain,
+    evaluate,
+):
     app.command()(command)
 
 

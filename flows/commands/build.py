@@ -41,12 +41,22 @@ def build(
     images_per_landmark: Annotated[
         int | None, typer.Option(min=1, help="Images averaged into one vector [default: 8].")
     ] = None,
+    contact: Annotated[
+        str | None,
+        typer.Option(help="Your address: Wikimedia is asked what is not known [default: nobody]."),
+    ] = None,
+    commons_api: Annotated[str | None, typer.Option(help="A mirror of the Commons API.")] = None,
+    wikidata_api: Annotated[
+        str | None, typer.Option(help="A mirror of the Wikidata API, or another Wikibase's.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
     """Build a label tree: tables, tree, exports and the review sheet."""
     from pipeline.build import BuildSettings, Workspace, as_parameters, check_inputs
     from pipeline.hierarchy import load_hierarchy
+    from pipeline.knowledge import COMMONS_API, WIKIDATA_API, Apis, check_contact
 
+    Apis(commons_api or COMMONS_API, wikidata_api or WIKIDATA_API)
     hierarchy = load_hierarchy(tree)
     place = Workspace(workspace.resolve())
     settings = BuildSettings(
@@ -60,6 +70,9 @@ def build(
         clusters=clusters,
         images=_absolute(images),
         images_per_landmark=images_per_landmark or hierarchy.images_per_landmark,
+        contact=check_contact(contact) if contact is not None else None,
+        commons_api=commons_api,
+        wikidata_api=wikidata_api,
     )
     check_inputs(settings)
     first = not place.record.exists()

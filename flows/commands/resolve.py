@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-
-STORE, SNAPSHOT, TITLES = "wikimedia.sqlite", "entities.jsonl.gz", "tables/titles.parquet"
-_SHOWN = 10
 
 
 def resolve(
@@ -34,60 +32,86 @@ def resolve(
     refresh_older_than: Annotated[
         str | None, typer.Option(help="Ask again for answers older than this, such as 90d.")
     ] = None,
+    dump: Annotated[
+        Path | None,
+        typer.Option(
+            help="Wikidata's JSON dump or truthy N-Triples, read before anybody is asked."
+        ),
+    ] = None,
+    sparql: Annotated[
+        str | None,
+        typer.Option(help="A SPARQL endpoint of your own, asked which items name a category."),
+    ] = None,
+    tree: Annotated[
+        str, typer.Option(help="Whose vocabulary the classes are to reach.")
+    ] = "gldv2-h",
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
     """Find each landmark's Wikidata entity and the classes above it; killed, it goes on."""
-    from rich.console import Console
-
-    from pipeline.errors import RetryError
-    from pipeline.files import write_json, write_table
-    from pipeline.knowledge.wikimedia import (
+    from pipeline.build import BuildSettings, Workspace, ask_wikimedia, report_classes
+    from pipeline.errors import InputError, Problem, RetryError
+    from pipeline.files import write_json
+    from pipeline.hierarchy import load_hierarchy
+    from pipeline.knowledge import (
         COMMONS_API,
-        TITLES_SCHEMA,
         WIKIDATA_API,
         Apis,
         Client,
-        Store,
+        DumpSource,
+        Source,
+        SparqlSource,
+        check_endpoint,
         read_age,
-        resolve_titles,
-        write_snapshot,
     )
-    from pipeline.progress import track
     from pipeline.sources import SOURCES
 
+    place = Workspace(workspace.resolve())
     apis = Apis(commons_api or COMMONS_API, wikidata_api or WIKIDATA_API)
     since = int(time.time()) - read_age(refresh_older_than) if refresh_older_than else 0
-    console = Console(stderr=True)
+    hierarchy = load_hierarchy(tree)
+    if offline and sparql:
+        raise InputError(Problem("--sparql", "cannot be asked --offline", "Leave one of them out."))
+    if dump and not dump.is_file():
+        raise InputError(Problem("--dump", "not found:", "Check the path.", value=str(dump)))
     client = None
-    if not offline:
-        client = Client(contact, apis, say=lambda text: console.print(text, markup=False))
-    items = SOURCES["gldv2"].read(metadata).items
-    titles = sorted(set(items["title"]))
-    with Store(workspace / STORE) as store:
-        resolved = resolve_titles(titles, store, apis, client, since, track)
-        count = write_snapshot(workspace / SNAPSHOT, resolved.entities())
-    write_table(workspace / TITLES, resolved.frame, TITLES_SCHEMA)
-    numbers = {
-        "titles": len(titles),
-        "by_status": resolved.counts(),
-        "entities": count,
-        "classes": len(resolved.classes),
-        "classes_beyond_the_depth_cap": resolved.cut_classes,
-        "missing_titles": len(resolved.missing_titles),
-        "missing_ids": len(resolved.missing_ids),
-        "requests": client.requests if client else 0,
-    }
+    if not offline and (contact or not dump):
+        client = Client(contact, apis, say=lambda text: print(text, file=sys.stderr, flush=True))
+    sources: list[Source] = [DumpSource(dump)] if dump else []
+    if sparql:
+        asking = client or Client(contact, apis)
+        sources.append(SparqlSource(asking, check_endpoint(sparql)))
+    items = SOURCES[hierarchy.source].read(metadata).items
+    asked = ask_wikimedia(place, items["title"], apis, client, since, sources)
+    settings = BuildSettings(
+        tree=tree, metadata=str(metadata), decisions=str(place.ledger), encoder=hierarchy.encoder
+    )
+    numbers = {**asked.numbers, "reconciliation": report_classes(place, settings, items, asked)}
     if json:
         write_json(json, numbers)
-    print(f"{len(titles)} categories of {len(items)} landmarks, {numbers['requests']} requests")
-    for status, number in resolved.counts().items():
+    print(
+        f"{numbers['titles']} categories of {len(items)} landmarks, {numbers['requests']} requests"
+    )
+    for status, number in numbers["by_status"].items():
         print(f"  {status:<14} {number}")
-    print(f"{count} entities and classes in {workspace / SNAPSHOT} (for --entities)")
-    if resolved.is_complete:
+    print("\n".join(_lines(numbers["reconciliation"])))
+    print(f"{numbers['entities']} entities and classes in {place.answers} (for --entities)")
+    print(f"numbers in {place.reconciliation}, classes to map in {place.to_map}")
+    if not asked.unanswered:
         return
-    left = [title.removeprefix("Category:") for title in resolved.missing_titles]
-    text = f"{len(left)} categories and {len(resolved.missing_ids)} items were never answered: "
-    text += ", ".join([*left, *resolved.missing_ids][:_SHOWN])
     if client:
-        raise RetryError(text)
-    print(f"{text}, ...\nRun it with --contact to ask for them.")
+        raise RetryError(asked.in_words())
+    print(f"{asked.in_words()}\nRun it with --contact to ask for them.")
+
+
+def _lines(numbers: dict[str, Any]) -> list[str]:
+    """What is known of the landmarks, for people."""
+    total = max(1, numbers["items"])
+    parts = {
+        "with coordinates": numbers["with_coordinates"],
+        "with a country": numbers["with_country"],
+        "whose classes reach a node": numbers["classes_lead"].get("reached", 0),
+        "whose classes are to be mapped": numbers["items_of_classes_to_map"],
+    }
+    return [
+        f"  {100 * number / total:5.1f} % of landmarks {what}" for what, number in parts.items()
+    ]

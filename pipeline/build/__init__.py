@@ -2,22 +2,29 @@
 
 from pipeline.build.again import apply_sheet, export_formats, rerun
 from pipeline.build.check import check_inputs
+from pipeline.build.explain import Explanation, explain
+from pipeline.build.reconcile import report_classes
 from pipeline.build.record import top_disputes, write_record
 from pipeline.build.settings import BuildSettings, Workspace, as_parameters
 from pipeline.build.stage import Stage, in_words, intact, run_stage, stage_key
 from pipeline.build.stages import STAGES
+from pipeline.build.wikimedia import ask_wikimedia
 
 __all__ = [
     "STAGES",
     "BuildSettings",
+    "Explanation",
     "Stage",
     "Workspace",
     "apply_sheet",
     "as_parameters",
+    "ask_wikimedia",
     "check_inputs",
+    "explain",
     "export_formats",
     "in_words",
     "intact",
+    "report_classes",
     "rerun",
     "run_stage",
     "stage_key",

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.build.propose import ledgers
+from pipeline.build.assets import ledgers
+from pipeline.build.reconcile import is_class_sheet, read_class_sheet, with_classes
 from pipeline.build.record import write_record
 from pipeline.build.settings import BuildSettings, Workspace
 from pipeline.build.stage import in_words, run_stage
 from pipeline.build.stages import STAGES, write_formats
-from pipeline.review import append, read_ledger, read_sheet, replay, time_after
+from pipeline.review import Sheet, append, read_ledger, read_sheet, replay, time_after
 from pipeline.tables import load
 
 
@@ -47,13 +48,19 @@ def apply_sheet(place: Workspace, sheet: Path, reviewer: str | None) -> tuple[in
     proposals, nodes = load(place.folder, "proposals"), load(place.folder, "vocabulary")
     ledger = read_ledger(*ledgers(settings))
     before = ledger.decisions
-    resolution = replay(before, proposals, nodes)
-    taken = read_sheet(sheet, resolution, reviewer or "", time_after(ledger, datetime.now(UTC)))
+    when = time_after(ledger, datetime.now(UTC))
+    if is_class_sheet(sheet):
+        decisions = read_class_sheet(sheet, nodes, reviewer or "", when)
+        qids = decisions["subject"].str.removeprefix("1/")
+        taken = Sheet(decisions, [])
+        nodes = with_classes(nodes, dict.fromkeys(qids, ""))
+    else:
+        taken = read_sheet(sheet, replay(before, proposals, nodes), reviewer or "", when)
     both = pd.concat([before, taken.decisions.assign(file=str(sheet), row=0)], ignore_index=True)
     replay(both, proposals, nodes)
     added = append(Path(settings.decisions), taken.decisions) if len(taken.decisions) else 0
-    if sheet.resolve() == place.sheet and not taken.stale:
-        place.sheet.unlink()  # all of it is in the ledger; the rebuild writes the next one
+    if sheet.resolve() in (place.sheet, place.to_map) and not taken.stale:
+        sheet.unlink()  # all of it is in the ledger; the rebuild writes the next one
     return added, [str(problem) for problem in taken.stale]
 
 

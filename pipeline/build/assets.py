@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from pipeline.build.settings import BuildSettings
 from pipeline.knowledge import ClassAssets, read_class_assets
@@ -42,3 +43,8 @@ def class_assets(settings: BuildSettings, vocabulary: Vocabulary) -> ClassAssets
             placed.setdefault(qid, node)
     stops = {qid: reason for qid, reason in assets.stops.items() if qid not in placed}
     return ClassAssets(placed, stops, assets.labels)
+
+
+def ledgers(settings: BuildSettings) -> list[Path]:
+    """The tree's curated decisions, then the workspace's."""
+    return [settings.hierarchy.decisions, Path(settings.decisions)]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.build.assets import vocabulary_in_force
-from pipeline.build.propose import curated_nodes, ledgers
+from pipeline.build.assets import ledgers, vocabulary_in_force
+from pipeline.build.propose import curated_nodes
 from pipeline.build.settings import BuildSettings
 from pipeline.embedding import load_encoder
 from pipeline.errors import InputError, Problem

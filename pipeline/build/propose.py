@@ -9,10 +9,21 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from pipeline.build.assets import class_assets, vocabulary_in_force
+from pipeline.build.assets import ledgers, vocabulary_in_force
 from pipeline.build.embed import ABOUT, IMAGES, NAMES, NODES, PHRASES
+from pipeline.build.meet import categories, meet
+from pipeline.build.reconcile import (
+    assets_in_force,
+    decided_classes,
+    in_words,
+    put_filled_in_aside,
+    reconcile,
+    with_classes,
+    write_reconciliation,
+)
 from pipeline.build.settings import BuildSettings, Workspace
 from pipeline.build.stage import Counts, Stage
+from pipeline.build.wikimedia import titles_of
 from pipeline.errors import InputError, Problem
 from pipeline.knowledge import ClassGraph
 from pipeline.proposal import (
@@ -32,13 +43,9 @@ from pipeline.tables import load, read_people_csv, save
 _LEXICON = ["node", "qid", "language", "term", "strength"]
 
 
-def ledgers(settings: BuildSettings) -> list[Path]:
-    """The tree's curated decisions, then the workspace's."""
-    return [settings.hierarchy.decisions, Path(settings.decisions)]
-
-
 def _propose(place: Workspace, settings: BuildSettings) -> Counts:
     items = load(place.folder, "items")
+    put_filled_in_aside(place.to_map, "node")
     into = _into_found_nodes if settings.clusters else _into_vocabulary
     proposals, nodes = into(place, settings, items)
     save(place.folder, "proposals", proposals)
@@ -94,10 +101,19 @@ def _into_vocabulary(
     nodes = curated_nodes(settings, vocabulary, _met(lexicon, classes), _labels(place))
     proposals = propose(items, scorer, scorer.fit(known), vocabulary.frame, classes)
     ledger = read_ledger(*ledgers(settings))
+    learnt = np.full(len(items), -1)
     if len(ledger.decisions):
         learnt = _decided(proposals, nodes, ledger.decisions, items, vocabulary)
+        # A decision on a class holds for all that lead to it, but for those decided themselves.
+        of_class = vocabulary.index(classes["node"].where(classes["decided"], ""))
+        by_class = (learnt < 0) & (of_class >= 0)
+        learnt = np.where(by_class, of_class, learnt)
         both = np.where(learnt >= 0, learnt, known)
         proposals = propose(items, scorer, scorer.fit(both), vocabulary.frame, classes)
+        through = proposals["subject"].isin(items["item_id"][by_class])
+        proposals.loc[through, "origin"] = "human"
+    category = categories(items, titles_of(place))
+    proposals, _ = meet(items, proposals, category, learnt >= 0)
     return proposals, nodes
 
 
@@ -115,10 +131,13 @@ def curated_nodes(
         met: `qid, node` of the classes that this run has met besides.
         labels: names of classes besides the curated ones.
     """
-    assets = class_assets(settings, vocabulary)
+    assets = assets_in_force(settings, vocabulary)
     placed = pd.DataFrame(sorted(assets.placed.items()), columns=["qid", "node"])
     known = placed if met is None else pd.concat([met, placed])
-    return vocabulary_nodes(vocabulary, known, {**assets.labels, **(labels or {})})
+    labels = {**assets.labels, **(labels or {})}
+    excluded = [qid for qid, node in decided_classes(settings, vocabulary).items() if not node]
+    nodes = vocabulary_nodes(vocabulary, known, labels)
+    return with_classes(nodes, {qid: labels.get(qid, "") for qid in excluded})
 
 
 def _met(lexicon: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
@@ -141,8 +160,11 @@ def _class_evidence(
     place: Workspace, settings: BuildSettings, vocabulary: Vocabulary
 ) -> pd.DataFrame:
     """Where each item's classes lead: `status, node, class_qid, class_label, qid, class_qids`,
-    and `tied`, the nodes of a tie."""
-    assets = class_assets(settings, vocabulary)
+    `tied`, the nodes of a tie, `ways`, its paths for people, and `decided`: people placed the
+    class that it leads to."""
+    assets = assets_in_force(settings, vocabulary)
+    decided = decided_classes(settings, vocabulary)
+    items = load(place.folder, "items")
     entities, classes = load(place.folder, "entities"), load(place.folder, "classes")
     labels = {**assets.labels, **_labels(place)}
     graph = ClassGraph(classes, assets.placed, assets.stops)
@@ -152,9 +174,12 @@ def _class_evidence(
         own = verdict.path[0] if verdict.path else ""
         rows.append(
             (verdict.reason, verdict.node or "", own, labels.get(own, ""), qid or "",
-             list(class_qids), [way.node for way in verdict.ties])
+             list(class_qids), [way.node for way in verdict.ties], in_words(verdict.ties, labels),
+             bool(verdict.node) and not verdict.ties and verdict.path[-1] in decided)
         )  # fmt: skip
-    columns = ["status", "node", "class_qid", "class_label", "qid", "class_qids", "tied"]
+    write_reconciliation(place, *reconcile(items, entities, graph, labels))
+    columns = ["status", "node", "class_qid", "class_label", "qid", "class_qids", "tied", "ways"]
+    columns += ["decided"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -223,16 +248,20 @@ def _decided(
 
 PROPOSE = Stage(
     name="propose",
-    version=1,
+    version=2,
     reads=lambda place, settings: [
-        *(place.table(name) for name in ("items", "entities", "classes", "lexicon")),
+        *(place.table(name) for name in ("items", "entities", "classes", "lexicon", "titles")),
         *(place.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
         *settings.class_files,
         settings.hierarchy.lexicon,
         *([Path(settings.known_labels)] if settings.known_labels else []),
         *ledgers(settings),
     ],
-    writes=lambda place, _: [place.table("proposals"), place.table("vocabulary")],
+    writes=lambda place, _: [
+        place.table("proposals"),
+        place.table("vocabulary"),
+        place.reconciliation,
+    ],
     parameters=("tree", "clusters"),
     run=_propose,
 )

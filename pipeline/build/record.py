@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -22,7 +23,8 @@ def write_record(
         {
             **shown,
             "versions": versions(),
-            "parameters": as_parameters(settings),
+            # The operator's address is nobody else's business.
+            "parameters": as_parameters(replace(settings, contact=None)),
             "inputs": {str(path): sha256_of(path) for path in user_files(settings)},
             "stages": manifests,
         },

@@ -26,6 +26,8 @@ class BuildSettings:
         clusters: number of level-2 nodes of a vocabulary-free tree; None: into the vocabulary.
         images: root of the image files.
         images_per_landmark: images averaged into an item's vector, at most.
+        contact: who asks Wikimedia; None: nothing is asked.
+        commons_api, wikidata_api: addresses of mirrors; None: Wikimedia's own.
     """
 
     tree: str
@@ -38,6 +40,9 @@ class BuildSettings:
     clusters: int | None = None
     images: str | None = None
     images_per_landmark: int = 8
+    contact: str | None = None
+    commons_api: str | None = None
+    wikidata_api: str | None = None
 
     @property
     def hierarchy(self) -> Hierarchy:
@@ -81,6 +86,26 @@ class Workspace:
     @property
     def ledger(self) -> Path:
         return self.folder / "decisions.csv"
+
+    @property
+    def store(self) -> Path:
+        """Wikimedia's answers."""
+        return self.folder / "wikimedia.sqlite"
+
+    @property
+    def answers(self) -> Path:
+        """The entities among them, as a snapshot."""
+        return self.folder / "entities.jsonl.gz"
+
+    @property
+    def to_map(self) -> Path:
+        """Classes without a place, for a curator to fill in."""
+        return self.folder / "classes_to_map.csv"
+
+    @property
+    def reconciliation(self) -> Path:
+        """What is known of the items' entities and classes, in numbers."""
+        return self.folder / "reconciliation.json"
 
     @property
     def export(self) -> Path:

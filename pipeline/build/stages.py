@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from pipeline.build.assets import class_assets, vocabulary_in_force
+import pandas as pd
+
+from pipeline.build.assets import class_assets, ledgers, vocabulary_in_force
 from pipeline.build.embed import EMBED
-from pipeline.build.propose import PROPOSE, ledgers
+from pipeline.build.propose import PROPOSE
+from pipeline.build.reconcile import put_filled_in_aside
 from pipeline.build.settings import BuildSettings, Workspace
 from pipeline.build.show import SHOW
 from pipeline.build.stage import Counts, Stage
-from pipeline.errors import InputError
+from pipeline.build.wikimedia import ask_for_build, asked_of
 from pipeline.export import About, export
 from pipeline.files import write_json
 from pipeline.knowledge import (
+    CUT_COLUMNS,
     ClassGraph,
     Snapshot,
     link,
     read_snapshot,
     snapshot_lexicon,
+    unclimbed,
 )
 from pipeline.review import read_ledger, replay, write_sheet
 from pipeline.sources import SOURCES
-from pipeline.tables import assignments_schema, load, read_people_csv, save
+from pipeline.tables import assignments_schema, load, save
 from pipeline.tree import build_tree
 
 
@@ -51,13 +55,18 @@ ITEMS = Stage(
 def _resolve(place: Workspace, settings: BuildSettings) -> Counts:
     items = load(place.folder, "items")
     assets = class_assets(settings, vocabulary_in_force(settings))
+    files, titles = ask_for_build(place, settings, items["title"])
     snapshot = Snapshot()
-    if settings.entities:
-        snapshot = read_snapshot(Path(settings.entities), items["title"], assets.placed)
-    entities, classes = link(items, snapshot)
+    if files:
+        ids: list[str] = [] if titles is None else titles["qid"].dropna().tolist()
+        snapshot = read_snapshot(files, items["title"], assets.placed, ids)
+    entities, classes = link(items, snapshot, titles)
     save(place.folder, "entities", entities)
     save(place.folder, "classes", classes)
     graph = ClassGraph(classes, assets.placed, assets.stops)
+    own = {qid for qids in entities["class_qids"] for qid in qids}
+    cuts = [*graph.cuts(own), *unclimbed(snapshot, classes["qid"])]
+    save(place.folder, "class_cuts", pd.DataFrame(sorted(cuts), columns=CUT_COLUMNS))
     words = snapshot_lexicon(snapshot, graph)
     save(place.folder, "lexicon", words)
     statuses = entities["status"].value_counts().sort_index()
@@ -65,21 +74,26 @@ def _resolve(place: Workspace, settings: BuildSettings) -> Counts:
         "items": len(items),
         **{str(key): int(count) for key, count in statuses.items()},
         "classes": len(classes),
+        "class_cuts": len(cuts),
         "words_of_classes": len(words),
     }
 
 
 RESOLVE = Stage(
     name="resolve",
-    version=2,
+    version=3,
     reads=lambda place, settings: [
         place.table("items"),
         *settings.class_files,
         *([Path(settings.entities)] if settings.entities else []),
     ],
-    writes=lambda place, _: [place.table(name) for name in ("entities", "classes", "lexicon")],
+    writes=lambda place, settings: [
+        *(place.table(name) for name in ("entities", "classes", "class_cuts", "lexicon")),
+        *([place.table("titles"), place.answers] if asked_of(place, settings) else []),
+    ],
     parameters=("tree",),
     run=_resolve,
+    looks_at=asked_of,
 )
 
 
@@ -91,33 +105,10 @@ def _settle(place: Workspace, settings: BuildSettings) -> Counts:
     levels = settings.hierarchy.levels
     save(place.folder, "nodes", nodes)
     save(place.folder, "assignments", assignments, assignments_schema(len(levels)))
-    keep_filled_in(place.sheet)
+    put_filled_in_aside(place.sheet, "decision")
     counts["rows_to_review"] = write_sheet(place.sheet, resolution, items, levels)
     write_json(place.settled, counts)
     return counts
-
-
-def keep_filled_in(sheet: Path) -> Path | None:
-    """Puts a sheet with decisions aside, so that a new one does not overwrite somebody's work.
-
-    Returns:
-        Where it went, `review.filled-in-1.csv` beside it or a higher number; None if nobody has
-        decided anything in it.
-    """
-    if not sheet.is_file():
-        return None
-    try:
-        decided = bool((read_people_csv(sheet, ["decision"])["decision"] != "").any())
-    except InputError:
-        decided = True  # whatever it is now, it is not ours to throw away
-    if not decided:
-        return None
-    number = 1
-    while (kept := sheet.with_name(f"{sheet.stem}.filled-in-{number}.csv")).exists():
-        number += 1
-    sheet.replace(kept)
-    print(f"{sheet.name} had decisions that were not applied: kept as {kept}", file=sys.stderr)
-    return kept
 
 
 SETTLE = Stage(

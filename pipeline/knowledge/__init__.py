@@ -6,22 +6,58 @@ from pipeline.knowledge.assets import (
     read_class_assets,
     snapshot_lexicon,
 )
-from pipeline.knowledge.classgraph import ClassGraph, ClassVerdict, Reach
-from pipeline.knowledge.linking import link
-from pipeline.knowledge.snapshot import Entity, Snapshot, clean_title, read_entities, read_snapshot
+from pipeline.knowledge.classgraph import CUT_COLUMNS, ClassGraph, ClassVerdict, Cut, Reach
+from pipeline.knowledge.linking import link, unclimbed
+from pipeline.knowledge.snapshot import Entity, Snapshot, read_entities, read_snapshot
+from pipeline.knowledge.titles import clean_title
+from pipeline.knowledge.wikimedia import (
+    COMMONS_API,
+    TITLES_SCHEMA,
+    WIKIDATA_API,
+    Apis,
+    Client,
+    DumpSource,
+    Source,
+    SparqlSource,
+    Store,
+    check_contact,
+    check_endpoint,
+    is_triples,
+    read_age,
+    resolve_titles,
+    write_snapshot,
+)
 
 __all__ = [
+    "COMMONS_API",
+    "CUT_COLUMNS",
     "LEXICON_COLUMNS",
+    "TITLES_SCHEMA",
+    "WIKIDATA_API",
+    "Apis",
     "ClassAssets",
     "ClassGraph",
     "ClassVerdict",
+    "Client",
+    "Cut",
+    "DumpSource",
     "Entity",
     "Reach",
     "Snapshot",
+    "Source",
+    "SparqlSource",
+    "Store",
+    "check_contact",
+    "check_endpoint",
     "clean_title",
+    "is_triples",
     "link",
+    "read_age",
     "read_class_assets",
     "read_entities",
     "read_snapshot",
+    "resolve_titles",
     "snapshot_lexicon",
+    "unclimbed",
+    "write_snapshot",
 ]

@@ -4,11 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import networkx as nx
 import pandas as pd
 
 REACHED, TIE, OUTSIDE, UNKNOWN = "reached", "tie", "outside", "unknown"
+# Of 14,598 recorded classes none reaches a node more than 5 levels up, and none that is proved to
+# have no place needs more than 16.
+DEEPEST = 16
+CUT_COLUMNS = ["from_qid", "to_qid", "reason", "detail"]
+
+
+class Cut(NamedTuple):
+    """A P279 statement that a walk met and did not climb.
+
+    Attributes:
+        from_qid: the class.
+        to_qid: the parent that the statement names; "" where the class's own record is missing.
+        reason: `loop` (both are in one loop, which counts as one class), `depth` (beyond the cap),
+            `stop` (the class is on the stop-list), `rank` (a better-ranked statement stands beside
+            it, or it is deprecated), `missing` (nothing is known of the class).
+        detail: the cap, why the class is on the stop-list, or the statement's rank.
+    """
+
+    from_qid: str
+    to_qid: str
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -19,16 +43,13 @@ class Reach:
         node: vocabulary node, None if the way leads to none.
         path: classes from the item's own to the last, both included.
         reason: reached, outside or unknown.
+        distance: levels climbed: P279 edges, those inside a loop not counted.
     """
 
     node: str | None
     path: tuple[str, ...]
     reason: str
-
-    @property
-    def distance(self) -> int:
-        """Number of P279 edges."""
-        return len(self.path) - 1
+    distance: int
 
 
 @dataclass(frozen=True)
@@ -38,7 +59,7 @@ class ClassVerdict:
     Attributes:
         node: the nearest vocabulary node; under a tie that of the class stated first.
         path: the classes on the way, from the item's own to the last one, both included.
-        distance: number of P279 edges on it.
+        distance: levels climbed on it.
         ties: under a tie, every nearest way, one for each node (a node above another is left out).
         reason: `reached`; `tie`; `outside` (proved to have no place; `path` ends in the class that
             proves it); `unknown` (the chain ends without knowing, or there is no class at all).
@@ -53,12 +74,17 @@ class ClassVerdict:
     others: tuple[Reach, ...] = ()
 
 
+class _Walk(NamedTuple):
+    ways: tuple[Reach, ...]
+    cuts: tuple[Cut, ...]
+
+
 class ClassGraph:
     """The subclass graph (P279) with the vocabulary's classes marked in it.
 
-    A walk upwards ends at a placed class, at a stop, or at a class without parents, so the absurd
-    ancestors of classes are never met. Loops are harmless: no class is passed twice, and a loop
-    adds no edge to a shortest way.
+    A walk upwards ends at a placed class, at a stop, at the depth cap or at a class without
+    parents, so the absurd ancestors of classes are never met. Classes in a loop, each said to be a
+    subclass of the other, count as one: they are at one level.
 
     Args:
         classes: `qid, parent_qids`.
@@ -66,13 +92,22 @@ class ClassGraph:
         stops: class -> `outside` (has no place; where nearer than any node, the class has none),
             `decisive` (the same, and it overrules the item's other classes) or `abstract` (leads
             nowhere).
+        deepest: levels that are climbed, at most.
+
+    Attributes:
+        graph: all P279 edges, from class to parent.
     """
 
     def __init__(
-        self, classes: pd.DataFrame, placed: Mapping[str, str], stops: Mapping[str, str]
+        self,
+        classes: pd.DataFrame,
+        placed: Mapping[str, str],
+        stops: Mapping[str, str],
+        deepest: int = DEEPEST,
     ) -> None:
         self._placed = dict(placed)
         self._stops = dict(stops)
+        self._deepest = deepest
         self._main: dict[str, str] = {}
         for qid, node in placed.items():
             self._main.setdefault(node, qid)
@@ -80,7 +115,14 @@ class ClassGraph:
         for qid, parents in zip(classes["qid"], classes["parent_qids"], strict=True):
             self.graph.add_node(qid)
             self.graph.add_edges_from((qid, parent) for parent in parents)
-        self._cache: dict[str, tuple[Reach, ...]] = {}
+        # Walks end at placed and stopped classes, so a loop through one of them is open for them.
+        ends = self._placed.keys() | self._stops.keys()
+        climbed = nx.DiGraph((a, b) for a, b in self.graph.edges if a not in ends)
+        self._loops: dict[str, frozenset[str]] = {}
+        for found in nx.strongly_connected_components(climbed):
+            if len(found) > 1 or any(climbed.has_edge(qid, qid) for qid in found):
+                self._loops |= dict.fromkeys(found, frozenset(found))
+        self._walks: dict[str, _Walk] = {}
         self._above: dict[str, set[str]] = {}
         self._verdicts: dict[tuple[str, ...], ClassVerdict] = {}
 
@@ -90,6 +132,20 @@ class ClassGraph:
         if key not in self._verdicts:
             self._verdicts[key] = self._verdict(key)
         return self._verdicts[key]
+
+    def cuts(self, class_qids: Iterable[str]) -> list[Cut]:
+        """The statements that the walks from these classes met and did not climb, sorted."""
+        found = {cut for qid in class_qids for cut in self._walk_from(qid).cuts}
+        return sorted(found, key=lambda cut: (_number(cut.from_qid), _number(cut.to_qid), cut))
+
+    def ancestors(self, qid: str) -> set[str]:
+        """All classes above one, through whatever is said, the class itself left out.
+
+        A class in a loop is above itself, and yet left out.
+        """
+        if qid not in self._above:
+            self._above[qid] = nx.descendants(self.graph, qid) if qid in self.graph else set()
+        return self._above[qid]
 
     def _verdict(self, class_qids: tuple[str, ...]) -> ClassVerdict:
         ways = [way for qid in class_qids for way in self._ways(qid)]
@@ -121,7 +177,7 @@ class ClassGraph:
             way: {
                 self._placed.get(qid)
                 for end in (way.path[-1], self._main[way.node])
-                for qid in self._ancestors(end)
+                for qid in self.ancestors(end)
             }
             for way in ties
             if way.node is not None
@@ -137,48 +193,78 @@ class ClassGraph:
         )
         return kept or ties
 
-    def _ancestors(self, qid: str) -> set[str]:
-        if qid not in self._above:
-            self._above[qid] = nx.descendants(self.graph, qid) if qid in self.graph else set()
-        return self._above[qid]
-
     def _ways(self, qid: str) -> tuple[Reach, ...]:
         """The nearest ways up from one class: one for each nearest node, or one dead end."""
-        if qid not in self._cache:
-            self._cache[qid] = self._walk(qid)
-        return self._cache[qid]
+        return self._walk_from(qid).ways
 
-    def _walk(self, start: str) -> tuple[Reach, ...]:
+    def _walk_from(self, qid: str) -> _Walk:
+        if qid not in self._walks:
+            self._walks[qid] = self._walk(qid)
+        return self._walks[qid]
+
+    def _walk(self, start: str) -> _Walk:
         came: dict[str, str | None] = {start: None}
-        level, ends = [start], []
-        while level:
+        level, dead_ends, cuts = [start], list[str](), list[Cut]()
+        for distance in range(self._deepest + 1):
+            self._go_round(level, came, cuts)
+            cuts += [
+                Cut(qid, parent, "stop", self._stops[qid])
+                for qid in level
+                if qid in self._stops
+                for parent in self._parents(qid)
+            ]
             found = {q: self._placed[q] for q in level if q in self._placed}
             stops = [q for q in level if self._stops.get(q) in ("outside", "decisive")]
             stops.sort(key=lambda q: self._stops[q] != "decisive")
             if stops and (not found or self._stops[stops[0]] == "decisive"):
-                return (Reach(None, _path(came, stops[0]), OUTSIDE),)
+                way = Reach(None, _path(came, stops[0]), OUTSIDE, distance)
+                return _Walk((way,), tuple(cuts))
             if found:
                 first: dict[str, str] = {}
                 for qid, node in found.items():
                     first.setdefault(node, qid)
-                return tuple(Reach(node, _path(came, q), REACHED) for node, q in first.items())
+                ways = (Reach(n, _path(came, q), REACHED, distance) for n, q in first.items())
+                return _Walk(tuple(ways), tuple(cuts))
             above: list[str] = []
             for qid in level:
-                parents = self._parents(qid)
+                parents = [] if qid in self._stops else self._parents(qid)
                 if not parents:
-                    ends.append(qid)
+                    dead_ends.append(qid)
                 for parent in parents:
+                    if parent in came:
+                        continue
+                    if distance == self._deepest:
+                        cuts.append(Cut(qid, parent, "depth", str(self._deepest)))
+                        continue
+                    came[parent] = qid
+                    above.append(parent)
+            if not above:
+                break
+            level = above
+        end = dead_ends[0] if dead_ends else level[0]
+        path = _path(came, end)
+        return _Walk((Reach(None, path, UNKNOWN, self._levels(path)),), tuple(cuts))
+
+    def _go_round(self, level: list[str], came: dict[str, str | None], cuts: list[Cut]) -> None:
+        """Adds to a level what its classes share a loop with."""
+        for qid in level:  # grows while it is gone through
+            for parent in self._parents(qid):
+                if parent in self._loops.get(qid, ()):
+                    cuts.append(Cut(qid, parent, "loop", ""))
                     if parent not in came:
                         came[parent] = qid
-                        above.append(parent)
-            level = above
-        end = ends[0] if ends else start
-        return (Reach(None, _path(came, end), UNKNOWN),)
+                        level.append(parent)
+
+    def _levels(self, path: tuple[str, ...]) -> int:
+        steps = pairwise(path)
+        return sum(parent not in self._loops.get(qid, ()) for qid, parent in steps)
 
     def _parents(self, qid: str) -> list[str]:
-        if qid in self._stops or qid not in self.graph:
-            return []
-        return sorted(self.graph.successors(qid), key=lambda q: int(q[1:]))
+        return sorted(self.graph.successors(qid), key=_number) if qid in self.graph else []
+
+
+def _number(qid: str) -> int:
+    return int(qid[1:] or 0)
 
 
 def _path(came: Mapping[str, str | None], end: str) -> tuple[str, ...]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
-from pipeline.knowledge.snapshot import CATEGORY_ITEM, Entity, Snapshot, clean_title
+from pipeline.knowledge.classgraph import Cut
+from pipeline.knowledge.entity import CATEGORY_ITEM
+from pipeline.knowledge.snapshot import Entity, Snapshot
+from pipeline.knowledge.titles import clean_title
 
 ENTITY_COLUMNS = [
     "item_id", "status", "qid", "label", "class_qids", "lat", "lon", "country", "revision",
@@ -23,26 +27,38 @@ class _Link:
     others: tuple[str, ...] = ()
 
 
-def link(items: pd.DataFrame, snapshot: Snapshot) -> tuple[pd.DataFrame, pd.DataFrame]:
+def link(
+    items: pd.DataFrame, snapshot: Snapshot, resolved: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Finds each item's entity in the snapshot, and the classes above them.
 
-    A category's entity is, in this order: the item whose sitelink is the category; the topic of
-    the category's own item (P301, or the topic's P910 where only that is there); the item that
-    names the category in P373. Where several stand at the same place, the one with the lowest
-    number is taken and the status says so.
+    What the APIs said of a category (`resolved`) comes first, since they follow redirects. Else its
+    entity is, in this order: the item whose sitelink is the category; the topic of the category's
+    own item (P301, or the topic's P910 where only that is there); the item that names the category
+    in P373. Where several stand at the same place, the one with the lowest number is taken and the
+    status says so. The same category has the same entity, whichever split it is in.
 
     Args:
         items: `item_id, title` (Commons category title).
         snapshot: what `read_snapshot` kept for these titles.
+        resolved: the table `titles` of `strata resolve`.
 
     Returns:
-        `entities`, a row per item in the items' order, with `status` in {resolved, ambiguous,
-        category_only (a category's item whose topic is not in the snapshot; no entity), missing},
-        `linked_by` in {sitelink, category item, commons category} and `other_qids` (the entities
-        that also claim the category); and `classes` (`qid, label, parent_qids`), by qid.
+        `entities`, a row per item in the items' order, with `status` in {resolved, redirected,
+        ambiguous, category_only (a category's item whose topic is not in the snapshot; no entity),
+        missing} or what else the APIs said of a category that no item claims; `linked_by` in
+        {sitelink, category item, commons category} and `other_qids` (the entities that also claim
+        the category); and `classes` (`qid, label, parent_qids`), by qid.
     """
     links = _Links(snapshot)
-    found_by_title = {title: links.of(clean_title(title)) for title in items["title"].unique()}
+    said = {}
+    if resolved is not None:
+        plain = resolved.astype(object).where(resolved.notna(), None)
+        said = {row.title: row for row in plain.itertuples()}
+    found_by_title = {
+        title: links.resolved(said[title]) if title in said else links.of(clean_title(title))
+        for title in items["title"].unique()
+    }
     rows = []
     for item_id, title in zip(items["item_id"], items["title"], strict=True):
         found = found_by_title[title]
@@ -104,6 +120,16 @@ class _Links:
             return _Link("category_only", linked_by="category item", others=(categories[0].qid,))
         return _Link("missing")
 
+    def resolved(self, row: Any) -> _Link:
+        """What the APIs said of a title, completed from the entities; see `link`."""
+        entity = self._entities.get(row.qid)
+        if entity is not None:
+            return _Link(row.status, entity, row.linked_by, tuple(row.other_qids))
+        found = self.of(clean_title(row.redirect_target or row.title))
+        if found.entity is None:
+            return _Link(row.status, None, row.linked_by or "", tuple(row.other_qids))
+        return replace(found, status="redirected") if row.redirect_target else found
+
     def _topics(self, category: Entity) -> list[Entity]:
         topics = [self._entities[t] for t in category.topic_qids if t in self._entities]
         return topics or self._by_category.get(category.qid, [])
@@ -125,3 +151,15 @@ def _classes(snapshot: Snapshot, qids: Iterable[str]) -> pd.DataFrame:
         for qid in sorted(above, key=lambda qid: int(qid[1:]))
     ]
     return pd.DataFrame(rows, columns=["qid", "label", "parent_qids"])
+
+
+def unclimbed(snapshot: Snapshot, class_qids: Iterable[str]) -> list[Cut]:
+    """P279 statements of classes that are of a lesser rank, and classes without a record."""
+    cuts = []
+    for qid in class_qids:
+        if qid not in snapshot.classes:
+            cuts.append(Cut(qid, "", "missing", ""))
+        else:
+            outranked = snapshot.classes[qid].outranked_qids
+            cuts += [Cut(qid, parent, "rank", rank) for parent, rank in outranked]
+    return cuts

@@ -5,20 +5,26 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
-import re
-import unicodedata
 import zlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline.errors import InputError, Problem
+from pipeline.knowledge.entity import (
+    CATEGORY_ITEM,
+    best_items,
+    best_point,
+    best_texts,
+    is_item_id,
+    outranked_items,
+    reduce,
+)
+from pipeline.knowledge.titles import PREFIX, clean_title
 
-_ITEM = re.compile(r"Q[1-9][0-9]*")
 _SHOWN = 1000  # damaged lines after which reading stops
-CATEGORY_ITEM = "Q4167836"  # P31 of an item that stands for a category page
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,7 @@ class Entity:
     commons_categories: tuple[str, ...]  # P373
     class_qids: tuple[str, ...]  # P31
     parent_qids: tuple[str, ...]  # P279
+    outranked_qids: tuple[tuple[str, str], ...]  # P279 of a lesser rank, and the rank
     topic_qids: tuple[str, ...]  # P301: what a category item is about
     category_qids: tuple[str, ...]  # P910: the category item of a topic
     lat: float | None
@@ -65,35 +72,30 @@ class Snapshot:
     num_read: int = 0
 
 
-def clean_title(title: str) -> str:
-    """A Commons category title as the wiki itself writes it.
-
-    Example:
-        >>> clean_title("Category:notre-Dame_de_Paris ")
-        'Notre-Dame de Paris'
-    """
-    text = " ".join(unicodedata.normalize("NFC", title).replace("_", " ").split())
-    if text[:9].casefold() == "category:":
-        text = text[9:].strip()
-    return text[:1].upper() + text[1:]
-
-
-def read_snapshot(path: Path, titles: Iterable[str], classes: Iterable[str] = ()) -> Snapshot:
+def read_snapshot(
+    paths: Path | Sequence[Path],
+    titles: Iterable[str],
+    classes: Iterable[str] = (),
+    ids: Iterable[str] = (),
+) -> Snapshot:
     """Keeps the wanted part of a snapshot; memory grows with that part, not with the file.
 
-    The file is passed up to three times: items by title (and all P279 edges, 16 bytes each), topics
+    A file is passed up to three times: items by title (and all P279 edges, 16 bytes each), topics
     of category items, records of the classes.
 
     Args:
-        path: JSON lines in the API's form, or Wikidata's JSON dump (one array, an item per line).
+        paths: JSON lines in the API's form, or Wikidata's JSON dump (one array, an item per line).
+            Of several files the first that has an item counts; the largest should be the last.
         titles: Commons categories to find, with or without prefix.
         classes: class items whose labels are wanted besides the ancestors of the found items.
+        ids: items wanted besides those of the titles.
 
     Raises:
         InputError: the file cannot be read, a line is no entity (all such lines listed), or the
             download was interrupted.
     """
-    wanted = {clean_title(title) for title in titles}
+    paths = [paths] if isinstance(paths, Path) else list(paths)
+    wanted, wanted_ids = {clean_title(title) for title in titles}, set(ids)
     snapshot = Snapshot()
     edges = array("q")
 
@@ -102,17 +104,19 @@ def read_snapshot(path: Path, titles: Iterable[str], classes: Iterable[str] = ()
         child = int(entity.qid[1:])
         for parent in entity.parent_qids:
             edges.extend((child, int(parent[1:])))
-        return not wanted.isdisjoint(entity.titles) or not wanted.isdisjoint(
-            entity.commons_categories
+        return (
+            entity.qid in wanted_ids
+            or not wanted.isdisjoint(entity.titles)
+            or not wanted.isdisjoint(entity.commons_categories)
         )
 
-    snapshot.entities = _kept(path, first_pass)
+    snapshot.entities = _kept(paths, first_pass)
 
     categories = {e.qid for e in snapshot.entities.values() if CATEGORY_ITEM in e.class_qids}
     if categories:
         topics = {t for qid in categories for t in snapshot.entities[qid].topic_qids}
         snapshot.entities |= _kept(
-            path, lambda e: e.qid in topics or not categories.isdisjoint(e.category_qids)
+            paths, lambda e: e.qid in topics or not categories.isdisjoint(e.category_qids)
         )
 
     parents: dict[int, list[int]] = {}
@@ -130,12 +134,24 @@ def read_snapshot(path: Path, titles: Iterable[str], classes: Iterable[str] = ()
         frontier = sorted(above - reached)
         reached |= above
     if reached:
-        snapshot.classes = _kept(path, lambda e: e.qid in reached)
+        snapshot.classes = _kept(paths, lambda e: e.qid in reached)
     return snapshot
 
 
-def _kept(path: Path, keep: Callable[[Entity], bool]) -> dict[str, Entity]:
-    return {entity.qid: entity for entity in read_entities(path) if keep(entity)}
+def _kept(paths: Sequence[Path], keep: Callable[[Entity], bool]) -> dict[str, Entity]:
+    kept: dict[str, Entity] = {}
+    before: set[int] = set()
+    for number, path in enumerate(paths, start=1):
+        seen = array("q")
+        for entity in read_entities(path):
+            if before and int(entity.qid[1:]) in before:
+                continue
+            if number < len(paths):
+                seen.append(int(entity.qid[1:]))
+            if keep(entity):
+                kept[entity.qid] = entity
+        before.update(seen)
+    return kept
 
 
 def read_entities(path: Path) -> Iterator[Entity]:
@@ -200,60 +216,29 @@ def _interrupted(path: Path, row: int, why: str = "the last line is incomplete")
 
 
 def _entity(raw: dict[str, Any]) -> Entity | None:
-    """Reads an entity in the API's form; None for what is not an item, or is missing.
-
-    The dump writes an empty object as an empty list.
-    """
+    """Reads an entity in the API's form; None for what is not an item, or is missing."""
     qid = raw.get("id")
     if not isinstance(qid, str):
         raise ValueError("no id")
-    if not _ITEM.fullmatch(qid) or "missing" in raw:
+    if not is_item_id(qid) or "missing" in raw:
         return None
-    claims = raw.get("claims") or {}
-    link = ((raw.get("sitelinks") or {}).get("commonswiki") or {}).get("title", "")
-    at = next((v for v in _best(claims, "P625") if isinstance(v, dict)), {})
-    country = _items(claims, "P17")
+    record = reduce(raw)
+    link = record["sitelinks"].get("commonswiki", {}).get("title", "")
+    at = best_point(record, "P625")
+    country = best_items(record, "P17")
     return Entity(
         qid=qid,
-        labels={k: v["value"] for k, v in (raw.get("labels") or {}).items()},
-        aliases={
-            k: tuple(alias["value"] for alias in v) for k, v in (raw.get("aliases") or {}).items()
-        },
-        titles=(clean_title(link),) if link.startswith("Category:") else (),
-        commons_categories=tuple(
-            clean_title(v) for v in _best(claims, "P373") if isinstance(v, str)
-        ),
-        class_qids=_items(claims, "P31"),
-        parent_qids=_items(claims, "P279"),
-        topic_qids=_items(claims, "P301"),
-        category_qids=_items(claims, "P910"),
-        lat=_number(at.get("latitude")),
-        lon=_number(at.get("longitude")),
+        labels={k: v["value"] for k, v in record["labels"].items()},
+        aliases={k: tuple(term["value"] for term in v) for k, v in record["aliases"].items()},
+        titles=(clean_title(link),) if link.startswith(PREFIX) else (),
+        commons_categories=tuple(map(clean_title, best_texts(record, "P373"))),
+        class_qids=tuple(best_items(record, "P31")),
+        parent_qids=tuple(best_items(record, "P279")),
+        outranked_qids=tuple(outranked_items(record, "P279")),
+        topic_qids=tuple(best_items(record, "P301")),
+        category_qids=tuple(best_items(record, "P910")),
+        lat=at[0] if at else None,
+        lon=at[1] if at else None,
         country=country[0] if country else None,
-        revision=raw.get("lastrevid"),
+        revision=record.get("lastrevid"),
     )
-
-
-def _best(claims: dict[str, Any], prop: str) -> list[Any]:
-    """Values of the best rank: preferred ones where there are any, never deprecated ones."""
-    statements = claims.get(prop) or []
-    for rank in ("preferred", "normal"):
-        values = [
-            s["mainsnak"]["datavalue"]["value"]
-            for s in statements
-            if s.get("rank", "normal") == rank
-            # Unknown and absent values (somevalue, novalue) carry no datavalue.
-            and "value" in (s.get("mainsnak") or {}).get("datavalue", {})
-        ]
-        if values:
-            return values
-    return []
-
-
-def _items(claims: dict[str, Any], prop: str) -> tuple[str, ...]:
-    ids = (v.get("id") or f"Q{v.get('numeric-id')}" for v in _best(claims, prop) if type(v) is dict)
-    return tuple(dict.fromkeys(qid for qid in ids if _ITEM.fullmatch(qid)))
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None

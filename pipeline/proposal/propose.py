@@ -40,7 +40,8 @@ def propose(
             parent are the top level.
         classes: class evidence, a row an item in the same order: `status` (`reached, tie, outside,
             unknown`), `node` and `class_qid` (what the chain reached, and from which class),
-            `class_label`, `qid`, `class_qids`; None where no knowledge base was asked.
+            `class_label`, `qid`, `class_qids`, and perhaps `ways` (under a tie, all of them, for
+            people); None where no knowledge base was asked.
         known_origin: origin of the rows whose node was given.
 
     Returns:
@@ -78,13 +79,15 @@ class Verdict(NamedTuple):
     class_qid: str = ""
     class_label: str = ""
     qid: str = ""
+    ways: str = ""
     class_qids: Sequence[str] = ()
 
 
 def _verdicts(classes: pd.DataFrame | None, num_items: int) -> list[Verdict]:
     if classes is None:
         return [Verdict()] * num_items
-    texts = [classes[c].fillna("").astype(str).tolist() for c in Verdict._fields[:5]]
+    given = classes if "ways" in classes else classes.assign(ways="")
+    texts = [given[c].fillna("").astype(str).tolist() for c in Verdict._fields[:6]]
     lists = [[str(q) for q in qids] for qids in classes["class_qids"]]
     return [Verdict(*row) for row in zip(*texts, lists, strict=True)]
 
@@ -170,7 +173,9 @@ def _item_rows(
             said.append(f"class {verdict.class_qid}{label} → {verdict.node}")
         elif verdict.status == "tie":
             reasons.append("class_tie")
-            if verdict.node:
+            if verdict.ways:
+                said.append(f"classes as near: {verdict.ways}")
+            elif verdict.node:
                 said.append(f"class {verdict.class_qid} → {verdict.node}, among others")
         if len(verdict.class_qids) > 1:
             reasons.append("several_classes")

@@ -3,7 +3,7 @@
 from pipeline.review.known import ARROW, KnownNodes
 from pipeline.review.ledger import DECISIONS, Ledger, read_ledger, time_after
 from pipeline.review.replay import Resolution, replay
-from pipeline.review.sheet import SHEET_COLUMNS, Sheet, read_sheet, write_sheet
+from pipeline.review.sheet import SHEET_COLUMNS, Sheet, neutralise, read_sheet, write_sheet
 from pipeline.review.writer import LedgerChanged, LedgerWriter, append
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Resolution",
     "Sheet",
     "append",
+    "neutralise",
     "read_ledger",
     "read_sheet",
     "replay",

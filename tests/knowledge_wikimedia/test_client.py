@@ -11,9 +11,9 @@ from mediawiki import MediaWiki, World
 from wikimedia_helpers import CONTACT, ask, client_of
 
 from pipeline.errors import InputError, RetryError
+from pipeline.knowledge.entity import best_items, reduce
 from pipeline.knowledge.wikimedia import Apis, Client, Patience, Store, check_contact
 from pipeline.knowledge.wikimedia.client import Pace
-from pipeline.knowledge.wikimedia.entity import best_items, reduce
 
 
 @pytest.fixture

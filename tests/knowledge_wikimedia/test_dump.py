@@ -14,8 +14,8 @@ from mediawiki import MediaWiki, World, item
 from wikimedia_helpers import ask
 
 from pipeline.errors import InputError
+from pipeline.knowledge.entity import best_items, best_texts
 from pipeline.knowledge.wikimedia import Store, extract_dump
-from pipeline.knowledge.wikimedia.entity import best_items, best_texts
 
 FORMS = {"json": json_dump, "nt": truthy_triples}
 

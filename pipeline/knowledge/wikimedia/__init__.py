@@ -1,9 +1,18 @@
 """Commons and Wikidata from their APIs, politely and resumably, or from a dump on disk."""
 
-from pipeline.knowledge.wikimedia.address import COMMONS_API, WIKIDATA_API, Apis, check_contact
+from pipeline.knowledge.wikimedia.address import (
+    COMMONS_API,
+    WIKIDATA_API,
+    Apis,
+    check_contact,
+    check_endpoint,
+)
+from pipeline.knowledge.wikimedia.ask import Source
 from pipeline.knowledge.wikimedia.client import Client, Patience
-from pipeline.knowledge.wikimedia.dump import Extracted, extract_dump
+from pipeline.knowledge.wikimedia.dump import DumpSource, Extracted, extract_dump
+from pipeline.knowledge.wikimedia.dump_forms import is_triples
 from pipeline.knowledge.wikimedia.resolve import TITLES_SCHEMA, Resolved, resolve_titles
+from pipeline.knowledge.wikimedia.sparql import SparqlSource
 from pipeline.knowledge.wikimedia.store import Store, read_age, write_snapshot
 
 __all__ = [
@@ -12,12 +21,17 @@ __all__ = [
     "WIKIDATA_API",
     "Apis",
     "Client",
+    "DumpSource",
     "Extracted",
     "Patience",
     "Resolved",
+    "Source",
+    "SparqlSource",
     "Store",
     "check_contact",
+    "check_endpoint",
     "extract_dump",
+    "is_triples",
     "read_age",
     "resolve_titles",
     "write_snapshot",

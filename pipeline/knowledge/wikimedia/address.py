@@ -64,6 +64,18 @@ class Apis:
             raise InputError(problems)
 
 
+def check_endpoint(address: str) -> str:
+    """The address of a SPARQL endpoint, checked.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not _is_web_address(address) or re.search(r"[\s?#]", address):
+        fix = "Give the endpoint's http(s) address, without a query."
+        raise InputError(Problem("--sparql", "no address of an endpoint:", fix, value=address))
+    return address
+
+
 def _is_web_address(text: str) -> bool:
     try:
         parts = urlsplit(text)

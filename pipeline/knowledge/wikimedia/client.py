@@ -152,7 +152,11 @@ class Client:
         self.pace = Pace(0.3 if theirs else 0.0, self._patience.slowest)
         self._session = requests.Session()
         self._session.headers.update(
-            {"User-Agent": user_agent(check_contact(contact)), "Accept-Encoding": "gzip"}
+            {
+                "User-Agent": user_agent(check_contact(contact)),
+                "Accept-Encoding": "gzip",
+                "Accept": "application/json, application/sparql-results+json",
+            }
         )
 
     def __enter__(self) -> Client:
@@ -201,6 +205,29 @@ class Client:
         """
         return self._persist(address, params)
 
+    def select(self, address: str, query: str) -> list[dict[str, str]]:
+        """The rows of a SPARQL query, values as text, under the same manners.
+
+        Raises:
+            InputError: no SPARQL endpoint is at this address.
+            RetryError: as `ask`.
+        """
+        fix = "Give the address of a SPARQL endpoint that answers in JSON."
+        what = "no SPARQL endpoint there"
+        try:
+            answer = self._persist(address, {"query": query, "format": "json"}, _FOREIGN_AT_MOST)
+        except _ForeignError as error:
+            raise InputError(Problem("--sparql", f"{what} ({error})", fix)) from None
+        results = answer.get("results")
+        rows = results.get("bindings") if isinstance(results, dict) else None
+        if not isinstance(rows, list):
+            raise InputError(Problem("--sparql", f"{what}:", fix, value=address))
+        return [
+            {name: str(cell.get("value", "")) for name, cell in row.items()}
+            for row in rows
+            if isinstance(row, dict)
+        ]
+
     def _persist(
         self, address: str, params: Mapping[str, str], foreign_at_most: int | None = None
     ) -> Answer:
@@ -233,7 +260,8 @@ class Client:
         raise RetryError(f"{address}: {failure}; given up after {attempts} attempts")
 
     def _attempt(self, address: str, params: Mapping[str, str]) -> Answer:
-        params = {**params, "format": "json", "formatversion": "2", "maxlag": "5"}
+        if "action" in params:
+            params = {**params, "format": "json", "formatversion": "2", "maxlag": "5"}
         self.requests += 1
         try:
             with self._send(address, params) as response:
@@ -270,7 +298,7 @@ class Client:
         if len(urlencode(params)) <= _LONGEST_QUERY:
             return self._session.get(address, params=params, timeout=timeout, stream=True)
         # Wikimedia routes a POST that says so as the reading it is.
-        headers = {"Promise-Non-Write-API-Action": "true"}
+        headers = {"Promise-Non-Write-API-Action": "true"} if "action" in params else {}
         return self._session.post(
             address, data=params, headers=headers, timeout=timeout, stream=True
         )

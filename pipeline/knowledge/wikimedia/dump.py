@@ -10,26 +10,28 @@ from __future__ import annotations
 import json
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from pipeline.errors import InputError, Problem
-from pipeline.knowledge.wikimedia import pages
-from pipeline.knowledge.wikimedia.dump_forms import DAMAGED, Form, Record, damaged, form_of
-from pipeline.knowledge.wikimedia.entity import (
+from pipeline.knowledge.entity import (
     CATEGORY_ITEM,
     Entity,
     best_items,
     best_texts,
     is_item_id,
 )
-from pipeline.knowledge.wikimedia.store import write_snapshot
+from pipeline.knowledge.titles import page_title
+from pipeline.knowledge.wikimedia.dump_forms import DAMAGED, Form, Record, damaged, form_of
+from pipeline.knowledge.wikimedia.store import ENTITY, NAMED, PAGE, Stored, write_snapshot
 
 _PASSES_AT_MOST = 4
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def extract_dump(
         wanted = {int(qid[1:]) for qid in ids}
         work = _Extraction(
             Path(dump),
-            {pages.page_title(title) for title in titles},
+            {page_title(title) for title in titles},
             wanted,
             set(wanted),
             _Spool(file),
@@ -81,6 +83,45 @@ def extract_dump(
         count = write_snapshot(snapshot, work.spool.entities())
     left = sorted(work.wanted - work.found)
     return Extracted(count, passes, [f"Q{number}" for number in left])
+
+
+class DumpSource:
+    """A dump as a source: read once, at the first question about titles, for all at once.
+
+    Args:
+        dump: see `extract_dump`.
+    """
+
+    kinds = frozenset({PAGE})
+
+    def __init__(self, dump: Path) -> None:
+        self._dump, self._read = Path(dump), False
+
+    def answers(self, kind: str, keys: Sequence[str]) -> Iterator[dict[str, dict[str, Stored]]]:
+        """All entities that the titles need; then the titles that an item claims."""
+        if self._read:
+            return
+        self._read = True
+        pages: dict[str, Stored] = {}
+        named: dict[str, list[str]] = {}
+        wanted = set(keys)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "part.jsonl"
+            extract_dump(self._dump, path, keys)
+            with path.open("rb") as file:
+                while some := [json.loads(line) for line in islice(file, _AT_ONCE)]:
+                    yield {ENTITY: {e["id"]: Stored(e, e.get("lastrevid")) for e in some}}
+                    for entity in some:
+                        link = entity["sitelinks"].get("commonswiki", {}).get("title", "")
+                        if link in wanted:
+                            pages[link] = Stored({"page": link, "item": entity["id"]}, None)
+                        for title in map(page_title, best_texts(entity, "P373")):
+                            if title in wanted:
+                                named.setdefault(title, []).append(entity["id"])
+        yield {
+            PAGE: pages,
+            NAMED: {title: Stored({"items": qids}, None) for title, qids in named.items()},
+        }
 
 
 class _Spool:
@@ -168,7 +209,7 @@ class _Extraction:
         link = part["sitelinks"].get("commonswiki", {}).get("title", "")
         if link in self.titles:
             return True
-        return any(pages.page_title(text) in self.titles for text in best_texts(part, "P373"))
+        return any(page_title(text) in self.titles for text in best_texts(part, "P373"))
 
     def _take(self, record: Record, part: Entity) -> None:
         self._done.add((record.part, record.number))

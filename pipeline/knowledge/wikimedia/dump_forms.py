@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from urllib.parse import unquote
 
 from pipeline.errors import InputError, Problem
-from pipeline.knowledge.wikimedia.entity import PROPERTIES, Entity, is_item_id, reduce
+from pipeline.knowledge.entity import PROPERTIES, Entity, is_item_id, reduce
 
 DAMAGED = "damaged"
 _FIX = "Download the file again."
@@ -73,8 +73,17 @@ class Form(NamedTuple):
 
 def form_of(path: Path) -> Form:
     """The form of a dump, by its name: `.nt` (`.nt.gz`, `.nt.bz2`), else JSON."""
-    name = path.name.removesuffix(".gz").removesuffix(".bz2")
-    return _NTRIPLES if name.endswith(".nt") else _JSON
+    return _NTRIPLES if is_triples(path) else _JSON
+
+
+def is_triples(path: Path) -> bool:
+    """Whether a file's name says that it holds N-Triples.
+
+    Example:
+        >>> is_triples(Path("latest-truthy.nt.bz2"))
+        True
+    """
+    return path.name.removesuffix(".gz").removesuffix(".bz2").endswith(".nt")
 
 
 def damaged(path: Path, record: Record) -> Problem:

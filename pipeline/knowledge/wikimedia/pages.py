@@ -9,16 +9,15 @@ an item, and the targets would be known only then.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+from pipeline.knowledge.entity import is_item_id
+from pipeline.knowledge.titles import is_askable, page_title
 from pipeline.knowledge.wikimedia.client import Answer
-from pipeline.knowledge.wikimedia.entity import is_item_id
 from pipeline.knowledge.wikimedia.store import Stored
 
-PREFIX = "Category:"
 _TEMPLATE = "Template:Category redirect"
 # The names under which Commons has it, its own redirects and variants for taxa included, without
 # spaces and hyphens.
@@ -34,31 +33,8 @@ _SOFT_REDIRECTS = {
     "catredir",
     "catred",
 }
-_ILLEGAL = re.compile("[#<>\\[\\]|{}\\x00-\\x1f\\x7f\ufffd]|~{3}|%[0-9A-Fa-f]{2}")
-_LONGEST_TITLE = 255  # bytes of UTF-8, without the prefix
 _CALL = re.compile(r"\{\{\s*([^{}|]+?)\s*\|((?:[^{}]|\{\{[^{}]*\}\})*)\}\}")
 _COMMENT = re.compile("<!--.*?-->|<nowiki>.*?</nowiki>", re.DOTALL)
-
-
-def page_title(title: str) -> str:
-    """A category's full title as the wiki writes it, from one with or without prefix.
-
-    Example:
-        >>> page_title("notre-Dame_de_Paris ")
-        'Category:Notre-Dame de Paris'
-    """
-    text = " ".join(unicodedata.normalize("NFC", title).replace("_", " ").split())
-    if text[: len(PREFIX)].casefold() == PREFIX.casefold():
-        text = text[len(PREFIX) :].strip()
-    # Where a capital is two letters (ß), MediaWiki leaves the letter as it is.
-    first = text[:1].upper() if len(text[:1].upper()) == 1 else text[:1]
-    return PREFIX + first + text[1:]
-
-
-def is_askable(title: str) -> bool:
-    """Whether a full title can be one; another could spoil the whole batch it is asked in."""
-    name = title.removeprefix(PREFIX)
-    return bool(name) and not _ILLEGAL.search(name) and len(name.encode()) <= _LONGEST_TITLE
 
 
 def question(titles: Sequence[str]) -> dict[str, str]:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.knowledge.wikimedia import pages
+from pipeline.knowledge.entity import CATEGORY_ITEM, Entity, best_items
+from pipeline.knowledge.titles import PREFIX, is_askable, page_title
 from pipeline.knowledge.wikimedia.address import Apis
-from pipeline.knowledge.wikimedia.ask import Answers, Track, untracked
+from pipeline.knowledge.wikimedia.ask import Answers, Source, Track, untracked
 from pipeline.knowledge.wikimedia.client import Client
-from pipeline.knowledge.wikimedia.entity import CATEGORY_ITEM, Entity, best_items
-from pipeline.knowledge.wikimedia.store import ENTITY, PAGE, Store, Stored
+from pipeline.knowledge.wikimedia.store import ENTITY, NAMED, PAGE, Store, Stored
 
 _TEXT = pa.string()
 TITLES_SCHEMA = pa.schema(
@@ -59,7 +59,9 @@ class Resolved:
             - `not_asked`: nobody answered: this run was offline and the store does not have it, or
               the server left it out of every answer.
 
-            `linked_by` is `sitelink` or `category item`; `revision` is the entity's.
+            `linked_by` is `sitelink`, `category item`, or `commons category` where a dump or a
+            SPARQL endpoint knows an item that names the category in P373; `revision` is the
+            entity's.
         classes: classes above the entities, of all levels, by number.
         missing_titles: full titles that nobody answered.
         missing_ids: items and classes that nobody answered.
@@ -117,6 +119,7 @@ def resolve_titles(
     client: Client | None = None,
     since: int = 0,
     track: Track = untracked,
+    sources: Sequence[Source] = (),
 ) -> Resolved:
     """Resolves Commons categories to Wikidata items, with the classes above them.
 
@@ -127,18 +130,20 @@ def resolve_titles(
         client: asks for what the store does not have; None for offline.
         since: answers from before this moment (seconds since 1970) are asked for again.
         track: shows progress, as `pipeline.progress.track` does.
+        sources: who is asked before the client: a dump on disk, a SPARQL endpoint.
 
     Raises:
         InputError: no API at an address, or a damaged store.
         RetryError: a server out of reach for longer than the client's patience; what was answered
             is in the store.
     """
-    answers = Answers(store, apis or Apis(), client, since, track)
+    answers = Answers(store, apis or Apis(), client, since, track, sources)
     titles = list(titles)
-    full = [pages.page_title(title) for title in titles]
-    found = _pages(answers, dict.fromkeys(t for t in full if pages.is_askable(t)))
-    items = _items(answers, found)
-    rows = [_row(title, end, found, items) for title, end in zip(titles, full, strict=True)]
+    full = [page_title(title) for title in titles]
+    found = _pages(answers, dict.fromkeys(t for t in full if is_askable(t)))
+    named = _named(answers, full, found)
+    items = _items(answers, found, named)
+    rows = [_row(title, end, found, items, named) for title, end in zip(titles, full, strict=True)]
     frame = pd.DataFrame(rows, columns=TITLES_SCHEMA.names).astype({"revision": "Int64"})
     ended = [items[qid] for qid in frame["qid"].dropna().unique()]
     starts = {qid for item in ended for qid in item.classes}
@@ -147,7 +152,7 @@ def resolve_titles(
     return Resolved(
         frame,
         _by_number(classes),
-        sorted(answers.unanswered[PAGE]),
+        sorted(answers.unanswered[PAGE] - named.keys()),
         _by_number(answers.unanswered[ENTITY]),
         _by_number(cut),
         [*items, *countries],
@@ -171,9 +176,27 @@ def _pages(answers: Answers, titles: Iterable[str]) -> dict[str, Stored]:
     return found
 
 
-def _items(answers: Answers, found: dict[str, Stored]) -> dict[str, _Item]:
-    """The items of pages and what the category items among them are about, by the id asked for."""
-    wanted = _by_number({s.body["item"] for s in found.values() if "item" in s.body})
+def _named(
+    answers: Answers, titles: Iterable[str], found: dict[str, Stored]
+) -> dict[str, list[str]]:
+    """The items that name a category in P373, for categories whose page leads to none."""
+    ends = {
+        end for t in titles if is_askable(t) for _, item, end in [_page_of(t, found)] if not item
+    }
+    asked = answers.of(NAMED, sorted(ends), "categories named by items")
+    return {title: stored.body["items"] for title, stored in asked if stored.body["items"]}
+
+
+def _items(
+    answers: Answers, found: dict[str, Stored], named: dict[str, list[str]]
+) -> dict[str, _Item]:
+    """The items of pages, those that name a category, and what category items are about.
+
+    Returns:
+        By the id asked for.
+    """
+    pages_items = {s.body["item"] for s in found.values() if "item" in s.body}
+    wanted = _by_number(pages_items | {qid for qids in named.values() for qid in qids})
     items: dict[str, _Item] = {}
     # Items that were merged lead on to others, at most once; topics may be merged ones too.
     for what in ("items", "topics of category items", "merged items", "merged items"):
@@ -197,12 +220,22 @@ def _item(stored: Stored) -> _Item:
 
 
 def _row(
-    title: str, start: str, found: dict[str, Stored], items: dict[str, _Item]
+    title: str,
+    start: str,
+    found: dict[str, Stored],
+    items: dict[str, _Item],
+    named: dict[str, list[str]],
 ) -> tuple[object, ...]:
     status, item, end = _page_of(start, found)
-    target = end.removeprefix(pages.PREFIX) if end != start else None
+    target = end.removeprefix(PREFIX) if end != start else None
     if item is None:
-        return (title, status, None, None, target, None, [])
+        claims = {c.qid: c for qid in named.get(end, ()) if (c := items.get(qid)) and c.qid}
+        claims = {qid: claim for qid, claim in claims.items() if not claim.is_category}
+        if not claims:
+            return (title, status, None, None, target, None, [])
+        first, *others = _by_number(qid for qid in claims if qid)
+        status = "ambiguous" if others else "redirected" if target else "resolved"
+        return (title, status, first, "commons category", target, claims[first].revision, others)
     entity = items.get(item)
     if entity is None:
         return (title, "not_asked", None, None, target, None, [])
@@ -223,7 +256,7 @@ def _row(
 
 def _page_of(start: str, found: dict[str, Stored]) -> tuple[str, str | None, str]:
     """Follows soft redirects: status of a page without an item, else its item; and its title."""
-    if not pages.is_askable(start):
+    if not is_askable(start):
         return "invalid", None, start
     title, end, seen = start, start, {start}
     while (stored := found.get(title)) is not None:

@@ -23,7 +23,9 @@ from typing import Any, BinaryIO, cast
 from pipeline.errors import InputError, Problem, RetryError
 from pipeline.files import whole
 
-PAGE, ENTITY = "page", "entity"
+# Kinds of question: about a page by its title, about an entity by its id, and which items name a
+# category (P373).
+PAGE, ENTITY, NAMED = "page", "entity", "named"
 VERSION = 1
 _APPLICATION = 0x53747261  # "Stra": whose SQLite file it is
 _SCHEMA = """

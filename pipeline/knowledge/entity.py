@@ -72,6 +72,30 @@ def best_items(entity: Entity, name: str) -> list[str]:
     return []
 
 
+def outranked_items(entity: Entity, name: str) -> list[tuple[str, str]]:
+    """Items that only statements of a lesser rank name, deprecated ones too, with the rank."""
+    best = set(best_items(entity, name))
+    found: dict[str, str] = {}
+    for statement in entity.get("claims", {}).get(name, []):
+        qid = _item_of(statement["mainsnak"])
+        if qid and is_item_id(qid) and qid not in best:
+            found.setdefault(qid, statement["rank"])
+    return list(found.items())
+
+
+def best_point(entity: Entity, name: str) -> tuple[float, float] | None:
+    """Latitude and longitude, in degrees, of the best-ranked statement that has both."""
+    statements = entity.get("claims", {}).get(name, [])
+    for rank in ("preferred", "normal"):
+        for snak in (s["mainsnak"] for s in statements if s["rank"] == rank):
+            value = snak.get("datavalue", {}).get("value")
+            if isinstance(value, dict):
+                at = value.get("latitude"), value.get("longitude")
+                if all(isinstance(part, int | float) for part in at):
+                    return float(at[0]), float(at[1])  # type: ignore[arg-type]
+    return None
+
+
 def best_texts(entity: Entity, name: str) -> list[str]:
     """Texts that the best-ranked statements of a property hold."""
     statements = entity.get("claims", {}).get(name, [])
