@@ -66,6 +66,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # A class of the knowledge base and its parents (P279).
     "classes": pa.schema([("qid", _TEXT), ("label", _TEXT), ("parent_qids", _TEXTS)]),
+    # The knowledge base's taxa above an item that was matched by its taxon name: a row for each of
+    # a rank; several of one rank where parents differ.
+    "taxa": pa.schema([(name, _TEXT) for name in ("item_id", "rank", "name", "qid")]),
     # Words that speak for a node, from the classes of the knowledge base.
     "lexicon": pa.schema(
         [(name, _TEXT) for name in ("node", "qid", "language", "term", "strength")]

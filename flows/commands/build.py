@@ -9,13 +9,21 @@ from typing import Annotated
 import typer
 
 from flows.commands.result import finish
-from pipeline.errors import InputError
+from pipeline.errors import InputError, Problem
 
 
 def build(
     tree: Annotated[str, typer.Argument(help="A shipped tree, or a folder with hierarchy.toml.")],
     workspace: Annotated[Path, typer.Argument(help="Folder of this build, made if absent.")],
-    metadata: Annotated[Path, typer.Option(help="Folder with the data set's metadata.")],
+    metadata: Annotated[
+        Path | None, typer.Option(help="Folder with the data set's metadata.")
+    ] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="A table of your own: id, name, image, and its labels.")
+    ] = None,
+    levels: Annotated[
+        str | None, typer.Option(help="Which of the tree's levels: full, base or deep.")
+    ] = None,
     entities: Annotated[
         Path | None, typer.Option(help="Wikidata snapshot: JSON lines or dump, .gz or .bz2 too.")
     ] = None,
@@ -36,7 +44,7 @@ def build(
         Path | None, typer.Option(help="The ledger [default: WORKSPACE/decisions.csv].")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Root of the images, laid out a/b/c/abc....jpg.")
+        Path | None, typer.Option(help="Root of the images: paths below it, or a/b/c/abc....jpg.")
     ] = None,
     images_per_landmark: Annotated[
         int | None, typer.Option(min=1, help="Images averaged into one vector [default: 8].")
@@ -47,11 +55,15 @@ def build(
     from pipeline.build import BuildSettings, Workspace, as_parameters, check_inputs
     from pipeline.hierarchy import load_hierarchy
 
-    hierarchy = load_hierarchy(tree)
+    given = metadata or items
+    if given is None or (metadata and items):
+        fix = "Give --metadata FOLDER, or --items TABLE for a table of your own."
+        raise InputError(Problem("--metadata, --items", "one of the two is needed", fix))
+    hierarchy = load_hierarchy(tree, levels)
     place = Workspace(workspace.resolve())
     settings = BuildSettings(
         tree=tree if not Path(tree).is_dir() else str(Path(tree).resolve()),
-        metadata=str(metadata.resolve()),
+        metadata=str(given.resolve()),
         decisions=str((decisions or place.ledger).resolve()),
         encoder=encoder or hierarchy.encoder,
         entities=_absolute(entities),
@@ -60,6 +72,7 @@ def build(
         clusters=clusters,
         images=_absolute(images),
         images_per_landmark=images_per_landmark or hierarchy.images_per_landmark,
+        levels=levels,
     )
     check_inputs(settings)
     first = not place.record.exists()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
+
 from pipeline.build.settings import BuildSettings
 from pipeline.knowledge import ClassAssets, read_class_assets
 from pipeline.proposal import Vocabulary, read_vocabulary
+from pipeline.tables import read_people_csv
 
 
 def vocabulary_in_force(settings: BuildSettings) -> Vocabulary:
@@ -42,3 +45,9 @@ def class_assets(settings: BuildSettings, vocabulary: Vocabulary) -> ClassAssets
             placed.setdefault(qid, node)
     stops = {qid: reason for qid, reason in assets.stops.items() if qid not in placed}
     return ClassAssets(placed, stops, assets.labels)
+
+
+def found_names(settings: BuildSettings) -> pd.DataFrame:
+    """Names that found nodes may take: `parent` (the name of the node above), `name`."""
+    frame = read_people_csv(settings.hierarchy.names, ["parent", "name"])
+    return frame[(frame["name"] != "") & (frame["parent"] != "")].reset_index(drop=True)

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from pipeline.build.assets import class_assets, vocabulary_in_force
 from pipeline.build.embed import ABOUT, IMAGES, NAMES, NODES, PHRASES
+from pipeline.build.published import propose_published
 from pipeline.build.settings import BuildSettings, Workspace
 from pipeline.build.stage import Counts, Stage
 from pipeline.errors import InputError, Problem
@@ -26,7 +27,6 @@ from pipeline.proposal import (
     vocabulary_nodes,
 )
 from pipeline.review import read_ledger, replay
-from pipeline.sources import SOURCES
 from pipeline.tables import load, read_people_csv, save
 
 _LEXICON = ["node", "qid", "language", "term", "strength"]
@@ -39,8 +39,11 @@ def ledgers(settings: BuildSettings) -> list[Path]:
 
 def _propose(place: Workspace, settings: BuildSettings) -> Counts:
     items = load(place.folder, "items")
-    into = _into_found_nodes if settings.clusters else _into_vocabulary
-    proposals, nodes = into(place, settings, items)
+    if settings.hierarchy.published:
+        proposals, nodes = propose_published(place, settings, items)
+    else:
+        into = _into_found_nodes if settings.clusters else _into_vocabulary
+        proposals, nodes = into(place, settings, items)
     save(place.folder, "proposals", proposals)
     save(place.folder, "vocabulary", nodes)
     of_items = proposals[proposals["level"] == 1]
@@ -197,8 +200,7 @@ def _published(items: pd.DataFrame, settings: BuildSettings, vocabulary: Vocabul
     """Node index of each item that `--known-labels` names, else -1, `[n]`."""
     if not settings.known_labels:
         return np.full(len(items), -1)
-    source = SOURCES[settings.hierarchy.source]
-    labels = source.read_labels(Path(settings.known_labels), items).frame
+    labels = settings.source.read_labels(Path(settings.known_labels), items).frame
     level = settings.hierarchy.levels[settings.hierarchy.compared_level]
     named = items["item_id"].map(labels.set_index("item_id")[level])
     return vocabulary.index(named.fillna(""))
@@ -225,14 +227,16 @@ PROPOSE = Stage(
     name="propose",
     version=1,
     reads=lambda place, settings: [
-        *(place.table(name) for name in ("items", "entities", "classes", "lexicon")),
+        *(place.table(name) for name in ("items", "entities", "classes", "lexicon", "taxa")),
         *(place.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
         *settings.class_files,
         settings.hierarchy.lexicon,
+        settings.hierarchy.names,
+        *(settings.source.files(Path(settings.metadata)) if settings.hierarchy.published else []),
         *([Path(settings.known_labels)] if settings.known_labels else []),
         *ledgers(settings),
     ],
     writes=lambda place, _: [place.table("proposals"), place.table("vocabulary")],
-    parameters=("tree", "clusters"),
+    parameters=("tree", "levels", "clusters"),
     run=_propose,
 )

@@ -48,7 +48,8 @@ def stage_key(stage: Stage, workspace: Workspace, settings: BuildSettings) -> st
     ]
     chosen = {key: given[key] for key in stage.parameters}
     seen = stage.looks_at(workspace, settings)
-    parts = [stage.name, stage.version, chosen, inputs, seen]
+    definition = sha256_of(settings.hierarchy.file)
+    parts = [stage.name, stage.version, chosen, inputs, seen, definition]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

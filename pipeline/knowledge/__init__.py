@@ -9,6 +9,7 @@ from pipeline.knowledge.assets import (
 from pipeline.knowledge.classgraph import ClassGraph, ClassVerdict, Reach
 from pipeline.knowledge.linking import link
 from pipeline.knowledge.snapshot import Entity, Snapshot, clean_title, read_entities, read_snapshot
+from pipeline.knowledge.taxa import link_taxa
 
 __all__ = [
     "LEXICON_COLUMNS",
@@ -20,6 +21,7 @@ __all__ = [
     "Snapshot",
     "clean_title",
     "link",
+    "link_taxa",
     "read_class_assets",
     "read_entities",
     "read_snapshot",

@@ -12,9 +12,11 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from pipeline.errors import InputError, Problem
+
+_Read = TypeVar("_Read")
 
 _ITEM = re.compile(r"Q[1-9][0-9]*")
 _SHOWN = 1000  # damaged lines after which reading stops
@@ -144,6 +146,15 @@ def read_entities(path: Path) -> Iterator[Entity]:
     Raises:
         InputError: as `read_snapshot`; damaged lines are reported together, at the end.
     """
+    return read_records(path, _entity)
+
+
+def read_records(path: Path, make: Callable[[dict[str, Any]], _Read | None]) -> Iterator[_Read]:
+    """Streams what `make` makes of each entity in the API's form, but for None.
+
+    Raises:
+        InputError: as `read_entities`; a line that `make` cannot read is damaged.
+    """
     path = Path(path)
     problems: list[Problem] = []
     row, opened, closed = 0, False, False
@@ -161,7 +172,7 @@ def read_entities(path: Path) -> Iterator[Entity]:
                     continue
                 try:
                     raw = json.loads(text)
-                    entity = _entity(raw) if isinstance(raw, dict) else None
+                    entity = make(raw) if isinstance(raw, dict) else None
                 except (ValueError, TypeError, KeyError, AttributeError):
                     whole = line.endswith(b"\n")
                     problems.append(_damaged(path, row, text) if whole else _interrupted(path, row))
@@ -204,15 +215,13 @@ def _entity(raw: dict[str, Any]) -> Entity | None:
 
     The dump writes an empty object as an empty list.
     """
-    qid = raw.get("id")
-    if not isinstance(qid, str):
-        raise ValueError("no id")
-    if not _ITEM.fullmatch(qid) or "missing" in raw:
+    qid = item_id(raw)
+    if qid is None:
         return None
     claims = raw.get("claims") or {}
     link = ((raw.get("sitelinks") or {}).get("commonswiki") or {}).get("title", "")
-    at = next((v for v in _best(claims, "P625") if isinstance(v, dict)), {})
-    country = _items(claims, "P17")
+    at = next((v for v in best_values(claims, "P625") if isinstance(v, dict)), {})
+    country = best_items(claims, "P17")
     return Entity(
         qid=qid,
         labels={k: v["value"] for k, v in (raw.get("labels") or {}).items()},
@@ -221,12 +230,12 @@ def _entity(raw: dict[str, Any]) -> Entity | None:
         },
         titles=(clean_title(link),) if link.startswith("Category:") else (),
         commons_categories=tuple(
-            clean_title(v) for v in _best(claims, "P373") if isinstance(v, str)
+            clean_title(v) for v in best_values(claims, "P373") if isinstance(v, str)
         ),
-        class_qids=_items(claims, "P31"),
-        parent_qids=_items(claims, "P279"),
-        topic_qids=_items(claims, "P301"),
-        category_qids=_items(claims, "P910"),
+        class_qids=best_items(claims, "P31"),
+        parent_qids=best_items(claims, "P279"),
+        topic_qids=best_items(claims, "P301"),
+        category_qids=best_items(claims, "P910"),
         lat=_number(at.get("latitude")),
         lon=_number(at.get("longitude")),
         country=country[0] if country else None,
@@ -234,7 +243,19 @@ def _entity(raw: dict[str, Any]) -> Entity | None:
     )
 
 
-def _best(claims: dict[str, Any], prop: str) -> list[Any]:
+def item_id(raw: dict[str, Any]) -> str | None:
+    """The item's id; None for a property, a lexeme or what is missing.
+
+    Raises:
+        ValueError: no entity.
+    """
+    qid = raw.get("id")
+    if not isinstance(qid, str):
+        raise ValueError("no id")
+    return qid if _ITEM.fullmatch(qid) and "missing" not in raw else None
+
+
+def best_values(claims: dict[str, Any], prop: str) -> list[Any]:
     """Values of the best rank: preferred ones where there are any, never deprecated ones."""
     statements = claims.get(prop) or []
     for rank in ("preferred", "normal"):
@@ -250,8 +271,13 @@ def _best(claims: dict[str, Any], prop: str) -> list[Any]:
     return []
 
 
-def _items(claims: dict[str, Any], prop: str) -> tuple[str, ...]:
-    ids = (v.get("id") or f"Q{v.get('numeric-id')}" for v in _best(claims, prop) if type(v) is dict)
+def best_items(claims: dict[str, Any], prop: str) -> tuple[str, ...]:
+    """The items among them."""
+    ids = (
+        v.get("id") or f"Q{v.get('numeric-id')}"
+        for v in best_values(claims, prop)
+        if type(v) is dict
+    )
     return tuple(dict.fromkeys(qid for qid in ids if _ITEM.fullmatch(qid)))
 
 
