@@ -52,8 +52,10 @@ def build(
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
     """Build a label tree: tables, tree, exports and the review sheet."""
+    from flows.direct import build_directly, is_quick
+    from flows.local import prepare
     from pipeline.build import BuildSettings, Workspace, as_parameters, check_inputs
-    from pipeline.hierarchy import load_hierarchy
+    from pipeline.hierarchy import known_trees, load_hierarchy
 
     given = metadata or items
     if given is None or (metadata and items):
@@ -62,7 +64,7 @@ def build(
     hierarchy = load_hierarchy(tree, levels)
     place = Workspace(workspace.resolve())
     settings = BuildSettings(
-        tree=tree if not Path(tree).is_dir() else str(Path(tree).resolve()),
+        tree=tree if tree in known_trees() else str(Path(tree).resolve()),
         metadata=str(given.resolve()),
         decisions=str((decisions or place.ledger).resolve()),
         encoder=encoder or hierarchy.encoder,
@@ -78,13 +80,16 @@ def build(
     first = not place.record.exists()
     place.folder.mkdir(parents=True, exist_ok=True)
 
-    from flows.local import prepare
-
-    prepare(place.folder)
-    from flows.build import build as build_flow
-
     try:
-        build_flow.with_options(name=hierarchy.tree)(str(place.folder), as_parameters(settings))
+        if is_quick(settings):
+            for line in build_directly(place, settings):
+                print(line, flush=True)
+        else:
+            prepare(place.folder)
+            from flows.build import build as build_flow
+
+            flow = build_flow.with_options(name=hierarchy.tree)
+            flow(str(place.folder), as_parameters(settings))
     except InputError:
         if first:  # what only a stage could find wrong: leave no tables of a build that is none
             shutil.rmtree(place.tables, ignore_errors=True)

@@ -11,8 +11,6 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import pdist, squareform
 from scipy.special import softmax
-from sklearn.decomposition import PCA
-from sklearn.metrics import silhouette_score
 
 from pipeline.proposal.ids import evidence_hash
 from pipeline.proposal.propose import COLUMNS
@@ -70,6 +68,8 @@ def find_kinds(vectors: np.ndarray, seed: int = 0) -> Kinds:
         seed: of the resamplings.
     """
     if len(vectors) > MOST_AXES < vectors.shape[1]:
+        from sklearn.decomposition import PCA
+
         vectors = PCA(MOST_AXES, svd_solver="full").fit_transform(vectors)
     kind = _cut(vectors, _number(vectors))
     shares = _shares(vectors, kind, seed)
@@ -182,6 +182,9 @@ def _distances(vectors: np.ndarray) -> np.ndarray:
 
 
 def _number(vectors: np.ndarray) -> int:
+    # Imported here: what needs none of it need not wait for scikit-learn.
+    from sklearn.metrics import silhouette_score
+
     most = min(len(vectors) // 2, MOST_KINDS)
     if most < 2:
         return 1
