@@ -49,7 +49,7 @@ def _worth_retrying(_task: Task, _run: TaskRun, state: State) -> bool:
 def run_task(name: str, key: str, folder: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """Runs one stage; its small manifest is the cached result, the data stays in files."""
     print(f"{name} ...", flush=True)
-    manifest = run_stage(_stage(name), Workspace(Path(folder)), BuildSettings(**parameters))
+    manifest = run_stage(_stage(name), Workspace(Path(folder)), BuildSettings(**parameters), key)
     print(f"{name}: {in_words(manifest)} ({manifest['seconds']:.1f} s)", flush=True)
     return manifest
 

@@ -68,6 +68,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     "classes": pa.schema([("qid", _TEXT), ("label", _TEXT), ("parent_qids", _TEXTS)]),
     # A subclass statement that was met on the way up and not climbed (see `knowledge.Cut`).
     "class_cuts": pa.schema([(name, _TEXT) for name in ("from_qid", "to_qid", "reason", "detail")]),
+    # The knowledge base's taxa above an item that was matched by its taxon name: a row for each of
+    # a rank; several of one rank where parents differ.
+    "taxa": pa.schema([(name, _TEXT) for name in ("item_id", "rank", "name", "qid")]),
     # Words that speak for a node, from the classes of the knowledge base.
     "lexicon": pa.schema(
         [(name, _TEXT) for name in ("node", "qid", "language", "term", "strength")]

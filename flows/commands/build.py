@@ -9,13 +9,21 @@ from typing import Annotated
 import typer
 
 from flows.commands.result import finish
-from pipeline.errors import InputError
+from pipeline.errors import InputError, Problem
 
 
 def build(
     tree: Annotated[str, typer.Argument(help="A shipped tree, or a folder with hierarchy.toml.")],
     workspace: Annotated[Path, typer.Argument(help="Folder of this build, made if absent.")],
-    metadata: Annotated[Path, typer.Option(help="Folder with the data set's metadata.")],
+    metadata: Annotated[
+        Path | None, typer.Option(help="Folder with the data set's metadata.")
+    ] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="A table of your own: id, name, image, and its labels.")
+    ] = None,
+    levels: Annotated[
+        str | None, typer.Option(help="Which of the tree's levels: full, base or deep.")
+    ] = None,
     entities: Annotated[
         Path | None, typer.Option(help="Wikidata snapshot: JSON lines or dump, .gz or .bz2 too.")
     ] = None,
@@ -36,7 +44,7 @@ def build(
         Path | None, typer.Option(help="The ledger [default: WORKSPACE/decisions.csv].")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Root of the images, laid out a/b/c/abc....jpg.")
+        Path | None, typer.Option(help="Root of the images: paths below it, or a/b/c/abc....jpg.")
     ] = None,
     images_per_landmark: Annotated[
         int | None, typer.Option(min=1, help="Images averaged into one vector [default: 8].")
@@ -52,16 +60,22 @@ def build(
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
     """Build a label tree: tables, tree, exports and the review sheet."""
+    from flows.direct import build_directly, is_quick
+    from flows.local import prepare
     from pipeline.build import BuildSettings, Workspace, as_parameters, check_inputs
-    from pipeline.hierarchy import load_hierarchy
+    from pipeline.hierarchy import known_trees, load_hierarchy
     from pipeline.knowledge import COMMONS_API, WIKIDATA_API, Apis, check_contact
 
     Apis(commons_api or COMMONS_API, wikidata_api or WIKIDATA_API)
-    hierarchy = load_hierarchy(tree)
+    given = metadata or items
+    if given is None or (metadata and items):
+        fix = "Give --metadata FOLDER, or --items TABLE for a table of your own."
+        raise InputError(Problem("--metadata, --items", "one of the two is needed", fix))
+    hierarchy = load_hierarchy(tree, levels)
     place = Workspace(workspace.resolve())
     settings = BuildSettings(
-        tree=tree if not Path(tree).is_dir() else str(Path(tree).resolve()),
-        metadata=str(metadata.resolve()),
+        tree=tree if tree in known_trees() else str(Path(tree).resolve()),
+        metadata=str(given.resolve()),
         decisions=str((decisions or place.ledger).resolve()),
         encoder=encoder or hierarchy.encoder,
         entities=_absolute(entities),
@@ -73,18 +87,22 @@ def build(
         contact=check_contact(contact) if contact is not None else None,
         commons_api=commons_api,
         wikidata_api=wikidata_api,
+        levels=levels,
     )
     check_inputs(settings)
     first = not place.record.exists()
     place.folder.mkdir(parents=True, exist_ok=True)
 
-    from flows.local import prepare
-
-    prepare(place.folder)
-    from flows.build import build as build_flow
-
     try:
-        build_flow.with_options(name=hierarchy.tree)(str(place.folder), as_parameters(settings))
+        if is_quick(settings):
+            for line in build_directly(place, settings):
+                print(line, flush=True)
+        else:
+            prepare(place.folder)
+            from flows.build import build as build_flow
+
+            flow = build_flow.with_options(name=hierarchy.tree)
+            flow(str(place.folder), as_parameters(settings))
     except InputError:
         if first:  # what only a stage could find wrong: leave no tables of a build that is none
             shutil.rmtree(place.tables, ignore_errors=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from pipeline.build.settings import BuildSettings
 from pipeline.knowledge import ClassAssets, read_class_assets
 from pipeline.proposal import Vocabulary, read_vocabulary
+from pipeline.tables import read_people_csv
 
 
 def vocabulary_in_force(settings: BuildSettings) -> Vocabulary:
@@ -48,3 +51,9 @@ def class_assets(settings: BuildSettings, vocabulary: Vocabulary) -> ClassAssets
 def ledgers(settings: BuildSettings) -> list[Path]:
     """The tree's curated decisions, then the workspace's."""
     return [settings.hierarchy.decisions, Path(settings.decisions)]
+
+
+def found_names(settings: BuildSettings) -> pd.DataFrame:
+    """Names that found nodes may take: `parent` (the name of the node above), `name`."""
+    frame = read_people_csv(settings.hierarchy.names, ["parent", "name"])
+    return frame[(frame["name"] != "") & (frame["parent"] != "")].reset_index(drop=True)

@@ -10,24 +10,23 @@ import pandas as pd
 
 from pipeline.build.assets import ledgers, vocabulary_in_force
 from pipeline.build.propose import curated_nodes
+from pipeline.build.published import read_published
 from pipeline.build.settings import BuildSettings
-from pipeline.embedding import load_encoder
+from pipeline.embedding import image_files, load_encoder
 from pipeline.errors import InputError, Problem
-from pipeline.export import FORMATS
-from pipeline.proposal import Vocabulary
+from pipeline.export import check_formats
 from pipeline.review import read_ledger, replay
-from pipeline.sources import SOURCES
 from pipeline.tables import SCHEMAS
 
 
 def _check_decisions(
-    decisions: pd.DataFrame, items: pd.DataFrame, vocabulary: Vocabulary, settings: BuildSettings
+    decisions: pd.DataFrame, items: pd.DataFrame, nodes: pd.DataFrame, settings: BuildSettings
 ) -> None:
     """Replays the ledger on items and nodes alone, as far as they are known before a build."""
-    nodes = curated_nodes(settings, vocabulary)
     named = pd.concat([decisions["subject"], decisions["target"]])
-    # Classes that only the snapshot knows are checked once it has been read.
-    later = sorted(set(named[named.str.fullmatch(r"1/Q[0-9]+")]) - set(nodes["node_id"]))
+    # What only the snapshot or the images can tell is checked once they have been read.
+    told_later = r"1/.+" if settings.hierarchy.found else r"1/Q[0-9]+"
+    later = sorted(set(named[named.str.fullmatch(told_later)]) - set(nodes["node_id"]))
     nodes = pd.concat([nodes, pd.DataFrame({"node_id": later, "level": 1, "name": later})])
     rows = pd.DataFrame(
         {
@@ -64,22 +63,51 @@ def check_inputs(settings: BuildSettings) -> None:
             return None
 
     hierarchy = settings.hierarchy
-    source = SOURCES[hierarchy.source]
-    metadata = attempt(lambda: source.read(Path(settings.metadata)))
+    metadata = attempt(lambda: settings.source.read(Path(settings.metadata)))
     if metadata is not None and settings.known_labels:
-        attempt(lambda: source.read_labels(Path(settings.known_labels or ""), metadata.items))
-    vocabulary = attempt(lambda: vocabulary_in_force(settings))
+        labels = Path(settings.known_labels)
+        attempt(lambda: settings.source.read_labels(labels, metadata.items))
     ledger = attempt(lambda: read_ledger(*ledgers(settings)))
-    attempt(lambda: load_encoder(settings.encoder))
-    if not problems and len(ledger.decisions) and not settings.clusters:
-        attempt(lambda: _check_decisions(ledger.decisions, metadata.items, vocabulary, settings))
+    nodes = None
+    if hierarchy.published:
+        problems += _unused(settings)
+        if metadata is not None:
+            published = attempt(lambda: read_published(settings, metadata.items))
+            nodes = published and published.vocabulary
+            problems += _no_image(settings, metadata.items)
+    else:
+        vocabulary = attempt(lambda: vocabulary_in_force(settings))
+        nodes = attempt(lambda: curated_nodes(settings, vocabulary)) if vocabulary else None
+    if not hierarchy.published or settings.image_root:
+        attempt(lambda: load_encoder(settings.encoder))
+    if not problems and nodes is not None and len(ledger.decisions) and not settings.clusters:
+        attempt(lambda: _check_decisions(ledger.decisions, metadata.items, nodes, settings))
     for option, path in (("--entities", settings.entities), ("--images", settings.images)):
         if path and not Path(path).exists():
             problems.append(Problem(option, "not found:", "Check the path.", value=path))
-    problems += [
-        Problem(hierarchy.tree, "unknown export format:", f"Known: {', '.join(FORMATS)}.", value=f)
-        for f in hierarchy.formats
-        if f not in FORMATS
-    ]
+    attempt(lambda: check_formats(dict.fromkeys(hierarchy.formats), len(hierarchy.levels)))
     if problems:
         raise InputError(problems)
+
+
+def _unused(settings: BuildSettings) -> list[Problem]:
+    """Options that a tree of published labels has no use for."""
+    given = {
+        "--known-labels": settings.known_labels,
+        "--vocabulary": settings.vocabulary,
+        "--clusters": settings.clusters,
+    }
+    what, fix = f"the labels of {settings.hierarchy.title} are published:", "Leave it out."
+    return [Problem(opt, what, fix, value=value) for opt, value in given.items() if value]
+
+
+def _no_image(settings: BuildSettings, items: pd.DataFrame) -> list[Problem]:
+    """A level can be found among images only where there are some."""
+    root = settings.image_root
+    if not settings.hierarchy.found or root is None:
+        return []
+    if any(image_files(root, images, 1) for images in items["image_ids"]):
+        return []
+    what = f"no image file for the level {settings.hierarchy.found!r} below"
+    fix = "Unpack the images there, give --images, or choose other --levels."
+    return [Problem("--images", what, fix, value=str(root))]

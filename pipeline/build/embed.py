@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pipeline.build.assets import found_names
 from pipeline.build.settings import BuildSettings, Workspace
 from pipeline.build.stage import Counts, Stage
 from pipeline.embedding import (
+    Encoder,
     VectorStore,
     image_files,
     image_vectors,
@@ -26,34 +29,55 @@ ABOUT = "about.json"
 
 def _embed(place: Workspace, settings: BuildSettings) -> Counts:
     hierarchy = settings.hierarchy
-    items = load(place.folder, "items")
-    encoder = load_encoder(settings.encoder)
-    store = VectorStore(place.vectors / "store")
-    names = items["name"].tolist()
+    about: dict[str, Any] = {"encoder": "none", "aligned": False, "logit_scale": None}
+    counts: Counts = {}
+    for name in (NAMES, PHRASES, NODES, IMAGES):
+        (place.vectors / name).unlink(missing_ok=True)
+    if not hierarchy.published or settings.image_root:
+        encoder = load_encoder(settings.encoder)
+        store = VectorStore(place.vectors / "store")
+        about |= {"encoder": encoder.id, "aligned": encoder.aligned}
+        if not hierarchy.published:
+            counts |= _embed_names(place, settings, store, encoder)
+        elif encoder.aligned and hierarchy.names.is_file():
+            names = found_names(settings)["name"].tolist()
+            nodes = prompt_vectors(store, encoder, names, hierarchy.class_templates)
+            _save(place.vectors / NODES, nodes)
+        if settings.image_root:
+            counts |= _embed_images(place, settings, store, encoder, settings.image_root)
+            if encoder.aligned:
+                about["logit_scale"] = encoder.logit_scale
+    write_json(place.vectors / ABOUT, about)
+    return counts
+
+
+def _embed_names(
+    place: Workspace, settings: BuildSettings, store: VectorStore, encoder: Encoder
+) -> Counts:
+    hierarchy = settings.hierarchy
+    names = load(place.folder, "items")["name"].tolist()
     _save(place.vectors / NAMES, prompt_vectors(store, encoder, names, hierarchy.name_templates))
     vocabulary = read_vocabulary(settings.vocabulary_file)
     phrases = prompt_vectors(store, encoder, vocabulary.phrases, hierarchy.name_templates)
     _save(place.vectors / PHRASES, phrases)
     nodes = prompt_vectors(store, encoder, vocabulary.nodes, hierarchy.class_templates)
     _save(place.vectors / NODES, nodes)
-    about = {"encoder": encoder.id, "aligned": encoder.aligned, "logit_scale": None}
-    counts: Counts = {"names": len(names), "phrases": len(vocabulary.phrases)}
-    if settings.images:
-        pairs = zip(items["item_id"], items["image_ids"], strict=True)
-        found = image_vectors(
-            store, encoder, pairs, Path(settings.images), settings.images_per_landmark
-        )
-        _save(place.vectors / IMAGES, found.vectors)
-        if encoder.aligned:
-            about["logit_scale"] = encoder.logit_scale
-        counts["items_with_images"] = int((found.num_images > 0).sum())
-        counts["images"] = int(found.num_images.sum())
-        counts["images_missing"] = len(found.missing)
-        counts["images_damaged"] = len(found.damaged)
-    else:
-        (place.vectors / IMAGES).unlink(missing_ok=True)
-    write_json(place.vectors / ABOUT, about)
-    return counts
+    return {"names": len(names), "phrases": len(vocabulary.phrases)}
+
+
+def _embed_images(
+    place: Workspace, settings: BuildSettings, store: VectorStore, encoder: Encoder, root: Path
+) -> Counts:
+    items = load(place.folder, "items")
+    pairs = zip(items["item_id"], items["image_ids"], strict=True)
+    found = image_vectors(store, encoder, pairs, root, settings.images_per_landmark)
+    _save(place.vectors / IMAGES, found.vectors)
+    return {
+        "items_with_images": int((found.num_images > 0).sum()),
+        "images": int(found.num_images.sum()),
+        "images_missing": len(found.missing),
+        "images_damaged": len(found.damaged),
+    }
 
 
 def _save(path: Path, vectors: np.ndarray) -> None:
@@ -72,11 +96,12 @@ def _encoder_files(settings: BuildSettings) -> list[Path]:
 
 def _images_there(place: Workspace, settings: BuildSettings) -> str:
     """Sizes and times of the items' image files: millions of images are not hashed again."""
-    if not settings.images:
+    root = settings.image_root
+    if not root:
         return ""
     mark = hashlib.sha256()
     for ids in load(place.folder, "items")["image_ids"]:
-        for path in image_files(Path(settings.images), ids, settings.images_per_landmark):
+        for path in image_files(root, ids, settings.images_per_landmark):
             state = path.stat()
             mark.update(f"{path.name} {state.st_size} {state.st_mtime_ns}\n".encode())
     return mark.hexdigest()
@@ -88,12 +113,13 @@ EMBED = Stage(
     reads=lambda place, settings: [
         place.table("items"),
         settings.vocabulary_file,
+        settings.hierarchy.names,
         *_encoder_files(settings),
     ],
     writes=lambda place, _: [
         place.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)
     ],
-    parameters=("tree", "encoder", "images", "images_per_landmark"),
+    parameters=("tree", "levels", "encoder", "images", "images_per_landmark"),
     run=_embed,
     looks_at=_images_there,
 )

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from pipeline.build.assets import ledgers, vocabulary_in_force
 from pipeline.build.embed import ABOUT, IMAGES, NAMES, NODES, PHRASES
 from pipeline.build.meet import categories, meet
+from pipeline.build.published import propose_published
 from pipeline.build.reconcile import (
     assets_in_force,
     decided_classes,
@@ -37,7 +38,6 @@ from pipeline.proposal import (
     vocabulary_nodes,
 )
 from pipeline.review import read_ledger, replay
-from pipeline.sources import SOURCES
 from pipeline.tables import load, read_people_csv, save
 
 _LEXICON = ["node", "qid", "language", "term", "strength"]
@@ -45,9 +45,12 @@ _LEXICON = ["node", "qid", "language", "term", "strength"]
 
 def _propose(place: Workspace, settings: BuildSettings) -> Counts:
     items = load(place.folder, "items")
-    put_filled_in_aside(place.to_map, "node")
-    into = _into_found_nodes if settings.clusters else _into_vocabulary
-    proposals, nodes = into(place, settings, items)
+    if settings.hierarchy.published:
+        proposals, nodes = propose_published(place, settings, items)
+    else:
+        put_filled_in_aside(place.to_map, "node")
+        into = _into_found_nodes if settings.clusters else _into_vocabulary
+        proposals, nodes = into(place, settings, items)
     save(place.folder, "proposals", proposals)
     save(place.folder, "vocabulary", nodes)
     of_items = proposals[proposals["level"] == 1]
@@ -222,8 +225,7 @@ def _published(items: pd.DataFrame, settings: BuildSettings, vocabulary: Vocabul
     """Node index of each item that `--known-labels` names, else -1, `[n]`."""
     if not settings.known_labels:
         return np.full(len(items), -1)
-    source = SOURCES[settings.hierarchy.source]
-    labels = source.read_labels(Path(settings.known_labels), items).frame
+    labels = settings.source.read_labels(Path(settings.known_labels), items).frame
     level = settings.hierarchy.levels[settings.hierarchy.compared_level]
     named = items["item_id"].map(labels.set_index("item_id")[level])
     return vocabulary.index(named.fillna(""))
@@ -250,18 +252,21 @@ PROPOSE = Stage(
     name="propose",
     version=2,
     reads=lambda place, settings: [
-        *(place.table(name) for name in ("items", "entities", "classes", "lexicon", "titles")),
+        *(place.table(name) for name in ("items", "entities", "classes", "lexicon")),
+        *(place.table(name) for name in ("titles", "taxa")),
         *(place.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
         *settings.class_files,
         settings.hierarchy.lexicon,
+        settings.hierarchy.names,
+        *(settings.source.files(Path(settings.metadata)) if settings.hierarchy.published else []),
         *([Path(settings.known_labels)] if settings.known_labels else []),
         *ledgers(settings),
     ],
-    writes=lambda place, _: [
+    writes=lambda place, settings: [
         place.table("proposals"),
         place.table("vocabulary"),
-        place.reconciliation,
+        *([] if settings.hierarchy.published else [place.reconciliation]),
     ],
-    parameters=("tree", "clusters"),
+    parameters=("tree", "levels", "clusters"),
     run=_propose,
 )

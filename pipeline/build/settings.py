@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError, Problem
 from pipeline.hierarchy import Hierarchy, load_hierarchy
+from pipeline.sources import SOURCES, Source
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class BuildSettings:
         images_per_landmark: images averaged into an item's vector, at most.
         contact: who asks Wikimedia; None: nothing is asked.
         commons_api, wikidata_api: addresses of mirrors; None: Wikimedia's own.
+        levels: the variant of the tree's levels; None for its first.
     """
 
     tree: str
@@ -43,10 +46,27 @@ class BuildSettings:
     contact: str | None = None
     commons_api: str | None = None
     wikidata_api: str | None = None
+    levels: str | None = None
+
+    @cached_property
+    def hierarchy(self) -> Hierarchy:
+        """The tree's definition; levels that it leaves to the labels are theirs, as they stand."""
+        found = load_hierarchy(self.tree, self.levels)
+        if found.levels:
+            return found
+        return replace(found, levels=("item", *SOURCES[found.source].levels(Path(self.metadata))))
 
     @property
-    def hierarchy(self) -> Hierarchy:
-        return load_hierarchy(self.tree)
+    def source(self) -> Source:
+        """What reads the metadata."""
+        return SOURCES[self.hierarchy.source]
+
+    @property
+    def image_root(self) -> Path | None:
+        """Where image files lie, if images are looked at."""
+        if self.images:
+            return Path(self.images)
+        return self.source.image_root(Path(self.metadata)) if self.hierarchy.found else None
 
     @property
     def vocabulary_file(self) -> Path:

@@ -14,7 +14,6 @@ from pipeline.build.settings import BuildSettings, Workspace
 from pipeline.build.stage import Counts, Stage
 from pipeline.files import sha256_of, write_json
 from pipeline.show import agreement, draw_tree, numbers_of, render_card, render_page
-from pipeline.sources import SOURCES
 from pipeline.tables import load
 
 _PACKAGES = ("numpy", "open_clip_torch", "pandas", "prefect", "pyarrow", "scikit-learn", "torch")
@@ -41,8 +40,8 @@ def published_labels(place: Workspace, settings: BuildSettings) -> pd.DataFrame 
     Returns:
         `item_id` and a column a level, or None where the metadata has no label file.
     """
-    source = SOURCES[settings.hierarchy.source]
-    files = source.label_files(Path(settings.metadata))
+    source = settings.source
+    files = [] if settings.hierarchy.published else source.label_files(Path(settings.metadata))
     items = load(place.folder, "items")
     frames = [source.read_labels(path, items).frame for path in files]
     return pd.concat(frames, ignore_index=True) if frames else None
@@ -52,9 +51,10 @@ def user_files(settings: BuildSettings) -> list[Path]:
     """The files a build was given, assets of the tree included."""
     hierarchy = settings.hierarchy
     given = [settings.entities, settings.known_labels, settings.vocabulary, settings.decisions]
-    assets = [hierarchy.vocabulary, hierarchy.classes, hierarchy.outside, hierarchy.lexicon]
-    metadata = sorted(Path(settings.metadata).glob("*.csv"))
-    files = [*metadata, *(Path(path) for path in given if path), *assets, hierarchy.decisions]
+    assets = [hierarchy.file, hierarchy.vocabulary, hierarchy.classes, hierarchy.outside]
+    assets += [hierarchy.lexicon, hierarchy.names, hierarchy.decisions]
+    metadata = settings.source.files(Path(settings.metadata))
+    files = [*metadata, *(Path(path) for path in given if path), *assets]
     return [path for path in files if path.is_file()]
 
 
@@ -82,6 +82,9 @@ def _show(place: Workspace, settings: BuildSettings) -> Counts:
             "inputs": {path.name: sha256_of(path) for path in user_files(settings)},
             "sources": hierarchy.sources,
             "limits": hierarchy.limits,
+            "licence": hierarchy.licence,
+            "tags": hierarchy.tags,
+            "published": hierarchy.published,
             "options": _options(settings),
         },
     )
@@ -100,6 +103,14 @@ def _agreement(
 
 
 def _options(settings: BuildSettings) -> dict[str, Any]:
+    hierarchy = settings.hierarchy
+    if hierarchy.published:
+        return {
+            "levels": settings.levels or next(iter(hierarchy.variants), "as labelled"),
+            "level found among image vectors": hierarchy.found or "none",
+            "ranks compared with a Wikidata snapshot": hierarchy.taxa
+            and settings.entities is not None,
+        }
     return {
         "evidence from a Wikidata snapshot": settings.entities is not None,
         "known labels as evidence": settings.known_labels is not None,
@@ -121,6 +132,6 @@ SHOW = Stage(
         *user_files(settings),
     ],
     writes=lambda place, _: [place.page, place.picture, place.card, numbers_file(place)],
-    parameters=("tree", "images", "clusters"),
+    parameters=("tree", "levels", "images", "clusters"),
     run=_show,
 )

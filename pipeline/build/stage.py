@@ -48,12 +48,22 @@ def stage_key(stage: Stage, workspace: Workspace, settings: BuildSettings) -> st
     ]
     chosen = {key: given[key] for key in stage.parameters}
     seen = stage.looks_at(workspace, settings)
-    parts = [stage.name, stage.version, chosen, inputs, seen]
+    definition = sha256_of(settings.hierarchy.file)
+    parts = [stage.name, stage.version, chosen, inputs, seen, definition]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def run_stage(stage: Stage, workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
-    """Runs a stage; returns its manifest: `stage, counts, seconds, outputs` (path to sha256)."""
+def run_stage(
+    stage: Stage, workspace: Workspace, settings: BuildSettings, key: str = ""
+) -> dict[str, Any]:
+    """Runs a stage; returns its manifest: `stage, key, counts, seconds, outputs` (path to sha256).
+
+    Args:
+        stage: the step.
+        workspace: where its tables are.
+        settings: what the build was asked for.
+        key: from `stage_key`, for those who look whether it need run again.
+    """
     start = time.perf_counter()
     counts = stage.run(workspace, settings)
     outputs = {
@@ -62,7 +72,13 @@ def run_stage(stage: Stage, workspace: Workspace, settings: BuildSettings) -> di
         if path.is_file()
     }
     seconds = round(time.perf_counter() - start, 3)
-    return {"stage": stage.name, "counts": counts, "seconds": seconds, "outputs": outputs}
+    return {
+        "stage": stage.name,
+        "key": key,
+        "counts": counts,
+        "seconds": seconds,
+        "outputs": outputs,
+    }
 
 
 def intact(manifest: dict[str, Any], workspace: Workspace) -> bool:

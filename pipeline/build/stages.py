@@ -14,30 +14,29 @@ from pipeline.build.settings import BuildSettings, Workspace
 from pipeline.build.show import SHOW
 from pipeline.build.stage import Counts, Stage
 from pipeline.build.wikimedia import ask_for_build, asked_of
-from pipeline.export import About, export
+from pipeline.export import About, check_formats, export
 from pipeline.files import write_json
 from pipeline.knowledge import (
     CUT_COLUMNS,
     ClassGraph,
     Snapshot,
     link,
+    link_taxa,
     read_snapshot,
     snapshot_lexicon,
     unclimbed,
 )
 from pipeline.review import read_ledger, replay, write_sheet
-from pipeline.sources import SOURCES
 from pipeline.tables import assignments_schema, load, save
 from pipeline.tree import build_tree
 
 
 def _metadata(_place: Workspace, settings: BuildSettings) -> list[Path]:
-    return sorted(Path(settings.metadata).glob("*.csv"))
+    return settings.source.files(Path(settings.metadata))
 
 
 def _read_items(place: Workspace, settings: BuildSettings) -> Counts:
-    source = SOURCES[settings.hierarchy.source]
-    metadata = source.read(Path(settings.metadata), images_table=place.table("images"))
+    metadata = settings.source.read(Path(settings.metadata), images_table=place.table("images"))
     save(place.folder, "items", metadata.items)
     return metadata.counts
 
@@ -47,13 +46,15 @@ ITEMS = Stage(
     version=1,
     reads=_metadata,
     writes=lambda place, _: [place.table("items"), place.table("images")],
-    parameters=("tree",),
+    parameters=("tree", "levels"),
     run=_read_items,
 )
 
 
 def _resolve(place: Workspace, settings: BuildSettings) -> Counts:
     items = load(place.folder, "items")
+    if settings.hierarchy.published:
+        return _resolve_taxa(place, settings, items)
     assets = class_assets(settings, vocabulary_in_force(settings))
     files, titles = ask_for_build(place, settings, items["title"])
     snapshot = Snapshot()
@@ -79,6 +80,17 @@ def _resolve(place: Workspace, settings: BuildSettings) -> Counts:
     }
 
 
+def _resolve_taxa(place: Workspace, settings: BuildSettings, items: pd.DataFrame) -> Counts:
+    """Published trees have no classes; their ranks may be held against the snapshot's taxa."""
+    asked = Path(settings.entities) if settings.entities and settings.hierarchy.taxa else None
+    entities, taxa = link_taxa(items, asked)
+    save(place.folder, "entities", entities)
+    save(place.folder, "taxa", taxa)
+    statuses = entities["status"].value_counts().sort_index()
+    matched = {str(key): int(n) for key, n in statuses.items()} if asked else {}
+    return {"items": len(items), **matched}
+
+
 RESOLVE = Stage(
     name="resolve",
     version=3,
@@ -88,10 +100,10 @@ RESOLVE = Stage(
         *([Path(settings.entities)] if settings.entities else []),
     ],
     writes=lambda place, settings: [
-        *(place.table(name) for name in ("entities", "classes", "class_cuts", "lexicon")),
+        *(place.table(name) for name in ("entities", "classes", "class_cuts", "lexicon", "taxa")),
         *([place.table("titles"), place.answers] if asked_of(place, settings) else []),
     ],
-    parameters=("tree",),
+    parameters=("tree", "levels"),
     run=_resolve,
     looks_at=asked_of,
 )
@@ -126,7 +138,7 @@ SETTLE = Stage(
         place.settled,
         place.sheet,
     ],
-    parameters=("tree",),
+    parameters=("tree", "levels"),
     run=_settle,
 )
 
@@ -137,6 +149,8 @@ def write_formats(place: Workspace, settings: BuildSettings, formats: list[str])
     items, assignments = load(place.folder, "items"), load(place.folder, "assignments")
     entities = load(place.folder, "entities")
     written: list[Path] = []
+    folders = {name: place.export / name for name in formats}
+    check_formats(folders, len(hierarchy.levels))
     for name in formats:
         written += export(
             name,
@@ -166,7 +180,7 @@ EXPORT = Stage(
         *_metadata(place, settings),
     ],
     writes=lambda place, _: sorted(path for path in place.export.rglob("*") if path.is_file()),
-    parameters=("tree",),
+    parameters=("tree", "levels"),
     run=_export,
 )
 

@@ -119,7 +119,8 @@ def image_vectors(
         store: where vectors are kept.
         encoder: a loaded encoder.
         items: `(item id, image ids)` pairs.
-        root: folder of images, `a/b/c/abc….jpg` (or `.jpeg`, `.png`).
+        root: folder of images: a path stands below it as it is, an id as `a/b/c/abc….jpg` (or
+            `.jpeg`, `.png`).
         images_per_item: at most this many images are averaged.
 
     Raises:
@@ -199,6 +200,8 @@ def image_files(
 
 
 def _file(root: Path, image: str) -> Path | None:
+    if "/" in image or "." in image:  # a path, not an id
+        return root / image if (root / image).is_file() else None
     if len(image) < 3 or not image.replace("-", "").replace("_", "").isalnum():
         return None
     for suffix in _SUFFIXES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,7 +87,8 @@ def export(
     """
     folder = Path(folder)
     material = Material(items, assignments, tuple(levels), metadata, entities, about or About())
-    chosen = _format(format, material.num_levels, folder)
+    check_formats({format: folder}, material.num_levels)
+    chosen = FORMATS[format]
     beside = folder.parent / f".{folder.name}.part"
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
@@ -116,30 +117,40 @@ def check(
         ValueError: a file says something else than the assignments.
     """
     material = Material(items, assignments, tuple(levels), None, entities)
-    _format(format, material.num_levels, None).check(Path(folder), material)
+    check_formats({format: None}, material.num_levels)
+    FORMATS[format].check(Path(folder), material)
 
 
-def _format(format: str, depth: int, folder: Path | None) -> Format:
+def check_formats(folders: Mapping[str, Path | None], num_levels: int) -> None:
+    """Whether a tree of that many levels can be written in all these formats.
+
+    Args:
+        folders: the folder of each format; None where nothing is to be written.
+        num_levels: number of levels, items included.
+
+    Raises:
+        InputError: as `export`, for all formats together.
+    """
     problems = []
-    able = sorted(name for name, known in FORMATS.items() if known.carries(depth))
-    chosen = FORMATS.get(format)
-    if chosen is None:
-        fix = f"Take one of {', '.join(sorted(FORMATS))}."
-        problems.append(Problem("--format", "unknown format:", fix, value=format))
-    elif not chosen.carries(depth):
-        needs = " or ".join(map(str, chosen.num_levels or ()))
-        what = f"cannot carry a tree of {depth} levels (it needs {needs}):"
-        fix = f"Formats that can: {', '.join(able)}."
-        problems.append(Problem("--format", what, fix, value=format))
-    if folder is not None:
-        fix = "Export into an empty folder, or move the file away."
-        problems += [
-            Problem(folder, "holds a file that no export wrote:", fix, value=name)
-            for name in _foreign(folder)
-        ]
-    if problems or chosen is None:
+    able = sorted(name for name, known in FORMATS.items() if known.carries(num_levels))
+    for name, folder in folders.items():
+        chosen = FORMATS.get(name)
+        if chosen is None:
+            fix = f"Take one of {', '.join(sorted(FORMATS))}."
+            problems.append(Problem("--format", "unknown format:", fix, value=name))
+        elif not chosen.carries(num_levels):
+            needs = " or ".join(map(str, chosen.num_levels or ()))
+            what = f"cannot carry a tree of {num_levels} levels (it needs {needs}):"
+            fix = f"Formats that can: {', '.join(able)}."
+            problems.append(Problem("--format", what, fix, value=name))
+        if folder is not None:
+            fix = "Export into an empty folder, or move the file away."
+            problems += [
+                Problem(folder, "holds a file that no export wrote:", fix, value=file)
+                for file in _foreign(folder)
+            ]
+    if problems:
         raise InputError(problems)
-    return chosen
 
 
 def _owned(folder: Path) -> set[str]:

@@ -9,6 +9,7 @@ from pipeline.knowledge.assets import (
 from pipeline.knowledge.classgraph import CUT_COLUMNS, ClassGraph, ClassVerdict, Cut, Reach
 from pipeline.knowledge.linking import link, unclimbed
 from pipeline.knowledge.snapshot import Entity, Snapshot, read_entities, read_snapshot
+from pipeline.knowledge.taxa import link_taxa
 from pipeline.knowledge.titles import clean_title
 from pipeline.knowledge.wikimedia import (
     COMMONS_API,
@@ -52,6 +53,7 @@ __all__ = [
     "clean_title",
     "is_triples",
     "link",
+    "link_taxa",
     "read_age",
     "read_class_assets",
     "read_entities",

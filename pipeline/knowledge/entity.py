@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 PROPERTIES = ("P17", "P31", "P279", "P301", "P373", "P625", "P910")
@@ -26,10 +27,22 @@ def is_item_id(text: object) -> bool:
     )
 
 
-def reduce(raw: Entity) -> Entity:
+def item_id(raw: Entity) -> str | None:
+    """The id of an item that is there; None for a property, a lexeme or what is missing.
+
+    Raises:
+        ValueError: no entity.
+    """
+    qid = raw.get("id")
+    if not isinstance(qid, str):
+        raise ValueError("no id")
+    return qid if is_item_id(qid) and "missing" not in raw else None
+
+
+def reduce(raw: Entity, properties: Iterable[str] = PROPERTIES) -> Entity:
     """The part of an entity that a label tree is built from, still in the API's form.
 
-    Labels and aliases in all languages, the Commons sitelink, and the statements of `PROPERTIES`
+    Labels and aliases in all languages, the Commons sitelink, and the statements of `properties`
     with value and rank; qualifiers, references and hashes are left out. Parts that are not there,
     or not of the API's form, are empty.
     """
@@ -46,7 +59,7 @@ def reduce(raw: Entity) -> Entity:
         },
         "claims": {
             name: [_statement(s) for s in claims[name] if _is_statement(s)]
-            for name in PROPERTIES
+            for name in properties
             if isinstance(claims.get(name), list)
         },
         "sitelinks": {},

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from pipeline.errors import InputError, Problem
 from pipeline.knowledge.entity import (
@@ -18,11 +18,13 @@ from pipeline.knowledge.entity import (
     best_items,
     best_point,
     best_texts,
-    is_item_id,
+    item_id,
     outranked_items,
     reduce,
 )
 from pipeline.knowledge.titles import PREFIX, clean_title
+
+_Read = TypeVar("_Read")
 
 _SHOWN = 1000  # damaged lines after which reading stops
 
@@ -160,6 +162,15 @@ def read_entities(path: Path) -> Iterator[Entity]:
     Raises:
         InputError: as `read_snapshot`; damaged lines are reported together, at the end.
     """
+    return read_records(path, _entity)
+
+
+def read_records(path: Path, make: Callable[[dict[str, Any]], _Read | None]) -> Iterator[_Read]:
+    """Streams what `make` makes of each entity in the API's form, but for None.
+
+    Raises:
+        InputError: as `read_entities`; a line that `make` cannot read is damaged.
+    """
     path = Path(path)
     problems: list[Problem] = []
     row, opened, closed = 0, False, False
@@ -177,7 +188,7 @@ def read_entities(path: Path) -> Iterator[Entity]:
                     continue
                 try:
                     raw = json.loads(text)
-                    entity = _entity(raw) if isinstance(raw, dict) else None
+                    entity = make(raw) if isinstance(raw, dict) else None
                 except (ValueError, TypeError, KeyError, AttributeError):
                     whole = line.endswith(b"\n")
                     problems.append(_damaged(path, row, text) if whole else _interrupted(path, row))
@@ -217,10 +228,8 @@ def _interrupted(path: Path, row: int, why: str = "the last line is incomplete")
 
 def _entity(raw: dict[str, Any]) -> Entity | None:
     """Reads an entity in the API's form; None for what is not an item, or is missing."""
-    qid = raw.get("id")
-    if not isinstance(qid, str):
-        raise ValueError("no id")
-    if not is_item_id(qid) or "missing" in raw:
+    qid = item_id(raw)
+    if qid is None:
         return None
     record = reduce(raw)
     link = record["sitelinks"].get("commonswiki", {}).get("title", "")

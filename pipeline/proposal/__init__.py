@@ -9,9 +9,12 @@ from pipeline.proposal.lexicon import Lexicon
 from pipeline.proposal.propose import propose
 from pipeline.proposal.score import Scorer, Scores
 from pipeline.proposal.vocabulary import Vocabulary, read_vocabulary, vocabulary_nodes
+from pipeline.proposal.within import Candidates, Kinds, find_kinds, propose_within
 
 __all__ = [
+    "Candidates",
     "Evidence",
+    "Kinds",
     "Lexicon",
     "Prompts",
     "Scorer",
@@ -19,10 +22,12 @@ __all__ = [
     "Vocabulary",
     "calibration_error",
     "evidence_hash",
+    "find_kinds",
     "find_nodes",
     "node_id",
     "propose",
     "propose_free",
+    "propose_within",
     "read_vocabulary",
     "slug",
     "vocabulary_nodes",

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import fcluster, linkage
-from sklearn.cluster import MiniBatchKMeans
-from sklearn.feature_extraction.text import CountVectorizer
 
 from pipeline.proposal.lexicon import FUNCTION_WORDS, words
 
@@ -91,6 +89,8 @@ def _gather(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     vectors = vectors.astype(np.float32)
     if len(vectors) <= MOST_POINTS:
         return vectors, np.arange(len(vectors))
+    from sklearn.cluster import MiniBatchKMeans
+
     gathering = MiniBatchKMeans(
         MOST_POINTS, init="random", n_init=1, batch_size=8_192, max_iter=10, random_state=seed
     ).fit(vectors)
@@ -100,6 +100,9 @@ def _gather(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _titles(texts: np.ndarray, cut: np.ndarray) -> dict[int, str]:
     """Names of clusters: their most distinctive words, by class-based tf-idf."""
+    # Imported here: what needs none of it need not wait for scikit-learn.
+    from sklearn.feature_extraction.text import CountVectorizer
+
     numbers = np.unique(cut)
     counter = CountVectorizer(
         analyzer=lambda text: sorted({w for w in words(text) if w not in FUNCTION_WORDS}),

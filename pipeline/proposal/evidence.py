@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.preprocessing import normalize
 
 from pipeline.proposal.lexicon import Lexicon, fold, words
 
@@ -176,6 +174,8 @@ def features(evidence: Evidence, cols: Columns, num_nodes: int) -> Features:
 
     Character n-grams are counted over all names, labelled or not.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     documents = [" ".join(fold(word) for word in words(name)) for name in evidence.names]
     parts: list[tuple[float, sp.csr_matrix]] = []
     # A rare n-gram of a large table costs memory and says little.
@@ -211,4 +211,6 @@ def _hit_features(hits: pd.DataFrame, num_items: int, num_nodes: int) -> sp.csr_
     frame = frame.groupby(["row", "column"], sort=True)["value"].max().reset_index()
     index = (frame["row"].to_numpy(), frame["column"].to_numpy())
     shape = (num_items, 8 * num_nodes)
+    from sklearn.preprocessing import normalize
+
     return normalize(sp.csr_matrix((frame["value"].to_numpy(), index), shape=shape))

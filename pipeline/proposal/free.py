@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.neighbors import NearestNeighbors
 
 from pipeline.proposal.clusters import find_nodes
 from pipeline.proposal.ids import evidence_hash
@@ -74,6 +73,8 @@ def _neighbours_agree(ids: pd.Series, vectors: np.ndarray, node: np.ndarray) -> 
     count = min(NEIGHBOURS, len(reference) - 1)
     if count < 1:
         return np.ones(len(ids))
+    from sklearn.neighbors import NearestNeighbors
+
     search = NearestNeighbors(n_neighbors=count + 1, algorithm="brute").fit(vectors[reference])
     found = reference[search.kneighbors(vectors, return_distance=False)]
     other = found != np.arange(len(ids))[:, None]

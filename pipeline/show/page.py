@@ -64,22 +64,32 @@ def render_page(
     write_text(path, text)
 
 
-def _branches(rows: pd.DataFrame, level: int, qids: dict[str, str]) -> list[_Branch]:
-    found = []
-    for node_id, below in rows.groupby(f"level{level}_id", sort=True):
-        branch = _Branch(
-            name=str(below[f"level{level}_name"].iloc[0]),
-            qid=qids.get(str(node_id), ""),
-            total=len(below),
-            accepted=int(below["accepted"].sum()),
+def _branches(rows: pd.DataFrame, top: int, qids: dict[str, str]) -> list[_Branch]:
+    """The top nodes with all below them, the largest first; one pass a level."""
+    best = rows.sort_values(["confidence", "item_id"], ascending=[False, True])
+    best = best[best.groupby("level1_id").cumcount() < _EXAMPLES]
+    examples: dict[str, list[dict[str, str]]] = {}
+    columns = [best[name].tolist() for name in ("level1_id", "name", "source_url")]
+    for node, name, address in zip(*columns, strict=True):
+        examples.setdefault(node, []).append({"name": str(name), "address": str(address or "")})
+    below: dict[str, list[_Branch]] = {}
+    for level in range(1, top + 1):
+        parents = f"level{level + 1}_id" if level < top else None
+        keys = [f"level{level}_id", *([parents] if parents else [])]
+        counts = rows.groupby(keys, sort=True).agg(
+            name=(f"level{level}_name", "first"),
+            total=("item_id", "size"),
+            accepted=("accepted", "sum"),
         )
-        if level > 1:
-            branch.children = _branches(below, level - 1, qids)
-        else:
-            best = below.sort_values(["confidence", "item_id"], ascending=[False, True])
-            branch.examples = [
-                {"name": str(row.name_), "address": str(row.source_url or "")}
-                for row in best.rename(columns={"name": "name_"}).head(_EXAMPLES).itertuples()
-            ]
-        found.append(branch)
-    return sorted(found, key=lambda branch: (-branch.total, branch.name))
+        above: dict[str, list[_Branch]] = {}
+        for key, name, total, accepted in counts.itertuples():
+            node, parent = key if parents else (key, "")
+            branch = _Branch(str(name), qids.get(node, ""), int(total), int(accepted))
+            branch.children = below.get(node, [])
+            branch.examples = examples.get(node, []) if level == 1 else []
+            above.setdefault(parent, []).append(branch)
+        below = {
+            parent: sorted(found, key=lambda branch: (-branch.total, branch.name))
+            for parent, found in above.items()
+        }
+    return below.get("", [])

@@ -3,6 +3,7 @@
 from pipeline.sources import gldv2, inat2018, sop, table
 from pipeline.sources.contract import Labels, Metadata, Source
 from pipeline.sources.download import Fetched, Patience, download_all
+from pipeline.sources.drawn import draw_products
 from pipeline.sources.landmarks import item_id, read_landmarks
 from pipeline.sources.names import CommonsName, address_of, parse_address, split_title
 from pipeline.sources.published import Published, published_tree
@@ -26,6 +27,7 @@ __all__ = [
     "Source",
     "address_of",
     "download_all",
+    "draw_products",
     "item_id",
     "parse_address",
     "published_tree",

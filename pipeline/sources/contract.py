@@ -72,3 +72,15 @@ class Source(Protocol):
     def label_files(self, folder: Path) -> list[Path]:
         """Files of published labels that a folder of metadata holds."""
         ...
+
+    def files(self, folder: Path) -> list[Path]:
+        """The files of a folder that `read` and `read_labels` look at, those that are there."""
+        ...
+
+    def levels(self, folder: Path) -> tuple[str, ...]:
+        """Names of the levels that the labels of a folder have, finest first."""
+        ...
+
+    def image_root(self, folder: Path) -> Path:
+        """The folder that image ids with a path are relative to."""
+        ...

@@ -12,9 +12,19 @@ from pipeline.errors import InputError, Problem
 from pipeline.sources.contract import Counts, Metadata
 from pipeline.sources.download import Fetched, download_all
 from pipeline.sources.images import add_images
-from pipeline.sources.landmarks import SPLITS, read_labels, read_landmarks
+from pipeline.sources.landmarks import LEVELS, SPLITS, read_labels, read_landmarks
 
-__all__ = ["BASE_URL", "FILES", "fetch", "label_files", "read", "read_labels"]
+__all__ = [
+    "BASE_URL",
+    "FILES",
+    "fetch",
+    "files",
+    "image_root",
+    "label_files",
+    "levels",
+    "read",
+    "read_labels",
+]
 
 # The data set's README (github.com/cvdfoundation/google-landmark) names these addresses.
 BASE_URL = "https://s3.amazonaws.com/google-landmark"
@@ -121,3 +131,19 @@ def label_files(folder: Path) -> list[Path]:
     """The released label files that a folder of metadata holds."""
     files = [Path(folder) / f"{split}_label_to_hierarchical.csv" for split in SPLITS]
     return [path for path in files if path.is_file()]
+
+
+def files(folder: Path) -> list[Path]:
+    """The metadata files that a folder holds."""
+    paths = [Path(folder) / f"{name}.csv" for name in FILES]
+    return sorted(path for path in paths if path.is_file())
+
+
+def levels(folder: Path) -> tuple[str, ...]:
+    """The released levels."""
+    return LEVELS
+
+
+def image_root(folder: Path) -> Path:
+    """The folder itself."""
+    return Path(folder)

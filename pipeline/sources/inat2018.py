@@ -14,9 +14,27 @@ from pipeline.sources.contract import Counts, Labels, Metadata
 from pipeline.sources.download import Fetched, download_all
 from pipeline.sources.images import write_images
 from pipeline.sources.packed import find
-from pipeline.sources.taxonomy import INCERTAE, RANKS, find_json, read_categories, read_json
+from pipeline.sources.taxonomy import (
+    CATEGORIES,
+    INCERTAE,
+    RANKS,
+    find_json,
+    read_categories,
+    read_json,
+)
 
-__all__ = ["BASE_URL", "BLANK", "FILES", "fetch", "label_files", "read", "read_labels"]
+__all__ = [
+    "BASE_URL",
+    "BLANK",
+    "FILES",
+    "fetch",
+    "files",
+    "image_root",
+    "label_files",
+    "levels",
+    "read",
+    "read_labels",
+]
 
 # The competition's page (github.com/visipedia/inat_comp, 2018) names these addresses.
 BASE_URL = "https://ml-inat-competition-datasets.s3.amazonaws.com/2018"
@@ -65,9 +83,27 @@ def fetch(
 
 def label_files(folder: Path) -> list[Path]:
     """The folder itself, if it has categories: names and tree may stand in different files."""
-    names = ("categories.json", "categories_named.json", "hierarchy_inat.txt", *_ANNOTATED)
     folder = Path(folder)
-    return [folder] if any(find_json(folder, name) for name in names) else []
+    named = any(find_json(folder, name) for name in (*CATEGORIES, *_ANNOTATED))
+    return [folder] if named else []
+
+
+def files(folder: Path) -> list[Path]:
+    """Categories, annotations and lists, open or packed, as far as they are there."""
+    folder = Path(folder)
+    found = [find_json(folder, name) for name in (*CATEGORIES, *_ANNOTATED)]
+    open_ones = [folder / name for name in (*_LISTED, *_SETS.values())]
+    return sorted({*(file.path for file in found if file), *(p for p in open_ones if p.is_file())})
+
+
+def levels(folder: Path) -> tuple[str, ...]:
+    """Ranks, genus first, and the super-category."""
+    return LEVELS
+
+
+def image_root(folder: Path) -> Path:
+    """The folder itself: lists name images by their path in it."""
+    return Path(folder)
 
 
 def read(folder: Path, images_table: Path | None = None) -> Metadata:

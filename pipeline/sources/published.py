@@ -38,7 +38,11 @@ class Published:
 
 
 def published_tree(
-    items: pd.DataFrame, labels: pd.DataFrame, levels: Sequence[str], blank: str = "unspecified"
+    items: pd.DataFrame,
+    labels: pd.DataFrame,
+    levels: Sequence[str],
+    blank: str = "unspecified",
+    first: int = 1,
 ) -> Published:
     """Makes nodes and edges of published labels.
 
@@ -51,6 +55,7 @@ def published_tree(
         labels: `item_id` and a text column for each of `levels` (further columns are not read).
         levels: names of the levels above the item, finest first; none for a tree of items alone.
         blank: the word for a missing label; taxonomists say `incertae sedis`.
+        first: number of the first of `levels`; above 1 where levels between are made elsewhere.
 
     Raises:
         InputError: a level that has no column.
@@ -75,8 +80,8 @@ def published_tree(
     evidence = pd.Series("", named.index, dtype=object)
     parts: list[pd.DataFrame] = []
     filled: dict[str, int] = {}
-    for level in range(len(levels), 0, -1):
-        own = named[levels[level - 1]]
+    for level in range(len(levels) + first - 1, first - 1, -1):
+        own = named[levels[level - first]]
         stand_in = known.map(lambda name: f"{blank} in {name}" if name else blank)
         name = own.where(own != "", stand_in)
         step = pd.Series(pd.factorize(name)[0], named.index)

@@ -17,7 +17,17 @@ from pipeline.sources.images import write_images
 from pipeline.sources.packed import Packed, find
 from pipeline.tables import read_people_csv
 
-__all__ = ["BASE_URL", "FILES", "fetch", "label_files", "read", "read_labels"]
+__all__ = [
+    "BASE_URL",
+    "FILES",
+    "fetch",
+    "files",
+    "image_root",
+    "label_files",
+    "levels",
+    "read",
+    "read_labels",
+]
 
 # The project page (cvgl.stanford.edu/projects/lifted_struct) offers one zip.
 BASE_URL = "https://cvgl.stanford.edu/projects/lifted_struct"
@@ -69,6 +79,22 @@ def label_files(folder: Path) -> list[Path]:
     The lists belong together, so either stands for both.
     """
     return [found.path for found in _lists(Path(folder)).values() if found][:1]
+
+
+def files(folder: Path) -> list[Path]:
+    """The two lists (or the archive they are in) and the names, as far as they are there."""
+    found = [file.path for file in _lists(Path(folder)).values() if file]
+    return sorted({*found, *_names_file(Path(folder))})
+
+
+def levels(folder: Path) -> tuple[str, ...]:
+    """The published level."""
+    return LEVELS
+
+
+def image_root(folder: Path) -> Path:
+    """Where the lists lie."""
+    return _place(Path(folder))
 
 
 def read(folder: Path, images_table: Path | None = None) -> Metadata:
@@ -172,9 +198,17 @@ def _plain(folder: str) -> str:
 
 
 def _lists(folder: Path) -> dict[str, Packed | None]:
-    inside = folder / _FOLDER
-    place = inside if not (folder / "Ebay_train.txt").is_file() and inside.is_dir() else folder
+    place = _place(folder)
     return {split: find(place, f"Ebay_{split}.txt", FILES) for split in _SPLITS}
+
+
+def _place(folder: Path) -> Path:
+    inside = folder / _FOLDER
+    return inside if not (folder / "Ebay_train.txt").is_file() and inside.is_dir() else folder
+
+
+def _names_file(folder: Path) -> list[Path]:
+    return [path for path in (folder / NAMES, folder / _FOLDER / NAMES) if path.is_file()][:1]
 
 
 def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, Path]]:
@@ -241,7 +275,7 @@ def _twice(frame: pd.DataFrame, column: str, what: str) -> list[Problem]:
     first = frame.drop_duplicates(column).set_index(column).loc[again[column]]
     for late, early in zip(again.to_dict("records"), first.to_dict("records"), strict=True):
         both = "stands in both splits" if late["split"] != early["split"] else "stands twice"
-        text = f"{what} {both} (first in {_place(early)}):"
+        text = f"{what} {both} (first in {_where(early)}):"
         problems.append(
             Problem(late["where"], text, "Keep one.", late["row"], column, late[column])
         )
@@ -255,7 +289,7 @@ def _two(frame: pd.DataFrame, column: str, what: str) -> list[Problem]:
     first = pairs.drop_duplicates("class_id").set_index("class_id").loc[again.class_id]
     problems = []
     for late, early in zip(again.to_dict("records"), first.to_dict("records"), strict=True):
-        text = f"{what} ({early[column]} in {_place(early)}, {late[column]} here):"
+        text = f"{what} ({early[column]} in {_where(early)}, {late[column]} here):"
         fix = "Keep one of them."
         problems.append(
             Problem(late["where"], text, fix, late["row"], "class_id", late["class_id"])
@@ -263,7 +297,7 @@ def _two(frame: pd.DataFrame, column: str, what: str) -> list[Problem]:
     return problems
 
 
-def _place(line: dict[Hashable, Any]) -> str:
+def _where(line: dict[Hashable, Any]) -> str:
     return f"{Path(line['where']).name}, row {line['row']}"
 
 
@@ -281,9 +315,10 @@ def _gaps(folder: Path, column: str, ids: set[int]) -> list[Problem]:
 
 def _names(folder: Path, frame: pd.DataFrame) -> dict[int, dict[int, str]]:
     """Names by level and id from `names.csv`, if there is one and it speaks of these ids."""
-    path = next((p for p in (folder / NAMES, folder / _FOLDER / NAMES) if p.is_file()), None)
-    if path is None:
+    found = _names_file(folder)
+    if not found:
         return {}
+    path = found[0]
     table = read_people_csv(path, ["level", "id", "name"])
     have = {"0": set(frame.class_id), "1": set(frame.super_class_id)}
     problems, names = [], {0: dict[int, str](), 1: dict[int, str]()}

@@ -16,7 +16,16 @@ from pipeline.sources.download import Fetched
 from pipeline.sources.images import write_images
 from pipeline.tables import read_people_csv
 
-__all__ = ["FILES", "fetch", "label_files", "read", "read_labels"]
+__all__ = [
+    "FILES",
+    "fetch",
+    "files",
+    "image_root",
+    "label_files",
+    "levels",
+    "read",
+    "read_labels",
+]
 
 #: What the table may be called in its folder, in the order it is looked for; `data` is a folder
 #: of Parquet files.
@@ -25,6 +34,9 @@ DATASET = "table"
 
 _REQUIRED = ("id",)
 _OPTIONAL = ("name", "split", "image", "qid", "url")
+# What our own exports say of an item besides: no labels.
+_SAID = ("status", "node_id", "origin", "confidence", "accepted")
+_PLACE = ("wikidata", "country", "latitude", "longitude")
 _SPLIT = "train"
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _BETWEEN = "|"
@@ -48,6 +60,23 @@ def label_files(folder: Path) -> list[Path]:
     """The table, if it is there: its further columns are labels."""
     path = _path(Path(folder))
     return [path] if path.exists() else []
+
+
+def files(folder: Path) -> list[Path]:
+    """The table: a file, or those of its folder."""
+    path = _path(Path(folder))
+    found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    return [file for file in found if file.is_file()]
+
+
+def levels(folder: Path) -> tuple[str, ...]:
+    """Names of the table's further columns, as they stand: finest first."""
+    return tuple(_label_columns(_frame(_path(Path(folder)))))
+
+
+def image_root(folder: Path) -> Path:
+    """The folder of the table."""
+    return _path(Path(folder)).parent
 
 
 def read(folder: Path, images_table: Path | None = None) -> Metadata:
@@ -124,7 +153,7 @@ def read_labels(path: Path, items: pd.DataFrame | None = None) -> Labels:
     """
     path = _path(Path(path))
     frame = _frame(path)
-    columns = [c for c in frame.columns if c not in {*_REQUIRED, *_OPTIONAL, "item_id"}]
+    columns = _label_columns(frame)
     if items is not None:
         known = set(items.item_id)
         problems = [
@@ -139,6 +168,11 @@ def read_labels(path: Path, items: pd.DataFrame | None = None) -> Labels:
     out = labels[labelled].sort_values("item_id", ignore_index=True)
     aside = {"no label": int((~labelled).sum())} if not labelled.all() else {}
     return Labels(out, {"in": len(frame), "out": len(out), "set_aside": aside})
+
+
+def _label_columns(frame: pd.DataFrame) -> list[str]:
+    others = {*_REQUIRED, *_OPTIONAL, *_SAID, *_PLACE, "item_id"}
+    return [str(column) for column in frame.columns if column not in others]
 
 
 def _path(given: Path) -> Path:

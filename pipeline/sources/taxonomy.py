@@ -22,6 +22,9 @@ _NAMED = ("categories.json", "categories_named.json")
 _CODED = ("train2018.json", "val2018.json")
 _TREE, _INDEX, _ROOT = "hierarchy_inat.txt", "inat_class_index.json", "__NULL__"
 
+#: Files that name categories or say how they hang together.
+CATEGORIES = (*_NAMED, _TREE, _INDEX)
+
 
 def read_json(file: Packed) -> Any:
     """A JSON file's value.

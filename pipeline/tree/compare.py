@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pandas as pd
-from sklearn.metrics import homogeneity_completeness_v_measure
 
 from pipeline.tree.label_tree import LabelTree
 
@@ -61,6 +60,9 @@ def agreement(one: LabelTree, other: LabelTree) -> Agreement:
     Raises:
         ValueError: trees of different levels; cut one first.
     """
+    # Imported here: what needs none of it need not wait for scikit-learn.
+    from sklearn.metrics import homogeneity_completeness_v_measure
+
     if one.levels != other.levels:
         raise ValueError(f"levels {one.levels} and {other.levels}: cut one of the trees first")
     paths = _labels(one).join(_labels(other), how="outer", lsuffix="_a", rsuffix="_b")
