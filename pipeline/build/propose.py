@@ -21,13 +21,14 @@ from pipeline.proposal import (
     Prompts,
     Scorer,
     Vocabulary,
+    disputes,
     propose,
     propose_free,
     vocabulary_nodes,
 )
 from pipeline.review import read_ledger, replay
 from pipeline.sources import SOURCES
-from pipeline.tables import load, read_people_csv, save
+from pipeline.tables import SCHEMAS, load, read_people_csv, save
 
 _LEXICON = ["node", "qid", "language", "term", "strength"]
 
@@ -40,9 +41,10 @@ def ledgers(settings: BuildSettings) -> list[Path]:
 def _propose(place: Workspace, settings: BuildSettings) -> Counts:
     items = load(place.folder, "items")
     into = _into_found_nodes if settings.clusters else _into_vocabulary
-    proposals, nodes = into(place, settings, items)
+    proposals, nodes, disputed = into(place, settings, items)
     save(place.folder, "proposals", proposals)
     save(place.folder, "vocabulary", nodes)
+    save(place.folder, "disputes", disputed)
     of_items = proposals[proposals["level"] == 1]
     statuses = of_items["status"].value_counts().sort_index()
     return {
@@ -65,7 +67,7 @@ def level_sizes(clusters: int, num_levels: int) -> list[int]:
 
 def _into_found_nodes(
     place: Workspace, settings: BuildSettings, items: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     sizes = level_sizes(settings.clusters or 0, len(settings.hierarchy.levels))
     sizes[0] = min(sizes[0], len(items))
     if sizes[0] < sizes[1]:
@@ -74,12 +76,12 @@ def _into_found_nodes(
     vectors = np.load(place.vectors / NAMES)
     if (place.vectors / IMAGES).is_file():
         vectors = np.hstack([vectors, np.nan_to_num(np.load(place.vectors / IMAGES))])
-    return propose_free(items, vectors, sizes)
+    return *propose_free(items, vectors, sizes), pd.DataFrame(columns=SCHEMAS["disputes"].names)
 
 
 def _into_vocabulary(
     place: Workspace, settings: BuildSettings, items: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     vocabulary = vocabulary_in_force(settings)
     classes = _class_evidence(place, settings, vocabulary)
     lexicon = _lexicon(place, settings, vocabulary)
@@ -92,13 +94,15 @@ def _into_vocabulary(
     )
     known = _published(items, settings, vocabulary)
     nodes = curated_nodes(settings, vocabulary, _met(lexicon, classes), _labels(place))
-    proposals = propose(items, scorer, scorer.fit(known), vocabulary.frame, classes)
+    scores = scorer.fit(known)
+    proposals = propose(items, scorer, scores, vocabulary.frame, classes)
     ledger = read_ledger(*ledgers(settings))
     if len(ledger.decisions):
         learnt = _decided(proposals, nodes, ledger.decisions, items, vocabulary)
         both = np.where(learnt >= 0, learnt, known)
-        proposals = propose(items, scorer, scorer.fit(both), vocabulary.frame, classes)
-    return proposals, nodes
+        scores = scorer.fit(both)
+        proposals = propose(items, scorer, scores, vocabulary.frame, classes)
+    return proposals, nodes, disputes(items, scorer, scores, proposals)
 
 
 def curated_nodes(
@@ -223,7 +227,7 @@ def _decided(
 
 PROPOSE = Stage(
     name="propose",
-    version=1,
+    version=2,
     reads=lambda place, settings: [
         *(place.table(name) for name in ("items", "entities", "classes", "lexicon")),
         *(place.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
@@ -232,7 +236,7 @@ PROPOSE = Stage(
         *([Path(settings.known_labels)] if settings.known_labels else []),
         *ledgers(settings),
     ],
-    writes=lambda place, _: [place.table("proposals"), place.table("vocabulary")],
+    writes=lambda place, _: [place.table(name) for name in ("proposals", "vocabulary", "disputes")],
     parameters=("tree", "clusters"),
     run=_propose,
 )

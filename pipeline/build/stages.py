@@ -21,7 +21,7 @@ from pipeline.knowledge import (
     read_snapshot,
     snapshot_lexicon,
 )
-from pipeline.review import read_ledger, replay, write_sheet
+from pipeline.review import queue, read_ledger, replay, write_sheet
 from pipeline.sources import SOURCES
 from pipeline.tables import assignments_schema, load, read_people_csv, save
 from pipeline.tree import build_tree
@@ -93,6 +93,7 @@ def _settle(place: Workspace, settings: BuildSettings) -> Counts:
     save(place.folder, "assignments", assignments, assignments_schema(len(levels)))
     keep_filled_in(place.sheet)
     counts["rows_to_review"] = write_sheet(place.sheet, resolution, items, levels)
+    save(place.folder, "queue", queue(resolution, items, load(place.folder, "disputes")))
     write_json(place.settled, counts)
     return counts
 
@@ -122,16 +123,18 @@ def keep_filled_in(sheet: Path) -> Path | None:
 
 SETTLE = Stage(
     name="settle",
-    version=1,
+    version=2,
     reads=lambda place, settings: [
         place.table("items"),
         place.table("proposals"),
         place.table("vocabulary"),
+        place.table("disputes"),
         *ledgers(settings),
     ],
     writes=lambda place, _: [
         place.table("nodes"),
         place.table("assignments"),
+        place.table("queue"),
         place.settled,
         place.sheet,
     ],

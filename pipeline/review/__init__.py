@@ -2,6 +2,7 @@
 
 from pipeline.review.known import ARROW, KnownNodes
 from pipeline.review.ledger import DECISIONS, Ledger, append, read_ledger, time_after
+from pipeline.review.ranking import queue
 from pipeline.review.replay import Resolution, replay
 from pipeline.review.sheet import SHEET_COLUMNS, Sheet, read_sheet, write_sheet
 
@@ -14,6 +15,7 @@ __all__ = [
     "Resolution",
     "Sheet",
     "append",
+    "queue",
     "read_ledger",
     "read_sheet",
     "replay",
