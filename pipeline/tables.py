@@ -93,18 +93,18 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("evidence_hash", _TEXT),
         ]
     ),
-    # What is in dispute about a proposal: a score from 0 to 1 (1 is clean), the look-alikes it is
-    # asked with ("" for none), why, and other nodes it could be, best first.
+    # What is in dispute about a proposal: a score from 0 to 1 (1 is clean), why, and other nodes it
+    # could be, best first.
     "disputes": pa.schema(
         [
             ("row_id", _TEXT),
             ("score", pa.float32()),
-            ("group", _TEXT),
             ("reasons", _TEXTS),
             ("alternatives", _CANDIDATES),
         ]
     ),
-    # The open rows in the order to ask them; a row's group stands together. `settles` is the
+    # The open rows in the order to ask them; a group of look-alikes ("" for none) stands together
+    # and can be answered as one. `settles` is the
     # number of items that one answer to the row (to its group, where it has one) settles.
     "queue": pa.schema(
         [

@@ -10,6 +10,7 @@ from flows.commands.build import build
 from flows.commands.evaluate import evaluate
 from flows.commands.fetch import fetch
 from flows.commands.resolve import resolve
+from flows.commands.simulate import simulate_review
 from flows.commands.steps import apply, embed, export, propose, review, status
 from pipeline.errors import InputError, RetryError
 
@@ -25,7 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, fetch, resolve, embed, propose, review, apply, export, status, evaluate):
+for command in (
+    build, fetch, resolve, embed, propose, review, apply, export, status, evaluate, simulate_review,
+):  # fmt: skip
     app.command()(command)
 
 

@@ -4,6 +4,7 @@ from pipeline.build.again import apply_sheet, export_formats, rerun
 from pipeline.build.check import check_inputs
 from pipeline.build.record import top_disputes, write_record
 from pipeline.build.settings import BuildSettings, Workspace, as_parameters
+from pipeline.build.simulate import simulate_review
 from pipeline.build.stage import Stage, in_words, intact, run_stage, stage_key
 from pipeline.build.stages import STAGES
 
@@ -20,6 +21,7 @@ __all__ = [
     "intact",
     "rerun",
     "run_stage",
+    "simulate_review",
     "stage_key",
     "top_disputes",
     "write_record",

@@ -82,27 +82,52 @@ def _into_found_nodes(
 def _into_vocabulary(
     place: Workspace, settings: BuildSettings, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    vocabulary = vocabulary_in_force(settings)
-    classes = _class_evidence(place, settings, vocabulary)
-    lexicon = _lexicon(place, settings, vocabulary)
-    scorer = Scorer(
-        _evidence(place, items, vocabulary, classes),
-        vocabulary.nodes,
-        Lexicon(lexicon, vocabulary.nodes),
-        Prompts(np.load(place.vectors / PHRASES), vocabulary.phrase_nodes),
-        settings.hierarchy.target,
-    )
+    vocabulary, classes, lexicon = _knowledge(place, settings)
+    scorer = _scorer(place, settings, items, vocabulary, classes, lexicon)
     known = _published(items, settings, vocabulary)
     nodes = curated_nodes(settings, vocabulary, _met(lexicon, classes), _labels(place))
     scores = scorer.fit(known)
     proposals = propose(items, scorer, scores, vocabulary.frame, classes)
     ledger = read_ledger(*ledgers(settings))
     if len(ledger.decisions):
-        learnt = _decided(proposals, nodes, ledger.decisions, items, vocabulary)
+        learnt = decided(proposals, nodes, ledger.decisions, items, vocabulary)
         both = np.where(learnt >= 0, learnt, known)
         scores = scorer.fit(both)
         proposals = propose(items, scorer, scores, vocabulary.frame, classes)
     return proposals, nodes, disputes(items, scorer, scores, proposals)
+
+
+def _knowledge(
+    place: Workspace, settings: BuildSettings
+) -> tuple[Vocabulary, pd.DataFrame, pd.DataFrame]:
+    """Vocabulary, class evidence of each item, and lexicon."""
+    vocabulary = vocabulary_in_force(settings)
+    classes = _class_evidence(place, settings, vocabulary)
+    return vocabulary, classes, _lexicon(place, settings, vocabulary)
+
+
+def _scorer(
+    place: Workspace,
+    settings: BuildSettings,
+    items: pd.DataFrame,
+    vocabulary: Vocabulary,
+    classes: pd.DataFrame,
+    lexicon: pd.DataFrame,
+) -> Scorer:
+    return Scorer(
+        _evidence(place, items, vocabulary, classes),
+        vocabulary.nodes,
+        Lexicon(lexicon, vocabulary.nodes),
+        Prompts(np.load(place.vectors / PHRASES), vocabulary.phrase_nodes),
+        settings.hierarchy.target,
+    )
+
+
+def scorer_of(place: Workspace, settings: BuildSettings) -> tuple[pd.DataFrame, Vocabulary, Scorer]:
+    """Items, vocabulary and scorer of a workspace whose vectors are there."""
+    items = load(place.folder, "items")
+    vocabulary, classes, lexicon = _knowledge(place, settings)
+    return items, vocabulary, _scorer(place, settings, items, vocabulary, classes, lexicon)
 
 
 def curated_nodes(
@@ -208,7 +233,7 @@ def _published(items: pd.DataFrame, settings: BuildSettings, vocabulary: Vocabul
     return vocabulary.index(named.fillna(""))
 
 
-def _decided(
+def decided(
     proposals: pd.DataFrame,
     nodes: pd.DataFrame,
     decisions: pd.DataFrame,

@@ -1,4 +1,4 @@
-"""What is in dispute about each proposal: one score, what else it could be, its look-alikes."""
+"""What is in dispute about each proposal: one score, why, and what else it could be."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pandas as pd
 
 from pipeline.proposal.evidence import hit_weights
 from pipeline.proposal.ids import node_id
-from pipeline.proposal.lexicon import FUNCTION_WORDS, fold, words
 from pipeline.proposal.score import Scorer, Scores
 from pipeline.tables import SCHEMAS
 
 NUM_ALTERNATIVES = 3
+NEAREST = ("nearest", "second nearest", "third nearest")
 # A node less likely than this is no alternative worth reading.
 LEAST_LIKELY = 0.01
 # By how much each kind of objection lowers a score; set by hand.
@@ -57,8 +57,7 @@ def disputes(
                     said = _said(scorer, n, k, found.get(k))
                     node = node_id(2, scorer.nodes[k])
                     others.append({"node": node, "confidence": likely, "evidence": said})
-        group = _look_alikes(row["parent"], scorer.evidence.names[n], found.get(chosen))
-        result.append((row["row_id"], score, group, reasons, others))
+        result.append((row["row_id"], score, reasons, others))
     table = pd.DataFrame(result, columns=SCHEMAS["disputes"].names)
     return table.sort_values("row_id", ignore_index=True)
 
@@ -104,13 +103,3 @@ def _said(scorer: Scorer, row: int, node: int, hit: tuple[str, str] | None) -> s
                 f"{phrase} is {('nearest', 'second nearest', 'third nearest')[place]} to it"
             )
     return "; ".join(said) or "landmarks with similar names are often that"
-
-
-def _look_alikes(parent: str | None, name: str, hit: tuple[str, str] | None) -> str:
-    """Name of a row's look-alikes: what they are proposed as, and the word they share."""
-    if not parent:
-        return ""
-    if hit:
-        return f"{parent}~{fold(hit[0].strip('-').casefold())}"
-    plain = [fold(word) for word in words(name) if word not in FUNCTION_WORDS]
-    return f"{parent}~{plain[0]}" if plain else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,37 @@ from pipeline.review.known import KnownNodes
 from pipeline.review.replay import Resolution
 from pipeline.tables import SCHEMAS
 
-#: Look-alikes are asked together from this many open ones on.
-SMALLEST_GROUP = 3
+#: Rows that are asked together, at most: as many as a person takes in at a glance.
+PAGE = 10
 ALTERNATIVES = 3
+
+
+def pages(parent: np.ndarray, score: np.ndarray, most: int = PAGE) -> Iterator[np.ndarray]:
+    """Cuts open rows into pages of look-alikes and orders these.
+
+    A page has rows with the same proposal, about equally sure: one answer for most of them is
+    likely. The page with most doubt on it (the expected number of wrong rows) is asked first; at
+    any level of doubt that is the page with most corrections per answer.
+
+    Args:
+        parent: what each row is proposed as, `[n]` of str.
+        score: 0 to 1, 1 is clean, `[n]`.
+        most: rows on a page, at most.
+
+    Yields:
+        Positions of a page's rows, the most doubtful first. Every row is on one page.
+    """
+    if not len(parent):
+        return
+    codes = np.unique(parent.astype(str), return_inverse=True)[1]
+    order = np.lexsort((np.arange(len(codes)), score, codes))
+    starts = np.searchsorted(codes[order], codes[order])  # where its parent's rows begin
+    place = np.arange(len(order)) - starts
+    cuts = np.flatnonzero(place % most == 0)
+    doubt = np.add.reduceat(1.0 - score[order].astype(float), cuts)
+    ends = np.append(cuts[1:], len(order))
+    for page in np.argsort(-doubt, kind="stable"):
+        yield order[cuts[page] : ends[page]]
 
 
 def queue(
@@ -22,8 +51,8 @@ def queue(
     """All open rows in the order to ask them.
 
     A node comes before what hangs below it, since one answer there settles all of that; then the
-    rest by the doubt one answer removes: a group of look-alikes counts the doubts of all its
-    members, a single row its own. Equal doubts: more images first. Rows that a reviewer was unsure
+    rest by the doubt of the group that is asked together (see `pages`). Equal doubts: more images
+    first. Rows that a reviewer was unsure
     of come last.
 
     Args:
@@ -53,11 +82,14 @@ def queue(
         list(given)[:ALTERNATIVES] if has else _unmeasured(text)
         for text, given, has in zip(rows.alternatives, found["alternatives"], told, strict=True)
     ]
-    # Too few open look-alikes left are no group.
-    group = pd.Series(np.where(told, found["group"].to_numpy(dtype=object), ""), dtype=object)
-    group = group.where(is_item & ~rows.unsure, "").fillna("")
-    size = group.map(group.value_counts()).where(group != "", 0).to_numpy()
-    group = group.where(size >= SMALLEST_GROUP, "")
+    askable = np.flatnonzero(is_item & ~rows.unsure.to_numpy() & (suggestion != "").to_numpy())
+    group = pd.Series("", rows.index, dtype=object)
+    size = np.zeros(len(rows), dtype=np.int64)
+    nodes = suggestion.to_numpy(dtype=object)
+    for number, page in enumerate(pages(nodes[askable], score[askable])):
+        if len(page) > 1:
+            group.iloc[askable[page]] = f"{nodes[askable[page[0]]]}~{number}"
+            size[askable[page]] = len(page)
     settles = np.where(
         is_item, np.where(group != "", size, 1), rows.subject.map(below).fillna(0).to_numpy()
     )
