@@ -22,6 +22,9 @@ from pipeline.files import write_table
 
 _TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
 
+# A node that a row could be placed under, how likely, and what says so, in plain words.
+_CANDIDATE = pa.struct([("node", _TEXT), ("confidence", pa.float32()), ("evidence", _TEXT)])
+_CANDIDATES = pa.list_(_CANDIDATE)
 _NODES = pa.schema(
     [
         ("node_id", _TEXT),
@@ -93,6 +96,31 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("suggestion", _TEXT),
             ("alternatives", _TEXT),
             ("evidence_hash", _TEXT),
+        ]
+    ),
+    # What is in dispute about a proposal: a score from 0 to 1 (1 is clean), why, and other nodes it
+    # could be, best first.
+    "disputes": pa.schema(
+        [
+            ("row_id", _TEXT),
+            ("score", pa.float32()),
+            ("reasons", _TEXTS),
+            ("alternatives", _CANDIDATES),
+        ]
+    ),
+    # The open rows in the order to ask them; a group of look-alikes ("" for none) stands together
+    # and can be answered as one. `settles` is the
+    # number of items that one answer to the row (to its group, where it has one) settles.
+    "queue": pa.schema(
+        [
+            ("row_id", _TEXT),
+            ("subject", _TEXT),
+            ("group", _TEXT),
+            ("score", pa.float32()),
+            ("settles", pa.int32()),
+            ("reasons", _TEXTS),
+            ("suggestion", _CANDIDATE),
+            ("alternatives", _CANDIDATES),
         ]
     ),
     # A node of the label tree; level 0 is the item.

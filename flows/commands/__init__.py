@@ -11,6 +11,7 @@ from flows.commands.evaluate import evaluate
 from flows.commands.explain import explain
 from flows.commands.fetch import fetch
 from flows.commands.resolve import resolve
+from flows.commands.simulate import simulate_review
 from flows.commands.steps import apply, embed, export, propose, review, status
 from pipeline.errors import InputError, RetryError
 
@@ -37,6 +38,7 @@ for command in (
     export,
     status,
     explain,
+    simulate_review,
     evaluate,
 ):
     app.command()(command)

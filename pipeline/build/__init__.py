@@ -6,6 +6,7 @@ from pipeline.build.explain import Explanation, explain
 from pipeline.build.reconcile import report_classes
 from pipeline.build.record import top_disputes, write_record
 from pipeline.build.settings import BuildSettings, Workspace, as_parameters
+from pipeline.build.simulate import simulate_review
 from pipeline.build.stage import Stage, in_words, intact, run_stage, stage_key
 from pipeline.build.stages import STAGES
 from pipeline.build.wikimedia import ask_wikimedia
@@ -27,6 +28,7 @@ __all__ = [
     "report_classes",
     "rerun",
     "run_stage",
+    "simulate_review",
     "stage_key",
     "top_disputes",
     "write_record",

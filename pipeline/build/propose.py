@@ -33,12 +33,13 @@ from pipeline.proposal import (
     Prompts,
     Scorer,
     Vocabulary,
+    disputes,
     propose,
     propose_free,
     vocabulary_nodes,
 )
 from pipeline.review import read_ledger, replay
-from pipeline.tables import load, read_people_csv, save
+from pipeline.tables import SCHEMAS, load, read_people_csv, save
 
 _LEXICON = ["node", "qid", "language", "term", "strength"]
 
@@ -47,12 +48,14 @@ def _propose(place: Workspace, settings: BuildSettings) -> Counts:
     items = load(place.folder, "items")
     if settings.hierarchy.published:
         proposals, nodes = propose_published(place, settings, items)
+        disputed = _no_disputes()
     else:
         put_filled_in_aside(place.to_map, "node")
         into = _into_found_nodes if settings.clusters else _into_vocabulary
-        proposals, nodes = into(place, settings, items)
+        proposals, nodes, disputed = into(place, settings, items)
     save(place.folder, "proposals", proposals)
     save(place.folder, "vocabulary", nodes)
+    save(place.folder, "disputes", disputed)
     of_items = proposals[proposals["level"] == 1]
     statuses = of_items["status"].value_counts().sort_index()
     return {
@@ -75,7 +78,7 @@ def level_sizes(clusters: int, num_levels: int) -> list[int]:
 
 def _into_found_nodes(
     place: Workspace, settings: BuildSettings, items: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     sizes = level_sizes(settings.clusters or 0, len(settings.hierarchy.levels))
     sizes[0] = min(sizes[0], len(items))
     if sizes[0] < sizes[1]:
@@ -84,40 +87,71 @@ def _into_found_nodes(
     vectors = np.load(place.vectors / NAMES)
     if (place.vectors / IMAGES).is_file():
         vectors = np.hstack([vectors, np.nan_to_num(np.load(place.vectors / IMAGES))])
-    return propose_free(items, vectors, sizes)
+    return *propose_free(items, vectors, sizes), _no_disputes()
+
+
+def _no_disputes() -> pd.DataFrame:
+    return pd.DataFrame(columns=SCHEMAS["disputes"].names)
 
 
 def _into_vocabulary(
     place: Workspace, settings: BuildSettings, items: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    vocabulary, classes, lexicon = _knowledge(place, settings)
+    scorer = _scorer(place, settings, items, vocabulary, classes, lexicon)
+    known = _published(items, settings, vocabulary)
+    nodes = curated_nodes(settings, vocabulary, _met(lexicon, classes), _labels(place))
+    scores = scorer.fit(known)
+    proposals = propose(items, scorer, scores, vocabulary.frame, classes)
+    ledger = read_ledger(*ledgers(settings))
+    learnt = np.full(len(items), -1)
+    if len(ledger.decisions):
+        learnt = decided(proposals, nodes, ledger.decisions, items, vocabulary)
+        # A decision on a class holds for all that lead to it, but for those decided themselves.
+        of_class = vocabulary.index(classes["node"].where(classes["decided"], ""))
+        by_class = (learnt < 0) & (of_class >= 0)
+        learnt = np.where(by_class, of_class, learnt)
+        both = np.where(learnt >= 0, learnt, known)
+        scores = scorer.fit(both)
+        proposals = propose(items, scorer, scores, vocabulary.frame, classes)
+        through = proposals["subject"].isin(items["item_id"][by_class])
+        proposals.loc[through, "origin"] = "human"
+    category = categories(items, titles_of(place))
+    proposals, _ = meet(items, proposals, category, learnt >= 0)
+    return proposals, nodes, disputes(items, scorer, scores, proposals)
+
+
+def _knowledge(
+    place: Workspace, settings: BuildSettings
+) -> tuple[Vocabulary, pd.DataFrame, pd.DataFrame]:
+    """Vocabulary, class evidence of each item, and lexicon."""
     vocabulary = vocabulary_in_force(settings)
     classes = _class_evidence(place, settings, vocabulary)
-    lexicon = _lexicon(place, settings, vocabulary)
-    scorer = Scorer(
+    return vocabulary, classes, _lexicon(place, settings, vocabulary)
+
+
+def _scorer(
+    place: Workspace,
+    settings: BuildSettings,
+    items: pd.DataFrame,
+    vocabulary: Vocabulary,
+    classes: pd.DataFrame,
+    lexicon: pd.DataFrame,
+) -> Scorer:
+    return Scorer(
         _evidence(place, items, vocabulary, classes),
         vocabulary.nodes,
         Lexicon(lexicon, vocabulary.nodes),
         Prompts(np.load(place.vectors / PHRASES), vocabulary.phrase_nodes),
         settings.hierarchy.target,
     )
-    known = _published(items, settings, vocabulary)
-    nodes = curated_nodes(settings, vocabulary, _met(lexicon, classes), _labels(place))
-    proposals = propose(items, scorer, scorer.fit(known), vocabulary.frame, classes)
-    ledger = read_ledger(*ledgers(settings))
-    learnt = np.full(len(items), -1)
-    if len(ledger.decisions):
-        learnt = _decided(proposals, nodes, ledger.decisions, items, vocabulary)
-        # A decision on a class holds for all that lead to it, but for those decided themselves.
-        of_class = vocabulary.index(classes["node"].where(classes["decided"], ""))
-        by_class = (learnt < 0) & (of_class >= 0)
-        learnt = np.where(by_class, of_class, learnt)
-        both = np.where(learnt >= 0, learnt, known)
-        proposals = propose(items, scorer, scorer.fit(both), vocabulary.frame, classes)
-        through = proposals["subject"].isin(items["item_id"][by_class])
-        proposals.loc[through, "origin"] = "human"
-    category = categories(items, titles_of(place))
-    proposals, _ = meet(items, proposals, category, learnt >= 0)
-    return proposals, nodes
+
+
+def scorer_of(place: Workspace, settings: BuildSettings) -> tuple[pd.DataFrame, Vocabulary, Scorer]:
+    """Items, vocabulary and scorer of a workspace whose vectors are there."""
+    items = load(place.folder, "items")
+    vocabulary, classes, lexicon = _knowledge(place, settings)
+    return items, vocabulary, _scorer(place, settings, items, vocabulary, classes, lexicon)
 
 
 def curated_nodes(
@@ -231,7 +265,7 @@ def _published(items: pd.DataFrame, settings: BuildSettings, vocabulary: Vocabul
     return vocabulary.index(named.fillna(""))
 
 
-def _decided(
+def decided(
     proposals: pd.DataFrame,
     nodes: pd.DataFrame,
     decisions: pd.DataFrame,
@@ -250,7 +284,7 @@ def _decided(
 
 PROPOSE = Stage(
     name="propose",
-    version=2,
+    version=3,
     reads=lambda place, settings: [
         *(place.table(name) for name in ("items", "entities", "classes", "lexicon")),
         *(place.table(name) for name in ("titles", "taxa")),
@@ -265,6 +299,7 @@ PROPOSE = Stage(
     writes=lambda place, settings: [
         place.table("proposals"),
         place.table("vocabulary"),
+        place.table("disputes"),
         *([] if settings.hierarchy.published else [place.reconciliation]),
     ],
     parameters=("tree", "levels", "clusters"),

@@ -26,7 +26,7 @@ from pipeline.knowledge import (
     snapshot_lexicon,
     unclimbed,
 )
-from pipeline.review import read_ledger, replay, write_sheet
+from pipeline.review import queue, read_ledger, replay, write_sheet
 from pipeline.tables import assignments_schema, load, save
 from pipeline.tree import build_tree
 
@@ -119,22 +119,25 @@ def _settle(place: Workspace, settings: BuildSettings) -> Counts:
     save(place.folder, "assignments", assignments, assignments_schema(len(levels)))
     put_filled_in_aside(place.sheet, "decision")
     counts["rows_to_review"] = write_sheet(place.sheet, resolution, items, levels)
+    save(place.folder, "queue", queue(resolution, items, load(place.folder, "disputes")))
     write_json(place.settled, counts)
     return counts
 
 
 SETTLE = Stage(
     name="settle",
-    version=1,
+    version=2,
     reads=lambda place, settings: [
         place.table("items"),
         place.table("proposals"),
         place.table("vocabulary"),
+        place.table("disputes"),
         *ledgers(settings),
     ],
     writes=lambda place, _: [
         place.table("nodes"),
         place.table("assignments"),
+        place.table("queue"),
         place.settled,
         place.sheet,
     ],

@@ -2,6 +2,7 @@
 
 from pipeline.proposal.calibration import calibration_error
 from pipeline.proposal.clusters import find_nodes
+from pipeline.proposal.disputes import disputes
 from pipeline.proposal.evidence import Evidence, Prompts
 from pipeline.proposal.free import propose_free
 from pipeline.proposal.ids import evidence_hash, node_id, slug
@@ -21,6 +22,7 @@ __all__ = [
     "Scores",
     "Vocabulary",
     "calibration_error",
+    "disputes",
     "evidence_hash",
     "find_kinds",
     "find_nodes",

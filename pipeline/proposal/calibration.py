@@ -46,27 +46,43 @@ def zero_shot_log_odds(probabilities: np.ndarray) -> np.ndarray:
     return np.interp(log_odds(probabilities), MAP_KNOTS, MAP_VALUES)
 
 
-def doubt_features(probabilities: np.ndarray, sources: list[np.ndarray]) -> np.ndarray:
-    """What tells a right proposal from a wrong one, `[n, 3 + 3 S + K]`.
+def doubt_features(
+    probabilities: np.ndarray, zero_shot: np.ndarray, sources: list[np.ndarray]
+) -> np.ndarray:
+    """What tells a right proposal from a wrong one, `[n, 6 + 4 S + K]`.
 
-    Columns: the zero-shot log-odds, the softmax's own, the log-ratio of best to second; for each
-    source whether its own best node is the proposed one (1), another (-1) or it is silent (0), its
-    score of the proposed node, and how far that is below its own best; an indicator of the
-    proposed node, since some nodes are easier than others.
+    Columns: the zero-shot log-odds, the softmax's own, the log-ratio of best to second, the
+    entropy; whether the zero-shot answer is the same, and its calibrated log-odds, negative where
+    it is another; for each source whether its own best node is the proposed one (1), another (-1)
+    or it is silent (0), its score of the proposed node, how far that is below its own best, and
+    its best less its second; an indicator of the proposed node, since some nodes are easier than
+    others.
+
+    Args:
+        probabilities: what labels and evidence say together, `[n, K]`.
+        zero_shot: what the evidence says without any label, `[n, K]`. It keeps its meaning where
+            no label has been seen, as among rows too sure to be asked about.
+        sources: scores of each source, `[n, K]` each.
     """
     index = np.arange(len(probabilities))
     best = probabilities.argmax(axis=1)
+    clipped = np.clip(probabilities.astype(np.float64), 1e-6, 1)
     top = np.log(np.clip(np.partition(probabilities, -2, axis=1)[:, -2:].astype(float), 1e-4, 1))
     own_odds = log_odds(probabilities)
+    entropy = -(clipped * np.log(clipped)).sum(axis=1)
+    same = zero_shot.argmax(axis=1) == best
+    first_odds = zero_shot_log_odds(zero_shot) * np.where(same, 1.0, -1.0)
     features = [
-        np.column_stack([zero_shot_log_odds(probabilities), own_odds, top[:, 1] - top[:, 0]])
+        np.column_stack([zero_shot_log_odds(probabilities), own_odds, top[:, 1] - top[:, 0]]),
+        np.column_stack([entropy, same, first_odds]),
     ]
     for source in sources:
         own = source.argmax(axis=1)
         highest, chosen = source[index, own], source[index, best]
         speaks = highest > source.mean(axis=1) + 1e-6
         agrees = np.where(speaks, np.where(own == best, 1.0, -1.0), 0.0)
-        features.append(np.column_stack([agrees, chosen, highest - chosen]))
+        second = np.partition(source, -2, axis=1)[:, -2]
+        features.append(np.column_stack([agrees, chosen, highest - chosen, highest - second]))
     indicator = np.zeros(probabilities.shape)
     indicator[index, best] = 1.0
     return np.hstack([*features, indicator])

@@ -147,12 +147,16 @@ class Scorer:
         if not sources:
             sources = [np.zeros((num_items, num_nodes), dtype=np.float32)]
             blend = Blend(np.zeros(1), np.zeros(num_nodes))
+        first = prior[: len(names)] or [0.0]
         probabilities = blend.probabilities(sources)
-        return self._scores(probabilities, sources[: len(names) + 1], known, used)
+        own = len(names) or 1
+        zero_shot = Blend(np.array(first), np.zeros(num_nodes)).probabilities(sources[:own])
+        return self._scores(probabilities, zero_shot, sources[: len(names) + 1], known, used)
 
     def _scores(
         self,
         probabilities: np.ndarray,
+        zero_shot: np.ndarray,
         sources: list[np.ndarray],
         known: np.ndarray,
         used: np.ndarray,
@@ -161,13 +165,14 @@ class Scorer:
         is_known = known >= 0
         right = best[used] == known[used]
         if len(used) >= MIN_LABELS:
-            weights = _calibration(probabilities, sources, used, right)
-            confidence = np.concatenate(
-                [
-                    expit(doubt_features(probabilities[part], [s[part] for s in sources]) @ weights)
-                    for part in _chunks(len(probabilities))
-                ]
-            )
+
+            def doubts(part: slice | np.ndarray) -> np.ndarray:
+                given = [source[part] for source in sources]
+                return doubt_features(probabilities[part], zero_shot[part], given)
+
+            weights = fit_calibration(doubts(used), right)
+            parts = [expit(doubts(part) @ weights) for part in _chunks(len(probabilities))]
+            confidence = np.concatenate(parts)
         else:
             confidence = expit(zero_shot_log_odds(probabilities))
         trusted = self._trusted_class(best, sources)
@@ -214,13 +219,6 @@ class Scorer:
                 own = source.argmax(axis=1)
                 trusted &= (own == best) | (source[index, own] < limit)
         return trusted
-
-
-def _calibration(
-    probabilities: np.ndarray, sources: list[np.ndarray], used: np.ndarray, right: np.ndarray
-) -> np.ndarray:
-    doubts = doubt_features(probabilities[used], [source[used] for source in sources])
-    return fit_calibration(doubts, right)
 
 
 def _chunks(length: int, size: int = 16_384) -> list[slice]:

@@ -1,7 +1,16 @@
 """Review: the decision ledger, its replay on the proposals, and the sheet people decide in."""
 
+from pipeline.review.agreement import (
+    Agreement,
+    agreement,
+    agreement_lines,
+    audit_sample,
+    double_sample,
+    error_rate,
+)
 from pipeline.review.known import ARROW, KnownNodes
 from pipeline.review.ledger import DECISIONS, Ledger, read_ledger, time_after
+from pipeline.review.ranking import PAGE, pages, queue
 from pipeline.review.replay import Resolution, replay
 from pipeline.review.sheet import SHEET_COLUMNS, Sheet, neutralise, read_sheet, write_sheet
 from pipeline.review.writer import LedgerChanged, LedgerWriter, append
@@ -9,15 +18,24 @@ from pipeline.review.writer import LedgerChanged, LedgerWriter, append
 __all__ = [
     "ARROW",
     "DECISIONS",
+    "PAGE",
     "SHEET_COLUMNS",
+    "Agreement",
     "KnownNodes",
     "Ledger",
     "LedgerChanged",
     "LedgerWriter",
     "Resolution",
     "Sheet",
+    "agreement",
+    "agreement_lines",
     "append",
+    "audit_sample",
+    "double_sample",
+    "error_rate",
     "neutralise",
+    "pages",
+    "queue",
     "read_ledger",
     "read_sheet",
     "replay",
