@@ -11,6 +11,7 @@ from flows.commands.evaluate import evaluate
 from flows.commands.fetch import fetch
 from flows.commands.resolve import resolve
 from flows.commands.steps import apply, embed, export, propose, review, status
+from flows.commands.train import train
 from pipeline.errors import InputError, RetryError
 
 DONE, FAILED, INPUT_WRONG, ROWS_OPEN = 0, 1, 2, 3
@@ -25,7 +26,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, fetch, resolve, embed, propose, review, apply, export, status, evaluate):
+for command in (
+    build,
+    fetch,
+    resolve,
+    embed,
+    propose,
+    review,
+    apply,
+    export,
+    status,
+    evaluate,
+    train,
+):
     app.command()(command)
 
 

@@ -88,7 +88,7 @@ def train_head(vectors: Tensor, labels: Tensor, recipe: Recipe, seed: int = 0) -
             new_head(vectors, recipe),
             recipe,
             labels,
-            lambda epoch, first, shares: (vectors[share] for share in shares),
+            lambda epoch, first, shares: (vectors[share.images] for share in shares),
             seed=seed,
         )
         if recipe.proxies == "means":

@@ -6,13 +6,25 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
 from pipeline.training.samplers import Indices
+
+
+class Share(NamedTuple):
+    """Part of a batch.
+
+    Attributes:
+        start: place of its first image in the batch.
+        images: `[b]` positions in the train split.
+    """
+
+    start: int
+    images: Indices
 
 
 @dataclass(frozen=True)
@@ -35,9 +47,10 @@ class Processes:
         """Whether this is the one that writes files."""
         return self.rank == 0
 
-    def share(self, batch: Indices) -> Indices:
+    def share(self, batch: Indices) -> Share:
         """This process's part of a batch."""
-        return np.array_split(batch, self.world)[self.rank]
+        parts = np.array_split(batch, self.world)
+        return Share(sum(len(part) for part in parts[: self.rank]), parts[self.rank])
 
     def gather(self, embeddings: Tensor, total: int) -> Tensor:
         """Embeddings of the whole batch `[total, d]`, from every process's `[b, d]`, in order."""

@@ -14,13 +14,13 @@ from torch.nn.parallel import DistributedDataParallel
 from pipeline.errors import InputError, Problem
 from pipeline.training.criterion import criterion, start_proxies
 from pipeline.training.memory import Memory
-from pipeline.training.processes import Processes
+from pipeline.training.processes import Processes, Share
 from pipeline.training.recipe import Recipe
 from pipeline.training.samplers import HierarchicalSampler, Indices, MPerClassSampler
 
 # Inputs of batches: (epoch, number of the first batch, this process's part of each batch) to
 # tensors that the model takes, a batch after the other.
-Load = Callable[[int, int, Sequence[Indices]], Iterator[Tensor]]
+Load = Callable[[int, int, Sequence[Share]], Iterator[Tensor]]
 
 #: What the history has of a step.
 HISTORY = ("step", "epoch", "loss", "lr", "gradient_norm")
