@@ -15,12 +15,16 @@ class Head(nn.Module):
         dim_in: d.
         dim_out: e.
         layer_norm: whether one stands before the linear layer.
+
+    Attributes:
+        dim: e.
     """
 
     centre: Tensor
 
     def __init__(self, dim_in: int, dim_out: int, layer_norm: bool = False) -> None:
         super().__init__()
+        self.dim = dim_out
         self.register_buffer("centre", torch.zeros(dim_in))
         self.norm = nn.LayerNorm(dim_in) if layer_norm else nn.Identity()
         self.linear = nn.Linear(dim_in, dim_out)

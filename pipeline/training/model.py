@@ -34,6 +34,7 @@ class RetrievalModel(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
+        self.dim = head.dim
         self.mean, self.std = tuple(mean), tuple(std)
         self._still = [
             module

@@ -134,6 +134,8 @@ _HINTS = get_type_hints(Recipe)
 _FIELDS: dict[str, Field[Any]] = {field.name: field for field in fields(Recipe)}
 # Keys of a file that are no settings: another recipe it starts from, and settings of one mode.
 _EXTENDS = "extends"
+# What plain recipes share; no recipe of its own.
+_SHARED = "_plain"
 _MODES: tuple[str, ...] = get_args(Mode)
 
 # Least value each number may have, and whether that value itself is allowed.
@@ -172,7 +174,7 @@ _LEAST: dict[str, tuple[float, bool]] = {
 
 def recipe_names() -> list[str]:
     """Names of the recipes that ship with the package."""
-    return sorted(path.stem for path in _folder().glob("*.toml"))
+    return sorted(path.stem for path in _folder().glob("[!_]*.toml"))
 
 
 def load_recipe(name: str, mode: Mode, settings: Iterable[str] = ()) -> Recipe:
@@ -212,7 +214,8 @@ def _read(name: str, mode: Mode, problems: list[Problem], above: tuple[str, ...]
     """The settings of a recipe file and of those it extends, the nearest winning."""
     own = name.endswith(".toml")
     path = Path(name) if own else _folder() / f"{name}.toml"
-    if (not own and name not in recipe_names()) or not path.is_file():
+    shipped = own or name in {*recipe_names(), _SHARED}
+    if not shipped or not path.is_file():
         fix = f"Take one of {', '.join(recipe_names())}, or a file of your own ending in .toml."
         problems.append(Problem("--recipe", "no such recipe:", fix, value=name))
         return {}

@@ -112,8 +112,8 @@ class HierarchicalSampler(MPerClassSampler):
     An epoch takes every set of `super_classes` super-classes `batches_per_group` times, in random
     order: with S super-classes, C(S, super_classes) * batches_per_group batches. A batch has the
     same number of classes from each super-class; where one has too few, the others give more.
-    With `batches_per_group` 0 an epoch is as long as there are images: n / batch_size batches,
-    rounded up, the sets taking turns.
+    With `batches_per_group` 0 an epoch has as many batches as it takes to show n images where
+    every batch is as large as `batch_size` and the number of classes allow; the sets take turns.
 
     Classes and images take turns, so that none comes a second time before all came once.
 
@@ -141,7 +141,7 @@ class HierarchicalSampler(MPerClassSampler):
         self._supers = sorted(set(self._super_of))
         self._together = min(super_classes, len(self._supers))
         self._each = batches_per_group
-        self._length = -(-len(classes) // batch_size)
+        self._length = -(-len(classes) // (self.m * min(self.groups, len(self._members))))
 
     def _plan(self, rng: np.random.Generator) -> list[Indices]:
         images = [_Turns(members, rng, self.limit) for members in self._members]

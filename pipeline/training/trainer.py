@@ -30,8 +30,8 @@ class Trainer:
     """Trains a model by a recipe; everything a checkpoint needs is in `state_dict`.
 
     Args:
-        model: inputs to unit vectors `[b, e]`; its parameters below `model.backbone`, if it has
-            one, learn at `lr`, all others at `head_lr`.
+        model: inputs to unit vectors `[b, e]`, e being `model.dim`; its parameters below
+            `model.backbone`, if it has one, learn at `lr`, all others at `head_lr`.
         recipe: what to do.
         labels: `[n, L]` int64 of the train split, nested, column 0 the finest.
         load: gives the inputs of batches.
@@ -59,7 +59,7 @@ class Trainer:
         self.labels, classes = _numbered(labels)
         self.sampler = _sampler(recipe, self.labels, seed)
         self.model = model.to(self.device)
-        dim = int(getattr(model, "dim", 0)) or _dim(model)
+        dim = int(model.dim)  # type: ignore[arg-type]
         self.loss = criterion(recipe, classes, dim).to(self.device)
         self.memory = Memory(recipe.memory, dim, labels.shape[1]).to(self.device)
         self.step = 0
@@ -248,7 +248,3 @@ def _sampler(recipe: Recipe, labels: Tensor, seed: int) -> MPerClassSampler:
     return MPerClassSampler(
         fine, recipe.batch_size, recipe.images_per_class, recipe.max_per_class, seed
     )
-
-
-def _dim(model: nn.Module) -> int:
-    return int(next(m for m in model.modules() if isinstance(m, nn.Linear)).out_features)
