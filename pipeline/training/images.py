@@ -20,7 +20,7 @@ from pipeline.training.recipe import Recipe
 _Key = tuple[int, int, int, int]  # epoch, batch, place in it, image
 
 
-def train_transform(
+def random_transform(
     recipe: Recipe, mean: Sequence[float], std: Sequence[float]
 ) -> Callable[[Image.Image], Tensor]:
     """Random (resized) crop and flip; of torch's random state alone."""
@@ -34,7 +34,7 @@ def train_transform(
     return transforms.Compose([*crop, transforms.RandomHorizontalFlip(), *_to_tensor(mean, std)])  # type: ignore[no-any-return]
 
 
-def test_transform(
+def plain_transform(
     recipe: Recipe, mean: Sequence[float], std: Sequence[float]
 ) -> Callable[[Image.Image], Tensor]:
     """Shorter side resized, centre crop."""
@@ -81,7 +81,12 @@ class TrainImages:
         ]
         return iter(
             DataLoader(
-                self._set, batch_sampler=keys, num_workers=self._workers, pin_memory=self._pin
+                self._set,
+                batch_sampler=keys,
+                num_workers=self._workers,
+                pin_memory=self._pin,
+                # Else it draws from torch's own, and a resumed training would not be the same.
+                generator=torch.Generator(),
             )
         )
 

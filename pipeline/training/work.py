@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pipeline.embedding import Encoder, VectorStore, embed_images
 from pipeline.training.data import GALLERY, QUERY, TEST, TRAIN, LabelledImages
 from pipeline.training.head import new_head
-from pipeline.training.images import TrainImages, embed, test_transform, train_transform
+from pipeline.training.images import TrainImages, embed, plain_transform, random_transform
 from pipeline.training.model import build_model
 from pipeline.training.processes import Processes, Share
 from pipeline.training.recipe import Recipe
@@ -76,12 +76,12 @@ class FullWork:
         self.model = self._fresh()
         self.load = TrainImages(
             images.part(TRAIN).paths,
-            train_transform(recipe, self.model.mean, self.model.std),
+            random_transform(recipe, self.model.mean, self.model.std),
             seed,
             workers,
             pin=self.device.type == "cuda",
         )
-        self._plain = test_transform(recipe, self.model.mean, self.model.std)
+        self._plain = plain_transform(recipe, self.model.mean, self.model.std)
 
     def embeddings(self, model: nn.Module, *splits: str) -> Tensor:
         """What a model makes of the images of some splits."""

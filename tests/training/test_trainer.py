@@ -15,8 +15,7 @@ import training_steps
 from torch import nn
 
 from pipeline.errors import InputError, RetryError
-from pipeline.training import Recipe, load_recipe, recipe_names, train_head
-from pipeline.training import checkpoint
+from pipeline.training import Recipe, checkpoint, load_recipe, recipe_names, train_head
 from pipeline.training.memory import Memory
 from pipeline.training.trainer import Trainer
 
