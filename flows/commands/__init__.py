@@ -13,6 +13,7 @@ from flows.commands.fetch import fetch
 from flows.commands.resolve import resolve
 from flows.commands.simulate import simulate_review
 from flows.commands.steps import apply, embed, export, propose, review, status
+from flows.commands.train import train
 from pipeline.errors import InputError, RetryError
 
 DONE, FAILED, INPUT_WRONG, ROWS_OPEN = 0, 1, 2, 3
@@ -40,6 +41,7 @@ for command in (
     explain,
     simulate_review,
     evaluate,
+    train,
 ):
     app.command()(command)
 

@@ -1,0 +1,127 @@
+"""Recipes: what ships, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.errors import InputError
+from pipeline.training import load_recipe, recipe_names
+from pipeline.training.criterion import criterion
+from pipeline.training.losses import ClusterLoss, SupHAPLoss
+
+PUBLISHED = {
+    "happier-sop": (5e-5, 1e-4, 1e-4, 10.0, -1.0, 0.5, 1.44, "hierarchical", 5),
+    "happier-inat-base": (1e-5, 2e-5, 4e-4, 10.0, 0.1, 0.0, 1.0, "m-per-class", 5),
+    "happier-inat-full": (1e-5, 2e-5, 4e-4, 10.0, 0.1, 0.0, 1.0, "m-per-class", 5),
+    "happier-gldv2": (1e-4, 1e-4, 1e-4, 1e-4, -1.0, 0.5, 1.44, "m-per-class", 0),
+}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("mode", ["full", "head"])
+def test_every_shipped_recipe_makes_a_loss(name: str, mode) -> None:
+    recipe = load_recipe(name, mode)
+    depth = len(recipe.csl_margins) or 3
+    classes = torch.arange(6)[:, None] // torch.tensor([1, *(2,) * (depth - 1)])
+    loss = criterion(recipe, classes, 4)
+    embeddings = torch.nn.functional.normalize(torch.randn(12, 4), dim=1).requires_grad_()
+    value = loss(embeddings, classes.repeat_interleave(2, 0))
+    value.backward()
+    assert torch.isfinite(value) and torch.isfinite(embeddings.grad).all()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("kind", ["happier", "happier-f"])
+def test_published_values(name: str, kind: str) -> None:
+    recipe = load_recipe(name.replace("happier", kind), "full")
+    assert PUBLISHED[name] == (
+        recipe.lr,
+        recipe.head_lr,
+        recipe.weight_decay,
+        recipe.proxy_lr,
+        recipe.proxy_lr_end,
+        recipe.start,
+        recipe.offset,
+        recipe.sampler,
+        recipe.warmup_epochs,
+    )
+    assert recipe.weights == ((0.9, 0.1) if kind == "happier" else (0.5, 0.5))
+    assert (recipe.batch_size, recipe.images_per_class, recipe.epochs) == (256, 4, 100)
+    assert (recipe.backbone, recipe.dim, recipe.layer_norm) == ("resnet50", 512, True)
+    assert (recipe.resize, recipe.crop, recipe.min_scale, recipe.max_scale) == (256, 224, 0.16, 1)
+    assert recipe.max_per_class == (8 if name == "happier-gldv2" else 0)
+
+
+@pytest.mark.parametrize("mode", ["full", "head"])
+def test_plain_recipes_differ_in_loss_and_sampler_alone(mode) -> None:
+    own = ("title", "losses", "weights", "sampler")
+    plain = [
+        {key: value for key, value in load_recipe(name, mode).as_dict().items() if key not in own}
+        for name in recipe_names()
+        if "-" not in name.removesuffix("-f")
+    ]
+    assert len(plain) >= 9
+    assert all(one == plain[0] for one in plain)
+
+
+def test_loss_has_the_recipe_s_values() -> None:
+    recipe = load_recipe("happier-inat-base", "full", ["h_rank=[25, 0.5, 10]", "tau=0.02"])
+    sup_hap, cluster = criterion(recipe, torch.arange(5)[:, None], 4).losses
+    assert isinstance(sup_hap, SupHAPLoss) and isinstance(cluster, ClusterLoss)
+    assert (sup_hap.surrogate.tau, sup_hap.surrogate.start, sup_hap.surrogate.offset) == (
+        0.02,
+        0,
+        1,
+    )
+    assert (sup_hap.h_rank.beta, sup_hap.h_rank.gamma, sup_hap.h_rank.leak) == (25, 0.5, 10)
+
+
+def test_everything_wrong_is_listed(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(
+        'extends = "happier"\nlearning_rate = 1\nlr = "fast"\nepochs = 1.5\nlayer_norm = 1\n'
+        'sampler = "random"\ntau = 0\nweights = [1, "x"]\n[head]\nlosses = "suphap"\nnone = 1\n'
+    )
+    with pytest.raises(InputError) as error:
+        load_recipe(str(path), "full", ["lr", "foo=1", "clip=-1", "memory=nan"])
+    columns = [problem.column for problem in error.value.problems]
+    assert columns == [
+        *("learning_rate", "lr", "epochs", "layer_norm", "sampler", "tau", "weights"),
+        *("head.losses", "head.none", None, "foo", "clip", "memory"),
+    ]
+
+
+def test_contradictions_are_listed() -> None:
+    settings = ['losses=["suphap", "hap"]', "weights=[1]", "h_rank=[1]", "batch_size=4"]
+    with pytest.raises(InputError) as error:
+        load_recipe("happier", "full", [*settings, "recall_at=[]"])
+    columns = [problem.column for problem in error.value.problems]
+    assert columns == ["losses", "weights", "h_rank", "batch_size", "recall_at"]
+
+
+@pytest.mark.parametrize(
+    "text", ['title = "x', 'extends = "nothing"', "extends = 3", 'title = "x"']
+)
+def test_broken_files_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    with pytest.raises(InputError):
+        load_recipe(str(path), "full")
+
+
+def test_own_recipe_starts_from_a_shipped_one(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text('extends = "happier"\nlr = 1e-3\n[head]\nepochs = 3\n')
+    assert load_recipe(str(path), "full").lr == 1e-3
+    assert load_recipe(str(path), "full").epochs == 100
+    assert load_recipe(str(path), "head").epochs == 3
+    assert load_recipe(str(path), "head", ["epochs=4", "backbone=vit_tiny"]).epochs == 4
+    assert load_recipe(str(path), "head", ["backbone=vit_tiny"]).backbone == "vit_tiny"
+
+
+def test_unknown_recipe_names_the_known() -> None:
+    with pytest.raises(InputError, match="happier-sop"):
+        load_recipe("hapier", "full")

