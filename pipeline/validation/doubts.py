@@ -1,0 +1,206 @@
+"""Where a tree is in doubt: what would raise H-AP most if it hung under another parent.
+
+A subject is a node of any level below the top. Its images' nearest images that are not its own
+suggest other parents; for each of them H-AP of the subject's own queries is computed again as if it
+hung there, exactly, on the same ranking. The other images' queries see the same pairs from their
+side and are left out: with them every candidate would cost a whole evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline.retrieval import agreement, check_embeddings, check_labels, check_nested, hap
+
+#: Nearest images asked for each image, and other parents tried for each subject.
+NEIGHBOURS, CANDIDATES = 10, 3
+SHOWN = 3
+# Pairs of query and gallery image in flight.
+_PAIRS = 1 << 22
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """Every subject that could hang elsewhere, the one whose move would raise H-AP most first.
+
+    Attributes:
+        rows: `column` (of the labels), `subject`, `current` and `suggestion` (values of the labels
+            in this column and the next), `alternatives` (a list of further parents, best first),
+            `gain` (of the mean H-AP over all queries, by the subject's own), `here` and `there`
+            (share of its nearest images under `current` and `suggestion`), `num_images`, `images`
+            (rows of the subject) and `nearest` (rows under the suggestion, nearest first).
+    """
+
+    rows: pd.DataFrame
+
+    @property
+    def disputed(self) -> pd.DataFrame:
+        """The rows worth asking a person about: H-AP would rise, and more of the nearest images are
+        under the suggestion than under the present parent."""
+        return self.rows[(self.rows.gain > 0) & (self.rows.there > self.rows.here)]
+
+
+def rank_doubts(
+    vectors: Tensor, labels: Tensor, progress: Callable[[int], None] | None = None
+) -> Doubts:
+    """Ranks all subjects by how much H-AP would rise if each hung under its best other parent.
+
+    Args:
+        vectors: `[n, d]` of unit length; each ranks all the others.
+        labels: `[n, L]` integers, nested, column 0 the finest.
+        progress: called with the number of queries just done; `2 n` in all.
+
+    Raises:
+        ValueError: embeddings or labels that do not fit, see `pipeline.retrieval`.
+    """
+    labels = check_labels(labels)
+    check_nested(labels)
+    check_embeddings(vectors, "vectors", unit=True)
+    if len(vectors) != len(labels):
+        raise ValueError(f"{len(vectors)} vectors and {len(labels)} labels")
+    tell = progress or (lambda _: None)
+    found = []
+    near = _nearest(vectors, labels, tell)
+    slots = [_slots(near[column], labels, column) for column in range(labels.shape[1] - 1)]
+    gains = _gains(vectors, labels, slots, tell)
+    for column, (subjects, parents, _) in enumerate(slots):
+        found += _rows(column, subjects, parents, gains[column], near[column], labels)
+    columns = [
+        "column", "subject", "current", "suggestion", "alternatives", "gain", "here", "there",
+        "num_images", "images", "nearest",
+    ]  # fmt: skip
+    rows = pd.DataFrame(found, columns=columns)
+    order = rows.assign(gain=-rows.gain, column=-rows.column)
+    order = order.sort_values(["gain", "column", "subject"], kind="stable").index
+    return Doubts(rows.loc[order].reset_index(drop=True))
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    size = max(1, _PAIRS // n)
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def _scores(vectors: Tensor, block: slice) -> Tensor:
+    """Cosines of a block's images with all, their own left out."""
+    scores = vectors[block] @ vectors.T
+    rows = torch.arange(block.start, block.stop)
+    scores[rows - block.start, rows] = -torch.inf
+    return scores
+
+
+def _nearest(vectors: Tensor, labels: Tensor, tell: Callable[[int], None]) -> list[pd.DataFrame]:
+    """For each column, pairs `subject, parent, score, row`: images' nearest outside the subject."""
+    parts: list[list[pd.DataFrame]] = [[] for _ in range(labels.shape[1] - 1)]
+    for block in _blocks(len(vectors)):
+        scores = _scores(vectors, block)
+        for column, part in enumerate(parts):
+            own = labels[block, column]
+            outside = scores.masked_fill(own[:, None] == labels[None, :, column], -torch.inf)
+            best = outside.topk(min(NEIGHBOURS, len(labels)), dim=1)
+            known = torch.isfinite(best.values)
+            row = best.indices[known]
+            part.append(
+                pd.DataFrame(
+                    {
+                        "subject": own[:, None].expand_as(known)[known].numpy(),
+                        "parent": labels[row, column + 1].numpy(),
+                        "score": best.values[known].double().numpy(),
+                        "row": row.numpy(),
+                    }
+                )
+            )
+        tell(block.stop - block.start)
+    return [pd.concat(part, ignore_index=True) for part in parts]
+
+
+def _slots(near: pd.DataFrame, labels: Tensor, column: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Subjects `[s]`, other parents to try `[s, CANDIDATES]`, and a row below each (-1: none)."""
+    subjects, first = np.unique(labels[:, column].numpy(), return_index=True)
+    current = pd.Series(labels[first, column + 1].numpy(), index=subjects)
+    votes = near[near.parent != near.subject.map(current)]
+    votes = votes.groupby(["subject", "parent"], as_index=False).agg(
+        count=("row", "size"), score=("score", "sum"), row=("row", "min")
+    )
+    votes = votes.sort_values(
+        ["subject", "count", "score", "parent"], ascending=[True, False, False, True]
+    )
+    votes["slot"] = votes.groupby("subject").cumcount()
+    votes = votes[votes.slot < CANDIDATES]
+    at = np.searchsorted(subjects, votes.subject)
+    parents = np.full((len(subjects), CANDIDATES), -1, np.int64)
+    rows = parents.copy()
+    parents[at, votes.slot], rows[at, votes.slot] = votes.parent, votes.row
+    return torch.from_numpy(subjects), torch.from_numpy(parents), torch.from_numpy(rows)
+
+
+def _gains(
+    vectors: Tensor,
+    labels: Tensor,
+    slots: list[tuple[Tensor, Tensor, Tensor]],
+    tell: Callable[[int], None],
+) -> list[Tensor]:
+    """For each column `[s, CANDIDATES]`: sum of H-AP's rise over the subject's queries, over n."""
+    num_levels = labels.shape[1]
+    gains = [torch.zeros(rows.shape, dtype=torch.float64) for _, _, rows in slots]
+    for block in _blocks(len(vectors)):
+        scores = _scores(vectors, block)
+        # The query itself comes last and is cut off.
+        order = scores.argsort(dim=1, descending=True, stable=True)[:, :-1]
+        levels = agreement(labels[block], labels)
+        # A query without positives has no H-AP yet: moved, it may get one.
+        base = hap(levels.gather(1, order), num_levels).nan_to_num(0.0)
+        for column, (subjects, _, rows) in enumerate(slots):
+            own = labels[block, column]
+            at = torch.searchsorted(subjects, own)
+            same = own[:, None] == labels[None, :, column]
+            for slot in range(CANDIDATES):
+                below = rows[at, slot]
+                path = labels[below.clamp(min=0), column + 1 :]
+                moved = torch.where(same, levels, agreement(path, labels[:, column + 1 :]))
+                rise = hap(moved.gather(1, order), num_levels).nan_to_num(0.0) - base
+                rise[below < 0] = 0.0
+                gains[column][:, slot].index_add_(0, at, rise / len(vectors))
+        tell(block.stop - block.start)
+    return gains
+
+
+def _rows(
+    column: int,
+    subjects: Tensor,
+    parents: Tensor,
+    gains: Tensor,
+    near: pd.DataFrame,
+    labels: Tensor,
+) -> list[tuple[object, ...]]:
+    shares = near.groupby(["subject", "parent"]).size() / near.groupby("subject").size()
+    share = shares.to_dict()
+    nearest = near.sort_values(["score", "row"], ascending=[False, True])
+    closest = {
+        key: list(dict.fromkeys(part.row))[:SHOWN]
+        for key, part in nearest.groupby(["subject", "parent"])
+    }
+    own = pd.Series(labels[:, column].numpy()).groupby(labels[:, column].numpy()).indices
+    found = []
+    for subject, others, rises in zip(
+        subjects.tolist(), parents.tolist(), gains.tolist(), strict=True
+    ):
+        tried = sorted((-rise, n) for n, rise in enumerate(rises) if others[n] >= 0)
+        if not tried:
+            continue
+        (fall, best), *rest = tried
+        images = own[subject].tolist()
+        current = int(labels[images[0], column + 1])
+        suggestion = others[best]
+        found.append(
+            (column, subject, current, suggestion, [others[n] for _, n in rest], -fall,
+             float(share.get((subject, current), 0.0)), float(share[subject, suggestion]),
+             len(images), images[:SHOWN], closest[subject, suggestion])
+        )  # fmt: skip
+    return found
