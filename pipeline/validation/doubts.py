@@ -8,7 +8,7 @@ side and are left out: with them every candidate would cost a whole evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +16,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.retrieval import agreement, check_embeddings, check_labels, check_nested, hap
+from pipeline.retrieval import check_embeddings, check_labels, check_nested
+from pipeline.validation.moves import blocks, moved_hap, scores_of
 
 #: Nearest images asked for each image, and other parents tried for each subject.
 NEIGHBOURS, CANDIDATES = 10, 3
 SHOWN = 3
-# Pairs of query and gallery image in flight.
-_PAIRS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class Doubts:
     Attributes:
         rows: `column` (of the labels), `subject`, `current` and `suggestion` (values of the labels
             in this column and the next), `alternatives` (a list of further parents, best first),
-            `gain` (of the mean H-AP over all queries, by the subject's own), `here` and `there`
+            `gain` (rise of the mean H-AP of the subject's own queries), `total` (what that adds to
+            the mean over all queries), `here` and `there`
             (share of its nearest images under `current` and `suggestion`), `num_images`, `images`
             (rows of the subject) and `nearest` (rows under the suggestion, nearest first).
     """
@@ -41,15 +41,17 @@ class Doubts:
 
     @property
     def disputed(self) -> pd.DataFrame:
-        """The rows worth asking a person about: H-AP would rise, and more of the nearest images are
-        under the suggestion than under the present parent."""
-        return self.rows[(self.rows.gain > 0) & (self.rows.there > self.rows.here)]
+        """The rows worth asking a person about: H-AP would rise."""
+        return self.rows[self.rows.gain > 0]
 
 
 def rank_doubts(
     vectors: Tensor, labels: Tensor, progress: Callable[[int], None] | None = None
 ) -> Doubts:
     """Ranks all subjects by how much H-AP would rise if each hung under its best other parent.
+
+    The rise is a mean over the subject's own queries, so that a small class is not buried under a
+    large one.
 
     Args:
         vectors: `[n, d]` of unit length; each ranks all the others.
@@ -68,12 +70,16 @@ def rank_doubts(
     found = []
     near = _nearest(vectors, labels, tell)
     slots = [_slots(near[column], labels, column) for column in range(labels.shape[1] - 1)]
-    gains = _gains(vectors, labels, slots, tell)
+    at = [torch.searchsorted(slot[0], labels[:, n].contiguous()) for n, slot in enumerate(slots)]
+    targets = [slot[2][place] for slot, place in zip(slots, at, strict=True)]
+    base, moved = moved_hap(vectors, labels, targets, tell)
     for column, (subjects, parents, _) in enumerate(slots):
-        found += _rows(column, subjects, parents, gains[column], near[column], labels)
+        rise = (moved[column] - base[:, None]).nan_to_num(0.0)
+        gains = torch.zeros(parents.shape, dtype=torch.float64).index_add_(0, at[column], rise)
+        found += _rows(column, subjects, parents, gains, near[column], labels)
     columns = [
-        "column", "subject", "current", "suggestion", "alternatives", "gain", "here", "there",
-        "num_images", "images", "nearest",
+        "column", "subject", "current", "suggestion", "alternatives", "gain", "total", "here",
+        "there", "num_images", "images", "nearest",
     ]  # fmt: skip
     rows = pd.DataFrame(found, columns=columns)
     order = rows.assign(gain=-rows.gain, column=-rows.column)
@@ -81,25 +87,11 @@ def rank_doubts(
     return Doubts(rows.loc[order].reset_index(drop=True))
 
 
-def _blocks(n: int) -> Iterator[slice]:
-    size = max(1, _PAIRS // n)
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))
-
-
-def _scores(vectors: Tensor, block: slice) -> Tensor:
-    """Cosines of a block's images with all, their own left out."""
-    scores = vectors[block] @ vectors.T
-    rows = torch.arange(block.start, block.stop)
-    scores[rows - block.start, rows] = -torch.inf
-    return scores
-
-
 def _nearest(vectors: Tensor, labels: Tensor, tell: Callable[[int], None]) -> list[pd.DataFrame]:
     """For each column, pairs `subject, parent, score, row`: images' nearest outside the subject."""
     parts: list[list[pd.DataFrame]] = [[] for _ in range(labels.shape[1] - 1)]
-    for block in _blocks(len(vectors)):
-        scores = _scores(vectors, block)
+    for block in blocks(len(vectors)):
+        scores = scores_of(vectors, block)
         for column, part in enumerate(parts):
             own = labels[block, column]
             outside = scores.masked_fill(own[:, None] == labels[None, :, column], -torch.inf)
@@ -140,37 +132,6 @@ def _slots(near: pd.DataFrame, labels: Tensor, column: int) -> tuple[Tensor, Ten
     return torch.from_numpy(subjects), torch.from_numpy(parents), torch.from_numpy(rows)
 
 
-def _gains(
-    vectors: Tensor,
-    labels: Tensor,
-    slots: list[tuple[Tensor, Tensor, Tensor]],
-    tell: Callable[[int], None],
-) -> list[Tensor]:
-    """For each column `[s, CANDIDATES]`: sum of H-AP's rise over the subject's queries, over n."""
-    num_levels = labels.shape[1]
-    gains = [torch.zeros(rows.shape, dtype=torch.float64) for _, _, rows in slots]
-    for block in _blocks(len(vectors)):
-        scores = _scores(vectors, block)
-        # The query itself comes last and is cut off.
-        order = scores.argsort(dim=1, descending=True, stable=True)[:, :-1]
-        levels = agreement(labels[block], labels)
-        # A query without positives has no H-AP yet: moved, it may get one.
-        base = hap(levels.gather(1, order), num_levels).nan_to_num(0.0)
-        for column, (subjects, _, rows) in enumerate(slots):
-            own = labels[block, column]
-            at = torch.searchsorted(subjects, own)
-            same = own[:, None] == labels[None, :, column]
-            for slot in range(CANDIDATES):
-                below = rows[at, slot]
-                path = labels[below.clamp(min=0), column + 1 :]
-                moved = torch.where(same, levels, agreement(path, labels[:, column + 1 :]))
-                rise = hap(moved.gather(1, order), num_levels).nan_to_num(0.0) - base
-                rise[below < 0] = 0.0
-                gains[column][:, slot].index_add_(0, at, rise / len(vectors))
-        tell(block.stop - block.start)
-    return gains
-
-
 def _rows(
     column: int,
     subjects: Tensor,
@@ -199,8 +160,9 @@ def _rows(
         current = int(labels[images[0], column + 1])
         suggestion = others[best]
         found.append(
-            (column, subject, current, suggestion, [others[n] for _, n in rest], -fall,
-             float(share.get((subject, current), 0.0)), float(share[subject, suggestion]),
-             len(images), images[:SHOWN], closest[subject, suggestion])
+            (column, subject, current, suggestion, [others[n] for _, n in rest],
+             -fall / len(images), -fall / len(labels), float(share.get((subject, current), 0.0)),
+             float(share[subject, suggestion]), len(images), images[:SHOWN],
+             closest[subject, suggestion])
         )  # fmt: skip
     return found
