@@ -23,6 +23,7 @@ EDGES: dict[str, set[str]] = {
     "export": set(),
     "retrieval": set(),
     "training": set(),
+    "validation": {"retrieval"},
     "show": set(),
     "build": {
         "sources",

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from flows.commands.build import build
+from flows.commands.compare import compare
 from flows.commands.evaluate import evaluate
 from flows.commands.fetch import fetch
 from flows.commands.resolve import resolve
@@ -25,7 +26,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, fetch, resolve, embed, propose, review, apply, export, status, evaluate):
+for command in (
+    build,
+    fetch,
+    resolve,
+    embed,
+    propose,
+    review,
+    apply,
+    export,
+    status,
+    evaluate,
+    compare,
+):
     app.command()(command)
 
 
