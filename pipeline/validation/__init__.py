@@ -3,6 +3,7 @@
 from pipeline.validation.compare import compare_heads, compare_trees
 from pipeline.validation.doubts import Doubts, rank_doubts
 from pipeline.validation.inputs import FEWEST, Placed, read_tree, read_vectors
+from pipeline.validation.report import write_report
 
 __all__ = [
     "FEWEST",
@@ -13,4 +14,5 @@ __all__ = [
     "rank_doubts",
     "read_tree",
     "read_vectors",
+    "write_report",
 ]

@@ -66,7 +66,7 @@ def read_tree(path: Path) -> Placed:
     if path.is_dir():
         source, table = path / "tables" / "assignments.parquet", load(path, "assignments")
     else:
-        source, table = path, _table(path)
+        source, table = path, table_of(path)
     item = next((name for name in ITEM if name in table), None)
     found = sorted((int(m[1]), name) for name in table if (m := re.fullmatch(_LEVEL, name)))
     problems = []
@@ -149,7 +149,7 @@ def read_vectors(vectors: Path, items: Path | None = None) -> tuple[Tensor, pd.D
         problems.append(Problem(vectors, f"cannot be read ({error})", "Save the array again."))
     if items is not None:
         try:
-            table = _table(items)
+            table = table_of(items)
         except InputError as error:
             problems += error.problems
     if array is not None:
@@ -178,7 +178,12 @@ def read_vectors(vectors: Path, items: Path | None = None) -> tuple[Tensor, pd.D
     return unit, frame
 
 
-def _table(path: Path) -> pd.DataFrame:
+def table_of(path: Path) -> pd.DataFrame:
+    """A table from CSV or Parquet.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     if path.suffix != ".parquet":
         return read_people_csv(path, [], further=True).reset_index(drop=True)
     try:
