@@ -50,12 +50,16 @@ def map_points(vectors: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
         more than colours, the largest have one each and the rest share the last), `shown`, `of`.
     """
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     rows = np.arange(len(vectors))
     if len(rows) > MAPPED:
         rows = np.sort(np.random.default_rng(0).choice(rows, MAPPED, replace=False))
     perplexity = min(30.0, (len(rows) - 1) / 3)
-    flat = TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(vectors[rows])
+    near = TSNE(init="pca", perplexity=perplexity, max_iter=500, random_state=0)
+    # One thread: threads that wait for each other take far longer on a busy machine.
+    with threadpool_limits(1):
+        flat = near.fit_transform(vectors[rows])
     flat = flat - flat.min(axis=0)
     flat = flat / max(float(flat.max()), 1e-9)
     sizes = pd.Series(list(classes)).value_counts().sort_index(kind="stable")
