@@ -22,7 +22,7 @@ EDGES: dict[str, set[str]] = {
     "review": set(),
     "export": set(),
     "retrieval": set(),
-    "training": set(),
+    "training": {"retrieval", "embedding", "tree"},
     "validation": {"retrieval"},
     "show": set(),
     "build": {

@@ -12,6 +12,7 @@ from flows.commands.evaluate import evaluate
 from flows.commands.fetch import fetch
 from flows.commands.resolve import resolve
 from flows.commands.steps import apply, embed, export, propose, review, status
+from flows.commands.train import train
 from pipeline.errors import InputError, RetryError
 
 DONE, FAILED, INPUT_WRONG, ROWS_OPEN = 0, 1, 2, 3
@@ -38,6 +39,7 @@ for command in (
     status,
     evaluate,
     compare,
+    train,
 ):
     app.command()(command)
 

@@ -21,7 +21,7 @@ from pipeline.knowledge import (
     read_snapshot,
     snapshot_lexicon,
 )
-from pipeline.review import read_ledger, replay, write_sheet
+from pipeline.review import read_ledger, replay, with_doubts, write_sheet
 from pipeline.sources import SOURCES
 from pipeline.tables import assignments_schema, load, read_people_csv, save
 from pipeline.tree import build_tree
@@ -85,6 +85,8 @@ RESOLVE = Stage(
 
 def _settle(place: Workspace, settings: BuildSettings) -> Counts:
     items, proposals = load(place.folder, "items"), load(place.folder, "proposals")
+    if place.table("doubts").is_file():  # a validation has left its doubts
+        proposals = with_doubts(proposals, load(place.folder, "doubts"))
     ledger = read_ledger(*ledgers(settings))
     resolution = replay(ledger.decisions, proposals, load(place.folder, "vocabulary"))
     nodes, assignments, counts = build_tree(items, resolution)
@@ -127,6 +129,7 @@ SETTLE = Stage(
         place.table("items"),
         place.table("proposals"),
         place.table("vocabulary"),
+        place.table("doubts"),
         *ledgers(settings),
     ],
     writes=lambda place, _: [

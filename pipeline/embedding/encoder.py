@@ -121,6 +121,12 @@ class Encoder:
             while waiting:
                 yield _finish(loaded, *waiting.popleft())
 
+    def image_tower(self) -> tuple[Any, tuple[float, ...], tuple[float, ...]]:
+        """The image tower as a torch module, with the mean and deviation its pixels `[n, 3, h, w]`
+        are normalised by; its output is not of unit length."""
+        visual = self._loaded.model.visual
+        return visual, tuple(visual.image_mean), tuple(visual.image_std)
+
     def text_image_similarity(self, image_vectors: Floats, text_vectors: Floats) -> Floats:
         """Cosine of each image `[n, d]` with each text `[m, d]`: `[n, m]`.
 

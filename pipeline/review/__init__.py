@@ -1,5 +1,6 @@
 """Review: the decision ledger, its replay on the proposals, and the sheet people decide in."""
 
+from pipeline.review.doubts import with_doubts
 from pipeline.review.known import ARROW, KnownNodes
 from pipeline.review.ledger import DECISIONS, Ledger, append, read_ledger, time_after
 from pipeline.review.replay import Resolution, replay
@@ -18,5 +19,6 @@ __all__ = [
     "read_sheet",
     "replay",
     "time_after",
+    "with_doubts",
     "write_sheet",
 ]

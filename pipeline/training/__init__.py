@@ -1,1 +1,43 @@
-"""Training rooms. Importing this imports nothing: `pipeline.training.losses` needs only torch."""
+"""Training and validation. `pipeline.training.losses` needs only torch, so that it can be lifted
+out: this file imports nothing until a name of it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.training.data import LabelledImages, read_labels_csv, read_workspace
+    from pipeline.training.head import Head, train_head
+    from pipeline.training.recipe import Recipe, load_recipe, recipe_names
+    from pipeline.training.run import train
+
+_HOME = {
+    "Head": "head",
+    "LabelledImages": "data",
+    "Recipe": "recipe",
+    "load_recipe": "recipe",
+    "read_labels_csv": "data",
+    "read_workspace": "data",
+    "recipe_names": "recipe",
+    "train": "run",
+    "train_head": "head",
+}
+
+__all__ = [
+    "Head",
+    "LabelledImages",
+    "Recipe",
+    "load_recipe",
+    "read_labels_csv",
+    "read_workspace",
+    "recipe_names",
+    "train",
+    "train_head",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.progress import track
 from pipeline.retrieval import check_embeddings, check_labels, check_nested
+from pipeline.tables import SCHEMAS
+from pipeline.validation.inputs import codes
 from pipeline.validation.moves import blocks, moved_hap, scores_of
 
 #: Nearest images asked for each image, and other parents tried for each subject.
@@ -43,6 +47,43 @@ class Doubts:
     def disputed(self) -> pd.DataFrame:
         """The rows worth asking a person about: H-AP would rise."""
         return self.rows[self.rows.gain > 0]
+
+
+def doubts_table(vectors: Tensor, table: pd.DataFrame, images: Path | None = None) -> pd.DataFrame:
+    """The table `doubts`, of embedded images with their paths in the tree.
+
+    Args:
+        vectors: `[n, d]` of unit length.
+        table: `level0 ...` (item and node ids) and, where there is one, `path` of each image.
+        images: folder the paths are relative to, so that the table names files.
+
+    Returns:
+        Rows under `SCHEMAS["doubts"]`, best first.
+    """
+    levels = [name for name in table.columns if name.startswith("level")]
+    columns = [codes(table[name]) for name in levels]
+    labels = torch.from_numpy(np.stack([numbers for numbers, _ in columns], axis=1))
+    with track(2 * len(vectors), "ranking doubts") as advance:
+        found = rank_doubts(vectors, labels, advance).rows
+    ids = [names.astype(object) for _, names in columns]
+    files = table["path"].tolist() if "path" in table else []
+    if images is not None:
+        files = [str(images / path) for path in files]
+
+    def pictures(rows: list[int]) -> list[str]:
+        return [files[row] for row in rows] if files else []
+
+    rows = []
+    for row in found.itertuples():
+        above = ids[row.column + 1]
+        subject = ids[row.column][row.subject]
+        level = row.column + 1
+        rows.append(
+            (f"{level}:{subject}", subject, level, above[row.current], above[row.suggestion],
+             "|".join(above[other] for other in row.alternatives), row.gain, row.total, row.here,
+             row.there, row.num_images, pictures(row.images), pictures(row.nearest))
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=SCHEMAS["doubts"].names)
 
 
 def rank_doubts(

@@ -1,0 +1,47 @@
+"""Cross-batch memory: embeddings of past batches as further references."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Memory(nn.Module):
+    """The last embeddings and their labels, first in, first out (Wang et al., "Cross-Batch Memory
+    for Embedding Learning", CVPR 2020).
+
+    Args:
+        size: embeddings kept.
+        dim: their length.
+        num_levels: L.
+    """
+
+    embeddings: Tensor
+    labels: Tensor
+    place: Tensor
+
+    def __init__(self, size: int, dim: int, num_levels: int) -> None:
+        super().__init__()
+        self.register_buffer("embeddings", torch.zeros(size, dim))
+        self.register_buffer("labels", torch.zeros(size, num_levels, dtype=torch.int64))
+        # Where the next goes, and how many there are.
+        self.register_buffer("place", torch.zeros(2, dtype=torch.int64))
+
+    def references(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch `[b, d]`, `[b, L]` followed by what is remembered."""
+        filled = int(self.place[1])
+        return (
+            torch.cat([embeddings, self.embeddings[:filled].to(embeddings.dtype)]),
+            torch.cat([labels, self.labels[:filled]]),
+        )
+
+    @torch.no_grad()
+    def add(self, embeddings: Tensor, labels: Tensor) -> None:
+        """Remembers a batch; of one larger than the memory, its end."""
+        size = len(self.embeddings)
+        embeddings, labels = embeddings[-size:], labels[-size:]
+        at = (int(self.place[0]) + torch.arange(len(labels), device=labels.device)) % size
+        self.embeddings[at] = embeddings.detach().to(self.embeddings.dtype)
+        self.labels[at] = labels
+        self.place[0] = (self.place[0] + len(labels)) % size
+        self.place[1] = min(int(self.place[1]) + len(labels), size)

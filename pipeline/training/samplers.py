@@ -1,0 +1,213 @@
+"""Batches of classes. A whole epoch follows from seed and epoch number: the same in every process,
+and taken up again in its middle by two numbers."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+
+
+class MPerClassSampler:
+    """Each class's images in groups of m, each group once an epoch; no class twice in a batch.
+
+    Every image is seen in every epoch, unless `max_per_class` leaves some for another; a class's
+    last group is filled up with other images of it (with its own again, if it has fewer than m),
+    so that small classes are seen like any other. The last batch may be smaller.
+
+    Iterating yields the rest of the current epoch, batches of positions `[b]`, then moves on to
+    the next epoch.
+
+    Args:
+        classes: `[n]` integers, the fine class of each image.
+        batch_size: images in a batch; fewer where there are not enough classes.
+        images_per_class: m.
+        max_per_class: images of a class in an epoch, at most; 0: all.
+        seed: of every random choice.
+
+    Attributes:
+        epoch, done: where it stands: epoch, and batches of it already taken.
+    """
+
+    def __init__(
+        self,
+        classes: Indices,
+        batch_size: int,
+        images_per_class: int,
+        max_per_class: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self.m = images_per_class
+        self.groups = max(1, batch_size // images_per_class)
+        self.limit = max_per_class
+        self.seed = seed
+        self.epoch = self.done = 0
+        self._members = _members(classes)
+        self._planned: tuple[int, list[Indices]] = (-1, [])
+
+    def __len__(self) -> int:
+        """Batches in the current epoch."""
+        return len(self.plan(self.epoch))
+
+    def __iter__(self) -> Iterator[Indices]:
+        plan = self.plan(self.epoch)
+        while self.done < len(plan):
+            self.done += 1
+            yield plan[self.done - 1]
+        self.epoch, self.done = self.epoch + 1, 0
+
+    def plan(self, epoch: int) -> list[Indices]:
+        """All batches of an epoch."""
+        if self._planned[0] != epoch:
+            self._planned = (epoch, self._plan(np.random.default_rng([self.seed, epoch])))
+        return self._planned[1]
+
+    def state_dict(self) -> dict[str, int]:
+        """Where it stands."""
+        return {"epoch": self.epoch, "done": self.done, "seed": self.seed}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes on from where another sampler of the same classes stood."""
+        self.epoch, self.done, self.seed = state["epoch"], state["done"], state["seed"]
+        self._planned = (-1, [])
+
+    def _plan(self, rng: np.random.Generator) -> list[Indices]:
+        rounds: dict[int, list[tuple[int, Indices]]] = {}
+        for number, members in enumerate(self._members):
+            images = rng.permutation(members)
+            if self.limit:
+                images = images[: self.limit]
+            for turn, start in enumerate(range(0, len(images), self.m)):
+                group = _filled(images[start : start + self.m], members, self.m, rng)
+                rounds.setdefault(turn, []).append((number, group))
+        waiting: deque[tuple[int, Indices]] = deque()
+        for turn in sorted(rounds):
+            waiting.extend(rounds[turn][at] for at in rng.permutation(len(rounds[turn])))
+        batches = []
+        while waiting:
+            batch: dict[int, Indices] = {}
+            later: list[tuple[int, Indices]] = []
+            while waiting and len(batch) < self.groups:
+                number, group = waiting.popleft()
+                if number in batch:
+                    later.append((number, group))
+                else:
+                    batch[number] = group
+            waiting.extendleft(reversed(later))
+            batches.append(np.concatenate(list(batch.values())))
+        # A lone class at the end has no negative to be told from.
+        if len(batches) > 1 and len(batches[-1]) <= self.m:
+            batches.pop()
+        return batches
+
+
+class HierarchicalSampler(MPerClassSampler):
+    """Batches of few super-classes, so that negatives are near (HAPPIER 2022, after Cakir et al.).
+
+    An epoch takes every set of `super_classes` super-classes `batches_per_group` times, in random
+    order: with S super-classes, C(S, super_classes) * batches_per_group batches. A batch has the
+    same number of classes from each super-class; where one has too few, the others give more.
+    With `batches_per_group` 0 an epoch has as many batches as it takes to show n images where
+    every batch is as large as `batch_size` and the number of classes allow; the sets take turns.
+
+    Classes and images take turns, so that none comes a second time before all came once.
+
+    Args:
+        classes: `[n]` integers, the fine class of each image.
+        supers: `[n]` integers, its super-class.
+        batch_size, images_per_class, max_per_class, seed: as `MPerClassSampler`.
+        super_classes: in a batch; fewer where there are not so many.
+        batches_per_group: for each set of super-classes in an epoch; 0: see above.
+    """
+
+    def __init__(
+        self,
+        classes: Indices,
+        supers: Indices,
+        batch_size: int,
+        images_per_class: int,
+        super_classes: int = 2,
+        batches_per_group: int = 5,
+        max_per_class: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(classes, batch_size, images_per_class, max_per_class, seed)
+        self._super_of = [int(supers[members[0]]) for members in self._members]
+        self._supers = sorted(set(self._super_of))
+        self._together = min(super_classes, len(self._supers))
+        self._each = batches_per_group
+        self._length = -(-len(classes) // (self.m * min(self.groups, len(self._members))))
+
+    def _plan(self, rng: np.random.Generator) -> list[Indices]:
+        images = [_Turns(members, rng, self.limit) for members in self._members]
+        numbers = np.arange(len(self._members))
+        of = np.array(self._super_of)
+        turns = {one: _Turns(numbers[of == one], rng) for one in self._supers}
+        sets = [*itertools.combinations(self._supers, self._together)]
+        order = rng.permutation(len(sets) * self._each) % len(sets)
+        if not self._each:
+            rounds = -(-self._length // len(sets))
+            order = np.concatenate([rng.permutation(len(sets)) for _ in range(rounds)])
+        batches = []
+        for at in order[: None if self._each else self._length]:
+            shares = _shares(self.groups, [turns[one].size for one in sets[at]])
+            chosen = [
+                number
+                for one, share in zip(sets[at], shares, strict=True)
+                for number in turns[one].take(share)
+            ]
+            batches.append(np.concatenate([images[number].take(self.m) for number in chosen]))
+        return batches
+
+
+class _Turns:
+    """Gives the members of a set in random order, over and over, all before one comes again."""
+
+    def __init__(self, members: Indices, rng: np.random.Generator, limit: int = 0) -> None:
+        self._rng = rng
+        self._members = rng.permutation(members)[: limit or None]
+        self.size = len(self._members)
+        self._waiting: list[int] = []
+
+    def take(self, count: int) -> Indices:
+        taken: list[int] = []
+        while len(taken) < count:
+            if not self._waiting:
+                self._waiting = self._rng.permutation(self._members).tolist()
+                # What was taken already comes last again, so that it is not twice in one batch.
+                self._waiting.sort(key=lambda member: member not in taken)
+            taken.append(self._waiting.pop())
+        return np.array(taken, dtype=np.int64)
+
+
+def _members(classes: Indices) -> list[Indices]:
+    """Positions of each class's images, classes in ascending order."""
+    order = np.argsort(classes, kind="stable")
+    starts = np.flatnonzero(np.diff(classes[order])) + 1
+    return np.split(order, starts)
+
+
+def _filled(group: Indices, members: Indices, m: int, rng: np.random.Generator) -> Indices:
+    """The group with further members of its class, up to m."""
+    if len(group) == m:
+        return group
+    others = rng.permutation(np.setdiff1d(members, group))
+    more = np.concatenate([others, np.resize(rng.permutation(members), m)])
+    return np.concatenate([group, more[: m - len(group)]])
+
+
+def _shares(total: int, sizes: list[int]) -> list[int]:
+    """Divides `total` evenly, none above its size, what is over going to the others."""
+    shares = [0] * len(sizes)
+    left = min(total, sum(sizes))
+    while left:
+        for at, size in enumerate(sizes):
+            if left and shares[at] < size:
+                shares[at] += 1
+                left -= 1
+    return shares

@@ -1,0 +1,103 @@
+"""What is trained in each mode: a head on cached vectors, or a whole network on pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.embedding import Encoder, VectorStore, embed_images
+from pipeline.training.data import GALLERY, QUERY, TEST, TRAIN, LabelledImages
+from pipeline.training.head import new_head
+from pipeline.training.images import TrainImages, embed, test_transform, train_transform
+from pipeline.training.model import build_model
+from pipeline.training.processes import Processes, Share
+from pipeline.training.recipe import Recipe
+
+_TESTED = (TEST, QUERY, GALLERY)
+
+
+class HeadWork:
+    """A head on the vectors of a frozen encoder.
+
+    Attributes:
+        features: identity of what the model is given.
+        model: untrained.
+        device: where it is.
+    """
+
+    def __init__(
+        self,
+        images: LabelledImages,
+        recipe: Recipe,
+        encoder: Encoder,
+        store: VectorStore,
+        processes: Processes,
+    ) -> None:
+        self.features = encoder.id
+        if processes.first:
+            embed_images(store, encoder, images.paths)
+        processes.wait()
+        if not processes.first:  # read what the first wrote
+            store = VectorStore(store.folder)
+        self._all = torch.from_numpy(embed_images(store, encoder, images.paths).vectors)
+        self._split = images.table.split.to_numpy()
+        self.device = torch.device("cpu")
+        self._train = self.vectors(TRAIN)
+        self.model = new_head(self._train, recipe)
+
+    def vectors(self, *splits: str) -> Tensor:
+        """The encoder's vectors `[n, d]` of some splits."""
+        chosen = torch.tensor([split in splits for split in self._split])
+        return self._all[chosen]
+
+    def load(self, epoch: int, first: int, shares: Sequence[Share]) -> Iterator[Tensor]:
+        """Batches of vectors."""
+        return (self._train[share.images] for share in shares)
+
+    def frozen(self) -> Tensor:
+        """Unit vectors of the test images, as the encoder gives them."""
+        return nn.functional.normalize(self.vectors(*_TESTED), dim=1)
+
+    @torch.inference_mode()
+    def trained(self) -> Tensor:
+        """Unit vectors of the test images, as the model gives them now."""
+        return self.model.eval()(self.vectors(*_TESTED))  # type: ignore[no-any-return]
+
+
+class FullWork:
+    """A whole network, on the GPU where there is one. Attributes as `HeadWork`."""
+
+    def __init__(self, images: LabelledImages, recipe: Recipe, seed: int, workers: int) -> None:
+        self._images, self._recipe, self._seed, self._workers = images, recipe, seed, workers
+        self.features = recipe.backbone
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = self._fresh()
+        self.load = TrainImages(
+            images.part(TRAIN).paths,
+            train_transform(recipe, self.model.mean, self.model.std),
+            seed,
+            workers,
+            pin=self.device.type == "cuda",
+        )
+        self._plain = test_transform(recipe, self.model.mean, self.model.std)
+
+    def embeddings(self, model: nn.Module, *splits: str) -> Tensor:
+        """What a model makes of the images of some splits."""
+        paths = self._images.part(*splits).paths
+        return embed(model.to(self.device), paths, self._plain, self.device, self._workers)
+
+    def frozen(self) -> Tensor:
+        """Unit vectors of the test images, as the backbone gave them before training."""
+        features = self.embeddings(self._fresh().backbone, *_TESTED)
+        return nn.functional.normalize(features, dim=1)
+
+    def trained(self) -> Tensor:
+        """Unit vectors of the test images, as the model gives them now."""
+        return self.embeddings(self.model, *_TESTED)
+
+    def _fresh(self) -> nn.Module:
+        with torch.random.fork_rng():
+            torch.manual_seed(self._seed)
+            return build_model(self._recipe)

@@ -1,0 +1,239 @@
+"""The training loop: resume, several processes, memory, checkpoints."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import training_steps
+from torch import nn
+
+from pipeline.errors import InputError, RetryError
+from pipeline.training import Recipe, checkpoint, load_recipe, recipe_names, train_head
+from pipeline.training.memory import Memory
+from pipeline.training.trainer import Trainer
+
+ROOT = Path(__file__).resolve().parents[2]
+ABOUT = {"recipe": "mine", "seed": 1}
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two nested states agree bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and torch.equal(one, other)
+    if isinstance(one, dict):
+        assert isinstance(other, dict)
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        assert isinstance(other, list | tuple)
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+@pytest.mark.parametrize("name", ["happier", "roadmap", "csl"])
+def test_ten_steps_and_ten_more_are_twenty(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name, "full", training_steps.SMALL)
+    whole = training_steps.trainer(recipe, dropout=0.3)
+    whole.run(steps=20)
+
+    first = training_steps.trainer(recipe, dropout=0.3)
+    first.run(steps=10)
+    checkpoint.save(tmp_path / "c.pt", first, ABOUT)
+    torch.manual_seed(99)  # another program's randomness
+    second = training_steps.trainer(recipe, dropout=0.3)
+    checkpoint.load(tmp_path / "c.pt", second, ABOUT)
+    assert second.step == 10 and second.sampler.done > 0, "the stop should be in mid-epoch"
+    second.run(steps=10)
+    assert same(second.state_dict(), whole.state_dict())
+
+
+@pytest.mark.parametrize("name", ["happier", "triplet"])
+def test_two_processes_are_one_with_the_same_batch(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "two.pt"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"),
+            *("-m", "training_steps", str(out), name),
+        ],
+        cwd=ROOT,
+        env={**_environment(), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    two = torch.load(out)
+    one = training_steps.trainer(load_recipe(name, "full", training_steps.SMALL))
+    one.run(steps=20)
+    losses = torch.tensor([row[2] for row in one.history])
+    assert len(losses) == 20 and losses.std() > 1e-3
+    torch.testing.assert_close(two["history"][:, 2].float(), losses, atol=1e-5, rtol=0)
+    for key, value in one.model.state_dict().items():
+        torch.testing.assert_close(two["model"][key], value, atol=1e-4, rtol=0)
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if "-" not in name])
+def test_every_plain_recipe_lowers_its_loss(name: str) -> None:
+    recipe = load_recipe(name, "head", ["epochs=15", "head_lr=1e-2", "proxy_lr=1e-2"])
+    inputs, labels = training_steps.points()
+    trainer = Trainer(
+        training_steps.Small(),
+        recipe,
+        labels,
+        lambda epoch, first, shares: (inputs[share.images] for share in shares),
+    )
+    trainer.run()
+    losses = [row[2] for row in trainer.history]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def test_backbone_is_frozen_in_the_warm_up_only() -> None:
+    recipe = load_recipe("nsm", "full", training_steps.SMALL)
+    trainer = training_steps.trainer(recipe)
+    before = trainer.model.backbone[0].weight.detach().clone()
+    trainer.run(steps=len(trainer.sampler))
+    assert torch.equal(trainer.model.backbone[0].weight, before)
+    trainer.run(steps=1)
+    assert not torch.equal(trainer.model.backbone[0].weight, before)
+
+
+def test_rates_follow_the_schedule() -> None:
+    settings = [*training_steps.SMALL, "warmup_epochs=0", "proxy_lr=10.0", "proxy_lr_end=0.1"]
+    trainer = training_steps.trainer(load_recipe("nsm", "full", settings))
+    trainer.run()
+    rates = [row[3] for row in trainer.history]
+    assert rates[0] == 1e-2 and rates == sorted(rates, reverse=True)
+    middle = len(rates) // 2
+    assert rates[middle] == pytest.approx(5e-3, rel=0.01)
+    assert 0.1 < trainer.optimizer.param_groups[2]["lr"] < 0.3
+
+
+def test_gradient_is_clipped() -> None:
+    free, clipped = (
+        training_steps.trainer(
+            load_recipe("nsm", "full", [*training_steps.SMALL, "optimizer=sgd", f"clip={clip}"])
+        )
+        for clip in (0.0, 1e-6)
+    )
+    start = {key: value.clone() for key, value in free.model.state_dict().items()}
+    for trainer in (free, clipped):
+        trainer.run(steps=1)
+    moved = [
+        max(float((t.model.state_dict()[k] - v).abs().max()) for k, v in start.items())
+        for t in (free, clipped)
+    ]
+    assert moved[0] > 100 * moved[1] > 0
+
+
+def test_divergence_is_said() -> None:
+    recipe = load_recipe("nsm", "full", [*training_steps.SMALL, "optimizer=sgd", "head_lr=1e38"])
+    with pytest.raises(InputError, match="diverged in step"):
+        training_steps.trainer(recipe).run()
+
+
+def test_bf16_autocast_keeps_scores_in_single_precision() -> None:
+    recipe = load_recipe("happier", "full", [*training_steps.SMALL, "precision=bf16"])
+    trainer = training_steps.trainer(recipe)
+    trainer.run(steps=5)
+    exact = training_steps.trainer(load_recipe("happier", "full", training_steps.SMALL))
+    exact.run(steps=5)
+    rough, fine = ([row[2] for row in t.history] for t in (trainer, exact))
+    assert rough != fine
+    assert rough == pytest.approx(fine, abs=0.05)
+
+
+def test_memory_keeps_the_last() -> None:
+    memory = Memory(5, 1, 1)
+    for start in (0, 3, 6):
+        values = torch.arange(start, start + 3)[:, None]
+        memory.add(values.float(), values)
+    kept, labels = memory.references(torch.zeros(0, 1), torch.zeros(0, 1, dtype=torch.int64))
+    assert sorted(kept.flatten().tolist()) == [4, 5, 6, 7, 8]
+    assert torch.equal(kept.long(), labels)
+
+
+def test_train_head_is_its_seed() -> None:
+    inputs, labels = training_steps.points()
+    recipe = load_recipe("happier", "head", ["epochs=2"])
+    before = torch.get_rng_state()
+    one, again, other = (train_head(inputs, labels + 7, recipe, seed) for seed in (0, 0, 1))
+    assert same(one.state_dict(), again.state_dict())
+    assert not same(one.state_dict(), other.state_dict())
+    assert torch.equal(torch.get_rng_state(), before)
+    with torch.no_grad():
+        torch.testing.assert_close(one(inputs).norm(dim=1), torch.ones(90))
+
+
+def test_head_starts_as_rotation_of_centred_vectors() -> None:
+    inputs, labels = training_steps.points()
+    recipe = load_recipe("nsm", "head", ["epochs=0"])
+    head = train_head(inputs, labels, recipe)
+    expected = nn.functional.normalize(inputs - inputs.mean(0), dim=1)
+    torch.testing.assert_close(head(inputs), expected)
+    short = train_head(inputs, labels, load_recipe("nsm", "head", ["epochs=0", "dim=3"]))
+    weight = short.linear.weight.detach()
+    torch.testing.assert_close(weight @ weight.T, torch.eye(3))
+    spread = ((inputs - inputs.mean(0)) @ weight.T).var(0)
+    assert spread.tolist() == sorted(spread.tolist(), reverse=True)
+
+
+class TestCheckpoints:
+    def trainer(self, **settings: float) -> Trainer:
+        own = [f"{key}={value}" for key, value in settings.items()]
+        trainer = training_steps.trainer(self.recipe(own))
+        trainer.run(steps=3)
+        return trainer
+
+    def recipe(self, settings: list[str] | None = None) -> Recipe:
+        return load_recipe("happier", "full", [*training_steps.SMALL, *(settings or ())])
+
+    def test_another_training_is_refused_with_every_difference(self, tmp_path: Path) -> None:
+        path = tmp_path / "c.pt"
+        checkpoint.save(path, self.trainer(), ABOUT)
+        with pytest.raises(InputError) as error:
+            checkpoint.load(path, self.trainer(), {"recipe": "yours", "seed": 2})
+        assert [problem.column for problem in error.value.problems] == ["recipe", "seed"]
+
+    @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
+    def test_truncated_is_refused(self, tmp_path: Path, kept: float) -> None:
+        path = tmp_path / "c.pt"
+        trainer = self.trainer()
+        checkpoint.save(path, trainer, ABOUT)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(kept * len(content))])
+        with pytest.raises(InputError, match="damaged checkpoint"):
+            checkpoint.load(path, trainer, ABOUT)
+
+    def test_something_else_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "c.pt"
+        torch.save([1, 2], path)
+        with pytest.raises(InputError, match="damaged checkpoint"):
+            checkpoint.load(path, self.trainer(), ABOUT)
+
+    def test_full_disk_keeps_the_one_before(self, tmp_path: Path) -> None:
+        path = tmp_path / "c.pt"
+        trainer = self.trainer()
+        checkpoint.save(path, trainer, ABOUT)
+        before = path.read_bytes()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+            with pytest.raises(RetryError, match=r"could not be\s+written .*one before is kept"):
+                checkpoint.save(path, trainer, ABOUT)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, handler)
+        assert path.read_bytes() == before
+        assert [entry.name for entry in tmp_path.iterdir()] == ["c.pt"]

@@ -1,0 +1,80 @@
+"""Twenty steps of a small network, in one process or, under torchrun, in several.
+
+`python -m training_steps OUT RECIPE`: writes the losses and the last weights to OUT.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.training import load_recipe
+from pipeline.training.head import Head
+from pipeline.training.processes import Processes, joined
+from pipeline.training.recipe import Recipe
+from pipeline.training.trainer import Trainer
+
+SMALL = [
+    "batch_size=18",
+    "images_per_class=3",
+    "epochs=4",
+    "warmup_epochs=1",
+    "lr=1e-3",
+    "head_lr=1e-2",
+    "proxy_lr=1e-2",
+    "memory=40",
+    "clip=1.0",
+]
+
+
+class Small(nn.Module):
+    """A backbone with drop-out and a head."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Linear(6, 10), nn.ReLU(), nn.Dropout(dropout))
+        self.head = Head(10, 5, layer_norm=True)
+        self.dim = self.head.dim
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.backbone(inputs))
+
+
+def points(seed: int = 0) -> tuple[Tensor, Tensor]:
+    """`[90, 6]` inputs and `[90, 3]` labels: 18 classes of 5, 6 above them, 2 above those."""
+    generator = torch.Generator().manual_seed(seed)
+    fine = torch.arange(90) // 5
+    labels = torch.stack([fine, fine // 3, fine // 9], dim=1)
+    centres = torch.randn(18, 6, generator=generator)
+    return centres[fine] + 0.5 * torch.randn(90, 6, generator=generator), labels
+
+
+def trainer(recipe: Recipe, processes: Processes | None = None, dropout: float = 0.0) -> Trainer:
+    """A trainer of the small network, always from the same start."""
+    inputs, labels = points()
+    torch.manual_seed(3)
+    return Trainer(
+        Small(dropout),
+        recipe,
+        labels,
+        lambda epoch, first, shares: (inputs[share.images] for share in shares),
+        processes,
+        seed=1,
+    )
+
+
+def main() -> None:
+    """Runs the steps."""
+    with joined() as processes:
+        own = trainer(load_recipe(sys.argv[2], "full", SMALL), processes)
+        own.run(steps=20)
+        if processes.first:
+            state = own.state_dict()
+            torch.save({"history": state["history"], "model": state["model"]}, Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()
