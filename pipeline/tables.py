@@ -123,6 +123,27 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("alternatives", _CANDIDATES),
         ]
     ),
+    # What retrieval says against a place (see `pipeline.validation`): `gain` is what H-AP of the
+    # subject's images would rise by under the suggestion (`total`: the mean over all images),
+    # `here` and `there` the shares of its nearest images under either parent; `images` are of the
+    # subject, `nearest` of the suggestion. Best first.
+    "doubts": pa.schema(
+        [
+            ("row_id", _TEXT),
+            ("subject", _TEXT),
+            ("level", pa.int8()),
+            ("current", _TEXT),
+            ("suggestion", _TEXT),
+            ("alternatives", _TEXT),
+            ("gain", pa.float64()),
+            ("total", pa.float64()),
+            ("here", pa.float64()),
+            ("there", pa.float64()),
+            ("num_images", pa.int32()),
+            ("images", _TEXTS),
+            ("nearest", _TEXTS),
+        ]
+    ),
     # A node of the label tree; level 0 is the item.
     "nodes": _NODES,
     # Every node a decision may name, in use or not; none of level 0.

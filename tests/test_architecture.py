@@ -23,6 +23,7 @@ EDGES: dict[str, set[str]] = {
     "export": set(),
     "retrieval": set(),
     "training": {"retrieval", "embedding", "tree"},
+    "validation": {"retrieval"},
     "show": set(),
     "build": {
         "sources",

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from flows.commands.build import build
+from flows.commands.compare import compare
 from flows.commands.evaluate import evaluate
 from flows.commands.explain import explain
 from flows.commands.fetch import fetch
@@ -41,6 +42,7 @@ for command in (
     explain,
     simulate_review,
     evaluate,
+    compare,
     train,
 ):
     app.command()(command)

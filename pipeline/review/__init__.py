@@ -8,6 +8,7 @@ from pipeline.review.agreement import (
     double_sample,
     error_rate,
 )
+from pipeline.review.doubts import with_doubts
 from pipeline.review.known import ARROW, KnownNodes
 from pipeline.review.ledger import DECISIONS, Ledger, read_ledger, time_after
 from pipeline.review.ranking import PAGE, pages, queue
@@ -40,5 +41,6 @@ __all__ = [
     "read_sheet",
     "replay",
     "time_after",
+    "with_doubts",
     "write_sheet",
 ]

@@ -56,6 +56,7 @@ _WORDS = {
     "stale_decision": "decided before, on evidence that has changed since",
     "unsure": "a reviewer was unsure",
     "disputed": "reviewers differ",
+    "retrieval": "its pictures look like another node's: move it to the suggestion, or keep it",
 }
 
 
@@ -95,7 +96,8 @@ def write_sheet(
 
     Higher levels come first, since one decision there settles most; then items that are alike
     (the same proposal on the same evidence, three or more) together, then single items; within
-    each the least confident first; rows a reviewer was unsure of last.
+    each the least confident first; rows a reviewer was unsure of last. Rows that retrieval doubts
+    come before all others, the one first that H-AP would gain most from.
 
     Args:
         path: the sheet; replaced as a whole.
@@ -146,6 +148,7 @@ def write_sheet(
     order = pd.DataFrame(
         {
             "unsure": rows.unsure,
+            "gain": -rows.gain if "gain" in rows else 0.0,
             "level": -rows.level.astype(int),
             "single": alike < 3,
             "doubt": rows.confidence.fillna(0),

@@ -1,0 +1,83 @@
+"""Validation as a flow: train, report, and back to review. Import it only to run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+
+from pipeline.build import Workspace, rerun
+from pipeline.tables import load, save
+from pipeline.training import load_recipe, read_workspace
+from pipeline.training import train as run_training
+from pipeline.validation import (
+    ITEMS,
+    TRAINED,
+    doubts_table,
+    read_vectors,
+    table_of,
+    write_report,
+)
+
+#: Doubts shown in the artifact; the table has all.
+SHOWN = 20
+
+
+@task
+def train(
+    workspace: str, images: str, out: str, recipe: str, mode: str, encoder: str, seed: int
+) -> None:
+    """Trains on the workspace's tree; a stopped training goes on from its checkpoint."""
+    plan = load_recipe(recipe, mode)
+    data = read_workspace(Path(workspace), Path(images))
+    run_training(data, plan, mode, Path(out), encoder, seed=seed)
+
+
+@task
+def report(workspace: str, images: str, out: str, synthetic: bool) -> None:
+    """Writes the report of a training."""
+    nodes = load(Path(workspace), "nodes")
+    names = dict(zip(nodes["node_id"], nodes["name"], strict=True))
+    write_report(Path(out), Path(images), names=names, synthetic=synthetic)
+
+
+@task
+def doubt(workspace: str, images: str, out: str) -> list[dict[str, Any]]:
+    """Ranks what retrieval doubts, writes the review sheet again; returns the first doubts."""
+    place = Workspace(Path(workspace))
+    vectors, _ = read_vectors(Path(out) / TRAINED, Path(out) / ITEMS)
+    found = doubts_table(vectors, table_of(Path(out) / ITEMS), Path(images))
+    save(place.folder, "doubts", found)
+    for line in rerun(place, ["settle", "show"]):
+        print(line)
+    shown = found[found["gain"] > 0].head(SHOWN)
+    return shown[["row_id", "current", "suggestion", "gain"]].to_dict("records")
+
+
+@flow(name="validate", validate_parameters=False)
+def validate(
+    workspace: str,
+    images: str,
+    out: str,
+    recipe: str = "happier",
+    mode: str = "head",
+    encoder: str = "registry",
+    seed: int = 0,
+    synthetic: bool = False,
+) -> None:
+    """Trains on a built workspace, reports, and brings the doubts back to its review sheet.
+
+    Args:
+        workspace: a folder that a build has filled.
+        images: root of its images.
+        out: folder of the training and its report.
+        recipe, mode, encoder, seed: see `strata train`.
+        synthetic: the images are drawn, which the report then says.
+    """
+    train(workspace, images, out, recipe, mode, encoder, seed)
+    report(workspace, images, out, synthetic)
+    create_table_artifact(
+        doubt(workspace, images, out), key="doubts", description="What retrieval doubts most"
+    )
