@@ -12,8 +12,9 @@ from flows.commands.evaluate import evaluate
 from flows.commands.explain import explain
 from flows.commands.fetch import fetch
 from flows.commands.resolve import resolve
+from flows.commands.review import review
 from flows.commands.simulate import simulate_review
-from flows.commands.steps import apply, embed, export, propose, review, status
+from flows.commands.steps import apply, embed, export, propose, status
 from flows.commands.train import train
 from pipeline.errors import InputError, RetryError
 

@@ -23,12 +23,6 @@ def propose(workspace: Place) -> None:
     _rerun(workspace, "propose")
 
 
-def review(workspace: Place, json: Json = None) -> None:
-    """Build the tree and write the review sheet from the proposals and the ledger."""
-    _rerun(workspace, "settle", "show")
-    _finish(workspace, json)
-
-
 def apply(
     workspace: Place,
     sheet: Annotated[

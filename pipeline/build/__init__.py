@@ -1,6 +1,7 @@
 """The build: its stages, what each reads and writes, and the record of a run."""
 
 from pipeline.build.again import apply_sheet, export_formats, rerun
+from pipeline.build.assets import ledgers
 from pipeline.build.check import check_inputs
 from pipeline.build.explain import Explanation, explain
 from pipeline.build.reconcile import report_classes
@@ -25,6 +26,7 @@ __all__ = [
     "export_formats",
     "in_words",
     "intact",
+    "ledgers",
     "report_classes",
     "rerun",
     "run_stage",

@@ -1,0 +1,184 @@
+"""What the page shows and decides on: the workspace's tables under the ledger of now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.review.check import Checker
+from pipeline.review.known import KnownNodes
+from pipeline.review.ledger import WITHDRAW, read_ledger
+from pipeline.review.ranking import queue
+from pipeline.review.replay import replay
+from pipeline.tables import clean_cell, load
+
+#: The level whose nodes are searched for nearest siblings: classes below it are too small.
+_WIDE = 2
+
+
+Stamp = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Material:
+    """Where a review finds its things.
+
+    Attributes:
+        folder: the workspace.
+        ledgers: read in this order; decisions are added to the last.
+        levels: names of the levels, the item's first.
+        title: what is reviewed.
+        target: share of right labels to reach.
+        vectors: `.npy` files `[num_items, d]`, rows as in the table `items`, for nearest siblings.
+        find_image: the file of an image id, None where there is none.
+    """
+
+    folder: Path
+    ledgers: Sequence[Path]
+    levels: Sequence[str]
+    title: str
+    target: float
+    vectors: Sequence[Path] = ()
+    find_image: Callable[[str], Path | None] | None = None
+
+    def stamp(self) -> Stamp:
+        """Changes when a table that is shown is written again."""
+        paths = [self.folder / "tables" / f"{name}.parquet" for name in ("proposals", "vocabulary")]
+        found = [path.stat() for path in [*paths, *self.ledgers[:-1]] if path.exists()]
+        return tuple((state.st_mtime_ns, state.st_size) for state in found)
+
+
+class Table:
+    """All rows after the ledger's decisions, and the open ones in the order to ask them.
+
+    Attributes:
+        at: a row's number by `row_id`; every list and array below goes by these numbers.
+        order: numbers of the rows to ask, first first.
+        rank: a row's place in `order`, -1 for others.
+        group: the look-alikes a row is asked with, "" for none.
+        own: the row's parent, as proposed or decided.
+        candidates: by row number `(suggestion, alternatives)` of the queue.
+        mine: rows on which the reviewer has a decision that stands; these are not asked again.
+    """
+
+    def __init__(self, material: Material, reviewer: str) -> None:
+        self.material = material
+        self.items = load(material.folder, "items")
+        proposals = load(material.folder, "proposals")
+        disputed = material.folder / "tables" / "disputes.parquet"
+        decisions = read_ledger(*material.ledgers).decisions
+        resolution = replay(decisions, proposals, load(material.folder, "vocabulary"))
+        self.resolution, rows = resolution, resolution.rows
+        asked = queue(
+            resolution, self.items, load(material.folder, "disputes") if disputed.exists() else None
+        )
+        self.known = KnownNodes(resolution.nodes)
+        self.checker = Checker(self.known, rows.set_index("row_id", drop=False), rows.own)
+        self.row_id: list[str] = rows.row_id.tolist()
+        self.at = {row_id: n for n, row_id in enumerate(self.row_id)}
+        self.subject: list[str] = rows.subject.tolist()
+        self.level: list[int] = rows.level.astype(int).tolist()
+        self.own: list[str] = rows.own.fillna("").tolist()
+        self.evidence: list[str] = rows.evidence.tolist()
+        self.hash: list[str] = rows.evidence_hash.fillna("").tolist()
+        self.unsure = rows.unsure.to_numpy(dtype=bool)
+        self.confidence = rows.confidence.fillna(0).to_numpy(dtype=float)
+        self.settled = (rows.state == "settled").to_numpy()
+        self.is_item = (rows.level == 1).to_numpy()
+        # Labels that count for the forecast: what has a place, or still waits for one.
+        self.counts = self.is_item & ((rows.own != "") | (rows.state == "open")).to_numpy()
+        self.mine = _decided_by(decisions, clean_cell(reviewer), self.at, self.hash)
+        numbers = [self.at[row_id] for row_id in asked.row_id]
+        self.order = np.array([n for n in numbers if not self.mine[n]], dtype=np.int64)
+        self.rank = np.full(len(rows), -1, dtype=np.int64)
+        self.rank[self.order] = np.arange(len(self.order))
+        self.group = [""] * len(rows)
+        self.groups: dict[str, list[int]] = {}
+        self.why: dict[int, list[str]] = {}
+        self.candidates: dict[int, tuple[dict | None, list[dict]]] = {}
+        told = ("group", "reasons", "suggestion", "alternatives")
+        for n, group, why, suggestion, others in zip(
+            numbers, *(asked[name] for name in told), strict=True
+        ):
+            self.group[n] = group
+            self.why[n] = list(why)
+            self.candidates[n] = suggestion, list(others)
+            if group:
+                self.groups.setdefault(group, []).append(n)
+
+    @cached_property
+    def members(self) -> dict[str, list[int]]:
+        """Rows of the items below each level-1 node, the most confident first."""
+        found: dict[str, list[int]] = {}
+        for n in np.argsort(-self.confidence, kind="stable").tolist():
+            if self.is_item[n] and self.own[n]:
+                found.setdefault(self.own[n], []).append(n)
+        return found
+
+    @cached_property
+    def below(self) -> dict[str, list[str]]:
+        """Nodes that hang directly on a node."""
+        found: dict[str, list[str]] = {}
+        for node in sorted(self.known.level):
+            if self.known.parent[node]:
+                found.setdefault(self.known.parent[node], []).append(node)
+        return found
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Items below each node, at any depth."""
+        found: dict[str, int] = {}
+        for node, rows in self.members.items():
+            for step in self.known.path(node):
+                found[step] = found.get(step, 0) + len(rows)
+        return found
+
+    @cached_property
+    def by_place(self) -> dict[str, list[int]]:
+        """Rows of the items that stand safely below a node of the wide level, best first."""
+        found: dict[str, list[int]] = {}
+        top = min(_WIDE, self.known.top)
+        for node, rows in self.members.items():
+            place = next((s for s in self.known.path(node) if self.known.level[s] == top), "")
+            safe = [n for n in rows if self.rank[n] < 0]
+            found.setdefault(place, []).extend(safe)
+        return found
+
+    @cached_property
+    def item_at(self) -> dict[str, int]:
+        """Place of an item in the table `items` and in the vectors."""
+        return {item: n for n, item in enumerate(self.items.item_id)}
+
+    @cached_property
+    def vectors(self) -> list[np.ndarray]:
+        """Memory-mapped, as far as they belong to these items."""
+        found = [np.load(path, mmap_mode="r") for path in self.material.vectors if path.exists()]
+        return [array for array in found if len(array) == len(self.items)]
+
+    def images_of(self, item: str) -> list[str]:
+        """An item's image ids; none where the review has no images at all."""
+        at = self.item_at.get(item)
+        if self.material.find_image is None or at is None:
+            return []
+        return list(self.items.image_ids.iloc[at])
+
+
+def _decided_by(
+    decisions: pd.DataFrame, reviewer: str, at: dict[str, int], seen: list[str]
+) -> np.ndarray:
+    """Rows on which the reviewer's last word stands, on the evidence of now."""
+    found = np.zeros(len(at), bool)
+    own = decisions[decisions.reviewer == reviewer]
+    own = own[own.decision.str.casefold() != "rename"].sort_values("decided_at", kind="stable")
+    own = own.drop_duplicates("subject", keep="last")
+    own = own[own.decision.str.casefold() != WITHDRAW]
+    row_ids = own.row_id.where(own.row_id != "", own.level + ":" + own.subject)
+    for row_id, evidence in zip(row_ids, own.evidence_hash, strict=True):
+        if (n := at.get(row_id)) is not None:
+            found[n] = evidence in ("", seen[n])
+    return found
