@@ -114,10 +114,11 @@ def _place(
     evidence: str,
     blind: bool = False,
 ) -> dict[str, Any]:
+    names = [table.known.name[step] for step in table.known.path(node)]
     return {
         **describe(table, node),
         "likely": None if blind or likely is None else round(float(likely), 3),
-        "evidence": [] if blind else words.plain(evidence),
+        "evidence": [] if blind else words.plain(evidence, names),
         "siblings": _siblings(table, n, node),
     }
 

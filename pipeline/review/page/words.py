@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 REASONS = {
     "low_confidence": "The evidence is too weak to place it without you.",
@@ -28,18 +28,28 @@ _CLASS = re.compile(
     r"class (?P<qid>Q\d+)(?: (?P<label>.+?))? → (?P<node>.+?)(?P<tie>, among others)?"
     r"(?: \((?:class|vocabulary)\))?"
 )
-_SOURCES = {"text": "By its meaning the name", "image": "The pictures as a whole"}
+_SOURCES = {"text": "By its meaning the name is", "image": "The pictures as a whole are"}
 
 
-def plain(evidence: str) -> list[str]:
+def plain(evidence: str, names: Collection[str] = ()) -> list[str]:
     """Sentences for the evidence of a row, one each; what is not known stays as it is.
 
+    Args:
+        evidence: as in the table `proposals`, parts separated by `; `.
+        names: of the nodes of the place it is shown with; what speaks for another is told last,
+            with a "but".
+
     Example:
-        >>> plain('word "-stein" (de) → stone; text vector: palace 1.77, gate 1.40')
-        ['“-stein” at the end of the name (de) means stone.', \
-'By its meaning the name is nearest to palace, then gate.']
+        >>> plain('word "-stein" (de) → stone; text vector: palace 1.77, gate 1.40', ["palace"])
+        ['By its meaning the name is nearest to palace, then gate.', \
+'But “-stein” at the end of the name (de) means stone.']
     """
-    return [_sentence(part) for part in evidence.split("; ") if part]
+    told = [_sentence(part) for part in evidence.split("; ") if part]
+    if not names:
+        return [text for text, _ in told]
+    speaks = [not node or node in names for _, node in told]
+    pro = [text for (text, _), yes in zip(told, speaks, strict=True) if yes]
+    return pro + [f"But {_inner(t)}" for (t, _), yes in zip(told, speaks, strict=True) if not yes]
 
 
 def reasons(words: Iterable[str]) -> list[str]:
@@ -47,18 +57,25 @@ def reasons(words: Iterable[str]) -> list[str]:
     return [REASONS.get(word, word.replace("_", " ").capitalize() + ".") for word in words]
 
 
-def _sentence(part: str) -> str:
+def _inner(sentence: str) -> str:
+    own_name = sentence.startswith("Wikidata")
+    return sentence if own_name else sentence[:1].lower() + sentence[1:]
+
+
+def _sentence(part: str) -> tuple[str, str]:
+    """A part as a sentence, and the name of the node it speaks for, if it says."""
     if found := _WORD.fullmatch(part):
-        term = found["term"]
+        term, node = found["term"], found["node"]
         where = " at the end of the name" if term.startswith("-") else ""
         where = " at the start of the name" if term.endswith("-") else where
-        return f"“{term}”{where} ({found['language']}) means {found['node']}."
+        return f"“{term}”{where} ({found['language']}) means {node}.", node
     if found := _VECTOR.fullmatch(part):
         source = _SOURCES[found["source"]]
-        verb = "is" if found["source"] == "text" else "are"
-        return f"{source} {verb} nearest to {found['best']}, then {found['next']}."
+        return f"{source} nearest to {found['best']}, then {found['next']}.", found["best"]
     if found := _CLASS.fullmatch(part):
-        label = f"{found['label']} ({found['qid']})" if found["label"] else found["qid"]
-        among = " (one of several)" if found["tie"] else ""
-        return f"Wikidata calls it {label}{among}, which belongs to {found['node']}."
-    return part[:1].upper() + part[1:] + ("" if part.endswith((".", "!")) else ".")
+        node, qid, label = found["node"], found["qid"], found["label"]
+        if found["tie"]:
+            return f"One of its Wikidata classes, {label or qid}, belongs to {node}.", node
+        named = f"{label} ({qid})" if label else qid
+        return f"Wikidata calls it {named}, which belongs to {node}.", node
+    return part[:1].upper() + part[1:] + ("" if part.endswith((".", "!")) else "."), ""
