@@ -142,10 +142,12 @@ def _siblings(table: Table, n: int, node: str) -> list[dict[str, Any]]:
         return [{"name": table.known.name[other]} for other in below[:SIBLINGS]]
     place = next((step for step in table.known.path(node) if step in table.by_place), "")
     found = [other for other in table.by_place.get(place, ())[: _COMPARED + 1] if other != n]
-    return [
-        {"name": name_of(table, other), "picture": _first_picture(table, other)}
-        for other in _nearest(table, n, found)[:SIBLINGS]
-    ]
+    named: dict[str, int] = {}  # the same place may stand in train and index
+    for other in _nearest(table, n, found):
+        named.setdefault(name_of(table, other), other)
+        if len(named) == SIBLINGS:
+            break
+    return [{"name": name, "picture": _first_picture(table, m)} for name, m in named.items()]
 
 
 def _nearest(table: Table, n: int, others: list[int]) -> list[int]:

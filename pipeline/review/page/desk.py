@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import InputError, Problem
+from pipeline.review.conflicts import Conflicts
 from pipeline.review.decision import Decision
 from pipeline.review.page.card import card, describe, name_of
 from pipeline.review.page.forecast import Forecast, forecast
@@ -22,7 +23,7 @@ from pipeline.tables import clean_cell
 
 #: What the page can decide; renaming and further words are for the sheet.
 WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure")
-FOUND = 12
+FOUND = 8
 
 
 class Stale(Exception):
@@ -131,9 +132,8 @@ class Desk:
                 raise Refused("Nothing is shown to keep: name a place.")
             rows = self._together(n) if whole_group else [n]
             decisions = [self._checked(row, word, target, note) for row in rows]
-            problems = self._table.checker.together([*self._structure, *decisions])
-            if problems:
-                raise Refused(_told(problems[0]))
+            if word == "merge":
+                self._hold_together(decisions)
             frame = pd.DataFrame([_ledger_row(decision) for decision in decisions])
             try:
                 self._writer.record(frame, expected=self._state)
@@ -184,7 +184,7 @@ class Desk:
         """Nodes a row can be moved to, merged into or stopped at, best match first.
 
         Args:
-            text: words that stand in the node's name, its path or its id; accents do not count.
+            text: beginnings of words of the node's name, path or id; accents do not count.
             row_id: the row.
             word: `move`, `merge` or `stop`.
 
@@ -205,9 +205,9 @@ class Desk:
             for node, level, name, all_words in self._searched:
                 if level not in levels or node == table.subject[n]:
                     continue
-                if wanted and all(part in all_words for part in wanted):
+                if wanted and all(f" {part}" in all_words for part in wanted):
                     whole = " ".join(wanted)
-                    best = (name != whole, not name.startswith(whole), whole not in name)
+                    best = (name != whole, not name.startswith(whole), f" {whole}" not in name)
                     hits.append((best, -table.sizes.get(node, 0), -level, node))
             hits.sort()
             found = [describe(table, node) for *_, node in hits[:FOUND]]
@@ -247,11 +247,11 @@ class Desk:
         # Class rows by their class: one answer to them settles the items below.
         self._class_row = {table.subject[n]: n for n in table.order.tolist() if table.level[n] == 2}
         effective = table.resolution.effective
-        chosen = effective[effective.decision.isin(["merge", "rename"])]
+        chosen = effective[effective.decision.isin(["merge", "rename", "split"])]
         self._structure = [_again(row) for row in chosen.to_dict("records")]
         self._searched = [
             (node, level, _plain(table.known.name[node]),
-             f"{_plain(table.known.path_name(node))} {node.casefold()}")
+             f" {_plain(table.known.path_name(node))} {node.partition('/')[2].casefold()}")
             for node, level in table.known.level.items()
         ]  # fmt: skip
         table.members, table.sizes, table.by_place, table.item_at  # noqa: B018 (before it is asked)
@@ -351,6 +351,7 @@ class Desk:
             note=clean_cell(note),
             decided_at="",
             evidence_hash=table.hash[n],
+            seen=table.seen[n],
             said=target,
             when=datetime.now(UTC),
             where="the decision",
@@ -360,6 +361,14 @@ class Desk:
         if isinstance(checked, Problem):
             raise Refused(_told(checked))
         return checked
+
+    def _hold_together(self, merges: list[Decision]) -> None:
+        """Refuses merges that go in a circle with those in force."""
+        made = {d.made: d for d in self._structure if d.decision == "split"}
+        conflicts = Conflicts(self._table.known, made).find([*self._structure, *merges])
+        for group, problem in conflicts:
+            if any(decision in group for decision in merges):
+                raise Refused(_told(problem))
 
     def _in_words(self, decisions: list[Decision]) -> str:
         first = decisions[0]
@@ -387,13 +396,23 @@ def _ledger_row(decision: Decision) -> dict[str, str]:
         "reviewer": decision.reviewer,
         "note": decision.note,
         "evidence_hash": decision.evidence_hash,
+        "seen": decision.seen,
     }
 
 
 def _again(row: dict[Any, Any]) -> Decision:
     """A decision in force, for checking others against it."""
     cells = {key: "" if pd.isna(value) else value for key, value in row.items()}
-    names = ("subject", "decision", "target", "reviewer", "note", "decided_at", "evidence_hash")
+    names = (
+        "subject",
+        "decision",
+        "target",
+        "reviewer",
+        "note",
+        "decided_at",
+        "evidence_hash",
+        "seen",
+    )
     return Decision(
         **{name: str(cells[name]) for name in names},
         level=int(cells["level"]),

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.review.check import Checker
 from pipeline.review.known import KnownNodes
-from pipeline.review.ledger import WITHDRAW, read_ledger
+from pipeline.review.ledger import WITHDRAW, parse_time, read_ledger
 from pipeline.review.ranking import queue
 from pipeline.review.replay import replay
 from pipeline.tables import clean_cell, load
@@ -92,7 +92,8 @@ class Table:
         self.is_item = (rows.level == 1).to_numpy()
         # Labels that count for the forecast: what has a place, or still waits for one.
         self.counts = self.is_item & ((rows.own != "") | (rows.state == "open")).to_numpy()
-        self.mine = _decided_by(decisions, clean_cell(reviewer), self.at, self.hash)
+        self.seen: list[str] = rows.seen.tolist()
+        self.mine = self._decided_by(clean_cell(reviewer), decisions)
         numbers = [self.at[row_id] for row_id in asked.row_id]
         self.order = np.array([n for n in numbers if not self.mine[n]], dtype=np.int64)
         self.rank = np.full(len(rows), -1, dtype=np.int64)
@@ -160,6 +161,26 @@ class Table:
         found = [np.load(path, mmap_mode="r") for path in self.material.vectors if path.exists()]
         return [array for array in found if len(array) == len(self.items)]
 
+    def _decided_by(self, reviewer: str, decisions: pd.DataFrame) -> np.ndarray:
+        """Rows that the reviewer's last word stands on, on the evidence of now.
+
+        A row on which reviewers differ is asked again of everyone but whoever spoke last.
+        """
+        found = np.zeros(len(self.at), bool)
+        about_place = ~decisions.decision.str.casefold().isin(["rename", "split"])
+        last = decisions[about_place & (decisions.reviewer == reviewer)]
+        last = _by_time(last).drop_duplicates("subject", keep="last")
+        last = last[last.decision.str.casefold() != WITHDRAW]
+        disputes = _by_time(self.resolution.disputed)
+        spoke = disputes.drop_duplicates("subject", keep="last").set_index("subject").reviewer
+        again = set(spoke.index[spoke != reviewer])
+        row_ids = last.row_id.where(last.row_id != "", last.level + ":" + last.subject)
+        told = zip(row_ids, last.subject, last.evidence_hash, strict=True)
+        for row_id, subject, evidence in told:
+            if (n := self.at.get(row_id)) is not None and subject not in again:
+                found[n] = evidence in ("", self.hash[n])
+        return found
+
     def images_of(self, item: str) -> list[str]:
         """An item's image ids; none where the review has no images at all."""
         at = self.item_at.get(item)
@@ -168,17 +189,7 @@ class Table:
         return list(self.items.image_ids.iloc[at])
 
 
-def _decided_by(
-    decisions: pd.DataFrame, reviewer: str, at: dict[str, int], seen: list[str]
-) -> np.ndarray:
-    """Rows on which the reviewer's last word stands, on the evidence of now."""
-    found = np.zeros(len(at), bool)
-    own = decisions[decisions.reviewer == reviewer]
-    own = own[own.decision.str.casefold() != "rename"].sort_values("decided_at", kind="stable")
-    own = own.drop_duplicates("subject", keep="last")
-    own = own[own.decision.str.casefold() != WITHDRAW]
-    row_ids = own.row_id.where(own.row_id != "", own.level + ":" + own.subject)
-    for row_id, evidence in zip(row_ids, own.evidence_hash, strict=True):
-        if (n := at.get(row_id)) is not None:
-            found[n] = evidence in ("", seen[n])
-    return found
+def _by_time(decisions: pd.DataFrame) -> pd.DataFrame:
+    # Not by text: ".5Z" would come before "Z".
+    when = pd.to_datetime(decisions.decided_at.map(parse_time), utc=True)
+    return decisions.loc[when.sort_values(kind="stable").index]

@@ -17,7 +17,7 @@ REASONS = {
     "splits_differ": "The same place is filed elsewhere in another split.",
     "stale_decision": "It was decided before, but the evidence has changed since.",
     "unsure": "A reviewer was unsure about it.",
-    "dispute": "Two reviewers disagree about it.",
+    "disputed": "Two reviewers disagree about it.",
 }
 
 _WORD = re.compile(r'word "(?P<term>[^"]*)" \((?P<language>[^)]*)\) → (?P<node>.+)')

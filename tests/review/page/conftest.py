@@ -1,0 +1,63 @@
+"""Review pages on a small workspace, served over loopback."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from page_world import make_workspace
+
+from flows.commands.review import material
+from pipeline.build import Workspace
+from pipeline.review.page import Desk, Served, open_page
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    return make_workspace(tmp_path / "ws")
+
+
+@pytest.fixture
+def ledger(workspace: Path) -> Callable[[], list[tuple[str, str, str]]]:
+    """What the ledger says: `row_id, decision, target` of its rows, in order."""
+
+    def read() -> list[tuple[str, str, str]]:
+        frame = pd.read_csv(workspace / "decisions.csv", dtype=str, keep_default_na=False)
+        return list(frame[["row_id", "decision", "target"]].itertuples(index=False, name=None))
+
+    return read
+
+
+@pytest.fixture
+def desk(workspace: Path) -> Callable[..., Desk]:
+    def make(reviewer: str = "ann", blind: bool = False) -> Desk:
+        return Desk(material(Workspace(workspace)), reviewer, blind)
+
+    return make
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Desk], Served]]:
+    """Serves a desk on a free port, as the command does, until the test ends."""
+    with ExitStack() as stack:
+
+        def start(of: Desk) -> Served:
+            page = stack.enter_context(open_page(of))
+            thread = threading.Thread(target=page.run)
+
+            def stop() -> None:
+                page.server.should_exit = True
+                thread.join()
+
+            thread.start()
+            stack.callback(stop)
+            while not page.server.started:
+                thread.join(0.02)
+                assert thread.is_alive()
+            return page
+
+        yield start
