@@ -100,7 +100,7 @@ def queue(
             "unsure": rows.unsure,
             "level": -rows.level.astype(int),
             "gain": -_together(doubt.where(is_item, doubt * settles), group, "sum"),
-            "images": -_together(rows.subject.map(images).fillna(0), group, "sum"),
+            "images": -_together(rows.subject.map(images).astype(float).fillna(0), group, "sum"),
             "group": group,
             "score": score,
             "row_id": rows.row_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.review.page import words
 from pipeline.review.page.material import Table
@@ -15,7 +16,9 @@ PICKS, SIBLINGS, PICTURES, SHOWN_OF_GROUP = 3, 4, 6, 10
 _COMPARED = 5000
 
 
-def card(table: Table, n: int, blind: bool, in_group: list[int]) -> dict[str, Any]:
+def card(
+    table: Table, n: int, blind: bool, in_group: list[int], is_open: NDArray[np.bool_]
+) -> dict[str, Any]:
     """What a curator sees of row `n`.
 
     Args:
@@ -23,6 +26,7 @@ def card(table: Table, n: int, blind: bool, in_group: list[int]) -> dict[str, An
         n: the row's number.
         blind: leave out what is proposed, and everything that hints at it.
         in_group: the open look-alikes it can be decided with, itself among them.
+        is_open: rows that are still to be decided, `[num_rows]`: no examples of anything.
     """
     is_item = bool(table.is_item[n])
     suggestion, alternatives = table.candidates.get(n, (None, []))
@@ -30,14 +34,16 @@ def card(table: Table, n: int, blind: bool, in_group: list[int]) -> dict[str, An
     current = None
     if own and not blind:
         evidence = table.evidence[n]
-        current = _place(table, n, own, float(table.confidence[n]), evidence)
+        current = _place(table, n, is_open, own, float(table.confidence[n]), evidence)
     others = [other for other in alternatives if other["node"] in table.known.level]
     if suggestion and suggestion["node"] not in ("", own):
         others.insert(0, {**suggestion, "evidence": ""})
     if blind:
         others = _even(table, own, others)
     options = [
-        _place(table, n, other["node"], other["confidence"], other["evidence"] or "", blind)
+        _place(
+            table, n, is_open, other["node"], other["confidence"], other["evidence"] or "", blind
+        )
         for other in others[:PICKS]
     ]
     return {
@@ -109,6 +115,7 @@ def _path(table: Table, node: str) -> list[dict[str, str]]:
 def _place(
     table: Table,
     n: int,
+    is_open: NDArray[np.bool_],
     node: str,
     likely: float | None,
     evidence: str,
@@ -119,7 +126,7 @@ def _place(
         **describe(table, node),
         "likely": None if blind or likely is None else round(float(likely), 3),
         "evidence": [] if blind else words.plain(evidence, names),
-        "siblings": _siblings(table, n, node),
+        "siblings": _siblings(table, n, node, is_open),
     }
 
 
@@ -134,14 +141,15 @@ def _even(table: Table, own: str, others: list[dict[str, Any]]) -> list[dict[str
     return [{"node": node, "confidence": None, "evidence": ""} for node in nodes]
 
 
-def _siblings(table: Table, n: int, node: str) -> list[dict[str, Any]]:
+def _siblings(table: Table, n: int, node: str, is_open: NDArray[np.bool_]) -> list[dict[str, Any]]:
     """What already stands there and resembles the row most."""
     if not table.is_item[n]:
         below = [other for other in table.below.get(node, ()) if other != table.subject[n]]
         below.sort(key=lambda other: (-table.sizes.get(other, 0), other))
         return [{"name": table.known.name[other]} for other in below[:SIBLINGS]]
     place = next((step for step in table.known.path(node) if step in table.by_place), "")
-    found = [other for other in table.by_place.get(place, ())[: _COMPARED + 1] if other != n]
+    there = np.array(table.by_place.get(place, []), dtype=np.int64)
+    found = there[~is_open[there] & (there != n)][:_COMPARED].tolist()
     named: dict[str, int] = {}  # the same place may stand in train and index
     for other in _nearest(table, n, found):
         named.setdefault(name_of(table, other), other)

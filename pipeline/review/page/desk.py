@@ -40,6 +40,7 @@ class _Act:
 
     rows: list[int]
     closed: list[int]
+    settled: list[int]
     confidence: list[float]
 
 
@@ -91,7 +92,7 @@ class Desk:
                 n = self._next(self._table.at.get(after, -1))
             shown = None
             if n >= 0:
-                shown = card(self._table, n, self.blind, self._together(n))
+                shown = card(self._table, n, self.blind, self._together(n), self._open)
             return {"state": self._state, "row": shown, "progress": self._progress()}
 
     def decide(
@@ -171,8 +172,9 @@ class Desk:
             if self._acts and sorted(self._acts[-1].rows) == sorted(rows):
                 act = self._acts.pop()
                 self._open[act.closed] = True
-                self._confidence[act.closed] = act.confidence
+                self._confidence[act.settled] = act.confidence
                 self._decided -= len(act.rows)
+                self._unsure -= 0 if act.settled else len(act.rows)
             else:
                 self._reload()
             rows = [row for row in rows if row >= 0]
@@ -243,9 +245,8 @@ class Desk:
         self._open[table.order] = True
         self._confidence = table.confidence.copy()
         self._decided = int(table.mine.sum())
+        self._unsure = int((table.unsure & table.mine).sum())
         self._acts: list[_Act] = []
-        # Class rows by their class: one answer to them settles the items below.
-        self._class_row = {table.subject[n]: n for n in table.order.tolist() if table.level[n] == 2}
         effective = table.resolution.effective
         chosen = effective[effective.decision.isin(["merge", "rename", "split"])]
         self._structure = [_again(row) for row in chosen.to_dict("records")]
@@ -294,24 +295,22 @@ class Desk:
         return -1
 
     def _close(self, rows: list[int], word: str) -> None:
-        closed = list(rows)
-        if word != "unsure":
-            for n in rows:
-                if self._table.level[n] == 2:
-                    members = self._table.members.get(self._table.subject[n], [])
-                    closed += [m for m in members if self._open[m] and not self._table.unsure[m]]
-        self._acts.append(_Act(rows, closed, self._confidence[closed].tolist()))
+        settled = [] if word == "unsure" else list(rows)
+        for n in settled[:]:
+            settled += np.flatnonzero(self._table.cover == n).tolist()
+        closed = sorted({*rows, *(n for n in settled if self._open[n])})
+        self._acts.append(_Act(rows, closed, settled, self._confidence[settled].tolist()))
         self._open[closed] = False
+        self._confidence[settled] = 1.0
         self._decided += len(rows)
-        if word != "unsure":
-            self._confidence[closed] = 1.0
+        self._unsure += 0 if settled else len(rows)
 
     def _progress(self) -> dict[str, Any]:
         ahead = self._forecast()
         return {
             "decided": self._decided,
             "open": int(self._open.sum()),
-            "unsure": int((self._table.unsure & self._table.mine).sum()),
+            "unsure": self._unsure,
             "target": self.material.target,
             "now": ahead.now,
             "decisions": ahead.decisions,
@@ -320,20 +319,17 @@ class Desk:
 
     def _forecast(self) -> Forecast:
         table = self._table
-        order = table.order[self._open[table.order]]
         gain = np.where(table.is_item, 1 - self._confidence, 0.0)
-        if self._class_row:
-            for node, row in self._class_row.items():
-                if self._open[row]:
-                    members = [m for m in table.members.get(node, ()) if self._open[m]]
-                    gain[row] = gain[members].sum()
-                    gain[members] = 0.0
+        # What the open row of its class will settle is not asked.
+        covered = table.cover >= 0
+        covered[covered] = self._open[table.cover[covered]]
+        gain += np.bincount(table.cover[covered], gain[covered], len(gain))
+        asked = table.order[(self._open & ~covered)[table.order]]
         # Look-alikes can be answered as one.
-        answer = np.array([table.groups.get(table.group[n], [n])[0] for n in order], dtype=np.int64)
-        _, first, inverse = np.unique(answer, return_index=True, return_inverse=True)
-        sums = np.bincount(inverse, weights=gain[order], minlength=len(first)).astype(float)
+        _, first, answer = np.unique(table.answer[asked], return_index=True, return_inverse=True)
+        gains = np.bincount(answer, gain[asked], len(first)).astype(float)
         return forecast(
-            self._confidence[table.counts], sums[np.argsort(first)], self.material.target
+            self._confidence[table.counts], gains[np.argsort(first)], self.material.target
         )
 
     # --- a decision ----------------------------------------------------------------------

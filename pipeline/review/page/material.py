@@ -63,6 +63,8 @@ class Table:
         group: the look-alikes a row is asked with, "" for none.
         own: the row's parent, as proposed or decided.
         candidates: by row number `(suggestion, alternatives)` of the queue.
+        answer: the first row that is answered together with a row, mostly itself.
+        cover: the row whose answer would settle an item's too, that of its class; -1 for none.
         mine: rows on which the reviewer has a decision that stands; these are not asked again.
     """
 
@@ -111,6 +113,13 @@ class Table:
             self.candidates[n] = suggestion, list(others)
             if group:
                 self.groups.setdefault(group, []).append(n)
+        self.answer = np.arange(len(rows))
+        for alike in self.groups.values():
+            self.answer[alike] = alike[0]
+        classes = {self.subject[n]: n for n in self.order.tolist() if self.level[n] == 2}
+        own_word = self.unsure | rows.reasons.str.contains("stale_decision|disputed").to_numpy()
+        by_class = rows.own.map(classes).fillna(-1).to_numpy(dtype=np.int64)
+        self.cover = np.where(self.is_item & ~own_word, by_class, -1)
 
     @cached_property
     def members(self) -> dict[str, list[int]]:
@@ -141,13 +150,12 @@ class Table:
 
     @cached_property
     def by_place(self) -> dict[str, list[int]]:
-        """Rows of the items that stand safely below a node of the wide level, best first."""
+        """Rows of the items below each node of the wide level."""
         found: dict[str, list[int]] = {}
         top = min(_WIDE, self.known.top)
         for node, rows in self.members.items():
             place = next((s for s in self.known.path(node) if self.known.level[s] == top), "")
-            safe = [n for n in rows if self.rank[n] < 0]
-            found.setdefault(place, []).extend(safe)
+            found.setdefault(place, []).extend(rows)
         return found
 
     @cached_property

@@ -1,0 +1,278 @@
+"""A session in a real browser, by keyboard alone, against the real command."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from building import strata_environment
+from page_world import ALIKE
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+CHROMIUM = shutil.which("chromium")
+Row = tuple[str, str, str]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[sync_api.Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine (apt-get install chromium)")
+    with sync_api.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Command:
+    """`strata review`, as a curator starts it."""
+
+    def __init__(self, workspace: Path, *words: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "flows.commands", "review", str(workspace), "--no-browser",
+             *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=workspace,
+            env=strata_environment(Path(os.environ["HOME"])),
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        said = ""
+        for line in self.process.stdout:
+            said += line
+            if found := re.search(r"http://127\.0\.0\.1:\d+/\S+", line):
+                self.address = found[0]
+                return
+        raise AssertionError(said)
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+class Curator:
+    """Presses keys and notes what the ledger should then say."""
+
+    def __init__(self, page: sync_api.Page) -> None:
+        self.page = page
+        self.expected: list[Row] = []
+        self.decisions = 0
+        page.on("pageerror", lambda error: pytest.fail(str(error)))
+
+    def open(self, address: str) -> None:
+        self.page.goto(address)
+        self.page.wait_for_selector("#name")
+
+    @property
+    def row(self) -> str:
+        return unquote(self.page.evaluate("location.hash.slice(1)"))
+
+    def press(self, *keys: str) -> str:
+        """Presses keys one after the other, then waits for the answer; returns what is said."""
+        before = self.page.evaluate("now.state")
+        for key in keys:
+            self.page.keyboard.press(key)
+        self.page.wait_for_function("before => now.state !== before && !busy", arg=before)
+        return str(self.page.text_content("#said"))
+
+    def decide(self, key: str, word: str, target: str) -> None:
+        row = self.row
+        self.press(key)
+        assert self.row != row
+        self.expected.append((row, word, target))
+        self.decisions += 1
+
+    def keep(self) -> None:
+        self.decide("Enter", "keep", self.page.evaluate("now.row.current.node"))
+
+    def pick(self, number: int) -> None:
+        target = self.page.evaluate(f"now.row.options[{number - 1}].node")
+        self.decide(str(number), "move", target)
+
+    def find(self, text: str, target: str) -> None:
+        row = self.row
+        self.page.keyboard.press("/")
+        self.page.keyboard.type(text)
+        self.page.wait_for_selector("#hit0[aria-selected=true]")
+        self.press("Enter")
+        self.expected.append((row, "move", target))
+        self.decisions += 1
+
+    def undo(self, rows: int = 1) -> None:
+        taken = self.expected[-rows:]
+        assert self.press("z").startswith("Taken back")
+        assert self.row == taken[0][0]
+        self.decisions -= rows
+        self.taken_back = [(row, "withdraw") for row, *_ in taken]
+        self.expected += [(row, "withdraw", "") for row, *_ in taken]
+
+
+def test_thirty_decisions_by_keyboard_are_exactly_what_the_ledger_has(
+    browser: sync_api.Browser, workspace: Path, ledger: Callable[[], list[Row]]
+) -> None:
+    command = Command(workspace, "--reviewer", "ann")
+    curator = Curator(browser.new_page())
+    curator.open(command.address)
+    assert curator.page.evaluate("document.activeElement.id") == "name"
+    curator.keep()  # the class
+    for number in (1, 2, 3):
+        curator.pick(number)
+    curator.find("lake", "2/lake")
+    curator.keep()
+    curator.undo()
+    curator.keep()
+    curator.decide("u", "unsure", "")
+    curator.decide("x", "exclude", "")
+    stop = curator.page.evaluate("now.row.stops[0].node")
+    curator.decide("s", "stop", stop)
+    # A reload in the middle: the same row, and nothing is lost or repeated.
+    row = curator.row
+    curator.page.reload()
+    curator.page.wait_for_selector("#name")
+    assert curator.row == row
+    curator.keep()
+    # The whole group of look-alikes as one answer, taken back and given again.
+    curator.page.goto(command.address)
+    while not curator.page.evaluate("now.row.group"):
+        curator.page.keyboard.press("n")
+        curator.page.wait_for_timeout(50)
+        curator.page.wait_for_function("() => !busy")
+    for _ in range(2):
+        state = curator.page.evaluate("now.row.row_id")
+        curator.page.keyboard.press("a")
+        assert curator.page.get_attribute("[aria-keyshortcuts=a]", "aria-pressed") == "true"
+        curator.press("Enter")
+        wrote = ledger()[-ALIKE:]
+        assert wrote[0] == (state, "keep", "1/Q23413") and len({row for row, *_ in wrote}) == ALIKE
+        curator.expected += wrote
+        curator.decisions += ALIKE
+        if _ == 0:
+            curator.undo(rows=ALIKE)
+    # The server is killed: the page says so, and the next server goes on.
+    command.kill()
+    curator.page.keyboard.press("Enter")
+    curator.page.wait_for_selector("#alert:not([hidden])")
+    assert "nothing was recorded" in str(curator.page.text_content("#alert"))
+    command = Command(workspace, "--reviewer", "ann")
+    curator.open(command.address)
+    while curator.decisions < 30:
+        curator.keep() if curator.decisions % 2 else curator.pick(1)
+    wrote = ledger()
+    assert [(r, w, "" if w == "withdraw" else t) for r, w, t in wrote] == curator.expected
+    counted = {row for row, *_ in wrote}
+    for place, (row, word, _) in enumerate(wrote):
+        if word == "withdraw" and row not in {later for later, *_ in wrote[place + 1 :]}:
+            counted.discard(row)
+    assert len(counted) == curator.decisions == 30
+    command.process.send_signal(signal.SIGKILL)
+    command.process.wait()
+    curator.page.close()
+
+
+def test_the_second_of_two_windows_is_told_and_shown_the_present_state(
+    browser: sync_api.Browser, desk: Callable, serve: Callable, ledger: Callable[[], list[Row]]
+) -> None:
+    address = serve(desk()).address
+    # Two contexts, so that neither window learns of the other by being looked at.
+    one, two = (browser.new_context().new_page() for _ in range(2))
+    for page in (one, two):
+        page.goto(address)
+        page.wait_for_selector("#name")
+    row = one.evaluate("now.row.row_id")
+    one.keyboard.press("u")
+    one.wait_for_function("row => now.row.row_id !== row", arg=row)
+    two.keyboard.press("x")
+    two.wait_for_selector("#alert:not([hidden])")
+    assert "Nothing of this window was recorded" in str(two.text_content("#alert"))
+    assert two.evaluate("now.row.row_id") == one.evaluate("now.row.row_id") != row
+    assert ledger() == [(row, "unsure", "")]
+    two.keyboard.press("x")  # now it has seen the present state
+    two.wait_for_function("() => document.getElementById('said').textContent.startsWith('Excl')")
+    assert len(ledger()) == 2
+
+
+def test_everything_can_be_reached_and_is_named_for_a_screen_reader(
+    browser: sync_api.Browser, desk: Callable, serve: Callable, ledger: Callable[[], list[Row]]
+) -> None:
+    page = browser.new_page()
+    page.goto(serve(desk()).address)
+    page.wait_for_selector("#name")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => now.progress.decided === 1")
+    status = page.get_by_role("status").first
+    assert status.text_content().startswith("Kept cathedral under church")
+    assert page.get_by_role("heading", level=1).text_content() == page.evaluate("now.row.name")
+    assert (
+        page.get_by_role("progressbar", name="Rows decided").get_attribute("aria-valuenow") == "1"
+    )
+    # Every control has a name, and Tab leads to each.
+    names = page.eval_on_selector_all(
+        "main button, main a, main input, footer button",
+        "all => all.map(e => (e.textContent || e.labels?.[0]?.textContent || '').trim())",
+    )
+    assert all(names) and len(names) > 8
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.textContent.trim()"))
+    assert set(names) - {"Note"} <= reached
+    # Without single keys the buttons still do everything.
+    page.get_by_role("button", name="Keys").press("Enter")
+    page.get_by_role("checkbox").uncheck()
+    page.keyboard.press("Escape")
+    rows = len(ledger())
+    page.keyboard.press("u")
+    page.get_by_role("button", name="Unsure").press("Enter")
+    page.wait_for_function("() => now.progress.decided === 2")
+    assert len(ledger()) == rows + 1
+    # The search is a combobox.
+    page.get_by_role("button", name="Search").press("Enter")
+    box = page.get_by_role("combobox")
+    box.type("mount")
+    page.wait_for_selector("[role=option]")
+    assert box.get_attribute("aria-activedescendant") == "hit0"
+    page.keyboard.press("ArrowDown")
+    assert box.get_attribute("aria-activedescendant") == "hit1"
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.id") == "name"
+    page.close()
+
+
+def test_pictures_are_shown_and_nothing_comes_from_elsewhere(
+    browser: sync_api.Browser, desk: Callable, serve: Callable
+) -> None:
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    address = serve(desk()).address
+    page.goto(f"{address}#1:gldv2/train/0")
+    page.wait_for_selector(".pictures img")
+    page.wait_for_function(
+        "() => document.querySelector('.pictures img').naturalWidth === 60"
+    )
+    assert asked and all(url.startswith((address, "data:")) for url in asked)
+    page.close()
+
+
+def test_blind_hides_what_is_proposed_from_the_browser(
+    browser: sync_api.Browser, desk: Callable, serve: Callable, ledger: Callable[[], list[Row]]
+) -> None:
+    page = browser.new_page()
+    page.goto(f"{serve(desk('ben', blind=True)).address}#1:gldv2/train/0")
+    page.wait_for_selector("#name")
+    assert "likely" not in str(page.text_content("main"))
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "() => document.getElementById('said').textContent.includes('pick a place')"
+    )
+    assert ledger() == []
+    page.close()
