@@ -256,9 +256,7 @@ def test_pictures_are_shown_and_nothing_comes_from_elsewhere(
     address = serve(desk()).address
     page.goto(f"{address}#1:gldv2/train/0")
     page.wait_for_selector(".pictures img")
-    page.wait_for_function(
-        "() => document.querySelector('.pictures img').naturalWidth === 60"
-    )
+    page.wait_for_function("() => document.querySelector('.pictures img').naturalWidth === 60")
     assert asked and all(url.startswith((address, "data:")) for url in asked)
     page.close()
 
