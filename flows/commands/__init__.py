@@ -7,8 +7,10 @@ import sys
 import typer
 
 from flows.commands.build import build
+from flows.commands.diff import diff
 from flows.commands.evaluate import evaluate
 from flows.commands.fetch import fetch
+from flows.commands.history import history
 from flows.commands.resolve import resolve
 from flows.commands.steps import apply, embed, export, propose, review, status
 from pipeline.errors import InputError, RetryError
@@ -25,7 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, fetch, resolve, embed, propose, review, apply, export, status, evaluate):
+_BUILD = (build, fetch, resolve, embed, propose, review, apply, export, status)
+for command in (*_BUILD, evaluate, history, diff):
     app.command()(command)
 
 

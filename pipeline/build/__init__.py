@@ -2,6 +2,7 @@
 
 from pipeline.build.again import apply_sheet, export_formats, rerun
 from pipeline.build.check import check_inputs
+from pipeline.build.history import ItemHistory, item_history
 from pipeline.build.record import top_disputes, write_record
 from pipeline.build.settings import BuildSettings, Workspace, as_parameters
 from pipeline.build.stage import Stage, in_words, intact, run_stage, stage_key
@@ -10,6 +11,7 @@ from pipeline.build.stages import STAGES
 __all__ = [
     "STAGES",
     "BuildSettings",
+    "ItemHistory",
     "Stage",
     "Workspace",
     "apply_sheet",
@@ -18,6 +20,7 @@ __all__ = [
     "export_formats",
     "in_words",
     "intact",
+    "item_history",
     "rerun",
     "run_stage",
     "stage_key",
