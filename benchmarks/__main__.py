@@ -14,7 +14,14 @@ NEED_SHARED = [
     ["entities"],
     ["build"],
 ]
-ALONE = [["sources"], ["trees", "sop"], ["trees", "inat2018"], ["retrieval"], ["losses"]]
+ALONE = [
+    ["sources"],
+    ["trees", "sop"],
+    ["trees", "inat2018"],
+    ["ledger"],
+    ["retrieval"],
+    ["losses"],
+]
 
 
 def main() -> None:
