@@ -15,7 +15,14 @@ NEED_SHARED = [
     ["build"],
     ["training"],
 ]
-ALONE = [["sources"], ["trees", "sop"], ["trees", "inat2018"], ["retrieval"], ["losses"]]
+ALONE = [
+    ["sources"],
+    ["trees", "sop"],
+    ["trees", "inat2018"],
+    ["ledger"],
+    ["retrieval"],
+    ["losses"],
+]
 
 
 def main() -> None:

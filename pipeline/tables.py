@@ -10,7 +10,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +19,9 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import InputError, Problem
 from pipeline.files import write_table
+
+# A cell may hold a million characters; the row with it is read, or refused, like any other.
+csv.field_size_limit(2**31 - 1)
 
 _TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
 
@@ -214,8 +217,19 @@ def load(folder: Path, name: str) -> pd.DataFrame:
         raise InputError(
             Problem(path, "table not found", "Run `strata build` on this workspace first.")
         )
+    return load_file(path)
+
+
+def load_file(path: Path) -> pd.DataFrame:
+    """Reads a Parquet file.
+
+    Raises:
+        InputError: it is not there or is not a Parquet file.
+    """
     try:
         return pq.read_table(path).to_pandas()
+    except FileNotFoundError:
+        raise InputError(Problem(path, "not found", "Check the path.")) from None
     except pa.ArrowInvalid as error:
         raise InputError(
             Problem(path, f"damaged table ({error})", "Delete it and run the build again.")
@@ -291,6 +305,7 @@ def read_people_csv(
     optional: Iterable[str] = (),
     ended: bool = False,
     further: bool = False,
+    ended_after: Container[str] = (),
 ) -> pd.DataFrame:
     """Reads a CSV that a person or a spreadsheet program wrote, every cell as clean text.
 
@@ -305,6 +320,8 @@ def read_people_csv(
         optional: columns added as blanks where they are not.
         ended: refuse a file whose last line has no line end. Programs end every line, so a file
             without is one cut short; a person's editor may leave it out.
+        ended_after: refuse such a file only where one of these columns stands last and the last
+            cell, not quoted, may be cut: what is left of it could mean something else.
         further: keep the file's other named columns too.
 
     Returns:
@@ -352,7 +369,7 @@ def read_people_csv(
             Problem(path, "the file is empty", f"It needs the columns {', '.join(required)}.")
         )
     elif (
-        ended
+        (ended or (header[-1] in ended_after and rows and rows[-1][-1] and text[-1] != '"'))
         and not text.endswith(("\n", "\r"))
         and not (problems and problems[-1].row == reader.line_num)
     ):
@@ -384,7 +401,12 @@ def _decoded(path: Path) -> str:
     except UnicodeDecodeError as error:
         row = raw[: error.start].count(b"\n") + 1
         raise InputError(
-            Problem(path, f"not {encoding[:6]} text ({error.reason})", "Save as UTF-8.", row=row)
+            Problem(
+                path,
+                f"not {encoding.removesuffix('-sig')} text ({error.reason})",
+                "Save as UTF-8.",
+                row=row,
+            )
         ) from None
 
 

@@ -8,9 +8,11 @@ import typer
 
 from flows.commands.build import build
 from flows.commands.compare import compare
+from flows.commands.diff import diff
 from flows.commands.evaluate import evaluate
 from flows.commands.explain import explain
 from flows.commands.fetch import fetch
+from flows.commands.history import history
 from flows.commands.resolve import resolve
 from flows.commands.review import review
 from flows.commands.simulate import simulate_review
@@ -43,6 +45,8 @@ for command in (
     explain,
     simulate_review,
     evaluate,
+    history,
+    diff,
     compare,
     train,
 ):

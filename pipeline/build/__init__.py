@@ -4,6 +4,7 @@ from pipeline.build.again import apply_sheet, export_formats, rerun
 from pipeline.build.assets import ledgers
 from pipeline.build.check import check_inputs
 from pipeline.build.explain import Explanation, explain
+from pipeline.build.history import ItemHistory, item_history
 from pipeline.build.reconcile import report_classes
 from pipeline.build.record import top_disputes, write_record
 from pipeline.build.settings import BuildSettings, Workspace, as_parameters
@@ -16,6 +17,7 @@ __all__ = [
     "STAGES",
     "BuildSettings",
     "Explanation",
+    "ItemHistory",
     "Stage",
     "Workspace",
     "apply_sheet",
@@ -26,6 +28,7 @@ __all__ = [
     "export_formats",
     "in_words",
     "intact",
+    "item_history",
     "ledgers",
     "report_classes",
     "rerun",

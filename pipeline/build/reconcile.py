@@ -294,7 +294,7 @@ def read_class_sheet(
         if not _CLASS.fullmatch(f"1/{qid}"):
             wrong("not a class id:", "Take the class_qid from the sheet.", "class_qid", qid)
         row = f"2:1/{qid}", f"1/{qid}", "2", "move" if target else "exclude", target
-        if rows.setdefault(qid, (*row, who or reviewer, note, decided_at, ""))[:5] != row:
+        if rows.setdefault(qid, (*row, who or reviewer, note, decided_at, "", ""))[:5] != row:
             wrong("the class has another node above:", "Keep one of the two.", "node", node)
     if problems:
         raise InputError(problems)

@@ -261,7 +261,7 @@ class _Review:
                 target = node_id(2, self.scorer.nodes[self.truth[row]])
                 self._unwritten.append(
                     (f"1:{subject}", subject, 1, "move", target, REVIEWER, note,
-                     when.strftime("%Y-%m-%dT%H:%M:%SZ"), self.hashes[row])
+                     when.strftime("%Y-%m-%dT%H:%M:%SZ"), self.hashes[row], "")
                 )  # fmt: skip
 
     def _write(self) -> None:

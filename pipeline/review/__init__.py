@@ -9,6 +9,7 @@ from pipeline.review.agreement import (
     error_rate,
 )
 from pipeline.review.doubts import with_doubts
+from pipeline.review.history import HISTORY_COLUMNS, history, near
 from pipeline.review.known import ARROW, KnownNodes
 from pipeline.review.ledger import DECISIONS, Ledger, read_ledger, time_after
 from pipeline.review.ranking import PAGE, pages, queue
@@ -19,6 +20,7 @@ from pipeline.review.writer import LedgerChanged, LedgerWriter, append
 __all__ = [
     "ARROW",
     "DECISIONS",
+    "HISTORY_COLUMNS",
     "PAGE",
     "SHEET_COLUMNS",
     "Agreement",
@@ -34,6 +36,8 @@ __all__ = [
     "audit_sample",
     "double_sample",
     "error_rate",
+    "history",
+    "near",
     "neutralise",
     "pages",
     "queue",

@@ -298,10 +298,11 @@ def _not_withdrawn(read: list[Decision]) -> tuple[list[Decision], list[Problem]]
 def _latest(standing: list[Decision]) -> list[Decision]:
     """Each reviewer's latest on each aspect of a subject; several if they are of one moment."""
     latest: dict[tuple[str, str, str], list[Decision]] = defaultdict(list)
-    for decision in standing:
+    for decision in sorted(standing, key=order):
         kept = latest[decision.subject, decision.aspect, decision.reviewer]
         if kept and kept[0].when < decision.when:
             kept.clear()
-        if not kept or kept[0].when == decision.when:
+        # A line that a merge has doubled is one decision.
+        if not any((one.decision, one.said) == (decision.decision, decision.said) for one in kept):
             kept.append(decision)
     return [decision for key in sorted(latest) for decision in latest[key]]

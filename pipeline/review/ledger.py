@@ -83,9 +83,9 @@ def read_ledger(*paths: Path) -> Ledger:
 
 
 def time_after(ledger: Ledger, now: datetime) -> str:
-    """The `decided_at` of new decisions: `now`, in UTC to the second.
+    """The `decided_at` of new decisions: `now`, in UTC to the millisecond.
 
-    Where the ledger has that second already, or a later one (two applies in a row, a clock that
+    Where the ledger has that time already, or a later one (two applies in a row, a clock that
     was put back), it is a millisecond after the latest: a new decision always counts as later.
     """
     times = [when for when in map(parse_time, ledger.decisions.decided_at.unique()) if when]
@@ -93,12 +93,11 @@ def time_after(ledger: Ledger, now: datetime) -> str:
 
 
 def time_text(latest: datetime | None, now: datetime) -> str:
-    """`now` to the second, or a millisecond after `latest` where that is not later."""
-    now = now.replace(microsecond=0)
-    later = latest is not None and latest >= now
-    when = latest + timedelta(milliseconds=1) if latest is not None and later else now
-    text = when.astimezone(UTC).isoformat(timespec="milliseconds" if later else "seconds")
-    return text.replace("+00:00", "Z")
+    """`now` in UTC to the millisecond, or the millisecond after `latest` if that is not later."""
+    when = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    if latest is not None and latest >= when:
+        when = latest + timedelta(milliseconds=1)
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_time(text: str) -> datetime | None:

@@ -46,6 +46,9 @@ SHEET_COLUMNS = [
 
 ALTERNATIVES, EXAMPLES = 3, 5
 
+#: Characters of a cell; Excel holds 32,767.
+LONGEST = 32_000
+
 # A cell is neutralised if a spreadsheet would take it for a formula, or if it already looks
 # neutralised: so taking one apostrophe off again always gives the original.
 _FORMULA = re.compile(r"^'*[=+\-@]")
@@ -164,7 +167,7 @@ def write_sheet(
     sheet = sheet.loc[order.sort_values(list(order.columns), kind="stable").index]
     for column in sheet.columns.difference(["level", "members", "confidence", "evidence_hash"]):
         cells = sheet[column].astype(object).fillna("")
-        harmless = {cell: neutralise(clean_cell(cell)) for cell in cells.unique()}
+        harmless = {cell: neutralise(_fitting(clean_cell(cell))) for cell in cells.unique()}
         sheet[column] = cells.map(harmless)
     with whole(path) as beside:
         sheet.to_csv(beside, index=False, encoding="utf-8-sig", lineterminator="\n")
@@ -189,8 +192,8 @@ def read_sheet(
     Raises:
         InputError: every problem of the whole sheet, by row; nothing is taken then.
     """
-    optional = ["target", "note", "reviewer", "evidence_hash"]
-    frame = read_people_csv(path, ["row_id", "decision"], optional)
+    optional = ["target", "note", "reviewer", "evidence_hash", "subject"]
+    frame = read_people_csv(path, ["row_id", "decision"], optional, ended_after=EDITABLE)
     frame = frame[frame.decision != ""].map(restore)
     # The tables' own text is cleaned in the sheet, so an id is looked up as it is written there.
     rows = resolution.rows.set_index("row_id", drop=False)
@@ -201,7 +204,7 @@ def read_sheet(
     when = datetime.fromisoformat(decided_at) if decided_at else datetime.fromtimestamp(0, UTC)
     read: list[Decision] = []
     problems, stale = [], []
-    for line, row_id, word, target, note, who, seen in frame.itertuples():
+    for line, row_id, word, target, note, who, seen, subject in frame.itertuples():
 
         def wrong(what: str, fix: str, column: str, value: object, line: int = line) -> None:
             problems.append(Problem(path, what, fix, line, column, value))
@@ -219,6 +222,10 @@ def read_sheet(
             wrong("unknown row:", "Take the row_id from a sheet of now.", "row_id", row_id)
             continue
         n = at[row_id]
+        if subject and subject != clean_cell(subjects[n]):
+            fix = "Take both cells from one row of the sheet."
+            wrong(f"the row of {subjects[n]}, but its subject is:", fix, "subject", subject)
+            continue
         if checker.is_stale(ids[n], seen):
             what = f"the evidence for {subjects[n]} has changed since this sheet was written:"
             stale.append(Problem(path, what, "Decide it in the new sheet.", line, "row_id", row_id))
@@ -283,6 +290,11 @@ def _members(
             told += some[node][: EXAMPLES - len(told)]
     text = {node: "; ".join(found) for node, found in examples.items()}
     return pd.Series(members, dtype="int64"), pd.Series(text, dtype=object)
+
+
+def _fitting(cell: str) -> str:
+    """At most what a spreadsheet's cell holds; Excel spills the rest into the next row."""
+    return cell if len(cell) <= LONGEST else cell[:LONGEST] + "…"
 
 
 def _reasons(text: str) -> str:

@@ -329,7 +329,9 @@ class LedgerWriter:
         writer = csv.writer(
             out, delimiter=self._separator, lineterminator="\n", quoting=csv.QUOTE_ALL
         )
-        writer.writerows([row.get(column, "") for column in self._header] for row in rows)
+        writer.writerows(
+            [_harmless(row.get(column, "")) for column in self._header] for row in rows
+        )
         return out.getvalue()
 
     def _write(self, descriptor: int, text: str) -> None:
@@ -348,6 +350,11 @@ class LedgerWriter:
 def append(path: Path, decisions: pd.DataFrame) -> int:
     """Adds decisions to a ledger, as one act; returns how many (see `LedgerWriter.record`)."""
     return len(LedgerWriter(path).record(decisions))
+
+
+def _harmless(cell: str) -> str:
+    """A cell that a spreadsheet does not run as a formula; `clean_cell` reads it as it was."""
+    return "'" + cell if cell[:1] in tuple("=+-@") else cell
 
 
 def _sync_folder(folder: Path) -> None:

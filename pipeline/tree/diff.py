@@ -28,17 +28,21 @@ class TreeDiff:
 
     changes: pd.DataFrame
 
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Number of changes by level and kind."""
+        found: dict[str, dict[str, int]] = {}
+        for level, rows in self.changes.groupby("level"):
+            counts = rows["change"].value_counts()
+            found[str(level)] = {name: int(counts[name]) for name in CHANGES if name in counts}
+        return found
+
     def __str__(self) -> str:
         if self.changes.empty:
             return "The trees are equal."
-        counts = self.changes.groupby(["level", "change"]).size()
         lines = []
-        for level in sorted(self.changes.level.unique(), reverse=True):
-            told = [
-                f"{counts[level, change]:,} {change}"
-                for change in CHANGES
-                if (level, change) in counts.index
-            ]
+        for level, counts in sorted(self.counts.items(), key=lambda pair: -int(pair[0])):
+            told = [f"{number:,} {change}" for change, number in counts.items()]
             lines.append(f"level {level}: {', '.join(told)}")
         told_items = len(self.changes) <= LISTED
         shown = self.changes[(self.changes.level > 0) | told_items]

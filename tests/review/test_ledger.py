@@ -136,7 +136,7 @@ def test_base_and_workspace_ledgers_are_one(tmp_path):
 def test_new_decisions_are_later_than_the_ledgers(tmp_path):
     path = tmp_path / "decisions.csv"
     now = datetime(2026, 1, 31, 12, 0, 0, 900000, tzinfo=UTC)
-    assert time_after(read_ledger(path), now) == "2026-01-31T12:00:00Z"
+    assert time_after(read_ledger(path), now) == "2026-01-31T12:00:00.900Z"
     append(path, decisions(ONE, (*ONE, "ben", "2026-01-31T14:30:00+02:00")))
     assert time_after(read_ledger(path), now) == "2026-01-31T12:30:00.001Z"
 

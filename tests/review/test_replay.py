@@ -411,7 +411,7 @@ def outcome(given: pd.DataFrame) -> object:
     return [frame.to_csv() for frame in frames], report
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=ledgers(), data=st.data())
 def test_replay_does_not_depend_on_the_order(rows, data):
     frame = decisions(*rows)

@@ -1,0 +1,96 @@
+"""A ledger of 200,000 decisions: opening, one decision on the disk, undo, reading, replay.
+
+`python -m benchmarks.ledger` prints one line of JSON. Times of one decision are of 50, each with
+the lock, the write and the fsync; half of them come after another process's decision.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.review import LedgerWriter, read_ledger, replay
+
+ROWS, NODES, TRIES = 200_000, 300, 50
+
+
+def _world() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Proposals for all items and the nodes, and the nodes: three levels."""
+    rng = np.random.default_rng(0)
+    upper = [("2/top", 2, "top", None, None)]
+    nodes = [*((f"1/Q{n}", 1, f"class {n}", "2/top", f"Q{n}") for n in range(NODES)), *upper]
+    vocabulary = pd.DataFrame(nodes, columns=["node_id", "level", "name", "parent_id", "qid"])
+    subjects = [f"gldv2/train/{n}" for n in range(ROWS)]
+    parents = [f"1/Q{n}" for n in rng.integers(0, NODES, ROWS)]
+    rows = pd.DataFrame({"subject": subjects, "level": 1, "parent": parents})
+    below = vocabulary[vocabulary.level == 1]
+    nodes_rows = pd.DataFrame({"subject": below.node_id, "level": 2, "parent": "2/top"})
+    rows = pd.concat([rows, nodes_rows], ignore_index=True)
+    rows["row_id"] = rows.level.astype(str) + ":" + rows.subject
+    blank = dict.fromkeys(("reasons", "alternatives", "suggestion"), "")
+    rows = rows.assign(
+        **blank, status="proposed", origin="text", confidence=0.5, margin=0.1, accepted=False
+    )
+    return rows.assign(evidence="name: church", evidence_hash="0123456789abcdef"), vocabulary
+
+
+def main() -> None:
+    seconds: dict[str, Any] = {}
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        begin = time.perf_counter()
+        result = work()
+        seconds[name] = round(time.perf_counter() - begin, 2)
+        return result
+
+    proposals, vocabulary = _world()
+    items = proposals[proposals.level == 1]
+    batch = pd.DataFrame(
+        {
+            "subject": items.subject,
+            "level": "1",
+            "decision": "move",
+            "target": items.parent,
+            "reviewer": np.where(np.arange(ROWS) % 2, "ann", "ben"),
+            "decided_at": "2026-01-31T12:00:00Z",
+            "evidence_hash": items.evidence_hash,
+            "seen": "proposed 1/Q1; name: church",
+        }
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "decisions.csv"
+        timed("write_all_s", lambda: LedgerWriter(path).record(batch))
+        writer = timed("open_s", lambda: LedgerWriter(path))
+        other = LedgerWriter(path)
+        alone, after_other, undone = [], [], []
+        for number in range(TRIES):
+            row = batch.iloc[[number]].assign(target="1/Q0", decided_at="", reviewer="cem")
+            if number % 2:
+                other.record(row.assign(reviewer="dan"))
+            begin = time.perf_counter()
+            writer.record(row, expected=None if number % 2 else writer.state)
+            (after_other if number % 2 else alone).append(time.perf_counter() - begin)
+        for _ in range(5):
+            begin = time.perf_counter()
+            writer.undo("cem")
+            undone.append(time.perf_counter() - begin)
+        ledger = timed("read_s", lambda: read_ledger(path))
+        timed("replay_s", lambda: replay(ledger.decisions, proposals, vocabulary))
+    milliseconds = {
+        f"{name}_{what}_ms": round(1000 * of(times), 1)
+        for name, times in (("one", alone), ("one_after_another", after_other), ("undo", undone))
+        for what, of in (("median", statistics.median), ("slowest", max))
+    }
+    print(json.dumps({"decisions": ROWS, **milliseconds, **seconds}))
+
+
+if __name__ == "__main__":
+    main()
