@@ -82,7 +82,7 @@ def _show(place: Workspace, settings: BuildSettings) -> Counts:
             "inputs": {path.name: sha256_of(path) for path in user_files(settings)},
             "sources": hierarchy.sources,
             "limits": hierarchy.limits,
-            "options": _options(settings),
+            "options": _options(place, settings),
         },
     )
     return {"open_rows": open_rows}
@@ -99,9 +99,10 @@ def _agreement(
     return {"level": level, **agreement(assignments, published, level, column)}
 
 
-def _options(settings: BuildSettings) -> dict[str, Any]:
+def _options(place: Workspace, settings: BuildSettings) -> dict[str, Any]:
     return {
-        "evidence from a Wikidata snapshot": settings.entities is not None,
+        "evidence from a Wikidata snapshot": settings.entities is not None
+        or place.table("titles").is_file(),
         "known labels as evidence": settings.known_labels is not None,
         "image evidence": settings.images is not None,
         "own vocabulary": settings.vocabulary is not None,

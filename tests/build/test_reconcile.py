@@ -9,12 +9,21 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from dumps import truthy_triples, write_dump
 from mediawiki import MediaWiki, World, item
 from tiny_clip import make_tiny_clip
 from typer.testing import CliRunner
 
 from flows.commands import app
-from pipeline.build import STAGES, BuildSettings, Workspace, apply_sheet, as_parameters, run_stage
+from pipeline.build import (
+    STAGES,
+    BuildSettings,
+    Workspace,
+    apply_sheet,
+    as_parameters,
+    check_inputs,
+    run_stage,
+)
 from pipeline.errors import InputError
 from pipeline.files import write_json
 from pipeline.tables import load
@@ -171,6 +180,7 @@ def test_one_decision_on_a_class_settles_all_its_landmarks(
     for item_id in ("train/1", "train/2", "train/3", "index/1"):  # those of its subclass too
         row = found.loc[f"gldv2/{item_id}"]
         assert (row.level2_name, row.origin, row.accepted) == ("castle / fort", "human", True)
+    check_inputs(settings)
     left = pd.read_csv(built.to_map, dtype=str, encoding="utf-8-sig")
     assert left.class_qid.tolist() == ["Q900003"]
 
@@ -182,7 +192,8 @@ def test_a_class_may_have_no_place(built: Workspace, settings: BuildSettings) ->
     run(built, settings, "propose", "settle")
     proposals = load(built.folder, "proposals").set_index("subject")
     assert proposals.status["gldv2/train/1"] == proposals.status["gldv2/train/2"] == "no_place"
-    run(built, settings, "resolve", "propose", "settle")  # the ledger still fits
+    check_inputs(settings)  # the ledger still fits
+    run(built, settings, "resolve", "propose", "settle")
 
 
 def test_every_wrong_row_of_a_class_sheet_is_named_and_nothing_is_taken(built: Workspace) -> None:
@@ -253,3 +264,33 @@ def test_a_bad_store_is_named_kept_and_not_overwritten(
     with pytest.raises(InputError, match=r"wikimedia\.sqlite"):
         run(built, settings, "resolve")
     assert built.store.read_bytes() == raw
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--contact", "nobody"), ("--commons-api", "wiki"), ("--wikidata-api", "http://x/?a")],
+)
+def test_a_build_refuses_addresses_that_are_none_before_it_writes(
+    option: str, value: str, settings: BuildSettings, tmp_path: Path
+) -> None:
+    place = tmp_path / "other"
+    words = ["build", "gldv2-h", str(place), "--metadata", settings.metadata, option, value]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, InputError) and option in str(result.exception)
+    assert not place.exists()
+
+
+def test_a_build_reads_a_dump_of_triples(
+    world: World, settings: BuildSettings, tmp_path: Path
+) -> None:
+    place = Workspace(tmp_path / "ws")
+    entities = list(world.entities.values())
+    for title, page in world.pages.items():
+        if "item" in page:
+            link = {"site": "commonswiki", "title": title}
+            world.entities[page["item"]]["sitelinks"] = {"commonswiki": link}
+    dump = write_dump(tmp_path / "truthy.nt.gz", truthy_triples(entities))
+    run(place, replace(settings, contact=None, entities=str(dump)), "items", "resolve")
+    found = load(place.folder, "entities").set_index("item_id")
+    assert found.qid["gldv2/train/0"] == "Q1" and found.status["gldv2/train/5"] == "not_asked"
+    assert load(place.folder, "classes").qid.tolist()[-1] == "Q900009"

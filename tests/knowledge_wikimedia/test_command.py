@@ -98,8 +98,8 @@ def test_a_dump_gives_the_same_tables_and_a_build_reads_it(
     entities = [raw for raw in small_world.entities.values() if isinstance(raw, dict)]
     for raw in entities:
         titles = [t for t, page in small_world.pages.items() if page.get("item") == raw["id"]]
-        links = {"commonswiki": {"site": "commonswiki", "title": t} for t in titles}
-        raw["sitelinks"] = links or []
+        if titles:
+            raw["sitelinks"] = {"commonswiki": {"site": "commonswiki", "title": titles[0]}}
     entities.append(item("Q9", "by name alone", P373=["No item"], P31=["Q22"]))
     lines = {"json": json_dump, "nt": truthy_triples}[form](entities)
     dump = write_dump(tmp_path / f"dump.{form}.gz", lines)
