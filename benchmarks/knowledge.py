@@ -6,8 +6,9 @@
 
 `titles` resolves categories against a local server at full speed; printed are the seconds and the
 peak memory of the client's process alone, and its requests beside the floor. `dump` takes 2 % of
-the categories out of a gzipped dump. `closure` is that of the
-recorded subclass graph, and the rows in which it differs from the recorded one. What is measured runs in a process of its own.
+the categories out of a gzipped dump. `closure` is that of the recorded subclass graph, and how many
+rows differ from the recorded closure. What is measured runs in a process of its own, but for
+`closure`, where it is the seconds.
 """
 
 from __future__ import annotations
