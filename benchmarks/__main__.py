@@ -12,6 +12,7 @@ NEED_SHARED = [
     ["proposal", "known"],
     ["proposal", "grocery"],
     ["entities"],
+    ["knowledge", "closure"],
     ["build"],
     ["training"],
 ]

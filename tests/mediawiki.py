@@ -124,6 +124,10 @@ class MediaWiki:
     def wikidata(self) -> str:
         return f"http://127.0.0.1:{self.port}/wikidata/w/api.php"
 
+    @property
+    def sparql(self) -> str:
+        return self.commons.replace("/commons/w/api.php", "/sparql")
+
     def batches(self, action: str) -> list[tuple[str, ...]]:
         """Titles (`query`) or ids (`wbgetentities`) of each request so far."""
         return [keys for what, keys in self.asked if what == action]
@@ -186,6 +190,19 @@ class MediaWiki:
             result["revisions"] = [{"revid": number, "parentid": 0, "slots": {"main": main}}]
         return result
 
+    def select(self, query: str) -> dict[str, Any]:
+        """SPARQL: which items name a category of the `VALUES` in P373."""
+        rows = []
+        for qid, raw in self.world.entities.items():
+            claims = raw["claims"] if isinstance(raw, dict) else {}
+            for statement in claims.get("P373", []) if claims else ():
+                name = statement["mainsnak"]["datavalue"]["value"]
+                if json.dumps(name, ensure_ascii=False) in query:
+                    address = f"http://www.wikidata.org/entity/{qid}"
+                    named = {"type": "literal", "value": name}
+                    rows.append({"category": named, "item": {"type": "uri", "value": address}})
+        return {"head": {"vars": ["category", "item"]}, "results": {"bindings": rows}}
+
     def entities(self, params: dict[str, str]) -> dict[str, Any]:
         """`action=wbgetentities`."""
         found = {}
@@ -222,7 +239,10 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_POST(self) -> None:
-        if self.headers.get("Promise-Non-Write-API-Action") != "true":
+        if (
+            "/sparql" not in self.path
+            and self.headers.get("Promise-Non-Write-API-Action") != "true"
+        ):
             self.wiki.violations.append("a POST that does not say that it only reads")
         length = int(self.headers["Content-Length"])
         self.serve(self.rfile.read(length).decode())
@@ -236,10 +256,14 @@ class _Handler(BaseHTTPRequestHandler):
         wiki = self.wiki
         params = {key: values[0] for key, values in parse_qs(query).items()}
         keys = tuple((params.get("titles") or params.get("ids") or "").split("|"))
+        if "query" in params:
+            values = re.search(r"VALUES \?category \{ (.*) \}\n", params["query"])
+            keys = tuple(json.loads(f"[{values[1].replace(chr(34) + ' ', chr(34) + ',')}]"))
         with wiki.lock:
             self.check(params, keys)
             wiki.busy += 1
-            wiki.asked.append((params.get("action", "") if keys != ("",) else "siteinfo", keys))
+            action = "sparql" if "query" in params else params.get("action", "")
+            wiki.asked.append((action if keys != ("",) else "siteinfo", keys))
             now = wiki.faults and len(wiki.injected) < wiki.most
             fault = ""
             if now and wiki.random.random() < wiki.rate:
@@ -256,7 +280,10 @@ class _Handler(BaseHTTPRequestHandler):
             bad("no gzip")
         if len(keys) > 50 or len(set(keys)) < len(keys):
             bad(f"{len(keys)} keys in a batch")
-        if params.get("maxlag") != "5" or params.get("formatversion") != "2":
+        if "query" in params:
+            if "P279" in params["query"]:
+                bad("a SPARQL query about subclasses")
+        elif params.get("maxlag") != "5" or params.get("formatversion") != "2":
             bad("no maxlag or formatversion")
         if self.wiki.busy:
             bad("a second request at the same time")
@@ -289,7 +316,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
             return None
-        if params["action"] == "query":
+        if "query" in params:
+            answer = wiki.select(params["query"])
+        elif params["action"] == "query":
             answer = wiki.query(params, self.path)
         else:
             answer = wiki.entities(params)

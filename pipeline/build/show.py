@@ -85,7 +85,7 @@ def _show(place: Workspace, settings: BuildSettings) -> Counts:
             "licence": hierarchy.licence,
             "tags": hierarchy.tags,
             "published": hierarchy.published,
-            "options": _options(settings),
+            "options": _options(place, settings),
         },
     )
     return {"open_rows": open_rows}
@@ -102,7 +102,7 @@ def _agreement(
     return {"level": level, **agreement(assignments, published, level, column)}
 
 
-def _options(settings: BuildSettings) -> dict[str, Any]:
+def _options(place: Workspace, settings: BuildSettings) -> dict[str, Any]:
     hierarchy = settings.hierarchy
     if hierarchy.published:
         return {
@@ -112,7 +112,8 @@ def _options(settings: BuildSettings) -> dict[str, Any]:
             and settings.entities is not None,
         }
     return {
-        "evidence from a Wikidata snapshot": settings.entities is not None,
+        "evidence from a Wikidata snapshot": settings.entities is not None
+        or place.table("titles").is_file(),
         "known labels as evidence": settings.known_labels is not None,
         "image evidence": settings.images is not None,
         "own vocabulary": settings.vocabulary is not None,

@@ -50,7 +50,8 @@ class Asked:
         """What is missing, for people."""
         shown = ", ".join(self.unanswered[:_SHOWN])
         more = ", ..." if len(self.unanswered) > _SHOWN else ""
-        return f"{len(self.unanswered)} categories and items were never answered: {shown}{more}"
+        titles, ids = self.numbers["missing_titles"], self.numbers["missing_ids"]
+        return f"{titles} categories and {ids} items were never answered: {shown}{more}"
 
 
 def ask_wikimedia(
