@@ -70,6 +70,15 @@ def test_imports_run_along_the_edges(path: Path) -> None:
         assert len(parts) == 2, f"{path}: use what pipeline.{other} offers, not {name}"
 
 
+@pytest.mark.parametrize("room", ["retrieval", "training/losses"])
+def test_what_may_be_lifted_out_needs_torch_alone(room: str) -> None:
+    own = f"pipeline.{room.replace('/', '.')}"
+    for path in sorted((ROOT / "pipeline" / room).rglob("*.py")):
+        for name in imports(path):
+            known = name.split(".")[0] in {"torch", *sys.stdlib_module_names}
+            assert known or name.startswith(own), f"{path} imports {name}"
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_tree_is_named_inside_the_library(path: Path) -> None:
     names = {folder.name for folder in (ROOT / "hierarchies").iterdir() if folder.is_dir()}

@@ -255,19 +255,19 @@ def _row_problems(images: LabelledImages) -> list[Problem]:
     problems = [
         Problem(source, "blank cell", "Fill it in.", int(row), column)
         for column in table.columns
-        for row in table.index[table[column] == ""]
+        for row in table.index[table[column] == ""].tolist()
     ]
     known = (TRAIN, TEST, QUERY, GALLERY)
     fix = f"Write one of {', '.join(known)}."
     wrong = table.split[~table.split.isin([*known, ""])]
     problems += [
         Problem(source, "no such split:", fix, int(row), "split", value)
-        for row, value in wrong.items()
+        for row, value in zip(wrong.index.tolist(), wrong, strict=True)
     ]
     twice = table.path[table.path.duplicated() & (table.path != "")]
     problems += [
         Problem(source, "image stands twice:", "Keep one.", int(row), "path", value)
-        for row, value in twice.items()
+        for row, value in zip(twice.index.tolist(), twice, strict=True)
     ]
     return problems
 

@@ -96,7 +96,8 @@ def train_head(vectors: Tensor, labels: Tensor, recipe: Recipe, seed: int = 0) -
             seed=seed,
         )
         if recipe.proxies == "means":
-            trainer.start_proxies(vectors)
+            with torch.no_grad():
+                trainer.start_proxies(trainer.model(vectors))
         trainer.run()
     assert isinstance(trainer.model, Head)
     return trainer.model.eval()

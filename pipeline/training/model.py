@@ -24,6 +24,8 @@ class RetrievalModel(nn.Module):
         mean, std: what pixels are normalised by.
     """
 
+    backbone: nn.Module
+
     def __init__(
         self,
         backbone: nn.Module,
@@ -64,6 +66,8 @@ def build_model(recipe: Recipe) -> RetrievalModel:
         RetryError: its pretrained weights cannot be fetched.
     """
     name = recipe.backbone
+    mean: Sequence[float]
+    std: Sequence[float]
     if name == "registry" or "/" in name or name.startswith("local-dir:"):
         backbone, mean, std = load_encoder(name).image_tower()
     else:

@@ -22,12 +22,12 @@ from pipeline.files import whole, write_json, write_table, write_text
 from pipeline.progress import track
 from pipeline.retrieval import Report, evaluate_embeddings
 from pipeline.training import checkpoint
-from pipeline.training.data import GALLERY, QUERY, TEST, TRAIN, LabelledImages
+from pipeline.training.data import GALLERY, TRAIN, LabelledImages
 from pipeline.training.images import unreadable
 from pipeline.training.processes import joined
 from pipeline.training.recipe import Mode, Recipe
 from pipeline.training.trainer import HISTORY, Trainer
-from pipeline.training.work import FullWork, HeadWork
+from pipeline.training.work import TESTED, FullWork, HeadWork
 
 CHECKPOINT, MODEL, RESULT, METRICS = "checkpoint.pt", "model.pt", "result.json", "metrics.csv"
 FROZEN, TRAINED, ITEMS = "test_frozen.npy", "test_trained.npy", "test_items.parquet"
@@ -96,13 +96,13 @@ def train(
         if (out / CHECKPOINT).exists():
             checkpoint.load(out / CHECKPOINT, trainer, about)
         elif recipe.proxies == "means":
-            trainer.start_proxies(work.vectors(TRAIN))
+            trainer.start_proxies(work.embedded(TRAIN))
         if processes.first and not (out / FROZEN).exists():
             _save(out / FROZEN, work.frozen())
         _run(trainer, out, about)
         if not processes.first:
             return {}
-        _save(out / TRAINED, work.trained())
+        _save(out / TRAINED, work.embedded(*TESTED))
         return _finish(images, trainer, out, about)
 
 
@@ -176,7 +176,7 @@ def _finish(
     images: LabelledImages, trainer: Trainer, out: Path, about: dict[str, Any]
 ) -> dict[str, Any]:
     """Writes what a finished training leaves; returns its numbers."""
-    test = images.part(TEST, QUERY, GALLERY)
+    test = images.part(*TESTED)
     reports = {name: _evaluate(test, np.load(out / file)) for name, file in _VECTORS.items()}
     numbers = {
         name: {key: None if math.isnan(value) else value for key, value in report.means.items()}
@@ -207,7 +207,7 @@ def _evaluate(test: LabelledImages, vectors: np.ndarray) -> Report:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     embeddings, labels = torch.from_numpy(vectors), test.labels
     with track(len(embeddings), "ranking") as advance:
-        query = torch.from_numpy((test.table.split != GALLERY).to_numpy())
+        query = torch.tensor([split != GALLERY for split in test.table.split])
         if bool(query.all()):
             return evaluate_embeddings(embeddings, labels, device=device, progress=advance)
         return evaluate_embeddings(

@@ -78,11 +78,9 @@ class Trainer:
         self._frozen: bool | None = None
         self._running: nn.Module = self.model
 
-    def start_proxies(self, vectors: Tensor) -> None:
-        """Sets proxies to the classes' mean embeddings; `vectors [n, d]` are the model's inputs."""
-        with torch.no_grad():
-            embeddings = self.model(vectors.to(self.device))
-        start_proxies(self.loss, embeddings, self.labels[:, 0].to(self.device))
+    def start_proxies(self, embeddings: Tensor) -> None:
+        """Sets proxies to the classes' means; `embeddings [n, e]` are the untrained model's."""
+        start_proxies(self.loss, embeddings.to(self.device), self.labels[:, 0].to(self.device))
 
     def run(
         self, after_step: Callable[[Trainer, int], bool] | None = None, steps: int | None = None

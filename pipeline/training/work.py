@@ -11,11 +11,12 @@ from pipeline.embedding import Encoder, VectorStore, embed_images
 from pipeline.training.data import GALLERY, QUERY, TEST, TRAIN, LabelledImages
 from pipeline.training.head import new_head
 from pipeline.training.images import TrainImages, embed, plain_transform, random_transform
-from pipeline.training.model import build_model
+from pipeline.training.model import RetrievalModel, build_model
 from pipeline.training.processes import Processes, Share
 from pipeline.training.recipe import Recipe
 
-_TESTED = (TEST, QUERY, GALLERY)
+#: Splits that are not trained on.
+TESTED = (TEST, QUERY, GALLERY)
 
 
 class HeadWork:
@@ -58,12 +59,12 @@ class HeadWork:
 
     def frozen(self) -> Tensor:
         """Unit vectors of the test images, as the encoder gives them."""
-        return nn.functional.normalize(self.vectors(*_TESTED), dim=1)
+        return nn.functional.normalize(self.vectors(*TESTED), dim=1)
 
     @torch.inference_mode()
-    def trained(self) -> Tensor:
-        """Unit vectors of the test images, as the model gives them now."""
-        return self.model.eval()(self.vectors(*_TESTED))  # type: ignore[no-any-return]
+    def embedded(self, *splits: str) -> Tensor:
+        """Unit vectors of the images of some splits, as the model gives them now."""
+        return self.model.eval()(self.vectors(*splits))  # type: ignore[no-any-return]
 
 
 class FullWork:
@@ -83,21 +84,19 @@ class FullWork:
         )
         self._plain = plain_transform(recipe, self.model.mean, self.model.std)
 
-    def embeddings(self, model: nn.Module, *splits: str) -> Tensor:
-        """What a model makes of the images of some splits."""
+    def frozen(self) -> Tensor:
+        """Unit vectors of the test images, as the backbone gave them before training."""
+        return nn.functional.normalize(self._embed(self._fresh().backbone, TESTED), dim=1)
+
+    def embedded(self, *splits: str) -> Tensor:
+        """Unit vectors of the images of some splits, as the model gives them now."""
+        return self._embed(self.model, splits)
+
+    def _embed(self, model: nn.Module, splits: Sequence[str]) -> Tensor:
         paths = self._images.part(*splits).paths
         return embed(model.to(self.device), paths, self._plain, self.device, self._workers)
 
-    def frozen(self) -> Tensor:
-        """Unit vectors of the test images, as the backbone gave them before training."""
-        features = self.embeddings(self._fresh().backbone, *_TESTED)
-        return nn.functional.normalize(features, dim=1)
-
-    def trained(self) -> Tensor:
-        """Unit vectors of the test images, as the model gives them now."""
-        return self.embeddings(self.model, *_TESTED)
-
-    def _fresh(self) -> nn.Module:
+    def _fresh(self) -> RetrievalModel:
         with torch.random.fork_rng():
             torch.manual_seed(self._seed)
             return build_model(self._recipe)
