@@ -217,7 +217,7 @@ def compare_heads(
     """
     labels = {key: tree.labels(items) for key, tree in trees.items()}
     first = next(iter(trees))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for seed in seeds:
         names = np.unique(items.to_numpy(dtype=str))
         drawn = np.random.default_rng(seed).permutation(names)[: round(train_share * len(names))]
