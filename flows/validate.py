@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
@@ -18,7 +18,13 @@ SHOWN = 20
 
 @task
 def train(
-    workspace: str, images: str, out: str, recipe: str, mode: str, encoder: str, seed: int
+    workspace: str,
+    images: str,
+    out: str,
+    recipe: str,
+    mode: Literal["head", "full"],
+    encoder: str,
+    seed: int,
 ) -> None:
     """Trains on the workspace's tree; a stopped training goes on from its checkpoint."""
     plan = load_recipe(recipe, mode)
@@ -31,7 +37,8 @@ def report(workspace: str, images: str, out: str, synthetic: bool) -> list[dict[
     """Writes report and review sheet; returns the first doubts."""
     found = back_to_review(Path(workspace), Path(images), Path(out), synthetic)
     shown = found[found["gain"] > 0].head(SHOWN)
-    return shown[["row_id", "current", "suggestion", "gain"]].to_dict("records")
+    columns = ["row_id", "current", "suggestion", "gain"]
+    return [dict(zip(columns, row, strict=True)) for row in shown[columns].to_numpy().tolist()]
 
 
 @flow(name="validate", validate_parameters=False)
@@ -40,7 +47,7 @@ def validate(
     images: str,
     out: str,
     recipe: str = "happier",
-    mode: str = "head",
+    mode: Literal["head", "full"] = "head",
     encoder: str = "registry",
     seed: int = 0,
     synthetic: bool = False,

@@ -130,8 +130,8 @@ def rank_doubts(
         "there", "num_images", "images", "nearest",
     ]  # fmt: skip
     rows = pd.DataFrame(found, columns=columns)
-    order = rows.assign(gain=-rows.gain, column=-rows.column)
-    order = order.sort_values(["gain", "column", "subject"], kind="stable").index
+    falling = rows.assign(gain=-rows.gain, column=-rows.column)
+    order = falling.sort_values(["gain", "column", "subject"], kind="stable").index
     return Doubts(rows.loc[order].reset_index(drop=True))
 
 

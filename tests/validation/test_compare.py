@@ -1,4 +1,4 @@
-"""Two trees compared: the real one wins, a shuffled one is told apart, chance is said to be chance."""
+"""Two trees compared: a real one is told from a shuffled one, and chance is said to be chance."""
 
 from __future__ import annotations
 
