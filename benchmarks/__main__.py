@@ -14,6 +14,7 @@ NEED_SHARED = [
     ["entities"],
     ["knowledge", "closure"],
     ["build"],
+    ["validation"],
     ["training"],
 ]
 ALONE = [

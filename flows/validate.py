@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
-from pipeline.build import Workspace, rerun
-from pipeline.tables import load, save
+from flows.review import back_to_review
 from pipeline.training import load_recipe, read_workspace
 from pipeline.training import train as run_training
-from pipeline.validation import (
-    ITEMS,
-    TRAINED,
-    doubts_table,
-    read_vectors,
-    table_of,
-    write_report,
-)
 
 #: Doubts shown in the artifact; the table has all.
 SHOWN = 20
@@ -27,7 +18,13 @@ SHOWN = 20
 
 @task
 def train(
-    workspace: str, images: str, out: str, recipe: str, mode: str, encoder: str, seed: int
+    workspace: str,
+    images: str,
+    out: str,
+    recipe: str,
+    mode: Literal["head", "full"],
+    encoder: str,
+    seed: int,
 ) -> None:
     """Trains on the workspace's tree; a stopped training goes on from its checkpoint."""
     plan = load_recipe(recipe, mode)
@@ -36,24 +33,12 @@ def train(
 
 
 @task
-def report(workspace: str, images: str, out: str, synthetic: bool) -> None:
-    """Writes the report of a training."""
-    nodes = load(Path(workspace), "nodes")
-    names = dict(zip(nodes["node_id"], nodes["name"], strict=True))
-    write_report(Path(out), Path(images), names=names, synthetic=synthetic)
-
-
-@task
-def doubt(workspace: str, images: str, out: str) -> list[dict[str, Any]]:
-    """Ranks what retrieval doubts, writes the review sheet again; returns the first doubts."""
-    place = Workspace(Path(workspace))
-    vectors, _ = read_vectors(Path(out) / TRAINED, Path(out) / ITEMS)
-    found = doubts_table(vectors, table_of(Path(out) / ITEMS), Path(images))
-    save(place.folder, "doubts", found)
-    for line in rerun(place, ["settle", "show"]):
-        print(line)
+def report(workspace: str, images: str, out: str, synthetic: bool) -> list[dict[str, Any]]:
+    """Writes report and review sheet; returns the first doubts."""
+    found = back_to_review(Path(workspace), Path(images), Path(out), synthetic)
     shown = found[found["gain"] > 0].head(SHOWN)
-    return shown[["row_id", "current", "suggestion", "gain"]].to_dict("records")
+    columns = ["row_id", "current", "suggestion", "gain"]
+    return [dict(zip(columns, row, strict=True)) for row in shown[columns].to_numpy().tolist()]
 
 
 @flow(name="validate", validate_parameters=False)
@@ -62,7 +47,7 @@ def validate(
     images: str,
     out: str,
     recipe: str = "happier",
-    mode: str = "head",
+    mode: Literal["head", "full"] = "head",
     encoder: str = "registry",
     seed: int = 0,
     synthetic: bool = False,
@@ -77,7 +62,5 @@ def validate(
         synthetic: the images are drawn, which the report then says.
     """
     train(workspace, images, out, recipe, mode, encoder, seed)
-    report(workspace, images, out, synthetic)
-    create_table_artifact(
-        doubt(workspace, images, out), key="doubts", description="What retrieval doubts most"
-    )
+    doubts = report(workspace, images, out, synthetic)
+    create_table_artifact(doubts, key="doubts", description="What retrieval doubts most")

@@ -121,8 +121,8 @@ def _lines(result: dict[str, Any]) -> list[str]:
     for key in ("a", "b"):
         edges = result[key]["edges"]
         counts = {word: sum(edge["verdict"] == word for edge in edges) for word in _VERDICTS}
-        told = ", ".join(f"{count:,} {word}" for word, count in counts.items())
-        lines += ["", f"Edges of {key}: {told}"]
+        verdicts = ", ".join(f"{count:,} {word}" for word, count in counts.items())
+        lines += ["", f"Edges of {key}: {verdicts}"]
         lines += [
             f"  costs {_percent(edge['value'])}: {edge['child_name']} under {edge['parent_name']}"
             for edge in edges

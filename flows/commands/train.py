@@ -40,6 +40,9 @@ def train(
     skip_damaged: Annotated[
         bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")
     ] = False,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="The images are drawn: the report says so.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 2,
     json: Annotated[Path | None, typer.Option(help="Write the numbers here too.")] = None,
 ) -> None:
@@ -76,7 +79,16 @@ def train(
         print(_row(label, name, result))
     for level in range(len(data.levels)):
         print(_row(f"R@1 level {level}", f"recall_at_1_level{level}", result))
-    print(f"\nModel, vectors and numbers in {out}")
+    if workspace is not None:
+        from flows.review import back_to_review
+
+        doubts = back_to_review(workspace, images, out, synthetic)
+        print(f"{int((doubts['gain'] > 0).sum()):,} doubts are rows of {workspace / 'review.csv'}")
+    else:
+        from pipeline.validation import write_report
+
+        write_report(out, images, synthetic=synthetic)
+    print(f"\nModel, vectors and numbers in {out}, the report in {out / 'report.html'}")
 
 
 def _row(label: str, name: str, result: dict) -> str:

@@ -1,6 +1,6 @@
 """Validation: does a tree help retrieval, which of its edges, and where is it wrong?"""
 
-from pipeline.validation.compare import compare_heads, compare_trees
+from pipeline.validation.compare import against_shuffled, compare_heads, compare_trees
 from pipeline.validation.doubts import Doubts, doubts_table, rank_doubts
 from pipeline.validation.inputs import FEWEST, Placed, read_tree, read_vectors, table_of
 from pipeline.validation.report import ITEMS, TRAINED, write_report
@@ -11,6 +11,7 @@ __all__ = [
     "TRAINED",
     "Doubts",
     "Placed",
+    "against_shuffled",
     "compare_heads",
     "compare_trees",
     "doubts_table",

@@ -217,11 +217,11 @@ def compare_heads(
     """
     labels = {key: tree.labels(items) for key, tree in trees.items()}
     first = next(iter(trees))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for seed in seeds:
         names = np.unique(items.to_numpy(dtype=str))
         drawn = np.random.default_rng(seed).permutation(names)[: round(train_share * len(names))]
-        in_train = torch.from_numpy(items.isin(drawn).to_numpy())
+        in_train = torch.tensor(items.isin(drawn).tolist())
         taught = {key: value[in_train] for key, value in labels.items()}
         taught["shuffled"] = shuffled(taught[first], seed)
         scores: dict[str, dict[str, Any]] = {}

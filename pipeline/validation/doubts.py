@@ -74,15 +74,22 @@ def doubts_table(vectors: Tensor, table: pd.DataFrame, images: Path | None = Non
         return [files[row] for row in rows] if files else []
 
     rows = []
-    for row in found.itertuples():
-        above = ids[row.column + 1]
-        subject = ids[row.column][row.subject]
-        level = row.column + 1
+    for row in found.to_dict("records"):
+        level = row["column"] + 1
+        above, subject = ids[level], ids[level - 1][row["subject"]]
         rows.append(
-            (f"{level}:{subject}", subject, level, above[row.current], above[row.suggestion],
-             "|".join(above[other] for other in row.alternatives), row.gain, row.total, row.here,
-             row.there, row.num_images, pictures(row.images), pictures(row.nearest))
-        )  # fmt: skip
+            {
+                **row,
+                "row_id": f"{level}:{subject}",
+                "subject": subject,
+                "level": level,
+                "current": above[row["current"]],
+                "suggestion": above[row["suggestion"]],
+                "alternatives": "|".join(above[other] for other in row["alternatives"]),
+                "images": pictures(row["images"]),
+                "nearest": pictures(row["nearest"]),
+            }
+        )
     return pd.DataFrame(rows, columns=SCHEMAS["doubts"].names)
 
 
@@ -108,7 +115,7 @@ def rank_doubts(
     if len(vectors) != len(labels):
         raise ValueError(f"{len(vectors)} vectors and {len(labels)} labels")
     tell = progress or (lambda _: None)
-    found = []
+    found: list[tuple[object, ...]] = []
     near = _nearest(vectors, labels, tell)
     slots = [_slots(near[column], labels, column) for column in range(labels.shape[1] - 1)]
     at = [torch.searchsorted(slot[0], labels[:, n].contiguous()) for n, slot in enumerate(slots)]
@@ -123,8 +130,8 @@ def rank_doubts(
         "there", "num_images", "images", "nearest",
     ]  # fmt: skip
     rows = pd.DataFrame(found, columns=columns)
-    order = rows.assign(gain=-rows.gain, column=-rows.column)
-    order = order.sort_values(["gain", "column", "subject"], kind="stable").index
+    falling = rows.assign(gain=-rows.gain, column=-rows.column)
+    order = falling.sort_values(["gain", "column", "subject"], kind="stable").index
     return Doubts(rows.loc[order].reset_index(drop=True))
 
 
@@ -188,8 +195,10 @@ def _rows(
         key: list(dict.fromkeys(part.row))[:SHOWN]
         for key, part in nearest.groupby(["subject", "parent"])
     }
-    own = pd.Series(labels[:, column].numpy()).groupby(labels[:, column].numpy()).indices
-    found = []
+    order = labels[:, column].argsort(stable=True)
+    counts = labels[:, column].unique(return_counts=True)[1]
+    own = dict(zip(subjects.tolist(), order.split(counts.tolist()), strict=True))
+    found: list[tuple[object, ...]] = []
     for subject, others, rises in zip(
         subjects.tolist(), parents.tolist(), gains.tolist(), strict=True
     ):

@@ -68,7 +68,9 @@ def read_tree(path: Path) -> Placed:
     else:
         source, table = path, table_of(path)
     item = next((name for name in ITEM if name in table), None)
-    found = sorted((int(m[1]), name) for name in table if (m := re.fullmatch(_LEVEL, name)))
+    found = sorted(
+        (int(m[1]), name) for name in map(str, table) if (m := re.fullmatch(_LEVEL, name))
+    )
     problems = []
     if item is None:
         problems.append(Problem(source, "column missing:", "Name the items.", None, ITEM[0]))

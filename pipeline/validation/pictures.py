@@ -70,7 +70,7 @@ def map_points(vectors: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
         shown["others" if len(of) > len(COLOURS) else list(of)[-1]] = COLOURS[-1]
     return {
         "points": [
-            (round(float(x), 4), round(float(y), 4), int(row), COLOURS[of[str(classes[row])]])
+            (round(float(x), 4), round(float(y), 4), int(row), COLOURS[of[str(classes[int(row)])]])
             for (x, y), row in zip(flat, rows, strict=True)
         ],
         "classes": list(shown.items()),

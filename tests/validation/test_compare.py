@@ -1,0 +1,101 @@
+"""Two trees compared: a real one is told from a shuffled one, and chance is said to be chance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import validation_data as data
+
+from pipeline.errors import InputError
+from pipeline.validation import compare_heads, compare_trees, read_tree, read_vectors
+
+
+@pytest.fixture
+def trees(tmp_path: Path) -> dict[str, Path]:
+    """The tree as it is, with one item moved, and the vectors."""
+    frame = data.table()
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    np.save(tmp_path / "v.npy", data.vectors(frame).numpy())
+    moved = frame.copy()
+    moved.loc[moved.level0 == "i000", ["level1", "level2"]] = ["k12", "t1"]
+    moved.to_csv(tmp_path / "b.csv", index=False)
+    return {name: tmp_path / f"{name}.csv" for name in "ab"} | {"v": tmp_path / "v.npy"}
+
+
+def test_a_moved_item_costs_and_is_named(trees: dict[str, Path]) -> None:
+    vectors, items = read_vectors(trees["v"], trees["a"])
+    result = compare_trees(vectors, items["item"], read_tree(trees["a"]), read_tree(trees["b"]))
+    assert result["a"]["hap"] > result["b"]["hap"]
+    assert result["difference"]["hap"]["difference"] < 0
+    assert result["a"]["lift"] > result["b"]["lift"]
+    assert result["a"]["shuffled"]["told_apart"] and not result["warnings"]
+    (changed,) = result["changed"]
+    assert (changed["child"], changed["parent_a"], changed["parent_b"]) == ("i000", "k00", "k12")
+    assert changed["difference"] < 0 and changed["verdict"] == "a"
+    edges = {row["child"]: row for row in result["b"]["edges"] if row["level"] == 0}
+    assert edges["i000"]["verdict"] == "costs"
+    assert edges["i001"]["verdict"] == "earns"
+
+
+def test_vectors_without_structure_cannot_tell_a_tree_from_a_shuffled_one(
+    trees: dict[str, Path],
+) -> None:
+    vectors, items = read_vectors(trees["v"], trees["a"])
+    noise = torch.nn.functional.normalize(
+        torch.randn(vectors.shape, generator=torch.Generator().manual_seed(1)), dim=1
+    )
+    tree = read_tree(trees["a"])
+    result = compare_trees(noise, items["item"], tree, tree)
+    assert not result["a"]["shuffled"]["told_apart"]
+    assert len(result["warnings"]) == 2 and "shuffled" in result["warnings"][0]
+    assert result["difference"]["hap"]["difference"] == 0 and not result["changed"]
+
+
+def test_heads_are_trained_on_each_tree_and_on_a_shuffled_one(trees: dict[str, Path]) -> None:
+    vectors, items = read_vectors(trees["v"], trees["a"])
+    seen = []
+
+    def train(taught: torch.Tensor, labels: torch.Tensor, seed: int):
+        seen.append((seed, len(taught), labels[:, 0].unique().numel()))
+        return lambda given: given
+
+    both = {"a": read_tree(trees["a"]), "b": read_tree(trees["b"])}
+    result = compare_heads(vectors, items["item"], both, train, [0, 1])
+    assert [row[0] for row in seen] == [0, 0, 0, 1, 1, 1]
+    assert all(row[2] == 19 for row in seen)  # 60 % of 32 items
+    # The same head whatever it was taught: nothing can be told apart, and that is said.
+    assert not result["told_apart"]
+    assert result["difference"]["hap_a"]["mean"] == 0
+
+
+def test_an_early_stop_is_alone_above(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"item_id": ["x", "y"], "level1_id": ["a", None], "level1_name": ["A", None],
+         "level2_id": ["t", "t"], "level2_name": ["T", "T"]}
+    )  # fmt: skip
+    frame.to_parquet(tmp_path / "t.parquet")
+    tree = read_tree(tmp_path / "t.parquet")
+    assert tree.paths.loc["y"].tolist() == ["y", "t"] and tree.name("a") == "A"
+
+
+def test_everything_wrong_with_a_tree_is_listed(tmp_path: Path) -> None:
+    rows = [("x", "a", "t"), ("x", "b", "t"), ("y", "b", "u")]
+    pd.DataFrame(rows, columns=["level0", "level1", "level2"]).to_csv(tmp_path / "t.csv")
+    with pytest.raises(InputError) as error:
+        read_tree(tmp_path / "t.csv")
+    assert {str(p.value) for p in error.value.problems} == {"x", "b"}
+
+
+def test_everything_wrong_with_vectors_is_listed(tmp_path: Path) -> None:
+    bad = np.ones((3, 2))
+    bad[1] = np.nan
+    np.save(tmp_path / "v.npy", bad)
+    pd.DataFrame({"name": ["x", "y"]}).to_csv(tmp_path / "i.csv", index=False)
+    with pytest.raises(InputError) as error:
+        read_vectors(tmp_path / "v.npy", tmp_path / "i.csv")
+    told = str(error.value)
+    assert "row 1" in told and "2 rows" in told and "level0" in told
