@@ -12,6 +12,7 @@ NEED_SHARED = [
     ["proposal", "known"],
     ["proposal", "grocery"],
     ["entities"],
+    ["kinds"],
     ["build"],
 ]
 ALONE = [["sources"], ["trees", "sop"], ["trees", "inat2018"], ["retrieval"], ["losses"]]
