@@ -13,6 +13,7 @@ NEED_SHARED = [
     ["proposal", "grocery"],
     ["entities"],
     ["knowledge", "closure"],
+    ["kinds"],
     ["build"],
     ["validation"],
     ["training"],

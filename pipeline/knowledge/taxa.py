@@ -48,8 +48,8 @@ def link_taxa(items: pd.DataFrame, path: Path | None) -> tuple[pd.DataFrame, pd.
 
     Returns:
         `entities`, a row per item in the items' order, `status` in {resolved, ambiguous (several
-        taxa of the name: the lowest number is taken), missing}, `linked_by` `taxon name`; and
-        `taxa` (`item_id, rank, name, qid`), sorted.
+        taxa of the name: the lowest number is named, and nothing above it), missing}, `linked_by`
+        `taxon name`; and `taxa` (`item_id, rank, name, qid`), sorted.
 
     Raises:
         InputError: see `read_snapshot`.
@@ -75,11 +75,12 @@ def link_taxa(items: pd.DataFrame, path: Path | None) -> tuple[pd.DataFrame, pd.
         columns=ENTITY_COLUMNS,
     ).astype({"lat": "float64", "lon": "float64", "revision": "Int64"})
     above = {qids[0]: _ranked(qids[0], kept) for qids in found.values()}
+    # Of several taxa of one name nothing is said.
     rows = [
         (item, taxon.rank, taxon.name, taxon.qid)
-        for item, qid in zip(entities["item_id"], entities["qid"], strict=True)
-        if qid
-        for taxon in above[qid]
+        for item, name in zip(items["item_id"], names, strict=True)
+        if len(found.get(name, ())) == 1
+        for taxon in above[found[name][0]]
     ]
     taxa = pd.DataFrame(rows, columns=["item_id", "rank", "name", "qid"])
     return entities, taxa.sort_values(["item_id", "rank", "name", "qid"], ignore_index=True)

@@ -9,11 +9,15 @@ from pathlib import Path
 from building import ROOT, strata_environment
 
 
-def test_the_gldv2_flow_is_the_build_flow_under_its_own_name(home: Path) -> None:
+def test_each_tree_s_flow_is_the_build_flow_under_its_own_name(home: Path) -> None:
     code = (
         "from flows.gldv2 import gldv2_h\n"
+        "from flows.inat import inat_h\n"
+        "from flows.sop import sop_h\n"
         "from flows.build import build, run_task\n"
-        "print(gldv2_h.name, gldv2_h.fn is build.fn, run_task.retries, run_task.persist_result)"
+        "flows = (gldv2_h, inat_h, sop_h)\n"
+        "print(*(flow.name for flow in flows), all(flow.fn is build.fn for flow in flows))\n"
+        "print(run_task.retries, run_task.persist_result)"
     )
     run = subprocess.run(
         [sys.executable, "-c", code],
@@ -22,4 +26,4 @@ def test_the_gldv2_flow_is_the_build_flow_under_its_own_name(home: Path) -> None
         capture_output=True,
         text=True,
     )
-    assert run.stdout.split() == ["gldv2-h", "True", "2", "True"], run.stderr
+    assert run.stdout.split() == ["gldv2-h", "inat-h", "sop-h", "True", "2", "True"], run.stderr

