@@ -13,6 +13,7 @@ from pipeline.review.ledger import DECISIONS, Ledger, append, read_ledger, time_
 from pipeline.review.ranking import PAGE, pages, queue
 from pipeline.review.replay import Resolution, replay
 from pipeline.review.sheet import SHEET_COLUMNS, Sheet, read_sheet, write_sheet
+from pipeline.review.together import join
 
 __all__ = [
     "ARROW",
@@ -30,6 +31,7 @@ __all__ = [
     "audit_sample",
     "double_sample",
     "error_rate",
+    "join",
     "pages",
     "queue",
     "read_ledger",
