@@ -13,6 +13,7 @@ NEED_SHARED = [
     ["proposal", "grocery"],
     ["entities"],
     ["build"],
+    ["review"],
 ]
 ALONE = [["sources"], ["trees", "sop"], ["trees", "inat2018"], ["retrieval"], ["losses"]]
 
