@@ -29,15 +29,13 @@ FIGURE = Path(__file__).parent / "review.png"
 def landmark_classes(shared: Path) -> Counter[str]:
     """Items by class, of the recorded items below `ROOTS` (an item with several: the first)."""
     folder = shared / "wikidata"
-    above = pd.read_csv(
-        folder / "derived.P279star.tsv.gz", sep="\t", dtype=str, header=None, usecols=[0, 1]
-    )
-    inside = set(above.loc[above[1].isin(ROOTS), 0]) | set(ROOTS)
-    items = pd.read_csv(
-        folder / "derived.P31.tsv.gz", sep="\t", dtype=str, header=None, usecols=[0, 1]
-    )
-    items = items[items[1].isin(inside)].sort_values([0, 1]).drop_duplicates(0)
-    return Counter(items[1])
+    ends = {"sep": "\t", "dtype": str, "usecols": ["node1", "node2"]}
+    above = pd.read_csv(folder / "derived.P279star.tsv.gz", **ends)
+    inside = {*above.loc[above["node2"].isin(ROOTS), "node1"], *ROOTS}
+    items = pd.read_csv(folder / "derived.P31.tsv.gz", **ends)
+    items = items[items["node2"].isin(inside)].sort_values(["node1", "node2"])
+    items = items.drop_duplicates("node1")
+    return Counter(items["node2"])
 
 
 def draw(curves: dict[str, dict[str, Any]], classes: list[int], path: Path) -> None:
