@@ -17,6 +17,7 @@ NEED_SHARED = [
     ["build"],
     ["validation"],
     ["training"],
+    ["review"],
 ]
 ALONE = [
     ["sources"],

@@ -31,8 +31,8 @@ def simulate_review(
 ) -> None:
     """Review items whose labels are known, to see how many decisions agreement takes.
 
-    A decision is one answer: to one row, or to all rows of a page that are the same; the ledger
-    has a line for each row, and rows of one answer have the same time.
+    A decision is one answer, and one line of the ledger: to one row, or to all rows of a page
+    that are the same.
     """
     from pipeline.build import simulate_review as simulate
     from pipeline.files import write_json

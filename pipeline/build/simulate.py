@@ -26,16 +26,19 @@ from pipeline.build.stages import STAGES
 from pipeline.errors import InputError, Problem
 from pipeline.files import write_text
 from pipeline.hierarchy import load_hierarchy
-from pipeline.proposal import calibration_error, node_id
-from pipeline.review import PAGE, append, pages, read_ledger
+from pipeline.proposal import calibration_error, node_id, read_vocabulary
+from pipeline.review import PAGE, append, join, pages, read_ledger
 from pipeline.sources import SOURCES, read_landmarks
-from pipeline.tables import DECISION_COLUMNS, load, read_people_csv
+from pipeline.tables import load, read_people_csv
 
 REVIEWER = "simulated curator"
 # Simulated answers are a second apart, from here on: the same input gives the same ledger.
 FIRST_ANSWER = datetime(2000, 1, 1, tzinfo=UTC)
 # Share of the items that are answered between two refits.
 BATCH = 0.015
+# While no more decisions than this share of the items are made, every third page is drawn from all,
+# sure rows too: a scorer that has only ever seen its doubts cannot tell how sure it should be.
+EVENLY, EVERY = 0.15, 3
 # Decisions after which the calibration of the open rows is measured.
 MEASURE_AFTER = 1_000
 
@@ -98,7 +101,8 @@ def simulate_review(
         `num_items`, `ignored`, `decisions_per_1000` and `decisions` by target; `curve`, a point
         at each refit (`decisions`, `decisions_per_1000`, `agreement`, `rows_decided`);
         `calibration` of the rows that are open after `MEASURE_AFTER` decisions, if it came to
-        that; `ledger_rows`, and `agreement`, recounted from the assignments that were left.
+        that; `agreement`, recounted from the assignments that were left. The ledger has a line for
+        each decision.
 
     Raises:
         InputError: everything that is wrong with the file, the targets, the folder.
@@ -143,7 +147,6 @@ def simulate_review(
         "decisions": {str(target): count for target, count in reached.items()},
         "curve": review.curve,
         "calibration": review.calibration,
-        "ledger_rows": len(read_ledger(place.ledger).decisions),
         "agreement": float((left.reindex(wanted.index) == wanted).mean()),
     }
 
@@ -155,6 +158,15 @@ def _labelled(truth: Path, tree: str, place: Workspace) -> tuple[pd.Series, dict
     level = hierarchy.levels[hierarchy.compared_level]
     labels = found.frame.set_index("item_id")[level]
     labels = labels[labels != ""]
+    if labels.empty:
+        raise InputError(Problem(truth, "has no label", "Give a file with known labels."))
+    unknown = sorted(set(labels) - set(read_vocabulary(hierarchy.vocabulary).nodes))
+    if unknown:
+        fix = "Correct it, or leave its rows out."
+        raise InputError(
+            Problem(truth, "no node of the vocabulary:", fix, column=level, value=label)
+            for label in unknown
+        )
     splits = sorted({item.split("/")[1] for item in labels.index})
     if len(splits) != 1:
         what = f"has labels of {len(splits)} splits where one is asked"
@@ -173,6 +185,21 @@ def _labelled(truth: Path, tree: str, place: Workspace) -> tuple[pd.Series, dict
 def _reached(curve: list[dict[str, Any]], target: float) -> int | None:
     """Decisions of the first point of a curve that has the target; None where none has."""
     return next((p["decisions"] for p in curve if p["agreement"] >= target), None)
+
+
+def _mixed(pages_: list[np.ndarray]) -> list[np.ndarray]:
+    """The pages in their order, but every third is drawn from all that are left."""
+    ranked = dict.fromkeys(range(len(pages_)))
+    drawn = np.random.default_rng(0).permutation(len(pages_)).tolist()
+    order: list[int] = []
+    for lot in drawn:
+        while len(ranked) and (len(order) + 1) % EVERY:
+            order.append(next(iter(ranked)))
+            del ranked[order[-1]]
+        if lot in ranked:
+            order.append(lot)
+            del ranked[lot]
+    return [pages_[number] for number in [*order, *ranked]]
 
 
 class _Review:
@@ -200,17 +227,10 @@ class _Review:
         self.proposals = load(place.folder, "proposals")
         self.nodes = load(place.folder, "vocabulary")
         self.truth = self.vocabulary.index(wanted)
-        unknown = sorted(set(wanted[self.truth < 0]))
-        if unknown:
-            fix = "Correct it, or leave its rows out."
-            raise InputError(
-                Problem("--truth", "no node of the vocabulary:", fix, value=label)
-                for label in unknown
-            )
         own = self.proposals[self.proposals["level"] == 1].set_index("subject")
-        self.hashes = own["evidence_hash"].reindex(self.items["item_id"]).tolist()
+        self.hashes = own["evidence_hash"].reindex(self.items["item_id"]).to_numpy(dtype=object)
         self.decisions = 0
-        self._unwritten: list[tuple[object, ...]] = []
+        self._unwritten: list[pd.DataFrame] = []
         self.curve: list[dict[str, Any]] = []
         self.calibration: dict[str, float] | None = None
 
@@ -238,7 +258,10 @@ class _Review:
                 return
             budget = self.decisions + max(1, round(BATCH * num_items))
             names = np.array(self.scorer.nodes, dtype=object)[scores.node[still_open]]
-            for rows in pages(names, scores.confidence[still_open], self.page_size):
+            found = list(pages(names, scores.confidence[still_open], self.page_size))
+            if self.decisions < EVENLY * num_items:
+                found = _mixed(found)
+            for rows in found:
                 self._answer(answer_page(still_open[rows], self.truth))
                 if self.decisions >= budget:
                     break
@@ -251,19 +274,26 @@ class _Review:
         return decided(self.proposals, self.nodes, ledger, self.items, self.vocabulary)
 
     def _answer(self, page: Page) -> None:
-        """Keeps the answers to a page for the next write: each has a time of its own."""
+        """Keeps the answers to a page for the next write: a line of the ledger each."""
         for rows in [[row] for row in page.single] + ([page.together] if page.together else []):
             when = FIRST_ANSWER + timedelta(seconds=self.decisions)
-            note = f"one answer for {len(rows)} rows" if len(rows) > 1 else ""
+            subjects = self.items["item_id"].iloc[rows]
+            answer = pd.DataFrame(
+                {
+                    "row_id": "1:" + subjects,
+                    "subject": subjects,
+                    "level": 1,
+                    "decision": "move",
+                    "target": node_id(2, self.scorer.nodes[self.truth[rows[0]]]),
+                    "reviewer": REVIEWER,
+                    "note": f"one answer for {len(rows)} items" if len(rows) > 1 else "",
+                    "decided_at": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    "evidence_hash": self.hashes[rows],
+                }
+            )
+            self._unwritten.append(join(answer))
             self.decisions += 1
-            for row in rows:
-                subject = self.items["item_id"].iloc[row]
-                target = node_id(2, self.scorer.nodes[self.truth[row]])
-                self._unwritten.append(
-                    (f"1:{subject}", subject, 1, "move", target, REVIEWER, note,
-                     when.strftime("%Y-%m-%dT%H:%M:%SZ"), self.hashes[row], "")
-                )  # fmt: skip
 
     def _write(self) -> None:
-        append(self.place.ledger, pd.DataFrame(self._unwritten, columns=DECISION_COLUMNS))
+        append(self.place.ledger, pd.concat(self._unwritten, ignore_index=True))
         self._unwritten.clear()

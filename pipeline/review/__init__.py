@@ -15,6 +15,7 @@ from pipeline.review.ledger import DECISIONS, Ledger, read_ledger, time_after
 from pipeline.review.ranking import PAGE, pages, queue
 from pipeline.review.replay import Resolution, replay
 from pipeline.review.sheet import SHEET_COLUMNS, Sheet, neutralise, read_sheet, write_sheet
+from pipeline.review.together import join
 from pipeline.review.writer import LedgerChanged, LedgerWriter, append
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "double_sample",
     "error_rate",
     "history",
+    "join",
     "near",
     "neutralise",
     "pages",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import InputError, Problem
+from pipeline.review.together import spread
 from pipeline.tables import DECISION_COLUMNS, clean_cell, read_people_csv
 
 #: What a reviewer can decide; `replay` says what each means.
@@ -42,7 +43,8 @@ class Ledger:
     """The decisions of one or more ledger files, as written: nothing is checked yet.
 
     Attributes:
-        decisions: `DECISION_COLUMNS` and `PLACE_COLUMNS`, all text but `row`.
+        decisions: `DECISION_COLUMNS` and `PLACE_COLUMNS`, all text but `row`; a line on several
+            items (see `join`) is a row for each of them.
         cut: one problem for each file whose last line a crash has cut short. The cut line is not
             among the decisions; `LedgerWriter` puts it aside as `<file>.cut`.
     """
@@ -78,7 +80,7 @@ def read_ledger(*paths: Path) -> Ledger:
     if problems:
         raise InputError(problems)
     empty = pd.DataFrame(columns=DECISION_COLUMNS + PLACE_COLUMNS, dtype=str)
-    decisions = pd.concat(frames, ignore_index=True) if frames else empty
+    decisions = spread(pd.concat(frames, ignore_index=True)) if frames else empty
     return Ledger(decisions.astype({"row": "int64"}), cut)
 
 

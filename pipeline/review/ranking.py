@@ -99,8 +99,8 @@ def queue(
         {
             "unsure": rows.unsure,
             "level": -rows.level.astype(int),
-            "gain": -_together(doubt.where(is_item, doubt * settles), group, "sum"),
-            "images": -_together(rows.subject.map(images).astype(float).fillna(0), group, "sum"),
+            "gain": -_together(doubt.where(is_item, doubt * settles), group),
+            "images": -_together(rows.subject.map(images).fillna(0), group),
             "group": group,
             "score": score,
             "row_id": rows.row_id,
@@ -125,9 +125,9 @@ def queue(
     return result.loc[order.sort_values(list(order.columns)).index].reset_index(drop=True)
 
 
-def _together(values: pd.Series, group: pd.Series, how: str) -> pd.Series:
-    """A group's members share what `how` makes of their values."""
-    return values.where(group == "", values.groupby(group).transform(how))
+def _together(values: pd.Series, group: pd.Series) -> pd.Series:
+    """A group's members share the sum of their values."""
+    return values.where(group == "", values.groupby(group).transform("sum"))
 
 
 def _unmeasured(alternatives: str) -> list[dict[str, object]]:

@@ -1,0 +1,147 @@
+"""Simulated review: what a curator sees, what a page comes to, and that anyone can count again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_clip import make_tiny_clip
+from typer.testing import CliRunner
+
+from flows.commands import app
+from pipeline.build import simulate_review
+from pipeline.build.simulate import REVIEWER, _mixed, answer_page
+from pipeline.errors import InputError
+from pipeline.review import read_ledger
+from pipeline.tables import load
+
+KINDS = {"church": "Kirche", "bridge": "Most", "lake": "Jezero", "castle / fort": "Grad"}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    others = ["lake", "castle / fort"]
+    return make_tiny_clip(tmp_path_factory.mktemp("tiny") / "model", others=others)
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 landmarks; every fourth has a label that its name does not tell; three have none."""
+    path = tmp_path_factory.mktemp("truth") / "train_label_to_hierarchical.csv"
+    kinds, rows = sorted(KINDS), ["landmark_id,category,hierarchical_label"]
+    for number in range(120):
+        kind = kinds[number % 4]
+        label = kinds[(number * 7 + 1) % 4] if number % 5 == 0 else kind
+        label = "" if number >= 117 else label
+        address = f"http://commons.wikimedia.org/wiki/Category:{KINDS[kind]}_Xq{number}"
+        rows.append(f"{number},{address},{label}")
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(truth: Path, tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    out = tmp_path_factory.mktemp("out") / "ws"
+    return out, simulate_review(truth, out, "gldv2-h", tiny, [0.9, 1.0])
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=10))
+def test_a_page_is_answered_right_in_as_few_answers_as_it_takes(labels):
+    truth = np.array(labels)
+    page = answer_page(np.arange(len(labels)), truth)
+    assert sorted(page.single + page.together) == list(range(len(labels)))
+    assert len(set(truth[page.together])) <= 1 and len(page.together) != 1
+    most = int(np.bincount(truth).max())
+    assert page.decisions == (1 + len(labels) - most if most > 1 else len(labels))
+
+
+def test_only_the_rows_of_the_page_are_looked_at():
+    some = answer_page(np.array([3, 5]), np.array([9, 9, 9, 1, 9, 1]))
+    other = answer_page(np.array([3, 5]), np.array([0, 1, 2, 1, 3, 1]))
+    assert some == other
+
+
+def test_mixed_pages_are_the_same_pages_and_keep_most_of_their_order():
+    pages = [np.array([number]) for number in range(30)]
+    mixed = [int(page[0]) for page in _mixed(pages)]
+    assert sorted(mixed) == list(range(30)) and mixed != list(range(30))
+    assert mixed[:2] == [0, 1] and mixed[2] >= 2
+
+
+def test_the_ledger_has_a_line_per_decision_and_nothing_wrong(done, truth):
+    out, result = done
+    lines = len((out / "decisions.csv").read_text(encoding="utf-8").splitlines()) - 1
+    assert lines == result["curve"][-1]["decisions"] == result["decisions"]["1.0"]
+    found = read_ledger(out / "decisions.csv").decisions
+    labels = pd.read_csv(truth).dropna().set_index("landmark_id").hierarchical_label
+    said = found.target.map({"2/church": "church", "2/bridge": "bridge", "2/lake": "lake",
+                             "2/castle-fort": "castle / fort"})  # fmt: skip
+    assert said.tolist() == labels[found.subject.str.split("/").str[-1].astype(int)].tolist()
+    assert found.subject.is_unique and set(found.reviewer) == {REVIEWER}
+    assert found.groupby("row").size().max() <= 10
+
+
+def test_agreement_counted_again_from_the_assignments(done, truth):
+    out, result = done
+    left = load(out, "assignments").set_index("item_id").level2_name
+    labels = pd.read_csv(truth).dropna().set_index("landmark_id").hierarchical_label
+    labels.index = "gldv2/train/" + labels.index.astype(str)
+    assert sorted(left.index) == sorted(labels.index)
+    agree = (left.reindex(labels.index) == labels).mean()
+    assert agree == result["agreement"] == result["curve"][-1]["agreement"] == 1.0
+    assert result["num_items"] == 117 and result["ignored"] == {"no label": 3}
+
+
+def test_the_curve_is_monotone_in_decisions_and_targets_are_read_off_it(done):
+    _, result = done
+    curve = result["curve"]
+    counts = [point["decisions"] for point in curve]
+    assert counts == sorted(set(counts)) and counts[0] == 0
+    first = next(p["decisions"] for p in curve if p["agreement"] >= 0.9)
+    assert result["decisions"]["0.9"] == first
+    assert result["decisions_per_1000"]["0.9"] == round(1000 * first / 117, 1)
+
+
+def test_pages_save_decisions_and_the_same_input_gives_the_same_ledger(done, truth, tiny, tmp_path):
+    out, result = done
+    again = simulate_review(truth, tmp_path / "again", "gldv2-h", tiny, [0.9, 1.0])
+    assert again == result
+    assert (tmp_path / "again" / "decisions.csv").read_bytes() == (
+        out / "decisions.csv"
+    ).read_bytes()
+    single = simulate_review(truth, tmp_path / "single", "gldv2-h", tiny, [1.0], page_size=1)
+    assert single["decisions"]["1.0"] > result["decisions"]["1.0"]
+    assert single["decisions"]["1.0"] == single["curve"][-1]["rows_decided"]
+
+
+def test_the_command_writes_its_numbers(truth, tiny, tmp_path):
+    target = ["--target", "0.9", "--json", str(tmp_path / "out.json")]
+    asked = ["simulate-review", "--truth", str(truth), "--encoder", tiny, *target]
+    ran = CliRunner().invoke(app, asked)
+    assert ran.exit_code == 0, ran.output
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert {"num_items", "decisions_per_1000", "curve"} <= set(result)
+    assert list(result["decisions_per_1000"]) == ["0.9"]
+    assert "decisions per 1,000 items" in ran.output
+
+
+def test_what_is_wrong_is_said_before_anything_is_written(done, truth, tiny, tmp_path):
+    out, _ = done
+    before = (out / "decisions.csv").read_bytes()
+    with pytest.raises(InputError) as caught:
+        simulate_review(truth, out, "gldv2-h", tiny, [0.0, 95])
+    assert len(caught.value.problems) == 3  # both targets, and the ledger that is there
+    assert (out / "decisions.csv").read_bytes() == before
+    odd = tmp_path / "train_label.csv"
+    odd.write_text(truth.read_text().replace(",bridge\n", ",brigde\n"))
+    with pytest.raises(InputError, match="brigde"):
+        simulate_review(odd, tmp_path / "odd", "gldv2-h", tiny, [0.9])
+    with pytest.raises(InputError, match="no label"):
+        bare = tmp_path / "train_bare.csv"
+        bare.write_text("landmark_id,category,hierarchical_label\n1,Category:A,\n")
+        simulate_review(bare, tmp_path / "bare", "gldv2-h", tiny, [0.9])

@@ -1,0 +1,51 @@
+"""One line of the ledger for several items."""
+
+from __future__ import annotations
+
+import pandas as pd
+from small_world import VOCABULARY, decisions, evidence_hash, item, proposals
+
+from pipeline.review import append, join, read_ledger, replay
+from pipeline.tables import DECISION_COLUMNS
+
+
+def both() -> pd.DataFrame:
+    rows = [
+        (item(n), 1, "move", "2/church", "ann", "2026-01-31T12:00:00Z", evidence_hash(item(n)))
+        for n in (2, 4)
+    ]
+    return decisions(*rows)[DECISION_COLUMNS]
+
+
+def test_one_line_settles_all_that_it_names(tmp_path):
+    path = tmp_path / "decisions.csv"
+    assert append(path, join(both())) == 1
+    assert len(path.read_text().splitlines()) == 2  # and the header
+    found = read_ledger(path).decisions
+    assert found[DECISION_COLUMNS].values.tolist() == both().values.tolist()
+    assert found.row.tolist() == [2, 2]
+    rows = replay(found, proposals(), VOCABULARY).rows.set_index("row_id")
+    assert (rows.loc[both().row_id, "state"] == "settled").all()
+    assert append(path, join(both())) == 0  # said already
+
+
+def test_each_item_can_be_decided_again_and_can_go_stale_alone(tmp_path):
+    path = tmp_path / "decisions.csv"
+    append(path, join(both()))
+    later = decisions((item(4), 1, "move", "2/lake", "ann", "2026-02-01T00:00:00Z"))
+    append(path, later[DECISION_COLUMNS])
+    changed = proposals()
+    changed.loc[changed.subject == item(2), "evidence_hash"] = "0" * 16
+    resolution = replay(read_ledger(path).decisions, changed, VOCABULARY)
+    assert resolution.stale.subject.tolist() == [item(2)]
+    own = resolution.rows.set_index("row_id").own
+    assert (
+        own[f"1:{item(4)}"]
+        == replay(later, changed, VOCABULARY).rows.set_index("row_id").own[f"1:{item(4)}"]
+    )
+
+
+def test_an_id_with_a_bar_in_it_stays_whole(tmp_path):
+    odd = decisions(("own/train/a|b", 1, "exclude", "", "ann", "2026-01-31T12:00:00Z", "0" * 16))
+    append(tmp_path / "decisions.csv", odd[DECISION_COLUMNS])
+    assert read_ledger(tmp_path / "decisions.csv").decisions.subject.tolist() == ["own/train/a|b"]
