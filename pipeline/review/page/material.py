@@ -93,7 +93,7 @@ class Table:
         self.settled = (rows.state == "settled").to_numpy()
         self.is_item = (rows.level == 1).to_numpy()
         # Labels that count for the forecast: what has a place, or still waits for one.
-        self.counts = self.is_item & ((rows.own != "") | (rows.state == "open")).to_numpy()
+        self.counts = self.is_item & ((rows.own != "") | (rows.state != "accepted")).to_numpy()
         self.seen: list[str] = rows.seen.tolist()
         self.mine = self._decided_by(clean_cell(reviewer), decisions)
         numbers = [self.at[row_id] for row_id in asked.row_id]

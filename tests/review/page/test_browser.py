@@ -141,7 +141,7 @@ def test_thirty_decisions_by_keyboard_are_exactly_what_the_ledger_has(
     assert curator.row == row
     curator.keep()
     # The whole group of look-alikes as one answer, taken back and given again.
-    curator.page.goto(command.address)
+    curator.open(command.address)
     while not curator.page.evaluate("now.row.group"):
         curator.page.keyboard.press("n")
         curator.page.wait_for_timeout(50)
