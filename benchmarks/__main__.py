@@ -24,6 +24,7 @@ ALONE = [
     ["trees", "sop"],
     ["trees", "inat2018"],
     ["ledger"],
+    ["page"],
     ["retrieval"],
     ["losses"],
 ]

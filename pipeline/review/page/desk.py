@@ -325,12 +325,11 @@ class Desk:
         covered[covered] = self._open[table.cover[covered]]
         gain += np.bincount(table.cover[covered], gain[covered], len(gain))
         asked = table.order[(self._open & ~covered)[table.order]]
-        # Look-alikes can be answered as one.
-        _, first, answer = np.unique(table.answer[asked], return_index=True, return_inverse=True)
-        gains = np.bincount(answer, gain[asked], len(first)).astype(float)
-        return forecast(
-            self._confidence[table.counts], gains[np.argsort(first)], self.material.target
-        )
+        # Look-alikes, which stand together, can be answered as one.
+        answer = table.answer[asked]
+        first = np.flatnonzero(np.diff(answer, prepend=-1))
+        gains = np.add.reduceat(gain[asked], first) if len(first) else np.zeros(0)
+        return forecast(self._confidence[table.counts], gains, self.material.target)
 
     # --- a decision ----------------------------------------------------------------------
 

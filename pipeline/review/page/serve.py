@@ -47,6 +47,7 @@ def open_page(desk: Desk, port: int = 0) -> Iterator[Served]:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind(("127.0.0.1", port))
+            bound.listen()  # a browser that is quicker than the server waits
         except OSError as error:
             fix = "Give another port, or none."
             what = f"cannot be bound ({error.strerror}):"

@@ -1,0 +1,97 @@
+"""The review page on 200,000 open rows: the next page, a decision on the disk.
+
+`python -m benchmarks.page` prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.review.page import Desk, Material
+from pipeline.tables import SCHEMAS, save
+
+ROWS, CLASSES, LABELS, DIM, ASKED = 200_000, 900, 78, 384, 60
+LEVELS = ("landmark", "class", "label", "kind")
+
+
+def make(folder: Path) -> Material:
+    """A workspace of `ROWS` open items, evenly over `CLASSES` classes; vectors at random."""
+    rng = np.random.default_rng(0)
+    ids = [f"made/train/{n}" for n in range(ROWS)]
+    items = pd.DataFrame({"item_id": ids, "dataset": "made", "split": "train"})
+    items = items.assign(source_id=range(ROWS), title=ids, name=ids, qualifier=None)
+    items = items.assign(source_url=None, image_ids=[[]] * ROWS)
+    nodes = [(f"1/c{n}", 1, f"class {n}", f"2/l{n % LABELS}", None) for n in range(CLASSES)]
+    nodes += [(f"2/l{n}", 2, f"label {n}", f"3/k{n % 2}", None) for n in range(LABELS)]
+    nodes += [(f"3/k{n}", 3, f"kind {n}", None, None) for n in range(2)]
+    rows = pd.DataFrame(
+        {
+            "row_id": [f"1:{item}" for item in ids],
+            "subject": ids,
+            "level": 1,
+            "status": "proposed",
+            "parent": [f"1/c{n}" for n in rng.integers(0, CLASSES, ROWS)],
+            "origin": "name",
+            "confidence": rng.uniform(0.1, 0.9, ROWS),
+            "margin": 0.1,
+            "accepted": False,
+            "evidence": 'word "x" (en) → label 1; text vector: label 1 2.00, label 2 1.00',
+            "reasons": "low_confidence",
+            "alternatives": "2/l1|2/l2|2/l3",
+            "evidence_hash": [f"{n:016x}" for n in range(ROWS)],
+        }
+    )
+    rows["suggestion"] = rows["parent"]
+    save(folder, "items", items)
+    save(folder, "vocabulary", pd.DataFrame(nodes, columns=SCHEMAS["vocabulary"].names))
+    save(folder, "proposals", rows)
+    np.save(folder / "names.npy", rng.normal(size=(ROWS, DIM)).astype(np.float32))
+    return Material(
+        folder, [folder / "decisions.csv"], LEVELS, "made", 0.95, [folder / "names.npy"]
+    )
+
+
+def timed(act: Callable[[], object]) -> float:
+    """Milliseconds."""
+    start = time.perf_counter()
+    act()
+    return 1000 * (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Opens a desk, decides and turns pages as the page does."""
+    with tempfile.TemporaryDirectory() as name:
+        material = make(Path(name))
+        began = time.perf_counter()
+        desk = Desk(material, "ann")
+        opened = time.perf_counter() - began
+        pages, decisions = [], []
+        for _ in range(ASKED):
+            shown: dict = {}
+            pages.append(timed(lambda shown=shown: shown.update(desk.show())))
+            row = shown["row"]["row_id"]
+            decisions.append(timed(lambda row=row: desk.decide(desk.state, row, "keep")))
+        undone = [timed(lambda: desk.undo(desk.state)) for _ in range(10)]
+        found = timed(lambda: desk.search("label", desk.show()["row"]["row_id"], "move"))
+    figures = {
+        "open_rows": ROWS,
+        "opened_s": round(opened, 1),
+        "next_page_ms": {"median": statistics.median(pages), "most": max(pages)},
+        "decision_ms": {"median": statistics.median(decisions), "most": max(decisions)},
+        "undo_ms": {"median": statistics.median(undone), "most": max(undone)},
+        "search_ms": found,
+    }
+    text = json.dumps(figures, default=float)
+    print(json.dumps(json.loads(text, parse_float=lambda part: round(float(part), 1))))
+
+
+if __name__ == "__main__":
+    main()
