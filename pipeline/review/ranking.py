@@ -92,7 +92,6 @@ def queue(
         if len(page) > 1:
             group.iloc[askable[page]] = f"{nodes[askable[page[0]]]}~{number}"
             size[askable[page]] = len(page)
-    held = rows.subject.map(below).fillna(0).to_numpy(dtype=float)
     settles = np.where(
         is_item,
         np.where(group != "", size, 1),
