@@ -250,7 +250,7 @@ def test_everything_can_be_reached_and_is_named_for_a_screen_reader(
     page.keyboard.press("ArrowDown")
     assert box.get_attribute("aria-activedescendant") == "hit1"
     page.keyboard.press("Escape")
-    assert page.evaluate("document.activeElement.id") == "name"
+    page.wait_for_function("() => document.activeElement.id === 'name'")
     page.close()
 
 
