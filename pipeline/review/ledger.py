@@ -91,7 +91,7 @@ def time_after(ledger: Ledger, now: datetime) -> str:
     Where the ledger has that time already, or a later one (two applies in a row, a clock that
     was put back), it is a millisecond after the latest: a new decision always counts as later.
     """
-    times = [when for when in parse_times(ledger.decisions.decided_at.unique()) if when]
+    times = [when for when in parse_times(ledger.decisions.decided_at.tolist()) if when]
     return time_text(max(times, default=None), now)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from pipeline.review.check import Checker, Sorted
 from pipeline.review.decision import Decision, decisions_frame, evidence_seen, what_changed
 from pipeline.review.known import KnownNodes, check_proposals
 from pipeline.review.place import Placer, hanging, merged_ends
-from pipeline.tables import clean_cell
+from pipeline.tables import clean_cells
 
 #: Statuses of rows that a decision gave (others come from the proposals).
 PROPOSED, EXCLUDED, MERGED = "proposed", "excluded", "merged"
@@ -99,7 +99,8 @@ def replay(
     known = KnownNodes(vocabulary)
     check_proposals(proposals, known)
     by_row = proposals.set_index("row_id", drop=False)
-    by_row = by_row.assign(seen=evidence_seen(by_row.parent, by_row.evidence).map(clean_cell))
+    seen = evidence_seen(by_row.parent, by_row.evidence)
+    by_row = by_row.assign(seen=clean_cells(seen.tolist()))
     # A proposed parent, also none, counts before the vocabulary's.
     above = by_row[by_row.level > 1]
     known.parent.update(zip(above.subject, above.parent.fillna(""), strict=True))
@@ -114,7 +115,7 @@ def replay(
     for split in (d for d in found.effective if d.decision == "split"):
         for member in split.members:
             at = known.level.get(member, 0) + 1
-            move = replace(split, subject=member, level=at, decision="move", target=split.made)
+            move = split._replace(subject=member, level=at, decision="move", target=split.made)
             place.setdefault(member, move)
     merged = merged_ends(place)
     placer = Placer(known, place, merged, found.made)
