@@ -1,12 +1,16 @@
 """A ledger of 200,000 decisions: opening, one decision on the disk, undo, reading, replay.
 
 `python -m benchmarks.ledger` prints one line of JSON. Times of one decision are of 50, each with
-the lock, the write and the fsync; half of them come after another process's decision.
+the lock, the write and the fsync; half of them come after another process's decision. `memory_mb`
+is the most the process ever held, the proposals included; `load` how busy the machine was (the mean
+number of running processes of the last minute), and `cores` what it has.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import resource
 import statistics
 import tempfile
 import time
@@ -78,7 +82,7 @@ def main() -> None:
             begin = time.perf_counter()
             writer.record(row, expected=None if number % 2 else writer.state)
             (after_other if number % 2 else alone).append(time.perf_counter() - begin)
-        for _ in range(5):
+        for _ in range(20):
             begin = time.perf_counter()
             writer.undo("cem")
             undone.append(time.perf_counter() - begin)
@@ -89,7 +93,12 @@ def main() -> None:
         for name, times in (("one", alone), ("one_after_another", after_other), ("undo", undone))
         for what, of in (("median", statistics.median), ("slowest", max))
     }
-    print(json.dumps({"decisions": ROWS, **milliseconds, **seconds}))
+    machine = {
+        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "load": round(os.getloadavg()[0], 1),
+        "cores": os.cpu_count(),
+    }
+    print(json.dumps({"decisions": ROWS, **milliseconds, **seconds, **machine}))
 
 
 if __name__ == "__main__":

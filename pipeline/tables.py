@@ -10,7 +10,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -254,7 +254,20 @@ def clean_cell(text: str) -> str:
     return text[1:] if text[:2] in _GUARDED else text
 
 
+def clean_cells(cells: Sequence[str]) -> list[str]:
+    """`clean_cell` for a column: at once where nothing is to clean, else once for each text."""
+    joined = "\n".join(["", *cells, ""])
+    # A line end within a cell would hide what is beside it.
+    whole = joined.isascii() and joined.count("\n") == len(cells) + 1
+    if whole and not any(mark in joined for mark in _UNCLEAN):
+        return list(cells)
+    cleaned = {cell: clean_cell(cell) for cell in dict.fromkeys(cells)}
+    return [cleaned[cell] for cell in cells]
+
+
 _GUARDED = ("'=", "'+", "'-", "'@")
+# What an ASCII column, joined by line ends, has where `clean_cell` would change a cell.
+_UNCLEAN = ("  ", "\n ", " \n", *"\t\r\v\f\x1c\x1d\x1e\x1f", *("\n" + mark for mark in _GUARDED))
 _GAP = "[ \u00a0\u2009\u202f'’]"
 _INTEGER = re.compile(
     rf"""(?P<sign>[-−]?)(?:
@@ -342,34 +355,34 @@ def read_people_csv(
     lines: list[int] = []
     for _ in range(skipped):
         next(reader)
-    while True:
-        start = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            what = f"not CSV ({error})"
-            problems.append(Problem(path, what, "Mend the quotation marks.", row=start))
-            break
-        cells = [clean_cell(cell) for cell in cells]
-        if not any(cells):
-            continue
-        if header is None:
-            header = [cell.casefold() for cell in cells]
-            problems += _header_problems(path, header, required, start)
-        elif len(cells) < len(header) or any(cells[len(header) :]):
-            what = f"{len(cells)} cells where the header has {len(header)}; is the file cut short?"
-            problems.append(Problem(path, what, "Restore the row.", row=start))
-        else:
-            rows.append(cells)
-            lines.append(start)
+    start = reader.line_num + 1
+    try:
+        for cells in reader:
+            line, start = start, reader.line_num + 1
+            if not any(map(clean_cell, cells)):
+                continue
+            if header is None:
+                header = [clean_cell(cell).casefold() for cell in cells]
+                problems += _header_problems(path, header, required, line)
+            elif len(cells) < len(header) or any(map(clean_cell, cells[len(header) :])):
+                what = f"{len(cells)} cells where the header has {len(header)}"
+                what += "; is the file cut short?"
+                problems.append(Problem(path, what, "Restore the row.", row=line))
+            else:
+                rows.append(cells)
+                lines.append(line)
+    except csv.Error as error:
+        what = f"not CSV ({error})"
+        problems.append(Problem(path, what, "Mend the quotation marks.", row=start))
     if header is None:
         problems.append(
             Problem(path, "the file is empty", f"It needs the columns {', '.join(required)}.")
         )
     elif (
-        (ended or (header[-1] in ended_after and rows and rows[-1][-1] and text[-1] != '"'))
+        (
+            ended
+            or (header[-1] in ended_after and rows and clean_cell(rows[-1][-1]) and text[-1] != '"')
+        )
         and not text.endswith(("\n", "\r"))
         and not (problems and problems[-1].row == reader.line_num)
     ):
@@ -380,7 +393,7 @@ def read_people_csv(
     others = [name for name in header if name and name not in {*required, *optional}]
     for name in required + optional + (others if further else []):
         at = header.index(name) if name in header else None
-        columns[name] = [row[at] if at is not None else "" for row in rows]
+        columns[name] = clean_cells([row[at] for row in rows]) if at is not None else ""
     return pd.DataFrame(columns, index=pd.Index(lines, name="line", dtype=int), dtype=str)
 
 

@@ -10,8 +10,6 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
-from sklearn.metrics import cohen_kappa_score
 
 from pipeline.review.known import KnownNodes
 from pipeline.review.replay import replay
@@ -80,6 +78,9 @@ def error_rate(errors: int, checked: int, level: float = 0.95) -> ErrorRate:
     """
     if checked == 0:
         return ErrorRate(0, 0, 0.0, 1.0)
+    # Imported here: a ledger needs none of it, and it takes seconds.
+    from scipy.stats import binomtest
+
     interval = binomtest(errors, checked).proportion_ci(level, method="exact")
     return ErrorRate(errors, checked, float(interval.low), float(interval.high))
 
@@ -152,6 +153,9 @@ def agreement(
 def _kappa(first: list[str], second: list[str]) -> float:
     if len({*first, *second}) < 2:
         return float("nan")
+    # Imported here: a ledger needs none of it, and it takes seconds.
+    from sklearn.metrics import cohen_kappa_score
+
     return float(cohen_kappa_score(first, second))
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -13,7 +11,8 @@ from pipeline.errors import Problem
 from pipeline.review.conflicts import Conflicts, agreed, order
 from pipeline.review.decision import Decision
 from pipeline.review.known import KnownNodes
-from pipeline.review.ledger import DECISIONS, WITHDRAW, parse_time
+from pipeline.review.ledger import WITHDRAW
+from pipeline.review.standing import latest, not_withdrawn, read_decisions
 
 _NEEDS_TARGET = {"move", "merge", "split", "rename"}
 _ONLY_NODES = {"merge", "split", "rename"}
@@ -64,12 +63,12 @@ class Checker:
         is applied. Where what is left of several reviewers differs, it is a dispute and none of it
         is applied; `unsure` gives way to any other decision. The order of the rows does not matter.
         """
-        read, problems = self._read_all(decisions)
-        standing, lost = _not_withdrawn(read)
+        read, problems = read_decisions(decisions)
+        standing, lost = not_withdrawn(read)
         problems += lost
         made = self.make_nodes(read)
         stale, gone, valid = [], [], []
-        for decision in _latest(standing):
+        for decision in latest(standing):
             checked = self.check(decision)
             if self._is_gone(decision):
                 gone.append(decision)
@@ -90,16 +89,6 @@ class Checker:
             problems=problems + wrong,
         )
 
-    def _read_all(self, decisions: pd.DataFrame) -> tuple[list[Decision], list[Problem]]:
-        read, problems = [], []
-        for row in decisions.to_dict("records"):
-            found = self._read(row)
-            if isinstance(found, list):
-                problems += found
-            else:
-                read.append(found)
-        return read, problems
-
     def make_nodes(self, read: list[Decision]) -> dict[str, Decision]:
         """Makes the new names and nodes of renames and splits known, also of those not in force.
 
@@ -107,12 +96,16 @@ class Checker:
         hold whatever becomes of the split.
         """
         made: dict[str, Decision] = {}
-        for decision in sorted(read, key=order):
-            if decision.subject not in self.known.level or not decision.target:
-                continue
+        naming = [
+            decision
+            for decision in read
+            if decision.decision in {"rename", "split"}
+            if decision.target and decision.subject in self.known.level
+        ]
+        for decision in sorted(naming, key=order):
             if decision.decision == "rename":
                 self.known.add_name(decision.subject, decision.target)
-            elif decision.decision == "split" and decision.aspect != "split ":
+            elif decision.aspect != "split ":
                 made[decision.made] = decision
         for node, decision in made.items():
             if node not in self.known.level:
@@ -128,58 +121,6 @@ class Checker:
         """Whether a decision that was made on a real row has lost its subject."""
         known = decision.row_id in self._at or decision.subject in self.known.level
         return bool(decision.evidence_hash) and not known
-
-    def _read(self, row: dict[Any, Any]) -> Decision | list[Problem]:
-        """A row whose reviewer, time, decision and row id can be read, or what is wrong."""
-        cells = {key: "" if pd.isna(value) else str(value) for key, value in row.items()}
-        where = cells.get("file") or "decisions"
-        line = int(cells["row"]) if cells.get("row") else None
-
-        def wrong(what: str, fix: str, column: str) -> Problem:
-            return Problem(where, what, fix, line, column, cells.get(column, ""))
-
-        problems = []
-        word = cells["decision"].casefold()
-        if word not in DECISIONS:
-            fix = f"Write one of {', '.join(DECISIONS)}."
-            problems.append(wrong("unknown decision:", fix, "decision"))
-        if not cells["reviewer"]:
-            problems.append(wrong("no reviewer", "Write who decided.", "reviewer"))
-        when = parse_time(cells["decided_at"])
-        if when is None:
-            fix = "Write a time such as 2026-01-31T12:00:00Z."
-            problems.append(wrong("not a time:", fix, "decided_at"))
-        subject, level = cells["subject"], cells["level"]
-        row_id = cells.get("row_id", "")
-        if word == WITHDRAW and cells["target"] and parse_time(cells["target"]) is None:
-            fix = "Write the decided_at of the decision to take back, or leave it blank."
-            problems.append(wrong("not a time:", fix, "target"))
-        if not subject and ":" in row_id:
-            level, subject = row_id.split(":", 1)
-        if not subject:
-            problems.append(wrong("no subject", "Name an item or a node.", "subject"))
-        elif not level.isdecimal():
-            problems.append(wrong("not a level:", "Write a whole number.", "level"))
-        elif row_id and row_id != f"{int(level)}:{subject}":
-            fix = f"Write {int(level)}:{subject}, or mend subject and level."
-            problems.append(wrong("another row than subject and level say:", fix, "row_id"))
-        if problems or when is None:
-            return problems
-        return Decision(
-            subject=subject,
-            level=int(level),
-            decision=word,
-            target=cells["target"],
-            reviewer=cells["reviewer"],
-            note=cells.get("note", ""),
-            decided_at=cells["decided_at"],
-            evidence_hash=cells.get("evidence_hash", ""),
-            seen=cells.get("seen", ""),
-            said=cells["target"],
-            when=when,
-            where=where,
-            row=line,
-        )
 
     def check(self, decision: Decision) -> Decision | Problem:
         """The decision with its target found, or what is wrong with subject or target."""
@@ -214,7 +155,7 @@ class Checker:
             if not found:
                 fix = "Decide move with a target, or unsure."
                 return wrong(f"nothing is proposed to {decision.decision}", fix, "target", None)
-            return _with(decision, found)
+            return decision._replace(target=found)
         levels = self._levels(decision, own)
         if not levels:
             return wrong("no level is above this one", "Decide something else.", "decision", "stop")
@@ -224,7 +165,7 @@ class Checker:
         if found == decision.subject:
             what = f"a node cannot {decision.decision} onto itself:"
             return wrong(what, "Name another node.", "target", target)
-        return _with(decision, found)
+        return decision._replace(target=found)
 
     def _split(self, decision: Decision, own: int) -> Decision | Problem:
         """The split with its members as ids, in order."""
@@ -246,7 +187,7 @@ class Checker:
             if not node:
                 return wrong(what, fix, member)
             found.add(node)
-        return _with(decision, "|".join([name, *sorted(found)]))
+        return decision._replace(target="|".join([name, *sorted(found)]))
 
     def _levels(self, decision: Decision, own: int) -> Iterable[int]:
         if decision.decision == "merge":
@@ -265,44 +206,3 @@ class Checker:
         if decision.decision == "stop" and decision.subject not in self.known.level:
             return self.known.parent.get(proposed, "")
         return proposed
-
-
-def _with(decision: Decision, target: str) -> Decision:
-    return Decision(**{**decision.__dict__, "target": target})
-
-
-def _not_withdrawn(read: list[Decision]) -> tuple[list[Decision], list[Problem]]:
-    """The decisions that nobody has taken back, and the withdrawals that took nothing back."""
-    mine: dict[tuple[str, str], list[Decision]] = defaultdict(list)
-    for decision in read:
-        if decision.decision != WITHDRAW:
-            mine[decision.subject, decision.reviewer].append(decision)
-    taken, problems = set[int](), []
-    for withdrawal in (decision for decision in read if decision.decision == WITHDRAW):
-        target = parse_time(withdrawal.target)
-        found = [
-            id(decision)
-            for decision in mine[withdrawal.subject, withdrawal.reviewer]
-            if (decision.when == target if target else decision.when < withdrawal.when)
-        ]
-        taken.update(found)
-        if not found:
-            what = f"nothing of {withdrawal.reviewer}'s to take back on {withdrawal.row_id}"
-            fix = "Name the decided_at of that reviewer's decision, or remove this row."
-            where, value = withdrawal.where, withdrawal.target or None
-            problems.append(Problem(where, what, fix, withdrawal.row, "target", value))
-    kept = [d for d in read if d.decision != WITHDRAW and id(d) not in taken]
-    return kept, problems
-
-
-def _latest(standing: list[Decision]) -> list[Decision]:
-    """Each reviewer's latest on each aspect of a subject; several if they are of one moment."""
-    latest: dict[tuple[str, str, str], list[Decision]] = defaultdict(list)
-    for decision in sorted(standing, key=order):
-        kept = latest[decision.subject, decision.aspect, decision.reviewer]
-        if kept and kept[0].when < decision.when:
-            kept.clear()
-        # A line that a merge has doubled is one decision.
-        if not any((one.decision, one.said) == (decision.decision, decision.said) for one in kept):
-            kept.append(decision)
-    return [decision for key in sorted(latest) for decision in latest[key]]

@@ -19,10 +19,15 @@ def order(decision: Decision) -> tuple[str, str, datetime, str, str, str, str, i
 def agreed(decisions: list[Decision]) -> tuple[list[Decision], list[list[Decision]]]:
     """One decision for each subject and aspect on which all agree, and the others by dispute."""
     about: dict[tuple[str, str], list[Decision]] = defaultdict(list)
-    for decision in sorted(decisions, key=order):
+    for decision in decisions:
         about[decision.subject, decision.aspect].append(decision)
     effective, disputed = [], []
-    for group in about.values():
+    for key in sorted(about):
+        group = about[key]
+        if len(group) == 1:
+            effective += group
+            continue
+        group.sort(key=order)
         settled = [decision for decision in group if decision.decision != "unsure"] or group
         if len({decision.outcome for decision in settled}) > 1:
             disputed.append(settled)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -12,8 +12,7 @@ from pipeline.review.ledger import PLACE_COLUMNS
 from pipeline.tables import DECISION_COLUMNS
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """One decision that was read and understood.
 
     Attributes:
@@ -101,8 +100,10 @@ def what_changed(seen: str, now: str) -> str:
 
 def decisions_frame(decisions: list[Decision]) -> pd.DataFrame:
     """`DECISION_COLUMNS` and `PLACE_COLUMNS`, a row per decision."""
-    records = [
-        {**decision.__dict__, "row_id": decision.row_id, "file": decision.where}
-        for decision in decisions
-    ]
-    return pd.DataFrame(records, columns=[*DECISION_COLUMNS, *PLACE_COLUMNS])
+    names = {"file": "where"}
+    columns = [*DECISION_COLUMNS, *PLACE_COLUMNS]
+    if not decisions:
+        return pd.DataFrame(columns=columns)
+    return pd.DataFrame(
+        {name: [getattr(d, names.get(name, name)) for d in decisions] for name in columns}
+    )

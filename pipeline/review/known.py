@@ -80,10 +80,10 @@ class KnownNodes:
             `(node id, "", "")`, or `("", what is wrong, how to mend it)`.
         """
         levels = list(levels)
+        if self.level.get(text) in levels:
+            return text, "", ""
         allowed = " or ".join(str(level) for level in levels)
         if text in self.level:
-            if self.level[text] in levels:
-                return text, "", ""
             what = f"a node of level {self.level[text]} where one of level {allowed} is asked:"
             return "", what, f"Name a node of level {allowed}."
         first, *above = text.split(ARROW.strip())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -90,7 +91,7 @@ def time_after(ledger: Ledger, now: datetime) -> str:
     Where the ledger has that time already, or a later one (two applies in a row, a clock that
     was put back), it is a millisecond after the latest: a new decision always counts as later.
     """
-    times = [when for when in map(parse_time, ledger.decisions.decided_at.unique()) if when]
+    times = [when for when in parse_times(ledger.decisions.decided_at.tolist()) if when]
     return time_text(max(times, default=None), now)
 
 
@@ -109,6 +110,12 @@ def parse_time(text: str) -> datetime | None:
     except ValueError:
         return None
     return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+def parse_times(texts: Sequence[str]) -> list[datetime | None]:
+    """`parse_time` of each; a ledger repeats many."""
+    found = {text: parse_time(text) for text in dict.fromkeys(texts)}
+    return [found[text] for text in texts]
 
 
 def form(whole: bytes) -> tuple[list[str], str]:

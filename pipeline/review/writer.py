@@ -7,23 +7,19 @@ import fcntl
 import hashlib
 import io
 import os
-from bisect import insort
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
 from pipeline.errors import InputError, Problem, RetryError
-from pipeline.review.decision import aspect_of
-from pipeline.review.ledger import WITHDRAW, form, parse_time, read_whole, split, time_text
-from pipeline.tables import DECISION_COLUMNS, clean_cell
+from pipeline.review.ledger import WITHDRAW, form, read_whole, split
+from pipeline.review.remembered import SAYS, Remembered
+from pipeline.tables import DECISION_COLUMNS, clean_cell, clean_cells
 
-#: Cells that make a decision the same as another, besides subject, aspect and reviewer.
-_SAME = ("decision", "target", "note", "evidence_hash")
+#: Cells of some rows by column, `DECISION_COLUMNS`.
+_Columns = dict[str, list[str]]
 
 #: How much of the ledger's end tells one state from another.
 _TAIL = 4096
@@ -31,15 +27,6 @@ _TAIL = 4096
 
 class LedgerChanged(RetryError):
     """Somebody else has written to the ledger since the caller looked: look again, then decide."""
-
-
-class _Entry(NamedTuple):
-    when: datetime
-    decided_at: str
-    subject: str
-    aspect: str
-    decision: str
-    said: tuple[str, ...]
 
 
 class LedgerWriter:
@@ -98,22 +85,23 @@ class LedgerWriter:
         """
         rows = decisions.reindex(columns=DECISION_COLUMNS).astype(object)
         rows = rows.where(rows.notna(), "").astype(str)
+        columns = {name: clean_cells(rows[name].tolist()) for name in DECISION_COLUMNS}
         with self._locked() as descriptor:
             if expected is not None and expected != self._state:
                 raise LedgerChanged(f"{self.path} has been written to since you looked.")
-            now = self._now(set(rows.reviewer))
-            new = []
-            for row in rows.itertuples(index=False):
-                cells = dict(zip(DECISION_COLUMNS, map(clean_cell, row), strict=True))
-                cells["row_id"] = cells["row_id"] or f"{cells['level']}:{cells['subject']}"
-                cells["decided_at"] = cells["decided_at"] or now
-                if not self._says(cells):
-                    new.append(cells)
+            now = self._remembered.now(set(columns["reviewer"]))
+            columns["decided_at"] = [when or now for when in columns["decided_at"]]
+            columns["row_id"] = [
+                row_id or f"{level}:{subject}"
+                for row_id, level, subject in _zip(columns, "row_id", "level", "subject")
+            ]
+            says = self._remembered.says
+            new = [n for n, cells in enumerate(_zip(columns, *SAYS)) if not says(*cells)]
+            added = {name: [cells[n] for n in new] for name, cells in columns.items()}
             if new:
-                self._write(descriptor, self._lines(new))
-                for cells in new:
-                    self._remember(cells)
-            return pd.DataFrame(new, columns=DECISION_COLUMNS, dtype=str)
+                self._write(descriptor, self._lines(added))
+                self._remembered.add(added)
+            return pd.DataFrame(added, columns=DECISION_COLUMNS, dtype=str)
 
     def undo(self, reviewer: str, expected: str | None = None) -> pd.DataFrame:
         """Takes back a reviewer's latest act: all that was decided in one call of `record`.
@@ -130,16 +118,16 @@ class LedgerWriter:
         """
         reviewer = clean_cell(reviewer)
         with self._locked():
-            rows = self._latest_act(reviewer)
+            rows = self._remembered.latest_act(reviewer)
             state = self._state
         if expected is not None and expected != state:
             raise LedgerChanged(f"{self.path} has been written to since you looked.")
         frame = pd.DataFrame(
             {
-                "subject": [entry.subject for entry in rows],
-                "level": [self._level[entry.subject] for entry in rows],
+                "subject": [row["subject"] for row in rows],
+                "level": [row["level"] for row in rows],
                 "decision": WITHDRAW,
-                "target": [entry.decided_at for entry in rows],
+                "target": [row["decided_at"] for row in rows],
                 "reviewer": reviewer,
             }
         )
@@ -151,68 +139,7 @@ class LedgerWriter:
         self._key: tuple[int, int, int] = (0, 0, 0)
         self._size, self._state = 0, ""
         self._header, self._separator = list(DECISION_COLUMNS), ","
-        # By subject and reviewer, in the order of the file.
-        self._entries: dict[tuple[str, str], list[_Entry]] = defaultdict(list)
-        self._withdrawn: dict[tuple[str, str], list[tuple[datetime, datetime | None]]] = {}
-        # By reviewer: the times of decisions in order, and the decisions of each.
-        self._times: dict[str, list[datetime]] = {}
-        self._of_time: dict[str, dict[datetime, list[_Entry]]] = {}
-        self._latest: dict[str, datetime] = {}
-        self._level: dict[str, str] = {}
-
-    def _remember(self, cells: dict[str, str]) -> None:
-        when = parse_time(cells["decided_at"])
-        if when is None:
-            return  # `replay` refuses it, by row
-        subject, reviewer = cells["subject"], cells["reviewer"]
-        self._latest[reviewer] = max(when, self._latest.get(reviewer, when))
-        self._level[subject] = cells["level"]
-        if cells["decision"].casefold() == WITHDRAW:
-            taken = self._withdrawn.setdefault((subject, reviewer), [])
-            taken.append((when, parse_time(cells["target"])))
-            return
-        about = aspect_of(cells["decision"].casefold(), cells["target"])
-        said = tuple(cells[column] for column in _SAME)
-        entry = _Entry(when, cells["decided_at"], subject, about, cells["decision"], said)
-        self._entries[subject, reviewer].append(entry)
-        of_time = self._of_time.setdefault(reviewer, {})
-        if when not in of_time:
-            insort(self._times.setdefault(reviewer, []), when)
-        of_time.setdefault(when, []).append(entry)
-
-    def _stands(self, entry: _Entry, reviewer: str) -> bool:
-        return not any(
-            entry.when == target if target else entry.when < when
-            for when, target in self._withdrawn.get((entry.subject, reviewer), ())
-        )
-
-    def _latest_act(self, reviewer: str) -> list[_Entry]:
-        """The reviewer's standing decisions of the latest time that has any."""
-        of_time = self._of_time.get(reviewer, {})
-        for when in reversed(self._times.get(reviewer, [])):
-            standing = [entry for entry in of_time[when] if self._stands(entry, reviewer)]
-            if standing:
-                return standing
-        return []
-
-    def _says(self, cells: dict[str, str]) -> bool:
-        """Whether the reviewer's latest standing decision is this very one."""
-        word, reviewer = cells["decision"].casefold(), cells["reviewer"]
-        entries = self._entries.get((cells["subject"], reviewer), [])
-        if word == WITHDRAW:
-            target = parse_time(cells["target"])
-            made = [entry for entry in entries if target is None or entry.when == target]
-            return bool(made) and not any(self._stands(entry, reviewer) for entry in made)
-        about = aspect_of(word, cells["target"])
-        standing = [
-            entry for entry in entries if entry.aspect == about and self._stands(entry, reviewer)
-        ]
-        said = tuple(cells[column] for column in _SAME)
-        return bool(standing) and max(standing, key=lambda entry: entry.when).said == said
-
-    def _now(self, reviewers: set[str]) -> str:
-        latest = [self._latest[who] for who in map(clean_cell, reviewers) if who in self._latest]
-        return time_text(max(latest, default=None), datetime.now(UTC))
+        self._remembered = Remembered()
 
     # --- the file ------------------------------------------------------------------------
 
@@ -251,11 +178,10 @@ class LedgerWriter:
         if rows is None:
             self._read_all(descriptor)
         else:
-            for cells in rows:
-                self._remember(cells)
+            self._remembered.add(_whole(rows))
             self._settle(descriptor)
 
-    def _parsed(self, added: bytes) -> list[dict[str, str]] | None:
+    def _parsed(self, added: bytes) -> _Columns | None:
         """Rows that others have appended, or None where only a look at the whole file can tell."""
         if added and not added.endswith(b"\n"):
             return None
@@ -266,14 +192,9 @@ class LedgerWriter:
             return None
         if any(len(row) != len(self._header) for row in rows):
             return None
-        return [self._cells(row) for row in rows]
-
-    def _cells(self, row: list[str]) -> dict[str, str]:
-        given = dict(zip(self._header, map(clean_cell, row), strict=True))
-        cells = {column: given.get(column, "") for column in DECISION_COLUMNS}
-        if not cells["subject"] and ":" in cells["row_id"]:
-            cells["level"], cells["subject"] = cells["row_id"].split(":", 1)
-        return cells
+        cells = {name: [row[n] for row in rows] for n, name in enumerate(self._header)}
+        blank = [""] * len(rows)
+        return {name: clean_cells(cells.get(name, blank)) for name in DECISION_COLUMNS}
 
     def _read_all(self, descriptor: int) -> None:
         raw = self.path.read_bytes()
@@ -296,11 +217,7 @@ class LedgerWriter:
             self._write(descriptor, ",".join(DECISION_COLUMNS) + "\n")
             return
         self._header, self._separator = form(whole)
-        for values in frame.itertuples(index=False):
-            cells = dict(zip(frame.columns, values, strict=True))
-            if not cells["subject"] and ":" in cells["row_id"]:
-                cells["level"], cells["subject"] = cells["row_id"].split(":", 1)
-            self._remember(cells)
+        self._remembered.add(_whole({name: frame[name].tolist() for name in frame.columns}))
         if not whole.endswith(b"\n"):
             os.write(descriptor, b"\n")
         self._settle(descriptor)
@@ -315,12 +232,12 @@ class LedgerWriter:
         tail = os.pread(descriptor, min(size, _TAIL), max(0, size - _TAIL))
         return f"{size}-{hashlib.sha256(tail).hexdigest()[:16]}"
 
-    def _lines(self, rows: list[dict[str, str]]) -> str:
+    def _lines(self, columns: _Columns) -> str:
         """A line per decision in the file's own form."""
         lost = [
-            Problem(self.path, "the ledger has no column:", "Add it to the header.", value=column)
-            for column in ("note", "evidence_hash")
-            if column not in self._header and any(row[column] for row in rows)
+            Problem(self.path, "the ledger has no column:", "Add it to the header.", value=name)
+            for name in ("note", "evidence_hash")
+            if name not in self._header and any(columns[name])
         ]
         if lost:
             raise InputError(lost)
@@ -329,9 +246,9 @@ class LedgerWriter:
         writer = csv.writer(
             out, delimiter=self._separator, lineterminator="\n", quoting=csv.QUOTE_ALL
         )
-        writer.writerows(
-            [_harmless(row.get(column, "")) for column in self._header] for row in rows
-        )
+        blank = [""] * len(columns["subject"])
+        cells = (columns.get(name, blank) for name in self._header)
+        writer.writerows(zip(*(map(_harmless, column) for column in cells), strict=True))
         return out.getvalue()
 
     def _write(self, descriptor: int, text: str) -> None:
@@ -352,9 +269,25 @@ def append(path: Path, decisions: pd.DataFrame) -> int:
     return len(LedgerWriter(path).record(decisions))
 
 
+def _zip(columns: _Columns, *names: str) -> Iterator[tuple[str, ...]]:
+    return zip(*(columns[name] for name in names), strict=True)
+
+
+def _whole(columns: _Columns) -> _Columns:
+    """With the subject and level that only the row id tells."""
+    if "" not in columns["subject"]:
+        return columns
+    named = [
+        tuple(row_id.split(":", 1)) if not subject and ":" in row_id else (level, subject)
+        for row_id, level, subject in _zip(columns, "row_id", "level", "subject")
+    ]
+    levels, subjects = map(list, zip(*named, strict=True))
+    return {**columns, "level": levels, "subject": subjects}
+
+
 def _harmless(cell: str) -> str:
     """A cell that a spreadsheet does not run as a formula; `clean_cell` reads it as it was."""
-    return "'" + cell if cell[:1] in tuple("=+-@") else cell
+    return "'" + cell if cell.startswith(("=", "+", "-", "@")) else cell
 
 
 def _sync_folder(folder: Path) -> None:

@@ -411,9 +411,11 @@ def outcome(given: pd.DataFrame) -> object:
     return [frame.to_csv() for frame in frames], report
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows=ledgers(), data=st.data())
 def test_replay_does_not_depend_on_the_order(rows, data):
     frame = decisions(*rows)
-    shuffled = frame.iloc[data.draw(st.permutations(range(len(frame))))]
-    assert outcome(frame) == outcome(shuffled)
+    wanted = outcome(frame)
+    for _ in range(2):
+        order = data.draw(st.permutations(range(len(frame))))
+        assert outcome(frame.iloc[order]) == wanted
