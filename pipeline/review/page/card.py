@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.review.page import words
 from pipeline.review.page.material import Table
+from pipeline.review.reasons import reasons_told
 from pipeline.tables import clean_cell
 
 PICKS, SIBLINGS, PICTURES, SHOWN_OF_GROUP = 3, 4, 6, 10
@@ -51,7 +52,7 @@ def card(
         "kind": _level_name(table, table.level[n] - 1),
         "is_item": is_item,
         **_named(table, n),
-        "why": [] if blind else words.reasons(table.why.get(n, [])),
+        "why": [] if blind else reasons_told(table.why.get(n, [])),
         "pictures": _pictures(table, n),
         "current": current,
         # Where nothing is proposed, what is known of the row is evidence for no place of its own.

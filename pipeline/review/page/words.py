@@ -1,24 +1,9 @@
-"""Evidence and reasons as a curator reads them."""
+"""Evidence as a curator reads it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
-
-REASONS = {
-    "low_confidence": "The evidence is too weak to place it without you.",
-    "small_margin": "Two places are about equally likely.",
-    "evidence_disagrees": "Name, class and likeness point to different places.",
-    "class_tie": "Its Wikidata classes lead to several places.",
-    "several_classes": "Wikidata gives it several classes.",
-    "no_name_word": "No word of its name says what it is.",
-    "no_evidence": "Nothing is known about it but its name.",
-    "neighbours_elsewhere": "What resembles it most stands elsewhere.",
-    "splits_differ": "The same place is filed elsewhere in another split.",
-    "stale_decision": "It was decided before, but the evidence has changed since.",
-    "unsure": "A reviewer was unsure about it.",
-    "disputed": "Two reviewers disagree about it.",
-}
+from collections.abc import Collection
 
 _WORD = re.compile(r'word "(?P<term>[^"]*)" \((?P<language>[^)]*)\) → (?P<node>.+)')
 _VECTOR = re.compile(
@@ -50,11 +35,6 @@ def plain(evidence: str, names: Collection[str] = ()) -> list[str]:
     speaks = [not node or node in names for _, node in told]
     pro = [text for (text, _), yes in zip(told, speaks, strict=True) if yes]
     return pro + [f"But {_inner(t)}" for (t, _), yes in zip(told, speaks, strict=True) if not yes]
-
-
-def reasons(words: Iterable[str]) -> list[str]:
-    """Why a row is asked, a sentence each."""
-    return [REASONS.get(word, word.replace("_", " ").capitalize() + ".") for word in words]
 
 
 def _inner(sentence: str) -> str:
