@@ -20,6 +20,7 @@ import pandas as pd
 from pipeline.errors import InputError, Problem, RetryError
 from pipeline.review.decision import aspect_of
 from pipeline.review.ledger import WITHDRAW, form, parse_time, read_whole, split, time_text
+from pipeline.review.together import spread_cells
 from pipeline.tables import DECISION_COLUMNS, clean_cell
 
 #: Cells that make a decision the same as another, besides subject, aspect and reviewer.
@@ -160,7 +161,11 @@ class LedgerWriter:
         self._latest: dict[str, datetime] = {}
         self._level: dict[str, str] = {}
 
-    def _remember(self, cells: dict[str, str]) -> None:
+    def _remember(self, line: dict[str, str]) -> None:
+        for cells in spread_cells(line):
+            self._remember_one(cells)
+
+    def _remember_one(self, cells: dict[str, str]) -> None:
         when = parse_time(cells["decided_at"])
         if when is None:
             return  # `replay` refuses it, by row
@@ -195,8 +200,11 @@ class LedgerWriter:
                 return standing
         return []
 
-    def _says(self, cells: dict[str, str]) -> bool:
-        """Whether the reviewer's latest standing decision is this very one."""
+    def _says(self, line: dict[str, str]) -> bool:
+        """Whether the reviewer's latest standing decision is this very one, on all it names."""
+        return all(map(self._says_one, spread_cells(line)))
+
+    def _says_one(self, cells: dict[str, str]) -> bool:
         word, reviewer = cells["decision"].casefold(), cells["reviewer"]
         entries = self._entries.get((cells["subject"], reviewer), [])
         if word == WITHDRAW:
