@@ -27,6 +27,4 @@ REASONS = {
 
 def reasons_told(words: Iterable[str]) -> list[str]:
     """A sentence for each reason; one that is not known here is told as it is written."""
-    return [
-        REASONS.get(word, word.replace("_", " ").capitalize() + ".") for word in words if word
-    ]
+    return [REASONS.get(word, word.replace("_", " ").capitalize() + ".") for word in words if word]
