@@ -147,6 +147,9 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("nearest", _TEXTS),
         ]
     ),
+    # An item row that was accepted without review and drawn for a person to check, and the parent
+    # it had been accepted with.
+    "audit": pa.schema([("row_id", _TEXT), ("parent", _TEXT)]),
     # A node of the label tree; level 0 is the item.
     "nodes": _NODES,
     # Every node a decision may name, in use or not; none of level 0.

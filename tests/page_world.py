@@ -49,10 +49,9 @@ def make_workspace(folder: Path) -> Path:
             sure = node.node_id != "1/Q2977"
             rows.append(_row(node.node_id, node.level + 1, node.parent_id, 0.5 + sure / 2, sure))
     proposals = pd.DataFrame(rows)
-    alike = set(items.item_id[SINGLES : SINGLES + ALIKE])
     disputes = pd.DataFrame(
         [
-            (row["row_id"], row["confidence"], "burg" if row["subject"] in alike else "", [],
+            (row["row_id"], row["confidence"], [],
              [{"node": f"2/{kind}", "confidence": 0.1, "evidence": f"it may be a {kind}"}
               for kind in ("lake", "mountain", "church")])
             for row in rows if row["level"] == 1 and not row["accepted"]

@@ -19,7 +19,8 @@ def finish(workspace: Workspace, json: Path | None = None) -> None:
     record = workspace.last_run()
     numbers, agreed = record["numbers"], record["agreement"]
     if json:
-        write_json(json, {"numbers": numbers, "agreement": agreed})
+        reviewers = record.get("reviewers")  # a build of an earlier version has none
+        write_json(json, {"numbers": numbers, "agreement": agreed, "reviewers": reviewers})
     print()
     print("\n".join(summary_lines(record["title"], numbers, agreed)))
     print()

@@ -21,6 +21,13 @@ def review(
     reviewer: Annotated[
         str | None, typer.Option(help="Your name in the ledger [default: your login's].")
     ] = None,
+    double: Annotated[
+        str | None,
+        typer.Option(help="Decide this share of what others decided, blind: 10% or 0.1."),
+    ] = None,
+    audit: Annotated[
+        int, typer.Option(min=0, help="Ask also for so many rows accepted without asking.")
+    ] = 0,
     blind: Annotated[bool, typer.Option("--blind", help="Hide what is proposed.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
     no_browser: Annotated[
@@ -32,30 +39,53 @@ def review(
     json: Annotated[Path | None, typer.Option(help="Write the numbers here at the end.")] = None,
 ) -> None:
     """Decide the open rows on a local page; write tree and sheet again when it is closed."""
-    from pipeline.build import Workspace, rerun
+    from pipeline.build import Workspace, ledgers, rerun
+    from pipeline.review import draw_audit
 
     place = Workspace(workspace.resolve())
-    recorded = 0
+    share = _share(double) if double is not None else 0.0
+    drawn, recorded = 0, 0
+    if audit:
+        drawn = draw_audit(place.folder, audit, ledgers(place.last_settings()))
+        print(f"{drawn} accepted rows drawn for the audit", flush=True)
     if not sheet:
-        recorded = _page(place, reviewer or getpass.getuser(), blind, port, not no_browser)
-    if sheet or recorded:
+        who = reviewer or getpass.getuser()
+        recorded = _page(place, who, blind, share, port, not no_browser)
+    if sheet or recorded or drawn:
         for line in rerun(place, ["settle", "show"]):
             print(line, flush=True)
     finish(place, json)
 
 
-def _page(place: Workspace, reviewer: str, blind: bool, port: int, browser: bool) -> int:
+def _share(text: str) -> float:
+    """A share of rows, `10%` or `0.1`, above 0 and at most 1."""
+    from pipeline.errors import InputError, Problem
+
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        fix = "Give a share above 0 and up to 100%, as 10% or 0.1."
+        raise InputError(Problem("--double", "no share of rows:", fix, value=text))
+    return share
+
+
+def _page(
+    place: Workspace, reviewer: str, blind: bool, double: float, port: int, browser: bool
+) -> int:
     """Serves the page until it is ended; returns how many decisions were recorded."""
     from pipeline.review.page import Desk, open_page
 
-    desk = Desk(material(place), reviewer, blind)
+    desk = Desk(material(place), reviewer, blind, double)
     with open_page(desk, port) as page:
         print(f"Review page: {page.address}", flush=True)
         print("It is for this machine only. Ctrl-C ends it.", flush=True)
         if browser:
             webbrowser.open(page.address)
         page.run()
-    print(f"\n{desk.recorded} rows added to {desk.material.ledgers[-1]}", flush=True)
+    print(f"\n{desk.recorded} lines added to {desk.material.ledgers[-1]}", flush=True)
     return desk.recorded
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.build.propose import ledgers
 from pipeline.build.settings import Workspace
 from pipeline.errors import InputError, Problem
-from pipeline.review import ARROW, KnownNodes, history, near, read_ledger, replay
+from pipeline.review import ARROW, KnownNodes, history, near, read_ledger, replay, reviewed
 from pipeline.tables import load
 
 
@@ -47,7 +47,7 @@ def item_history(place: Workspace, asked: str) -> ItemHistory:
         InputError: nothing has that id (the nearest ids are named), or the ledger is wrong.
     """
     settings = place.last_settings()
-    items, proposals = load(place.folder, "items"), load(place.folder, "proposals")
+    items, proposals = load(place.folder, "items"), reviewed(place.folder)
     vocabulary = load(place.folder, "vocabulary")
     decisions = read_ledger(*ledgers(settings)).decisions
     resolution = replay(decisions, proposals, vocabulary)

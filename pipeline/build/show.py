@@ -10,9 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.build.reviewers import reviewers_agreement
 from pipeline.build.settings import BuildSettings, Workspace
 from pipeline.build.stage import Counts, Stage
 from pipeline.files import sha256_of, write_json
+from pipeline.review import agreement_lines
 from pipeline.show import agreement, draw_tree, numbers_of, render_card, render_page
 from pipeline.tables import load
 
@@ -66,7 +68,9 @@ def _show(place: Workspace, settings: BuildSettings) -> Counts:
     open_rows = json.loads(place.settled.read_text(encoding="utf-8"))["rows_to_review"]
     numbers = numbers_of(items, nodes, assignments, hierarchy.levels, open_rows)
     agreed = _agreement(place, settings, assignments)
-    write_json(numbers_file(place), {"numbers": numbers, "agreement": agreed, "title": title})
+    both = reviewers_agreement(place, settings)
+    shown = {"numbers": numbers, "agreement": agreed, "title": title}
+    write_json(numbers_file(place), {**shown, "reviewers": both.as_json() if both else None})
     render_page(place.page, items, nodes, assignments, hierarchy.levels, title)
     draw_tree(place.picture, assignments, hierarchy.levels, title)
     render_card(
@@ -76,6 +80,7 @@ def _show(place: Workspace, settings: BuildSettings) -> Counts:
             "total": len(items),
             "numbers": numbers,
             "agreement": agreed,
+            "reviewers": agreement_lines(both, hierarchy.levels) if both else [],
             "picture": place.picture.name,
             "encoder": json.loads((place.vectors / "about.json").read_text())["encoder"],
             "versions": versions(),
@@ -123,11 +128,12 @@ def _options(place: Workspace, settings: BuildSettings) -> dict[str, Any]:
 
 SHOW = Stage(
     name="show",
-    version=1,
+    version=2,
     reads=lambda place, settings: [
         place.table("items"),
         place.table("nodes"),
         place.table("assignments"),
+        *(place.table(name) for name in ("proposals", "vocabulary", "doubts", "audit")),
         place.settled,
         place.vectors / "about.json",
         *user_files(settings),

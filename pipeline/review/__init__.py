@@ -14,6 +14,7 @@ from pipeline.review.known import ARROW, KnownNodes
 from pipeline.review.ledger import DECISIONS, Ledger, read_ledger, time_after
 from pipeline.review.ranking import PAGE, pages, queue
 from pipeline.review.replay import Resolution, replay
+from pipeline.review.reviewed import audited, draw_audit, reviewed
 from pipeline.review.sheet import SHEET_COLUMNS, Sheet, neutralise, read_sheet, write_sheet
 from pipeline.review.together import join
 from pipeline.review.writer import LedgerChanged, LedgerWriter, append
@@ -35,7 +36,9 @@ __all__ = [
     "agreement_lines",
     "append",
     "audit_sample",
+    "audited",
     "double_sample",
+    "draw_audit",
     "error_rate",
     "history",
     "join",
@@ -46,6 +49,7 @@ __all__ = [
     "read_ledger",
     "read_sheet",
     "replay",
+    "reviewed",
     "time_after",
     "with_doubts",
     "write_sheet",

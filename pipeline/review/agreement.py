@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.review.known import KnownNodes
-from pipeline.review.replay import replay
+from pipeline.review.replay import Resolution, replay
 
 #: What a row comes to that a reviewer excludes, or stops above the level in question.
 NO_NODE = ""
@@ -34,6 +35,25 @@ def double_sample(row_ids: Iterable[str], share: float) -> list[str]:
     if not 0 <= share <= 1:
         raise ValueError(f"share must lie between 0 and 1, got {share}")
     return [row for row in row_ids if _lot("double", row) < share]
+
+
+def for_second_look(resolution: Resolution, reviewer: str, share: float) -> list[str]:
+    """The item rows that others have decided and this reviewer is asked too, see `double_sample`.
+
+    Args:
+        resolution: from `replay` on all decisions.
+        reviewer: the second one; their own decisions do not count.
+        share: of the rows, 0 to 1.
+    """
+    said = pd.concat([resolution.effective, resolution.disputed])
+    others = said[(said.reviewer != reviewer) & (said.decision != "unsure")]
+    return double_sample(sorted(set(others.row_id[others.level.astype(int) == 1])), share)
+
+
+def decided_alone(decisions: pd.DataFrame, reviewer: str) -> pd.DataFrame:
+    """A reviewer's own decisions, with everybody's names and splits: the nodes they speak of."""
+    named = decisions["decision"].str.casefold().isin(["rename", "split"])
+    return decisions[named | (decisions["reviewer"] == reviewer)]
 
 
 def audit_sample(rows: pd.DataFrame, size: int) -> list[str]:
@@ -101,12 +121,25 @@ class Agreement:
     confusions: pd.DataFrame
     audit: ErrorRate
 
+    def __bool__(self) -> bool:
+        """Whether anything was decided twice or audited."""
+        return bool(self.audit.checked) or bool(self.levels["rows"].any())
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain numbers; `kappa` is None where it is not defined."""
+        levels = self.levels.astype(object).where(self.levels.notna(), None)
+        return {
+            "levels": levels.to_dict("records"),
+            "confusions": self.confusions.to_dict("records"),
+            "audit": asdict(self.audit),
+        }
+
 
 def agreement(
     decisions: pd.DataFrame,
     proposals: pd.DataFrame,
     vocabulary: pd.DataFrame,
-    audited: Sequence[str] = (),
+    audited: Mapping[str, str] | None = None,
 ) -> Agreement:
     """Compares what each reviewer's decisions alone make of the items that two or more decided.
 
@@ -116,12 +149,11 @@ def agreement(
         decisions: from `read_ledger`.
         proposals: the table `proposals`.
         vocabulary: all known nodes.
-        audited: row ids from `audit_sample`; those that someone has decided since are counted.
+        audited: by row id of an audit (see `draw_audit`) the parent it had been accepted with;
+            those that someone has decided since are counted.
     """
     reviewers = sorted(set(decisions["reviewer"]))
-    paths = [
-        _paths(decisions[decisions["reviewer"] == who], proposals, vocabulary) for who in reviewers
-    ]
+    paths = [_paths(decisions, who, proposals, vocabulary) for who in reviewers]
     pairs = [
         (one[item], other[item])
         for one, other in combinations(paths, 2)
@@ -146,7 +178,7 @@ def agreement(
     return Agreement(
         pd.DataFrame(levels, columns=["level", "rows", "agree", "kappa"]),
         pd.DataFrame(confusions, columns=["level", "one", "other", "rows"]),
-        _audit(decisions, proposals, vocabulary, paths, set(audited)),
+        _audit(decisions, proposals, vocabulary, paths, audited or {}),
     )
 
 
@@ -160,11 +192,12 @@ def _kappa(first: list[str], second: list[str]) -> float:
 
 
 def _paths(
-    decisions: pd.DataFrame, proposals: pd.DataFrame, vocabulary: pd.DataFrame
+    decisions: pd.DataFrame, reviewer: str, proposals: pd.DataFrame, vocabulary: pd.DataFrame
 ) -> dict[str, dict[int, str]]:
     """Per item that a reviewer decided: the node at each level, by their decisions alone."""
-    found = replay(decisions, proposals, vocabulary)
+    found = replay(decided_alone(decisions, reviewer), proposals, vocabulary)
     own = found.effective[found.effective["decision"] != "unsure"]
+    own = own[own["reviewer"] == reviewer]
     rows = found.rows[(found.rows["level"] == 1) & found.rows["row_id"].isin(own["row_id"])]
     known = KnownNodes(found.nodes)
     return {
@@ -178,23 +211,24 @@ def _audit(
     proposals: pd.DataFrame,
     vocabulary: pd.DataFrame,
     paths: list[dict[str, dict[int, str]]],
-    audited: set[str],
+    audited: Mapping[str, str],
 ) -> ErrorRate:
     known = KnownNodes(replay(decisions.iloc[:0], proposals, vocabulary).nodes)
-    rows = proposals[proposals["row_id"].isin(audited)]
+    # A class is only how an item reaches its label: the label above it is what counts.
+    label = min(2, known.top)
     checked, wrong = 0, 0
-    for item, parent in zip(rows["subject"], rows["parent"].fillna(""), strict=True):
+    for row_id, parent in audited.items():
+        item = row_id.split(":", 1)[1]
         said = [path[item] for path in paths if item in path]
         if said:
-            proposed = {known.level[step]: step for step in known.path(parent)}
+            accepted = {known.level[step]: step for step in known.path(parent)}
             checked += 1
-            # A class is only how an item reaches its label: the label above it is what counts.
-            wrong += any(path.get(2) != proposed.get(2) for path in said)
+            wrong += any(path.get(label) != accepted.get(label) for path in said)
     return error_rate(wrong, checked)
 
 
 def agreement_lines(found: Agreement, levels: Sequence[str]) -> list[str]:
-    """The card's section on agreement, Markdown; nothing was doubly reviewed: it says so.
+    """The card's section on agreement, Markdown.
 
     Args:
         found: from `agreement`.

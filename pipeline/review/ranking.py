@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.review.known import KnownNodes
 from pipeline.review.replay import Resolution
+from pipeline.review.reviewed import AUDIT
 from pipeline.tables import SCHEMAS
 
 #: Rows that are asked together, at most: as many as a person takes in at a glance.
@@ -50,16 +51,18 @@ def queue(
 ) -> pd.DataFrame:
     """All open rows in the order to ask them.
 
-    A node comes before what hangs below it, since one answer there settles all of that; then the
-    rest by the doubt of the group that is asked together (see `pages`). Equal doubts: more images
-    first. Rows that a reviewer was unsure
-    of come last.
+    An audited row comes first, since a person asked for it; then what retrieval doubts, the row
+    first that H-AP would gain most from. A node comes before what hangs below it, since one answer
+    there settles all of that; then the rest by the doubt of the group that is asked together (see
+    `pages`). Equal doubts: more images first. Rows that a reviewer was unsure of come last.
+    Audited and doubted rows are asked one by one: they are not asked for what they look like.
 
     Args:
-        resolution: from `replay`.
+        resolution: from `replay` on `reviewed` proposals.
         items: the table `items` (`item_id, image_ids`).
         disputes: the table `disputes`, which rows may be missing from; None where nothing but the
-            proposals is known. A row without dispute has its confidence as score.
+            proposals is known. A row without dispute has its confidence as score; that of a doubted row
+            is at most its confidence, which retrieval has lowered.
 
     Returns:
         Rows under `SCHEMAS["queue"]`.
@@ -75,6 +78,9 @@ def queue(
     told = found["score"].notna().to_numpy()
     confidence = rows.confidence.fillna(0).to_numpy(dtype=np.float32)
     score = np.where(told, found["score"].to_numpy(dtype=np.float32), confidence)
+    audit = rows.reasons.str.split("|").map(lambda said: AUDIT in said).to_numpy(dtype=bool)
+    gain = rows.gain.to_numpy(dtype=float) if "gain" in rows else np.zeros(len(rows))
+    score = np.where(gain > 0, np.minimum(score, confidence), score)
     words = [
         list(dict.fromkeys([*filter(None, said.split("|")), *(more if has else [])]))
         for said, more, has in zip(rows.reasons, found["reasons"], told, strict=True)
@@ -84,7 +90,8 @@ def queue(
         list(given)[:ALTERNATIVES] if has else _unmeasured(text)
         for text, given, has in zip(rows.alternatives, found["alternatives"], told, strict=True)
     ]
-    askable = np.flatnonzero(is_item & ~rows.unsure.to_numpy() & (suggestion != "").to_numpy())
+    alike = is_item & ~rows.unsure.to_numpy(dtype=bool) & (suggestion != "").to_numpy()
+    askable = np.flatnonzero(alike & ~audit & (gain == 0))
     group = pd.Series("", rows.index, dtype=object)
     size = np.zeros(len(rows), dtype=np.int64)
     nodes = suggestion.to_numpy(dtype=object)
@@ -102,6 +109,8 @@ def queue(
     order = pd.DataFrame(
         {
             "unsure": rows.unsure,
+            "audit": ~audit,
+            "retrieval": -gain,
             "level": -rows.level.astype(int),
             "gain": -_together(doubt.where(is_item, doubt * settles), group),
             "images": -_together(rows.subject.map(images).fillna(0).astype(float), group),

@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import pairwise
 
+import pandas as pd
+
 from pipeline.review.decision import aspect_of
 from pipeline.review.ledger import WITHDRAW, parse_time, parse_times, time_text
+from pipeline.review.together import BAR, spread, spread_cells
 
 #: Cells that make a decision the same as another, besides subject, aspect and reviewer.
 _SAME = ("decision", "target", "note", "evidence_hash")
@@ -34,7 +37,13 @@ class Remembered:
         self._latest: dict[str, datetime] = {}
 
     def add(self, columns: dict[str, list[str]]) -> None:
-        """Adds rows, in the order of the file; cells are clean."""
+        """Adds rows, in the order of the file; cells are clean, `DECISION_COLUMNS`.
+
+        A line on several items is remembered item by item.
+        """
+        if any(BAR in subject for subject in columns["subject"]):
+            rows = spread(pd.DataFrame(columns))
+            columns = {name: rows[name].tolist() for name in columns}
         times = parse_times(columns["decided_at"])
         if None in times:
             good = [n for n, when in enumerate(times) if when]
@@ -71,11 +80,18 @@ class Remembered:
         return time_text(max(latest, default=None), datetime.now(UTC))
 
     def says(self, subject: str, reviewer: str, *said: str) -> bool:
-        """Whether the reviewer's latest standing decision on the subject is this very one.
+        """Whether the reviewer's latest standing decision is this very one, on all it names.
 
         Args:
             said: `decision, target, note, evidence_hash`.
         """
+        line = {"subject": subject, "evidence_hash": said[3], "level": ""}
+        return all(
+            self._says(part["subject"], reviewer, *said[:3], part["evidence_hash"])
+            for part in spread_cells(line)
+        )
+
+    def _says(self, subject: str, reviewer: str, *said: str) -> bool:
         word, target = said[0].casefold(), said[1]
         made, withdrawn = self._of(subject, reviewer)
         if word == WITHDRAW:

@@ -18,7 +18,9 @@ from pipeline.review.conflicts import Conflicts, agreed
 from pipeline.review.decision import Decision, decisions_frame
 from pipeline.review.known import KnownNodes
 from pipeline.review.ledger import DECISIONS
+from pipeline.review.reasons import reasons_told
 from pipeline.review.replay import Resolution
+from pipeline.review.reviewed import AUDIT
 from pipeline.tables import clean_cell, read_people_csv
 
 #: Columns a reviewer writes in.
@@ -55,12 +57,6 @@ _FORMULA = re.compile(r"^'*[=+\-@]")
 _NEUTRALISED = re.compile(r"^'+[=+\-@]")
 # An all-digit hash, or one like 12e4..., would be read as a number and rounded.
 _HASH_MARK = "#"
-_WORDS = {
-    "stale_decision": "decided before, on evidence that has changed since",
-    "unsure": "a reviewer was unsure",
-    "disputed": "reviewers differ",
-    "retrieval": "its pictures look like another node's: move it to the suggestion, or keep it",
-}
 
 
 @dataclass(frozen=True)
@@ -99,8 +95,8 @@ def write_sheet(
 
     Higher levels come first, since one decision there settles most; then items that are alike
     (the same proposal on the same evidence, three or more) together, then single items; within
-    each the least confident first; rows a reviewer was unsure of last. Rows that retrieval doubts
-    come before all others, the one first that H-AP would gain most from.
+    each the least confident first; rows a reviewer was unsure of last. Audited rows come before
+    all others, then those that retrieval doubts, the one first that H-AP would gain most from.
 
     Args:
         path: the sheet; replaced as a whole.
@@ -124,7 +120,7 @@ def write_sheet(
         )
         for text in rows.alternatives.unique()
     }
-    reasons = {text: _reasons(text) for text in rows.reasons.unique()}
+    reasons = {text: " ".join(reasons_told(text.split("|"))) for text in rows.reasons.unique()}
     suggestion = rows.suggestion.where(rows.suggestion != "", rows.parent)
     sheet = pd.DataFrame(
         {
@@ -151,6 +147,7 @@ def write_sheet(
     order = pd.DataFrame(
         {
             "unsure": rows.unsure,
+            "audit": ~rows.reasons.str.split("|").map(lambda said: AUDIT in said).astype(bool),
             "gain": -rows.gain if "gain" in rows else 0.0,
             "level": -rows.level.astype(int),
             "single": alike < 3,
@@ -295,8 +292,3 @@ def _members(
 def _fitting(cell: str) -> str:
     """At most what a spreadsheet's cell holds; Excel spills the rest into the next row."""
     return cell if len(cell) <= LONGEST else cell[:LONGEST] + "…"
-
-
-def _reasons(text: str) -> str:
-    words = [word for word in text.split("|") if word]
-    return "; ".join(_WORDS.get(word, word.replace("_", " ")) for word in words)

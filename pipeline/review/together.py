@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 #: Between the items of a subject, and between the hashes of what was seen of each.
 BAR = "|"
+#: Between what was seen of each item, in words.
+SEEN_BAR = " | "
 
 
 def join(decisions: pd.DataFrame) -> pd.DataFrame:
     """Makes one decision of those that say the same of several items.
 
     Args:
-        decisions: `DECISION_COLUMNS`, one row an item, alike but for subject and evidence hash;
-            no hash is blank.
+        decisions: `DECISION_COLUMNS`, one row an item, alike but for row, subject, evidence hash
+            and what was seen.
 
     Returns:
-        One row whose subject and evidence hash are joined by `|`; `spread` takes it apart again.
+        One row whose subject, evidence hash and `seen` are joined; `spread` takes it apart again.
+        Where an id itself holds a bar the decisions are returned as they are.
     """
+    if len(decisions) < 2 or decisions["subject"].str.contains(BAR, regex=False).any():
+        return decisions
     one = decisions.iloc[:1].copy()
     one["subject"] = BAR.join(decisions["subject"])
     one["evidence_hash"] = BAR.join(decisions["evidence_hash"])
     one["row_id"] = one["level"].astype(str) + ":" + one["subject"]
+    if "seen" in decisions and decisions["seen"].nunique() > 1:
+        seen = decisions["seen"].str.replace(SEEN_BAR, " / ", regex=False)
+        one["seen"] = SEEN_BAR.join(seen.replace("", "nothing"))
     return one
 
 
@@ -35,16 +44,34 @@ def spread(decisions: pd.DataFrame) -> pd.DataFrame:
     several = (bars > 0) & (bars == decisions["evidence_hash"].str.count(r"\|"))
     if not several.any():
         return decisions
-    rows = decisions.assign(
-        **{
-            column: [
-                cell.split(BAR) if many else cell
-                for cell, many in zip(decisions[column], several, strict=True)
-            ]
-            for column in ("subject", "evidence_hash")
-        },
-        _several=several,
-    ).explode(["subject", "evidence_hash"], ignore_index=True)
-    own = rows["level"].astype(str) + ":" + rows["subject"]
-    rows["row_id"] = rows["row_id"].where(~rows["_several"], own)
-    return rows.drop(columns="_several").astype({"subject": str, "evidence_hash": str})
+    lines = decisions.reset_index(drop=True)
+    parts = {n: _parts(lines.iloc[n].to_dict()) for n in np.flatnonzero(several)}
+    counts = np.ones(len(lines), dtype=np.int64)
+    counts[list(parts)] = [len(some) for some in parts.values()]
+    rows = lines.loc[lines.index.repeat(counts)]
+    at = np.repeat(several.to_numpy(), counts)
+    rows = rows.reset_index(drop=True)
+    for column in ("row_id", "subject", "evidence_hash", *(["seen"] if "seen" in rows else [])):
+        rows.loc[at, column] = [part[column] for some in parts.values() for part in some]
+    return rows
+
+
+def spread_cells(cells: dict[str, str]) -> list[dict[str, str]]:
+    """As `spread`, for the cells of one line."""
+    bars = cells["subject"].count(BAR)
+    if not bars or bars != cells["evidence_hash"].count(BAR):
+        return [cells]
+    return _parts(cells)
+
+
+def _parts(cells: dict[str, str]) -> list[dict[str, str]]:
+    subjects, hashes = cells["subject"].split(BAR), cells["evidence_hash"].split(BAR)
+    seen = cells.get("seen", "").split(SEEN_BAR)
+    if len(seen) != len(subjects):  # the same was seen of all
+        seen = [cells.get("seen", "")] * len(subjects)
+    told = zip(subjects, hashes, seen, strict=True)
+    return [
+        {**cells, "row_id": f"{cells['level']}:{subject}", "subject": subject,
+         "evidence_hash": digest, "seen": words}
+        for subject, digest, words in told
+    ]  # fmt: skip

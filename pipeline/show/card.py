@@ -16,10 +16,11 @@ def render_card(path: Path, facts: dict[str, Any]) -> None:
     Args:
         path: Markdown file to write, whole or not at all.
         facts: `title`, `total` (items), `numbers` (see `numbers_of`), `agreement` (or None,
-            else with `level`), `picture` (its file name beside the card), `encoder`, `options` and
-            `versions` (name to value), `published` (whether the tree is the published one),
-            `licence` and `tags` of the front matter, `inputs` (file name to sha256), `sources`
-            (`name, licence, origin`), `limits` (sentences).
+            else with `level`), `reviewers` (lines on their agreement, if any), `picture` (its file
+            name beside the card), `encoder`, `options` and `versions` (name to value), `published`
+            (whether the tree is the published one), `licence` and `tags` of the front matter,
+            `inputs` (file name to sha256), `sources` (`name, licence, origin`), `limits`
+            (sentences).
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.show", "."),

@@ -159,7 +159,10 @@ def test_published_labels_that_differ_between_the_splits_are_a_dispute(
     assert proposals.parent["gldv2/train/0"] == proposals.parent["gldv2/index/0"]
     sheet = pd.read_csv(built.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     rows = sheet[sheet.subject.isin(["gldv2/train/0", "gldv2/index/0"])]
-    assert rows.reasons.str.contains("same category differs").tolist() == [True, True]
+    assert rows.reasons.str.contains("same Commons category are placed diff").tolist() == [
+        True,
+        True,
+    ]
 
 
 def test_one_decision_on_a_class_settles_all_its_landmarks(

@@ -96,10 +96,12 @@ def test_audited_rows_that_were_decided_otherwise_are_errors():
         (item(5), 1, "move", "2/lake"),  # accepted as a mountain
         (item(4), 1, "move", "2/lake"),  # not audited
     )
-    audited = [f"1:{item(n)}" for n in (1, 5, 6)]
+    parents = proposals().set_index("row_id").parent
+    audited = {f"1:{item(n)}": parents[f"1:{item(n)}"] for n in (1, 5, 6)}
     found = agreement(ledger, proposals(), VOCABULARY, audited).audit
     assert (found.errors, found.checked) == (1, 2)
     empty = agreement(decisions(), proposals(), VOCABULARY, audited)
     assert empty.audit.checked == 0 and np.isnan(empty.levels.kappa).all()
+    assert found and not empty
     assert agreement_lines(empty, LEVELS) == ["No item has been decided by two reviewers."]
     assert isinstance(empty.confusions, pd.DataFrame) and empty.confusions.empty

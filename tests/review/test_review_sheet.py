@@ -72,7 +72,7 @@ def test_a_class_row_tells_its_members(sheet):
     assert row.suggestion == "church › human-made"
     assert row.suggestion_id == "2/church"
     assert row.alternatives == "castle / fort › human-made; lake › natural"
-    assert row.reasons == "low margin"
+    assert row.reasons == "Low margin."
     assert row.kind == "supercategory"
 
 
@@ -87,7 +87,9 @@ def test_a_landmark_row(sheet):
 def test_unsure_goes_to_the_end(tmp_path):
     resolution = replay(decisions(("1/Q2977", 2, "unsure", "")), proposals(), VOCABULARY)
     write_sheet(tmp_path / "a.csv", resolution, items(), LEVELS)
-    assert cells(tmp_path / "a.csv").iloc[-1].reasons == "low margin; a reviewer was unsure"
+    assert (
+        cells(tmp_path / "a.csv").iloc[-1].reasons == "Low margin. A reviewer was unsure about it."
+    )
 
 
 def test_look_alikes_stand_together_before_singles(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from small_world import VOCABULARY, decisions, evidence_hash, item, proposals
 
-from pipeline.review import append, join, read_ledger, replay
+from pipeline.review import LedgerWriter, append, history, join, read_ledger, replay
 from pipeline.tables import DECISION_COLUMNS
 
 
@@ -14,7 +14,8 @@ def both() -> pd.DataFrame:
         (item(n), 1, "move", "2/church", "ann", "2026-01-31T12:00:00Z", evidence_hash(item(n)))
         for n in (2, 4)
     ]
-    return decisions(*rows)[DECISION_COLUMNS]
+    frame = decisions(*rows).assign(seen=["proposed 2/castle", "proposed 2/church; a | word"])
+    return frame[DECISION_COLUMNS]
 
 
 def test_one_line_settles_all_that_it_names(tmp_path):
@@ -22,7 +23,8 @@ def test_one_line_settles_all_that_it_names(tmp_path):
     assert append(path, join(both())) == 1
     assert len(path.read_text().splitlines()) == 2  # and the header
     found = read_ledger(path).decisions
-    assert found[DECISION_COLUMNS].values.tolist() == both().values.tolist()
+    said = both().assign(seen=["proposed 2/castle", "proposed 2/church; a / word"])
+    assert found[DECISION_COLUMNS].values.tolist() == said.values.tolist()
     assert found.row.tolist() == [2, 2]
     rows = replay(found, proposals(), VOCABULARY).rows.set_index("row_id")
     assert (rows.loc[both().row_id, "state"] == "settled").all()
@@ -33,7 +35,7 @@ def test_each_item_can_be_decided_again_and_can_go_stale_alone(tmp_path):
     path = tmp_path / "decisions.csv"
     append(path, join(both()))
     later = decisions((item(4), 1, "move", "2/lake", "ann", "2026-02-01T00:00:00Z"))
-    append(path, later[DECISION_COLUMNS])
+    append(path, later)
     changed = proposals()
     changed.loc[changed.subject == item(2), "evidence_hash"] = "0" * 16
     resolution = replay(read_ledger(path).decisions, changed, VOCABULARY)
@@ -47,5 +49,25 @@ def test_each_item_can_be_decided_again_and_can_go_stale_alone(tmp_path):
 
 def test_an_id_with_a_bar_in_it_stays_whole(tmp_path):
     odd = decisions(("own/train/a|b", 1, "exclude", "", "ann", "2026-01-31T12:00:00Z", "0" * 16))
-    append(tmp_path / "decisions.csv", odd[DECISION_COLUMNS])
-    assert read_ledger(tmp_path / "decisions.csv").decisions.subject.tolist() == ["own/train/a|b"]
+    other = odd.assign(subject="own/train/c", row_id="1:own/train/c")
+    both = join(pd.concat([odd, other], ignore_index=True))
+    append(tmp_path / "decisions.csv", both)
+    found = read_ledger(tmp_path / "decisions.csv").decisions
+    assert found.subject.tolist() == ["own/train/a|b", "own/train/c"]
+
+
+def test_a_line_on_several_is_taken_back_as_one_act_also_by_another_writer(tmp_path):
+    path = tmp_path / "decisions.csv"
+    first = decisions((item(4), 1, "move", "2/lake", "ann", "2026-01-30T12:00:00Z"))
+    append(path, first)
+    writer = LedgerWriter(path)
+    assert len(writer.record(join(both()))) == 1
+    assert len(LedgerWriter(path).record(both())) == 0  # each of them is said already
+    taken = LedgerWriter(path).undo("ann")
+    assert taken.row_id.tolist() == both().row_id.tolist()
+    found = read_ledger(path).decisions
+    effective = replay(found, proposals(), VOCABULARY).effective
+    assert effective[["subject", "target"]].values.tolist() == [[item(4), "2/lake"]]
+    told = history([item(2)], found, replay(found, proposals(), VOCABULARY))
+    assert told.seen[0] == "proposed 2/castle" and told.fate[0].startswith("taken back")
+    assert writer.undo("ann").row_id.tolist() == [f"1:{item(4)}"]

@@ -108,7 +108,7 @@ def test_a_doubt_is_the_first_row_of_the_sheet(tmp_path) -> None:
     assert number == int((doubts.gain > 0).sum()) > 0
     first = sheet.iloc[0]
     assert (first.row_id, first.suggestion_id) == ("1:i000", "k00")
-    assert "pictures look like another node" in first.reasons
+    assert "pictures look like another place" in first.reasons
     assert "0/0/0/0.jpg" in first.evidence and "a word" in first.evidence
     assert float(first.confidence) < 0.5
 

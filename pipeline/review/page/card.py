@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.review.page import words
 from pipeline.review.page.material import Table
+from pipeline.review.reasons import reasons_told
 from pipeline.tables import clean_cell
 
 PICKS, SIBLINGS, PICTURES, SHOWN_OF_GROUP = 3, 4, 6, 10
@@ -51,11 +52,13 @@ def card(
         "kind": _level_name(table, table.level[n] - 1),
         "is_item": is_item,
         **_named(table, n),
-        "why": [] if blind else words.reasons(table.why.get(n, [])),
+        "why": [] if blind else reasons_told(table.why.get(n, [])),
         "pictures": _pictures(table, n),
         "current": current,
         # Where nothing is proposed, what is known of the row is evidence for no place of its own.
-        "facts": words.plain(table.evidence[n]) if not own and not blind else [],
+        "facts": words.plain(table.evidence[n], known=table.known.name)
+        if not own and not blind
+        else [],
         "options": options,
         "members": _members(table, n),
         "group": _group(table, n, in_group),
@@ -125,7 +128,7 @@ def _place(
     return {
         **describe(table, node),
         "likely": None if blind or likely is None else round(float(likely), 3),
-        "evidence": [] if blind else words.plain(evidence, names),
+        "evidence": [] if blind else words.plain(evidence, names, table.known.name),
         "siblings": _siblings(table, n, node, is_open),
     }
 
@@ -137,6 +140,8 @@ def _even(table: Table, own: str, others: list[dict[str, Any]]) -> list[dict[str
     raised = next((node for node in path if table.known.level[node] >= top), "")
     nodes = [raised, *(other["node"] for other in others)]
     nodes = [node for node in dict.fromkeys(nodes) if node][:PICKS]
+    if len(nodes) < 2:  # one alone would be told for the proposal
+        return []
     nodes.sort(key=lambda node: (table.known.name[node].casefold(), node))
     return [{"node": node, "confidence": None, "evidence": ""} for node in nodes]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,15 +14,16 @@ import pandas as pd
 from pipeline.errors import InputError, Problem
 from pipeline.review.conflicts import Conflicts
 from pipeline.review.decision import Decision
-from pipeline.review.page.card import card, describe, name_of
-from pipeline.review.page.forecast import Forecast, forecast
+from pipeline.review.page.card import card, name_of
+from pipeline.review.page.forecast import Forecast, forecast_of
 from pipeline.review.page.material import Material, Stamp, Table
+from pipeline.review.page.search import Search
+from pipeline.review.together import join
 from pipeline.review.writer import LedgerChanged, LedgerWriter
 from pipeline.tables import clean_cell
 
 #: What the page can decide; renaming and further words are for the sheet.
 WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure")
-FOUND = 8
 
 
 class Stale(Exception):
@@ -54,13 +54,17 @@ class Desk:
         material: where the things are.
         reviewer: who decides.
         blind: whether suggestions and evidence are hidden.
+        double: share of the item rows that others have decided, to be decided blind once more,
+            instead of the open rows; 0: the open rows.
 
     Raises:
         InputError: the tables or the ledger are not there or are wrong.
     """
 
-    def __init__(self, material: Material, reviewer: str, blind: bool = False) -> None:
-        self.material, self.blind = material, blind
+    def __init__(
+        self, material: Material, reviewer: str, blind: bool = False, double: float = 0.0
+    ) -> None:
+        self.material, self.blind, self.double = material, blind or double > 0, double
         self.reviewer = clean_cell(reviewer)
         if not self.reviewer:
             raise InputError(Problem("--reviewer", "no name", "Say who decides."))
@@ -137,12 +141,12 @@ class Desk:
                 self._hold_together(decisions)
             frame = pd.DataFrame([_ledger_row(decision) for decision in decisions])
             try:
-                self._writer.record(frame, expected=self._state)
+                written = self._writer.record(_lines(frame), expected=self._state)
             except LedgerChanged:
                 self._reload()
                 raise Stale from None
             self._state = self._writer.state
-            self.recorded += len(decisions)
+            self.recorded += len(written)
             self._close(rows, word)
             if not self._table.is_item[n] and word not in ("keep", "unsure"):
                 self._structure += [d for d in decisions if d.decision == "merge"]
@@ -183,37 +187,10 @@ class Desk:
             return f"Taken back: {names}{more}", taken.row_id.iloc[0]
 
     def search(self, text: str, row_id: str, word: str) -> dict[str, Any]:
-        """Nodes a row can be moved to, merged into or stopped at, best match first.
-
-        Args:
-            text: beginnings of words of the node's name, path or id; accents do not count.
-            row_id: the row.
-            word: `move`, `merge` or `stop`.
-
-        Returns:
-            `found`, at most `FOUND` nodes, and `total`.
-        """
+        """Nodes a row can be moved to, merged into or stopped at, see `Search.find`."""
         with self._lock:
-            table = self._table
-            n = table.at.get(row_id, -1)
-            if n < 0:
-                return {"found": [], "total": 0}
-            own = table.level[n] - 1
-            levels = range(own, own + 1) if word == "merge" else range(own + 1, table.known.top + 1)
-            if word == "stop" and own == 0:
-                levels = range(2, table.known.top + 1)
-            wanted = _plain(text).split()
-            hits = []
-            for node, level, name, all_words in self._searched:
-                if level not in levels or node == table.subject[n]:
-                    continue
-                if wanted and all(f" {part}" in all_words for part in wanted):
-                    whole = " ".join(wanted)
-                    best = (name != whole, not name.startswith(whole), f" {whole}" not in name)
-                    hits.append((best, -table.sizes.get(node, 0), -level, node))
-            hits.sort()
-            found = [describe(table, node) for *_, node in hits[:FOUND]]
-            return {"found": found, "total": len(hits)}
+            n = self._table.at.get(row_id, -1)
+            return self._search.find(text, n, word) if n >= 0 else {"found": [], "total": 0}
 
     def picture(self, item: str, image: str) -> Path | None:
         """The file of an image, if it is one of the workspace's."""
@@ -233,7 +210,7 @@ class Desk:
         """Reads tables and ledger as they are now."""
         while True:
             state, stamp = self._writer.look(), self.material.stamp()
-            table = Table(self.material, self.reviewer)
+            table = Table(self.material, self.reviewer, self.double)
             if (state, stamp) == (self._writer.look(), self.material.stamp()):
                 break
         self._take(table, state, stamp)
@@ -250,11 +227,7 @@ class Desk:
         effective = table.resolution.effective
         chosen = effective[effective.decision.isin(["merge", "rename", "split"])]
         self._structure = [_again(row) for row in chosen.to_dict("records")]
-        self._searched = [
-            (node, level, _plain(table.known.name[node]),
-             f" {_plain(table.known.path_name(node))} {node.partition('/')[2].casefold()}")
-            for node, level in table.known.level.items()
-        ]  # fmt: skip
+        self._search = Search(table)
         table.members, table.sizes, table.by_place, table.item_at  # noqa: B018 (before it is asked)
 
     def _catch_up(self) -> None:
@@ -269,7 +242,7 @@ class Desk:
                 with self._lock:
                     state, stamp = self._state, self._stamp
                 try:
-                    table = Table(self.material, self.reviewer)
+                    table = Table(self.material, self.reviewer, self.double)
                 except InputError:
                     return  # the next look at the ledger tells
                 with self._lock:
@@ -306,7 +279,9 @@ class Desk:
         self._unsure += 0 if settled else len(rows)
 
     def _progress(self) -> dict[str, Any]:
-        ahead = self._forecast()
+        ahead = Forecast(None, None, None)
+        if not self.double:  # a second look is not on the way to the target
+            ahead = forecast_of(self._table, self._confidence, self._open, self.material.target)
         return {
             "decided": self._decided,
             "open": int(self._open.sum()),
@@ -316,20 +291,6 @@ class Desk:
             "decisions": ahead.decisions,
             "best": ahead.best,
         }
-
-    def _forecast(self) -> Forecast:
-        table = self._table
-        gain = np.where(table.is_item, 1 - self._confidence, 0.0)
-        # What the open row of its class will settle is not asked.
-        covered = table.cover >= 0
-        covered[covered] = self._open[table.cover[covered]]
-        gain += np.bincount(table.cover[covered], gain[covered], len(gain))
-        asked = table.order[(self._open & ~covered)[table.order]]
-        # Look-alikes, which stand together, can be answered as one.
-        answer = table.answer[asked]
-        first = np.flatnonzero(np.diff(answer, prepend=-1))
-        gains = np.add.reduceat(gain[asked], first) if len(first) else np.zeros(0)
-        return forecast(self._confidence[table.counts], gains, self.material.target)
 
     # --- a decision ----------------------------------------------------------------------
 
@@ -381,6 +342,12 @@ class Desk:
         return f"{told}, and {others} look-alike{'s' if others > 1 else ''}" if others else told
 
 
+def _lines(decisions: pd.DataFrame) -> pd.DataFrame:
+    """A ledger line for each answer: look-alikes may be kept at places of their own."""
+    same = decisions.groupby(["level", "decision", "target"], sort=False)
+    return pd.concat([join(part) for _, part in same], ignore_index=True)
+
+
 def _ledger_row(decision: Decision) -> dict[str, str]:
     return {
         "row_id": decision.row_id,
@@ -421,9 +388,3 @@ def _again(row: dict[Any, Any]) -> Decision:
 def _told(problem: Problem) -> str:
     text = f"{problem.what} {problem.value}" if problem.value else problem.what.rstrip(":")
     return f"{text[:1].upper()}{text[1:]}. {problem.fix}"
-
-
-def _plain(text: str) -> str:
-    """Text as it is searched: without case and accents."""
-    letters = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in letters if not unicodedata.combining(letter))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.review.page.material import Table
+
 
 @dataclass(frozen=True)
 class Forecast:
@@ -49,3 +51,27 @@ def forecast(
         decisions=int(enough[0]) if len(enough) else None,
         best=float(reached[-1]),
     )
+
+
+def forecast_of(
+    table: Table, confidence: NDArray[np.float64], is_open: NDArray[np.bool_], target: float
+) -> Forecast:
+    """The forecast for a review.
+
+    Args:
+        table: all rows.
+        confidence: `[num_rows]`, of now.
+        is_open: `[num_rows]`, rows that are still to be decided.
+        target: share of right labels to reach.
+    """
+    gain = np.where(table.is_item, 1 - confidence, 0.0)
+    # What the open row of its class will settle is not asked.
+    covered = table.cover >= 0
+    covered[covered] = is_open[table.cover[covered]]
+    gain += np.bincount(table.cover[covered], gain[covered], len(gain))
+    asked = table.order[(is_open & ~covered)[table.order]]
+    # Look-alikes, which stand together, can be answered as one.
+    answer = table.answer[asked]
+    first = np.flatnonzero(np.diff(answer, prepend=-1))
+    gains = np.add.reduceat(gain[asked], first) if len(first) else np.zeros(0)
+    return forecast(confidence[table.counts], gains, target)

@@ -10,16 +10,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.review.agreement import decided_alone, for_second_look
 from pipeline.review.check import Checker
 from pipeline.review.known import KnownNodes
 from pipeline.review.ledger import WITHDRAW, parse_time, read_ledger
 from pipeline.review.ranking import queue
 from pipeline.review.replay import replay
+from pipeline.review.reviewed import reviewed
 from pipeline.tables import clean_cell, load
 
 #: The level whose nodes are searched for nearest siblings: classes below it are too small.
 _WIDE = 2
 
+_SHOWN = ("proposals", "vocabulary", "doubts", "audit")
 
 Stamp = tuple[tuple[int, int], ...]
 
@@ -48,7 +51,7 @@ class Material:
 
     def stamp(self) -> Stamp:
         """Changes when a table that is shown is written again."""
-        paths = [self.folder / "tables" / f"{name}.parquet" for name in ("proposals", "vocabulary")]
+        paths = [self.folder / "tables" / f"{name}.parquet" for name in _SHOWN]
         found = [path.stat() for path in [*paths, *self.ledgers[:-1]] if path.exists()]
         return tuple((state.st_mtime_ns, state.st_size) for state in found)
 
@@ -66,15 +69,27 @@ class Table:
         answer: the first row that is answered together with a row, mostly itself.
         cover: the row whose answer would settle an item's too, that of its class; -1 for none.
         mine: rows on which the reviewer has a decision that stands; these are not asked again.
+
+    Args:
+        material: where the things are.
+        reviewer: who is asked.
+        double: a share of the item rows that others have decided is asked, and nothing else, as
+            if nobody but the reviewer had decided anything; 0: what is open is asked.
     """
 
-    def __init__(self, material: Material, reviewer: str) -> None:
-        self.material = material
+    def __init__(self, material: Material, reviewer: str, double: float = 0.0) -> None:
+        self.material, reviewer = material, clean_cell(reviewer)
         self.items = load(material.folder, "items")
-        proposals = load(material.folder, "proposals")
+        proposals, vocabulary = reviewed(material.folder), load(material.folder, "vocabulary")
         disputed = material.folder / "tables" / "disputes.parquet"
         decisions = read_ledger(*material.ledgers).decisions
-        resolution = replay(decisions, proposals, load(material.folder, "vocabulary"))
+        resolution = replay(decisions, proposals, vocabulary)
+        twice: set[str] = set()
+        if double:
+            twice = set(for_second_look(resolution, reviewer, double))
+            # Open, whatever has been made of the other's decision since.
+            proposals["accepted"] &= ~proposals.row_id.isin(twice)
+            resolution = replay(decided_alone(decisions, reviewer), proposals, vocabulary)
         self.resolution, rows = resolution, resolution.rows
         asked = queue(
             resolution, self.items, load(material.folder, "disputes") if disputed.exists() else None
@@ -95,7 +110,10 @@ class Table:
         # Labels that count for the forecast: what has a place, or still waits for one.
         self.counts = self.is_item & ((rows.own != "") | (rows.state != "accepted")).to_numpy()
         self.seen: list[str] = rows.seen.tolist()
-        self.mine = self._decided_by(clean_cell(reviewer), decisions)
+        self.mine = self._decided_by(reviewer, decisions)
+        if double:
+            asked = asked[asked.row_id.isin(twice)].assign(group="")
+            self.mine &= rows.row_id.isin(twice).to_numpy()
         numbers = [self.at[row_id] for row_id in asked.row_id]
         self.order = np.array([n for n in numbers if not self.mine[n]], dtype=np.int64)
         self.rank = np.full(len(rows), -1, dtype=np.int64)

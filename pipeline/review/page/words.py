@@ -1,24 +1,9 @@
-"""Evidence and reasons as a curator reads them."""
+"""Evidence as a curator reads it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
-
-REASONS = {
-    "low_confidence": "The evidence is too weak to place it without you.",
-    "small_margin": "Two places are about equally likely.",
-    "evidence_disagrees": "Name, class and likeness point to different places.",
-    "class_tie": "Its Wikidata classes lead to several places.",
-    "several_classes": "Wikidata gives it several classes.",
-    "no_name_word": "No word of its name says what it is.",
-    "no_evidence": "Nothing is known about it but its name.",
-    "neighbours_elsewhere": "What resembles it most stands elsewhere.",
-    "splits_differ": "The same place is filed elsewhere in another split.",
-    "stale_decision": "It was decided before, but the evidence has changed since.",
-    "unsure": "A reviewer was unsure about it.",
-    "disputed": "Two reviewers disagree about it.",
-}
+from collections.abc import Collection, Mapping
 
 _WORD = re.compile(r'word "(?P<term>[^"]*)" \((?P<language>[^)]*)\) → (?P<node>.+)')
 _VECTOR = re.compile(
@@ -28,23 +13,35 @@ _CLASS = re.compile(
     r"class (?P<qid>Q\d+)(?: (?P<label>.+?))? → (?P<node>.+?)(?P<tie>, among others)?"
     r"(?: \((?:class|vocabulary)\))?"
 )
+_NODE = re.compile(r"(?<!\S)[1-9]/[^\s;,()]+")
+_DECIDED = re.compile(
+    r"(?P<who>[^:]+): (?P<word>[a-z]+)(?: (?P<target>.+?))? on (?P<day>\d{4}-\d\d-\d\d)T[^ ,]+"
+    r"(?P<rest>, on evidence .*)?"
+)
+_DID = {
+    "keep": "kept it", "move": "moved it to", "merge": "merged it into", "stop": "stopped it at",
+    "exclude": "excluded it", "split": "split it, making", "rename": "called it",
+}  # fmt: skip
 _SOURCES = {"text": "By its meaning the name is", "image": "The pictures as a whole are"}
 
 
-def plain(evidence: str, names: Collection[str] = ()) -> list[str]:
+def plain(
+    evidence: str, names: Collection[str] = (), known: Mapping[str, str] | None = None
+) -> list[str]:
     """Sentences for the evidence of a row, one each; what is not known stays as it is.
 
     Args:
         evidence: as in the table `proposals`, parts separated by `; `.
         names: of the nodes of the place it is shown with; what speaks for another is told last,
             with a "but".
+        known: names of nodes by their ids, for evidence that speaks of them by id.
 
     Example:
         >>> plain('word "-stein" (de) → stone; text vector: palace 1.77, gate 1.40', ["palace"])
         ['By its meaning the name is nearest to palace, then gate.', \
 'But “-stein” at the end of the name (de) means stone.']
     """
-    told = [_sentence(part) for part in evidence.split("; ") if part]
+    told = [_sentence(part, known or {}) for part in evidence.split("; ") if part]
     if not names:
         return [text for text, _ in told]
     speaks = [not node or node in names for _, node in told]
@@ -52,17 +49,12 @@ def plain(evidence: str, names: Collection[str] = ()) -> list[str]:
     return pro + [f"But {_inner(t)}" for (t, _), yes in zip(told, speaks, strict=True) if not yes]
 
 
-def reasons(words: Iterable[str]) -> list[str]:
-    """Why a row is asked, a sentence each."""
-    return [REASONS.get(word, word.replace("_", " ").capitalize() + ".") for word in words]
-
-
 def _inner(sentence: str) -> str:
     own_name = sentence.startswith("Wikidata")
     return sentence if own_name else sentence[:1].lower() + sentence[1:]
 
 
-def _sentence(part: str) -> tuple[str, str]:
+def _sentence(part: str, known: Mapping[str, str]) -> tuple[str, str]:
     """A part as a sentence, and the name of the node it speaks for, if it says."""
     if found := _WORD.fullmatch(part):
         term, node = found["term"], found["node"]
@@ -78,4 +70,10 @@ def _sentence(part: str) -> tuple[str, str]:
             return f"One of its Wikidata classes, {label or qid}, belongs to {node}.", node
         named = f"{label} ({qid})" if label else qid
         return f"Wikidata calls it {named}, which belongs to {node}.", node
+    if (found := _DECIDED.fullmatch(part)) and found["word"] in _DID:
+        target = known.get(found["target"] or "", found["target"] or "")
+        under = " under" if found["word"] == "keep" and target else ""
+        part = f"{found['who']} {_DID[found['word']]}{under} {target}".rstrip()
+        part += f" on {found['day']}{found['rest'] or ''}"
+    part = _NODE.sub(lambda node: known.get(node[0], node[0]), part)
     return part[:1].upper() + part[1:] + ("" if part.endswith((".", "!")) else "."), ""

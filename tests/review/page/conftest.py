@@ -34,8 +34,8 @@ def ledger(workspace: Path) -> Callable[[], list[tuple[str, str, str]]]:
 
 @pytest.fixture
 def desk(workspace: Path) -> Callable[..., Desk]:
-    def make(reviewer: str = "ann", blind: bool = False) -> Desk:
-        return Desk(material(Workspace(workspace)), reviewer, blind)
+    def make(reviewer: str = "ann", **more: object) -> Desk:
+        return Desk(material(Workspace(workspace)), reviewer, **more)
 
     return make
 

@@ -11,9 +11,18 @@ import pytest
 from page_world import ALIKE, SINGLES, SURE
 from small_world import item
 
-from pipeline.review import append, read_ledger, replay
+from pipeline.review import (
+    agreement,
+    append,
+    audited,
+    draw_audit,
+    read_ledger,
+    replay,
+    reviewed,
+)
 from pipeline.review.page import Desk, Refused, Stale
-from pipeline.tables import load
+from pipeline.review.reasons import REASONS
+from pipeline.tables import load, save
 
 OPEN = SINGLES + ALIKE + 1  # and the uncertain class
 
@@ -74,20 +83,24 @@ def test_what_is_asked_follows_from_the_ledger_alone(
     assert len(asked) == len(set(asked)) == 10
 
 
-def test_a_whole_group_is_one_answer_and_one_undo(
-    desk: Callable[..., Desk], ledger: Callable[[], list]
+def test_a_whole_group_is_one_line_and_one_undo(
+    desk: Callable[..., Desk], workspace: Path, ledger: Callable[[], list]
 ) -> None:
     ann = desk()
-    state, group = ann.state, [f"1:{item(SINGLES + n)}" for n in range(ALIKE)]
-    shown = ann.show(group[2])["row"]
-    assert shown["group"]["size"] == ALIKE and shown["group"]["examples"][0] == "Burg 2"
-    told = ann.decide(state, group[2], "move", "2/church", whole_group=True)
-    assert told == "Moved Burg 2 to church, and 3 look-alikes"
-    assert sorted(row for row, *_ in ledger()) == group
-    assert ann.show(group[0])["row"]["row_id"] not in group
-    assert "3 more" in ann.undo(ann.state)[0]
-    assert ann.show(group[0])["row"]["row_id"] == group[0]
-    assert [word for _, word, _ in ledger()] == ["move"] * ALIKE + ["withdraw"] * ALIKE
+    castle = f"1:{item(SINGLES + 2)}"
+    shown = ann.show(castle)["row"]
+    size = shown["group"]["size"]
+    assert 2 < size <= 10 and shown["group"]["examples"][0] == "Burg 2"
+    told = ann.decide(ann.state, castle, "move", "2/church", whole_group=True)
+    assert told == f"Moved Burg 2 to church, and {size - 1} look-alikes"
+    found = read_ledger(workspace / "decisions.csv").decisions
+    assert len(ledger()) == ann.recorded == 1 and len(set(found.row_id)) == size
+    proposals = load(workspace, "proposals").set_index("row_id")
+    assert found.evidence_hash.tolist() == proposals.evidence_hash[found.row_id].tolist()
+    assert ann.show(castle)["row"]["row_id"] not in set(found.row_id)
+    assert f"{size - 1} more" in ann.undo(ann.state)[0]
+    assert ann.show(castle)["row"]["row_id"] == castle
+    assert [word for _, word, _ in ledger()] == ["move"] + ["withdraw"] * size
 
 
 def test_undo_goes_back_act_by_act_also_past_a_restart(
@@ -248,6 +261,69 @@ def test_the_forecast_counts_down_and_comes_true(desk: Callable[..., Desk]) -> N
         answer(ann, whole_group=True)
     after = ann.show()["progress"]
     assert after["now"] >= before["target"] - 1e-9 and after["decisions"] == 0
+
+
+def test_a_second_reviewer_is_asked_blind_what_another_has_decided(
+    desk: Callable[..., Desk], workspace: Path
+) -> None:
+    ann = desk()
+    answer(ann)  # the class
+    asked = [answer(ann, "move", "2/lake") for _ in range(8)]
+    answer(ann, "unsure")
+    ben = desk("ben", double=0.999)
+    assert ben.blind and ben.show()["progress"]["open"] == 8
+    shown = ben.show(asked[0])["row"]
+    assert shown["row_id"] == asked[0] and shown["current"] is None and not shown["group"]
+    again = [answer(ben, "move", "2/lake" if n else "2/church") for n in range(8)]
+    assert sorted(again) == sorted(asked) and ben.show()["row"] is None
+    assert ben.show()["progress"]["decided"] == 8 and ben.show()["progress"]["now"] is None
+    assert desk("ben", double=0.999).show()["row"] is None
+    assert desk("ann", double=0.999).show()["row"] is None  # their own first answers
+    some = desk("cleo", double=0.4)
+    assert 0 < some.show()["progress"]["open"] < 8
+    decisions = read_ledger(workspace / "decisions.csv").decisions
+    found = agreement(decisions, reviewed(workspace), load(workspace, "vocabulary"))
+    assert found.levels.rows.tolist() == [8] * 3 and found.levels.agree[1] == 7 / 8
+    # What they differ on is asked of the first one again, with the other's choice by its name.
+    row = desk("ann").show(again[0])["row"]
+    assert row["row_id"] == again[0] and "Two reviewers disagree about it." in row["why"]
+    said = " ".join(row["facts"] + (row["current"] or {"evidence": []})["evidence"])
+    assert "Ben moved it to church" in said and "Ann moved it to lake" in said
+
+
+def test_an_audit_asks_for_accepted_rows_first_one_by_one(
+    desk: Callable[..., Desk], workspace: Path
+) -> None:
+    ledgers = desk().material.ledgers
+    assert draw_audit(workspace, 4, list(ledgers)) == 4
+    assert draw_audit(workspace, 4, list(ledgers)) == 0  # they stay
+    ann = desk()
+    for n in range(4):
+        row = ann.show()["row"]
+        assert row["why"] == [REASONS["audit"]] and not row["group"]
+        assert row["row_id"] in audited(workspace)
+        answer(ann, *(("move", "2/lake") if n == 0 else ("keep",)))
+    assert not ann.show()["row"]["is_item"]
+    decisions = read_ledger(*ledgers).decisions
+    found = agreement(decisions, reviewed(workspace), load(workspace, "vocabulary"),
+                      audited(workspace))  # fmt: skip
+    assert (found.audit.errors, found.audit.checked) == (1, 4)
+    # A larger one adds to it; what is decided counts on.
+    assert draw_audit(workspace, SURE, list(ledgers)) == SURE - 4
+    assert ann.show()["row"]["why"] == [REASONS["audit"]]
+
+
+def test_what_retrieval_doubts_is_asked_before_the_classes(
+    desk: Callable[..., Desk], workspace: Path
+) -> None:
+    sure = f"1:{item(SINGLES + ALIKE)}"
+    doubt = {"row_id": sure, "subject": sure[2:], "level": 1, "current": "1/Q16970",
+             "suggestion": "1/Q8502", "alternatives": "", "gain": 0.1, "total": 0.1, "here": 0.25,
+             "there": 0.75, "num_images": 4, "images": [], "nearest": []}  # fmt: skip
+    save(workspace, "doubts", pd.DataFrame([doubt]))
+    row = desk().show()["row"]
+    assert row["row_id"] == sure and row["why"] == [REASONS["retrieval"]] and not row["group"]
+    assert row["current"]["likely"] == 0.25 and row["options"][0]["node"] == "1/Q8502"
 
 
 def test_the_end_is_told(desk: Callable[..., Desk]) -> None:
