@@ -61,8 +61,8 @@ def queue(
         resolution: from `replay` on `reviewed` proposals.
         items: the table `items` (`item_id, image_ids`).
         disputes: the table `disputes`, which rows may be missing from; None where nothing but the
-            proposals is known. A row without dispute has its confidence as score; that of a doubted row
-            is at most its confidence, which retrieval has lowered.
+            proposals is known. A row without dispute has its confidence as score; that of a
+            doubted row is at most its confidence, which retrieval has lowered.
 
     Returns:
         Rows under `SCHEMAS["queue"]`.

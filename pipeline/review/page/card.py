@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.review.page import words
@@ -97,7 +98,8 @@ def _named(table: Table, n: int) -> dict[str, str]:
             address = str(item.get("source_url") or "")
             # Only an address a browser may follow; metadata could hold anything.
             named["address"] = address if address.startswith(("http://", "https://")) else ""
-            named["qualifier"] = clean_cell(str(item.get("qualifier") or ""))
+            qualifier = item.get("qualifier")
+            named["qualifier"] = clean_cell(str(qualifier)) if pd.notna(qualifier) else ""
     elif qid := table.known.qid.get(subject):
         named["address"] = f"https://www.wikidata.org/wiki/{qid}"
     return named
