@@ -11,6 +11,7 @@ NEED_SHARED = [
     ["proposal", "names"],
     ["proposal", "known"],
     ["proposal", "grocery"],
+    ["refit"],
     ["entities"],
     ["knowledge", "closure"],
     ["kinds"],

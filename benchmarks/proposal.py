@@ -89,32 +89,41 @@ def sentence_vectors(texts: list[str], cache: Path) -> np.ndarray:
     return vectors
 
 
-def sample_scorer(table: pd.DataFrame, cache: Path, parts: str = "name,text") -> Scorer:
-    """The scorer over the sample, with the shipped vocabulary and lexicon."""
-    vocabulary = pd.read_csv(ASSETS / "vocabulary.csv")
-    vocabulary = vocabulary[vocabulary["parent"].notna()]
-    nodes = vocabulary["node"].tolist()
+def sample_evidence(table: pd.DataFrame, cache: Path) -> tuple[np.ndarray, Prompts]:
+    """Text vectors of the names and of the vocabulary's phrases."""
     phrases = [
         (n, phrase)
-        for n, (node, text) in enumerate(zip(nodes, vocabulary["description"], strict=True))
+        for n, (node, text) in enumerate(_leaves()[["node", "description"]].itertuples(index=False))
         for phrase in dict.fromkeys([node, *(p.strip() for p in text.split(","))])
     ]
+    vectors = sentence_vectors([phrase for _, phrase in phrases], cache / "prompts.npy")
+    text = sentence_vectors(table["full"].tolist(), cache / "names.npy")
+    return text, Prompts(vectors, np.array([n for n, _ in phrases]))
+
+
+def scorer_over(
+    table: pd.DataFrame, text: np.ndarray | None, prompts: Prompts | None, words: bool = True
+) -> Scorer:
+    """The scorer over names, with the shipped vocabulary and, if `words`, lexicon."""
+    nodes = _leaves()["node"].tolist()
     lexicon = pd.read_csv(ASSETS / "lexicon.csv", dtype=str, keep_default_na=False)
-    text = prompts = None
-    if "text" in parts:
-        text = sentence_vectors(table["full"].tolist(), cache / "names.npy")
-        vectors = sentence_vectors([phrase for _, phrase in phrases], cache / "prompts.npy")
-        prompts = Prompts(vectors, np.array([n for n, _ in phrases]))
     return Scorer(
-        Evidence(
-            table["name"].tolist(),
-            table["qualifier"].tolist(),
-            text=text,
-        ),
+        Evidence(table["name"].tolist(), table["qualifier"].tolist(), text=text),
         nodes,
-        Lexicon(lexicon, nodes) if "name" in parts else None,
+        Lexicon(lexicon, nodes) if words else None,
         prompts,
     )
+
+
+def sample_scorer(table: pd.DataFrame, cache: Path, parts: str = "name,text") -> Scorer:
+    """The scorer over the sample, with the evidence asked for."""
+    evidence = sample_evidence(table, cache) if "text" in parts else (None, None)
+    return scorer_over(table, *evidence, words="name" in parts)
+
+
+def _leaves() -> pd.DataFrame:
+    vocabulary = pd.read_csv(ASSETS / "vocabulary.csv")
+    return vocabulary[vocabulary["parent"].notna()]
 
 
 def truth_of(table: pd.DataFrame, nodes: list[str]) -> np.ndarray:

@@ -11,7 +11,14 @@ from pipeline.proposal.score import Scorer, Scores
 from pipeline.tables import SCHEMAS
 
 NUM_ALTERNATIVES = 3
-NEAREST = ("nearest", "second nearest", "third nearest")
+PLACES = ("", "second ", "third ")
+# What a source says for a node, by how many nodes it puts before it; of others it says nothing.
+MEANING = {
+    "text": tuple(f"the name's meaning is {place}nearest to it" for place in PLACES),
+    "image_to_text": tuple(f"the pictures are {place}nearest to it" for place in PLACES),
+    "class": ("its class may lead there",),
+}
+UNSAID = "landmarks with similar names are often that"
 # A node less likely than this is no alternative worth reading.
 LEAST_LIKELY = 0.01
 # By how much each kind of objection lowers a score; set by hand.
@@ -36,29 +43,40 @@ def disputes(
         Rows under `SCHEMAS["disputes"]`, sorted by id.
     """
     rows = proposals[proposals["level"] == 1].set_index("subject").reindex(items["item_id"])
-    differ = _splits_differ(items, scores.node)
-    open_rows = np.flatnonzero(~rows["accepted"].to_numpy(dtype=bool))
-    hits = _hits_by_row(scorer, open_rows)
-    ranked = np.argsort(-scores.probabilities[open_rows], axis=1, kind="stable")
-    result = []
-    for n, best in zip(open_rows.tolist(), ranked.tolist(), strict=True):
-        row, chosen = rows.iloc[n], int(scores.node[n])
-        reasons = ["splits_differ"] if differ[n] else []
-        score = float(row["confidence"])
-        for reason in [*reasons, *row["reasons"].split("|")]:
-            score *= OBJECTIONS.get(reason, 1.0)
-        found = hits.get(n, {})
-        others = []
-        if row["parent"]:
-            share = scores.probabilities[n].astype(float)
-            left = (1.0 - float(row["confidence"])) / max(1.0 - share[chosen], 1e-9)
-            for k in [k for k in best[: NUM_ALTERNATIVES + 1] if k != chosen][:NUM_ALTERNATIVES]:
-                if (likely := left * share[k]) >= LEAST_LIKELY:
-                    said = _said(scorer, n, k, found.get(k))
-                    node = node_id(2, scorer.nodes[k])
-                    others.append({"node": node, "confidence": likely, "evidence": said})
-        result.append((row["row_id"], score, reasons, others))
-    table = pd.DataFrame(result, columns=SCHEMAS["disputes"].names)
+    opened = np.flatnonzero(~rows["accepted"].to_numpy(dtype=bool))
+    rows = rows.iloc[opened]
+    differ = _splits_differ(items, scores.node)[opened]
+    confidence = rows["confidence"].to_numpy(dtype=float)
+    score, chosen = confidence.copy(), scores.node[opened]
+    for number, text in enumerate(rows["reasons"]):
+        for reason in text.split("|"):
+            score[number] *= OBJECTIONS.get(reason, 1.0)
+    score[differ] *= OBJECTIONS["splits_differ"]
+    # What the chosen node does not have of the likelihood, the others share out.
+    share = scores.probabilities[opened].astype(float)
+    index = np.arange(len(opened))
+    left = (1.0 - confidence) / np.maximum(1.0 - share[index, chosen], 1e-9)
+    share[index, chosen] = -1.0
+    best = np.argsort(-share, axis=1, kind="stable")[:, :NUM_ALTERNATIVES]
+    likely = left[:, None] * np.take_along_axis(share, best, axis=1)
+    likely[(rows["parent"].fillna("") == "").to_numpy()] = 0.0
+    said = _said(scorer, opened, best)
+    ids = [node_id(2, node) for node in scorer.nodes]
+    others = [
+        [
+            {"node": ids[k], "confidence": sure, "evidence": evidence}
+            for k, sure, evidence in zip(*found, strict=True)
+            if sure >= LEAST_LIKELY
+        ]
+        for found in zip(best.tolist(), likely.tolist(), said, strict=True)
+    ]
+    columns = [
+        rows["row_id"].tolist(),
+        score,
+        [["splits_differ"] if other else [] for other in differ],
+        others,
+    ]
+    table = pd.DataFrame(dict(zip(SCHEMAS["disputes"].names, columns, strict=True)))
     return table.sort_values("row_id", ignore_index=True)
 
 
@@ -87,19 +105,28 @@ def _splits_differ(items: pd.DataFrame, node: np.ndarray) -> np.ndarray:
     return (many & across.to_numpy() & (told["title"] != "")).to_numpy()
 
 
-def _said(scorer: Scorer, row: int, node: int, hit: tuple[str, str] | None) -> str:
-    """What speaks for a node, in plain words."""
-    said = [f'the word "{hit[0]}" ({hit[1]}) means it'] if hit else []
-    words_of = {"text": "the name's meaning", "image_to_text": "the pictures", "class": "its class"}
-    for source, phrase in words_of.items():
+def _said(scorer: Scorer, rows: np.ndarray, nodes: np.ndarray) -> list[list[str]]:
+    """What speaks for each row's nodes `[m, A]`, in plain words."""
+    hits = _hits_by_row(scorer, rows)
+    places: list[tuple[str, np.ndarray]] = []
+    for source, words in MEANING.items():
         matrix = scorer.columns.scores.get(source)
-        if matrix is None or not matrix[row].any():
+        if matrix is None:
             continue
-        place = int((matrix[row] > matrix[row, node]).sum())
+        own = matrix[rows]
+        value = np.take_along_axis(own, nodes, axis=1)
         if source == "class":
-            said += ["its class may lead there"] if matrix[row, node] > 0 else []
-        elif place < NUM_ALTERNATIVES:
-            said.append(
-                f"{phrase} is {('nearest', 'second nearest', 'third nearest')[place]} to it"
-            )
-    return "; ".join(said) or "landmarks with similar names are often that"
+            place = np.where(value > 0, 0, len(words))
+        else:
+            place = np.column_stack([(own > v[:, None]).sum(axis=1) for v in value.T])
+            place[~own.any(axis=1)] = len(words)
+        places.append((source, np.minimum(place, len(words))))
+    result = []
+    for number, (row, chosen) in enumerate(zip(rows.tolist(), nodes.tolist(), strict=True)):
+        found, texts = hits.get(row, {}), []
+        for column, k in enumerate(chosen):
+            said = ['the word "{}" ({}) means it'.format(*found[k])] if k in found else []
+            said += [(*MEANING[source], "")[place[number, column]] for source, place in places]
+            texts.append("; ".join(filter(None, said)) or UNSAID)
+        result.append(texts)
+    return result

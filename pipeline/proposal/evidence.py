@@ -174,21 +174,10 @@ def features(evidence: Evidence, cols: Columns, num_nodes: int) -> Features:
 
     Character n-grams are counted over all names, labelled or not.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    documents = [" ".join(fold(word) for word in words(name)) for name in evidence.names]
     parts: list[tuple[float, sp.csr_matrix]] = []
-    # A rare n-gram of a large table costs memory and says little.
-    rare = 2 + len(documents) // 20_000
-    if any(documents):
-        vectorizer = TfidfVectorizer(
-            analyzer="char_wb",
-            ngram_range=(2, 5),
-            sublinear_tf=True,
-            min_df=min(rare, len(documents)),
-            dtype=np.float32,
-        )
-        parts.append((CHARACTERS, vectorizer.fit_transform(documents)))
+    characters = _character_features(evidence.names)
+    if characters is not None:
+        parts.append((CHARACTERS, characters))
     if len(cols.hits):
         parts.append((LEXICON, _hit_features(cols.hits, len(evidence), num_nodes)))
     dense = []
@@ -200,6 +189,29 @@ def features(evidence: Evidence, cols: Columns, num_nodes: int) -> Features:
     stacked = [matrix * np.float32(np.sqrt(weight / total)) for weight, matrix in parts]
     sparse = sp.hstack(stacked, format="csr") if stacked else sp.csr_matrix((len(evidence), 0))
     return Features(sparse, [(v, weight / total, gamma) for v, weight, gamma in dense])
+
+
+def _character_features(names: Sequence[str]) -> sp.csr_matrix | None:
+    """Unit rows over character n-grams of words, or None where no name has a word.
+
+    An n-gram never spans words, so each word is cut up once, however many names have it.
+    """
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+
+    tokens = [" ".join(fold(word) for word in words(name)).split() for name in names]
+    codes, unique = pd.factorize(np.array([word for found in tokens for word in found], object))
+    if not len(unique):
+        return None
+    ends = np.cumsum([0, *map(len, tokens)])
+    has = sp.csr_matrix((np.ones(len(codes), np.float32), codes, ends), (len(names), len(unique)))
+    cut = CountVectorizer(analyzer="char_wb", ngram_range=(2, 5), dtype=np.float32)
+    counts = has @ cut.fit_transform(unique)
+    # A rare n-gram of a large table costs memory and says little.
+    rare = min(2 + len(names) // 20_000, len(names))
+    common = np.bincount(counts.indices, minlength=counts.shape[1]) >= rare
+    counts = counts[:, np.flatnonzero(common)]
+    counts.sort_indices()
+    return TfidfTransformer(sublinear_tf=True).fit_transform(counts)
 
 
 def _hit_features(hits: pd.DataFrame, num_items: int, num_nodes: int) -> sp.csr_matrix:

@@ -25,12 +25,13 @@ def kernel(features: Features, rows: np.ndarray, others: np.ndarray) -> np.ndarr
 
 def _gaussian(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
     """exp(-gamma |a - b|^2) of unit vectors; 0 where either row is all zeros."""
-    values = a @ b.T
-    values -= 1.0
-    values *= 2.0 * gamma
+    # In as few passes as can be: these are the largest matrices there are.
+    values = (a * np.float32(2.0 * gamma)) @ b.T
+    values -= np.float32(2.0 * gamma)
     np.exp(values, out=values)
-    values[~a.any(axis=1)] = 0.0
-    values[:, ~b.any(axis=1)] = 0.0
+    for silent, part in ((~a.any(axis=1), values), (~b.any(axis=1), values.T)):
+        if silent.any():
+            part[silent] = 0.0
     return values
 
 
