@@ -14,7 +14,15 @@ from pipeline.build.record import write_record
 from pipeline.build.settings import BuildSettings, Workspace
 from pipeline.build.stage import in_words, run_stage
 from pipeline.build.stages import STAGES, write_formats
-from pipeline.review import Sheet, append, read_ledger, read_sheet, replay, time_after
+from pipeline.review import (
+    Sheet,
+    append,
+    load_proposals,
+    read_ledger,
+    read_sheet,
+    replay,
+    time_after,
+)
 from pipeline.tables import load
 
 
@@ -45,7 +53,7 @@ def apply_sheet(place: Workspace, sheet: Path, reviewer: str | None) -> tuple[in
             appended then.
     """
     settings = place.last_settings()
-    proposals, nodes = load(place.folder, "proposals"), load(place.folder, "vocabulary")
+    proposals, nodes = load_proposals(place.folder), load(place.folder, "vocabulary")
     ledger = read_ledger(*ledgers(settings))
     before = ledger.decisions
     when = time_after(ledger, datetime.now(UTC))

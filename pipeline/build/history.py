@@ -9,7 +9,15 @@ import pandas as pd
 from pipeline.build.propose import ledgers
 from pipeline.build.settings import Workspace
 from pipeline.errors import InputError, Problem
-from pipeline.review import ARROW, KnownNodes, history, near, read_ledger, replay
+from pipeline.review import (
+    ARROW,
+    KnownNodes,
+    history,
+    load_proposals,
+    near,
+    read_ledger,
+    replay,
+)
 from pipeline.tables import load
 
 
@@ -47,7 +55,7 @@ def item_history(place: Workspace, asked: str) -> ItemHistory:
         InputError: nothing has that id (the nearest ids are named), or the ledger is wrong.
     """
     settings = place.last_settings()
-    items, proposals = load(place.folder, "items"), load(place.folder, "proposals")
+    items, proposals = load(place.folder, "items"), load_proposals(place.folder)
     vocabulary = load(place.folder, "vocabulary")
     decisions = read_ledger(*ledgers(settings)).decisions
     resolution = replay(decisions, proposals, vocabulary)

@@ -26,7 +26,7 @@ from pipeline.knowledge import (
     snapshot_lexicon,
     unclimbed,
 )
-from pipeline.review import queue, read_ledger, replay, with_doubts, write_sheet
+from pipeline.review import load_proposals, queue, read_ledger, replay, write_sheet
 from pipeline.tables import assignments_schema, load, save
 from pipeline.tree import build_tree
 
@@ -110,9 +110,7 @@ RESOLVE = Stage(
 
 
 def _settle(place: Workspace, settings: BuildSettings) -> Counts:
-    items, proposals = load(place.folder, "items"), load(place.folder, "proposals")
-    if place.table("doubts").is_file():  # a validation has left its doubts
-        proposals = with_doubts(proposals, load(place.folder, "doubts"))
+    items, proposals = load(place.folder, "items"), load_proposals(place.folder)
     ledger = read_ledger(*ledgers(settings))
     resolution = replay(ledger.decisions, proposals, load(place.folder, "vocabulary"))
     nodes, assignments, counts = build_tree(items, resolution)

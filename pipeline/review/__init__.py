@@ -8,7 +8,7 @@ from pipeline.review.agreement import (
     double_sample,
     error_rate,
 )
-from pipeline.review.doubts import with_doubts
+from pipeline.review.doubts import load_proposals, with_doubts
 from pipeline.review.history import HISTORY_COLUMNS, history, near
 from pipeline.review.known import ARROW, KnownNodes
 from pipeline.review.ledger import DECISIONS, Ledger, read_ledger, time_after
@@ -39,6 +39,7 @@ __all__ = [
     "error_rate",
     "history",
     "join",
+    "load_proposals",
     "near",
     "neutralise",
     "pages",

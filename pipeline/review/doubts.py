@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from pipeline.tables import load
+
 REASON = "retrieval"
+
+
+def load_proposals(folder: Path) -> pd.DataFrame:
+    """A workspace's proposals as they are reviewed, with what a validation has doubted of them.
+
+    Args:
+        folder: the workspace.
+
+    Returns:
+        The table `proposals`, with the column `gain` where there is a table `doubts`.
+    """
+    proposals = load(folder, "proposals")
+    if not doubts_file(folder).is_file():
+        return proposals
+    return with_doubts(proposals, load(folder, "doubts"))
+
+
+def doubts_file(folder: Path) -> Path:
+    """Where a validation leaves its doubts about a workspace's tree."""
+    return folder / "tables" / "doubts.parquet"
 
 
 def with_doubts(proposals: pd.DataFrame, doubts: pd.DataFrame) -> pd.DataFrame:
@@ -51,9 +75,10 @@ def with_doubts(proposals: pd.DataFrame, doubts: pd.DataFrame) -> pd.DataFrame:
 
 def _said(doubt: pd.Series) -> str:
     """What retrieval says of a subject, in plain words, with its pictures."""
+    images = "image" if doubt.num_images == 1 else f"{doubt.num_images:.0f} images"
     text = (
         f"{doubt.there:.0%} of its nearest images are under the suggestion, {doubt.here:.0%} under "
-        f"its parent; moved, H-AP of its {doubt.num_images} images rises by {100 * doubt.gain:.1f}"
+        f"its parent; moved, H-AP of its {images} rises by {100 * doubt.gain:.1f}"
     )
     for label, pictures in (("pictures", doubt.images), ("nearest there", doubt.nearest)):
         if len(pictures):

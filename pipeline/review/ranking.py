@@ -52,8 +52,8 @@ def queue(
 
     A node comes before what hangs below it, since one answer there settles all of that; then the
     rest by the doubt of the group that is asked together (see `pages`). Equal doubts: more images
-    first. Rows that a reviewer was unsure
-    of come last.
+    first. Rows that retrieval doubts come before all others, the one first that H-AP would gain
+    most from; rows that a reviewer was unsure of last.
 
     Args:
         resolution: from `replay`.
@@ -82,7 +82,10 @@ def queue(
         list(given)[:ALTERNATIVES] if has else _unmeasured(text)
         for text, given, has in zip(rows.alternatives, found["alternatives"], told, strict=True)
     ]
-    askable = np.flatnonzero(is_item & ~rows.unsure.to_numpy() & (suggestion != "").to_numpy())
+    doubted = (rows.gain > 0).to_numpy() if "gain" in rows else np.zeros(len(rows), bool)
+    askable = np.flatnonzero(
+        is_item & ~rows.unsure.to_numpy() & ~doubted & (suggestion != "").to_numpy()
+    )
     group = pd.Series("", rows.index, dtype=object)
     size = np.zeros(len(rows), dtype=np.int64)
     nodes = suggestion.to_numpy(dtype=object)
@@ -98,6 +101,7 @@ def queue(
     order = pd.DataFrame(
         {
             "unsure": rows.unsure,
+            "retrieval": -rows.gain if doubted.any() else 0.0,
             "level": -rows.level.astype(int),
             "gain": -_together(doubt.where(is_item, doubt * settles), group),
             "images": -_together(rows.subject.map(images).fillna(0), group),

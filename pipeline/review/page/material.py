@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.review.check import Checker
+from pipeline.review.doubts import doubts_file, load_proposals
 from pipeline.review.known import KnownNodes
 from pipeline.review.ledger import WITHDRAW, parse_time, read_ledger
 from pipeline.review.ranking import queue
@@ -49,6 +50,7 @@ class Material:
     def stamp(self) -> Stamp:
         """Changes when a table that is shown is written again."""
         paths = [self.folder / "tables" / f"{name}.parquet" for name in ("proposals", "vocabulary")]
+        paths.append(doubts_file(self.folder))
         found = [path.stat() for path in [*paths, *self.ledgers[:-1]] if path.exists()]
         return tuple((state.st_mtime_ns, state.st_size) for state in found)
 
@@ -71,7 +73,7 @@ class Table:
     def __init__(self, material: Material, reviewer: str) -> None:
         self.material = material
         self.items = load(material.folder, "items")
-        proposals = load(material.folder, "proposals")
+        proposals = load_proposals(material.folder)
         disputed = material.folder / "tables" / "disputes.parquet"
         decisions = read_ledger(*material.ledgers).decisions
         resolution = replay(decisions, proposals, load(material.folder, "vocabulary"))

@@ -18,7 +18,11 @@ REASONS = {
     "stale_decision": "It was decided before, but the evidence has changed since.",
     "unsure": "A reviewer was unsure about it.",
     "disputed": "Two reviewers disagree about it.",
+    "retrieval": "Its pictures look more like those of another place.",
 }
+
+#: Lists of files, which the page shows as pictures.
+_FILES = ("pictures: ", "nearest there: ")
 
 _WORD = re.compile(r'word "(?P<term>[^"]*)" \((?P<language>[^)]*)\) → (?P<node>.+)')
 _VECTOR = re.compile(
@@ -44,7 +48,8 @@ def plain(evidence: str, names: Collection[str] = ()) -> list[str]:
         ['By its meaning the name is nearest to palace, then gate.', \
 'But “-stein” at the end of the name (de) means stone.']
     """
-    told = [_sentence(part) for part in evidence.split("; ") if part]
+    parts = (part for part in evidence.split("; ") if part and not part.startswith(_FILES))
+    told = [_sentence(part) for part in parts]
     if not names:
         return [text for text, _ in told]
     speaks = [not node or node in names for _, node in told]
