@@ -12,6 +12,7 @@ import pandas as pd
 
 from pipeline.build.settings import BuildSettings, Workspace
 from pipeline.build.stage import Counts, Stage
+from pipeline.build.validated import validation
 from pipeline.files import sha256_of, write_json
 from pipeline.show import agreement, draw_tree, numbers_of, render_card, render_page
 from pipeline.tables import load
@@ -85,6 +86,7 @@ def _show(place: Workspace, settings: BuildSettings) -> Counts:
             "licence": hierarchy.licence,
             "tags": hierarchy.tags,
             "published": hierarchy.published,
+            "validation": validation(place, assignments),
             "options": _options(place, settings),
         },
     )
@@ -123,12 +125,13 @@ def _options(place: Workspace, settings: BuildSettings) -> dict[str, Any]:
 
 SHOW = Stage(
     name="show",
-    version=1,
+    version=2,
     reads=lambda place, settings: [
         place.table("items"),
         place.table("nodes"),
         place.table("assignments"),
         place.settled,
+        place.validation,
         place.vectors / "about.json",
         *user_files(settings),
     ],
