@@ -67,6 +67,8 @@ def queue(
     known = KnownNodes(resolution.nodes)
     below = _items_below(resolution.rows, known)
     rows = resolution.rows[resolution.rows.state == "open"].reset_index(drop=True)
+    if rows.empty:
+        return pd.DataFrame(columns=SCHEMAS["queue"].names, dtype=object)
     is_item = (rows.level == 1).to_numpy()
     found = pd.DataFrame(columns=SCHEMAS["disputes"].names) if disputes is None else disputes
     found = found.set_index("row_id").reindex(rows.row_id)
@@ -94,17 +96,19 @@ def queue(
             group.iloc[askable[page]] = f"{nodes[askable[page[0]]]}~{number}"
             size[askable[page]] = len(page)
     settles = np.where(
-        is_item, np.where(group != "", size, 1), rows.subject.map(below).fillna(0).to_numpy()
+        is_item,
+        np.where(group != "", size, 1),
+        rows.subject.map(below).fillna(0).to_numpy(dtype=float),
     )
     images = items.set_index("item_id")["image_ids"].map(len)
-    doubt = pd.Series(1 - score.astype(float))
+    doubt = pd.Series(1 - score.astype(float), dtype=float)
     order = pd.DataFrame(
         {
             "unsure": rows.unsure,
             "retrieval": -rows.gain if doubted.any() else 0.0,
             "level": -rows.level.astype(int),
             "gain": -_together(doubt.where(is_item, doubt * settles), group),
-            "images": -_together(rows.subject.map(images).fillna(0), group),
+            "images": -_together(rows.subject.map(images).fillna(0).astype(float), group),
             "group": group,
             "score": score,
             "row_id": rows.row_id,

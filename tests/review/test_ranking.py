@@ -76,3 +76,10 @@ def test_the_order_of_the_tables_has_no_say():
     one = queue(replay(decisions(), given, VOCABULARY), items())
     two = queue(replay(decisions(), turned, VOCABULARY), items().iloc[::-1])
     assert one.row_id.tolist() == two.row_id.tolist()
+
+
+def test_nothing_open_is_an_empty_queue(tmp_path):
+    given = proposals().assign(accepted=True)
+    rows = queue(replay(decisions(), given, VOCABULARY), items())
+    save(tmp_path, "queue", rows)
+    assert load(tmp_path, "queue").empty
