@@ -5,8 +5,14 @@ export HF_HUB_OFFLINE := 1
 
 .PHONY: demo test lint bench cards clean
 demo: .venv/.ready
-	$(BIN)/strata build gldv2-h demo --metadata hierarchies/sample \
+	$(BIN)/strata build gldv2-h demo/gldv2-h --metadata hierarchies/sample \
 	  --entities hierarchies/sample/entities.jsonl --encoder registry || test $$? -eq 3
+	$(BIN)/python -m flows.draw demo/products
+	$(BIN)/strata build sop-h demo/sop-h --metadata demo/products --levels deep \
+	  --encoder registry || test $$? -eq 3
+	$(BIN)/strata train demo/sop-h --images demo/products --recipe happier \
+	  --encoder registry --synthetic --out demo/training
+	@echo "Open: demo/gldv2-h/tree.html, demo/sop-h/tree.html and demo/training/report.html (synthetic)"
 
 test: .venv/.ready
 	$(BIN)/python -m pytest

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from pipeline.build import Workspace, rerun
+from pipeline.build import Workspace, keep_validation, rerun
 from pipeline.tables import load, save
+from pipeline.training import RESULT
 from pipeline.validation import (
     ITEMS,
     TRAINED,
@@ -21,7 +24,7 @@ from pipeline.validation import (
 def back_to_review(
     workspace: Path, images: Path, out: Path, synthetic: bool = False
 ) -> pd.DataFrame:
-    """Writes a training's report, the workspace's table `doubts` and its review sheet.
+    """Writes a training's report, the workspace's table `doubts`, its review sheet and its card.
 
     Args:
         workspace: a folder that a build has filled.
@@ -34,10 +37,31 @@ def back_to_review(
     """
     nodes = load(workspace, "nodes")
     names = dict(zip(nodes["node_id"], nodes["name"], strict=True))
-    write_report(out, images, names=names, synthetic=synthetic)
+    numbers = write_report(out, images, names=names, synthetic=synthetic)
     vectors, _ = read_vectors(out / TRAINED, out / ITEMS)
     found = doubts_table(vectors, table_of(out / ITEMS), images.resolve())
     save(workspace, "doubts", found)
-    for line in rerun(Workspace(workspace.resolve()), ["settle", "show"]):
+    place = Workspace(workspace.resolve())
+    keep_validation(place, _measured(numbers, json.loads((out / RESULT).read_text("utf-8"))))
+    for line in rerun(place, ["settle", "show"]):
         print(line)
     return found
+
+
+def _measured(numbers: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """The figures that the data card shows."""
+    names = [("H-AP", "hap"), ("ASI", "asi"), ("NDCG", "ndcg")]
+    names += [(f"R@1 level {n}", f"recall_at_1_level{n}") for n in range(numbers["levels"])]
+    rows = []
+    for label, name in names:
+        row = numbers["metrics"][name]
+        shown = {key: row[key] for key in ("frozen", "trained", "difference")}
+        rows.append({"label": label, **shown, "interval": row["difference_interval"]})
+    return {
+        "rows": rows,
+        "recipe": result["recipe"]["title"],
+        "encoder": result["features"],
+        "num_queries": numbers["num_queries"],
+        "synthetic": numbers["synthetic"],
+        **{key: result[key] for key in ("mode", "seed", "steps")},
+    }

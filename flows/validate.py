@@ -9,6 +9,7 @@ from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
 from flows.review import back_to_review
+from pipeline.build import Workspace
 from pipeline.training import load_recipe, read_workspace
 from pipeline.training import train as run_training
 
@@ -29,7 +30,8 @@ def train(
     """Trains on the workspace's tree; a stopped training goes on from its checkpoint."""
     plan = load_recipe(recipe, mode)
     data = read_workspace(Path(workspace), Path(images))
-    run_training(data, plan, mode, Path(out), encoder, seed=seed)
+    store = Workspace(Path(workspace)).vector_store
+    run_training(data, plan, mode, Path(out), encoder, store, seed)
 
 
 @task

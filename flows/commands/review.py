@@ -100,7 +100,7 @@ def material(place: Workspace) -> Material:
     from pipeline.review.page import Material
 
     settings = place.last_settings()
-    root = Path(settings.images) if settings.images else None
+    root = settings.image_root
 
     def find(image: str) -> Path | None:
         found = image_files(root, [image], 1) if root else []

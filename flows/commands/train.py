@@ -31,7 +31,10 @@ def train(
     ] = None,
     vectors: Annotated[
         Path | None,
-        typer.Option(help="Where head mode keeps the encoder's vectors [default: OUT/vectors]."),
+        typer.Option(
+            help="Where head mode keeps the encoder's vectors [default: the workspace's, "
+            "else OUT/vectors]."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     settings: Annotated[
@@ -64,8 +67,11 @@ def train(
     if labels is not None:
         data = read_labels_csv(labels, images)
     else:
+        from pipeline.build import Workspace
+
         assert workspace is not None
         data = read_workspace(workspace, images)
+        vectors = vectors or Workspace(workspace).vector_store
     for reason, count in data.set_aside.items():
         print(f"{count:,} set aside: {reason}")
     result = run(data, plan, mode, out, encoder or "registry", vectors, seed, skip_damaged, workers)

@@ -11,6 +11,7 @@ from pipeline.build.settings import BuildSettings, Workspace, as_parameters
 from pipeline.build.simulate import simulate_review
 from pipeline.build.stage import Stage, in_words, intact, run_stage, stage_key
 from pipeline.build.stages import STAGES
+from pipeline.build.validated import keep_validation
 from pipeline.build.wikimedia import ask_wikimedia
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "in_words",
     "intact",
     "item_history",
+    "keep_validation",
     "ledgers",
     "report_classes",
     "rerun",

@@ -35,7 +35,7 @@ def _embed(place: Workspace, settings: BuildSettings) -> Counts:
         (place.vectors / name).unlink(missing_ok=True)
     if not hierarchy.published or settings.image_root:
         encoder = load_encoder(settings.encoder)
-        store = VectorStore(place.vectors / "store")
+        store = VectorStore(place.vector_store)
         about |= {"encoder": encoder.id, "aligned": encoder.aligned}
         if not hierarchy.published:
             counts |= _embed_names(place, settings, store, encoder)

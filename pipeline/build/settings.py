@@ -95,6 +95,16 @@ class Workspace:
         return self.folder / "vectors"
 
     @property
+    def vector_store(self) -> Path:
+        """Vectors by encoder and content; whoever embeds the same images may share it."""
+        return self.vectors / "store"
+
+    @property
+    def validation(self) -> Path:
+        """What a training on the tree has measured."""
+        return self.tables / "validation.json"
+
+    @property
     def sheet(self) -> Path:
         return self.folder / "review.csv"
 

@@ -13,6 +13,7 @@ import pandas as pd
 from pipeline.build.reviewers import reviewers_agreement
 from pipeline.build.settings import BuildSettings, Workspace
 from pipeline.build.stage import Counts, Stage
+from pipeline.build.validated import validation
 from pipeline.files import sha256_of, write_json
 from pipeline.review import agreement_lines
 from pipeline.show import agreement, draw_tree, numbers_of, render_card, render_page
@@ -90,6 +91,7 @@ def _show(place: Workspace, settings: BuildSettings) -> Counts:
             "licence": hierarchy.licence,
             "tags": hierarchy.tags,
             "published": hierarchy.published,
+            "validation": validation(place, assignments),
             "options": _options(place, settings),
         },
     )
@@ -135,6 +137,7 @@ SHOW = Stage(
         place.table("assignments"),
         *(place.table(name) for name in ("proposals", "vocabulary", "doubts", "audit")),
         place.settled,
+        place.validation,
         place.vectors / "about.json",
         *user_files(settings),
     ],

@@ -8,7 +8,6 @@ from pipeline.review.agreement import (
     double_sample,
     error_rate,
 )
-from pipeline.review.doubts import with_doubts
 from pipeline.review.history import HISTORY_COLUMNS, history, near
 from pipeline.review.known import ARROW, KnownNodes
 from pipeline.review.ledger import DECISIONS, Ledger, read_ledger, time_after
@@ -51,6 +50,5 @@ __all__ = [
     "replay",
     "reviewed",
     "time_after",
-    "with_doubts",
     "write_sheet",
 ]

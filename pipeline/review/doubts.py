@@ -51,9 +51,10 @@ def with_doubts(proposals: pd.DataFrame, doubts: pd.DataFrame) -> pd.DataFrame:
 
 def _said(doubt: pd.Series) -> str:
     """What retrieval says of a subject, in plain words, with its pictures."""
+    images = "image" if doubt.num_images == 1 else f"{doubt.num_images:.0f} images"
     text = (
         f"{doubt.there:.0%} of its nearest images are under the suggestion, {doubt.here:.0%} under "
-        f"its parent; moved, H-AP of its {doubt.num_images} images rises by {100 * doubt.gain:.1f}"
+        f"its parent; moved, H-AP of its {images} rises by {100 * doubt.gain:.1f}"
     )
     for label, pictures in (("pictures", doubt.images), ("nearest there", doubt.nearest)):
         if len(pictures):

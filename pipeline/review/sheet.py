@@ -180,6 +180,8 @@ def read_sheet(
     left out, and the file may come from a spreadsheet (see `read_people_csv`). Whether they
     contradict the ledger is for `replay` to say, on both together, before they are appended.
 
+    A `move` without a target is to the suggestion, where that is another place than the present.
+
     Args:
         path: the sheet.
         resolution: from `replay` on the tables of now.
@@ -197,6 +199,7 @@ def read_sheet(
     at = {clean_cell(row): n for n, row in enumerate(rows.index)}
     checker = Checker(KnownNodes(resolution.nodes), rows, rows.own)
     ids, subjects, levels = rows.row_id.tolist(), rows.subject.tolist(), rows.level.tolist()
+    own, suggested = rows.own.tolist(), rows.suggestion.fillna("").tolist()
     hashes, seen_now = rows.evidence_hash.fillna("").tolist(), rows.seen.tolist()
     when = datetime.fromisoformat(decided_at) if decided_at else datetime.fromtimestamp(0, UTC)
     read: list[Decision] = []
@@ -227,6 +230,8 @@ def read_sheet(
             what = f"the evidence for {subjects[n]} has changed since this sheet was written:"
             stale.append(Problem(path, what, "Decide it in the new sheet.", line, "row_id", row_id))
             continue
+        if word.casefold() == "move" and not target and suggested[n] != own[n]:
+            target = suggested[n]
         decision = Decision(
             subject=subjects[n],
             level=levels[n],

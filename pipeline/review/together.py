@@ -45,7 +45,10 @@ def spread(decisions: pd.DataFrame) -> pd.DataFrame:
     if not several.any():
         return decisions
     lines = decisions.reset_index(drop=True)
-    parts = {n: _parts(lines.iloc[n].to_dict()) for n in np.flatnonzero(several)}
+    parts = {
+        n: _parts({str(key): cell for key, cell in lines.iloc[n].items()})
+        for n in np.flatnonzero(several)
+    }
     counts = np.ones(len(lines), dtype=np.int64)
     counts[list(parts)] = [len(some) for some in parts.values()]
     rows = lines.loc[lines.index.repeat(counts)]

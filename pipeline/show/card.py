@@ -15,12 +15,12 @@ def render_card(path: Path, facts: dict[str, Any]) -> None:
 
     Args:
         path: Markdown file to write, whole or not at all.
-        facts: `title`, `total` (items), `numbers` (see `numbers_of`), `agreement` (or None,
-            else with `level`), `reviewers` (lines on their agreement, if any), `picture` (its file
-            name beside the card), `encoder`, `options` and `versions` (name to value), `published`
-            (whether the tree is the published one), `licence` and `tags` of the front matter,
-            `inputs` (file name to sha256), `sources` (`name, licence, origin`), `limits`
-            (sentences).
+        facts: `title`, `total` (items), `numbers` (see `numbers_of`), `agreement` (or None, else
+            with `level`), `reviewers` (lines on their agreement, if any), `validation` (what a
+            training has measured, or None), `picture` (its file name beside the card), `encoder`,
+            `options` and `versions` (name to value), `published` (whether the tree is the
+            published one), `licence` and `tags` of the front matter, `inputs` (file name to
+            sha256), `sources` (`name, licence, origin`), `limits` (sentences).
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.show", "."),
@@ -30,6 +30,8 @@ def render_card(path: Path, facts: dict[str, Any]) -> None:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["share"] = _share
+    environment.filters["percent"] = lambda v: "–" if v is None else f"{100 * v:.2f}"
+    environment.filters["signed"] = lambda v: "–" if v is None else f"{100 * v:+.2f}"
     environment.filters["words"] = lambda text: str(text).replace("_", " ")
     write_text(path, environment.get_template("card.md.j2").render(**facts))
 

@@ -10,12 +10,16 @@ if TYPE_CHECKING:
     from pipeline.training.data import LabelledImages, read_labels_csv, read_workspace
     from pipeline.training.head import Head, train_head
     from pipeline.training.recipe import Recipe, load_recipe, recipe_names
-    from pipeline.training.run import train
+    from pipeline.training.run import RESULT, train
+    from pipeline.training.saved import Saved, load_model
 
 _HOME = {
+    "RESULT": "run",
     "Head": "head",
     "LabelledImages": "data",
     "Recipe": "recipe",
+    "Saved": "saved",
+    "load_model": "saved",
     "load_recipe": "recipe",
     "read_labels_csv": "data",
     "read_workspace": "data",
@@ -25,9 +29,12 @@ _HOME = {
 }
 
 __all__ = [
+    "RESULT",
     "Head",
     "LabelledImages",
     "Recipe",
+    "Saved",
+    "load_model",
     "load_recipe",
     "read_labels_csv",
     "read_workspace",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import signal
 import threading
@@ -26,6 +25,7 @@ from pipeline.training.data import GALLERY, TRAIN, LabelledImages
 from pipeline.training.images import unreadable
 from pipeline.training.processes import joined
 from pipeline.training.recipe import Mode, Recipe
+from pipeline.training.saved import save_model
 from pipeline.training.trainer import HISTORY, Trainer
 from pipeline.training.work import TESTED, FullWork, HeadWork
 
@@ -193,10 +193,7 @@ def _finish(
     }
     items = test.table[["path", *images.levels, "split"]].reset_index(drop=True)
     write_table(out / ITEMS, items)
-    content = io.BytesIO()
-    torch.save({"about": about, "model": trainer.model.state_dict()}, content)
-    with whole(out / MODEL) as beside:
-        beside.write_bytes(content.getbuffer())
+    save_model(out / MODEL, trainer.model, about)
     _write_metrics(out / METRICS, trainer)
     write_json(out / RESULT, result)
     return result

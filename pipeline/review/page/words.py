@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
+#: Lists of files, which the page shows as pictures.
+_FILES = ("pictures: ", "nearest there: ")
+
 _WORD = re.compile(r'word "(?P<term>[^"]*)" \((?P<language>[^)]*)\) → (?P<node>.+)')
 _VECTOR = re.compile(
     r"(?P<source>text|image) vector: (?P<best>.+) -?\d+\.\d+, (?P<next>.+) -?\d+\.\d+"
@@ -41,7 +44,8 @@ def plain(
         ['By its meaning the name is nearest to palace, then gate.', \
 'But “-stein” at the end of the name (de) means stone.']
     """
-    told = [_sentence(part, known or {}) for part in evidence.split("; ") if part]
+    parts = (part for part in evidence.split("; ") if part and not part.startswith(_FILES))
+    told = [_sentence(part, known or {}) for part in parts]
     if not names:
         return [text for text, _ in told]
     speaks = [not node or node in names for _, node in told]
