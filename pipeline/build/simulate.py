@@ -36,10 +36,9 @@ REVIEWER = "simulated curator"
 FIRST_ANSWER = datetime(2000, 1, 1, tzinfo=UTC)
 # Share of the items that are answered between two refits.
 BATCH = 0.015
-# While no more decisions than this share of the items are made, every second page is drawn from
-# all, sure rows too: a scorer that has only ever seen its doubts cannot tell how sure it should be.
-# Of single rows every third will do: the rows of a page are alike, so ten of them tell less.
-EVENLY, EVERY_PAGE, EVERY_ROW = 0.15, 2, 3
+# While no more decisions than this share of the items are made, every third page is drawn from all,
+# sure rows too: a scorer that has only ever seen its doubts cannot tell how sure it should be.
+EVENLY, EVERY = 0.15, 3
 # Decisions after which the calibration of the open rows is measured.
 MEASURE_AFTER = 1_000
 
@@ -188,13 +187,13 @@ def _reached(curve: list[dict[str, Any]], target: float) -> int | None:
     return next((p["decisions"] for p in curve if p["agreement"] >= target), None)
 
 
-def _mixed(pages_: list[np.ndarray], every: int) -> list[np.ndarray]:
-    """The pages in their order, but one in `every` is drawn from all that are left."""
+def _mixed(pages_: list[np.ndarray]) -> list[np.ndarray]:
+    """The pages in their order, but every third is drawn from all that are left."""
     ranked = dict.fromkeys(range(len(pages_)))
     drawn = np.random.default_rng(0).permutation(len(pages_)).tolist()
     order: list[int] = []
     for lot in drawn:
-        while len(ranked) and (len(order) + 1) % every:
+        while len(ranked) and (len(order) + 1) % EVERY:
             order.append(next(iter(ranked)))
             del ranked[order[-1]]
         if lot in ranked:
@@ -261,7 +260,7 @@ class _Review:
             names = np.array(self.scorer.nodes, dtype=object)[scores.node[still_open]]
             found = list(pages(names, scores.confidence[still_open], self.page_size))
             if self.decisions < EVENLY * num_items:
-                found = _mixed(found, EVERY_PAGE if self.page_size > 1 else EVERY_ROW)
+                found = _mixed(found)
             for rows in found:
                 self._answer(answer_page(still_open[rows], self.truth))
                 if self.decisions >= budget:

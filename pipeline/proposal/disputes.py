@@ -71,10 +71,11 @@ def disputes(
         for found in zip(best.tolist(), likely.tolist(), said, strict=True)
     ]
     columns = [
-        rows["row_id"].tolist(),
+        rows["row_id"].to_numpy(dtype=object),
         score,
-        [["splits_differ"] if other else [] for other in differ],
-        others,
+        # Lists, even if there is no row to tell by.
+        pd.Series([["splits_differ"] if other else [] for other in differ], dtype=object),
+        pd.Series(others, dtype=object),
     ]
     table = pd.DataFrame(dict(zip(SCHEMAS["disputes"].names, columns, strict=True)))
     return table.sort_values("row_id", ignore_index=True)

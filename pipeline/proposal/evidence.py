@@ -192,7 +192,7 @@ def features(evidence: Evidence, cols: Columns, num_nodes: int) -> Features:
 
 
 def _character_features(names: Sequence[str]) -> sp.csr_matrix | None:
-    """Unit rows over character n-grams of words, or None where no name has a word.
+    """Unit rows over character n-grams of words, or None where names share none.
 
     An n-gram never spans words, so each word is cut up once, however many names have it.
     """
@@ -209,6 +209,8 @@ def _character_features(names: Sequence[str]) -> sp.csr_matrix | None:
     # A rare n-gram of a large table costs memory and says little.
     rare = min(2 + len(names) // 20_000, len(names))
     common = np.bincount(counts.indices, minlength=counts.shape[1]) >= rare
+    if not common.any():
+        return None
     counts = counts[:, np.flatnonzero(common)]
     counts.sort_indices()
     return TfidfTransformer(sublinear_tf=True).fit_transform(counts)

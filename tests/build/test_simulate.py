@@ -68,7 +68,7 @@ def test_only_the_rows_of_the_page_are_looked_at():
 
 def test_mixed_pages_are_the_same_pages_and_keep_most_of_their_order():
     pages = [np.array([number]) for number in range(30)]
-    mixed = [int(page[0]) for page in _mixed(pages, 3)]
+    mixed = [int(page[0]) for page in _mixed(pages)]
     assert sorted(mixed) == list(range(30)) and mixed != list(range(30))
     assert mixed[:2] == [0, 1] and mixed[2] >= 2
 

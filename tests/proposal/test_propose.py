@@ -1,7 +1,9 @@
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from pipeline.proposal import Scorer, node_id, propose
+from pipeline.proposal import Scorer, disputes, node_id, propose
+from pipeline.tables import SCHEMAS
 from tests.proposal.conftest import NODES, named
 
 
@@ -55,3 +57,16 @@ def test_evidence_is_in_plain_words_and_hash_ignores_what_was_learnt(lexicon, vo
     assert before["evidence_hash"]["gldv2/train/0"] == after["evidence_hash"]["gldv2/train/0"]
     assert after.loc["gldv2/train/2", "status"] == "known"
     assert after.loc["gldv2/train/2", "parent"] == node_id(1, "Q23413")
+
+
+def test_an_accepted_proposal_is_in_no_dispute(vocabulary, lexicon):
+    evidence = named("Pont Neuf", "Lago di Como")
+    items = pd.DataFrame({"item_id": ["a", "b"], "name": evidence.names, "title": evidence.names})
+    items["split"] = "train"
+    scorer = Scorer(evidence, NODES, lexicon)
+    for known in ([0, -1], [0, 3]):
+        scores = scorer.fit(np.array(known))
+        found = disputes(items, scorer, scores, propose(items, scorer, scores, vocabulary))
+        assert found["row_id"].tolist() == ["1:b"] * (not scores.accepted[1])
+        told = pa.Table.from_pandas(found, SCHEMAS["disputes"], preserve_index=False)
+        assert told.num_rows == len(found)
