@@ -8,7 +8,8 @@ import torch
 import validation_data as data
 
 from pipeline.retrieval import evaluate_embeddings
-from pipeline.review import replay, with_doubts, write_sheet
+from pipeline.review import replay, write_sheet
+from pipeline.review.doubts import with_doubts
 from pipeline.validation import doubts_table, rank_doubts
 
 
