@@ -15,7 +15,7 @@ from pipeline.build import STAGES, BuildSettings, Workspace, as_parameters, run_
 from pipeline.errors import InputError
 from pipeline.files import write_json
 from pipeline.review import LedgerWriter
-from pipeline.tables import load, save
+from pipeline.tables import SCHEMAS, load, save
 
 FIRST, SECOND = item(5), item(2)
 
@@ -30,6 +30,7 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             ("items", items()),
             ("proposals", proposals()),
             ("vocabulary", VOCABULARY),
+            ("disputes", pd.DataFrame(columns=SCHEMAS["disputes"].names)),
         ):
             save(place.folder, table, frame)
         settings = BuildSettings(
