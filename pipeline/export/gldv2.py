@@ -46,4 +46,4 @@ def check(folder: Path, material: Material) -> None:
         path = folder / name
         if not path.exists():
             raise InputError(Problem(path, "not in the export", "Export again."))
-        compare(path, pd.read_csv(path, keep_default_na=False), frame)
+        compare(path, pd.read_csv(path, dtype=str, keep_default_na=False), frame)

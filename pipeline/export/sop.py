@@ -103,7 +103,11 @@ def check(folder: Path, material: Material) -> None:
         path = folder / FOLDER / f"Ebay_{split}.txt"
         if not path.exists():
             raise InputError(Problem(path, "not in the export", "Export again."))
-        compare(path, pd.read_csv(path, sep=" ", keep_default_na=False, quoting=3), part[COLUMNS])
+        compare(
+            path,
+            pd.read_csv(path, sep=" ", dtype=str, keep_default_na=False, quoting=3),
+            part[COLUMNS],
+        )
         lines = [
             line.strip().split() for line in path.read_text(encoding="utf-8").split("\n")[1:-1]
         ]
