@@ -80,7 +80,7 @@ def test_the_misplaced_product_is_the_first_row(trained: tuple[Path, str]) -> No
     first = sheet.iloc[0]
     assert first.row_id == f"1:{item}"
     assert (first.current, first.suggestion) == (WRONG, RIGHT)
-    assert "pictures look like another node" in first.reasons
+    assert "pictures look like another place's" in first.reasons
     shown = first.evidence.split("pictures: ")[1].split(";")[0].split(", ")
     assert shown and all(Path(picture).is_file() for picture in shown)
     desk = Desk(material(Workspace(folder / "ws")), "ann")
