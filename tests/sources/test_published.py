@@ -68,6 +68,7 @@ def test_proposals_have_the_contract_and_decisions_apply():
         "note": "",
         "decided_at": "2026-01-31T12:00:00Z",
         "evidence_hash": made.proposals.evidence_hash[0],
+        "seen": "",
     }
     ledger = pd.DataFrame([decided])[DECISION_COLUMNS].assign(file="d", row=2)
     _, assignments, report = build_tree(items, replay(ledger, made.proposals, made.vocabulary))
