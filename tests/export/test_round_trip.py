@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from trees import RANKS, Built, build, build_table, tables
 
@@ -145,6 +145,8 @@ def test_open_metric_learning_carries_the_tree_in_its_labels(table):
 def test_newick_by_a_package(table):
     dendropy = pytest.importorskip("dendropy")
     rows, levels = table
+    # This reader takes a quoted label that is one mark of Newick's own for the mark itself.
+    assume(not {str(name) for row in rows for name in row.values()} & set("(),;:"))
     built = build_table(rows, levels)
     with tempfile.TemporaryDirectory() as folder:
         place = exported(built, "newick", Path(folder) / "out", levels)
