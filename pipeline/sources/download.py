@@ -131,6 +131,37 @@ def download_all(
     return fetched
 
 
+def download_named(
+    folder: Path,
+    base_url: str,
+    names: Sequence[str],
+    known: Sequence[str],
+    console: Console | None = None,
+) -> list[Fetched]:
+    """Downloads files that lie side by side (see `download_all`).
+
+    Args:
+        folder: where they go.
+        base_url: the folder they are in.
+        names: the files wanted.
+        known: the files there are.
+        console: where progress is reported.
+
+    Raises:
+        InputError: an unknown name; as `download_all`.
+        RetryError: as `download_all`.
+    """
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(
+            Problem("names", "no such file:", f"Known: {', '.join(known)}.", value=name)
+            for name in unknown
+        )
+    return download_all(
+        folder, {name: [f"{base_url.rstrip('/')}/{name}"] for name in names}, console
+    )
+
+
 def read_manifest(folder: Path) -> dict[str, str]:
     """Hex SHA-256 by file name, as the folder's manifest records them."""
     path = folder / MANIFEST

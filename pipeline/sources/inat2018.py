@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pipeline.errors import InputError, Problem
 from pipeline.sources.contract import Counts, Labels, Metadata
-from pipeline.sources.download import Fetched, download_all
+from pipeline.sources.download import Fetched, download_named
 from pipeline.sources.images import write_images
 from pipeline.sources.packed import find
 from pipeline.sources.taxonomy import (
@@ -69,16 +69,7 @@ def fetch(
         InputError: an unknown name; the server has no such file.
         RetryError: a server out of reach or broken.
     """
-    names = list(FILES) if names is None else list(names)
-    unknown = [name for name in names if name not in FILES]
-    if unknown:
-        raise InputError(
-            Problem("names", "no such file:", f"Known: {', '.join(FILES)}.", value=name)
-            for name in unknown
-        )
-    return download_all(
-        folder, {name: [f"{base_url.rstrip('/')}/{name}"] for name in names}, console
-    )
+    return download_named(folder, base_url, FILES if names is None else names, FILES, console)
 
 
 def label_files(folder: Path) -> list[Path]:

@@ -15,6 +15,18 @@ from pipeline.training.trainer import Trainer
 
 _FORMAT = 1
 
+#: What reading a damaged or foreign file of tensors raises.
+DAMAGED = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    pickle.UnpicklingError,
+)
+
 
 def save(path: Path, trainer: Trainer, about: dict[str, Any]) -> None:
     """Writes the trainer's state.
@@ -52,16 +64,7 @@ def load(path: Path, trainer: Trainer, about: dict[str, Any]) -> None:
         found = content["about"]
         known = content["format"] == _FORMAT
         found.items()
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        pickle.UnpicklingError,
-    ) as error:
+    except DAMAGED as error:
         reason = " ".join(str(error).split())[:150]
         raise InputError(Problem(path, f"damaged checkpoint ({reason})", other)) from error
     if not known:

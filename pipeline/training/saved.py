@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import InputError, Problem
 from pipeline.files import whole
+from pipeline.training.checkpoint import DAMAGED
 from pipeline.training.head import Head
 from pipeline.training.images import plain_transform
 from pipeline.training.model import build_model
@@ -74,16 +74,7 @@ def load_model(path: Path) -> Saved:
             dim_out, dim_in = weights["linear.weight"].shape
             model, transform = Head(dim_in, dim_out, recipe.layer_norm), None
         model.load_state_dict(weights)
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        pickle.UnpicklingError,
-    ) as error:
+    except DAMAGED as error:
         reason = " ".join(str(error).split())[:150]
         fix = "Give the model.pt of a finished `strata train`."
         raise InputError(Problem(path, f"not a trained model ({reason})", fix)) from error
