@@ -76,7 +76,10 @@ def _leaves(labelled: pd.DataFrame, shown: list[int]) -> pd.DataFrame:
 
 
 def _draw_nodes(axes: Any, leaves: pd.DataFrame, shown: list[int]) -> None:
+    from matplotlib.collections import LineCollection
+
     above: dict[tuple[str, ...], float] = {}
+    edges, dots = [], []
     for x, level in enumerate(shown):
         names = [f"level{n}_name" for n in shown[: x + 1]]
         here: dict[tuple[str, ...], float] = {}
@@ -87,16 +90,16 @@ def _draw_nodes(axes: Any, leaves: pd.DataFrame, shown: list[int]) -> None:
             total = int(rows["total"].sum())
             if x:
                 start = above[path[:-1]]
-                axes.plot(
-                    [x - 0.97, x - 0.14, x - 0.03], [start, y, y], color=_EDGE, lw=0.8, zorder=1
-                )
-            size = 14 + 160 * (total / max(int(leaves["total"].sum()), 1)) ** 0.5
-            axes.scatter([x], [y], s=size, color=_ACCEPTED, zorder=3, lw=0)
+                edges.append([(x - 0.97, start), (x - 0.14, y), (x - 0.03, y)])
+            dots.append((x, y, 14 + 160 * (total / max(int(leaves["total"].sum()), 1)) ** 0.5))
             label = _short(path[-1]) + ("" if x == len(shown) - 1 else f"  {total:,}")
             style = {"va": "center", "fontsize": 8 if level < shown[0] else 10, "color": _INK}
             behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
             axes.text(x + 0.06, y, label, bbox=behind, zorder=4, **style)
         above = here
+    axes.add_collection(LineCollection(edges, color=_EDGE, lw=0.8, zorder=1))
+    across, down, size = zip(*dots, strict=True) if dots else ((), (), ())
+    axes.scatter(across, down, s=size, color=_ACCEPTED, zorder=3, lw=0)
 
 
 def _short(name: str) -> str:
@@ -105,10 +108,8 @@ def _short(name: str) -> str:
 
 def _draw_bars(axes: Any, leaves: pd.DataFrame, left: int) -> None:
     widest = max(int(leaves["total"].max()) if len(leaves) else 1, 1)
-    for y, row in leaves.iterrows():
-        accepted, total = row["accepted"] / widest, row["total"] / widest
-        axes.barh(y, accepted, left=left, height=0.7, color=_ACCEPTED)
-        axes.barh(y, total - accepted, left=left + accepted, height=0.7, color=_OPEN)
-        axes.text(
-            left + total + 0.02, y, f"{int(row['total']):,}", va="center", fontsize=7, color=_INK
-        )
+    accepted, total = leaves["accepted"] / widest, leaves["total"] / widest
+    axes.barh(leaves.index, accepted, left=left, height=0.7, color=_ACCEPTED)
+    axes.barh(leaves.index, total - accepted, left=left + accepted, height=0.7, color=_OPEN)
+    for y, (end, number) in enumerate(zip(left + total + 0.02, leaves["total"], strict=True)):
+        axes.text(end, y, f"{int(number):,}", va="center", fontsize=7, color=_INK)

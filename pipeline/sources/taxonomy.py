@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,10 @@ def _frame(where: str, value: Any, problems: list[Problem]) -> pd.DataFrame:
 
 
 def _text(value: Any) -> str:
-    return clean_cell(str(value)) if value is not None else ""
+    return _clean(str(value)) if value is not None else ""
+
+
+_clean = lru_cache(1 << 16)(clean_cell)  # the names of ranks stand at every species below them
 
 
 def _strangers(where: str, frame: pd.DataFrame, other: pd.DataFrame) -> list[Problem]:
