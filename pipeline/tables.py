@@ -128,8 +128,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # What retrieval says against a place (see `pipeline.validation`): `gain` is what H-AP of the
     # subject's images would rise by under the suggestion (`total`: the mean over all images),
-    # `here` and `there` the shares of its nearest images under either parent; `images` are of the
-    # subject, `nearest` of the suggestion. Best first.
+    # `expected` that times the chance of the move being right, `here` and `there` the shares of its
+    # nearest images under either parent; `images` are of the subject, `nearest` of the suggestion.
+    # By `expected`, highest first.
     "doubts": pa.schema(
         [
             ("row_id", _TEXT),
@@ -140,6 +141,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("alternatives", _TEXT),
             ("gain", pa.float64()),
             ("total", pa.float64()),
+            ("expected", pa.float64()),
             ("here", pa.float64()),
             ("there", pa.float64()),
             ("num_images", pa.int32()),

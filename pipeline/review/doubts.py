@@ -20,14 +20,15 @@ def with_doubts(proposals: pd.DataFrame, doubts: pd.DataFrame) -> pd.DataFrame:
         doubts: the table `doubts`.
 
     Returns:
-        The proposals with a column more, `gain`: what moving would raise H-AP by, 0 without doubt.
+        The proposals with a column more, `gain`: what moving is expected to raise H-AP by, 0
+        without doubt.
     """
     told = proposals.copy()
     found = doubts[doubts.gain > 0].set_index("row_id").reindex(told.row_id).reset_index(drop=True)
     known = set(told.subject[told.level > 1]) | set(told.parent.dropna())
     parent = told.parent.fillna("").reset_index(drop=True)
     at = ((found.current == parent) & found.suggestion.isin(known)).to_numpy()
-    told["gain"] = np.where(at, found.gain, 0.0)
+    told["gain"] = np.where(at, found.expected, 0.0)
     if not at.any():
         return told
     here, there = found.here[at].to_numpy(), found.there[at].to_numpy()

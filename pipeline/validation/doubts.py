@@ -8,6 +8,7 @@ side and are left out: with them every candidate would cost a whole evaluation.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from pipeline.tables import SCHEMAS
 from pipeline.validation.inputs import codes
 from pipeline.validation.moves import blocks, moved_hap, scores_of
 
+# How far a rise counts where the subject is alone under its parent: no sibling speaks against the
+# place. Set by hand, like the weight by shares, on planted errors (`benchmarks/validation.py`).
+ALONE = 0.25
 #: Nearest images asked for each image, and other parents tried for each subject.
 NEIGHBOURS, CANDIDATES = 10, 3
 SHOWN = 3
@@ -30,15 +34,16 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Doubts:
-    """Every subject that could hang elsewhere, the one whose move would raise H-AP most first.
+    """Every subject that could hang elsewhere, the one whose move is expected to raise H-AP most
+    first.
 
     Attributes:
         rows: `column` (of the labels), `subject`, `current` and `suggestion` (values of the labels
             in this column and the next), `alternatives` (a list of further parents, best first),
             `gain` (rise of the mean H-AP of the subject's own queries), `total` (what that adds to
-            the mean over all queries), `here` and `there`
-            (share of its nearest images under `current` and `suggestion`), `num_images`, `images`
-            (rows of the subject) and `nearest` (rows under the suggestion, nearest first).
+            the mean over all queries), `expected` (`gain` weighted, see `rank_doubts`), `here` and
+            `there` (share of its nearest images under `current` and `suggestion`), `num_images`,
+            `images` (rows of the subject) and `nearest` (rows under the suggestion, nearest first).
     """
 
     rows: pd.DataFrame
@@ -96,10 +101,13 @@ def doubts_table(vectors: Tensor, table: pd.DataFrame, images: Path | None = Non
 def rank_doubts(
     vectors: Tensor, labels: Tensor, progress: Callable[[int], None] | None = None
 ) -> Doubts:
-    """Ranks all subjects by how much H-AP would rise if each hung under its best other parent.
+    """Ranks all subjects by how much H-AP is expected to rise if each hung under its best other
+    parent.
 
     The rise is a mean over the subject's own queries, so that a small class is not buried under a
-    large one.
+    large one. It is weighted by the chance that the move is right: the share that the suggestion
+    has of the nearest images that are under one of the two parents. A subject that is alone under
+    its parent counts for `ALONE` of that.
 
     Args:
         vectors: `[n, d]` of unit length; each ranks all the others.
@@ -130,9 +138,19 @@ def rank_doubts(
         "there", "num_images", "images", "nearest",
     ]  # fmt: skip
     rows = pd.DataFrame(found, columns=columns)
-    falling = rows.assign(gain=-rows.gain, column=-rows.column)
-    order = falling.sort_values(["gain", "column", "subject"], kind="stable").index
+    likely = rows.there / (rows.here + rows.there)
+    rows["expected"] = rows.gain * likely * np.where(_alone(rows, labels), ALONE, 1.0)
+    falling = rows.assign(expected=-rows.expected, column=-rows.column)
+    order = falling.sort_values(["expected", "column", "subject"], kind="stable").index
     return Doubts(rows.loc[order].reset_index(drop=True))
+
+
+def _alone(rows: pd.DataFrame, labels: Tensor) -> np.ndarray:
+    """Whether each subject is the only one under its parent."""
+    edges = [labels[:, n : n + 2].unique(dim=0)[:, 1] for n in range(labels.shape[1] - 1)]
+    children = [Counter(parents.tolist()) for parents in edges]
+    pairs = zip(rows.column, rows.current, strict=True)
+    return np.array([children[column][parent] == 1 for column, parent in pairs], dtype=bool)
 
 
 def _nearest(vectors: Tensor, labels: Tensor, tell: Callable[[int], None]) -> list[pd.DataFrame]:

@@ -62,6 +62,16 @@ def test_a_gain_is_what_evaluating_the_moved_tree_gives() -> None:
     assert np.isclose(row.total, float((after - before).sum()) / len(labels), atol=1e-9)
 
 
+def test_a_class_alone_under_its_parent_comes_behind_one_with_siblings() -> None:
+    frame, vectors = misplaced()
+    frame.loc[frame.level0 == "i001", "level1"] = "alone"
+    found = doubts_table(vectors, frame).set_index("subject")
+    alone, other = found.loc["i001"], found.loc["i000"]
+    for row, weight in ((other, 1.0), (alone, 0.25)):
+        assert np.isclose(row.expected, weight * row.gain * row.there / (row.there + row.here))
+    assert found.expected.is_monotonic_decreasing
+
+
 def test_order_of_the_images_does_not_matter() -> None:
     frame, vectors = misplaced()
     order = np.random.default_rng(3).permutation(len(frame))

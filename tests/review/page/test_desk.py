@@ -318,8 +318,9 @@ def test_what_retrieval_doubts_is_asked_before_the_classes(
 ) -> None:
     sure = f"1:{item(SINGLES + ALIKE)}"
     doubt = {"row_id": sure, "subject": sure[2:], "level": 1, "current": "1/Q16970",
-             "suggestion": "1/Q8502", "alternatives": "", "gain": 0.1, "total": 0.1, "here": 0.25,
-             "there": 0.75, "num_images": 4, "images": [], "nearest": []}  # fmt: skip
+             "suggestion": "1/Q8502", "alternatives": "", "gain": 0.1, "total": 0.1,
+             "expected": 0.075, "here": 0.25, "there": 0.75, "num_images": 4, "images": [],
+             "nearest": []}  # fmt: skip
     save(workspace, "doubts", pd.DataFrame([doubt]))
     row = desk().show()["row"]
     assert row["row_id"] == sure and row["why"] == [REASONS["retrieval"]] and not row["group"]
