@@ -106,13 +106,13 @@ def _into_vocabulary(
     ledger = read_ledger(*ledgers(settings))
     learnt = np.full(len(items), -1)
     if len(ledger.decisions):
-        learnt = decided(proposals, nodes, ledger.decisions, items, vocabulary)
+        learnt, together = decided(proposals, nodes, ledger.decisions, items, vocabulary)
         # A decision on a class holds for all that lead to it, but for those decided themselves.
         of_class = vocabulary.index(classes["node"].where(classes["decided"], ""))
         by_class = (learnt < 0) & (of_class >= 0)
         learnt = np.where(by_class, of_class, learnt)
         both = np.where(learnt >= 0, learnt, known)
-        scores = scorer.fit(both)
+        scores = scorer.fit(both, together)
         proposals = propose(items, scorer, scores, vocabulary.frame, classes)
         through = proposals["subject"].isin(items["item_id"][by_class])
         proposals.loc[through, "origin"] = "human"
@@ -271,15 +271,23 @@ def decided(
     decisions: pd.DataFrame,
     items: pd.DataFrame,
     vocabulary: Vocabulary,
-) -> np.ndarray:
-    """Node index of each item that people have placed, else -1, `[n]`."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """What people have decided of each item.
+
+    Returns:
+        Node index of each item that is placed, else -1; and a number for the line of the ledger
+        that decides it, else -1. Both `[n]`.
+    """
     resolution = replay(decisions, proposals, nodes)
     parent = resolution.nodes.set_index("node_id")["parent_id"]
     name = resolution.nodes.set_index("node_id")["name"]
     rows = resolution.rows
     rows = rows[(rows["level"] == 1) & (rows["state"] == "settled")].set_index("subject")
     place = rows["parent"].reindex(items["item_id"])
-    return vocabulary.index(place.map(parent).map(name).fillna(""))
+    lines = resolution.effective.drop_duplicates("subject").set_index("subject")
+    line = lines.groupby(["file", "row"], sort=False).ngroup().reindex(items["item_id"])
+    node = vocabulary.index(place.map(parent).map(name).fillna(""))
+    return node, line.fillna(-1).to_numpy(dtype=np.int64)
 
 
 PROPOSE = Stage(

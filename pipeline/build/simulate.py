@@ -238,8 +238,8 @@ class _Review:
         """Refits and answers in turn until the target is reached."""
         num_items = len(self.items)
         while True:
-            known = self._known()
-            scores = self.scorer.fit(known)
+            known, together = self._known()
+            scores = self.scorer.fit(known, together)
             right = scores.node == self.truth
             still_open = np.flatnonzero(known < 0)
             self.curve.append(
@@ -267,10 +267,11 @@ class _Review:
                     break
             self._write()
 
-    def _known(self) -> np.ndarray:
+    def _known(self) -> tuple[np.ndarray, np.ndarray]:
         ledger = read_ledger(*ledgers(self.settings)).decisions
         if not len(ledger):
-            return np.full(len(self.items), -1)
+            none = np.full(len(self.items), -1)
+            return none, none
         return decided(self.proposals, self.nodes, ledger, self.items, self.vocabulary)
 
     def _answer(self, page: Page) -> None:

@@ -36,13 +36,20 @@ def _gaussian(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
 
 
 def kernel_ridge(
-    features: Features, rows: np.ndarray, labels: np.ndarray, num_nodes: int, ridge: float
+    features: Features,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    num_nodes: int,
+    ridge: float,
+    together: np.ndarray | None = None,
 ) -> np.ndarray:
     """Class scores of all items, learnt from the labels of some: ridge on class indicators.
 
     Known rows get their leave-one-out score, y_i - a_i / (K + ridge I)^-1_ii, which costs no
     further fit (Rifkin and Lippert, "Notes on regularized least squares", 2007), so that
-    scores of known and of open rows are alike.
+    scores of known and of open rows are alike. Rows known by one answer are left out together
+    (the same with a block of the inverse): they were asked together because they look alike, and
+    an open row has no such neighbours among the known.
 
     Args:
         features: kernel parts of n items.
@@ -50,6 +57,7 @@ def kernel_ridge(
         labels: their node indices, `[m]`.
         num_nodes: K.
         ridge: regularisation, in units of the kernel's diagonal.
+        together: the answer each known row is known by, `[m]`; -1: one of its own.
 
     Returns:
         float32 `[n, K]`.
@@ -67,6 +75,10 @@ def kernel_ridge(
     dual = cho_solve((factor, True), target - mean)
     inverse, _ = spotri(factor, lower=1, overwrite_c=1)
     left_out = target - dual / np.diagonal(inverse)[:, None]
+    for block in _blocks(together):
+        part = np.tril(inverse[np.ix_(block, block)])  # of the inverse LAPACK gives a triangle
+        whole = part + np.tril(part, -1).T
+        left_out[block] = target[block] - np.linalg.solve(whole, dual[block])
     del gram, factor, inverse
     primal = features.sparse[rows].T @ dual
     scores = np.empty((num_items, num_nodes), dtype=np.float32)
@@ -77,6 +89,15 @@ def kernel_ridge(
             scores[part] += weight * (_gaussian(vectors[part], vectors[rows], gamma) @ dual)
     scores[rows] = left_out
     return scores
+
+
+def _blocks(together: np.ndarray | None) -> list[np.ndarray]:
+    """Positions of the rows of each answer that is for several."""
+    if together is None:
+        return []
+    order = np.argsort(together, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(together[order])) + 1)
+    return [part for part in parts if len(part) > 1 and together[part[0]] >= 0]
 
 
 @dataclass(frozen=True)

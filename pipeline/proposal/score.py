@@ -116,11 +116,14 @@ class Scorer:
         self.columns: Columns = columns(evidence, len(self.nodes), lexicon, prompts)
         self._features: Features | None = None
 
-    def fit(self, known: np.ndarray | None = None) -> Scores:
+    def fit(self, known: np.ndarray | None = None, together: np.ndarray | None = None) -> Scores:
         """Scores all items, learning from the known ones. Deterministic.
 
         Args:
             known: node index of each item, -1 where unknown, `[n]`; None for no label at all.
+            together: number of the answer each item is known by, `[n]`, -1 where that is of no
+                other; rows of one answer are left out together wherever a row is scored without
+                its own label.
         """
         num_items, num_nodes = len(self.evidence), len(self.nodes)
         known = np.full(num_items, -1) if known is None else np.asarray(known)
@@ -133,7 +136,8 @@ class Scorer:
             if self._features is None:
                 self._features = features(self.evidence, self.columns, num_nodes)
             used = _spread_over_nodes(rows, known[rows], MOST_LABELS)
-            learnt = kernel_ridge(self._features, used, known[used], num_nodes, RIDGE)
+            acts = None if together is None else together[used]
+            learnt = kernel_ridge(self._features, used, known[used], num_nodes, RIDGE, acts)
             # Ridge scores are shares, not log-odds: the blend takes them both ways.
             sources += [learnt, np.log(np.clip(learnt, 0.0, 1.0) + FLOOR)]
             prior += [0.0, 0.0]

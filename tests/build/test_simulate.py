@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 
 from flows.commands import app
 from pipeline.build import simulate_review
+from pipeline.build.propose import decided, scorer_of
+from pipeline.build.settings import BuildSettings, Workspace
 from pipeline.build.simulate import REVIEWER, _mixed, answer_page
 from pipeline.errors import InputError
 from pipeline.review import read_ledger
@@ -84,6 +86,21 @@ def test_the_ledger_has_a_line_per_decision_and_nothing_wrong(done, truth):
     assert said.tolist() == labels[found.subject.str.split("/").str[-1].astype(int)].tolist()
     assert found.subject.is_unique and set(found.reviewer) == {REVIEWER}
     assert found.groupby("row").size().max() <= 10
+
+
+def test_rows_of_one_line_are_known_by_one_answer(done, truth, tiny):
+    out, _ = done
+    place, ledger = Workspace(out), read_ledger(out / "decisions.csv").decisions
+    settings = BuildSettings(
+        tree="gldv2-h", metadata=str(out / "metadata"), decisions=str(place.ledger), encoder=tiny
+    )
+    items, vocabulary, _ = scorer_of(place, settings)
+    tables = load(out, "proposals"), load(out, "vocabulary")
+    node, line = decided(*tables, ledger, items, vocabulary)
+    assert (node >= 0).sum() == (line >= 0).sum() == len(ledger)
+    found = pd.Series(line, items["item_id"]).reindex(ledger["subject"])
+    found = found.groupby(ledger["row"].to_numpy())
+    assert (found.nunique() == 1).all() and found.first().is_unique
 
 
 def test_agreement_counted_again_from_the_assignments(done, truth):

@@ -96,20 +96,23 @@ def test_same_input_same_answer():
     assert np.array_equal(first.confidence, second.confidence)
 
 
-def test_leave_one_out_scores_are_those_of_a_fit_without_the_row():
+@pytest.mark.parametrize("block", [[4], [2, 4, 19]])
+def test_left_out_scores_are_those_of_a_fit_without_the_rows_of_the_answer(block):
     vectors, truth = _blobs(np.random.default_rng(2), 40)
     evidence = Evidence([f"name {n % 7}" for n in range(40)], [""] * 40, text=vectors)
     parts = features(evidence, Columns(pd.DataFrame()), K)
     rows = np.arange(30)
-    scores = kernel_ridge(parts, rows, truth[:30], K, 0.15)
-    # The closed form leaves one row out of the fit, but not out of the mean that is taken off.
+    together = np.full(30, -1)
+    together[block], together[[7, 8]] = 5, 0
+    scores = kernel_ridge(parts, rows, truth[:30], K, 0.15, together)
+    # The closed form leaves rows out of the fit, but not out of the mean that is taken off.
     target = np.eye(K)[truth[:30]]
     mean = target.mean(axis=0)
-    rest = np.delete(rows, 4)
-    gram = kernel(parts, rest, rest).astype(float) + 0.15 * np.eye(29)
+    rest = np.delete(rows, block)
+    gram = kernel(parts, rest, rest).astype(float) + 0.15 * np.eye(len(rest))
     dual = np.linalg.solve(gram, target[rest] - mean)
-    expected = kernel(parts, np.array([4, 35]), rest) @ dual + mean
-    assert scores[4] == pytest.approx(expected[0], abs=1e-4)
+    expected = kernel(parts, np.array(block), rest) @ dual + mean
+    assert np.allclose(scores[block], expected, atol=1e-4)
     assert np.allclose(np.diag(kernel(parts, rows, rows)), 1, atol=1e-5)
 
 
