@@ -143,14 +143,16 @@ def _item_rows(
     nodes, accepted = scorer.nodes, scores.accepted
     sources = scorer.columns.scores
     tops = {name: _top(matrix) for name, matrix in sources.items() if name != "class"}
-    silent = ~np.any([m.any(axis=1) for m in sources.values()], axis=0) if sources else None
+    speaks = {name: matrix.any(axis=1) for name, matrix in sources.items()}
+    silent = ~np.any(list(speaks.values()), axis=0) if sources else None
+    ids = [node_id(2, node) for node in nodes]
     ranked = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, : NUM_ALTERNATIVES + 1]
     qualifiers = items.get("qualifier", pd.Series([""] * len(items))).fillna("").tolist()
     images = items.get("image_ids", pd.Series([[]] * len(items))).tolist()
     class_names: dict[str, str] = {}
     rows = []
     for n, (item_id, name, verdict) in enumerate(
-        zip(items["item_id"], items["name"], verdicts, strict=True)
+        zip(items["item_id"].tolist(), items["name"].tolist(), verdicts, strict=True)
     ):
         chosen = int(scores.node[n])
         node = nodes[chosen]
@@ -161,7 +163,7 @@ def _item_rows(
         reasons: list[str] = []
         opinions: dict[str, int] = {"name": found[0][0]} if found else {}
         for source, (best, second, share) in tops.items():
-            if source != "name" and sources[source][n].any():
+            if source != "name" and speaks[source][n]:
                 opinions[source] = int(best[n])
                 said.append(
                     f"{_SOURCE_WORDS[source]} vector: {nodes[best[n]]} {share[n, 0]:.2f}, "
@@ -205,7 +207,7 @@ def _item_rows(
                 reasons.append("evidence_disagrees")
             row_reasons, is_accepted = reasons, bool(accepted[n])
             suggestion = parent
-            rest = [node_id(2, nodes[k]) for k in ranked[n] if k != chosen]
+            rest = [ids[k] for k in ranked[n] if k != chosen]
             others = "|".join(rest[:NUM_ALTERNATIVES])
         fingerprint = evidence_hash(
             name, qualifiers[n], verdict.qid, sorted(verdict.class_qids), sorted(images[n])
