@@ -21,8 +21,12 @@ MEANING = {
 UNSAID = "landmarks with similar names are often that"
 # A node less likely than this is no alternative worth reading.
 LEAST_LIKELY = 0.01
-# By how much each kind of objection lowers a score; set by hand.
+SPOKEN = "landmarks with similar names mostly are that"
+# By how much each kind of objection lowers a score; set by hand. What known look-alikes say lowers
+# the confidence already.
 OBJECTIONS = {"splits_differ": 0.5, "class_tie": 0.9, "several_classes": 0.9}
+# Of a score that every resample of the known rows contradicts this much is taken off.
+UNSTABLE = 0.5
 
 
 def disputes(
@@ -31,7 +35,8 @@ def disputes(
     """A row for each item whose proposal is not accepted.
 
     The score is the calibrated confidence, lowered by what speaks against it and the confidence
-    does not know of: the same place named otherwise in the other split, several classes, a tie.
+    does not know of: the same place named otherwise in the other split, several classes, a tie, a
+    proposal that changes when a part of the decisions is left out.
 
     Args:
         items: `item_id, title, split`; rows as in `scorer`.
@@ -52,6 +57,14 @@ def disputes(
         for reason in text.split("|"):
             score[number] *= OBJECTIONS.get(reason, 1.0)
     score[differ] *= OBJECTIONS["splits_differ"]
+    unstable = scores.instability[opened]
+    score *= 1 - UNSTABLE * unstable
+    spoken = scores.neighbours[opened]
+    more = {
+        "splits_differ": differ,
+        "neighbours_elsewhere": (spoken >= 0) & (spoken != chosen),
+        "unstable": unstable > 0,
+    }
     # What the chosen node does not have of the likelihood, the others share out.
     share = scores.probabilities[opened].astype(float)
     index = np.arange(len(opened))
@@ -60,7 +73,7 @@ def disputes(
     best = np.argsort(-share, axis=1, kind="stable")[:, :NUM_ALTERNATIVES]
     likely = left[:, None] * np.take_along_axis(share, best, axis=1)
     likely[(rows["parent"].fillna("") == "").to_numpy()] = 0.0
-    said = _said(scorer, opened, best)
+    said = _said(scorer, opened, best, spoken)
     ids = [node_id(2, node) for node in scorer.nodes]
     others = [
         [
@@ -74,7 +87,13 @@ def disputes(
         rows["row_id"].to_numpy(dtype=object),
         score,
         # Lists, even if there is no row to tell by.
-        pd.Series([["splits_differ"] if other else [] for other in differ], dtype=object),
+        pd.Series(
+            [
+                [word for word, on in zip(more, flags, strict=True) if on]
+                for flags in zip(*more.values(), strict=True)
+            ],
+            dtype=object,
+        ),
         pd.Series(others, dtype=object),
     ]
     table = pd.DataFrame(dict(zip(SCHEMAS["disputes"].names, columns, strict=True)))
@@ -106,7 +125,9 @@ def _splits_differ(items: pd.DataFrame, node: np.ndarray) -> np.ndarray:
     return (many & across.to_numpy() & (told["title"] != "")).to_numpy()
 
 
-def _said(scorer: Scorer, rows: np.ndarray, nodes: np.ndarray) -> list[list[str]]:
+def _said(
+    scorer: Scorer, rows: np.ndarray, nodes: np.ndarray, spoken: np.ndarray
+) -> list[list[str]]:
     """What speaks for each row's nodes `[m, A]`, in plain words."""
     hits = _hits_by_row(scorer, rows)
     places: list[tuple[str, np.ndarray]] = []
@@ -128,6 +149,7 @@ def _said(scorer: Scorer, rows: np.ndarray, nodes: np.ndarray) -> list[list[str]
         for column, k in enumerate(chosen):
             said = ['the word "{}" ({}) means it'.format(*found[k])] if k in found else []
             said += [(*MEANING[source], "")[place[number, column]] for source, place in places]
+            said += [SPOKEN] if k == spoken[number] else []
             texts.append("; ".join(filter(None, said)) or UNSAID)
         result.append(texts)
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,8 @@ from scipy.optimize import minimize
 from pipeline.proposal.evidence import Features
 
 _CHUNK = 4_096
+# Parts of the known rows, each left out once to see what the answer hangs on.
+PARTS = 8
 
 
 def kernel(features: Features, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -35,6 +37,33 @@ def _gaussian(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
     return values
 
 
+@dataclass(frozen=True)
+class Ridge:
+    """What kernel ridge has learnt from m known rows.
+
+    Attributes:
+        scores: class scores of all items, `[n, K]`; a known row's without its own label.
+        rows: positions of the known rows, `[m]`.
+        mean: what is said where nothing is alike, `[K]`.
+        duals: coefficients with each of `PARTS` parts of the known rows left out, `[m, K]` each.
+    """
+
+    scores: np.ndarray
+    rows: np.ndarray
+    mean: np.ndarray
+    duals: list[np.ndarray]
+
+    def resampled(self, features: Features, some: np.ndarray) -> Iterator[np.ndarray]:
+        """Scores of some items, `[s, K]`, with each part left out (a delete-a-group jackknife)."""
+        columns = np.hstack(self.duals)
+        found = np.empty((len(some), columns.shape[1]), dtype=np.float32)
+        for start in range(0, len(some), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            found[part] = kernel(features, some[part], self.rows) @ columns
+        for scores in np.split(found, len(self.duals), axis=1):
+            yield scores + self.mean
+
+
 def kernel_ridge(
     features: Features,
     rows: np.ndarray,
@@ -42,7 +71,7 @@ def kernel_ridge(
     num_nodes: int,
     ridge: float,
     together: np.ndarray | None = None,
-) -> np.ndarray:
+) -> Ridge:
     """Class scores of all items, learnt from the labels of some: ridge on class indicators.
 
     Known rows get their leave-one-out score, y_i - a_i / (K + ridge I)^-1_ii, which costs no
@@ -58,9 +87,6 @@ def kernel_ridge(
         num_nodes: K.
         ridge: regularisation, in units of the kernel's diagonal.
         together: the answer each known row is known by, `[m]`; -1: one of its own.
-
-    Returns:
-        float32 `[n, K]`.
     """
     num_items = features.sparse.shape[0]
     target = np.zeros((len(rows), num_nodes), dtype=np.float32)
@@ -74,30 +100,52 @@ def kernel_ridge(
         raise np.linalg.LinAlgError(f"kernel is not positive definite (LAPACK spotrf: {info})")
     dual = cho_solve((factor, True), target - mean)
     inverse, _ = spotri(factor, lower=1, overwrite_c=1)
+    _mirror(inverse)
+    answers = _answers(together, len(rows))
     left_out = target - dual / np.diagonal(inverse)[:, None]
-    for block in _blocks(together):
-        part = np.tril(inverse[np.ix_(block, block)])  # of the inverse LAPACK gives a triangle
-        whole = part + np.tril(part, -1).T
-        left_out[block] = target[block] - np.linalg.solve(whole, dual[block])
+    for block in answers:
+        if len(block) > 1:
+            left_out[block] = target[block] - _taken(inverse, block, dual)
+    duals = []
+    for start in range(min(PARTS, len(answers))):
+        part = np.concatenate(answers[start::PARTS])
+        without = dual - inverse[:, part] @ _taken(inverse, part, dual)
+        without[part] = 0.0
+        duals.append(without)
     del gram, factor, inverse
     primal = features.sparse[rows].T @ dual
     scores = np.empty((num_items, num_nodes), dtype=np.float32)
     for start in range(0, num_items, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        scores[part] = features.sparse[part] @ primal + mean
+        here = slice(start, start + _CHUNK)
+        scores[here] = features.sparse[here] @ primal + mean
         for vectors, weight, gamma in features.dense:
-            scores[part] += weight * (_gaussian(vectors[part], vectors[rows], gamma) @ dual)
+            scores[here] += weight * (_gaussian(vectors[here], vectors[rows], gamma) @ dual)
     scores[rows] = left_out
-    return scores
+    return Ridge(scores, rows, mean, duals)
 
 
-def _blocks(together: np.ndarray | None) -> list[np.ndarray]:
-    """Positions of the rows of each answer that is for several."""
+def _taken(inverse: np.ndarray, part: np.ndarray, dual: np.ndarray) -> np.ndarray:
+    """What the rows of a part add to themselves: their target less their score without them."""
+    return np.linalg.solve(inverse[np.ix_(part, part)], dual[part])
+
+
+def _mirror(lower: np.ndarray) -> None:
+    """Fills the upper triangle from the lower one, in place."""
+    for start in range(0, len(lower), _CHUNK):
+        end = min(start + _CHUNK, len(lower))
+        square = lower[start:end, start:end]
+        square[:] = np.tril(square) + np.tril(square, -1).T
+        lower[start:end, end:] = lower[end:, start:end].T
+
+
+def _answers(together: np.ndarray | None, number: int) -> list[np.ndarray]:
+    """Positions of the rows known by each answer."""
     if together is None:
-        return []
-    order = np.argsort(together, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(together[order])) + 1)
-    return [part for part in parts if len(part) > 1 and together[part[0]] >= 0]
+        return np.split(np.arange(number), np.arange(1, number))
+    alone = together < 0
+    answer = np.where(alone, together.max(initial=0) + 1 + np.arange(number), together)
+    order = np.argsort(answer, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(answer[order])) + 1)
 
 
 @dataclass(frozen=True)

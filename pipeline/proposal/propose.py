@@ -143,8 +143,8 @@ def _item_rows(
     nodes, accepted = scorer.nodes, scores.accepted
     sources = scorer.columns.scores
     tops = {name: _top(matrix) for name, matrix in sources.items() if name != "class"}
-    speaks = {name: matrix.any(axis=1) for name, matrix in sources.items()}
-    silent = ~np.any(list(speaks.values()), axis=0) if sources else None
+    speaks = {name: np.asarray(matrix.any(axis=1)) for name, matrix in sources.items()}
+    silent = ~np.asarray(sum(speaks.values()), dtype=bool) if sources else None
     ids = [node_id(2, node) for node in nodes]
     ranked = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, : NUM_ALTERNATIVES + 1]
     qualifiers = items.get("qualifier", pd.Series([""] * len(items))).fillna("").tolist()

@@ -7,7 +7,7 @@ known. Without any it is zero-shot; each further one moves it towards what it ca
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
@@ -26,7 +26,7 @@ from pipeline.proposal.evidence import (
     columns,
     features,
 )
-from pipeline.proposal.learners import Blend, fit_blend, kernel_ridge
+from pipeline.proposal.learners import Blend, Ridge, fit_blend, kernel_ridge
 from pipeline.proposal.lexicon import Lexicon
 
 # Weights of the evidence columns before any label is known, and how far labels may move them.
@@ -47,6 +47,10 @@ FLOOR = 0.02
 # labels say otherwise this clearly. Set by hand: too few recorded matches exist to measure it.
 CLASS_CONFIDENCE = 0.97
 STRONG_NAME, STRONG_KNOWN = 0.9, 0.5
+# Share of a node in what known look-alikes say from which they speak for it. Set by hand.
+SPOKEN = 0.3
+# Open rows that resampling is tried on: those with the smallest margin; a clear one stays.
+MOST_RESAMPLED = 5_000
 
 RIDGE = 0.15
 # Kernel ridge costs the cube of the labels used, so no more than these are.
@@ -71,6 +75,10 @@ class Scores:
         target: accuracy asked of accepted proposals.
         left_out_node: best node of each row without its own label, `[n]`.
         left_out_confidence: its calibrated confidence, `[n]`.
+        neighbours: node that known look-alikes speak for, -1 where none of them is like enough,
+            `[n]`.
+        instability: share of the resamples of the known rows, each without a part of them, in
+            which another node is proposed, `[n]`; 0 where that was not tried.
     """
 
     probabilities: np.ndarray
@@ -83,6 +91,8 @@ class Scores:
     target: float
     left_out_node: np.ndarray
     left_out_confidence: np.ndarray
+    neighbours: np.ndarray
+    instability: np.ndarray
 
     @property
     def accepted(self) -> np.ndarray:
@@ -128,6 +138,7 @@ class Scorer:
         num_items, num_nodes = len(self.evidence), len(self.nodes)
         known = np.full(num_items, -1) if known is None else np.asarray(known)
         rows = np.flatnonzero(known >= 0)
+        ridge: Ridge | None = None
         names = list(self.columns.scores)
         sources = [self.columns.scores[name] for name in names]
         prior = [PRIOR_WEIGHTS[name] for name in names]
@@ -137,9 +148,8 @@ class Scorer:
                 self._features = features(self.evidence, self.columns, num_nodes)
             used = _spread_over_nodes(rows, known[rows], MOST_LABELS)
             acts = None if together is None else together[used]
-            learnt = kernel_ridge(self._features, used, known[used], num_nodes, RIDGE, acts)
-            # Ridge scores are shares, not log-odds: the blend takes them both ways.
-            sources += [learnt, np.log(np.clip(learnt, 0.0, 1.0) + FLOOR)]
+            ridge = kernel_ridge(self._features, used, known[used], num_nodes, RIDGE, acts)
+            sources += _both_ways(ridge.scores)
             prior += [0.0, 0.0]
             spread += [WEIGHT_SPREAD["known"], WEIGHT_SPREAD["log_known"]]
             blend = fit_blend(
@@ -155,7 +165,24 @@ class Scorer:
         probabilities = blend.probabilities(sources)
         own = len(names) or 1
         zero_shot = Blend(np.array(first), np.zeros(num_nodes)).probabilities(sources[:own])
-        return self._scores(probabilities, zero_shot, sources[: len(names) + 1], known, used)
+        scores = self._scores(probabilities, zero_shot, sources[: len(names) + 1], known, used)
+        if ridge is None:
+            return scores
+        highest = ridge.scores.max(axis=1)
+        spoken = np.where(highest >= SPOKEN, ridge.scores.argmax(axis=1), -1)
+        return replace(scores, neighbours=spoken, instability=self._unstable(scores, ridge, blend))
+
+    def _unstable(self, scores: Scores, ridge: Ridge, blend: Blend) -> np.ndarray:
+        """How often another node is proposed with a part of the known rows left out, `[n]`."""
+        assert self._features is not None
+        still_open = np.flatnonzero(~scores.accepted)
+        some = still_open[np.argsort(scores.margin[still_open], kind="stable")[:MOST_RESAMPLED]]
+        fixed = [source[some] for source in self.columns.scores.values()]
+        flips = np.zeros(len(scores.node))
+        for learnt in ridge.resampled(self._features, some):
+            best = blend.probabilities([*fixed, *_both_ways(learnt)]).argmax(axis=1)
+            flips[some] += best != scores.node[some]
+        return flips / max(len(ridge.duals), 1)
 
     def _scores(
         self,
@@ -201,6 +228,8 @@ class Scorer:
             target=self.target,
             left_out_node=best,
             left_out_confidence=confidence,
+            neighbours=np.full(len(best), -1),
+            instability=np.zeros(len(best)),
         )
 
     def _trusted_class(self, best: np.ndarray, sources: list[np.ndarray]) -> np.ndarray:
@@ -223,6 +252,11 @@ class Scorer:
                 own = source.argmax(axis=1)
                 trusted &= (own == best) | (source[index, own] < limit)
         return trusted
+
+
+def _both_ways(learnt: np.ndarray) -> list[np.ndarray]:
+    """Ridge scores are shares, not log-odds: the blend takes them as both."""
+    return [learnt, np.log(np.clip(learnt, 0.0, 1.0) + FLOOR)]
 
 
 def _chunks(length: int, size: int = 16_384) -> list[slice]:

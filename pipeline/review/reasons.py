@@ -16,6 +16,7 @@ REASONS = {
     "no_evidence": "Nothing is known about it but its name.",
     "no_place": "What Wikidata calls it has no place in this tree.",
     "neighbours_elsewhere": "What resembles it most stands elsewhere.",
+    "unstable": "With a part of the decisions left out it would be placed elsewhere.",
     "name_it": "This group was found among the pictures and has no name yet.",
     "same_category_differs": "Items of the same Commons category are placed differently.",
     "splits_differ": "The same place is filed elsewhere in another split.",

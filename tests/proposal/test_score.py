@@ -104,7 +104,7 @@ def test_left_out_scores_are_those_of_a_fit_without_the_rows_of_the_answer(block
     rows = np.arange(30)
     together = np.full(30, -1)
     together[block], together[[7, 8]] = 5, 0
-    scores = kernel_ridge(parts, rows, truth[:30], K, 0.15, together)
+    scores = kernel_ridge(parts, rows, truth[:30], K, 0.15, together).scores
     # The closed form leaves rows out of the fit, but not out of the mean that is taken off.
     target = np.eye(K)[truth[:30]]
     mean = target.mean(axis=0)
@@ -114,6 +114,37 @@ def test_left_out_scores_are_those_of_a_fit_without_the_rows_of_the_answer(block
     expected = kernel(parts, np.array(block), rest) @ dual + mean
     assert np.allclose(scores[block], expected, atol=1e-4)
     assert np.allclose(np.diag(kernel(parts, rows, rows)), 1, atol=1e-5)
+
+
+def test_resampled_scores_are_those_of_fits_without_a_part():
+    vectors, truth = _blobs(np.random.default_rng(4), 40)
+    parts = features(named(*[""] * 40, text=vectors), Columns(pd.DataFrame()), K)
+    rows, some = np.arange(30), np.array([3, 33, 39])
+    together = np.full(30, -1)
+    together[:6] = 1  # one answer is left out as a whole
+    found = kernel_ridge(parts, rows, truth[:30], K, 0.15, together)
+    target = np.eye(K)[truth[:30]]
+    left = []
+    for dual, scores in zip(found.duals, found.resampled(parts, some), strict=True):
+        rest = np.flatnonzero(dual.any(axis=1))
+        left.append(np.setdiff1d(rows, rest))
+        gram = kernel(parts, rest, rest).astype(float) + 0.15 * np.eye(len(rest))
+        expected = np.linalg.solve(gram, target[rest] - found.mean)
+        assert np.allclose(scores, kernel(parts, some, rest) @ expected + found.mean, atol=1e-4)
+    assert sorted(np.concatenate(left)) == rows.tolist()
+    assert any(set(range(6)) <= set(part) for part in left)
+
+
+def test_a_row_between_two_kinds_is_unstable_and_its_look_alikes_are_named():
+    vectors, truth = _blobs(np.random.default_rng(5), 300)
+    between = vectors[truth == 0][0] + vectors[truth == 1][0]
+    vectors[-1] = between / np.linalg.norm(between)
+    known = np.where(np.arange(300) < 40, truth, -1)
+    scores = Scorer(named(*[""] * 300, text=vectors), NODES, target=0.999).fit(known)
+    assert scores.instability[-1] > scores.instability[40:-1].mean()
+    assert (scores.instability[scores.accepted] == 0).all()
+    spoken = scores.neighbours[40:-1]
+    assert (spoken[spoken >= 0] == truth[40:-1][spoken >= 0]).mean() > 0.95 and (spoken >= 0).any()
 
 
 def test_too_many_labels_are_thinned_without_losing_rare_nodes():
