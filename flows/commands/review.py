@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import subprocess
+import sys
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,7 +55,8 @@ def review(
         who = reviewer or getpass.getuser()
         recorded = _page(place, who, blind, share, port, not no_browser)
     if sheet or recorded or drawn:
-        for line in rerun(place, ["settle", "show"]):
+        learnt = ["propose", "export"] if recorded else []
+        for line in rerun(place, [*learnt, "settle", "show"]):
             print(line, flush=True)
     finish(place, json)
 
@@ -78,8 +82,9 @@ def _page(
     """Serves the page until it is ended; returns how many decisions were recorded."""
     from pipeline.review.page import Desk, open_page
 
-    desk = Desk(material(place), reviewer, blind, double)
-    with open_page(desk, port) as page:
+    learner = _Learner(place)
+    desk = Desk(replace(material(place), learn=learner.learn), reviewer, blind, double)
+    with learner, open_page(desk, port) as page:
         print(f"Review page: {page.address}", flush=True)
         print("It is for this machine only. Ctrl-C ends it.", flush=True)
         if browser:
@@ -87,6 +92,32 @@ def _page(
         page.run()
     print(f"\n{desk.recorded} lines added to {desk.material.ledgers[-1]}", flush=True)
     return desk.recorded
+
+
+class _Learner:
+    """Proposes anew in a process of its own, so that the page keeps answering."""
+
+    def __init__(self, place: Workspace) -> None:
+        self._command = [sys.executable, "-m", "flows.commands", "propose", str(place.folder)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def learn(self) -> None:
+        """Runs the step; what it has to say is said again when the page is closed."""
+        self._process = subprocess.Popen(
+            self._command,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._process.wait()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:  # the whole rebuild that follows takes its place
+            self._process.terminate()
+            self._process.wait()
 
 
 def material(place: Workspace) -> Material:

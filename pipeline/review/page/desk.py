@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from pipeline.errors import InputError, Problem
 from pipeline.review.conflicts import Conflicts
 from pipeline.review.decision import Decision
+from pipeline.review.page.background import Background
 from pipeline.review.page.card import card, name_of
 from pipeline.review.page.forecast import Forecast, forecast_of
 from pipeline.review.page.material import Material, Stamp, Table
+from pipeline.review.page.record import again, in_words, ledger_lines, refusal
 from pipeline.review.page.search import Search
-from pipeline.review.together import join
 from pipeline.review.writer import LedgerChanged, LedgerWriter
 from pipeline.tables import clean_cell
 
 #: What the page can decide; renaming and further words are for the sheet.
 WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure")
+
+#: Rows answered after which all open ones are scored anew.
+BATCH = 50
 
 
 class Stale(Exception):
@@ -70,7 +73,13 @@ class Desk:
             raise InputError(Problem("--reviewer", "no name", "Say who decides."))
         self._writer = LedgerWriter(material.ledgers[-1])
         self._lock = threading.RLock()
-        self._refreshing: threading.Thread | None = None
+        self._refreshing = Background(self._bring_up_to_date)
+        self._learning = Background(material.learn) if material.learn and not double else None
+        self._unlearnt = 0
+        # Loads that a reload or an undo has overtaken are of no use; own answers given since a
+        # load began are brought to it.
+        self._epoch = 0
+        self._since: list[tuple[list[str], str]] = []
         self.recorded = 0
         self._state, self._stamp = "", material.stamp()
         self._open = np.zeros(0, bool)
@@ -139,19 +148,21 @@ class Desk:
             decisions = [self._checked(row, word, target, note) for row in rows]
             if word == "merge":
                 self._hold_together(decisions)
-            frame = pd.DataFrame([_ledger_row(decision) for decision in decisions])
             try:
-                written = self._writer.record(_lines(frame), expected=self._state)
+                written = self._writer.record(ledger_lines(decisions), expected=self._state)
             except LedgerChanged:
                 self._reload()
                 raise Stale from None
             self._state = self._writer.state
             self.recorded += len(written)
             self._close(rows, word)
+            self._since.append(([self._table.row_id[row] for row in rows], word))
             if not self._table.is_item[n] and word not in ("keep", "unsure"):
                 self._structure += [d for d in decisions if d.decision == "merge"]
                 self._refresh()
-            return self._in_words(decisions)
+            self._learn(len(rows))
+            target = self._table.known.name.get(decisions[0].target, "")
+            return in_words(decisions, name_of(self._table, n), target)
 
     def undo(self, state: str) -> tuple[str, str]:
         """Takes the reviewer's last act back, as further rows of the ledger.
@@ -171,6 +182,7 @@ class Desk:
             if taken.empty:
                 return "", ""
             self._state = self._writer.state
+            self._epoch += 1
             self.recorded += len(taken)
             rows = [self._table.at.get(row_id, -1) for row_id in taken.row_id]
             if self._acts and sorted(self._acts[-1].rows) == sorted(rows):
@@ -201,8 +213,8 @@ class Desk:
 
     def settle(self) -> None:
         """Waits for work in the background."""
-        if self._refreshing is not None:
-            self._refreshing.join()
+        for work in filter(None, (self._learning, self._refreshing)):
+            work.wait()
 
     # --- what is open --------------------------------------------------------------------
 
@@ -213,6 +225,7 @@ class Desk:
             table = Table(self.material, self.reviewer, self.double)
             if (state, stamp) == (self._writer.look(), self.material.stamp()):
                 break
+        self._epoch += 1
         self._take(table, state, stamp)
 
     def _take(self, table: Table, state: str, stamp: Stamp) -> None:
@@ -226,33 +239,47 @@ class Desk:
         self._acts: list[_Act] = []
         effective = table.resolution.effective
         chosen = effective[effective.decision.isin(["merge", "rename", "split"])]
-        self._structure = [_again(row) for row in chosen.to_dict("records")]
+        self._structure = [again(row) for row in chosen.to_dict("records")]
         self._search = Search(table)
         table.members, table.sizes, table.by_place, table.item_at  # noqa: B018 (before it is asked)
 
     def _catch_up(self) -> None:
-        if self._writer.look() != self._state or self.material.stamp() != self._stamp:
+        stamp = self.material.stamp()
+        if self._writer.look() != self._state or stamp.fixed != self._stamp.fixed:
             self._reload()
+        elif stamp != self._stamp:  # only scored anew: what is shown stands until that is loaded
+            self._refresh()
 
     def _refresh(self) -> None:
-        """Brings paths up to date after a decision on a node, without letting anybody wait."""
+        """Brings rows and paths up to date without letting anybody wait."""
+        self._refreshing.start()
 
-        def run() -> None:
-            while True:
-                with self._lock:
-                    state, stamp = self._state, self._stamp
-                try:
-                    table = Table(self.material, self.reviewer, self.double)
-                except InputError:
-                    return  # the next look at the ledger tells
-                with self._lock:
-                    if (state, stamp) == (self._writer.look(), self.material.stamp()):
-                        self._take(table, state, stamp)
-                        return
+    def _bring_up_to_date(self) -> None:
+        while True:
+            with self._lock:
+                epoch, since = self._epoch, self._since
+                since.clear()
+            stamp = self.material.stamp()
+            try:
+                table = Table(self.material, self.reviewer, self.double)
+            except InputError:
+                return  # the next look at the ledger tells
+            with self._lock:
+                if epoch != self._epoch or stamp != self.material.stamp():
+                    continue
+                self._take(table, self._state, stamp)
+                for row_ids, word in since:
+                    rows = [n for row_id in row_ids if (n := table.at.get(row_id, -1)) >= 0]
+                    if rows and self._open[rows].all():
+                        self._close(rows, word)
+                return
 
-        if self._refreshing is None or not self._refreshing.is_alive():
-            self._refreshing = threading.Thread(target=run, daemon=True)
-            self._refreshing.start()
+    def _learn(self, answered: int) -> None:
+        """Has the open rows scored anew, in the background, once a batch of them is answered."""
+        self._unlearnt += answered
+        if self._learning and self._unlearnt >= BATCH:
+            self._learning.start()
+            self._unlearnt = 0
 
     def _together(self, n: int) -> list[int]:
         """The open look-alikes of a row, itself first."""
@@ -315,7 +342,7 @@ class Desk:
         )
         checked = table.checker.check(decision)
         if isinstance(checked, Problem):
-            raise Refused(_told(checked))
+            raise Refused(refusal(checked))
         return checked
 
     def _hold_together(self, merges: list[Decision]) -> None:
@@ -324,67 +351,4 @@ class Desk:
         conflicts = Conflicts(self._table.known, made).find([*self._structure, *merges])
         for group, problem in conflicts:
             if any(decision in group for decision in merges):
-                raise Refused(_told(problem))
-
-    def _in_words(self, decisions: list[Decision]) -> str:
-        first = decisions[0]
-        named = name_of(self._table, self._table.at[first.row_id])
-        target = self._table.known.name.get(first.target, "")
-        told = {
-            "keep": f"Kept {named} under {target}",
-            "move": f"Moved {named} to {target}",
-            "merge": f"Merged {named} into {target}",
-            "stop": f"Stopped {named} at {target}",
-            "exclude": f"Excluded {named}",
-            "unsure": f"Left {named} open, as unsure",
-        }[first.decision]
-        others = len(decisions) - 1
-        return f"{told}, and {others} look-alike{'s' if others > 1 else ''}" if others else told
-
-
-def _lines(decisions: pd.DataFrame) -> pd.DataFrame:
-    """A ledger line for each answer: look-alikes may be kept at places of their own."""
-    same = decisions.groupby(["level", "decision", "target"], sort=False)
-    return pd.concat([join(part) for _, part in same], ignore_index=True)
-
-
-def _ledger_row(decision: Decision) -> dict[str, str]:
-    return {
-        "row_id": decision.row_id,
-        "subject": decision.subject,
-        "level": str(decision.level),
-        "decision": decision.decision,
-        "target": decision.target,
-        "reviewer": decision.reviewer,
-        "note": decision.note,
-        "evidence_hash": decision.evidence_hash,
-        "seen": decision.seen,
-    }
-
-
-def _again(row: dict[Any, Any]) -> Decision:
-    """A decision in force, for checking others against it."""
-    cells = {key: "" if pd.isna(value) else value for key, value in row.items()}
-    names = (
-        "subject",
-        "decision",
-        "target",
-        "reviewer",
-        "note",
-        "decided_at",
-        "evidence_hash",
-        "seen",
-    )
-    return Decision(
-        **{name: str(cells[name]) for name in names},
-        level=int(cells["level"]),
-        said=str(cells["target"]),
-        when=datetime.fromtimestamp(0, UTC),
-        where="the ledger",
-        row=int(cells["row"]) if cells.get("row") else None,
-    )
-
-
-def _told(problem: Problem) -> str:
-    text = f"{problem.what} {problem.value}" if problem.value else problem.what.rstrip(":")
-    return f"{text[:1].upper()}{text[1:]}. {problem.fix}"
+                raise Refused(refusal(problem))

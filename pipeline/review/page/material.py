@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,9 +24,18 @@ from pipeline.tables import clean_cell, load
 #: The level whose nodes are searched for nearest siblings: classes below it are too small.
 _WIDE = 2
 
-_SHOWN = ("proposals", "vocabulary", "doubts", "audit")
 
-Stamp = tuple[tuple[int, int], ...]
+class Stamp(NamedTuple):
+    """What the tables are that a review was loaded from.
+
+    Attributes:
+        fixed: digest of the nodes, what retrieval doubts, what is audited, and the other reviewers'
+            ledgers; where these change, nothing that is shown can be decided on.
+        scored: the tables that scoring the rows anew writes.
+    """
+
+    fixed: tuple[object, ...]
+    scored: tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,8 @@ class Material:
         target: share of right labels to reach.
         vectors: `.npy` files `[num_items, d]`, rows as in the table `items`, for nearest siblings.
         find_image: the file of an image id, None where there is none.
+        learn: scores the open rows anew from the decisions so far and writes their tables; None
+            where the rows stay as they are.
     """
 
     folder: Path
@@ -48,12 +61,32 @@ class Material:
     target: float
     vectors: Sequence[Path] = ()
     find_image: Callable[[str], Path | None] | None = None
+    learn: Callable[[], None] | None = None
 
     def stamp(self) -> Stamp:
         """Changes when a table that is shown is written again."""
-        paths = [self.folder / "tables" / f"{name}.parquet" for name in _SHOWN]
-        found = [path.stat() for path in [*paths, *self.ledgers[:-1]] if path.exists()]
-        return tuple((state.st_mtime_ns, state.st_size) for state in found)
+        nodes, *asked = (self._table(name) for name in ("vocabulary", "doubts", "audit"))
+        fixed = [_digest(nodes, *_written(nodes)), *map(_written, [*asked, *self.ledgers[:-1]])]
+        scored = (self._table(name) for name in ("proposals", "disputes"))
+        return Stamp(tuple(fixed), tuple(map(_written, scored)))
+
+    def _table(self, name: str) -> Path:
+        return self.folder / "tables" / f"{name}.parquet"
+
+
+def _written(path: Path) -> tuple[int, int]:
+    """When a file was written and how long it is; zeros where there is none."""
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return state.st_mtime_ns, state.st_size
+
+
+@lru_cache(8)
+def _digest(path: Path, written: int, size: int) -> str:
+    """Of a file's bytes, read once for each time it is written."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if size else ""
 
 
 class Table:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -21,6 +24,7 @@ from pipeline.review import (
     reviewed,
 )
 from pipeline.review.page import Desk, Refused, Stale
+from pipeline.review.page.material import Table
 from pipeline.review.reasons import REASONS
 from pipeline.tables import load, save
 
@@ -208,6 +212,65 @@ def test_a_merge_brings_the_paths_up_to_date(desk: Callable[..., Desk]) -> None:
     assert [hit["node"] for hit in ann.search("cathedral", f"1:{item(0)}", "move")["found"]] == [
         "1/Q2977"
     ]
+
+
+def test_a_batch_of_answers_has_the_rest_scored_anew_without_anybody_waiting(
+    desk: Callable[..., Desk], workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.review.page.desk.BATCH", 3)
+    ledger, go, calls = workspace / "decisions.csv", threading.Event(), list[int]()
+
+    def learn() -> None:
+        """As the real step: reads the ledger, then writes the rows; one more is sure now."""
+        calls.append(len(read_ledger(ledger).decisions))
+        assert go.wait(10)
+        proposals = load(workspace, "proposals")
+        proposals.loc[proposals.row_id == f"1:{item(SINGLES - 2)}", "accepted"] = True
+        save(workspace, "proposals", proposals)
+
+    ann = Desk(replace(desk().material, learn=learn), "ann")
+    answer(ann)  # the class
+    start = ann.show()["progress"]["open"]
+    answer(ann, "exclude")
+    assert not calls
+    for _ in range(3):  # two of them while it runs
+        answer(ann, "exclude")
+    assert ann.show()["progress"]["open"] == start - 4
+    go.set()
+    ann.settle()
+    assert ann.show()["row"]  # what is shown stands until the new rows are loaded
+    ann.settle()
+    progress = ann.show()["progress"]
+    assert calls == [3] and progress["open"] == start - 5
+    assert progress["decided"] == 5 == len(read_ledger(ledger).decisions)
+    assert ann.undo(ann.state)[0].startswith("Taken back")
+    assert ann.show()["progress"]["open"] == start - 4
+
+
+def test_answers_given_while_rows_are_loaded_are_not_asked_again(
+    desk: Callable[..., Desk], workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = desk()
+    answer(ann)
+    before, loaded, go = ann.show()["progress"], threading.Event(), threading.Event()
+
+    class Slow(Table):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            loaded.set()
+            assert go.wait(10)
+
+    monkeypatch.setattr("pipeline.review.page.desk.Table", Slow)
+    save(workspace, "proposals", load(workspace, "proposals"))
+    ann.show()
+    assert loaded.wait(10)
+    done = {answer(ann, word) for word in ("exclude", "unsure", "keep")}
+    go.set()
+    ann.settle()
+    after = ann.show()["progress"]
+    assert (after["decided"], after["unsure"]) == (before["decided"] + 3, before["unsure"] + 1)
+    assert after["open"] == before["open"] - 3
+    assert not done & {ann.show(row)["row"]["row_id"] for row in done}
 
 
 @pytest.mark.parametrize(
