@@ -117,35 +117,58 @@ def acceptance_threshold(
     target: float,
     known_confidence: np.ndarray | None = None,
     known_right: np.ndarray | None = None,
+    known_answer: np.ndarray | None = None,
     margin: float = 0.006,
 ) -> float:
     """Lowest confidence at which proposals are accepted without review.
 
-    The accepted set is the largest one whose estimated accuracy is at least `target + margin`.
-    Two estimates must agree: the mean calibrated confidence of the open proposals, and, where
-    labels are known, the share of known rows that were right out of sample.
+    The accepted set is the largest one that two estimates call good enough: the mean calibrated
+    confidence of the open proposals is at least `target + margin`, and, where labels are known, the
+    share of known rows that were right out of sample is at least `target`, by its lower bound
+    (Wilson 1927, one-sided 90 %). For it, rows of one answer are one trial: they look alike.
 
     Args:
         confidence: calibrated confidences of the open proposals, `[n]`.
         target: accuracy asked of the accepted set.
         known_confidence: calibrated out-of-sample confidences of the known rows, `[m]`.
         known_right: whether those were right, `[m]`.
+        known_answer: the answer each is known by, `[m]`, -1: one of its own; None: all their own.
         margin: safety margin.
 
     Returns:
         A threshold; above 1 where no set is good enough.
     """
-    thresholds = [_lowest(confidence, confidence, target + margin)]
+    order = np.argsort(-confidence, kind="stable")
+    sure = np.cumsum(confidence[order]) / np.arange(1, len(order) + 1)
+    thresholds = [_lowest(confidence[order], sure >= target + margin)]
     if known_confidence is not None and known_right is not None and len(known_right):
-        thresholds.append(_lowest(known_confidence, known_right.astype(float), target + margin))
+        order = np.argsort(-known_confidence, kind="stable")
+        right = np.cumsum(known_right[order]) / np.arange(1, len(order) + 1)
+        bound = _wilson(right, _trials(known_answer, order))
+        thresholds.append(_lowest(known_confidence[order], bound >= target))
     return max(thresholds)
 
 
-def _lowest(confidence: np.ndarray, right: np.ndarray, target: float) -> float:
-    order = np.argsort(-confidence, kind="stable")
-    ranked = confidence[order]
-    accuracy = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+def _lowest(ranked: np.ndarray, good: np.ndarray) -> float:
+    """The last value of a falling row up to which all is good enough."""
     # Rows of equal confidence are accepted together or not at all.
     ends = np.append(ranked[1:] != ranked[:-1], True) if len(ranked) else np.zeros(0, bool)
-    good = np.flatnonzero((accuracy >= target) & ends)
-    return float(ranked[good[-1]]) if len(good) else 2.0
+    found = np.flatnonzero(good & ends)
+    return float(ranked[found[-1]]) if len(found) else 2.0
+
+
+def _trials(answer: np.ndarray | None, order: np.ndarray) -> np.ndarray:
+    """How many answers the first, first two, ... rows of an order are known by."""
+    if answer is None:
+        return np.arange(1, len(order) + 1)
+    given = answer[order]
+    new = given < 0
+    new[np.unique(given, return_index=True)[1]] = True
+    return np.cumsum(new)
+
+
+def _wilson(share: np.ndarray, trials: np.ndarray, z: float = 1.2816) -> np.ndarray:
+    """Lower bound of a share seen in so many trials."""
+    centre = share + z * z / (2 * trials)
+    spread = z * np.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)
+    return (centre - spread) / (1 + z * z / trials)

@@ -165,7 +165,8 @@ class Scorer:
         probabilities = blend.probabilities(sources)
         own = len(names) or 1
         zero_shot = Blend(np.array(first), np.zeros(num_nodes)).probabilities(sources[:own])
-        scores = self._scores(probabilities, zero_shot, sources[: len(names) + 1], known, used)
+        given = sources[: len(names) + 1]
+        scores = self._scores(probabilities, zero_shot, given, known, used, together)
         if ridge is None:
             return scores
         highest = ridge.scores.max(axis=1)
@@ -191,6 +192,7 @@ class Scorer:
         sources: list[np.ndarray],
         known: np.ndarray,
         used: np.ndarray,
+        together: np.ndarray | None,
     ) -> Scores:
         best = probabilities.argmax(axis=1)
         is_known = known >= 0
@@ -216,6 +218,7 @@ class Scorer:
             self.target,
             confidence[measured],
             best[measured] == known[measured],
+            None if together is None else together[measured],
         )
         return Scores(
             probabilities=probabilities,

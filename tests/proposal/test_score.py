@@ -161,6 +161,16 @@ def test_acceptance_takes_the_largest_set_that_is_good_enough():
     assert acceptance_threshold(confidence, 0.95, confidence, wrong_first) > 1
 
 
+def test_a_few_right_answers_are_not_enough_to_accept_the_rest():
+    sure, right = np.full(1000, 0.99), np.ones(400, dtype=bool)
+    known = np.full(400, 0.99)
+    assert acceptance_threshold(sure, 0.95, known, right) == pytest.approx(0.99)
+    assert acceptance_threshold(sure, 0.95, known[:20], right[:20]) > 1
+    pages = np.repeat(np.arange(40), 10)  # forty answers for ten rows each
+    assert acceptance_threshold(sure, 0.95, known, right, pages) == pytest.approx(0.99)
+    assert acceptance_threshold(sure, 0.95, known, right, pages // 2) > 1
+
+
 def test_calibration_error_of_perfect_and_of_boastful_confidence():
     right = np.arange(1000) % 10 != 0
     assert calibration_error(np.full(1000, 0.9), right) == pytest.approx(0, abs=1e-9)
