@@ -68,7 +68,28 @@ def read_categories(
         InputError: no file of categories; an id that is none or stands twice, a category without a
             name, without a genus where others have one, or that is not in the coded tree.
     """
-    annotated = annotated or {}
+    if annotated or not folder.is_dir():
+        return _read_categories(folder, annotated or {})
+    frame, files = _kept_categories(folder, _state(folder))
+    return frame.copy(), dict(files)
+
+
+def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Names, times and sizes of a folder's files: while these stay, so do its categories."""
+    found = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    return tuple((name, state.st_mtime_ns, state.st_size) for name, state in found)
+
+
+@lru_cache(1)  # a build asks four times: to check and to build, for the items and for their labels
+def _kept_categories(
+    folder: Path, state: tuple[tuple[str, int, int], ...]
+) -> tuple[pd.DataFrame, dict[str, Path]]:
+    return _read_categories(folder, {})
+
+
+def _read_categories(
+    folder: Path, annotated: dict[str, Any]
+) -> tuple[pd.DataFrame, dict[str, Path]]:
     files: dict[str, Path] = {}
     named = next((found for name in _NAMED if (found := find_json(folder, name))), None)
     coded = None
