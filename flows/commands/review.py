@@ -5,7 +5,10 @@ from __future__ import annotations
 import getpass
 import subprocess
 import sys
+import threading
 import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,7 +45,7 @@ def review(
     json: Annotated[Path | None, typer.Option(help="Write the numbers here at the end.")] = None,
 ) -> None:
     """Decide the open rows on a local page; write tree and sheet again when it is closed."""
-    from pipeline.build import Workspace, ledgers, rerun
+    from pipeline.build import REBUILT, Workspace, ledgers, rerun
     from pipeline.review import draw_audit
 
     place = Workspace(workspace.resolve())
@@ -55,8 +58,7 @@ def review(
         who = reviewer or getpass.getuser()
         recorded = _page(place, who, blind, share, port, not no_browser)
     if sheet or recorded or drawn:
-        learnt = ["propose", "export"] if recorded else []
-        for line in rerun(place, [*learnt, "settle", "show"]):
+        for line in rerun(place, REBUILT if recorded else ("settle", "show")):
             print(line, flush=True)
     finish(place, json)
 
@@ -82,42 +84,45 @@ def _page(
     """Serves the page until it is ended; returns how many decisions were recorded."""
     from pipeline.review.page import Desk, open_page
 
-    learner = _Learner(place)
-    desk = Desk(replace(material(place), learn=learner.learn), reviewer, blind, double)
-    with learner, open_page(desk, port) as page:
-        print(f"Review page: {page.address}", flush=True)
-        print("It is for this machine only. Ctrl-C ends it.", flush=True)
-        if browser:
-            webbrowser.open(page.address)
-        page.run()
+    with learning(place) as learn:
+        desk = Desk(replace(material(place), learn=learn), reviewer, blind, double)
+        with open_page(desk, port) as page:
+            print(f"Review page: {page.address}", flush=True)
+            print("It is for this machine only. Ctrl-C ends it.", flush=True)
+            if browser:
+                webbrowser.open(page.address)
+            page.run()
     print(f"\n{desk.recorded} lines added to {desk.material.ledgers[-1]}", flush=True)
     return desk.recorded
 
 
-class _Learner:
-    """Proposes anew in a process of its own, so that the page keeps answering."""
+@contextmanager
+def learning(place: Workspace) -> Iterator[Callable[[], None]]:
+    """Gives a function that proposes anew, in a process of its own, so that the page keeps
+    answering. At the end that process is ended, and no further one starts: a rebuild follows.
+    """
+    command = [sys.executable, "-m", "flows.commands", "propose", str(place.folder)]
+    lock, running, ended = threading.Lock(), list[subprocess.Popen[bytes]](), threading.Event()
 
-    def __init__(self, place: Workspace) -> None:
-        self._command = [sys.executable, "-m", "flows.commands", "propose", str(place.folder)]
-        self._process: subprocess.Popen[bytes] | None = None
+    def learn() -> None:
+        with lock:
+            if ended.is_set():
+                return
+            # What it has to say is said again when the page is closed. Ctrl-C is not for it.
+            quiet = subprocess.DEVNULL
+            running[:] = [
+                subprocess.Popen(command, start_new_session=True, stdout=quiet, stderr=quiet)
+            ]
+        running[0].wait()
 
-    def learn(self) -> None:
-        """Runs the step; what it has to say is said again when the page is closed."""
-        self._process = subprocess.Popen(
-            self._command,
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self._process.wait()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None:  # the whole rebuild that follows takes its place
-            self._process.terminate()
-            self._process.wait()
+    try:
+        yield learn
+    finally:
+        with lock:
+            ended.set()
+        for process in running:
+            process.terminate()
+            process.wait()
 
 
 def material(place: Workspace) -> Material:

@@ -34,14 +34,14 @@ def apply(
     json: Json = None,
 ) -> None:
     """Check a filled-in review sheet, append its decisions to the ledger, rebuild."""
-    from pipeline.build import Workspace, apply_sheet
+    from pipeline.build import REBUILT, Workspace, apply_sheet
 
     place = Workspace(workspace.resolve())
     added, refused = apply_sheet(place, sheet or place.sheet, reviewer)
     print(f"{added} decision{'' if added == 1 else 's'} added to {place.last_settings().decisions}")
     for line in refused:
         print(f"not taken: {line}")
-    _rerun(workspace, "propose", "settle", "export", "show")
+    _rerun(workspace, *REBUILT)
     _finish(workspace, json)
 
 

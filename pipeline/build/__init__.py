@@ -1,6 +1,6 @@
 """The build: its stages, what each reads and writes, and the record of a run."""
 
-from pipeline.build.again import apply_sheet, export_formats, rerun
+from pipeline.build.again import REBUILT, apply_sheet, export_formats, rerun
 from pipeline.build.assets import ledgers
 from pipeline.build.check import check_inputs
 from pipeline.build.explain import Explanation, explain
@@ -15,6 +15,7 @@ from pipeline.build.validated import keep_validation
 from pipeline.build.wikimedia import ask_wikimedia
 
 __all__ = [
+    "REBUILT",
     "STAGES",
     "BuildSettings",
     "Explanation",

@@ -17,6 +17,9 @@ from pipeline.build.stages import STAGES, write_formats
 from pipeline.review import Sheet, append, read_ledger, read_sheet, replay, reviewed, time_after
 from pipeline.tables import load
 
+#: The stages that decisions change.
+REBUILT = ("propose", "settle", "export", "show")
+
 
 def rerun(place: Workspace, names: Sequence[str]) -> Iterator[str]:
     """Runs the named stages of the last build again, in its order; yields a line for each.

@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from building import strata_environment
 
+from flows.commands.review import learning
+from pipeline.build import Workspace
 from pipeline.review import append
 from pipeline.tables import load
 
@@ -60,6 +62,22 @@ def test_ctrl_c_ends_the_page_and_writes_tree_and_sheet(workspace: Path, home: P
     assert item not in set(after.subject) and len(after) < len(rows)
     status = load(workspace, "assignments").set_index("item_id").status
     assert status[item] == "excluded"
+
+
+def test_learning_proposes_anew_until_the_page_is_closed(workspace: Path) -> None:
+    before = load(workspace, "proposals").set_index("row_id")
+    row = before[(before.level == 1) & ~before.accepted].iloc[0]
+    say(workspace, "ann", {row.subject: row.alternatives.split("|")[0]})
+    table = workspace / "tables" / "proposals.parquet"
+    with learning(Workspace(workspace)) as learn:
+        assert not load(workspace, "proposals").set_index("row_id").accepted[row.name]
+        learn()
+        after = load(workspace, "proposals").set_index("row_id")
+        assert after.accepted[row.name] and after.status[row.name] == "known"
+    written = table.stat().st_mtime_ns
+    say(workspace, "ben", {row.subject: row.alternatives.split("|")[0]})
+    learn()
+    assert table.stat().st_mtime_ns == written
 
 
 def test_audit_and_two_reviewers_are_in_card_and_status(

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline.errors import Problem
-from pipeline.review.decision import Decision
+from pipeline.review.decision import Decision, decisions_frame
 from pipeline.review.together import join
+from pipeline.tables import DECISION_COLUMNS
 
 
 def in_words(decisions: list[Decision], named: str, target: str) -> str:
@@ -28,38 +29,16 @@ def in_words(decisions: list[Decision], named: str, target: str) -> str:
 
 def ledger_lines(decisions: list[Decision]) -> pd.DataFrame:
     """A ledger line for each answer: look-alikes may be kept at places of their own."""
-    frame = pd.DataFrame([_cells(decision) for decision in decisions])
+    frame = decisions_frame(decisions)[DECISION_COLUMNS].astype({"level": str})
+    frame = frame.drop(columns="decided_at")  # which is when they are written
     same = frame.groupby(["level", "decision", "target"], sort=False)
     return pd.concat([join(part) for _, part in same], ignore_index=True)
-
-
-def _cells(decision: Decision) -> dict[str, str]:
-    return {
-        "row_id": decision.row_id,
-        "subject": decision.subject,
-        "level": str(decision.level),
-        "decision": decision.decision,
-        "target": decision.target,
-        "reviewer": decision.reviewer,
-        "note": decision.note,
-        "evidence_hash": decision.evidence_hash,
-        "seen": decision.seen,
-    }
 
 
 def again(row: dict[Any, Any]) -> Decision:
     """A decision in force, for checking others against it."""
     cells = {key: "" if pd.isna(value) else value for key, value in row.items()}
-    names = (
-        "subject",
-        "decision",
-        "target",
-        "reviewer",
-        "note",
-        "decided_at",
-        "evidence_hash",
-        "seen",
-    )
+    names = [name for name in DECISION_COLUMNS if name not in ("row_id", "level")]
     return Decision(
         **{name: str(cells[name]) for name in names},
         level=int(cells["level"]),
