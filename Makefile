@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE := 1
 demo: .venv/.ready
 	$(BIN)/strata build gldv2-h demo/gldv2-h --metadata hierarchies/sample \
 	  --entities hierarchies/sample/entities.jsonl --encoder registry || test $$? -eq 3
-	$(BIN)/python -m flows.draw demo/products
+	$(BIN)/python -m strata_labels.sources demo/products
 	$(BIN)/strata build sop-h demo/sop-h --metadata demo/products --levels deep \
 	  --encoder registry || test $$? -eq 3
 	$(BIN)/strata train demo/sop-h --images demo/products --recipe happier \
@@ -28,7 +28,7 @@ bench: .venv/.ready
 	$(BIN)/python -m benchmarks --shared $(SHARED)/data
 
 cards: .venv/.ready
-	$(BIN)/python -m flows.cards
+	$(BIN)/python -m benchmarks.cards
 
 clean:
 	rm -rf .venv demo build *.egg-info

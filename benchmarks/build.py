@@ -15,11 +15,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-
-from pipeline.build import STAGES, BuildSettings, Workspace, run_stage
-from pipeline.files import write_json
-from pipeline.hierarchy import load_hierarchy
-from pipeline.proposal import read_vocabulary
+from strata_labels.build import STAGES, BuildSettings, Workspace, run_stage
+from strata_labels.files import write_json
+from strata_labels.hierarchy import load_hierarchy
+from strata_labels.proposal import read_vocabulary
 
 LANDMARKS, DIM = 203_094, 384
 

@@ -14,8 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
-
-from pipeline.knowledge import (
+from strata_labels.knowledge import (
     ClassGraph,
     ClassVerdict,
     Snapshot,

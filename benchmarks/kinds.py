@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.metrics import v_measure_score
-
-from pipeline.embedding import VectorStore, embed_images, load_encoder
-from pipeline.proposal import propose_within
-from pipeline.sources import SOURCES, draw_products
+from strata_labels.embedding import VectorStore, embed_images, load_encoder
+from strata_labels.proposal import propose_within
+from strata_labels.sources import SOURCES, draw_products
 
 TARGET = 0.95
 

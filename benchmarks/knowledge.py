@@ -32,10 +32,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from dumps import json_dump, truthy_triples, write_dump  # noqa: E402
 from mediawiki import MediaWiki, World, item  # noqa: E402
-
-from pipeline.files import write_json  # noqa: E402
-from pipeline.knowledge import ClassGraph  # noqa: E402
-from pipeline.knowledge.wikimedia import (  # noqa: E402
+from strata_labels.files import write_json  # noqa: E402
+from strata_labels.knowledge import ClassGraph  # noqa: E402
+from strata_labels.knowledge.wikimedia import (  # noqa: E402
     Apis,
     Client,
     Store,

@@ -20,8 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
-from pipeline.review import LedgerWriter, read_ledger, replay
+from strata_labels.review import LedgerWriter, read_ledger, replay
 
 ROWS, NODES, TRIES = 200_000, 300, 50
 

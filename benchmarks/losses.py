@@ -1,6 +1,6 @@
 """SupHAP against the plain reference, in one run: `python -m benchmarks.losses`.
 
-Forward and backward, 512-d, 3 levels, single precision, by `pipeline.training.losses` and by
+Forward and backward, 512-d, 3 levels, single precision, by `strata_labels.losses` and by
 `benchmarks.plain_losses`, turn about. Only the ratios of one run mean anything on a shared machine;
 `--processor-time --threads 1` leaves out what other programs took.
 """
@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable
 
 import torch
+from strata_labels.losses import SupHAPLoss
 from torch import Tensor
 
 from benchmarks import data, plain_losses
-from pipeline.training.losses import SupHAPLoss
 
 
 def timed(

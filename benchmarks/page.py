@@ -14,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from pipeline.review.page import Desk, Material
-from pipeline.tables import SCHEMAS, save
+from strata_labels.review.page import Desk, Material
+from strata_labels.tables import SCHEMAS, save
 
 ROWS, CLASSES, LABELS, DIM, ASKED = 200_000, 900, 78, 384, 60
 LEVELS = ("landmark", "class", "label", "kind")

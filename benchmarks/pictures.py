@@ -14,10 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
-
-from flows.commands.review import material
-from pipeline.build import Workspace
-from pipeline.review.page import Desk, open_page
+from strata_labels.build import Workspace
+from strata_labels.cli.review import material
+from strata_labels.review.page import Desk, open_page
 
 ROW = "1:gldv2/index/11"
 

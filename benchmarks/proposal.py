@@ -21,8 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from sklearn.model_selection import KFold, StratifiedKFold
-
-from pipeline.proposal import (
+from strata_labels.proposal import (
     Evidence,
     Lexicon,
     Prompts,

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from strata_labels.proposal import disputes, propose
 
 from benchmarks.proposal import ASSETS, read_sample, sample_evidence, scorer_over, truth_of
-from pipeline.proposal import disputes, propose
 
 
 def repeat(table: pd.DataFrame, vectors: np.ndarray, rows: int) -> tuple[pd.DataFrame, np.ndarray]:

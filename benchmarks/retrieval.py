@@ -1,8 +1,8 @@
 """Hierarchical metrics against the plain reference, in one run: `python -m benchmarks.retrieval`.
 
-The whole report on n x n (default 20,000), 512-d, by `pipeline.retrieval`; one batch of 256 queries
-by `benchmarks.plain_metrics`, multiplied up. Prints times, ratios and peak memory. Only the ratios
-of one run mean anything on a shared machine; `--repeat` shows how far they scatter, and
+The whole report on n x n (default 20,000), 512-d, by `strata_labels.retrieval`; one batch of 256
+queries by `benchmarks.plain_metrics`, multiplied up. Prints times, ratios and peak memory. Only the
+ratios of one run mean anything on a shared machine; `--repeat` shows how far they scatter, and
 `--processor-time --threads 1` leaves out what other programs took.
 """
 
@@ -14,9 +14,9 @@ import statistics
 import time
 
 import torch
+from strata_labels.retrieval import evaluate_embeddings
 
 from benchmarks import data, plain_metrics
-from pipeline.retrieval import evaluate_embeddings
 
 
 def main() -> None:

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
-from pipeline.build import simulate_review
+from strata_labels.build import simulate_review
 
 TARGETS = [0.95, 0.99]
 # Building, architectural structure and geographic feature: what a landmark can be.

@@ -49,7 +49,7 @@ def make(folder: Path, rows: int, landmarks: int) -> None:
 
 def read(folder: Path) -> dict[str, float]:
     """Reads the folder as a build does; seconds and peak memory."""
-    from pipeline.sources import SOURCES
+    from strata_labels.sources import SOURCES
 
     began = time.perf_counter()
     metadata = SOURCES["gldv2"].read(folder, folder / "images.parquet")

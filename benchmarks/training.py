@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from strata_labels.embedding import VectorStore, embed_images, load_encoder
+from strata_labels.retrieval import evaluate_embeddings
+from strata_labels.training import load_recipe, train_head
 from torch import Tensor
-
-from pipeline.embedding import VectorStore, embed_images, load_encoder
-from pipeline.retrieval import evaluate_embeddings
-from pipeline.training import load_recipe, train_head
 
 SEEDS = range(5)
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)

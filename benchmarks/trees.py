@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
-from pipeline.export import export
-from pipeline.review import replay
-from pipeline.sources import SOURCES, published_tree
-from pipeline.tables import DECISION_COLUMNS
-from pipeline.tree import build_tree
+from strata_labels.export import export
+from strata_labels.review import replay
+from strata_labels.sources import SOURCES, published_tree
+from strata_labels.tables import DECISION_COLUMNS
+from strata_labels.tree import build_tree
 
 RANKS = ("genus", "family", "order", "class", "phylum", "kingdom")
 # Nodes of the real coded tree, genus to kingdom, and the size of both published sets.
@@ -139,7 +138,7 @@ def measure_command(name: str, folder: Path, out: Path) -> dict[str, Any]:
     """The whole command, from start to exit: seconds, peak memory in MB, exit status."""
     tree = {"sop": "sop-h", "inat2018": "inat-h"}[name]
     began = time.perf_counter()
-    words = [sys.executable, "-m", "flows.commands", "build", tree, str(out), "--metadata"]
+    words = [sys.executable, "-m", "strata_labels.cli", "build", tree, str(out), "--metadata"]
     run = subprocess.run([*words, str(folder)], stdout=subprocess.DEVNULL, check=False)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     seconds = round(time.perf_counter() - began, 1)

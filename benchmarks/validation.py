@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from strata_labels.embedding import VectorStore, embed_images, load_encoder
+from strata_labels.retrieval import evaluate_embeddings
+from strata_labels.training import Head, load_recipe, train_head
+from strata_labels.validation import against_shuffled, compare_heads, doubts_table
+from strata_labels.validation.inputs import Placed
 from torch import Tensor
-
-from pipeline.embedding import VectorStore, embed_images, load_encoder
-from pipeline.retrieval import evaluate_embeddings
-from pipeline.training import Head, load_recipe, train_head
-from pipeline.validation import against_shuffled, compare_heads, doubts_table
-from pipeline.validation.inputs import Placed
 
 SEEDS, SHARE, FIRST = 20, 0.05, 0.15
 

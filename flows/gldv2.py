@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.build import build
+from strata_labels.orchestration.flow import build
 
 #: Call it with the workspace's folder and `as_parameters(BuildSettings(tree="gldv2-h", ...))`.
 gldv2_h = build.with_options(name="gldv2-h", description="Google Landmarks v2 to GLDv2-H")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.build import build
+from strata_labels.orchestration.flow import build
 
 #: Call it with the workspace's folder and `as_parameters(BuildSettings(tree="sop-h", ...))`.
 sop_h = build.with_options(name="sop-h", description="Stanford Online Products to SOP-H")

@@ -16,7 +16,7 @@ Strata = Callable[..., subprocess.CompletedProcess[str]]
 def strata_environment(home: Path) -> dict[str, str]:
     """The environment of a newcomer: an empty home, no hub, no real data."""
     keep = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-    return {**keep, "HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    return {**keep, "HOME": str(home), "HF_HUB_OFFLINE": "1"}
 
 
 def data_files(workspace: Path) -> dict[str, bytes]:

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from small_world import VOCABULARY, evidence_hash, item
-
-from pipeline.build import BuildSettings, Workspace, as_parameters
-from pipeline.tables import SCHEMAS, save
+from strata_labels.build import BuildSettings, Workspace, as_parameters
+from strata_labels.tables import SCHEMAS, save
 
 SINGLES, ALIKE, SURE = 36, 4, 10
 CLASSES = ("1/Q16970", "1/Q2977", "1/Q23413", "1/Q8502")

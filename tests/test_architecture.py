@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+LIBRARY = ROOT / "pipeline" / "strata_labels"
 
 # Every room may use the ground floor; a room may use another only along these edges.
 GROUND = {"errors", "files", "tables", "hierarchy", "progress", "waiting"}
@@ -22,7 +23,8 @@ EDGES: dict[str, set[str]] = {
     "review": set(),
     "export": set(),
     "retrieval": set(),
-    "training": {"retrieval", "embedding", "tree"},
+    "losses": set(),
+    "training": {"retrieval", "embedding", "tree", "losses"},
     "validation": {"retrieval"},
     "show": set(),
     "build": {
@@ -34,12 +36,32 @@ EDGES: dict[str, set[str]] = {
         "tree",
         "export",
         "show",
+        "training",
+        "validation",
+    },
+    "orchestration": {"build", "training"},
+    "cli": {
+        "build",
+        "embedding",
+        "export",
+        "knowledge",
+        "orchestration",
+        "proposal",
+        "retrieval",
+        "review",
+        "show",
+        "sources",
+        "training",
+        "tree",
+        "validation",
     },
 }
+# The only rooms that may import Prefect; `flows/`, outside the library, may too.
+WITH_PREFECT = {"orchestration"}
 
 
 def room_of(path: Path) -> str:
-    return path.relative_to(ROOT / "pipeline").parts[0].removesuffix(".py")
+    return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
 
 
 def imports(path: Path) -> set[str]:
@@ -52,7 +74,7 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-FILES = sorted((ROOT / "pipeline").rglob("*.py"))
+FILES = sorted((LIBRARY).rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -60,20 +82,25 @@ def test_imports_run_along_the_edges(path: Path) -> None:
     room = room_of(path)
     for name in imports(path):
         parts = name.split(".")
-        assert parts[0] not in {"prefect", "flows"}, f"{path}: pipeline must not import {name}"
-        if parts[0] != "pipeline" or room in GROUND | {"__init__"}:
+        assert parts[0] != "flows", f"{path}: the library must not import {name}"
+        if parts[0] in {"prefect", "prefect_dask", "dask", "distributed"}:
+            assert room in WITH_PREFECT, f"{path}: room {room} must not import {name}"
+        if parts[0] != "strata_labels" or room in GROUND | {"__init__"}:
             continue
         other = parts[1] if len(parts) > 1 else ""
         if other == room or other in GROUND:
             continue
         assert other in EDGES[room], f"{path}: room {room} may not use {name}"
-        assert len(parts) == 2, f"{path}: use what pipeline.{other} offers, not {name}"
+        # The second edition is on its way: these two still reach into rooms.
+        assert len(parts) == 2 or room in {"cli", "orchestration"}, (
+            f"{path}: use what strata_labels.{other} offers, not {name}"
+        )
 
 
-@pytest.mark.parametrize("room", ["retrieval", "training/losses"])
+@pytest.mark.parametrize("room", ["retrieval", "losses"])
 def test_what_may_be_lifted_out_needs_torch_alone(room: str) -> None:
-    own = f"pipeline.{room.replace('/', '.')}"
-    for path in sorted((ROOT / "pipeline" / room).rglob("*.py")):
+    own = f"strata_labels.{room.replace('/', '.')}"
+    for path in sorted((LIBRARY / room).rglob("*.py")):
         for name in imports(path):
             known = name.split(".")[0] in {"torch", *sys.stdlib_module_names}
             assert known or name.startswith(own), f"{path} imports {name}"
@@ -94,7 +121,7 @@ def test_no_tree_is_named_inside_the_library(path: Path) -> None:
 def test_help_imports_neither_prefect_nor_torch() -> None:
     code = (
         "import sys; sys.argv = ['strata', '--help']\n"
-        "from flows.commands import main\n"
+        "from strata_labels.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "bad = {'prefect', 'torch', 'open_clip'} & set(sys.modules)\n"

@@ -9,9 +9,8 @@ import unicodedata
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from pipeline.errors import InputError
-from pipeline.tables import clean_cell, read_integer, read_people_csv
+from strata_labels.errors import InputError
+from strata_labels.tables import clean_cell, read_integer, read_people_csv
 
 CELLS = st.text(
     st.characters(blacklist_categories=("Cs",), blacklist_characters="\x00"), max_size=12

@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 
 import torch
+from strata_labels.training import load_recipe
+from strata_labels.training.head import Head
+from strata_labels.training.processes import Processes, joined
+from strata_labels.training.recipe import Recipe
+from strata_labels.training.trainer import Trainer
 from torch import Tensor, nn
-
-from pipeline.training import load_recipe
-from pipeline.training.head import Head
-from pipeline.training.processes import Processes, joined
-from pipeline.training.recipe import Recipe
-from pipeline.training.trainer import Trainer
 
 SMALL = [
     "batch_size=18",

@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from mediawiki import MediaWiki
-
-from pipeline.knowledge.wikimedia import Apis, Client, Patience, Resolved, Store, resolve_titles
+from strata_labels.knowledge.wikimedia import (
+    Apis,
+    Client,
+    Patience,
+    Resolved,
+    Store,
+    resolve_titles,
+)
 
 QUICK = Patience(
     attempts=40,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from small_world import item, items, proposals
-
-from pipeline.build.meet import DIFFERS, categories, meet
+from strata_labels.build.meet import DIFFERS, categories, meet
 
 SHARED = [item(2), item(4), item(7)]  # a church, a castle, and one that nothing speaks for
 

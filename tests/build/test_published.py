@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import v_measure_score
-
-from flows.direct import build_directly
-from pipeline.build import BuildSettings, Workspace, apply_sheet, check_inputs, rerun
-from pipeline.errors import InputError
-from pipeline.hierarchy import load_hierarchy
-from pipeline.proposal import Candidates, find_kinds, propose_within
-from pipeline.sources import draw_products
-from pipeline.tables import load
+from strata_labels.build import BuildSettings, Workspace, apply_sheet, check_inputs, rerun
+from strata_labels.errors import InputError
+from strata_labels.hierarchy import load_hierarchy
+from strata_labels.orchestration.direct import build_directly
+from strata_labels.proposal import Candidates, find_kinds, propose_within
+from strata_labels.sources import draw_products
+from strata_labels.tables import load
 
 RANKS = ("genus", "family", "order", "class", "phylum", "kingdom")
 PLANT = ("Apiales", "Magnoliopsida", "Tracheophyta", "Plantae")

@@ -11,11 +11,7 @@ import pandas as pd
 import pytest
 from dumps import truthy_triples, write_dump
 from mediawiki import MediaWiki, World, item
-from tiny_clip import make_tiny_clip
-from typer.testing import CliRunner
-
-from flows.commands import app
-from pipeline.build import (
+from strata_labels.build import (
     STAGES,
     BuildSettings,
     Workspace,
@@ -24,9 +20,12 @@ from pipeline.build import (
     check_inputs,
     run_stage,
 )
-from pipeline.errors import InputError
-from pipeline.files import write_json
-from pipeline.tables import load
+from strata_labels.cli import app
+from strata_labels.errors import InputError
+from strata_labels.files import write_json
+from strata_labels.tables import load
+from tiny_clip import make_tiny_clip
+from typer.testing import CliRunner
 
 ADDRESS = "http://commons.wikimedia.org/wiki/Category:"
 CONTACT = "operator@institute.example"

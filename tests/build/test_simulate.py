@@ -10,17 +10,16 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strata_labels.build import simulate_review
+from strata_labels.build.propose import decided, scorer_of
+from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.simulate import REVIEWER, _mixed, answer_page
+from strata_labels.cli import app
+from strata_labels.errors import InputError
+from strata_labels.review import read_ledger
+from strata_labels.tables import load
 from tiny_clip import make_tiny_clip
 from typer.testing import CliRunner
-
-from flows.commands import app
-from pipeline.build import simulate_review
-from pipeline.build.propose import decided, scorer_of
-from pipeline.build.settings import BuildSettings, Workspace
-from pipeline.build.simulate import REVIEWER, _mixed, answer_page
-from pipeline.errors import InputError
-from pipeline.review import read_ledger
-from pipeline.tables import load
 
 KINDS = {"church": "Kirche", "bridge": "Most", "lake": "Jezero", "castle / fort": "Grad"}
 

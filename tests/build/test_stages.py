@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from strata_labels.build import STAGES, BuildSettings, Workspace, apply_sheet, rerun, run_stage
+from strata_labels.build.record import write_record
+from strata_labels.errors import InputError
+from strata_labels.tables import load
 from tiny_clip import PLANT, colour_image, make_tiny_clip
-
-from pipeline.build import STAGES, BuildSettings, Workspace, apply_sheet, rerun, run_stage
-from pipeline.build.record import write_record
-from pipeline.errors import InputError
-from pipeline.tables import load
 
 ADDRESS = "http://commons.wikimedia.org/wiki/Category:"
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from strata_labels.embedding import Encoder, load_encoder
 from tiny_clip import make_tiny_clip
-
-from pipeline.embedding import Encoder, load_encoder
 
 
 @pytest.fixture(scope="session")

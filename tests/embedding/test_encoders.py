@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from strata_labels.embedding import Encoder, load_encoder
+from strata_labels.errors import InputError, RetryError
 from tiny_clip import PLANT, colour_image
-
-from pipeline.embedding import Encoder, load_encoder
-from pipeline.errors import InputError, RetryError
 
 NAMES = [
     "church",
@@ -122,7 +121,7 @@ def test_registry_refuses_text_with_image(registry: Encoder) -> None:
 def test_registry_folder_is_rebuilt_where_it_was_moved(
     registry: Encoder, registry_cache: Path, tmp_path: Path
 ) -> None:
-    from pipeline.embedding.registry import build_registry
+    from strata_labels.embedding.registry import build_registry
 
     built = build_registry(registry_cache)
     assert build_registry(registry_cache) == built
@@ -215,7 +214,7 @@ def test_missing_extra_is_reported_with_the_install_line(monkeypatch: pytest.Mon
 
 def test_importing_and_resolving_is_light(tiny_folder: Path) -> None:
     code = (
-        "import sys, pipeline.embedding as e; "
+        "import sys, strata_labels.embedding as e; "
         f"e.load_encoder('local-dir:{tiny_folder}'); "
         "sys.exit(bool({'torch', 'open_clip', 'transformers'} & set(sys.modules)))"
     )
@@ -225,7 +224,7 @@ def test_importing_and_resolving_is_light(tiny_folder: Path) -> None:
 def test_missing_transformers_is_reported_with_the_install_line(
     registry: Encoder, registry_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.embedding.registry import build_registry
+    from strata_labels.embedding.registry import build_registry
 
     folder = build_registry(registry_cache)
     monkeypatch.setattr("open_clip.hf_model.transformers", None)

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from strata_labels.embedding import Encoder, VectorStore, embed_images, image_vectors
+from strata_labels.errors import InputError
 from tiny_clip import PLANT, colour_image
-
-from pipeline.embedding import Encoder, VectorStore, embed_images, image_vectors
-from pipeline.errors import InputError
 
 RED, GREEN, BLUE = PLANT.values()
 
@@ -93,7 +92,7 @@ def test_no_image_is_decoded_twice(
 
 
 def test_hashes_are_remembered_until_a_file_changes(tmp_path: Path) -> None:
-    from pipeline.embedding.hashes import FileHashes
+    from strata_labels.embedding.hashes import FileHashes
 
     path = tmp_path / "a.jpg"
     path.write_bytes(b"one")

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from pipeline.embedding import Encoder, VectorStore, embed_texts, prompt_vectors
-from pipeline.embedding.store import text_key
-from pipeline.errors import InputError
+from strata_labels.embedding import Encoder, VectorStore, embed_texts, prompt_vectors
+from strata_labels.embedding.store import text_key
+from strata_labels.errors import InputError
 
 
 def _keys(count: int, start: int = 0) -> list[bytes]:
@@ -127,7 +126,7 @@ def test_killed_and_resumed_gives_the_same_bits(
     texts = [f"church {'of the old town ' * (n % 4)}{n}" for n in range(30_000)]
     code = f"""
 from pathlib import Path
-from pipeline.embedding import VectorStore, embed_texts, load_encoder
+from strata_labels.embedding import VectorStore, embed_texts, load_encoder
 texts = [f"church {{'of the old town ' * (n % 4)}}{{n}}" for n in range(30_000)]
 store = VectorStore(Path({str(tmp_path / "a")!r}))
 embed_texts(store, load_encoder("local-dir:{tiny_folder}"), texts)

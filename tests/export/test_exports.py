@@ -5,11 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from small_world import VOCABULARY, decisions, item, items, proposals
-
-from pipeline.errors import InputError
-from pipeline.export import FORMATS, check, export
-from pipeline.review import replay
-from pipeline.tree import build_tree
+from strata_labels.errors import InputError
+from strata_labels.export import FORMATS, check, export
+from strata_labels.review import replay
+from strata_labels.tree import build_tree
 
 
 def assigned(*rows: tuple) -> pd.DataFrame:

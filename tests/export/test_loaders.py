@@ -12,10 +12,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from strata_labels.errors import InputError
+from strata_labels.export import About, check, export
 from trees import RANKS, build, build_table
-
-from pipeline.errors import InputError
-from pipeline.export import About, check, export
 
 LICENSED = About(
     title="Mugs & lamps",

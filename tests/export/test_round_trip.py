@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from strata_labels.export import export
+from strata_labels.sources import SOURCES, published_tree, read_landmarks
+from strata_labels.tree import diff
 from trees import RANKS, Built, build, build_table, tables
-
-from pipeline.export import export
-from pipeline.sources import SOURCES, published_tree, read_landmarks
-from pipeline.tree import diff
 
 QUICK = settings(deadline=None, max_examples=15)
 

@@ -11,9 +11,8 @@ from urllib.parse import unquote
 
 import pandas as pd
 import pytest
-
-from pipeline.errors import InputError
-from pipeline.knowledge import (
+from strata_labels.errors import InputError
+from strata_labels.knowledge import (
     ClassGraph,
     link,
     read_class_assets,

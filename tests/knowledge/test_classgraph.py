@@ -8,8 +8,7 @@ import networkx as nx
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.knowledge import ClassGraph
+from strata_labels.knowledge import ClassGraph
 
 
 def graph(

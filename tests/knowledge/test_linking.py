@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-
-from pipeline.knowledge import link, read_snapshot
+from strata_labels.knowledge import link, read_snapshot
 
 
 def entity(qid: str, sitelink: str = "", **claims: Any) -> dict[str, Any]:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from pipeline.errors import InputError
-from pipeline.knowledge import read_entities, read_snapshot
+from strata_labels.errors import InputError
+from strata_labels.knowledge import read_entities, read_snapshot
 
 
 def claim(prop: str, value: Any, rank: str = "normal", snaktype: str = "value") -> dict[str, Any]:

@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-
-from pipeline.proposal import Evidence, Lexicon
+from strata_labels.proposal import Evidence, Lexicon
 
 NODES = ["bridge", "castle / fort", "church", "lake", "tower"]
 

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-
-from pipeline.proposal import clusters, find_nodes
+from strata_labels.proposal import clusters, find_nodes
 
 
 def _items(size: int = 90) -> tuple[list[str], list[str], np.ndarray]:

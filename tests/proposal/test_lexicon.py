@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
+from strata_labels.proposal import Lexicon
 
-from pipeline.proposal import Lexicon
 from tests.proposal.conftest import NODES
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from strata_labels.proposal import Scorer, disputes, node_id, propose
+from strata_labels.tables import SCHEMAS
 
-from pipeline.proposal import Scorer, disputes, node_id, propose
-from pipeline.tables import SCHEMAS
 from tests.proposal.conftest import NODES, named
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from strata_labels.proposal import Scorer
 
 from benchmarks.proposal import figures, read_sample, sample_scorer, truth_of
-from pipeline.proposal import Scorer
 
 pytestmark = pytest.mark.shared
 

@@ -2,12 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from strata_labels.proposal import Evidence, Prompts, Scorer, calibration_error
+from strata_labels.proposal.calibration import acceptance_threshold
+from strata_labels.proposal.evidence import Columns, features
+from strata_labels.proposal.learners import kernel, kernel_ridge
+from strata_labels.proposal.score import _spread_over_nodes
 
-from pipeline.proposal import Evidence, Prompts, Scorer, calibration_error
-from pipeline.proposal.calibration import acceptance_threshold
-from pipeline.proposal.evidence import Columns, features
-from pipeline.proposal.learners import kernel, kernel_ridge
-from pipeline.proposal.score import _spread_over_nodes
 from tests.proposal.conftest import NODES, named
 
 K = len(NODES)

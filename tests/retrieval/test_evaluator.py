@@ -7,8 +7,7 @@ import math
 import plain_metric_loops as trees
 import pytest
 import torch
-
-from pipeline import retrieval as R
+from strata_labels import retrieval as R
 
 
 def unit(n: int, d: int = 16, seed: int = 0) -> torch.Tensor:

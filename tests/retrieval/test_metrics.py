@@ -9,8 +9,7 @@ import numpy as np
 import plain_metric_loops as trees
 import pytest
 import torch
-
-from pipeline import retrieval as R
+from strata_labels import retrieval as R
 
 RECORDINGS = [
     "one_big_class_query_gallery",

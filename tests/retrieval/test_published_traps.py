@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-
-from pipeline import retrieval as R
+from strata_labels import retrieval as R
 
 
 def levels(*rows: list[int]) -> torch.Tensor:

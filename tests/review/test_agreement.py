@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import beta
 from small_world import LEVELS, TIME, VOCABULARY, decisions, item, proposals
-
-from pipeline.review import (
+from strata_labels.review import (
     agreement,
     agreement_lines,
     audit_sample,

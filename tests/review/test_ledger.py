@@ -13,10 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
-
-from pipeline.errors import InputError
-from pipeline.review import append, read_ledger, read_sheet, replay, time_after, write_sheet
-from pipeline.tables import DECISION_COLUMNS
+from strata_labels.errors import InputError
+from strata_labels.review import append, read_ledger, read_sheet, replay, time_after, write_sheet
+from strata_labels.tables import DECISION_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE = (item(2), 1, "move", "2/church")
@@ -196,7 +195,7 @@ def test_killed_while_appending(tmp_path):
         "import sys; sys.path[:0] = ['tests', '.']\n"
         "from pathlib import Path\n"
         "from small_world import decisions, item\n"
-        "from pipeline.review import append\n"
+        "from strata_labels.review import append\n"
         "print('ready', flush=True)\n"
         "for n in range(10**6):\n"
         "    rows = [(item(3 * n + k), 1, 'move', 'x' * 3000) for k in range(3)]\n"

@@ -15,9 +15,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from small_world import LEVELS, TIME, VOCABULARY, decisions, evidence_hash, item, items, proposals
-
-from pipeline.errors import InputError
-from pipeline.review import (
+from strata_labels.errors import InputError
+from strata_labels.review import (
     SHEET_COLUMNS,
     LedgerWriter,
     Resolution,

@@ -9,9 +9,8 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import VOCABULARY, decisions, item, items, proposals
-
-from pipeline.review import pages, queue, replay
-from pipeline.tables import SCHEMAS, load, save
+from strata_labels.review import pages, queue, replay
+from strata_labels.tables import SCHEMAS, load, save
 
 
 @given(

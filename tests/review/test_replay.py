@@ -14,10 +14,9 @@ from small_world import (
     items,
     proposals,
 )
-
-from pipeline.errors import InputError
-from pipeline.review import Resolution, replay
-from pipeline.tree import build_tree
+from strata_labels.errors import InputError
+from strata_labels.review import Resolution, replay
+from strata_labels.tree import build_tree
 
 LATER = "2026-02-01T00:00:00Z"
 

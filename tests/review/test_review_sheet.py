@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import LEVELS, TIME, VOCABULARY, decisions, evidence_hash, item, items, proposals
-
-from pipeline.errors import InputError
-from pipeline.review import SHEET_COLUMNS, Sheet, read_sheet, replay, write_sheet
-from pipeline.review.sheet import neutralise, restore
-from pipeline.tables import clean_cell
+from strata_labels.errors import InputError
+from strata_labels.review import SHEET_COLUMNS, Sheet, read_sheet, replay, write_sheet
+from strata_labels.review.sheet import neutralise, restore
+from strata_labels.tables import clean_cell
 
 ROW = f"1:{item(4)}"
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 from small_world import VOCABULARY, decisions, evidence_hash, item, proposals
-
-from pipeline.review import LedgerWriter, append, history, join, read_ledger, replay
-from pipeline.tables import DECISION_COLUMNS
+from strata_labels.review import LedgerWriter, append, history, join, read_ledger, replay
+from strata_labels.tables import DECISION_COLUMNS
 
 
 def both() -> pd.DataFrame:

@@ -15,9 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import VOCABULARY, decisions, item, proposals
-
-from pipeline.errors import InputError, RetryError
-from pipeline.review import LedgerChanged, LedgerWriter, read_ledger, replay
+from strata_labels.errors import InputError, RetryError
+from strata_labels.review import LedgerChanged, LedgerWriter, read_ledger, replay
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = ["subject", "level", "decision", "target", "reviewer"]
@@ -67,7 +66,7 @@ def test_two_processes_write_at_once(path):
         "import sys; sys.path.insert(0, '.')\n"
         "from pathlib import Path\n"
         "import pandas as pd\n"
-        "from pipeline.review import LedgerWriter\n"
+        "from strata_labels.review import LedgerWriter\n"
         "writer = LedgerWriter(Path(sys.argv[1]))\n"
         "for n in range(40):\n"
         "    rows = [(f'{sys.argv[2]}/{n}', '1', 'keep', k * 'x', sys.argv[2]) for k in (1, 2)]\n"

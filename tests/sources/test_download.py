@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-
-from pipeline.errors import InputError, RetryError
-from pipeline.sources import Patience, download_all
-from pipeline.sources.download import MANIFEST, read_manifest
+from strata_labels.errors import InputError, RetryError
+from strata_labels.sources import Patience, download_all
+from strata_labels.sources.download import MANIFEST, read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 BODY = b"".join(b"%d,some line\n" % n for n in range(60_000))
@@ -207,7 +206,7 @@ def test_the_manifest_of_sha256sum_is_read(tmp_path):
 
 def _child(site, folder):
     code = (
-        "import sys; from pathlib import Path; from pipeline.sources import download_all;"
+        "import sys; from pathlib import Path; from strata_labels.sources import download_all;"
         "download_all(Path(sys.argv[1]), {'a.csv': [sys.argv[2]]})"
     )
     arguments = [sys.executable, "-c", code, str(folder), f"{site.url}/a.csv"]

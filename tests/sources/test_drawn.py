@@ -7,8 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
-
-from pipeline.sources import SOURCES, draw_products
+from strata_labels.sources import SOURCES, draw_products
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline import tables
-from pipeline.errors import InputError
-from pipeline.sources import SOURCES, read_landmarks
-from pipeline.sources.gldv2 import FILES
+from strata_labels import tables
+from strata_labels.errors import InputError
+from strata_labels.sources import SOURCES, read_landmarks
+from strata_labels.sources.gldv2 import FILES
 
 GLDV2 = SOURCES["gldv2"]
 BASE = "http://commons.wikimedia.org/wiki/Category:"

@@ -8,10 +8,9 @@ import shutil
 import tarfile
 
 import pytest
+from strata_labels.errors import InputError
+from strata_labels.sources import SOURCES
 from trees import RANKS, build
-
-from pipeline.errors import InputError
-from pipeline.sources import SOURCES
 
 FULL = {0: 8142, 1: 4412, 2: 1120, 3: 273, 4: 57, 5: 25, 6: 6}
 BIRD = ("Muscicapidae", "Passeriformes", "Aves", "Chordata", "Animalia")

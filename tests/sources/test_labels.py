@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from pipeline.errors import InputError
-from pipeline.sources import SOURCES
+from strata_labels.errors import InputError
+from strata_labels.sources import SOURCES
 
 GLDV2 = SOURCES["gldv2"]
 BASE = "http://commons.wikimedia.org/wiki/Category:"

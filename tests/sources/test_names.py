@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-
-from pipeline.sources import address_of, parse_address, split_title
+from strata_labels.sources import address_of, parse_address, split_title
 
 BASE = "http://commons.wikimedia.org/wiki/Category:"
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from hypothesis import given, settings
+from strata_labels.errors import InputError
+from strata_labels.review import ARROW, replay
+from strata_labels.sources import published_tree
+from strata_labels.tables import DECISION_COLUMNS, SCHEMAS, save
+from strata_labels.tree import build_tree
 from trees import build_table, tables
-
-from pipeline.errors import InputError
-from pipeline.review import ARROW, replay
-from pipeline.sources import published_tree
-from pipeline.tables import DECISION_COLUMNS, SCHEMAS, save
-from pipeline.tree import build_tree
 
 
 def rows(*cells: tuple) -> list[dict[str, str]]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import zipfile
 
 import pytest
+from strata_labels.errors import InputError
+from strata_labels.sources import SOURCES
 from trees import build
-
-from pipeline.errors import InputError
-from pipeline.sources import SOURCES
 
 HEADER = "image_id class_id super_class_id path\n"
 TRAIN = [

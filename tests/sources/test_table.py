@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from strata_labels.errors import InputError
+from strata_labels.sources import SOURCES
 from trees import build
-
-from pipeline.errors import InputError
-from pipeline.sources import SOURCES
 
 TABLE = SOURCES["table"]
 

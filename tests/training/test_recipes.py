@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from pipeline.errors import InputError
-from pipeline.training import load_recipe, recipe_names
-from pipeline.training.criterion import criterion
-from pipeline.training.losses import ClusterLoss, SupHAPLoss
+from strata_labels.errors import InputError
+from strata_labels.losses import ClusterLoss, SupHAPLoss
+from strata_labels.training import load_recipe, recipe_names
+from strata_labels.training.criterion import criterion
 
 PUBLISHED = {
     "happier-sop": (5e-5, 1e-4, 1e-4, 10.0, -1.0, 0.5, 1.44, "hierarchical", 5),

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from pipeline.training.samplers import HierarchicalSampler, MPerClassSampler
+from strata_labels.training.samplers import HierarchicalSampler, MPerClassSampler
 
 SIZES = st.lists(st.integers(2, 11), min_size=2, max_size=12)
 

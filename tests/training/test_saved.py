@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-
-from pipeline.embedding import VectorStore, embed_images, load_encoder
-from pipeline.errors import InputError
-from pipeline.sources import draw_products
-from pipeline.training import load_model, load_recipe, read_labels_csv, train
+from strata_labels.embedding import VectorStore, embed_images, load_encoder
+from strata_labels.errors import InputError
+from strata_labels.sources import draw_products
+from strata_labels.training import load_model, load_recipe, read_labels_csv, train
 
 SMALL = ["epochs=1", "batch_size=6", "images_per_class=2", "max_per_class=2", "warmup_epochs=0"]
 

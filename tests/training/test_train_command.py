@@ -15,8 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from building import strata_environment
-
-from pipeline.retrieval import evaluate_embeddings
+from strata_labels.retrieval import evaluate_embeddings
 
 ROOT = Path(__file__).resolve().parents[2]
 Pictures = tuple[Path, Path, pd.DataFrame]
@@ -39,7 +38,7 @@ def train(pictures: Pictures, encoder: str, tmp_path: Path):
         arguments += [*SMALL, *(("--encoder", encoder) if mode == "head" else NETWORK), *more]
         before, sys.argv = sys.argv, arguments
         try:
-            from flows.commands import main
+            from strata_labels.cli import main
 
             main()
         except SystemExit as end:
@@ -154,8 +153,8 @@ def test_checkpoint_of_another_recipe_or_truncated(train, tmp_path: Path, capsys
 
 
 def test_workspace_or_labels(pictures: Pictures, tmp_path: Path) -> None:
-    from flows.commands.train import train
-    from pipeline.errors import InputError
+    from strata_labels.cli.train import train
+    from strata_labels.errors import InputError
 
     with pytest.raises(InputError, match="one of them is wanted"):
         train(out=tmp_path, recipe="nsm", images=pictures[0])
@@ -166,7 +165,7 @@ def test_a_stopped_training_goes_on(pictures: Pictures, encoder: str, tmp_path: 
 
     def command(out: str) -> list[str]:
         return [
-            *(sys.executable, "-m", "flows.commands", "train", "--labels", str(labels)),
+            *(sys.executable, "-m", "strata_labels.cli", "train", "--labels", str(labels)),
             *("--images", str(root), "--recipe", "happier", "--encoder", encoder),
             *("--out", str(tmp_path / out), *SMALL, "--set", "epochs=100"),
             *("--set", "checkpoint_every=5"),
@@ -201,7 +200,7 @@ def test_beats_frozen_vectors_and_nsm_on_real_photographs(shared: Path, tmp_path
     numbers = {}
     for recipe in ("happier", "nsm"):
         command = [
-            *(sys.executable, "-m", "flows.commands", "train", "--recipe", recipe),
+            *(sys.executable, "-m", "strata_labels.cli", "train", "--recipe", recipe),
             *("--labels", str(tmp_path / "labels.csv"), "--mode", "head"),
             *("--images", str(shared / "grocery" / "subset"), "--out", str(tmp_path / recipe)),
             *("--vectors", str(tmp_path / "vectors"), "--json", str(tmp_path / "n.json")),

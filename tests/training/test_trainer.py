@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 import torch
 import training_steps
+from strata_labels.errors import InputError, RetryError
+from strata_labels.training import Recipe, checkpoint, load_recipe, recipe_names, train_head
+from strata_labels.training.memory import Memory
+from strata_labels.training.trainer import Trainer
 from torch import nn
-
-from pipeline.errors import InputError, RetryError
-from pipeline.training import Recipe, checkpoint, load_recipe, recipe_names, train_head
-from pipeline.training.memory import Memory
-from pipeline.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 ABOUT = {"recipe": "mine", "seed": 1}
@@ -62,7 +61,7 @@ def test_two_processes_are_one_with_the_same_batch(name: str, tmp_path: Path) ->
             *("-m", "training_steps", str(out), name),
         ],
         cwd=ROOT,
-        env={**_environment(), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        env={**_environment(), "PYTHONPATH": str(ROOT / "tests")},
         check=True,
         capture_output=True,
         timeout=300,

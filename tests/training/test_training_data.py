@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-
-from pipeline.errors import InputError
-from pipeline.tables import SCHEMAS, assignments_schema, save
-from pipeline.training import load_recipe, read_labels_csv, read_workspace
-from pipeline.training.images import TrainImages, plain_transform, random_transform, unreadable
-from pipeline.training.processes import Processes
+from strata_labels.errors import InputError
+from strata_labels.tables import SCHEMAS, assignments_schema, save
+from strata_labels.training import load_recipe, read_labels_csv, read_workspace
+from strata_labels.training.images import TrainImages, plain_transform, random_transform, unreadable
+from strata_labels.training.processes import Processes
 
 Pictures = tuple[Path, Path, pd.DataFrame]
 

@@ -6,10 +6,9 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
-
-from pipeline.review import replay
-from pipeline.tables import SCHEMAS, assignments_schema, load, save
-from pipeline.tree import LABELLED, LabelTree, build_tree
+from strata_labels.review import replay
+from strata_labels.tables import SCHEMAS, assignments_schema, load, save
+from strata_labels.tree import LABELLED, LabelTree, build_tree
 
 
 def build(*rows: tuple, things: pd.DataFrame | None = None) -> tuple:

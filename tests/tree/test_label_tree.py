@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import VOCABULARY
-
-from pipeline.errors import InputError
-from pipeline.tables import read_people_csv
-from pipeline.tree import LabelTree, diff, node_problems
+from strata_labels.errors import InputError
+from strata_labels.tables import read_people_csv
+from strata_labels.tree import LabelTree, diff, node_problems
 
 
 def frame(*rows: tuple) -> pd.DataFrame:

@@ -9,9 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trees import build_table, tables
-
-from pipeline.tree import (
+from strata_labels.tree import (
     LabelTree,
     agreement,
     diff,
@@ -22,6 +20,7 @@ from pipeline.tree import (
     prune_chains,
     split_classes,
 )
+from trees import build_table, tables
 
 
 def make(*paths: str) -> LabelTree:

@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 import torch
 import validation_data as data
-
-from pipeline.errors import InputError
-from pipeline.validation import compare_heads, compare_trees, read_tree, read_vectors
+from strata_labels.errors import InputError
+from strata_labels.validation import compare_heads, compare_trees, read_tree, read_vectors
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 import torch
 import validation_data as data
-
-from pipeline.retrieval import evaluate_embeddings
-from pipeline.review import replay, write_sheet
-from pipeline.review.doubts import with_doubts
-from pipeline.validation import doubts_table, rank_doubts
+from strata_labels.retrieval import evaluate_embeddings
+from strata_labels.review import replay, write_sheet
+from strata_labels.review.doubts import with_doubts
+from strata_labels.validation import doubts_table, rank_doubts
 
 
 def labels_of(frame: pd.DataFrame) -> torch.Tensor:

@@ -14,11 +14,10 @@ import pytest
 import torch
 import validation_data as data
 from PIL import Image
-
-from pipeline.errors import InputError
-from pipeline.retrieval import evaluate_embeddings
-from pipeline.validation import write_report
-from pipeline.validation.numbers import Ranked
+from strata_labels.errors import InputError
+from strata_labels.retrieval import evaluate_embeddings
+from strata_labels.validation import write_report
+from strata_labels.validation.numbers import Ranked
 
 
 @pytest.fixture

@@ -10,10 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from page_world import make_workspace
-
-from flows.commands.review import material
-from pipeline.build import Workspace
-from pipeline.review.page import Desk, Served, open_page
+from strata_labels.build import Workspace
+from strata_labels.cli.review import material
+from strata_labels.review.page import Desk, Served, open_page
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from urllib.parse import unquote
 
 import pytest
 from building import strata_environment
-
-from pipeline.review import read_ledger
+from strata_labels.review import read_ledger
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -38,7 +37,7 @@ class Command:
 
     def __init__(self, workspace: Path, *words: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows.commands", "review", str(workspace), "--no-browser",
+            [sys.executable, "-m", "strata_labels.cli", "review", str(workspace), "--no-browser",
              *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -13,8 +13,7 @@ import pandas as pd
 import pytest
 from page_world import ALIKE, SINGLES, SURE
 from small_world import item
-
-from pipeline.review import (
+from strata_labels.review import (
     agreement,
     append,
     audited,
@@ -23,10 +22,10 @@ from pipeline.review import (
     replay,
     reviewed,
 )
-from pipeline.review.page import Desk, Refused, Stale
-from pipeline.review.page.material import Table
-from pipeline.review.reasons import REASONS
-from pipeline.tables import load, save
+from strata_labels.review.page import Desk, Refused, Stale
+from strata_labels.review.page.material import Table
+from strata_labels.review.reasons import REASONS
+from strata_labels.tables import load, save
 
 OPEN = SINGLES + ALIKE + 1  # and the uncertain class
 
@@ -217,7 +216,7 @@ def test_a_merge_brings_the_paths_up_to_date(desk: Callable[..., Desk]) -> None:
 def test_a_batch_of_answers_has_the_rest_scored_anew_without_anybody_waiting(
     desk: Callable[..., Desk], workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.review.page.desk.BATCH", 3)
+    monkeypatch.setattr("strata_labels.review.page.desk.BATCH", 3)
     ledger, go, calls = workspace / "decisions.csv", threading.Event(), list[int]()
 
     def learn() -> None:
@@ -260,7 +259,7 @@ def test_answers_given_while_rows_are_loaded_are_not_asked_again(
             loaded.set()
             assert go.wait(10)
 
-    monkeypatch.setattr("pipeline.review.page.desk.Table", Slow)
+    monkeypatch.setattr("strata_labels.review.page.desk.Table", Slow)
     save(workspace, "proposals", load(workspace, "proposals"))
     ann.show()
     assert loaded.wait(10)

@@ -12,9 +12,8 @@ from urllib.parse import quote, urlsplit
 import pytest
 from page_world import IMAGE
 from small_world import item
-
-from pipeline.errors import InputError
-from pipeline.review.page import Desk, Served, open_page
+from strata_labels.errors import InputError
+from strata_labels.review.page import Desk, Served, open_page
 
 
 class Client:

@@ -1,5 +1,0 @@
-"""`python -m flows.commands` is `strata`."""
-
-from flows.commands import main
-
-main()

@@ -1,1 +1,0 @@
-"""Curated assets, data only: a folder each tree, read through `pipeline.hierarchy`."""

@@ -1,0 +1,67 @@
+"""From a finished training back to its workspace: the report, and the doubts to review."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from strata_labels.build import Workspace, keep_validation, rerun
+from strata_labels.tables import load, save
+from strata_labels.training import RESULT
+from strata_labels.validation import (
+    ITEMS,
+    TRAINED,
+    doubts_table,
+    read_vectors,
+    table_of,
+    write_report,
+)
+
+
+def back_to_review(
+    workspace: Path, images: Path, out: Path, synthetic: bool = False
+) -> pd.DataFrame:
+    """Writes a training's report, the workspace's table `doubts`, its review sheet and its card.
+
+    Args:
+        workspace: a folder that a build has filled.
+        images: root of its images.
+        out: folder of a training on it.
+        synthetic: the images are drawn, which the report then says.
+
+    Returns:
+        The table `doubts`, best first.
+    """
+    nodes = load(workspace, "nodes")
+    names = dict(zip(nodes["node_id"], nodes["name"], strict=True))
+    numbers = write_report(out, images, names=names, synthetic=synthetic)
+    vectors, _ = read_vectors(out / TRAINED, out / ITEMS)
+    found = doubts_table(vectors, table_of(out / ITEMS), images.resolve())
+    save(workspace, "doubts", found)
+    place = Workspace(workspace.resolve())
+    keep_validation(place, _measured(numbers, json.loads((out / RESULT).read_text("utf-8"))))
+    for line in rerun(place, ["settle", "show"]):
+        print(line)
+    return found
+
+
+def _measured(numbers: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """The figures that the data card shows."""
+    names = [("H-AP", "hap"), ("ASI", "asi"), ("NDCG", "ndcg")]
+    names += [(f"R@1 level {n}", f"recall_at_1_level{n}") for n in range(numbers["levels"])]
+    rows = []
+    for label, name in names:
+        row = numbers["metrics"][name]
+        shown = {key: row[key] for key in ("frozen", "trained", "difference")}
+        rows.append({"label": label, **shown, "interval": row["difference_interval"]})
+    return {
+        "rows": rows,
+        "recipe": result["recipe"]["title"],
+        "encoder": result["features"],
+        "num_queries": numbers["num_queries"],
+        "synthetic": numbers["synthetic"],
+        **{key: result[key] for key in ("mode", "seed", "steps")},
+    }

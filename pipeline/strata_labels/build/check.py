@@ -1,0 +1,113 @@
+"""Every input of a build looked at before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from strata_labels.build.assets import ledgers, vocabulary_in_force
+from strata_labels.build.propose import curated_nodes
+from strata_labels.build.published import read_published
+from strata_labels.build.settings import BuildSettings
+from strata_labels.embedding import image_files, load_encoder
+from strata_labels.errors import InputError, Problem
+from strata_labels.export import check_formats
+from strata_labels.review import read_ledger, replay
+from strata_labels.tables import SCHEMAS
+
+
+def _check_decisions(
+    decisions: pd.DataFrame, items: pd.DataFrame, nodes: pd.DataFrame, settings: BuildSettings
+) -> None:
+    """Replays the ledger on items and nodes alone, as far as they are known before a build."""
+    named = pd.concat([decisions["subject"], decisions["target"]])
+    # What only the snapshot or the images can tell is checked once they have been read.
+    told_later = r"1/.+" if settings.hierarchy.found else r"1/Q[0-9]+"
+    later = sorted(set(named[named.str.fullmatch(told_later)]) - set(nodes["node_id"]))
+    nodes = pd.concat([nodes, pd.DataFrame({"node_id": later, "level": 1, "name": later})])
+    rows = pd.DataFrame(
+        {
+            "subject": [*items["item_id"], *nodes["node_id"]],
+            "level": [*([1] * len(items)), *(nodes["level"] + 1)],
+            "parent": [*([""] * len(items)), *nodes["parent_id"].fillna("")],
+        }
+    )
+    rows = rows[rows["level"] < len(settings.hierarchy.levels)]
+    rows["row_id"] = rows["level"].astype(str) + ":" + rows["subject"]
+    blank = dict.fromkeys(("origin", "evidence", "reasons", "suggestion", "alternatives"), "")
+    rows = rows.assign(**blank, status="proposed", confidence=0.0, margin=0.0, accepted=False)
+    hashes = decisions.drop_duplicates("row_id").set_index("row_id")["evidence_hash"]
+    rows["evidence_hash"] = rows["row_id"].map(hashes).fillna("")
+    replay(decisions, rows[SCHEMAS["proposals"].names].reset_index(drop=True), nodes)
+
+
+def check_inputs(settings: BuildSettings) -> None:
+    """Reads what a person gave a build and collects all that is wrong with it.
+
+    The metadata's people-sized files are read whole; the large tables of images are left to the
+    first stage, which writes nothing if one is damaged.
+
+    Raises:
+        InputError: every problem of every input.
+    """
+    problems: list[Problem] = []
+
+    def attempt(look: Callable[[], Any]) -> Any:
+        try:
+            return look()
+        except InputError as error:
+            problems.extend(error.problems)
+            return None
+
+    hierarchy = settings.hierarchy
+    metadata = attempt(lambda: settings.source.read(Path(settings.metadata)))
+    if metadata is not None and settings.known_labels:
+        labels = Path(settings.known_labels)
+        attempt(lambda: settings.source.read_labels(labels, metadata.items))
+    ledger = attempt(lambda: read_ledger(*ledgers(settings)))
+    nodes = None
+    if hierarchy.published:
+        problems += _unused(settings)
+        if metadata is not None:
+            published = attempt(lambda: read_published(settings, metadata.items))
+            nodes = published and published.vocabulary
+            problems += _no_image(settings, metadata.items)
+    else:
+        vocabulary = attempt(lambda: vocabulary_in_force(settings))
+        nodes = attempt(lambda: curated_nodes(settings, vocabulary)) if vocabulary else None
+    if not hierarchy.published or settings.image_root:
+        attempt(lambda: load_encoder(settings.encoder))
+    if not problems and nodes is not None and len(ledger.decisions) and not settings.clusters:
+        attempt(lambda: _check_decisions(ledger.decisions, metadata.items, nodes, settings))
+    for option, path in (("--entities", settings.entities), ("--images", settings.images)):
+        if path and not Path(path).exists():
+            problems.append(Problem(option, "not found:", "Check the path.", value=path))
+    attempt(lambda: check_formats(dict.fromkeys(hierarchy.formats), len(hierarchy.levels)))
+    if problems:
+        raise InputError(problems)
+
+
+def _unused(settings: BuildSettings) -> list[Problem]:
+    """Options that a tree of published labels has no use for."""
+    given = {
+        "--known-labels": settings.known_labels,
+        "--vocabulary": settings.vocabulary,
+        "--clusters": settings.clusters,
+    }
+    what, fix = f"the labels of {settings.hierarchy.title} are published:", "Leave it out."
+    return [Problem(opt, what, fix, value=value) for opt, value in given.items() if value]
+
+
+def _no_image(settings: BuildSettings, items: pd.DataFrame) -> list[Problem]:
+    """A level can be found among images only where there are some."""
+    root = settings.image_root
+    if not settings.hierarchy.found or root is None:
+        return []
+    if any(image_files(root, images, 1) for images in items["image_ids"]):
+        return []
+    what = f"no image file for the level {settings.hierarchy.found!r} below"
+    fix = "Unpack the images there, give --images, or choose other --levels."
+    return [Problem("--images", what, fix, value=str(root))]

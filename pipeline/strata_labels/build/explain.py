@@ -1,0 +1,98 @@
+"""Why an item is where it is: its entity and classes, the path they took, and the others."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from strata_labels.build.assets import vocabulary_in_force
+from strata_labels.build.reconcile import assets_in_force, name_of
+from strata_labels.build.settings import Workspace
+from strata_labels.errors import InputError, Problem
+from strata_labels.knowledge import ClassGraph, ClassVerdict, Cut, Reach
+from strata_labels.tables import load
+
+_NEAR = 5
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the tables of a workspace say of an item.
+
+    Attributes:
+        item: its row of `items`.
+        entity: its row of `entities`.
+        verdict: where its classes lead.
+        cuts: the subclass statements that were met on the way and not climbed.
+        labels: names of classes.
+        proposal: its row of `proposals`.
+        assignment: its row of `assignments`.
+    """
+
+    item: pd.Series
+    entity: pd.Series
+    verdict: ClassVerdict
+    cuts: list[Cut]
+    labels: Mapping[str, str]
+    proposal: pd.Series
+    assignment: pd.Series
+
+    def path(self, way: Reach | ClassVerdict) -> str:
+        """A way up for people, with labels."""
+        return " > ".join(name_of(qid, self.labels) for qid in way.path)
+
+
+def explain(place: Workspace, item: str) -> Explanation:
+    """Looks an item up by its id, or by the end of it (`train/123`, `123`) where that says which.
+
+    Raises:
+        InputError: no build here, or no such item; near ids are named.
+    """
+    settings = place.last_settings()
+    items = load(place.folder, "items")
+    item_id = _find(items, item)
+    vocabulary = vocabulary_in_force(settings)
+    assets = assets_in_force(settings, vocabulary)
+    classes = load(place.folder, "classes")
+    labels = dict(assets.labels)
+    labels |= {q: text for q, text in zip(classes["qid"], classes["label"], strict=True) if text}
+    graph = ClassGraph(classes, assets.placed, assets.stops)
+    entity = _row(load(place.folder, "entities"), "item_id", item_id)
+    own = list(entity["class_qids"])
+    verdict = graph.reach(own)
+    met = {*verdict.path, *(qid for way in (*verdict.ties, *verdict.others) for qid in way.path)}
+    recorded = load(place.folder, "class_cuts")
+    recorded = recorded[
+        recorded["reason"].isin(["rank", "missing"]) & recorded["from_qid"].isin(met)
+    ]
+    proposals = load(place.folder, "proposals")
+    return Explanation(
+        item=_row(items, "item_id", item_id),
+        entity=entity,
+        verdict=verdict,
+        cuts=[*graph.cuts(own), *(Cut(*row) for row in recorded.itertuples(index=False))],
+        labels=labels,
+        proposal=_row(proposals[proposals["level"] == 1], "subject", item_id),
+        assignment=_row(load(place.folder, "assignments"), "item_id", item_id),
+    )
+
+
+def _row(table: pd.DataFrame, column: str, value: str) -> pd.Series:
+    return table[table[column] == value].iloc[0]
+
+
+def _find(items: pd.DataFrame, asked: str) -> str:
+    ids: list[str] = items["item_id"].tolist()
+    found = [i for i in ids if i == asked] or [i for i in ids if i.endswith(f"/{asked}")]
+    if len(found) == 1:
+        return found[0]
+    named = items.loc[items["name"].str.casefold() == asked.casefold(), "item_id"].tolist()
+    if len(named) == 1 and not found:
+        return str(named[0])
+    near = found or named or difflib.get_close_matches(asked, ids, _NEAR, 0.0)
+    what = "several items end so:" if found else "several have this name:" if named else "no item:"
+    fix = f"Near: {', '.join(near[:_NEAR])}."
+    raise InputError(Problem("ITEM", what, fix, value=asked))

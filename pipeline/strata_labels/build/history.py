@@ -1,0 +1,80 @@
+"""The history of one item or node in a workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from strata_labels.build.propose import ledgers
+from strata_labels.build.settings import Workspace
+from strata_labels.errors import InputError, Problem
+from strata_labels.review import ARROW, KnownNodes, history, near, read_ledger, replay, reviewed
+from strata_labels.tables import load
+
+
+@dataclass(frozen=True)
+class ItemHistory:
+    """What is told of an item or a node.
+
+    Attributes:
+        subject: its id.
+        name: its name.
+        path: the names above it, nearest first, as it stands now; blank where it has no place.
+        state: `accepted`, `settled` or `open`.
+        evidence: what speaks for the place now.
+        own: decisions on it, see `strata_labels.review.history`.
+        above: decisions on the nodes it hangs below, or was proposed to.
+    """
+
+    subject: str
+    name: str
+    path: str
+    state: str
+    evidence: str
+    own: pd.DataFrame
+    above: pd.DataFrame
+
+
+def item_history(place: Workspace, asked: str) -> ItemHistory:
+    """Everything people decided on an item or node, and on what it hangs below.
+
+    Args:
+        place: a workspace that was built.
+        asked: an item's or a node's id, or a row id (`level:id`).
+
+    Raises:
+        InputError: nothing has that id (the nearest ids are named), or the ledger is wrong.
+    """
+    settings = place.last_settings()
+    items, proposals = load(place.folder, "items"), reviewed(place.folder)
+    vocabulary = load(place.folder, "vocabulary")
+    decisions = read_ledger(*ledgers(settings)).decisions
+    resolution = replay(decisions, proposals, vocabulary)
+    before, after = KnownNodes(vocabulary), KnownNodes(resolution.nodes)
+    names = dict(zip(items["item_id"], items["name"], strict=True)) | before.name | after.name
+    subject = asked
+    if asked not in names:
+        subject = asked.split(":", 1)[-1]
+    decided = set(decisions["subject"])
+    if subject not in names and subject not in decided:
+        fix = f"Did you mean {', '.join(near(asked, names, names.values()))}?"
+        raise InputError(Problem(place.folder, "no item or node has this id:", fix, value=asked))
+
+    rows = resolution.rows[resolution.rows["subject"] == subject]
+    proposed = proposals.loc[proposals["subject"] == subject, "parent"].fillna("").tolist()
+    now = rows["parent"].tolist()
+    chain = dict.fromkeys(
+        [node for start in now for node in after.path(start)]
+        + [node for start in proposed for node in before.path(start)]
+    )
+    chain.pop(subject, None)
+    return ItemHistory(
+        subject=subject,
+        name=str(names.get(subject, "")),
+        path=ARROW.join(after.name[node] for start in now[:1] for node in after.path(start)),
+        state=rows["state"].iloc[0] if len(rows) else "",
+        evidence=rows["evidence"].iloc[0] if len(rows) else "",
+        own=history([subject], decisions, resolution),
+        above=history(chain, decisions, resolution),
+    )

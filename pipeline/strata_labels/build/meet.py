@@ -1,0 +1,110 @@
+"""Where items of several splits, or several of one, have the same category: one label for all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+DIFFERS = "same_category_differs"
+
+
+def categories(items: pd.DataFrame, titles: pd.DataFrame | None) -> pd.Series:
+    """Each item's category, after redirects; "" where it has none."""
+    own = items["title"].fillna("")
+    if titles is None:
+        return own
+    target = titles.set_index("title")["redirect_target"].dropna()
+    return own.map(target).fillna(own)
+
+
+def meet(
+    items: pd.DataFrame, proposals: pd.DataFrame, category: pd.Series, decided: np.ndarray
+) -> tuple[pd.DataFrame, int]:
+    """Gives the items of one category one label; where they differ, each row is open and says so.
+
+    The label is what people decided on one of them, else the published one, else the most
+    confident.
+
+    Args:
+        items: `item_id, name`.
+        proposals: see `strata_labels.proposal.propose`.
+        category: of each item.
+        decided: whether people placed the item, boolean `[n]`.
+
+    Returns:
+        The proposals, without the classes that no item has any more, and how many categories
+        differ.
+    """
+    rows = proposals.set_index("subject", drop=False)
+    label = rows.loc[rows["level"] == 2, "parent"]
+    name = rows.loc[rows["level"] == 1].reindex(items["item_id"])
+    mine = pd.DataFrame(
+        {
+            "category": category.to_numpy(),
+            "decided": decided,
+            "known": (name["status"] == "known").to_numpy(),
+            "confidence": name["confidence"].to_numpy(),
+            "parent": name["parent"].to_numpy(),
+            "label": name["parent"].map(label).fillna("").to_numpy(),
+            "item_id": items["item_id"].to_numpy(),
+        }
+    )
+    shared = mine[(mine["category"] != "") & mine["category"].duplicated(keep=False)]
+    changed: dict[str, dict[str, object]] = {}
+    differ = 0
+    for _, group in shared.groupby("category", sort=True):
+        placed = group[group["label"] != ""]
+        if placed.empty or (placed["parent"].nunique() == 1 and len(placed) == len(group)):
+            continue
+        order = ["decided", "known", "confidence", "item_id"]
+        best = placed.sort_values(order, ascending=[False, False, False, True]).iloc[0]
+        labels = list(dict.fromkeys([best["label"], *placed["label"]]))
+        # What people decided holds for the others too; two who decided apart are a dispute.
+        settled = placed[placed["decided"]]["label"].nunique() == 1
+        dispute = len(labels) > 1 and not settled
+        differ += dispute
+        for item_id in group["item_id"]:
+            row = rows.loc[item_id]
+            told = [
+                f"same category: {other['item_id']} → {other['label']}"
+                for _, other in placed.iterrows()
+                if other["item_id"] != item_id
+            ]
+            changed[item_id] = _met(row, rows.loc[best["item_id"]], told, labels, dispute)
+    if not changed:
+        return proposals, 0
+    new = pd.DataFrame.from_dict(changed, orient="index")
+    table = proposals.copy()
+    at = table.index[(table["level"] == 1) & table["subject"].isin(changed)]
+    for column in new.columns:
+        values = new[column].reindex(table.loc[at, "subject"]).to_numpy()
+        table[column] = table[column].astype(object)
+        table.loc[at, column] = values
+    table = table.astype(proposals.dtypes.to_dict())
+    used = set(table.loc[table["level"] == 1, "parent"].dropna())
+    return table[(table["level"] != 2) | table["subject"].isin(used)].reset_index(drop=True), differ
+
+
+def _met(
+    row: pd.Series, best: pd.Series, told: list[str], labels: list[str], dispute: bool
+) -> dict[str, object]:
+    reasons = [r for r in str(row["reasons"]).split("|") if r not in ("", "no_evidence")]
+    if dispute:
+        reasons.insert(0, DIFFERS)
+    elif best["accepted"]:
+        reasons = [reason for reason in reasons if reason != "low_confidence"]
+    alternatives = [*labels[1:], *str(row["alternatives"]).split("|")] if dispute else []
+    return {
+        "status": best["status"] if not dispute else "proposed",
+        "parent": best["parent"],
+        "suggestion": best["suggestion"],
+        "origin": best["origin"],
+        "confidence": best["confidence"],
+        "margin": best["margin"],
+        "accepted": bool(best["accepted"]) and not dispute,
+        "evidence": "; ".join(filter(None, [str(row["evidence"]), *told])),
+        "reasons": "|".join(reasons),
+        "alternatives": "|".join(dict.fromkeys(filter(None, alternatives)))
+        if dispute
+        else row["alternatives"],
+    }

@@ -1,0 +1,315 @@
+"""The stage that brings all evidence together and proposes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from strata_labels.build.assets import ledgers, vocabulary_in_force
+from strata_labels.build.embed import ABOUT, IMAGES, NAMES, NODES, PHRASES
+from strata_labels.build.meet import categories, meet
+from strata_labels.build.published import propose_published
+from strata_labels.build.reconcile import (
+    assets_in_force,
+    decided_classes,
+    in_words,
+    put_filled_in_aside,
+    reconcile,
+    with_classes,
+    write_reconciliation,
+)
+from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.stage import Counts, Stage
+from strata_labels.build.wikimedia import titles_of
+from strata_labels.errors import InputError, Problem
+from strata_labels.knowledge import ClassGraph
+from strata_labels.proposal import (
+    Evidence,
+    Lexicon,
+    Prompts,
+    Scorer,
+    Vocabulary,
+    disputes,
+    propose,
+    propose_free,
+    vocabulary_nodes,
+)
+from strata_labels.review import read_ledger, replay
+from strata_labels.tables import SCHEMAS, load, read_people_csv, save
+
+_LEXICON = ["node", "qid", "language", "term", "strength"]
+
+
+def _propose(place: Workspace, settings: BuildSettings) -> Counts:
+    items = load(place.folder, "items")
+    if settings.hierarchy.published:
+        proposals, nodes = propose_published(place, settings, items)
+        disputed = _no_disputes()
+    else:
+        put_filled_in_aside(place.to_map, "node")
+        into = _into_found_nodes if settings.clusters else _into_vocabulary
+        proposals, nodes, disputed = into(place, settings, items)
+    save(place.folder, "proposals", proposals)
+    save(place.folder, "vocabulary", nodes)
+    save(place.folder, "disputes", disputed)
+    of_items = proposals[proposals["level"] == 1]
+    statuses = of_items["status"].value_counts().sort_index()
+    return {
+        "items": len(items),
+        **{str(key): int(count) for key, count in statuses.items()},
+        "accepted": int(of_items["accepted"].sum()),
+    }
+
+
+def level_sizes(clusters: int, num_levels: int) -> list[int]:
+    """Nodes at each level above the items: `clusters` at level 2, five times as many below it.
+
+    Above level 2 each level has the square root of the one below, the last one two.
+    """
+    sizes = [5 * clusters, clusters]
+    while len(sizes) < num_levels - 1:
+        sizes.append(2 if len(sizes) == num_levels - 2 else max(2, round(sizes[-1] ** 0.5)))
+    return sizes[: num_levels - 1]
+
+
+def _into_found_nodes(
+    place: Workspace, settings: BuildSettings, items: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    sizes = level_sizes(settings.clusters or 0, len(settings.hierarchy.levels))
+    sizes[0] = min(sizes[0], len(items))
+    if sizes[0] < sizes[1]:
+        fix = f"Ask for at most {len(items)}."
+        raise InputError(Problem("--clusters", "more nodes than items:", fix, value=sizes[1]))
+    vectors = np.load(place.vectors / NAMES)
+    if (place.vectors / IMAGES).is_file():
+        vectors = np.hstack([vectors, np.nan_to_num(np.load(place.vectors / IMAGES))])
+    return *propose_free(items, vectors, sizes), _no_disputes()
+
+
+def _no_disputes() -> pd.DataFrame:
+    return pd.DataFrame(columns=SCHEMAS["disputes"].names)
+
+
+def _into_vocabulary(
+    place: Workspace, settings: BuildSettings, items: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    vocabulary, classes, lexicon = _knowledge(place, settings)
+    scorer = _scorer(place, settings, items, vocabulary, classes, lexicon)
+    known = _published(items, settings, vocabulary)
+    nodes = curated_nodes(settings, vocabulary, _met(lexicon, classes), _labels(place))
+    scores = scorer.fit(known)
+    proposals = propose(items, scorer, scores, vocabulary.frame, classes)
+    ledger = read_ledger(*ledgers(settings))
+    learnt = np.full(len(items), -1)
+    if len(ledger.decisions):
+        learnt, together = decided(proposals, nodes, ledger.decisions, items, vocabulary)
+        # A decision on a class holds for all that lead to it, but for those decided themselves.
+        of_class = vocabulary.index(classes["node"].where(classes["decided"], ""))
+        by_class = (learnt < 0) & (of_class >= 0)
+        learnt = np.where(by_class, of_class, learnt)
+        both = np.where(learnt >= 0, learnt, known)
+        scores = scorer.fit(both, together)
+        proposals = propose(items, scorer, scores, vocabulary.frame, classes)
+        through = proposals["subject"].isin(items["item_id"][by_class])
+        proposals.loc[through, "origin"] = "human"
+    category = categories(items, titles_of(place))
+    proposals, _ = meet(items, proposals, category, learnt >= 0)
+    return proposals, nodes, disputes(items, scorer, scores, proposals)
+
+
+def _knowledge(
+    place: Workspace, settings: BuildSettings
+) -> tuple[Vocabulary, pd.DataFrame, pd.DataFrame]:
+    """Vocabulary, class evidence of each item, and lexicon."""
+    vocabulary = vocabulary_in_force(settings)
+    classes = _class_evidence(place, settings, vocabulary)
+    return vocabulary, classes, _lexicon(place, settings, vocabulary)
+
+
+def _scorer(
+    place: Workspace,
+    settings: BuildSettings,
+    items: pd.DataFrame,
+    vocabulary: Vocabulary,
+    classes: pd.DataFrame,
+    lexicon: pd.DataFrame,
+) -> Scorer:
+    return Scorer(
+        _evidence(place, items, vocabulary, classes),
+        vocabulary.nodes,
+        Lexicon(lexicon, vocabulary.nodes),
+        Prompts(np.load(place.vectors / PHRASES), vocabulary.phrase_nodes),
+        settings.hierarchy.target,
+    )
+
+
+def scorer_of(place: Workspace, settings: BuildSettings) -> tuple[pd.DataFrame, Vocabulary, Scorer]:
+    """Items, vocabulary and scorer of a workspace whose vectors are there."""
+    items = load(place.folder, "items")
+    vocabulary, classes, lexicon = _knowledge(place, settings)
+    return items, vocabulary, _scorer(place, settings, items, vocabulary, classes, lexicon)
+
+
+def curated_nodes(
+    settings: BuildSettings,
+    vocabulary: Vocabulary,
+    met: pd.DataFrame | None = None,
+    labels: dict[str, str] | None = None,
+) -> pd.DataFrame:
+    """All nodes a proposal or a decision can name.
+
+    Args:
+        settings: names the curated classes.
+        vocabulary: the nodes of the upper levels.
+        met: `qid, node` of the classes that this run has met besides.
+        labels: names of classes besides the curated ones.
+    """
+    assets = assets_in_force(settings, vocabulary)
+    placed = pd.DataFrame(sorted(assets.placed.items()), columns=["qid", "node"])
+    known = placed if met is None else pd.concat([met, placed])
+    labels = {**assets.labels, **(labels or {})}
+    excluded = [qid for qid, node in decided_classes(settings, vocabulary).items() if not node]
+    nodes = vocabulary_nodes(vocabulary, known, labels)
+    return with_classes(nodes, {qid: labels.get(qid, "") for qid in excluded})
+
+
+def _met(lexicon: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
+    """Classes that items' chains and words of the lexicon lead through, chains first."""
+    reached = classes.loc[classes["status"] == "reached", ["class_qid", "node"]]
+    reached = reached.set_axis(["qid", "node"], axis=1)
+    ways = [
+        frame.drop_duplicates().sort_values(["qid", "node"])
+        for frame in (reached, lexicon[["qid", "node"]])
+    ]
+    return pd.concat(ways)
+
+
+def _labels(place: Workspace) -> dict[str, str]:
+    classes = load(place.folder, "classes")
+    return {q: label for q, label in zip(classes["qid"], classes["label"], strict=True) if label}
+
+
+def _class_evidence(
+    place: Workspace, settings: BuildSettings, vocabulary: Vocabulary
+) -> pd.DataFrame:
+    """Where each item's classes lead: `status, node, class_qid, class_label, qid, class_qids`,
+    `tied`, the nodes of a tie, `ways`, its paths for people, and `decided`: people placed the
+    class that it leads to."""
+    assets = assets_in_force(settings, vocabulary)
+    decided = decided_classes(settings, vocabulary)
+    items = load(place.folder, "items")
+    entities, classes = load(place.folder, "entities"), load(place.folder, "classes")
+    labels = {**assets.labels, **_labels(place)}
+    graph = ClassGraph(classes, assets.placed, assets.stops)
+    rows = []
+    for qid, class_qids in zip(entities["qid"], entities["class_qids"], strict=True):
+        verdict = graph.reach(class_qids)
+        own = verdict.path[0] if verdict.path else ""
+        rows.append(
+            (verdict.reason, verdict.node or "", own, labels.get(own, ""), qid or "",
+             list(class_qids), [way.node for way in verdict.ties], in_words(verdict.ties, labels),
+             bool(verdict.node) and not verdict.ties and verdict.path[-1] in decided)
+        )  # fmt: skip
+    write_reconciliation(place, *reconcile(items, entities, graph, labels))
+    columns = ["status", "node", "class_qid", "class_label", "qid", "class_qids", "tied", "ways"]
+    columns += ["decided"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _lexicon(place: Workspace, settings: BuildSettings, vocabulary: Vocabulary) -> pd.DataFrame:
+    curated = read_people_csv(settings.hierarchy.lexicon, _LEXICON)
+    words = pd.concat([curated, load(place.folder, "lexicon")], ignore_index=True)
+    words = words.drop_duplicates(["node", "qid", "language", "term"])
+    return words[words["node"].isin(vocabulary.nodes)].reset_index(drop=True)
+
+
+def _evidence(
+    place: Workspace, items: pd.DataFrame, vocabulary: Vocabulary, classes: pd.DataFrame
+) -> Evidence:
+    image, image_to_text = None, None
+    about = json.loads((place.vectors / ABOUT).read_text(encoding="utf-8"))
+    if (place.vectors / IMAGES).is_file():
+        image = np.nan_to_num(np.load(place.vectors / IMAGES))
+        if about["aligned"]:
+            image_to_text = about["logit_scale"] * image @ np.load(place.vectors / NODES).T
+    return Evidence(
+        names=items["name"].tolist(),
+        qualifiers=items["qualifier"].fillna("").tolist(),
+        text=np.load(place.vectors / NAMES),
+        image=image,
+        image_to_text=image_to_text,
+        class_node=vocabulary.index(classes["node"].where(classes["status"] == "reached", "")),
+        class_tied=_tied(vocabulary, classes["tied"]),
+    )
+
+
+def _tied(vocabulary: Vocabulary, nodes: pd.Series) -> sp.csr_matrix:
+    """Nodes that tie for an item's class, boolean `[n, K]`."""
+    pairs = nodes.reset_index(drop=True).explode().dropna()
+    places = (pairs.index.to_numpy(), vocabulary.index(pairs))
+    shape = (len(nodes), len(vocabulary.nodes))
+    return sp.csr_matrix((np.ones(len(pairs), dtype=bool), places), shape=shape)
+
+
+def _published(items: pd.DataFrame, settings: BuildSettings, vocabulary: Vocabulary) -> np.ndarray:
+    """Node index of each item that `--known-labels` names, else -1, `[n]`."""
+    if not settings.known_labels:
+        return np.full(len(items), -1)
+    labels = settings.source.read_labels(Path(settings.known_labels), items).frame
+    level = settings.hierarchy.levels[settings.hierarchy.compared_level]
+    named = items["item_id"].map(labels.set_index("item_id")[level])
+    return vocabulary.index(named.fillna(""))
+
+
+def decided(
+    proposals: pd.DataFrame,
+    nodes: pd.DataFrame,
+    decisions: pd.DataFrame,
+    items: pd.DataFrame,
+    vocabulary: Vocabulary,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What people have decided of each item.
+
+    Returns:
+        Node index of each item that is placed, else -1; and a number for the line of the ledger
+        that decides it, else -1. Both `[n]`.
+    """
+    resolution = replay(decisions, proposals, nodes)
+    parent = resolution.nodes.set_index("node_id")["parent_id"]
+    name = resolution.nodes.set_index("node_id")["name"]
+    rows = resolution.rows
+    rows = rows[(rows["level"] == 1) & (rows["state"] == "settled")].set_index("subject")
+    place = rows["parent"].reindex(items["item_id"])
+    lines = resolution.effective.drop_duplicates("subject").set_index("subject")
+    line = lines.groupby(["file", "row"], sort=False).ngroup().reindex(items["item_id"])
+    node = vocabulary.index(place.map(parent).map(name).fillna(""))
+    return node, line.fillna(-1).to_numpy(dtype=np.int64)
+
+
+PROPOSE = Stage(
+    name="propose",
+    version=3,
+    reads=lambda place, settings: [
+        *(place.table(name) for name in ("items", "entities", "classes", "lexicon")),
+        *(place.table(name) for name in ("titles", "taxa")),
+        *(place.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
+        *settings.class_files,
+        settings.hierarchy.lexicon,
+        settings.hierarchy.names,
+        *(settings.source.files(Path(settings.metadata)) if settings.hierarchy.published else []),
+        *([Path(settings.known_labels)] if settings.known_labels else []),
+        *ledgers(settings),
+    ],
+    writes=lambda place, settings: [
+        place.table("proposals"),
+        place.table("vocabulary"),
+        place.table("disputes"),
+        *([] if settings.hierarchy.published else [place.reconciliation]),
+    ],
+    parameters=("tree", "levels", "clusters"),
+    run=_propose,
+)

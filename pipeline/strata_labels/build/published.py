@@ -1,0 +1,180 @@
+"""Trees whose labels are published: their edges as proposals, and the levels found between them."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from strata_labels.build.assets import found_names
+from strata_labels.build.embed import ABOUT, IMAGES, NODES
+from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.proposal import Candidates, evidence_hash, propose_within
+from strata_labels.sources import Published, published_tree
+from strata_labels.tables import SCHEMAS, load
+
+_SHOWN = 3
+_ARROW = " › "
+
+
+def read_published(settings: BuildSettings, items: pd.DataFrame) -> Published:
+    """The published part of the tree; a level found right above the items is left free.
+
+    Raises:
+        InputError: what is wrong with the labels; a level that they do not have.
+    """
+    hierarchy = settings.hierarchy
+    labels = settings.source.read_labels(Path(settings.metadata), items).frame
+    first = 2 if hierarchy.found else 1
+    return published_tree(items, labels, hierarchy.levels[first:], hierarchy.blank, first)
+
+
+def propose_published(
+    place: Workspace, settings: BuildSettings, items: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Proposals and nodes of a tree whose labels are published."""
+    published = read_published(settings, items)
+    proposals, nodes = published.proposals, published.vocabulary
+    if settings.hierarchy.found:
+        proposals, nodes = _with_found_level(place, settings, items, proposals, nodes)
+    taxa = load(place.folder, "taxa")
+    if len(taxa):
+        hierarchy = settings.hierarchy
+        proposals = question_taxa(proposals, nodes, items, taxa, hierarchy.levels, hierarchy.blank)
+    return proposals, nodes
+
+
+def _with_found_level(
+    place: Workspace,
+    settings: BuildSettings,
+    items: pd.DataFrame,
+    proposals: pd.DataFrame,
+    nodes: pd.DataFrame,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    own = proposals[proposals["level"] == 1].set_index("subject")["parent"]
+    parents = items["item_id"].map(own).fillna("")
+    placed = (parents != "").to_numpy()
+    made, found = propose_within(
+        items[placed],
+        parents[placed].tolist(),
+        dict(zip(nodes["node_id"], nodes["name"], strict=True)),
+        np.load(place.vectors / IMAGES)[placed],
+        settings.hierarchy.target,
+        _candidates(place, settings),
+    )
+    kept = proposals[~proposals["row_id"].isin(made["row_id"])]
+    table = pd.concat([kept, made], ignore_index=True)
+    table = table.sort_values(["level", "subject"], ascending=[False, True], ignore_index=True)
+    nodes = pd.concat([nodes.astype(object), found.astype(object)])[SCHEMAS["nodes"].names]
+    nodes = nodes.sort_values(["level", "node_id"], ignore_index=True)
+    return table, nodes.astype({"level": "int8"})
+
+
+def _candidates(place: Workspace, settings: BuildSettings) -> Candidates | None:
+    about = json.loads((place.vectors / ABOUT).read_text(encoding="utf-8"))
+    if not (place.vectors / NODES).is_file() or not about["aligned"]:
+        return None
+    names = found_names(settings)
+    vectors = np.load(place.vectors / NODES)
+    return Candidates(
+        names["parent"].tolist(), names["name"].tolist(), vectors, about["logit_scale"]
+    )
+
+
+def question_taxa(
+    proposals: pd.DataFrame,
+    nodes: pd.DataFrame,
+    items: pd.DataFrame,
+    taxa: pd.DataFrame,
+    levels: tuple[str, ...],
+    blank: str,
+) -> pd.DataFrame:
+    """Opens the rows of edges that the knowledge base's taxa contradict.
+
+    The row stands where the two lineages part, going up from the species: at the species itself
+    if another genus is given, else at the node whose parent is another one; so one decision
+    settles all below it. Where matched species of one node disagree on it, the species have rows.
+    Ranks that either side leaves blank are not compared.
+
+    Args:
+        proposals: the published edges.
+        nodes: the published nodes.
+        items: the table `items`.
+        taxa: `item_id, rank, name, qid` of matched items.
+        levels: names of the levels; those that are ranks are compared.
+        blank: how names of nodes begin that stand for a blank.
+
+    Returns:
+        The proposals; contradicted rows are open, with both lineages as evidence and, where the
+        other parent is a node of the tree, that one as suggestion.
+    """
+    parent = dict(zip(proposals["subject"], proposals["parent"], strict=True))
+    name = dict(zip(nodes["node_id"], nodes["name"], strict=True))
+    title = dict(zip(items["item_id"], items["name"], strict=True))
+    votes: dict[str, list[tuple[str, str, str]]] = {}
+    agreed: dict[str, int] = {}
+    for item, rows in taxa.groupby("item_id", sort=True):
+        theirs: dict[str, set[str]] = {}
+        for rank, taxon in zip(rows["rank"], rows["name"], strict=True):
+            theirs.setdefault(rank, set()).add(taxon)
+        path = [str(item)]
+        while parent.get(path[-1]):
+            path.append(parent[path[-1]])
+        told = _ARROW.join(
+            " or ".join(sorted(theirs[rank])) for rank in levels[1:] if rank in theirs
+        )
+        for below, above in pairwise(path):
+            rank = levels[int(above.split("/", 1)[0])]
+            if rank not in theirs or name[above].startswith(blank):
+                continue
+            if name[above] in theirs[rank]:
+                agreed[below] = agreed.get(below, 0) + 1
+                continue
+            other = sorted(theirs[rank])[0]
+            votes.setdefault(below, []).append((str(item), other, told))
+            break
+    opened: dict[str, tuple[str, str, str]] = {}
+    for subject, found in sorted(votes.items()):
+        others = {other for _, other, _ in found}
+        together = len(others) == 1 and not agreed.get(subject)
+        groups = {subject: found} if together else {item: [(item, *rest)] for item, *rest in found}
+        for row, members in groups.items():
+            item, other, told = members[0]
+            ours, step = [], parent.get(item)
+            while step:
+                ours.append(name[step])
+                step = parent.get(step)
+            said = f"published: {_ARROW.join(ours)}; Wikidata: {told}"
+            shown = ", ".join(title[member] for member, _, _ in members[:_SHOWN])
+            said += f" ({len(members)} species, such as {shown})" if row != item else ""
+            opened[row] = said, other, parent.get(row, "") if row == subject else ""
+    return _opened(proposals, nodes, opened)
+
+
+def _opened(
+    proposals: pd.DataFrame, nodes: pd.DataFrame, opened: dict[str, tuple[str, str, str]]
+) -> pd.DataFrame:
+    """The proposals with these rows open: what is said, the other parent, the parent in doubt."""
+    by_name: dict[tuple[int, str], list[str]] = {}
+    for node, level, name in nodes[["node_id", "level", "name"]].itertuples(index=False):
+        by_name.setdefault((int(level), name), []).append(node)
+    rows = proposals.to_dict("records")
+    for row in rows:
+        if row["subject"] not in opened:
+            continue
+        said, other, in_doubt = opened[str(row["subject"])]
+        known = by_name.get((int(row["level"]), other), []) if in_doubt else []
+        row |= {
+            "accepted": False,
+            "confidence": 0.5,
+            "margin": 0.0,
+            "evidence": said,
+            "reasons": "taxonomy_differs",
+            "suggestion": known[0] if len(known) == 1 else row["parent"],
+            "alternatives": "|".join(known),
+            "evidence_hash": evidence_hash(said),
+        }
+    return pd.DataFrame(rows, columns=proposals.columns).astype(proposals.dtypes.to_dict())

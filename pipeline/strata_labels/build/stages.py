@@ -1,0 +1,192 @@
+"""The stages of a build, in order; each reads files, calls one room, writes whole files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from strata_labels.build.assets import class_assets, ledgers, vocabulary_in_force
+from strata_labels.build.embed import EMBED
+from strata_labels.build.propose import PROPOSE
+from strata_labels.build.reconcile import put_filled_in_aside
+from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.show import SHOW
+from strata_labels.build.stage import Counts, Stage
+from strata_labels.build.wikimedia import ask_for_build, asked_of
+from strata_labels.export import About, check_formats, export
+from strata_labels.files import write_json
+from strata_labels.knowledge import (
+    CUT_COLUMNS,
+    ClassGraph,
+    Snapshot,
+    link,
+    link_taxa,
+    read_snapshot,
+    snapshot_lexicon,
+    unclimbed,
+)
+from strata_labels.review import queue, read_ledger, replay, reviewed, write_sheet
+from strata_labels.tables import assignments_schema, load, save
+from strata_labels.tree import build_tree
+
+
+def _metadata(_place: Workspace, settings: BuildSettings) -> list[Path]:
+    return settings.source.files(Path(settings.metadata))
+
+
+def _read_items(place: Workspace, settings: BuildSettings) -> Counts:
+    metadata = settings.source.read(Path(settings.metadata), images_table=place.table("images"))
+    save(place.folder, "items", metadata.items)
+    return metadata.counts
+
+
+ITEMS = Stage(
+    name="items",
+    version=1,
+    reads=_metadata,
+    writes=lambda place, _: [place.table("items"), place.table("images")],
+    parameters=("tree", "levels"),
+    run=_read_items,
+)
+
+
+def _resolve(place: Workspace, settings: BuildSettings) -> Counts:
+    items = load(place.folder, "items")
+    if settings.hierarchy.published:
+        return _resolve_taxa(place, settings, items)
+    assets = class_assets(settings, vocabulary_in_force(settings))
+    files, titles = ask_for_build(place, settings, items["title"])
+    snapshot = Snapshot()
+    if files:
+        ids: list[str] = [] if titles is None else titles["qid"].dropna().tolist()
+        snapshot = read_snapshot(files, items["title"], assets.placed, ids)
+    entities, classes = link(items, snapshot, titles)
+    save(place.folder, "entities", entities)
+    save(place.folder, "classes", classes)
+    graph = ClassGraph(classes, assets.placed, assets.stops)
+    own = {qid for qids in entities["class_qids"] for qid in qids}
+    cuts = [*graph.cuts(own), *unclimbed(snapshot, classes["qid"])]
+    save(place.folder, "class_cuts", pd.DataFrame(sorted(cuts), columns=CUT_COLUMNS))
+    words = snapshot_lexicon(snapshot, graph)
+    save(place.folder, "lexicon", words)
+    statuses = entities["status"].value_counts().sort_index()
+    return {
+        "items": len(items),
+        **{str(key): int(count) for key, count in statuses.items()},
+        "classes": len(classes),
+        "class_cuts": len(cuts),
+        "words_of_classes": len(words),
+    }
+
+
+def _resolve_taxa(place: Workspace, settings: BuildSettings, items: pd.DataFrame) -> Counts:
+    """Published trees have no classes; their ranks may be held against the snapshot's taxa."""
+    asked = Path(settings.entities) if settings.entities and settings.hierarchy.taxa else None
+    entities, taxa = link_taxa(items, asked)
+    save(place.folder, "entities", entities)
+    save(place.folder, "taxa", taxa)
+    statuses = entities["status"].value_counts().sort_index()
+    matched = {str(key): int(n) for key, n in statuses.items()} if asked else {}
+    return {"items": len(items), **matched}
+
+
+RESOLVE = Stage(
+    name="resolve",
+    version=3,
+    reads=lambda place, settings: [
+        place.table("items"),
+        *settings.class_files,
+        *([Path(settings.entities)] if settings.entities else []),
+    ],
+    writes=lambda place, settings: [
+        *(place.table(name) for name in ("entities", "classes", "class_cuts", "lexicon", "taxa")),
+        *([place.table("titles"), place.answers] if asked_of(place, settings) else []),
+    ],
+    parameters=("tree", "levels"),
+    run=_resolve,
+    looks_at=asked_of,
+)
+
+
+def _settle(place: Workspace, settings: BuildSettings) -> Counts:
+    items, proposals = load(place.folder, "items"), reviewed(place.folder)
+    ledger = read_ledger(*ledgers(settings))
+    resolution = replay(ledger.decisions, proposals, load(place.folder, "vocabulary"))
+    nodes, assignments, counts = build_tree(items, resolution)
+    levels = settings.hierarchy.levels
+    save(place.folder, "nodes", nodes)
+    save(place.folder, "assignments", assignments, assignments_schema(len(levels)))
+    put_filled_in_aside(place.sheet, "decision")
+    counts["rows_to_review"] = write_sheet(place.sheet, resolution, items, levels)
+    save(place.folder, "queue", queue(resolution, items, load(place.folder, "disputes")))
+    write_json(place.settled, counts)
+    return counts
+
+
+SETTLE = Stage(
+    name="settle",
+    version=2,
+    reads=lambda place, settings: [
+        place.table("items"),
+        place.table("proposals"),
+        place.table("vocabulary"),
+        place.table("disputes"),
+        place.table("doubts"),
+        place.table("audit"),
+        *ledgers(settings),
+    ],
+    writes=lambda place, _: [
+        place.table("nodes"),
+        place.table("assignments"),
+        place.table("queue"),
+        place.settled,
+        place.sheet,
+    ],
+    parameters=("tree", "levels"),
+    run=_settle,
+)
+
+
+def write_formats(place: Workspace, settings: BuildSettings, formats: list[str]) -> list[Path]:
+    """Exports the tree; returns the files written (see `strata_labels.export.export`)."""
+    hierarchy = settings.hierarchy
+    items, assignments = load(place.folder, "items"), load(place.folder, "assignments")
+    entities = load(place.folder, "entities")
+    written: list[Path] = []
+    folders = {name: place.export / name for name in formats}
+    check_formats(folders, len(hierarchy.levels))
+    for name in formats:
+        written += export(
+            name,
+            place.export / name,
+            items,
+            assignments,
+            Path(settings.metadata),
+            levels=hierarchy.levels,
+            entities=entities,
+            about=About(title=hierarchy.title),
+        ).files
+    return written
+
+
+def _export(place: Workspace, settings: BuildSettings) -> Counts:
+    formats = list(settings.hierarchy.formats)
+    return {"formats": " ".join(formats), "files": len(write_formats(place, settings, formats))}
+
+
+EXPORT = Stage(
+    name="export",
+    version=1,
+    reads=lambda place, settings: [
+        place.table("items"),
+        place.table("assignments"),
+        place.table("entities"),
+        *_metadata(place, settings),
+    ],
+    writes=lambda place, _: sorted(path for path in place.export.rglob("*") if path.is_file()),
+    parameters=("tree", "levels"),
+    run=_export,
+)
+
+STAGES = (ITEMS, RESOLVE, EMBED, PROPOSE, SETTLE, EXPORT, SHOW)

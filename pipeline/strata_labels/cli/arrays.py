@@ -1,0 +1,152 @@
+"""Embeddings and labels that a user hands over as .npy or .parquet files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from strata_labels.errors import InputError, Problem
+
+
+def read_embeddings(path: Path) -> np.ndarray:
+    """Embeddings `[n, d]` as stored, float16 to float64.
+
+    A .parquet file holds them in its one column of lists, or in its columns of floats.
+
+    Raises:
+        InputError: the file is missing, damaged, or holds something else.
+    """
+    if path.suffix == ".parquet":
+        table = _read_parquet(path)
+        lists = [field.name for field in table.schema if _is_list(field.type)]
+        if len(lists) == 1:
+            array = _stack(path, table[lists[0]])
+        elif lists:
+            raise _wrong(path, "more than one column of lists:", "Keep one.", value=lists)
+        else:
+            array = _columns(
+                path, table, [f.name for f in table.schema if pa.types.is_floating(f.type)]
+            )
+    else:
+        array = _read_npy(path)
+    if array.dtype.kind != "f" or array.ndim != 2:
+        raise _wrong(
+            path,
+            f"not a table of floats [n, d], but {array.dtype} of shape",
+            "Save embeddings as a two-dimensional float array.",
+            value=array.shape,
+        )
+    if array.dtype.itemsize > 8:
+        raise _wrong(path, f"floats of type {array.dtype}", "Save float16, float32 or float64.")
+    return _plain(array)
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Labels `[n, L]` as int64; a vector is one level.
+
+    A .parquet file holds them in columns level0, level1, ... or in its columns of integers.
+
+    Raises:
+        InputError: the file is missing, damaged, or holds something else.
+    """
+    if path.suffix == ".parquet":
+        table = _read_parquet(path)
+        names = [field.name for field in table.schema if pa.types.is_integer(field.type)]
+        levels = [f"level{level}" for level in range(len(table.schema))]
+        named = [name for name in levels if name in table.schema.names]
+        array = _columns(path, table, named or names)
+    else:
+        array = _read_npy(path)
+    if array.dtype.kind not in "iu" or array.ndim not in (1, 2):
+        raise _wrong(
+            path,
+            f"not a table of integers [n, levels], but {array.dtype} of shape",
+            "Save labels as an integer array, column 0 the finest level.",
+            value=array.shape,
+        )
+    if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
+        raise _wrong(
+            path,
+            "a label overflows a signed 64-bit integer:",
+            "Number the classes from 0.",
+            value=int(array.max()),
+        )
+    return array.astype(np.int64)
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """The array in this machine's byte order, writable, as torch wants it."""
+    return np.require(array, dtype=array.dtype.newbyteorder("="), requirements="W")
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    if path.suffix != ".npy":
+        raise _wrong(path, "neither .npy nor .parquet", "Save it as one of these.")
+    try:
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except FileNotFoundError:
+        raise _wrong(path, "no such file", "Check the path.") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise _wrong(path, f"cannot be read ({error})", "Save the array again.") from error
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except FileNotFoundError:
+        raise _wrong(path, "no such file", "Check the path.") from None
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _wrong(path, f"cannot be read ({error})", "Write the table again.") from error
+
+
+def _columns(path: Path, table: pa.Table, names: list[str]) -> np.ndarray:
+    if not names:
+        raise _wrong(
+            path,
+            "no column to take, of",
+            "Labels are columns level0, level1, ... of integers, embeddings one column of lists.",
+            value=table.schema.names,
+        )
+    for name in names:
+        _no_blanks(path, name, table[name])
+    return np.stack([table[name].to_numpy() for name in names], axis=1)
+
+
+def _stack(path: Path, column: pa.ChunkedArray) -> np.ndarray:
+    _no_blanks(path, None, column)
+    lists = column.combine_chunks()
+    values = lists.flatten()
+    _no_blanks(path, None, values)
+    lengths = np.unique(pc.list_value_length(lists).to_numpy(zero_copy_only=False))
+    if len(lengths) > 1:
+        raise _wrong(
+            path,
+            "lists of different lengths:",
+            "Give every row the same dimension.",
+            value=lengths[:10].tolist(),
+        )
+    width = int(lengths[0]) if len(lengths) else 0
+    return values.to_numpy(zero_copy_only=False).reshape(len(lists), width)
+
+
+def _no_blanks(path: Path, name: str | None, column: pa.ChunkedArray | pa.Array) -> None:
+    if column.null_count:
+        row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+        raise InputError(
+            Problem(path, "a blank value", "Fill it in or leave the row out.", row + 1, name)
+        )
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
+
+
+def _wrong(path: Path, what: str, fix: str, value: object = None) -> InputError:
+    return InputError(Problem(path, what, fix, value=value))

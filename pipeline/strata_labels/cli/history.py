@@ -1,0 +1,50 @@
+"""`strata history`: who decided what on an item, when, on which evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def history(
+    item: Annotated[str, typer.Argument(help="Id of an item or a node.")],
+    workspace: Annotated[
+        Path, typer.Argument(help="A folder that `strata build` has filled.")
+    ] = Path(),
+    json: Annotated[Path | None, typer.Option(help="Write the history here.")] = None,
+) -> None:
+    """Tell who decided what on an item or a node, when, and on which evidence."""
+    from strata_labels.build import Workspace, item_history
+    from strata_labels.files import write_json
+
+    found = item_history(Workspace(workspace.resolve()), item)
+    print(f"{found.subject}  {found.name}")
+    print(f"  now: {found.path or 'without a place'} ({found.state or 'not in the data'})")
+    if found.evidence:
+        print(f"  evidence now: {found.evidence}")
+    _tell("Decisions on it", found.own)
+    _tell("Decisions on what it hangs below, or was proposed to", found.above)
+    if json:
+        record = found.__dict__ | {
+            "own": found.own.to_dict("records"),
+            "above": found.above.to_dict("records"),
+        }
+        write_json(json, record)
+
+
+def _tell(title: str, decisions: pd.DataFrame) -> None:
+    print(f"\n{title}:" if len(decisions) else f"\n{title}: none")
+    for row in decisions.to_dict("records"):
+        target = f" {row['target']}" if row["target"] else ""
+        who = f"{row['reviewer']}: {row['decision']}{target} on {row['row_id']}"
+        print(f"  {row['decided_at']}  {who}")
+        print(f"    {row['fate']}  [{row['file']}, row {row['row']}]")
+        if row["note"]:
+            print(f"    note: {row['note']}")
+        if row["seen"]:
+            print(f"    saw: {row['seen']}")

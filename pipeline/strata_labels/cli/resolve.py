@@ -1,0 +1,117 @@
+"""`strata resolve`: Commons categories to Wikidata entities, from APIs or response store."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def resolve(
+    workspace: Annotated[Path, typer.Argument(help="Folder of this build, made if absent.")],
+    metadata: Annotated[Path, typer.Option(help="Folder with the data set's metadata.")],
+    contact: Annotated[
+        str | None,
+        typer.Option(
+            envvar="STRATA_CONTACT",
+            help="Your e-mail or web address, which Wikimedia asks of who sends many requests.",
+        ),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask nobody; say what the store does not have.")
+    ] = False,
+    commons_api: Annotated[
+        str | None, typer.Option(help="A mirror of the Commons API (its api.php).")
+    ] = None,
+    wikidata_api: Annotated[
+        str | None, typer.Option(help="A mirror of the Wikidata API, or another Wikibase's.")
+    ] = None,
+    refresh_older_than: Annotated[
+        str | None, typer.Option(help="Ask again for answers older than this, such as 90d.")
+    ] = None,
+    dump: Annotated[
+        Path | None,
+        typer.Option(
+            help="Wikidata's JSON dump or truthy N-Triples, read before anybody is asked."
+        ),
+    ] = None,
+    sparql: Annotated[
+        str | None,
+        typer.Option(help="A SPARQL endpoint of your own, asked which items name a category."),
+    ] = None,
+    tree: Annotated[
+        str, typer.Option(help="Whose vocabulary the classes are to reach.")
+    ] = "gldv2-h",
+    json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
+) -> None:
+    """Find each landmark's Wikidata entity and the classes above it; killed, it goes on."""
+    from strata_labels.build import BuildSettings, Workspace, ask_wikimedia, report_classes
+    from strata_labels.errors import InputError, Problem, RetryError
+    from strata_labels.files import write_json
+    from strata_labels.hierarchy import load_hierarchy
+    from strata_labels.knowledge import (
+        COMMONS_API,
+        WIKIDATA_API,
+        Apis,
+        Client,
+        DumpSource,
+        Source,
+        SparqlSource,
+        check_endpoint,
+        read_age,
+    )
+    from strata_labels.sources import SOURCES
+
+    place = Workspace(workspace.resolve())
+    apis = Apis(commons_api or COMMONS_API, wikidata_api or WIKIDATA_API)
+    since = int(time.time()) - read_age(refresh_older_than) if refresh_older_than else 0
+    hierarchy = load_hierarchy(tree)
+    if offline and sparql:
+        raise InputError(Problem("--sparql", "cannot be asked --offline", "Leave one of them out."))
+    if dump and not dump.is_file():
+        raise InputError(Problem("--dump", "not found:", "Check the path.", value=str(dump)))
+    client = None
+    if not offline and (contact or not dump):
+        client = Client(contact, apis, say=lambda text: print(text, file=sys.stderr, flush=True))
+    sources: list[Source] = [DumpSource(dump)] if dump else []
+    if sparql:
+        asking = client or Client(contact, apis)
+        sources.append(SparqlSource(asking, check_endpoint(sparql)))
+    items = SOURCES[hierarchy.source].read(metadata).items
+    asked = ask_wikimedia(place, items["title"], apis, client, since, sources)
+    settings = BuildSettings(
+        tree=tree, metadata=str(metadata), decisions=str(place.ledger), encoder=hierarchy.encoder
+    )
+    numbers = {**asked.numbers, "reconciliation": report_classes(place, settings, items, asked)}
+    if json:
+        write_json(json, numbers)
+    print(
+        f"{numbers['titles']} categories of {len(items)} landmarks, {numbers['requests']} requests"
+    )
+    for status, number in numbers["by_status"].items():
+        print(f"  {status:<14} {number}")
+    print("\n".join(_lines(numbers["reconciliation"])))
+    print(f"{numbers['entities']} entities and classes in {place.answers} (for --entities)")
+    print(f"numbers in {place.reconciliation}, classes to map in {place.to_map}")
+    if not asked.unanswered:
+        return
+    if client:
+        raise RetryError(asked.in_words())
+    print(f"{asked.in_words()}\nRun it with --contact to ask for them.")
+
+
+def _lines(numbers: dict[str, Any]) -> list[str]:
+    """What is known of the landmarks, for people."""
+    total = max(1, numbers["items"])
+    parts = {
+        "with coordinates": numbers["with_coordinates"],
+        "with a country": numbers["with_country"],
+        "whose classes reach a node": numbers["classes_lead"].get("reached", 0),
+        "whose classes are to be mapped": numbers["items_of_classes_to_map"],
+    }
+    return [
+        f"  {100 * number / total:5.1f} % of landmarks {what}" for what, number in parts.items()
+    ]

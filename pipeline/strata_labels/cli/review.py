@@ -1,0 +1,153 @@
+"""`strata review`: decide what is open, on a local page."""
+
+from __future__ import annotations
+
+import getpass
+import subprocess
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from strata_labels.cli.result import finish
+
+if TYPE_CHECKING:
+    from strata_labels.build import Workspace
+    from strata_labels.review.page import Material
+
+
+def review(
+    workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
+    reviewer: Annotated[
+        str | None, typer.Option(help="Your name in the ledger [default: your login's].")
+    ] = None,
+    double: Annotated[
+        str | None,
+        typer.Option(help="Decide this share of what others decided, blind: 10% or 0.1."),
+    ] = None,
+    audit: Annotated[
+        int, typer.Option(min=0, help="Ask also for so many rows accepted without asking.")
+    ] = 0,
+    blind: Annotated[bool, typer.Option("--blind", help="Hide what is proposed.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Only print the page's address.")
+    ] = False,
+    sheet: Annotated[
+        bool, typer.Option("--sheet", help="No page: write tree and sheet from the ledger of now.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="Write the numbers here at the end.")] = None,
+) -> None:
+    """Decide the open rows on a local page; write tree and sheet again when it is closed."""
+    from strata_labels.build import REBUILT, Workspace, ledgers, rerun
+    from strata_labels.review import draw_audit
+
+    place = Workspace(workspace.resolve())
+    share = _share(double) if double is not None else 0.0
+    drawn, recorded = 0, 0
+    if audit:
+        drawn = draw_audit(place.folder, audit, ledgers(place.last_settings()))
+        print(f"{drawn} accepted rows drawn for the audit", flush=True)
+    if not sheet:
+        who = reviewer or getpass.getuser()
+        recorded = _page(place, who, blind, share, port, not no_browser)
+    if sheet or recorded or drawn:
+        for line in rerun(place, REBUILT if recorded else ("settle", "show")):
+            print(line, flush=True)
+    finish(place, json)
+
+
+def _share(text: str) -> float:
+    """A share of rows, `10%` or `0.1`, above 0 and at most 1."""
+    from strata_labels.errors import InputError, Problem
+
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        fix = "Give a share above 0 and up to 100%, as 10% or 0.1."
+        raise InputError(Problem("--double", "no share of rows:", fix, value=text))
+    return share
+
+
+def _page(
+    place: Workspace, reviewer: str, blind: bool, double: float, port: int, browser: bool
+) -> int:
+    """Serves the page until it is ended; returns how many decisions were recorded."""
+    from strata_labels.review.page import Desk, open_page
+
+    with learning(place) as learn:
+        desk = Desk(replace(material(place), learn=learn), reviewer, blind, double)
+        with open_page(desk, port) as page:
+            print(f"Review page: {page.address}", flush=True)
+            print("It is for this machine only. Ctrl-C ends it.", flush=True)
+            if browser:
+                webbrowser.open(page.address)
+            page.run()
+    print(f"\n{desk.recorded} lines added to {desk.material.ledgers[-1]}", flush=True)
+    return desk.recorded
+
+
+@contextmanager
+def learning(place: Workspace) -> Iterator[Callable[[], None]]:
+    """Gives a function that proposes anew, in a process of its own, so that the page keeps
+    answering. At the end that process is ended, and no further one starts: a rebuild follows.
+    """
+    command = [sys.executable, "-m", "strata_labels.cli", "propose", str(place.folder)]
+    lock, running, ended = threading.Lock(), list[subprocess.Popen[bytes]](), threading.Event()
+
+    def learn() -> None:
+        with lock:
+            if ended.is_set():
+                return
+            # What it has to say is said again when the page is closed. Ctrl-C is not for it.
+            quiet = subprocess.DEVNULL
+            running[:] = [
+                subprocess.Popen(command, start_new_session=True, stdout=quiet, stderr=quiet)
+            ]
+        running[0].wait()
+
+    try:
+        yield learn
+    finally:
+        with lock:
+            ended.set()
+        for process in running:
+            process.terminate()
+            process.wait()
+
+
+def material(place: Workspace) -> Material:
+    """Where the page finds the things of a workspace.
+
+    Raises:
+        InputError: the folder holds no build.
+    """
+    from strata_labels.build import ledgers
+    from strata_labels.embedding import image_files
+    from strata_labels.review.page import Material
+
+    settings = place.last_settings()
+    root = settings.image_root
+
+    def find(image: str) -> Path | None:
+        found = image_files(root, [image], 1) if root else []
+        return found[0] if found else None
+
+    return Material(
+        folder=place.folder,
+        ledgers=ledgers(settings),
+        levels=settings.hierarchy.levels,
+        title=settings.hierarchy.title,
+        target=settings.hierarchy.target,
+        vectors=[place.vectors / name for name in ("names.npy", "images.npy")],
+        find_image=find if root else None,
+    )

@@ -1,0 +1,103 @@
+"""`strata train`: does the tree help retrieval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="Folder of this training, made if absent.")],
+    recipe: Annotated[str, typer.Option(help="happier, nsm, happier-sop, ... or a file .toml.")],
+    images: Annotated[Path, typer.Option(help="Root of the images.")],
+    workspace: Annotated[
+        Path | None, typer.Argument(help="A built workspace; or give --labels.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV: path, split (train or test), level0 ... levelN.")
+    ] = None,
+    mode: Annotated[
+        Literal["head", "full"],
+        typer.Option(help="A head on the encoder's vectors (minutes on a CPU), or end to end."),
+    ] = "head",
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="registry, MODEL/TAG, MODEL/CHECKPOINT or local-dir:DIR; in full mode a timm "
+            "model too [default: registry; in full mode the recipe's backbone]."
+        ),
+    ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where head mode keeps the encoder's vectors [default: the workspace's, "
+            "else OUT/vectors]."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the recipe, e.g. lr=1e-4.")
+    ] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")
+    ] = False,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="The images are drawn: the report says so.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 2,
+    json: Annotated[Path | None, typer.Option(help="Write the numbers here too.")] = None,
+) -> None:
+    """Train on a tree's labels; report retrieval before and after, on classes not trained on."""
+    from strata_labels.errors import InputError, Problem
+
+    if (workspace is None) == (labels is None):
+        fix = "Give WORKSPACE or --labels FILE."
+        raise InputError(Problem("WORKSPACE, --labels", "one of them is wanted", fix))
+
+    from strata_labels.files import write_json
+    from strata_labels.training import load_recipe, read_labels_csv, read_workspace
+    from strata_labels.training import train as run
+
+    chosen = list(settings or ())
+    if mode == "full" and encoder is not None:
+        chosen.append(f"backbone={encoder}")
+    plan = load_recipe(recipe, mode, chosen)
+    if labels is not None:
+        data = read_labels_csv(labels, images)
+    else:
+        from strata_labels.build import Workspace
+
+        assert workspace is not None
+        data = read_workspace(workspace, images)
+        vectors = vectors or Workspace(workspace).vector_store
+    for reason, count in data.set_aside.items():
+        print(f"{count:,} set aside: {reason}")
+    result = run(data, plan, mode, out, encoder or "registry", vectors, seed, skip_damaged, workers)
+    if not result:  # another process of torchrun has it
+        return
+    if json is not None:
+        write_json(json, result)
+    print(f"{plan.title}; {result['steps']:,} steps, {result['num_queries']:,} queries\n")
+    print(f"{'':<12}{'frozen':>8}{'trained':>9}")
+    for label, name in (("H-AP", "hap"), ("ASI", "asi"), ("NDCG", "ndcg")):
+        print(_row(label, name, result))
+    for level in range(len(data.levels)):
+        print(_row(f"R@1 level {level}", f"recall_at_1_level{level}", result))
+    if workspace is not None:
+        from strata_labels.build.back_to_review import back_to_review
+
+        doubts = back_to_review(workspace, images, out, synthetic)
+        print(f"{int((doubts['gain'] > 0).sum()):,} doubts are rows of {workspace / 'review.csv'}")
+    else:
+        from strata_labels.validation import write_report
+
+        write_report(out, images, synthetic=synthetic)
+    print(f"\nModel, vectors and numbers in {out}, the report in {out / 'report.html'}")
+
+
+def _row(label: str, name: str, result: dict) -> str:
+    before, after = (result[which][name] for which in ("frozen", "trained"))
+    shown = ["-" if value is None else f"{100 * value:.2f}" for value in (before, after)]
+    return f"{label:<12}{shown[0]:>8}{shown[1]:>9}"

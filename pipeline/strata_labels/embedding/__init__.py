@@ -1,0 +1,31 @@
+"""Text and image vectors through open_clip, kept in a store that never encodes a thing twice.
+
+Importing this room imports neither torch nor open_clip; `load_encoder` does not either, until
+something has to be encoded.
+"""
+
+from strata_labels.embedding.embed import (
+    ImageEmbeddings,
+    ItemVectors,
+    embed_images,
+    embed_texts,
+    image_files,
+    image_vectors,
+    prompt_vectors,
+)
+from strata_labels.embedding.encoder import Encoder, load_encoder
+from strata_labels.embedding.store import VectorLog, VectorStore
+
+__all__ = [
+    "Encoder",
+    "ImageEmbeddings",
+    "ItemVectors",
+    "VectorLog",
+    "VectorStore",
+    "embed_images",
+    "embed_texts",
+    "image_files",
+    "image_vectors",
+    "load_encoder",
+    "prompt_vectors",
+]

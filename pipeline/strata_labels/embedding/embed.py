@@ -1,0 +1,229 @@
+"""Vectors of texts, prompts, images and items, through the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strata_labels.embedding.encoder import Encoder
+from strata_labels.embedding.hashes import FileHashes
+from strata_labels.embedding.store import VectorStore, text_key
+from strata_labels.embedding.towers import Floats
+from strata_labels.errors import InputError, Problem
+from strata_labels.progress import track
+
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+_IMAGES_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class ImageEmbeddings:
+    """Vectors of image files.
+
+    Attributes:
+        vectors: `[n, d]`, a row of NaN where an image is missing or damaged.
+        missing: files that are not there.
+        damaged: files that are no images, with the reason.
+    """
+
+    vectors: Floats
+    missing: list[Path] = field(default_factory=list)
+    damaged: dict[Path, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ItemVectors:
+    """Image vectors of items.
+
+    Attributes:
+        vectors: `[num_items, d]`, the normalised mean over an item's images; a row of NaN for an
+            item without a readable image.
+        num_images: `[num_items]`, how many images each mean is over.
+        missing: image ids without a file, as far as files were looked for, in order.
+        damaged: files that are no images, with the reason.
+    """
+
+    vectors: Floats
+    num_images: NDArray[np.int32]
+    missing: list[str]
+    damaged: dict[Path, str]
+
+
+def embed_texts(store: VectorStore, encoder: Encoder, texts: Sequence[str]) -> Floats:
+    """Vectors of texts `[len(texts), d]`; only texts the store does not know are encoded.
+
+    Each batch is in the store before the next is begun. The vectors do not depend on what the
+    store held before.
+    """
+    log = store.log(encoder.id, "text")
+    keys = [text_key(text) for text in texts]
+    new = {key: text for key, text in zip(keys, texts, strict=True) if key not in log}
+    new_keys, new_texts = list(new), list(new.values())
+    with track(len(new), "embedding texts") as advance:
+        if new:
+            for positions, vectors in encoder.text_batches(new_texts):
+                log.add([new_keys[n] for n in positions], vectors)
+                advance(len(positions))
+    return log.vectors(keys)
+
+
+def prompt_vectors(
+    store: VectorStore, encoder: Encoder, names: Sequence[str], templates: Sequence[str]
+) -> Floats:
+    """Vectors of names `[len(names), d]`: the normalised mean over prompt templates.
+
+    Args:
+        store: where vectors are kept.
+        encoder: a loaded encoder.
+        names: e.g. class names.
+        templates: prompts in which `{}` stands for the name, at least one; averaging in the vector
+            space is Radford et al. 2021 (CLIP), section 3.1.4.
+
+    Raises:
+        InputError: no template, or one without `{}`.
+    """
+    fix = 'Write a prompt such as "A picture of a {}".'
+    problems = [
+        Problem("templates", "prompt without {}:", fix, value=template)
+        for template in templates
+        if "{}" not in template
+    ]
+    if problems or not templates:
+        raise InputError(problems or Problem("templates", "no prompt template", fix))
+    prompts = [template.replace("{}", name) for name in names for template in templates]
+    vectors = embed_texts(store, encoder, prompts)
+    shape = (len(names), len(templates), vectors.shape[1])
+    return _normalised(vectors.reshape(shape).mean(axis=1))
+
+
+def embed_images(store: VectorStore, encoder: Encoder, paths: Sequence[Path]) -> ImageEmbeddings:
+    """Vectors of image files; only images whose content the store does not know are encoded."""
+    with track(len(paths), "embedding images") as advance:
+        return _embed_images(store, encoder, paths, advance)
+
+
+def image_vectors(
+    store: VectorStore,
+    encoder: Encoder,
+    items: Iterable[tuple[str, Sequence[str]]],
+    root: Path,
+    images_per_item: int = 8,
+) -> ItemVectors:
+    """An item's image vector: the mean over its first images that have a file, normalised.
+
+    Args:
+        store: where vectors are kept.
+        encoder: a loaded encoder.
+        items: `(item id, image ids)` pairs.
+        root: folder of images: a path stands below it as it is, an id as `a/b/c/abc….jpg` (or
+            `.jpeg`, `.png`).
+        images_per_item: at most this many images are averaged.
+
+    Raises:
+        InputError: no such folder.
+    """
+    if not root.is_dir():
+        fix = "Give the folder whose sub-folders are the first characters of the image ids."
+        raise InputError(Problem("--images", "no such folder:", fix, value=str(root)))
+    missing: list[str] = []
+    files = [image_files(root, images, images_per_item, missing) for _, images in items]
+    means: list[Floats | None] = []
+    counts: list[int] = []
+    damaged: dict[Path, str] = {}
+    with track(sum(map(len, files)), "embedding images") as advance:
+        for some in _portions(files):
+            paths = [path for item in some for path in item]
+            found = _embed_images(store, encoder, paths, advance)
+            damaged |= found.damaged
+            for rows in np.split(found.vectors, np.cumsum([len(item) for item in some])[:-1]):
+                good = rows[~np.isnan(rows).any(axis=1)] if rows.size else rows[:0]
+                counts.append(len(good))
+                means.append(good.mean(axis=0) if len(good) else None)
+    dim = store.log(encoder.id, "image").dim or encoder.image_dim
+    vectors = np.full((len(means), dim), np.nan, np.float32)
+    for row, mean in enumerate(means):
+        if mean is not None:
+            vectors[row] = mean
+    return ItemVectors(_normalised(vectors), np.array(counts, np.int32), missing, damaged)
+
+
+def _embed_images(
+    store: VectorStore, encoder: Encoder, paths: Sequence[Path], advance: Callable[[int], None]
+) -> ImageEmbeddings:
+    hashes = FileHashes(store.folder / "images.sqlite")
+    try:
+        keys = hashes.keys(paths)
+    finally:
+        hashes.close()
+    log = store.log(encoder.id, "image")
+    missing = [path for path, key in zip(paths, keys, strict=True) if key is None]
+    new = {
+        key: path
+        for path, key in zip(paths, keys, strict=True)
+        if key is not None and key not in log
+    }
+    advance(len(paths) - len(new))
+    new_keys, new_paths = list(new), list(new.values())
+    reasons: dict[bytes, str] = {}
+    if new:
+        for positions, vectors, damaged in encoder.image_batches(new_paths):
+            if positions:
+                log.add([new_keys[n] for n in positions], vectors)
+            reasons |= {new_keys[n]: why for n, why in damaged.items()}
+            advance(len(positions) + len(damaged))
+    known = [n for n, key in enumerate(keys) if key is not None and key in log]
+    vectors = np.full((len(paths), log.dim or 0), np.nan, np.float32)
+    vectors[known] = log.vectors([key for key in keys if key is not None and key in log])
+    named = {
+        path: reasons[key] for path, key in zip(paths, keys, strict=True) if key and key in reasons
+    }
+    return ImageEmbeddings(vectors, missing, named)
+
+
+def image_files(
+    root: Path, images: Sequence[str], at_most: int, missing: list[str] | None = None
+) -> list[Path]:
+    """Files of the first images that have one, at most so many; adds the others to `missing`."""
+    files: list[Path] = []
+    for image in images:
+        if len(files) == at_most:
+            break
+        if (path := _file(root, image)) is not None:
+            files.append(path)
+        elif missing is not None:
+            missing.append(image)
+    return files
+
+
+def _file(root: Path, image: str) -> Path | None:
+    if "/" in image or "." in image:  # a path, not an id
+        return root / image if (root / image).is_file() else None
+    if len(image) < 3 or not image.replace("-", "").replace("_", "").isalnum():
+        return None
+    for suffix in _SUFFIXES:
+        path = root / image[0] / image[1] / image[2] / f"{image}{suffix}"
+        if path.is_file():
+            return path
+    return None
+
+
+def _portions(files: list[list[Path]]) -> Iterable[list[list[Path]]]:
+    """Items in groups of a few thousand images, so that memory stays bounded."""
+    portion: list[list[Path]] = []
+    size = 0
+    for item in files:
+        portion.append(item)
+        size += len(item)
+        if size >= _IMAGES_AT_ONCE:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
+
+
+def _normalised(vectors: Floats) -> Floats:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)

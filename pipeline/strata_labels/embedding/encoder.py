@@ -1,0 +1,167 @@
+"""Text and image encoders through open_clip; torch is imported when something is encoded."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from strata_labels.embedding.source import Source, resolve
+from strata_labels.embedding.towers import Floats, Towers
+from strata_labels.errors import InputError, Problem
+
+_TOKENIZED_AT_ONCE = 4096
+
+
+def load_encoder(spec: str, cache_folder: Path | None = None) -> Encoder:
+    """An encoder by its specification; its weights are loaded when something is encoded.
+
+    Args:
+        spec: `registry`, `MODEL/TAG`, `MODEL/path-to-a-checkpoint` or `local-dir:FOLDER`.
+        cache_folder: where the `registry` encoder is kept once joined; by default `strata` in
+            the user's cache folder.
+
+    Raises:
+        InputError: the specification names nothing, or an extra is missing.
+    """
+    if cache_folder is None:
+        cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "strata"
+    return Encoder(resolve(spec), cache_folder)
+
+
+class Encoder:
+    """Text and image vectors of one model, L2-normalised, single precision.
+
+    A vector depends on its text or image alone, to the last bit on one machine, not on what else
+    is encoded with it.
+
+    Attributes:
+        id: lasting identity, by content where the weights are local files.
+        aligned: whether texts and images share a space, so that they can be compared.
+    """
+
+    def __init__(self, source: Source, cache_folder: Path) -> None:
+        self.id = source.id
+        self.aligned = source.aligned
+        self._source = source
+        self._cache_folder = cache_folder
+
+    @cached_property
+    def text_dim(self) -> int:
+        """Length of a text vector."""
+        return self.encode_texts([""]).shape[1]
+
+    @cached_property
+    def image_dim(self) -> int:
+        """Length of an image vector; differs from `text_dim` only where not aligned."""
+        return self._loaded.image_vectors(self._loaded.blank_image()[None]).shape[1]
+
+    @cached_property
+    def logit_scale(self) -> float:
+        """The learnt inverse temperature: softmax(logit_scale * cosine) ranks texts for an image.
+
+        Raises:
+            InputError: the towers are not aligned.
+        """
+        self._check_aligned()
+        return float(self._loaded.model.logit_scale.detach().exp())
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """Vectors `[len(texts), text_dim]`."""
+        parts = list(self.text_batches(texts))
+        return _in_order(parts, len(texts)) if parts else np.empty((0, self.text_dim), np.float32)
+
+    def text_batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Floats]]:
+        """Yields `(positions, vectors)` batch by batch, every position once, in any order."""
+        loaded = self._loaded
+        for first in range(0, len(texts), _TOKENIZED_AT_ONCE):
+            tokens = loaded.tokenizer(list(texts[first : first + _TOKENIZED_AT_ONCE]))
+            lengths = loaded.padded_lengths(tokens)
+            for length in np.unique(lengths):
+                rows = np.flatnonzero(lengths == length)
+                for start in range(0, len(rows), loaded.text_batch):
+                    some = rows[start : start + loaded.text_batch]
+                    yield (some + first).tolist(), loaded.text_vectors(tokens[some, :length])
+
+    def encode_images(self, paths: Sequence[Path]) -> Floats:
+        """Vectors `[len(paths), image_dim]`.
+
+        Raises:
+            InputError: images that cannot be read (all listed).
+        """
+        parts, damaged = [], {}
+        for positions, vectors, unread in self.image_batches(paths):
+            parts.append((positions, vectors))
+            damaged.update(unread)
+        if damaged:
+            fix = "Replace or remove the file."
+            raise InputError(
+                Problem(paths[n], f"not an image ({why})", fix) for n, why in damaged.items()
+            )
+        return _in_order(parts, len(paths)) if parts else np.empty((0, self.image_dim), np.float32)
+
+    def image_batches(
+        self, paths: Sequence[Path]
+    ) -> Iterator[tuple[list[int], Floats, dict[int, str]]]:
+        """Yields `(positions, vectors, damaged)`; `damaged` has position and reason of the rest."""
+        loaded = self._loaded
+        waiting: deque[tuple[range, list[Future[Any]]]] = deque()
+        with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+            for start in range(0, len(paths), loaded.image_batch):
+                chunk = range(start, min(start + loaded.image_batch, len(paths)))
+                waiting.append((chunk, [pool.submit(loaded.pixels, paths[n]) for n in chunk]))
+                if len(waiting) > 2:  # images are decoded two batches ahead
+                    yield _finish(loaded, *waiting.popleft())
+            while waiting:
+                yield _finish(loaded, *waiting.popleft())
+
+    def image_tower(self) -> tuple[Any, tuple[float, ...], tuple[float, ...]]:
+        """The image tower as a torch module, with the mean and deviation its pixels `[n, 3, h, w]`
+        are normalised by; its output is not of unit length."""
+        visual = self._loaded.model.visual
+        return visual, tuple(visual.image_mean), tuple(visual.image_std)
+
+    def text_image_similarity(self, image_vectors: Floats, text_vectors: Floats) -> Floats:
+        """Cosine of each image `[n, d]` with each text `[m, d]`: `[n, m]`.
+
+        Raises:
+            InputError: the towers are not aligned, so the number would mean nothing.
+        """
+        self._check_aligned()
+        return image_vectors @ text_vectors.T
+
+    def _check_aligned(self) -> None:
+        if not self.aligned:
+            what = "its text and image vectors do not share a space: no text-image similarity from"
+            fix = "Compare texts with texts and images with images, or take a CLIP model."
+            raise InputError(Problem("--encoder", what, fix, value=self._source.spec))
+
+    @cached_property
+    def _loaded(self) -> Towers:
+        return Towers(self._source, self._cache_folder)
+
+
+def _finish(
+    loaded: Towers, chunk: range, futures: list[Future[Any]]
+) -> tuple[list[int], Floats, dict[int, str]]:
+    import torch
+
+    results = {n: future.result() for n, future in zip(chunk, futures, strict=True)}
+    damaged = {n: why for n, why in results.items() if isinstance(why, str)}
+    good = [n for n in chunk if n not in damaged]
+    if not good:
+        return [], np.empty((0, 0), np.float32), damaged
+    return good, loaded.image_vectors(torch.stack([results[n] for n in good])), damaged
+
+
+def _in_order(parts: list[tuple[list[int], Floats]], count: int) -> Floats:
+    vectors = np.empty((count, parts[0][1].shape[1]), np.float32)
+    for positions, some in parts:
+        vectors[positions] = some
+    return vectors

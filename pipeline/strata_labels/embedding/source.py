@@ -1,0 +1,105 @@
+"""What an encoder specification names: read from files alone, without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from strata_labels.embedding.registry import registry_digest
+from strata_labels.errors import InputError, Problem
+from strata_labels.files import sha256_of
+
+CONFIG = "open_clip_config.json"
+FORMS = (
+    "Give MODEL/TAG (such as ViT-L-14/laion2b_s32b_b82k), MODEL/path-to-a-checkpoint, "
+    "local-dir:FOLDER, or registry."
+)
+# What an encoder is made of: configuration, weights, tokenizer.
+_PARTS = {".json", ".txt", ".model", ".safetensors", ".bin", ".pth", ".pt", ".npz"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """An encoder before it is loaded.
+
+    Attributes:
+        spec: as the user wrote it.
+        id: lasting identity: equal for equal weights wherever the files lie.
+        aligned: whether text and image vectors share one space.
+        kind: `registry`, `tag`, `checkpoint` or `local-dir`.
+        model: open_clip's model name, or `local-dir:FOLDER`; empty for `registry`.
+        pretrained: tag or checkpoint file, where the model has one.
+        resize: shorter side in pixels before the centre crop, where it is not the crop's size.
+    """
+
+    spec: str
+    id: str
+    aligned: bool
+    kind: str
+    model: str = ""
+    pretrained: str | None = None
+    resize: int | None = None
+
+
+def resolve(spec: str) -> Source:
+    """Reads what a specification names.
+
+    Args:
+        spec: `registry`, `MODEL/TAG`, `MODEL/path-to-a-checkpoint` or `local-dir:FOLDER`. A
+            folder's `open_clip_config.json` may carry `"strata": {"aligned": false}` where its
+            towers do not share a space, and `"resize"` in pixels.
+
+    Raises:
+        InputError: none of these forms, a missing folder or file, a missing extra.
+    """
+    if spec == "registry":
+        return Source(spec, f"registry@{registry_digest()[:16]}", False, "registry")
+    if spec.startswith("local-dir:"):
+        return _local_dir(spec)
+    model, _, rest = spec.partition("/")
+    if not model or not rest:
+        raise InputError(Problem("--encoder", "names no encoder:", FORMS, value=spec))
+    if Path(rest).is_file():
+        name = f"{model}@{sha256_of(Path(rest))[:16]}"
+        return Source(spec, name, True, "checkpoint", model, rest)
+    if Path(rest).suffix in _PARTS:
+        raise InputError(Problem("--encoder", "no such checkpoint:", FORMS, value=rest))
+    return Source(spec, spec, True, "tag", model, rest)
+
+
+def _local_dir(spec: str) -> Source:
+    folder = Path(spec.removeprefix("local-dir:"))
+    path = folder / CONFIG
+    if not path.is_file():
+        fix = "Give a folder with open_clip_config.json, weights and tokenizer files."
+        raise InputError(Problem("--encoder", f"no {CONFIG} in", fix, value=str(folder)))
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        strata = config.get("strata", {})
+        aligned, resize = strata.get("aligned", True), strata.get("resize")
+        text = config["model_cfg"]["text_cfg"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        fix = "It needs open_clip's `model_cfg` with `text_cfg`, and may have `strata`."
+        raise InputError(Problem(path, f"not a configuration ({error!r})", fix)) from None
+    if not isinstance(aligned, bool) or not isinstance(resize, int | None):
+        fix = 'Write "strata": {"aligned": true or false, "resize": pixels}.'
+        raise InputError(Problem(path, "not understood:", fix, column="strata", value=strata))
+    digest = _digest(folder, config, text)
+    return Source(spec, f"local-dir@{digest[:16]}", aligned, "local-dir", spec, None, resize)
+
+
+def _digest(folder: Path, config: dict[str, Any], text: dict[str, Any]) -> str:
+    """Digest of a folder's contents; where it and its text model lie does not count."""
+    parts = [path for path in folder.iterdir() if path.name != CONFIG]
+    for key in ("hf_model_name", "hf_tokenizer_name"):
+        other = Path(str(text.get(key) or ""))
+        if other.is_absolute() and other.is_dir():
+            parts += other.iterdir() if not other.samefile(folder) else []
+            text[key] = "folder"
+    files = sorted(
+        (path.name, sha256_of(path)) for path in parts if path.is_file() and path.suffix in _PARTS
+    )
+    return hashlib.sha256(json.dumps([config, files], sort_keys=True).encode()).hexdigest()

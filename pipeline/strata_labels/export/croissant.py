@@ -1,0 +1,176 @@
+"""Parquet with a Croissant 1.1 description (docs.mlcommons.org/croissant), checksums included."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.export.material import Material, slug
+from strata_labels.export.report import Export
+from strata_labels.export.tables import NODES, compare_table, items_table
+from strata_labels.files import sha256_of, write_json, write_table
+
+NAME = "croissant.json"
+
+# The context that the specification prescribes (section "JSON-LD Context").
+_CONTEXT = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "arrayShape": "cr:arrayShape",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "containedIn": "cr:containedIn",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "description": {"@container": "@language"},
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileObject": "cr:fileObject",
+    "fileProperty": "cr:fileProperty",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isArray": "cr:isArray",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "name": {"@container": "@language"},
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+_KINDS = {
+    pa.string(): "sc:Text",
+    pa.int8(): "sc:Integer",
+    pa.float32(): "sc:Float",
+    pa.bool_(): "sc:Boolean",
+    pa.list_(pa.string()): "sc:Text",
+}
+# A record set that refers to itself is a circle for the reference reader, so the nodes that others
+# refer to are a record set of their own over the same file.
+_REFERS = {("items", "node_id"), ("nodes", "parent_id")}
+
+
+def _tables(material: Material) -> dict[str, tuple[Any, pa.Schema]]:
+    return {"items": items_table(material), "nodes": (material.nodes(), NODES)}
+
+
+def write(folder: Path, material: Material) -> Export:
+    """`items.parquet`, `nodes.parquet` and the description of both."""
+    tables = _tables(material)
+    for name, (frame, schema) in tables.items():
+        write_table(folder / f"{name}.parquet", frame, schema)
+    write_json(folder / NAME, _description(folder, material, tables))
+    rows = {f"{name}.parquet": len(frame) for name, (frame, _) in tables.items()}
+    return Export([folder / name for name in [*rows, NAME]], rows)
+
+
+def _description(
+    folder: Path, material: Material, tables: dict[str, tuple[Any, pa.Schema]]
+) -> dict[str, Any]:
+    about = material.about
+    known = {"license": about.license, "url": about.url, "citeAs": about.citation}
+    return {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.1",
+        "name": slug(about.title),
+        "description": about.description,
+        **{key: value for key, value in known.items() if value},
+        "distribution": [_file(folder / f"{name}.parquet") for name in tables],
+        "recordSet": [
+            *(_records(name, schema) for name, (_, schema) in tables.items()),
+            _parents(),
+        ],
+    }
+
+
+def _file(path: Path) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileObject",
+        "@id": path.name,
+        "name": path.name,
+        "contentUrl": path.name,
+        "contentSize": f"{path.stat().st_size} B",
+        "encodingFormat": "application/x-parquet",
+        "sha256": sha256_of(path),
+    }
+
+
+def _records(table: str, schema: pa.Schema) -> dict[str, Any]:
+    fields = []
+    for number, entry in enumerate(schema):
+        # Level names may hold anything; ids of the description must not.
+        own = f"{table}/{entry.name}" if slug(entry.name) == entry.name else f"{table}/{number}"
+        field: dict[str, Any] = {
+            "@type": "cr:Field",
+            "@id": own,
+            "name": own,
+            "description": entry.name,
+            "dataType": _KINDS[entry.type],
+            "source": {
+                "fileObject": {"@id": f"{table}.parquet"},
+                "extract": {"column": entry.name},
+            },
+        }
+        if pa.types.is_list(entry.type):
+            field |= {"isArray": True, "arrayShape": "-1"}
+        if (table, entry.name) in _REFERS:
+            field["references"] = {"field": {"@id": "parents/id"}}
+        fields.append(field)
+    record: dict[str, Any] = {
+        "@type": "cr:RecordSet",
+        "@id": table,
+        "name": table,
+        "field": fields,
+    }
+    if table == "nodes":
+        record["key"] = {"@id": "nodes/node_id"}
+    return record
+
+
+def _parents() -> dict[str, Any]:
+    """Nodes once more, by id alone."""
+    field = {
+        "@type": "cr:Field",
+        "@id": "parents/id",
+        "name": "parents/id",
+        "description": "node_id",
+        "dataType": "sc:Text",
+        "source": {"fileObject": {"@id": "nodes.parquet"}, "extract": {"column": "node_id"}},
+    }
+    return {"@type": "cr:RecordSet", "@id": "parents", "name": "parents", "field": [field]}
+
+
+def check(folder: Path, material: Material) -> None:
+    """Reads the tables back and checks every file against its checksum."""
+    path = folder / NAME
+    if not path.exists():
+        raise InputError(Problem(path, "not in the export", "Export again."))
+    for name, (frame, schema) in _tables(material).items():
+        compare_table(folder / f"{name}.parquet", frame, schema)
+    found = json.loads(path.read_text(encoding="utf-8"))
+    for entry in found["distribution"]:
+        if entry["sha256"] != sha256_of(folder / entry["contentUrl"]):
+            raise ValueError(f"{path}: another checksum of {entry['contentUrl']}")

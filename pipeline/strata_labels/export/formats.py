@@ -1,0 +1,192 @@
+"""The formats, and the one way in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.export import (
+    croissant,
+    gldv2,
+    huggingface,
+    inat2018,
+    landmarks,
+    newick,
+    oml,
+    sop,
+    suprank,
+)
+from strata_labels.export.material import About, Material
+from strata_labels.export.report import Export
+from strata_labels.files import appear, write_json
+
+#: Hidden list of the files that an export owns in its folder.
+OWNED = ".strata-export.json"
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format's two functions, and how many levels (items included) it carries; None: any."""
+
+    num_levels: tuple[int, ...] | None
+    write: Callable[[Path, Material], Export]
+    check: Callable[[Path, Material], None]
+
+    def carries(self, num_levels: int) -> bool:
+        """Whether a tree of that many levels fits."""
+        return self.num_levels is None or num_levels in self.num_levels
+
+
+FORMATS: dict[str, Format] = {
+    "croissant": Format(None, croissant.write, croissant.check),
+    "gldv2": Format((4,), gldv2.write, gldv2.check),
+    "huggingface": Format(None, huggingface.write, huggingface.check),
+    "inat2018": Format((2, 7), inat2018.write, inat2018.check),
+    "landmarks": Format(None, landmarks.write, landmarks.check),
+    "newick": Format(None, newick.write, newick.check),
+    "oml": Format(None, oml.write, oml.check),
+    "sop": Format((2,), sop.write, sop.check),
+    "suprank": Format((4,), suprank.write, suprank.check),
+}
+
+
+def export(
+    format: str,
+    folder: Path,
+    items: pd.DataFrame,
+    assignments: pd.DataFrame,
+    metadata: Path | None = None,
+    *,
+    levels: Sequence[str] = (),
+    entities: pd.DataFrame | None = None,
+    about: About | None = None,
+) -> Export:
+    """Writes one format beside `folder`, reads it back as its loader would, then puts it there.
+
+    Args:
+        format: a key of `FORMATS`.
+        folder: e.g. `WORKSPACE/export/gldv2`. Files of an earlier export there are replaced or
+            removed; a folder that holds anything else is refused.
+        items: the table `items`.
+        assignments: from `strata_labels.tree.build_tree`.
+        metadata: the data set's own files, which some loaders read beside the labels.
+        levels: names of the levels, the item's first.
+        entities: the table `entities`, for places and Wikidata ids.
+        about: title, licence, card.
+
+    Raises:
+        InputError: an unknown format, one that cannot carry the tree's depth, files in `folder`
+            that no export wrote (all listed); nothing is written then.
+        ValueError: what was read back is not what was to be written; nothing is left then.
+    """
+    folder = Path(folder)
+    material = Material(items, assignments, tuple(levels), metadata, entities, about or About())
+    check_formats({format: folder}, material.num_levels)
+    chosen = FORMATS[format]
+    beside = folder.parent / f".{folder.name}.part"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        result = chosen.write(beside, material)
+        chosen.check(beside, material)
+        _put(beside, folder, format)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return replace(result, files=[folder / path.relative_to(beside) for path in result.files])
+
+
+def check(
+    format: str,
+    folder: Path,
+    items: pd.DataFrame,
+    assignments: pd.DataFrame,
+    *,
+    levels: Sequence[str] = (),
+    entities: pd.DataFrame | None = None,
+) -> None:
+    """Reads an export as its loader would and compares.
+
+    Raises:
+        InputError: as `export`; a file of the export is missing.
+        ValueError: a file says something else than the assignments.
+    """
+    material = Material(items, assignments, tuple(levels), None, entities)
+    check_formats({format: None}, material.num_levels)
+    FORMATS[format].check(Path(folder), material)
+
+
+def check_formats(folders: Mapping[str, Path | None], num_levels: int) -> None:
+    """Whether a tree of that many levels can be written in all these formats.
+
+    Args:
+        folders: the folder of each format; None where nothing is to be written.
+        num_levels: number of levels, items included.
+
+    Raises:
+        InputError: as `export`, for all formats together.
+    """
+    problems = []
+    able = sorted(name for name, known in FORMATS.items() if known.carries(num_levels))
+    for name, folder in folders.items():
+        chosen = FORMATS.get(name)
+        if chosen is None:
+            fix = f"Take one of {', '.join(sorted(FORMATS))}."
+            problems.append(Problem("--format", "unknown format:", fix, value=name))
+        elif not chosen.carries(num_levels):
+            needs = " or ".join(map(str, chosen.num_levels or ()))
+            what = f"cannot carry a tree of {num_levels} levels (it needs {needs}):"
+            fix = f"Formats that can: {', '.join(able)}."
+            problems.append(Problem("--format", what, fix, value=name))
+        if folder is not None:
+            fix = "Export into an empty folder, or move the file away."
+            problems += [
+                Problem(folder, "holds a file that no export wrote:", fix, value=file)
+                for file in _foreign(folder)
+            ]
+    if problems:
+        raise InputError(problems)
+
+
+def _owned(folder: Path) -> set[str]:
+    try:
+        value = json.loads((folder / OWNED).read_text(encoding="utf-8"))
+        return {str(name) for name in value["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Files of `folder` that no export wrote; images that stand beside an export are welcome."""
+    if folder.exists() and not folder.is_dir():
+        return [folder.name]
+    owned = _owned(folder)
+    known = owned | {OWNED}
+    if not owned:
+        return sorted(path.name for path in folder.glob("*") if path.name != OWNED)
+    beside = {Path(name).parts[0] for name in owned if len(Path(name).parts) > 1}
+    beside |= {"images", "train", "index", "test", "train_val2018"}
+    return sorted(
+        path.name
+        for path in folder.glob("*")
+        if path.name not in known and not (path.is_dir() and path.name in beside)
+    )
+
+
+def _put(beside: Path, folder: Path, format: str) -> None:
+    """Moves a finished export into place; a kill in between leaves files that are known as own."""
+    names = sorted(p.relative_to(beside).as_posix() for p in beside.rglob("*") if p.is_file())
+    old = _owned(folder)
+    write_json(folder / OWNED, {"format": format, "files": sorted(old | set(names))})
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        # Beside means on the same disk, so that the rename is one step.
+        appear(beside / name, folder / name)
+    for name in sorted(old - set(names)):
+        (folder / name).unlink(missing_ok=True)
+    write_json(folder / OWNED, {"format": format, "files": names})

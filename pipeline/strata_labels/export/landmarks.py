@@ -1,0 +1,46 @@
+"""`landmarks.csv`: every item with its name, its path of labels and its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.export.material import Material
+from strata_labels.export.report import Export, compare, write_csv
+
+NAME = "landmarks.csv"
+PLACE = {"qid": "wikidata", "country": "country", "lat": "latitude", "lon": "longitude"}
+
+
+def _frame(material: Material) -> pd.DataFrame:
+    columns = material.level_columns(["id", "split", "name", *PLACE.values()])
+    rows = material.rows().rename(columns=columns)
+    known = material.entities
+    if known is None:
+        known = pd.DataFrame(columns=["item_id", *PLACE])
+    known = known[["item_id", *PLACE]].drop_duplicates("item_id").rename(columns=PLACE)
+    frame = rows.merge(known, on="item_id", how="left", validate="one_to_one")
+    frame = frame[["id", "split", "name", *columns.values(), *PLACE.values()]]
+    # Shortest text that reads back as the same number.
+    for column in ("latitude", "longitude"):
+        frame[column] = [
+            "" if pd.isna(value) else repr(float(value)) for value in frame[column].tolist()
+        ]
+    return frame.astype(object).where(frame.notna(), "")
+
+
+def write(folder: Path, material: Material) -> Export:
+    """A row for every item; blank where a label or a place is unknown."""
+    frame = _frame(material)
+    write_csv(folder / NAME, frame)
+    return Export([folder / NAME], {NAME: len(frame)})
+
+
+def check(folder: Path, material: Material) -> None:
+    """Reads the file back as text and compares every cell."""
+    path = folder / NAME
+    if not path.exists():
+        raise InputError(Problem(path, "not in the export", "Export again."))
+    compare(path, pd.read_csv(path, dtype=str, keep_default_na=False), _frame(material))

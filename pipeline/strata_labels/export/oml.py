@@ -1,0 +1,87 @@
+"""open-metric-learning: a CSV for each level, `level0.csv` the finest, and what labels are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.export.material import LABELLED, Material, aside, exploded, image_file
+from strata_labels.export.report import Export, compare, write_csv
+
+COLUMNS = ["label", "path", "split", "is_query", "is_gallery"]
+
+
+def _frames(material: Material) -> tuple[dict[str, pd.DataFrame], pd.DataFrame, dict[str, int]]:
+    rows = material.rows()
+    bare, unlabelled = rows.image_ids.str.len() == 0, rows.status != LABELLED
+    left = aside(rows, no_label=unlabelled, no_images=bare)
+    rows = rows[~bare & ~unlabelled].reset_index(drop=True)
+    nodes = material.nodes()
+    leaves = pd.DataFrame(
+        {"node_id": rows.item_id, "level": 0, "name": rows["name"], "parent_id": None}
+    )
+    if material.num_levels > 1:
+        leaves["parent_id"] = rows.level1_id
+    used = {node for n in range(1, material.num_levels) for node in rows[f"level{n}_id"].dropna()}
+    nodes = pd.concat([leaves, nodes[nodes.node_id.isin(used)]], ignore_index=True)
+    nodes["label"] = nodes.groupby("level").cumcount()
+    label = dict(zip(nodes.node_id, nodes.label, strict=True))
+    images = exploded(rows)
+    images["path"] = [
+        image_file(split, image) for split, image in zip(images.split, images.image, strict=True)
+    ]
+    train = images.split == "train"
+    frames = {}
+    for level in range(material.num_levels):
+        own = images.item_id if level == 0 else images[f"level{level}_id"]
+        frame = pd.DataFrame({"label": own.map(label), "path": images.path})
+        frame["split"] = np.where(train, "train", "validation")
+        # Every validation image asks and answers; on train both cells are blank.
+        frame["is_query"] = frame["is_gallery"] = np.where(train, "", "True")
+        if level + 1 < material.num_levels:
+            frame["category"] = images[f"level{level + 1}_id"].map(label)
+            frame = frame[frame.category.notna()].astype({"category": int})
+        frame = frame[frame.label.notna()].astype({"label": int})
+        frames[f"level{level}.csv"] = frame.reset_index(drop=True)
+    names = nodes.assign(parent=nodes.parent_id.map(label).astype("Int64"))
+    return frames, names[["level", "label", "name", "parent", "node_id"]], left
+
+
+def write(folder: Path, material: Material) -> Export:
+    """Labelled items with images; the split `train` and, as `validation`, all others.
+
+    Raises:
+        InputError: no item has a label and images.
+    """
+    frames, names, left = _frames(material)
+    if frames["level0.csv"].empty:
+        fix = "Give the items images, or take a format of items, such as landmarks."
+        raise InputError(Problem("oml", "lists images, and no labelled item has one", fix))
+    for name, frame in frames.items():
+        write_csv(folder / name, frame)
+    write_csv(folder / "names.csv", names)
+    rows = {name: len(frame) for name, frame in frames.items()}
+    files = [folder / name for name in [*frames, "names.csv"]]
+    return Export(files, rows, left)
+
+
+def check(folder: Path, material: Material) -> None:
+    """Reads every level as the library does and compares; its own check needs the images too."""
+    for name, frame in _frames(material)[0].items():
+        path = folder / name
+        if not path.exists():
+            raise InputError(Problem(path, "not in the export", "Export again."))
+        found = pd.read_csv(path, low_memory=False)
+        if not pd.api.types.is_integer_dtype(found.label):
+            raise ValueError(f"{path}: labels are not integers")
+        asked = found.is_query.notna()
+        if (asked != (found.split == "validation")).any() or (
+            asked != found.is_gallery.notna()
+        ).any():
+            raise ValueError(f"{path}: queries and gallery are not the validation images")
+        columns = [column for column in frame if column not in ("is_query", "is_gallery")]
+        paths = pd.read_csv(path, usecols=["path"], dtype=str, keep_default_na=False)
+        compare(path, found.assign(path=paths.path)[columns], frame[columns])

@@ -1,0 +1,94 @@
+"""The set of files that SupRank's GLDv2 loader reads.
+
+`{train,index}_label_to_subcategory_with_clusters.csv` with `landmark_id, cluster, overall_cluster`
+(no missing value anywhere), beside the data set's own lists of images.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.export.material import Material
+from strata_labels.export.report import Export, compare, labels_by_split, write_csv
+from strata_labels.files import whole, write_text
+
+COLUMNS = ["landmark_id", "cluster", "overall_cluster"]
+FROM_METADATA = ["train_clean.csv", "index_image_to_landmark.csv", "retrieval_solution_v2.1.csv"]
+_NAME = "{}_label_to_subcategory_with_clusters.csv"
+
+
+def _frames(material: Material) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
+    frames, without = {}, 0
+    for split, part in labels_by_split(material.items, material.assignments).items():
+        labelled = part.dropna(subset=["level2_name", "level3_name"])
+        without += len(part) - len(labelled)
+        names = {
+            "source_id": "landmark_id",
+            "level2_name": "cluster",
+            "level3_name": "overall_cluster",
+        }
+        frames[_NAME.format(split)] = labelled.rename(columns=names)[COLUMNS]
+    return frames, {"no_label": without} if without else {}
+
+
+def _read_as_missing(frames: dict[str, pd.DataFrame]) -> list[str]:
+    """Names that pandas' defaults turn into a missing value, such as `NA`."""
+    names = sorted({name for frame in frames.values() for c in COLUMNS[1:] for name in frame[c]})
+    written = pd.DataFrame({"number": range(len(names)), "name": names}).to_csv(index=False)
+    lost = pd.read_csv(io.StringIO(written)).name.isna()
+    return [name for name, is_lost in zip(names, lost, strict=True) if is_lost]
+
+
+def write(folder: Path, material: Material) -> Export:
+    """Labelled items only; copies the data set's image lists from `metadata` where they are.
+
+    Raises:
+        InputError: a node's name is one that the loader takes for a missing value.
+    """
+    frames, set_aside = _frames(material)
+    problems = [
+        Problem(
+            "suprank", "the loader takes this name for missing:", "Rename the node.", value=name
+        )
+        for name in _read_as_missing(frames)
+    ]
+    if problems:
+        raise InputError(problems)
+    for name, frame in frames.items():
+        write_csv(folder / name, frame)
+    files, missing = [folder / name for name in frames], []
+    for name in FROM_METADATA:
+        source = material.metadata / name if material.metadata else None
+        if source is not None and source.is_file():
+            with whole(folder / name) as beside:
+                shutil.copyfile(source, beside)
+            files.append(folder / name)
+        else:
+            missing.append(name)
+    note = (
+        "Labels for SupRank's GLDv2 loader. Images belong in train/ and index/, a/b/c/abc....jpg."
+    )
+    if missing:
+        note += "\nThe loader needs these files of the data set too; they were not in the metadata"
+        note += " folder:\n" + "".join(f"- {name}\n" for name in missing)
+    write_text(folder / "README.txt", note.rstrip("\n") + "\n")
+    rows = {name: len(frame) for name, frame in frames.items()}
+    return Export([*files, folder / "README.txt"], rows, set_aside, missing)
+
+
+def check(folder: Path, material: Material) -> None:
+    """Reads the label files as the loader does: pandas' defaults, where `NA` is a missing value."""
+    for name, frame in _frames(material)[0].items():
+        path = folder / name
+        if not path.exists():
+            raise InputError(Problem(path, "not in the export", "Export again."))
+        found = pd.read_csv(path)
+        if found.isna().any(axis=None):
+            bad = frame[found.isna().any(axis=1).to_numpy()].iloc[0].to_dict()
+            raise ValueError(f"{path}: the loader reads a missing value in {bad}")
+        compare(path, found, frame)

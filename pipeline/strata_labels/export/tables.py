@@ -1,0 +1,55 @@
+"""The tree as two Parquet tables, which a build can read again and two formats describe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.export.material import Material
+
+_TEXT = pa.string()
+
+#: Columns of `items` beside the levels' names.
+ITEMS = {
+    "id": _TEXT,
+    "split": _TEXT,
+    "name": _TEXT,
+    "status": _TEXT,
+    "node_id": _TEXT,
+    "origin": _TEXT,
+    "confidence": pa.float32(),
+    "accepted": pa.bool_(),
+    "url": _TEXT,
+    "image": pa.list_(_TEXT),
+}
+NODES = pa.schema([("node_id", _TEXT), ("level", pa.int8()), ("name", _TEXT), ("parent_id", _TEXT)])
+
+
+def items_table(material: Material) -> tuple[pd.DataFrame, pa.Schema]:
+    """Every item with the name of each level; `node_id` is where it hangs.
+
+    Raises:
+        InputError: a level is named like another column.
+    """
+    columns = material.level_columns(ITEMS)
+    rows = material.rows()
+    rows["node_id"] = material.hangs_on(rows)
+    rows = rows.rename(columns={**columns, "image_ids": "image", "source_url": "url"})
+    fields = [(name, kind) for name, kind in ITEMS.items() if name not in ("url", "image")]
+    fields[3:3] = [(name, _TEXT) for name in columns.values()]
+    schema = pa.schema([*fields, ("url", _TEXT), ("image", ITEMS["image"])])
+    return rows[schema.names].astype({"confidence": "float32"}), schema
+
+
+def compare_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
+    """Raises ValueError unless the Parquet file holds exactly this table."""
+    if not path.exists():
+        raise InputError(Problem(path, "not in the export", "Export again."))
+    expected = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+    found = pq.read_table(path)
+    if not found.equals(expected.replace_schema_metadata(None)):
+        raise ValueError(f"{path}: another table than was written")

@@ -1,0 +1,65 @@
+"""Knowledge: which Wikidata entity an item is, and which vocabulary node its classes lead to."""
+
+from strata_labels.knowledge.assets import (
+    LEXICON_COLUMNS,
+    ClassAssets,
+    read_class_assets,
+    snapshot_lexicon,
+)
+from strata_labels.knowledge.classgraph import CUT_COLUMNS, ClassGraph, ClassVerdict, Cut, Reach
+from strata_labels.knowledge.linking import link, unclimbed
+from strata_labels.knowledge.snapshot import Entity, Snapshot, read_entities, read_snapshot
+from strata_labels.knowledge.taxa import link_taxa
+from strata_labels.knowledge.titles import clean_title
+from strata_labels.knowledge.wikimedia import (
+    COMMONS_API,
+    TITLES_SCHEMA,
+    WIKIDATA_API,
+    Apis,
+    Client,
+    DumpSource,
+    Source,
+    SparqlSource,
+    Store,
+    check_contact,
+    check_endpoint,
+    is_triples,
+    read_age,
+    resolve_titles,
+    write_snapshot,
+)
+
+__all__ = [
+    "COMMONS_API",
+    "CUT_COLUMNS",
+    "LEXICON_COLUMNS",
+    "TITLES_SCHEMA",
+    "WIKIDATA_API",
+    "Apis",
+    "ClassAssets",
+    "ClassGraph",
+    "ClassVerdict",
+    "Client",
+    "Cut",
+    "DumpSource",
+    "Entity",
+    "Reach",
+    "Snapshot",
+    "Source",
+    "SparqlSource",
+    "Store",
+    "check_contact",
+    "check_endpoint",
+    "clean_title",
+    "is_triples",
+    "link",
+    "link_taxa",
+    "read_age",
+    "read_class_assets",
+    "read_entities",
+    "read_snapshot",
+    "resolve_titles",
+    "snapshot_lexicon",
+    "unclimbed",
+    "write_snapshot",
+]

@@ -1,0 +1,130 @@
+"""Category pages: asking which item each belongs to, and where redirected ones lead.
+
+One request brings, for 50 titles, the item (`pageprops`), whether the page is a redirect made with
+a template (`templates`), and the text that names its target (`revisions`). The text costs a few
+hundred bytes a page; asking for it apart would cost a further request for every 50 pages without
+an item, and the targets would be known only then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from strata_labels.knowledge.entity import is_item_id
+from strata_labels.knowledge.titles import is_askable, page_title
+from strata_labels.knowledge.wikimedia.client import Answer
+from strata_labels.knowledge.wikimedia.store import Stored
+
+_TEMPLATE = "Template:Category redirect"
+# The names under which Commons has it, its own redirects and variants for taxa included, without
+# spaces and hyphens.
+_SOFT_REDIRECTS = {
+    "categoryredirect",
+    "synonymtaxoncategoryredirect",
+    "invalidtaxoncategoryredirect",
+    "monotypictaxoncategoryredirect",
+    "redirectcategory",
+    "seecategory",
+    "seecat",
+    "catredirect",
+    "catredir",
+    "catred",
+}
+_CALL = re.compile(r"\{\{\s*([^{}|]+?)\s*\|((?:[^{}]|\{\{[^{}]*\}\})*)\}\}")
+_COMMENT = re.compile("<!--.*?-->|<nowiki>.*?</nowiki>", re.DOTALL)
+
+
+def question(titles: Sequence[str]) -> dict[str, str]:
+    """The parameters of a request about at most 50 full titles."""
+    return {
+        "action": "query",
+        "prop": "pageprops|templates|revisions",
+        "ppprop": "wikibase_item",
+        "tltemplates": _TEMPLATE,
+        "tllimit": "max",
+        "rvprop": "ids|content",
+        "rvslots": "main",
+        "redirects": "1",
+        "titles": "|".join(titles),
+    }
+
+
+def read_answer(parts: Iterable[Answer], titles: Sequence[str]) -> dict[str, Stored]:
+    """What the parts of an answer say of each title; titles that it leaves out are left out.
+
+    Returns:
+        By title the body to store: `page` (the title where normalisation and hard redirects led),
+        `redirected` (a hard redirect did), and `item`, `soft` (the target of a soft redirect; ""
+        where it cannot be read), `missing`, `invalid` or `circular` where they hold.
+    """
+    normalized: dict[str, str] = {}
+    redirects: dict[str, str] = {}
+    pages: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        query = part.get("query") or {}
+        for entry in query.get("normalized") or []:
+            coded = entry.get("fromencoded")
+            normalized[unquote(entry["from"]) if coded else entry["from"]] = entry["to"]
+        redirects |= {entry["from"]: entry["to"] for entry in query.get("redirects") or []}
+        for page in query.get("pages") or []:
+            # Continued answers have each page again, with further properties.
+            pages.setdefault(page["title"], {}).update(page)
+    answers = {}
+    for title in titles:
+        end, seen = normalized.get(title, title), set()
+        while end in redirects and end not in seen:
+            seen.add(end)
+            end = normalized.get(redirects[end], redirects[end])
+        if end in redirects:
+            answers[title] = Stored({"page": end, "circular": True}, None)
+        elif end in pages:
+            answers[title] = _stored(pages[end], bool(seen))
+    return answers
+
+
+def _stored(page: dict[str, Any], redirected: bool) -> Stored:
+    body: dict[str, Any] = {"page": page["title"]}
+    if redirected:
+        body["redirected"] = True
+    if "invalid" in page:
+        return Stored({**body, "invalid": True}, None)
+    if "missing" in page:
+        return Stored({**body, "missing": True}, None)
+    revision = (page.get("revisions") or [{}])[0]
+    item = (page.get("pageprops") or {}).get("wikibase_item")
+    if is_item_id(item):
+        body["item"] = item
+    else:
+        slots = revision.get("slots") or {}
+        text = (slots.get("main") or revision).get("content") or ""
+        target = soft_target(text)
+        if target is None and any(t.get("title") == _TEMPLATE for t in page.get("templates") or []):
+            target = ""
+        if target is not None:
+            body["soft"] = target
+    return Stored(body, revision.get("revid"))
+
+
+def soft_target(text: str) -> str | None:
+    """The full title that a category's text redirects to with a template; None if it does not.
+
+    Example:
+        >>> soft_target("{{Category redirect|1=:Category:Villa Arson|reason=one house}}")
+        'Category:Villa Arson'
+    """
+    for match in _CALL.finditer(_COMMENT.sub("", text)):
+        name = match[1].removeprefix("Template:").removeprefix("template:")
+        if re.sub(r"[\s_-]", "", name).casefold() not in _SOFT_REDIRECTS:
+            continue
+        for argument in match[2].split("|"):
+            key, equals, value = argument.partition("=")
+            if equals and key.strip() != "1":
+                continue
+            value = (value if equals else key).strip(" \n\t[]:")
+            target = page_title(value)
+            return target if is_askable(target) else ""
+        return ""
+    return None

@@ -1,0 +1,103 @@
+"""Losses on pairs of one level: calibration margins, and triplets with hard mining."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from strata_labels.losses.inputs import Batch, check, check_level
+
+
+class CalibrationLoss(nn.Module):
+    """Pulls positives above one margin and negatives below another (ROADMAP 2021).
+
+    Mean of relu(positive_margin - s) over positive pairs plus mean of relu(s - negative_margin)
+    over negative pairs, both over the terms that are not zero. The margins are cosines, so this
+    loss, unlike the others, normalises embeddings itself, as the published code does. In a batch
+    without references the pair of a query with itself is left out.
+
+    Args:
+        level: column of the labels that says what is positive.
+        positive_margin: score that positives should exceed.
+        negative_margin: score that negatives should stay below.
+    """
+
+    def __init__(
+        self, level: int = 0, positive_margin: float = 0.9, negative_margin: float = 0.6
+    ) -> None:
+        super().__init__()
+        self.level = level
+        self.positive_margin = positive_margin
+        self.negative_margin = negative_margin
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        reference_embeddings: Tensor | None = None,
+        reference_labels: Tensor | None = None,
+    ) -> Tensor:
+        """The loss, a scalar.
+
+        Raises:
+            ValueError: with the argument and the value.
+        """
+        batch = check(embeddings, labels, reference_embeddings, reference_labels)
+        scores = batch.cosines()
+        positive, negative = _pairs(batch, self.level)
+        return _mean_of_nonzero(
+            (self.positive_margin - scores).relu() * positive
+        ) + _mean_of_nonzero((scores - self.negative_margin).relu() * negative)
+
+
+class TripletLoss(nn.Module):
+    """relu(margin + hardest negative - hardest positive), meaned over queries that have both.
+
+    Hard mining in the batch (Hermans et al., "In defense of the triplet loss", 2017): for each
+    query the positive of the lowest and the negative of the highest score. In a batch without
+    references a query is not its own positive.
+
+    Args:
+        level: column of the labels that says what is positive.
+        margin: by how much a positive should score above a negative.
+    """
+
+    def __init__(self, level: int = 0, margin: float = 0.1) -> None:
+        super().__init__()
+        self.level = level
+        self.margin = margin
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        reference_embeddings: Tensor | None = None,
+        reference_labels: Tensor | None = None,
+    ) -> Tensor:
+        """The loss, a scalar; 0 where no query has both a positive and a negative.
+
+        Raises:
+            ValueError: with the argument and the value.
+        """
+        batch = check(embeddings, labels, reference_embeddings, reference_labels)
+        scores = batch.scores()
+        positive, negative = _pairs(batch, self.level)
+        usable = positive.any(1) & negative.any(1)
+        hardest_positive = scores.masked_fill(~positive, torch.inf).amin(1)[usable]
+        hardest_negative = scores.masked_fill(~negative, -torch.inf).amax(1)[usable]
+        terms = (self.margin + hardest_negative - hardest_positive).relu()
+        return terms.mean() if len(terms) else scores.sum() * 0.0
+
+
+def _pairs(batch: Batch, level: int) -> tuple[Tensor, Tensor]:
+    """`[b, n]` positive and negative pairs, without a query's pair with itself."""
+    check_level(level, batch.labels)
+    same = batch.labels[:, level, None] == batch.reference_labels[None, :, level]
+    positive = same.clone()
+    if batch.alone:
+        positive.fill_diagonal_(False)
+    return positive, ~same
+
+
+def _mean_of_nonzero(terms: Tensor) -> Tensor:
+    return terms.sum() / (terms > 0).sum().clamp(min=1)

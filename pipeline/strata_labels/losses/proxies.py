@@ -1,0 +1,148 @@
+"""Losses against learnt class proxies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from strata_labels.losses.inputs import check, check_class_indices, check_level
+
+
+class ClusterLoss(nn.Module):
+    """Cross-entropy of similarities to class proxies (HAPPIER 2022).
+
+    Proxies are normalised, embeddings are taken as given: cosine if they are unit vectors.
+
+    Labels of the level are class indices 0 ... num_classes - 1 here, since each class has its row
+    of `proxies`. References are not used.
+
+    Args:
+        num_classes: classes of the level.
+        dim: dimension of the embeddings.
+        level: column of the labels.
+        temperature: of the softmax.
+    """
+
+    def __init__(
+        self, num_classes: int, dim: int, level: int = 0, temperature: float = 0.05
+    ) -> None:
+        super().__init__()
+        _check_sizes(num_classes=num_classes, dim=dim)
+        if not 0 < temperature < float("inf"):
+            raise ValueError(f"temperature must be finite and > 0, got {temperature}")
+        self.level = level
+        self.temperature = temperature
+        self.proxies = nn.Parameter(nn.init.xavier_uniform_(torch.empty(num_classes, dim)))
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        reference_embeddings: Tensor | None = None,
+        reference_labels: Tensor | None = None,
+    ) -> Tensor:
+        """The loss, a scalar.
+
+        Raises:
+            ValueError: with the argument and the value; a label that is no class index.
+        """
+        batch = check(embeddings, labels, reference_embeddings, reference_labels)
+        level = check_level(self.level, batch.labels)
+        classes = check_class_indices(batch.labels[:, level], len(self.proxies), level)
+        similarity = _similarity(batch.embeddings, self.proxies)
+        return nn.functional.cross_entropy(similarity / self.temperature, classes)
+
+
+class CSLLoss(nn.Module):
+    """Hierarchical proxy loss with one margin per level (CSL, as in HAPPIER's comparison).
+
+    Sum over levels of the mean over items of softplus(LSE over proxies that differ on the level
+    of (scale s) + LSE over proxies of the item's finest class of (-scale s) + scale margin).
+    References are not used.
+
+    Args:
+        proxy_labels: `[p, L]` integers, the classes of each proxy, nested; labels are matched to
+            them by value, so they may be any integers.
+        dim: dimension of the embeddings.
+        margins: one per level, the finest first.
+        scale: of the similarities.
+    """
+
+    proxy_labels: Tensor
+
+    def __init__(
+        self, proxy_labels: Tensor, dim: int, margins: Sequence[float], scale: float = 32.0
+    ) -> None:
+        super().__init__()
+        if proxy_labels.ndim != 2 or proxy_labels.dtype.is_floating_point:
+            raise ValueError(
+                f"proxy_labels must be integers [p, L], got {proxy_labels.dtype} "
+                f"of shape {tuple(proxy_labels.shape)}"
+            )
+        _check_sizes(num_proxies=len(proxy_labels), dim=dim)
+        if len(margins) != proxy_labels.shape[1]:
+            raise ValueError(
+                f"margins must have one entry per level ({proxy_labels.shape[1]}), "
+                f"got {len(margins)}"
+            )
+        if not 0 < scale < float("inf"):
+            raise ValueError(f"scale must be finite and > 0, got {scale}")
+        self.margins = [float(margin) for margin in margins]
+        self.scale = scale
+        self.register_buffer("proxy_labels", proxy_labels.to(torch.int64))
+        self.proxies = nn.Parameter(nn.init.xavier_uniform_(torch.empty(len(proxy_labels), dim)))
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        reference_embeddings: Tensor | None = None,
+        reference_labels: Tensor | None = None,
+    ) -> Tensor:
+        """The loss, a scalar.
+
+        Raises:
+            ValueError: with the argument and the value; an item whose finest class has no proxy.
+        """
+        batch = check(embeddings, labels, reference_embeddings, reference_labels)
+        if batch.labels.shape[1] != len(self.margins):
+            raise ValueError(
+                f"labels must have {len(self.margins)} levels, got {batch.labels.shape[1]}"
+            )
+        similarity = self.scale * _similarity(batch.embeddings, self.proxies)
+        differs = batch.labels[:, None, :] != self.proxy_labels[None, :, :]
+        if bool(differs[:, :, 0].all(1).any()):
+            row = int(differs[:, :, 0].all(1).nonzero()[0])
+            raise ValueError(
+                f"labels must have a proxy for every finest class, got class "
+                f"{batch.labels[row, 0].item()} in row {row}"
+            )
+        pull = _log_sum_exp(-similarity, ~differs[:, :, 0])
+        terms = [
+            nn.functional.softplus(
+                _log_sum_exp(similarity, differs[:, :, level]) + pull + self.scale * margin
+            ).mean()
+            for level, margin in enumerate(self.margins)
+        ]
+        return torch.stack(terms).sum()
+
+
+def _similarity(embeddings: Tensor, proxies: Tensor) -> Tensor:
+    if embeddings.shape[1] != proxies.shape[1]:
+        raise ValueError(
+            f"embeddings must have dimension {proxies.shape[1]}, got {embeddings.shape[1]}"
+        )
+    return embeddings @ nn.functional.normalize(proxies, dim=1).to(embeddings.dtype).T
+
+
+def _log_sum_exp(values: Tensor, chosen: Tensor) -> Tensor:
+    """Log-sum-exp over the chosen columns; very low where none is, so softplus gives 0."""
+    return values.masked_fill(~chosen, torch.finfo(values.dtype).min / 4).logsumexp(1)
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be >= 1, got {size}")

@@ -1,0 +1,280 @@
+"""Rank losses: one minus a smooth bound of a ranking metric, exact over all positives.
+
+All take `loss(embeddings, labels, reference_embeddings=None, reference_labels=None)`: embeddings
+`[b, d]` as they are (scores are dot products; normalise before, if cosine is meant), labels
+`[b, L]` of any integers, column 0 the finest, nested. Without references the batch is ranked
+against itself, and each query is one of its own positives; references are a memory bank or what
+other processes gathered, and a query counts as its own positive only if it is among them. Queries
+without positives are left out of the mean; if none has any, the loss is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from strata_labels.losses.inputs import Batch, check, check_level
+from strata_labels.losses.pairwise import pair_sum
+from strata_labels.losses.surrogates import LeakyStep, Sigmoid, SupRank
+
+
+class _RankLoss(nn.Module):
+    """Checks the inputs, and means a value per query over the queries that have positives."""
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        reference_embeddings: Tensor | None = None,
+        reference_labels: Tensor | None = None,
+    ) -> Tensor:
+        """The loss, a scalar.
+
+        Raises:
+            ValueError: with the argument and the value.
+        """
+        batch = check(embeddings, labels, reference_embeddings, reference_labels)
+        quality, valid = self.quality(batch)
+        chosen = quality[valid]
+        if len(chosen) == 0:
+            return batch.scores().sum() * 0.0
+        return 1 - chosen.mean()
+
+    def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """`[b]` smooth metric, and `[b]` whether the query has positives."""
+        raise NotImplementedError
+
+
+class SupHAPLoss(_RankLoss):
+    """1 - smooth H-AP (Ramzi et al., HAPPIER 2022), relevances `pop`.
+
+    In rank(k), items of a lower level than k count by `SupRank`, the others by the step function.
+    H-rank takes the step function, or, if `beta`, `gamma` and `leak` are given, `LeakyStep` for
+    items of a higher level than k. (Levels, not relevances, say who should stand before whom:
+    `pop` relevances are not monotone, and a sibling belongs before a cousin all the same.)
+
+    Args:
+        tau, rho, delta, start, offset: of `SupRank`.
+        beta, gamma, leak: of `LeakyStep`; all None: the step function.
+        alpha: of the relevance (l / L)^alpha / c(l).
+
+    Example:
+        >>> embeddings = nn.functional.normalize(torch.eye(4) + 0.2, dim=1)
+        >>> labels = torch.tensor([[0, 0], [0, 0], [1, 0], [2, 1]])
+        >>> float(SupHAPLoss()(embeddings, labels)) < 1
+        True
+    """
+
+    def __init__(
+        self,
+        tau: float = 0.01,
+        rho: float = 100.0,
+        delta: float = 0.05,
+        start: float = 0.5,
+        offset: float | None = 1.44,
+        beta: float | None = None,
+        gamma: float | None = None,
+        leak: float | None = None,
+        alpha: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.surrogate = SupRank(tau, rho, delta, start, offset)
+        if beta is None and gamma is None and leak is None:
+            self.h_rank: LeakyStep | None = None
+        elif beta is None or gamma is None or leak is None:
+            raise ValueError(
+                f"beta, gamma and leak go together, got beta={beta}, gamma={gamma}, leak={leak}"
+            )
+        else:
+            self.h_rank = LeakyStep(beta, gamma, leak)
+        if not 0 <= alpha < float("inf"):
+            raise ValueError(f"alpha must be finite and >= 0, got {alpha}")
+        self.alpha = alpha
+
+    def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        scores, levels = batch.scores(), batch.agreement()
+        relevance = _pop(levels, batch.labels.shape[1], self.alpha, scores.dtype)
+        with torch.no_grad():
+            steps, h_rank = _step_sums(scores, levels, relevance, self.h_rank is None)
+        rank = steps + pair_sum(scores, levels, self.surrogate, "less")
+        if self.h_rank is not None:
+            h_rank = h_rank + pair_sum(scores, levels, self.h_rank, "more", relevance)
+        total = relevance.sum(1)
+        ratio = torch.where(levels > 0, h_rank / rank.clamp(min=1), 0.0)
+        return ratio.sum(1) / total.clamp(min=torch.finfo(total.dtype).tiny), total > 0
+
+
+class SupAPLoss(_RankLoss):
+    """1 - smooth AP of one level (Ramzi et al., ROADMAP 2021).
+
+    Args:
+        level: column of the labels that says what is positive.
+        tau, rho, delta, start, offset: of `SupRank`.
+    """
+
+    def __init__(
+        self,
+        level: int = 0,
+        tau: float = 0.01,
+        rho: float = 100.0,
+        delta: float = 0.05,
+        start: float = 0.5,
+        offset: float | None = 1.44,
+    ) -> None:
+        super().__init__()
+        self.level = level
+        self.surrogate = SupRank(tau, rho, delta, start, offset)
+
+    def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        scores, place = batch.scores(), _positive(batch, self.level)
+        with torch.no_grad():
+            before, _ = _step_sums(scores, place, place.to(scores.dtype), True)
+        rank = before + pair_sum(scores, place, self.surrogate, "less")
+        return _mean_over_positives(before / rank.clamp(min=1), place)
+
+
+class SmoothAPLoss(_RankLoss):
+    """1 - AP with every comparison a sigmoid (Brown et al., Smooth-AP 2020).
+
+    Args:
+        level: column of the labels that says what is positive.
+        tau: temperature.
+    """
+
+    def __init__(self, level: int = 0, tau: float = 0.01) -> None:
+        super().__init__()
+        self.level = level
+        self.surrogate = Sigmoid(tau)
+
+    def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        scores, place = batch.scores(), _positive(batch, self.level)
+        # An item compared with itself adds sigma(0) = 1/2; it must add 1.
+        before = pair_sum(scores, place, self.surrogate, "same") + 0.5
+        rank = before + pair_sum(scores, place, self.surrogate, "less")
+        return _mean_over_positives(before / rank, place)
+
+
+class SupNDCGLoss(_RankLoss):
+    """1 - smooth NDCG: gain 2^l - 1, discount log2(1 + rank), rank by `SupRank`.
+
+    Args:
+        tau, rho, delta, start, offset: of `SupRank`.
+    """
+
+    def __init__(
+        self,
+        tau: float = 0.01,
+        rho: float = 100.0,
+        delta: float = 0.05,
+        start: float = 0.5,
+        offset: float | None = 1.44,
+    ) -> None:
+        super().__init__()
+        self.surrogate = SupRank(tau, rho, delta, start, offset)
+
+    def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        scores, place = batch.scores(), batch.agreement()
+        gain = torch.exp2(place.to(scores.dtype)) - 1
+        with torch.no_grad():
+            steps, _ = _step_sums(scores, place, gain, False)
+        rank = steps + pair_sum(scores, place, self.surrogate, "less")
+        found = (gain / torch.log2(1 + rank.clamp(min=1))).sum(1)
+        ideal_rank = torch.arange(2, scores.shape[1] + 2, device=scores.device, dtype=scores.dtype)
+        ideal = (gain.sort(dim=1, descending=True).values / torch.log2(ideal_rank)).sum(1)
+        valid = ideal > 0
+        return found / torch.where(valid, ideal, 1.0), valid
+
+
+class SupRecallLoss(_RankLoss):
+    """1 - smooth recall at k, averaged over `ks` (Patel et al., Recall@k surrogate loss, 2022).
+
+    R@k = sum over positives of sigma((k - rank) / temperature), divided by min(k, positives),
+    rank by `SupRank`.
+
+    Args:
+        level: column of the labels that says what is positive.
+        ks: the list lengths; each may exceed the number of references.
+        temperature: of the sigmoid over ranks.
+        tau, rho, delta, start, offset: of `SupRank`.
+    """
+
+    def __init__(
+        self,
+        level: int = 0,
+        ks: Sequence[int] = (1, 2, 4, 8, 16),
+        temperature: float = 1.0,
+        tau: float = 0.01,
+        rho: float = 100.0,
+        delta: float = 0.05,
+        start: float = 0.5,
+        offset: float | None = 1.44,
+    ) -> None:
+        super().__init__()
+        if not ks or min(ks) < 1:
+            raise ValueError(f"ks must be one or more numbers >= 1, got {tuple(ks)}")
+        self.level = level
+        self.ks = tuple(ks)
+        if not 0 < temperature < float("inf"):
+            raise ValueError(f"temperature must be finite and > 0, got {temperature}")
+        self.temperature = temperature
+        self.surrogate = SupRank(tau, rho, delta, start, offset)
+
+    def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        scores, place = batch.scores(), _positive(batch, self.level)
+        with torch.no_grad():
+            before, _ = _step_sums(scores, place, place.to(scores.dtype), True)
+        rank = before + pair_sum(scores, place, self.surrogate, "less")
+        count = place.sum(1)
+        recalls = [
+            (torch.sigmoid((k - rank) / self.temperature) * place).sum(1)
+            / count.clamp(min=1, max=k)
+            for k in self.ks
+        ]
+        return torch.stack(recalls).mean(0), count > 0
+
+
+def _positive(batch: Batch, level: int) -> Tensor:
+    """`[b, n]` int64, 1 where query and reference share the class of one level."""
+    check_level(level, batch.labels)
+    return (batch.labels[:, level, None] == batch.reference_labels[None, :, level]).long()
+
+
+def _mean_over_positives(values: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    count = place.sum(1)
+    return (values * place).sum(1) / count.clamp(min=1), count > 0
+
+
+def _pop(levels: Tensor, num_levels: int, alpha: float, dtype: torch.dtype) -> Tensor:
+    """`[b, n]` relevance (l / L)^alpha / c(l) of each item."""
+    counts = torch.stack([(levels == level).sum(1) for level in range(num_levels + 1)], dim=1)
+    worth = (torch.arange(num_levels + 1, device=levels.device, dtype=dtype) / num_levels) ** alpha
+    worth[0] = 0.0  # 0 ** 0 is 1
+    by_level = torch.where(counts > 0, worth / counts.clamp(min=1), 0.0)
+    return by_level.gather(1, levels)
+
+
+def _step_sums(
+    scores: Tensor, place: Tensor, relevance: Tensor, above: bool
+) -> tuple[Tensor, Tensor]:
+    """For each item k, by the step function H(s_j - s_k), H(0) = 1, over all j, k among them:
+
+    the number of j at k's place or above, and the sum of min(rel(j), rel(k)) over all j, those of
+    a greater place only if `above`. Both are counts of the items that score at least s_k, which
+    one sort gives for all k.
+    """
+    ascending, order = scores.sort(dim=1)
+    # Items that score less than k, so that ties count as ranked before.
+    less = torch.searchsorted(ascending, scores.contiguous())
+    sorted_place = place.gather(1, order)
+    steps, sums = torch.zeros_like(scores), torch.zeros_like(scores)
+    for p in range(int(place.max()) + 1):
+        own = sorted_place == p
+        upto = nn.functional.pad(own.cumsum(1), (1, 0))
+        seen = (upto[:, -1:] - upto.gather(1, less)).to(scores.dtype)
+        worth = (relevance * (place == p)).amax(1, keepdim=True)
+        steps += seen * (place <= p)
+        shared = seen * torch.minimum(relevance, worth)
+        sums += shared if above else shared * (place >= p)
+    return steps, sums

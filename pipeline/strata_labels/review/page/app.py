@@ -1,0 +1,259 @@
+"""The page's HTTP face, and everything it refuses."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+)
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from strata_labels.errors import InputError, RetryError
+from strata_labels.review.page.desk import Desk, Refused, Stale
+
+#: No decision is longer than this.
+LARGEST_BODY = 16 * 1024
+
+_PAGE = Path(__file__).with_name("page.html")
+_MARK = "__NONCE__"
+
+
+def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
+    """The page's application.
+
+    Args:
+        desk: answers.
+        token: first part of every path.
+        port: where it is served; other hosts and origins are refused.
+    """
+
+    async def page(request: Request) -> Response:
+        nonce = secrets.token_urlsafe(16)
+        values = {
+            "__TITLE__": desk.material.title,
+            "__REVIEWER__": desk.reviewer,
+            "__BLIND__": "blind" if desk.blind else "",
+        }
+        text = _PAGE.read_text(encoding="utf-8").replace(_MARK, nonce)
+        for mark, value in values.items():
+            text = text.replace(mark, _escaped(value))
+        policy = (
+            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; "
+            "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+            "frame-ancestors 'none'"
+        )
+        return HTMLResponse(text, headers={"content-security-policy": policy})
+
+    async def row(request: Request) -> Response:
+        asked = request.query_params
+        return await _answer(desk.show, asked.get("row", ""), asked.get("after", ""))
+
+    async def search(request: Request) -> Response:
+        asked = request.query_params
+        word = asked.get("for", "move")
+        return await _answer(desk.search, asked.get("q", "")[:200], asked.get("row", ""), word)
+
+    async def decide(request: Request) -> Response:
+        given = await _given(request)
+        if given is None:
+            return _refusal(400, "A decision is a JSON object of texts.")
+
+        def act() -> dict[str, Any]:
+            told = desk.decide(
+                given["state"],
+                given["row_id"],
+                given["decision"],
+                given["target"],
+                given["note"],
+                given["group"] == "yes",
+            )
+            return {"told": told, **desk.show(after=given["row_id"])}
+
+        return await _answer(act, desk=desk, row_id=given["row_id"])
+
+    async def undo(request: Request) -> Response:
+        given = await _given(request)
+        if given is None:
+            return _refusal(400, "An undo is a JSON object of texts.")
+
+        def act() -> dict[str, Any]:
+            told, row_id = desk.undo(given["state"])
+            return {"told": told or "Nothing is left to take back", **desk.show(row_id)}
+
+        return await _answer(act, desk=desk, row_id=given["row_id"])
+
+    async def picture(request: Request) -> Response:
+        asked = request.query_params
+        item, image = asked.get("item", ""), asked.get("id", "")
+        path = await run_in_threadpool(desk.picture, item, image)
+        kind = mimetypes.guess_type(path.name)[0] if path else None
+        if path is None or not (kind or "").startswith("image/"):
+            return _refusal(404, "No such picture in this workspace.")
+        return FileResponse(path, media_type=kind, headers={"cache-control": "private"})
+
+    routes = [
+        Route("/", page),
+        Route("/row", row),
+        Route("/search", search),
+        Route("/picture", picture),
+        Route("/decide", decide, methods=["POST"]),
+        Route("/undo", undo, methods=["POST"]),
+    ]
+    inner = Starlette(routes=[Mount(f"/{token}", routes=routes)])
+    return _Guard(inner, token, port)
+
+
+class _Guard:
+    """Lets through only what the page itself, opened from its full address, asks for."""
+
+    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
+        self._app, self._token = app, token
+        self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})
+            return
+        headers: dict[str, list[str]] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+        refusal = self._refusal(scope, headers)
+        if refusal is None and scope["method"] == "POST":
+            body = await _body(receive)
+            if body is None:
+                refusal = _refusal(413, f"More than {LARGEST_BODY} bytes.")
+            else:
+                receive = _replayed(body, receive)
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_HEADERS]
+            await send(message)
+
+        await (refusal or self._app)(scope, receive, guarded)
+
+    def _refusal(self, scope: Scope, headers: dict[str, list[str]]) -> Response | None:
+        hosts, origins = headers.get("host", []), headers.get("origin", [])
+        if len(hosts) != 1 or hosts[0] not in self._hosts:
+            return _refusal(421, "This page answers on 127.0.0.1 only.")
+        allowed = {f"http://{host}" for host in self._hosts}
+        if any(origin not in allowed for origin in origins):
+            return _refusal(403, "Another site may not ask here.")
+        sites = headers.get("sec-fetch-site", [])
+        if any(site not in ("same-origin", "none") for site in sites) and scope["method"] != "GET":
+            return _refusal(403, "Another site may not ask here.")
+        if any(site == "cross-site" for site in sites):
+            top = headers.get("sec-fetch-dest", []) == ["document"]
+            if not top:
+                return _refusal(403, "Another site may not ask here.")
+        given = scope["path"].lstrip("/").partition("/")[0]
+        if not secrets.compare_digest(given.encode(), self._token.encode()):
+            return _refusal(403, "Open the address that `strata review` printed, all of it.")
+        if scope["method"] == "POST":
+            if not origins:
+                return _refusal(403, "A decision comes from the page: it must name its origin.")
+            if headers.get("content-type", [""])[0].partition(";")[0] != "application/json":
+                return _refusal(415, "Send JSON.")
+            length = headers.get("content-length", ["0"])[0]
+            if not length.isdecimal() or int(length) > LARGEST_BODY:
+                return _refusal(413, f"More than {LARGEST_BODY} bytes.")
+        return None
+
+
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+]
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The body, or None if it is too large; nothing beyond the limit is kept."""
+    parts, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > LARGEST_BODY:
+            return None
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+async def _given(request: Request) -> dict[str, str] | None:
+    """The request's texts, those left out blank; None if it is something else."""
+    try:
+        value = json.loads(await request.body())
+    except ValueError:
+        return None
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        return None
+    names = ("state", "row_id", "decision", "target", "note", "group")
+    return {name: value.get(name, "") for name in names}
+
+
+async def _answer(
+    act: Callable[..., dict[str, Any]], *args: str, desk: Desk | None = None, row_id: str = ""
+) -> Response:
+    """Runs what may wait for the disk beside the event loop; errors become answers."""
+
+    def told() -> tuple[int, dict[str, Any]]:
+        try:
+            return 200, act(*args)
+        except Stale:
+            text = (
+                "Somebody decided elsewhere meanwhile, in another window or program. Nothing of "
+                "this window was recorded; this is the present state."
+            )
+            return 409, {"told": text, **(desk.show(row_id) if desk else {})}
+        except Refused as refused:
+            return 422, {"told": str(refused)}
+        except RetryError as error:
+            return 503, {"told": f"Nothing was recorded: {error}"}
+        except InputError as error:
+            return 500, {"told": f"The ledger or a table cannot be read: {error}"}
+
+    status, value = await run_in_threadpool(told)
+    return JSONResponse(value, status)
+
+
+def _refusal(status: int, text: str) -> Response:
+    return PlainTextResponse(text + "\n", status)
+
+
+def _escaped(text: str) -> str:
+    for letter, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
+        text = text.replace(letter, entity)
+    return text

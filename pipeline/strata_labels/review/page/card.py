@@ -1,0 +1,230 @@
+"""One open row as the page shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from strata_labels.review.page import words
+from strata_labels.review.page.material import Table
+from strata_labels.review.reasons import reasons_told
+from strata_labels.tables import clean_cell
+
+PICKS, SIBLINGS, PICTURES, SHOWN_OF_GROUP = 3, 4, 6, 10
+#: Nearest siblings are looked for among so many, the most confident first.
+_COMPARED = 5000
+
+
+def card(
+    table: Table, n: int, blind: bool, in_group: list[int], is_open: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """What a curator sees of row `n`.
+
+    Args:
+        table: all rows.
+        n: the row's number.
+        blind: leave out what is proposed, and everything that hints at it.
+        in_group: the open look-alikes it can be decided with, itself among them.
+        is_open: rows that are still to be decided, `[num_rows]`: no examples of anything.
+    """
+    is_item = bool(table.is_item[n])
+    suggestion, alternatives = table.candidates.get(n, (None, []))
+    own = table.own[n]
+    current = None
+    if own and not blind:
+        evidence = table.evidence[n]
+        current = _place(table, n, is_open, own, float(table.confidence[n]), evidence)
+    others = [other for other in alternatives if other["node"] in table.known.level]
+    if suggestion and suggestion["node"] not in ("", own):
+        others.insert(0, {**suggestion, "evidence": ""})
+    if blind:
+        others = _even(table, own, others)
+    options = [
+        _place(
+            table, n, is_open, other["node"], other["confidence"], other["evidence"] or "", blind
+        )
+        for other in others[:PICKS]
+    ]
+    return {
+        "row_id": table.row_id[n],
+        "kind": _level_name(table, table.level[n] - 1),
+        "is_item": is_item,
+        **_named(table, n),
+        "why": [] if blind else reasons_told(table.why.get(n, [])),
+        "pictures": _pictures(table, n),
+        "current": current,
+        # Where nothing is proposed, what is known of the row is evidence for no place of its own.
+        "facts": words.plain(table.evidence[n], known=table.known.name)
+        if not own and not blind
+        else [],
+        "options": options,
+        "members": _members(table, n),
+        "group": _group(table, n, in_group),
+        "stops": [] if blind or not own else _stops(table, n),
+        "levels": [_level_name(table, level) for level in range(table.known.top + 1)],
+    }
+
+
+def describe(table: Table, node: str) -> dict[str, Any]:
+    """A node, its path and its size, as search lists it."""
+    return {
+        "node": node,
+        "name": table.known.name[node],
+        "level": _level_name(table, table.known.level[node]),
+        "path": _path(table, node),
+        "size": table.sizes.get(node, 0),
+    }
+
+
+def name_of(table: Table, n: int) -> str:
+    """A row's subject in words."""
+    subject = table.subject[n]
+    if not table.is_item[n]:
+        return str(table.known.name.get(subject, subject))
+    at = table.item_at.get(subject)
+    return str(table.items.name.iat[at]) if at is not None else subject
+
+
+def _named(table: Table, n: int) -> dict[str, str]:
+    subject = table.subject[n]
+    named = {"name": name_of(table, n), "subject": subject, "address": "", "qualifier": ""}
+    if table.is_item[n]:
+        at = table.item_at.get(subject)
+        if at is not None:
+            item = table.items.iloc[at]
+            address = str(item.get("source_url") or "")
+            # Only an address a browser may follow; metadata could hold anything.
+            named["address"] = address if address.startswith(("http://", "https://")) else ""
+            qualifier = item.get("qualifier")
+            named["qualifier"] = clean_cell(str(qualifier)) if pd.notna(qualifier) else ""
+    elif qid := table.known.qid.get(subject):
+        named["address"] = f"https://www.wikidata.org/wiki/{qid}"
+    return named
+
+
+def _level_name(table: Table, level: int) -> str:
+    return table.material.levels[level].replace("_", " ")
+
+
+def _path(table: Table, node: str) -> list[dict[str, str]]:
+    known = table.known
+    return [
+        {"node": step, "name": known.name[step], "level": _level_name(table, known.level[step])}
+        for step in known.path(node)
+    ]
+
+
+def _place(
+    table: Table,
+    n: int,
+    is_open: NDArray[np.bool_],
+    node: str,
+    likely: float | None,
+    evidence: str,
+    blind: bool = False,
+) -> dict[str, Any]:
+    names = [table.known.name[step] for step in table.known.path(node)]
+    return {
+        **describe(table, node),
+        "likely": None if blind or likely is None else round(float(likely), 3),
+        "evidence": [] if blind else words.plain(evidence, names, table.known.name),
+        "siblings": _siblings(table, n, node, is_open),
+    }
+
+
+def _even(table: Table, own: str, others: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The candidates so that none shows which of them is the proposal: one level, by name."""
+    top = min((table.known.level[other["node"]] for other in others), default=1)
+    path = table.known.path(own)
+    raised = next((node for node in path if table.known.level[node] >= top), "")
+    nodes = [raised, *(other["node"] for other in others)]
+    nodes = [node for node in dict.fromkeys(nodes) if node][:PICKS]
+    if len(nodes) < 2:  # one alone would be told for the proposal
+        return []
+    nodes.sort(key=lambda node: (table.known.name[node].casefold(), node))
+    return [{"node": node, "confidence": None, "evidence": ""} for node in nodes]
+
+
+def _siblings(table: Table, n: int, node: str, is_open: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """What already stands there and resembles the row most."""
+    if not table.is_item[n]:
+        below = [other for other in table.below.get(node, ()) if other != table.subject[n]]
+        below.sort(key=lambda other: (-table.sizes.get(other, 0), other))
+        return [{"name": table.known.name[other]} for other in below[:SIBLINGS]]
+    place = next((step for step in table.known.path(node) if step in table.by_place), "")
+    there = np.array(table.by_place.get(place, []), dtype=np.int64)
+    found = there[~is_open[there] & (there != n)][:_COMPARED].tolist()
+    named: dict[str, int] = {}  # the same place may stand in train and index
+    for other in _nearest(table, n, found):
+        named.setdefault(name_of(table, other), other)
+        if len(named) == SIBLINGS:
+            break
+    return [{"name": name, "picture": _first_picture(table, m)} for name, m in named.items()]
+
+
+def _nearest(table: Table, n: int, others: list[int]) -> list[int]:
+    """Others by likeness of their vectors to the row's, most alike first."""
+    at = table.item_at.get(table.subject[n])
+    if not others or at is None or not table.vectors:
+        return others
+    rows = np.array([table.item_at[table.subject[other]] for other in others])
+    likeness = np.zeros(len(others))
+    for vectors in table.vectors:
+        likeness += np.nan_to_num(np.asarray(vectors[rows]) @ np.asarray(vectors[at]))
+    return [others[k] for k in np.argsort(-likeness, kind="stable")]
+
+
+def _members(table: Table, n: int) -> dict[str, Any] | None:
+    """The items that a decision on a node settles."""
+    if table.is_item[n]:
+        return None
+    rows = _below(table, table.subject[n], SHOWN_OF_GROUP)
+    return {
+        "size": table.sizes.get(table.subject[n], 0),
+        "examples": [name_of(table, row) for row in rows],
+    }
+
+
+def _below(table: Table, node: str, at_most: int) -> list[int]:
+    rows, nodes = list[int](), [node]
+    while nodes and len(rows) < at_most:
+        first = nodes.pop(0)
+        rows += table.members.get(first, [])[: at_most - len(rows)]
+        nodes += table.below.get(first, [])
+    return rows
+
+
+def _group(table: Table, n: int, rows: list[int]) -> dict[str, Any] | None:
+    if len(rows) < 2:
+        return None
+    shown = [n, *(row for row in rows if row != n)][:SHOWN_OF_GROUP]
+    return {"size": len(rows), "examples": [name_of(table, row) for row in shown]}
+
+
+def _stops(table: Table, n: int) -> list[dict[str, str]]:
+    """Nodes of the path at which a row can stop: above its own class for an item."""
+    lowest = 2 if table.is_item[n] else 1
+    path = _path(table, table.own[n])
+    return [step for step in path if table.known.level[step["node"]] >= lowest]
+
+
+def _pictures(table: Table, n: int) -> list[dict[str, str]]:
+    if table.is_item[n]:
+        name = name_of(table, n)
+        images = table.images_of(table.subject[n])[:PICTURES]
+        return [
+            {"item": table.subject[n], "image": image, "alt": f"{name}, picture {k}"}
+            for k, image in enumerate(images, start=1)
+        ]
+    rows = _below(table, table.subject[n], PICTURES)
+    return [picture for row in rows if (picture := _first_picture(table, row))]
+
+
+def _first_picture(table: Table, n: int) -> dict[str, str] | None:
+    images = table.images_of(table.subject[n])
+    if not images:
+        return None
+    return {"item": table.subject[n], "image": images[0], "alt": name_of(table, n)}

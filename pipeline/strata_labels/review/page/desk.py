@@ -1,0 +1,354 @@
+"""The review itself: what is asked next, what is decided, what is taken back. No HTTP here."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.review.conflicts import Conflicts
+from strata_labels.review.decision import Decision
+from strata_labels.review.page.background import Background
+from strata_labels.review.page.card import card, name_of
+from strata_labels.review.page.forecast import Forecast, forecast_of
+from strata_labels.review.page.material import Material, Stamp, Table
+from strata_labels.review.page.record import again, in_words, ledger_lines, refusal
+from strata_labels.review.page.search import Search
+from strata_labels.review.writer import LedgerChanged, LedgerWriter
+from strata_labels.tables import clean_cell
+
+#: What the page can decide; renaming and further words are for the sheet.
+WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure")
+
+#: Rows answered after which all open ones are scored anew.
+BATCH = 50
+
+
+class Stale(Exception):
+    """The window has not seen the ledger of now; nothing was recorded."""
+
+
+class Refused(Exception):
+    """A decision that cannot be; the message says why and what to do."""
+
+
+@dataclass
+class _Act:
+    """One answer, to be taken back as a whole."""
+
+    rows: list[int]
+    closed: list[int]
+    settled: list[int]
+    confidence: list[float]
+
+
+class Desk:
+    """A reviewer's open rows, in order, and the ledger their decisions go to.
+
+    Every answer is on the disk before the next row is shown. All state but the ledger can be lost:
+    a desk opened again on the same ledger asks what the lost one would have asked.
+
+    Args:
+        material: where the things are.
+        reviewer: who decides.
+        blind: whether suggestions and evidence are hidden.
+        double: share of the item rows that others have decided, to be decided blind once more,
+            instead of the open rows; 0: the open rows.
+
+    Raises:
+        InputError: the tables or the ledger are not there or are wrong.
+    """
+
+    def __init__(
+        self, material: Material, reviewer: str, blind: bool = False, double: float = 0.0
+    ) -> None:
+        self.material, self.blind, self.double = material, blind or double > 0, double
+        self.reviewer = clean_cell(reviewer)
+        if not self.reviewer:
+            raise InputError(Problem("--reviewer", "no name", "Say who decides."))
+        self._writer = LedgerWriter(material.ledgers[-1])
+        self._lock = threading.RLock()
+        self._refreshing = Background(self._bring_up_to_date)
+        self._learning = Background(material.learn) if material.learn and not double else None
+        self._unlearnt = 0
+        # Loads that a reload or an undo has overtaken are of no use; own answers given since a
+        # load began are brought to it.
+        self._epoch = 0
+        self._since: list[tuple[list[str], str]] = []
+        self.recorded = 0
+        self._state, self._stamp = "", material.stamp()
+        self._open = np.zeros(0, bool)
+        self._structure: list[Decision] = []
+        self._reload()
+
+    @property
+    def state(self) -> str:
+        """What the ledger is: a window must have seen it to decide."""
+        return self._state
+
+    def show(self, row_id: str = "", after: str = "") -> dict[str, Any]:
+        """The page's content: a row and how far the review is.
+
+        Args:
+            row_id: show this row, if it is open.
+            after: else the next open row behind this one, the first one at the end.
+        """
+        with self._lock:
+            self._catch_up()
+            n = self._table.at.get(row_id, -1)
+            if n < 0 or not self._open[n]:
+                n = self._next(self._table.at.get(after, -1))
+            shown = None
+            if n >= 0:
+                shown = card(self._table, n, self.blind, self._together(n), self._open)
+            return {"state": self._state, "row": shown, "progress": self._progress()}
+
+    def decide(
+        self,
+        state: str,
+        row_id: str,
+        word: str,
+        target: str = "",
+        note: str = "",
+        whole_group: bool = False,
+    ) -> str:
+        """Records a decision, on the disk when this returns.
+
+        Args:
+            state: the state the window has seen.
+            row_id: the row, which has to be open.
+            word: one of `WORDS`.
+            target: a node id; blank where the word needs none.
+            note: free text.
+            whole_group: decide all open look-alikes of the row the same way, as one act.
+
+        Returns:
+            What was recorded, in words.
+
+        Raises:
+            Stale: somebody else has decided since, or the row is not open any more.
+            Refused: the decision cannot be.
+            RetryError: the disk refused.
+        """
+        with self._lock:
+            self._catch_up()
+            n = self._table.at.get(row_id, -1)
+            if state != self._state or n < 0 or not self._open[n]:
+                raise Stale
+            if word not in WORDS:
+                raise Refused(f"The page cannot decide {word!r}.")
+            if word == "keep" and self.blind:
+                raise Refused("Nothing is shown to keep: name a place.")
+            rows = self._together(n) if whole_group else [n]
+            decisions = [self._checked(row, word, target, note) for row in rows]
+            if word == "merge":
+                self._hold_together(decisions)
+            try:
+                written = self._writer.record(ledger_lines(decisions), expected=self._state)
+            except LedgerChanged:
+                self._reload()
+                raise Stale from None
+            self._state = self._writer.state
+            self.recorded += len(written)
+            self._close(rows, word)
+            self._since.append(([self._table.row_id[row] for row in rows], word))
+            if not self._table.is_item[n] and word not in ("keep", "unsure"):
+                self._structure += [d for d in decisions if d.decision == "merge"]
+                self._refresh()
+            self._learn(len(rows))
+            target = self._table.known.name.get(decisions[0].target, "")
+            return in_words(decisions, name_of(self._table, n), target)
+
+    def undo(self, state: str) -> tuple[str, str]:
+        """Takes the reviewer's last act back, as further rows of the ledger.
+
+        Returns:
+            What was taken back, in words, and the row to show again; blank if there was nothing.
+        """
+        with self._lock:
+            self._catch_up()
+            if state != self._state:
+                raise Stale
+            try:
+                taken = self._writer.undo(self.reviewer, expected=self._state)
+            except LedgerChanged:
+                self._reload()
+                raise Stale from None
+            if taken.empty:
+                return "", ""
+            self._state = self._writer.state
+            self._epoch += 1
+            self.recorded += len(taken)
+            rows = [self._table.at.get(row_id, -1) for row_id in taken.row_id]
+            if self._acts and sorted(self._acts[-1].rows) == sorted(rows):
+                act = self._acts.pop()
+                self._open[act.closed] = True
+                self._confidence[act.settled] = act.confidence
+                self._decided -= len(act.rows)
+                self._unsure -= 0 if act.settled else len(act.rows)
+            else:
+                self._reload()
+            rows = [row for row in rows if row >= 0]
+            names = name_of(self._table, rows[0]) if rows else taken.subject.iloc[0]
+            more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+            return f"Taken back: {names}{more}", taken.row_id.iloc[0]
+
+    def search(self, text: str, row_id: str, word: str) -> dict[str, Any]:
+        """Nodes a row can be moved to, merged into or stopped at, see `Search.find`."""
+        with self._lock:
+            n = self._table.at.get(row_id, -1)
+            return self._search.find(text, n, word) if n >= 0 else {"found": [], "total": 0}
+
+    def picture(self, item: str, image: str) -> Path | None:
+        """The file of an image, if it is one of the workspace's."""
+        find = self.material.find_image
+        if find is None or ".." in image or image not in self._table.images_of(item):
+            return None
+        return find(image)
+
+    def settle(self) -> None:
+        """Waits for work in the background."""
+        for work in filter(None, (self._learning, self._refreshing)):
+            work.wait()
+
+    # --- what is open --------------------------------------------------------------------
+
+    def _reload(self) -> None:
+        """Reads tables and ledger as they are now."""
+        while True:
+            state, stamp = self._writer.look(), self.material.stamp()
+            table = Table(self.material, self.reviewer, self.double)
+            if (state, stamp) == (self._writer.look(), self.material.stamp()):
+                break
+        self._epoch += 1
+        self._take(table, state, stamp)
+
+    def _take(self, table: Table, state: str, stamp: Stamp) -> None:
+        self._table = table
+        self._state, self._stamp = state, stamp
+        self._open = np.zeros(len(table.row_id), bool)
+        self._open[table.order] = True
+        self._confidence = table.confidence.copy()
+        self._decided = int(table.mine.sum())
+        self._unsure = int((table.unsure & table.mine).sum())
+        self._acts: list[_Act] = []
+        effective = table.resolution.effective
+        chosen = effective[effective.decision.isin(["merge", "rename", "split"])]
+        self._structure = [again(row) for row in chosen.to_dict("records")]
+        self._search = Search(table)
+        table.members, table.sizes, table.by_place, table.item_at  # noqa: B018 (before it is asked)
+
+    def _catch_up(self) -> None:
+        stamp = self.material.stamp()
+        if self._writer.look() != self._state or stamp.fixed != self._stamp.fixed:
+            self._reload()
+        elif stamp != self._stamp:  # only scored anew: what is shown stands until that is loaded
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """Brings rows and paths up to date without letting anybody wait."""
+        self._refreshing.start()
+
+    def _bring_up_to_date(self) -> None:
+        while True:
+            with self._lock:
+                epoch, since = self._epoch, self._since
+                since.clear()
+            stamp = self.material.stamp()
+            try:
+                table = Table(self.material, self.reviewer, self.double)
+            except InputError:
+                return  # the next look at the ledger tells
+            with self._lock:
+                if epoch != self._epoch or stamp != self.material.stamp():
+                    continue
+                self._take(table, self._state, stamp)
+                for row_ids, word in since:
+                    rows = [n for row_id in row_ids if (n := table.at.get(row_id, -1)) >= 0]
+                    if rows and self._open[rows].all():
+                        self._close(rows, word)
+                return
+
+    def _learn(self, answered: int) -> None:
+        """Has the open rows scored anew, in the background, once a batch of them is answered."""
+        self._unlearnt += answered
+        if self._learning and self._unlearnt >= BATCH:
+            self._learning.start()
+            self._unlearnt = 0
+
+    def _together(self, n: int) -> list[int]:
+        """The open look-alikes of a row, itself first."""
+        others = self._table.groups.get(self._table.group[n], [])
+        return [n, *(row for row in others if row != n and self._open[row])]
+
+    def _next(self, after: int) -> int:
+        order, place = self._table.order, self._table.rank[after] + 1 if after >= 0 else 0
+        for part in (order[place:], order[:place]):
+            found = np.flatnonzero(self._open[part])
+            if len(found):
+                return int(part[found[0]])
+        return -1
+
+    def _close(self, rows: list[int], word: str) -> None:
+        settled = [] if word == "unsure" else list(rows)
+        for n in settled[:]:
+            settled += np.flatnonzero(self._table.cover == n).tolist()
+        closed = sorted({*rows, *(n for n in settled if self._open[n])})
+        self._acts.append(_Act(rows, closed, settled, self._confidence[settled].tolist()))
+        self._open[closed] = False
+        self._confidence[settled] = 1.0
+        self._decided += len(rows)
+        self._unsure += 0 if settled else len(rows)
+
+    def _progress(self) -> dict[str, Any]:
+        ahead = Forecast(None, None, None)
+        if not self.double:  # a second look is not on the way to the target
+            ahead = forecast_of(self._table, self._confidence, self._open, self.material.target)
+        return {
+            "decided": self._decided,
+            "open": int(self._open.sum()),
+            "unsure": self._unsure,
+            "target": self.material.target,
+            "now": ahead.now,
+            "decisions": ahead.decisions,
+            "best": ahead.best,
+        }
+
+    # --- a decision ----------------------------------------------------------------------
+
+    def _checked(self, n: int, word: str, target: str, note: str) -> Decision:
+        table = self._table
+        if self.blind and word == "move" and target in table.known.path(table.own[n]):
+            target = table.own[n]  # the same place, as finely as it is known
+        decision = Decision(
+            subject=table.subject[n],
+            level=table.level[n],
+            decision=word,
+            target=target,
+            reviewer=self.reviewer,
+            note=clean_cell(note),
+            decided_at="",
+            evidence_hash=table.hash[n],
+            seen=table.seen[n],
+            said=target,
+            when=datetime.now(UTC),
+            where="the decision",
+            row=None,
+        )
+        checked = table.checker.check(decision)
+        if isinstance(checked, Problem):
+            raise Refused(refusal(checked))
+        return checked
+
+    def _hold_together(self, merges: list[Decision]) -> None:
+        """Refuses merges that go in a circle with those in force."""
+        made = {d.made: d for d in self._structure if d.decision == "split"}
+        conflicts = Conflicts(self._table.known, made).find([*self._structure, *merges])
+        for group, problem in conflicts:
+            if any(decision in group for decision in merges):
+                raise Refused(refusal(problem))

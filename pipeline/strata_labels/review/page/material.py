@@ -1,0 +1,254 @@
+"""What the page shows and decides on: the workspace's tables under the ledger of now."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from strata_labels.review.agreement import decided_alone, for_second_look
+from strata_labels.review.check import Checker
+from strata_labels.review.known import KnownNodes
+from strata_labels.review.ledger import WITHDRAW, parse_time, read_ledger
+from strata_labels.review.ranking import queue
+from strata_labels.review.replay import replay
+from strata_labels.review.reviewed import reviewed
+from strata_labels.tables import clean_cell, load
+
+#: The level whose nodes are searched for nearest siblings: classes below it are too small.
+_WIDE = 2
+
+
+class Stamp(NamedTuple):
+    """What the tables are that a review was loaded from.
+
+    Attributes:
+        fixed: digest of the nodes, what retrieval doubts, what is audited, and the other reviewers'
+            ledgers; where these change, nothing that is shown can be decided on.
+        scored: the tables that scoring the rows anew writes.
+    """
+
+    fixed: tuple[object, ...]
+    scored: tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Material:
+    """Where a review finds its things.
+
+    Attributes:
+        folder: the workspace.
+        ledgers: read in this order; decisions are added to the last.
+        levels: names of the levels, the item's first.
+        title: what is reviewed.
+        target: share of right labels to reach.
+        vectors: `.npy` files `[num_items, d]`, rows as in the table `items`, for nearest siblings.
+        find_image: the file of an image id, None where there is none.
+        learn: scores the open rows anew from the decisions so far and writes their tables; None
+            where the rows stay as they are.
+    """
+
+    folder: Path
+    ledgers: Sequence[Path]
+    levels: Sequence[str]
+    title: str
+    target: float
+    vectors: Sequence[Path] = ()
+    find_image: Callable[[str], Path | None] | None = None
+    learn: Callable[[], None] | None = None
+
+    def stamp(self) -> Stamp:
+        """Changes when a table that is shown is written again."""
+        nodes, *asked = (self._table(name) for name in ("vocabulary", "doubts", "audit"))
+        fixed = [_digest(nodes, *_written(nodes)), *map(_written, [*asked, *self.ledgers[:-1]])]
+        scored = (self._table(name) for name in ("proposals", "disputes"))
+        return Stamp(tuple(fixed), tuple(map(_written, scored)))
+
+    def _table(self, name: str) -> Path:
+        return self.folder / "tables" / f"{name}.parquet"
+
+
+def _written(path: Path) -> tuple[int, int]:
+    """When a file was written and how long it is; zeros where there is none."""
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return state.st_mtime_ns, state.st_size
+
+
+@lru_cache(8)
+def _digest(path: Path, written: int, size: int) -> str:
+    """Of a file's bytes, read once for each time it is written."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if size else ""
+
+
+class Table:
+    """All rows after the ledger's decisions, and the open ones in the order to ask them.
+
+    Attributes:
+        at: a row's number by `row_id`; every list and array below goes by these numbers.
+        order: numbers of the rows to ask, first first.
+        rank: a row's place in `order`, -1 for others.
+        group: the look-alikes a row is asked with, "" for none.
+        own: the row's parent, as proposed or decided.
+        candidates: by row number `(suggestion, alternatives)` of the queue.
+        answer: the first row that is answered together with a row, mostly itself.
+        cover: the row whose answer would settle an item's too, that of its class; -1 for none.
+        mine: rows on which the reviewer has a decision that stands; these are not asked again.
+
+    Args:
+        material: where the things are.
+        reviewer: who is asked.
+        double: a share of the item rows that others have decided is asked, and nothing else, as
+            if nobody but the reviewer had decided anything; 0: what is open is asked.
+    """
+
+    def __init__(self, material: Material, reviewer: str, double: float = 0.0) -> None:
+        self.material, reviewer = material, clean_cell(reviewer)
+        self.items = load(material.folder, "items")
+        proposals, vocabulary = reviewed(material.folder), load(material.folder, "vocabulary")
+        disputed = material.folder / "tables" / "disputes.parquet"
+        decisions = read_ledger(*material.ledgers).decisions
+        resolution = replay(decisions, proposals, vocabulary)
+        twice: set[str] = set()
+        if double:
+            twice = set(for_second_look(resolution, reviewer, double))
+            # Open, whatever has been made of the other's decision since.
+            proposals["accepted"] &= ~proposals.row_id.isin(twice)
+            resolution = replay(decided_alone(decisions, reviewer), proposals, vocabulary)
+        self.resolution, rows = resolution, resolution.rows
+        asked = queue(
+            resolution, self.items, load(material.folder, "disputes") if disputed.exists() else None
+        )
+        self.known = KnownNodes(resolution.nodes)
+        self.checker = Checker(self.known, rows.set_index("row_id", drop=False), rows.own)
+        self.row_id: list[str] = rows.row_id.tolist()
+        self.at = {row_id: n for n, row_id in enumerate(self.row_id)}
+        self.subject: list[str] = rows.subject.tolist()
+        self.level: list[int] = rows.level.astype(int).tolist()
+        self.own: list[str] = rows.own.fillna("").tolist()
+        self.evidence: list[str] = rows.evidence.tolist()
+        self.hash: list[str] = rows.evidence_hash.fillna("").tolist()
+        self.unsure = rows.unsure.to_numpy(dtype=bool)
+        self.confidence = rows.confidence.fillna(0).to_numpy(dtype=float)
+        self.settled = (rows.state == "settled").to_numpy()
+        self.is_item = (rows.level == 1).to_numpy()
+        # Labels that count for the forecast: what has a place, or still waits for one.
+        self.counts = self.is_item & ((rows.own != "") | (rows.state != "accepted")).to_numpy()
+        self.seen: list[str] = rows.seen.tolist()
+        self.mine = self._decided_by(reviewer, decisions)
+        if double:
+            asked = asked[asked.row_id.isin(twice)].assign(group="")
+            self.mine &= rows.row_id.isin(twice).to_numpy()
+        numbers = [self.at[row_id] for row_id in asked.row_id]
+        self.order = np.array([n for n in numbers if not self.mine[n]], dtype=np.int64)
+        self.rank = np.full(len(rows), -1, dtype=np.int64)
+        self.rank[self.order] = np.arange(len(self.order))
+        self.group = [""] * len(rows)
+        self.groups: dict[str, list[int]] = {}
+        self.why: dict[int, list[str]] = {}
+        self.candidates: dict[int, tuple[dict | None, list[dict]]] = {}
+        told = ("group", "reasons", "suggestion", "alternatives")
+        for n, group, why, suggestion, others in zip(
+            numbers, *(asked[name] for name in told), strict=True
+        ):
+            self.group[n] = group
+            self.why[n] = list(why)
+            self.candidates[n] = suggestion, list(others)
+            if group:
+                self.groups.setdefault(group, []).append(n)
+        self.answer = np.arange(len(rows))
+        for alike in self.groups.values():
+            self.answer[alike] = alike[0]
+        classes = {self.subject[n]: n for n in self.order.tolist() if self.level[n] == 2}
+        own_word = self.unsure | rows.reasons.str.contains("stale_decision|disputed").to_numpy()
+        by_class = rows.own.map(classes).fillna(-1).to_numpy(dtype=np.int64)
+        self.cover = np.where(self.is_item & ~own_word, by_class, -1)
+
+    @cached_property
+    def members(self) -> dict[str, list[int]]:
+        """Rows of the items below each level-1 node, the most confident first."""
+        found: dict[str, list[int]] = {}
+        for n in np.argsort(-self.confidence, kind="stable").tolist():
+            if self.is_item[n] and self.own[n]:
+                found.setdefault(self.own[n], []).append(n)
+        return found
+
+    @cached_property
+    def below(self) -> dict[str, list[str]]:
+        """Nodes that hang directly on a node."""
+        found: dict[str, list[str]] = {}
+        for node in sorted(self.known.level):
+            if self.known.parent[node]:
+                found.setdefault(self.known.parent[node], []).append(node)
+        return found
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Items below each node, at any depth."""
+        found: dict[str, int] = {}
+        for node, rows in self.members.items():
+            for step in self.known.path(node):
+                found[step] = found.get(step, 0) + len(rows)
+        return found
+
+    @cached_property
+    def by_place(self) -> dict[str, list[int]]:
+        """Rows of the items below each node of the wide level."""
+        found: dict[str, list[int]] = {}
+        top = min(_WIDE, self.known.top)
+        for node, rows in self.members.items():
+            place = next((s for s in self.known.path(node) if self.known.level[s] == top), "")
+            found.setdefault(place, []).extend(rows)
+        return found
+
+    @cached_property
+    def item_at(self) -> dict[str, int]:
+        """Place of an item in the table `items` and in the vectors."""
+        return {item: n for n, item in enumerate(self.items.item_id)}
+
+    @cached_property
+    def vectors(self) -> list[np.ndarray]:
+        """Memory-mapped, as far as they belong to these items."""
+        found = [np.load(path, mmap_mode="r") for path in self.material.vectors if path.exists()]
+        return [array for array in found if len(array) == len(self.items)]
+
+    def _decided_by(self, reviewer: str, decisions: pd.DataFrame) -> np.ndarray:
+        """Rows that the reviewer's last word stands on, on the evidence of now.
+
+        A row on which reviewers differ is asked again of everyone but whoever spoke last.
+        """
+        found = np.zeros(len(self.at), bool)
+        about_place = ~decisions.decision.str.casefold().isin(["rename", "split"])
+        last = decisions[about_place & (decisions.reviewer == reviewer)]
+        last = _by_time(last).drop_duplicates("subject", keep="last")
+        last = last[last.decision.str.casefold() != WITHDRAW]
+        disputes = _by_time(self.resolution.disputed)
+        spoke = disputes.drop_duplicates("subject", keep="last").set_index("subject").reviewer
+        again = set(spoke.index[spoke != reviewer])
+        row_ids = last.row_id.where(last.row_id != "", last.level + ":" + last.subject)
+        told = zip(row_ids, last.subject, last.evidence_hash, strict=True)
+        for row_id, subject, evidence in told:
+            if (n := self.at.get(row_id)) is not None and subject not in again:
+                found[n] = evidence in ("", self.hash[n])
+        return found
+
+    def images_of(self, item: str) -> list[str]:
+        """An item's image ids; none where the review has no images at all."""
+        at = self.item_at.get(item)
+        if self.material.find_image is None or at is None:
+            return []
+        return list(self.items.image_ids.iloc[at])
+
+
+def _by_time(decisions: pd.DataFrame) -> pd.DataFrame:
+    # Not by text: ".5Z" would come before "Z".
+    when = pd.to_datetime(decisions.decided_at.map(parse_time), utc=True)
+    return decisions.loc[when.sort_values(kind="stable").index]

@@ -1,0 +1,55 @@
+"""Decisions of the page on their way to the ledger, and in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from strata_labels.errors import Problem
+from strata_labels.review.decision import Decision, decisions_frame
+from strata_labels.review.together import join
+from strata_labels.tables import DECISION_COLUMNS
+
+
+def in_words(decisions: list[Decision], named: str, target: str) -> str:
+    """What was decided, on the thing that is named and its look-alikes."""
+    told = {
+        "keep": f"Kept {named} under {target}",
+        "move": f"Moved {named} to {target}",
+        "merge": f"Merged {named} into {target}",
+        "stop": f"Stopped {named} at {target}",
+        "exclude": f"Excluded {named}",
+        "unsure": f"Left {named} open, as unsure",
+    }[decisions[0].decision]
+    others = len(decisions) - 1
+    return f"{told}, and {others} look-alike{'s' if others > 1 else ''}" if others else told
+
+
+def ledger_lines(decisions: list[Decision]) -> pd.DataFrame:
+    """A ledger line for each answer: look-alikes may be kept at places of their own."""
+    frame = decisions_frame(decisions)[DECISION_COLUMNS].astype({"level": str})
+    frame = frame.drop(columns="decided_at")  # which is when they are written
+    same = frame.groupby(["level", "decision", "target"], sort=False)
+    return pd.concat([join(part) for _, part in same], ignore_index=True)
+
+
+def again(row: dict[Any, Any]) -> Decision:
+    """A decision in force, for checking others against it."""
+    cells = {key: "" if pd.isna(value) else value for key, value in row.items()}
+    names = [name for name in DECISION_COLUMNS if name not in ("row_id", "level")]
+    return Decision(
+        **{name: str(cells[name]) for name in names},
+        level=int(cells["level"]),
+        said=str(cells["target"]),
+        when=datetime.fromtimestamp(0, UTC),
+        where="the ledger",
+        row=int(cells["row"]) if cells.get("row") else None,
+    )
+
+
+def refusal(problem: Problem) -> str:
+    """Why a decision cannot be, as a sentence, and what to do."""
+    text = f"{problem.what} {problem.value}" if problem.value else problem.what.rstrip(":")
+    return f"{text[:1].upper()}{text[1:]}. {problem.fix}"

@@ -1,0 +1,62 @@
+"""Finding a node of the tree by the beginnings of words."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+from strata_labels.review.page.card import describe
+from strata_labels.review.page.material import Table
+
+FOUND = 8
+
+
+class Search:
+    """The nodes of a tree, as they are searched.
+
+    Args:
+        table: all rows.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table, known = table, table.known
+        self._nodes = [
+            (node, level, _plain(known.name[node]),
+             f" {_plain(known.path_name(node))} {node.partition('/')[2].casefold()}")
+            for node, level in known.level.items()
+        ]  # fmt: skip
+
+    def find(self, text: str, n: int, word: str) -> dict[str, Any]:
+        """Nodes that row `n` can be moved to, merged into or stopped at, best match first.
+
+        Args:
+            text: beginnings of words of the node's name, path or id; accents do not count.
+            n: the row's number.
+            word: `move`, `merge` or `stop`.
+
+        Returns:
+            `found`, at most `FOUND` nodes, and `total`.
+        """
+        table = self._table
+        own, top = table.level[n] - 1, table.known.top
+        levels = range(own, own + 1) if word == "merge" else range(own + 1, top + 1)
+        if word == "stop" and own == 0:
+            levels = range(2, top + 1)
+        wanted = _plain(text).split()
+        hits = []
+        for node, level, name, all_words in self._nodes:
+            if level not in levels or node == table.subject[n]:
+                continue
+            if wanted and all(f" {part}" in all_words for part in wanted):
+                whole = " ".join(wanted)
+                best = (name != whole, not name.startswith(whole), f" {whole}" not in name)
+                hits.append((best, -table.sizes.get(node, 0), -level, node))
+        hits.sort()
+        found = [describe(table, node) for *_, node in hits[:FOUND]]
+        return {"found": found, "total": len(hits)}
+
+
+def _plain(text: str) -> str:
+    """Text as it is searched: without case and accents."""
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))

@@ -1,0 +1,157 @@
+"""The order in which to ask: what settles most doubt with one answer comes first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from strata_labels.review.known import KnownNodes
+from strata_labels.review.replay import Resolution
+from strata_labels.review.reviewed import AUDIT
+from strata_labels.tables import SCHEMAS
+
+#: Rows that are asked together, at most: as many as a person takes in at a glance.
+PAGE = 10
+ALTERNATIVES = 3
+
+
+def pages(parent: np.ndarray, score: np.ndarray, most: int = PAGE) -> Iterator[np.ndarray]:
+    """Cuts open rows into pages of look-alikes and orders these.
+
+    A page has rows with the same proposal, about equally sure: one answer for most of them is
+    likely. The page with most doubt on it (the expected number of wrong rows) is asked first; at
+    any level of doubt that is the page with most corrections per answer.
+
+    Args:
+        parent: what each row is proposed as, `[n]` of str.
+        score: 0 to 1, 1 is clean, `[n]`.
+        most: rows on a page, at most.
+
+    Yields:
+        Positions of a page's rows, the most doubtful first. Every row is on one page.
+    """
+    if not len(parent):
+        return
+    codes = np.unique(parent.astype(str), return_inverse=True)[1]
+    order = np.lexsort((np.arange(len(codes)), score, codes))
+    starts = np.searchsorted(codes[order], codes[order])  # where its parent's rows begin
+    place = np.arange(len(order)) - starts
+    cuts = np.flatnonzero(place % most == 0)
+    doubt = np.add.reduceat(1.0 - score[order].astype(float), cuts)
+    ends = np.append(cuts[1:], len(order))
+    for page in np.argsort(-doubt, kind="stable"):
+        yield order[cuts[page] : ends[page]]
+
+
+def queue(
+    resolution: Resolution, items: pd.DataFrame, disputes: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """All open rows in the order to ask them.
+
+    An audited row comes first, since a person asked for it; then what retrieval doubts, the row
+    first that H-AP would gain most from. A node comes before what hangs below it, since one answer
+    there settles all of that; then the rest by the doubt of the group that is asked together (see
+    `pages`). Equal doubts: more images first. Rows that a reviewer was unsure of come last.
+    Audited and doubted rows are asked one by one: they are not asked for what they look like.
+
+    Args:
+        resolution: from `replay` on `reviewed` proposals.
+        items: the table `items` (`item_id, image_ids`).
+        disputes: the table `disputes`, which rows may be missing from; None where nothing but the
+            proposals is known. A row without dispute has its confidence as score; that of a
+            doubted row is at most its confidence, which retrieval has lowered.
+
+    Returns:
+        Rows under `SCHEMAS["queue"]`.
+    """
+    known = KnownNodes(resolution.nodes)
+    below = _items_below(resolution.rows, known)
+    rows = resolution.rows[resolution.rows.state == "open"].reset_index(drop=True)
+    if rows.empty:
+        return pd.DataFrame(columns=SCHEMAS["queue"].names, dtype=object)
+    is_item = (rows.level == 1).to_numpy()
+    found = pd.DataFrame(columns=SCHEMAS["disputes"].names) if disputes is None else disputes
+    found = found.set_index("row_id").reindex(rows.row_id)
+    told = found["score"].notna().to_numpy()
+    confidence = rows.confidence.fillna(0).to_numpy(dtype=np.float32)
+    score = np.where(told, found["score"].to_numpy(dtype=np.float32), confidence)
+    audit = rows.reasons.str.split("|").map(lambda said: AUDIT in said).to_numpy(dtype=bool)
+    gain = rows.gain.to_numpy(dtype=float) if "gain" in rows else np.zeros(len(rows))
+    score = np.where(gain > 0, np.minimum(score, confidence), score)
+    words = [
+        list(dict.fromkeys([*filter(None, said.split("|")), *(more if has else [])]))
+        for said, more, has in zip(rows.reasons, found["reasons"], told, strict=True)
+    ]
+    suggestion = rows.suggestion.where(rows.suggestion != "", rows.parent)
+    others = [
+        list(given)[:ALTERNATIVES] if has else _unmeasured(text)
+        for text, given, has in zip(rows.alternatives, found["alternatives"], told, strict=True)
+    ]
+    alike = is_item & ~rows.unsure.to_numpy(dtype=bool) & (suggestion != "").to_numpy()
+    askable = np.flatnonzero(alike & ~audit & (gain == 0))
+    group = pd.Series("", rows.index, dtype=object)
+    size = np.zeros(len(rows), dtype=np.int64)
+    nodes = suggestion.to_numpy(dtype=object)
+    for number, page in enumerate(pages(nodes[askable], score[askable])):
+        if len(page) > 1:
+            group.iloc[askable[page]] = f"{nodes[askable[page[0]]]}~{number}"
+            size[askable[page]] = len(page)
+    settles = np.where(
+        is_item,
+        np.where(group != "", size, 1),
+        rows.subject.map(below).fillna(0).to_numpy(dtype=float),
+    )
+    images = items.set_index("item_id")["image_ids"].map(len)
+    doubt = pd.Series(1 - score.astype(float), dtype=float)
+    order = pd.DataFrame(
+        {
+            "unsure": rows.unsure,
+            "audit": ~audit,
+            "retrieval": -gain,
+            "level": -rows.level.astype(int),
+            "gain": -_together(doubt.where(is_item, doubt * settles), group),
+            "images": -_together(rows.subject.map(images).fillna(0).astype(float), group),
+            "group": group,
+            "score": score,
+            "row_id": rows.row_id,
+        }
+    )
+    result = pd.DataFrame(
+        {
+            "row_id": rows.row_id,
+            "subject": rows.subject,
+            "group": group,
+            "score": score,
+            "settles": settles.astype(np.int32),
+            "reasons": words,
+            "suggestion": [
+                {"node": node, "confidence": sure, "evidence": evidence} if node else None
+                for node, sure, evidence in zip(suggestion, confidence, rows.evidence, strict=True)
+            ],
+            "alternatives": others,
+        },
+        columns=SCHEMAS["queue"].names,
+    )
+    return result.loc[order.sort_values(list(order.columns)).index].reset_index(drop=True)
+
+
+def _together(values: pd.Series, group: pd.Series) -> pd.Series:
+    """A group's members share the sum of their values."""
+    return values.where(group == "", values.groupby(group).transform("sum"))
+
+
+def _unmeasured(alternatives: str) -> list[dict[str, object]]:
+    nodes = [node for node in alternatives.split("|") if node][:ALTERNATIVES]
+    return [{"node": node, "confidence": None, "evidence": "runner-up"} for node in nodes]
+
+
+def _items_below(rows: pd.DataFrame, known: KnownNodes) -> dict[str, int]:
+    """Number of items below each node."""
+    below: Counter[str] = Counter()
+    for parent, count in rows.loc[rows.level == 1, "parent"].value_counts().items():
+        for step in known.path(str(parent)) if parent else []:
+            below[step] += int(count)
+    return below

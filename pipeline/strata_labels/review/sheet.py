@@ -1,0 +1,299 @@
+"""The review sheet: a CSV in which people decide with a spreadsheet program."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.files import whole
+from strata_labels.review.check import Checker
+from strata_labels.review.conflicts import Conflicts, agreed
+from strata_labels.review.decision import Decision, decisions_frame
+from strata_labels.review.known import KnownNodes
+from strata_labels.review.ledger import DECISIONS
+from strata_labels.review.reasons import reasons_told
+from strata_labels.review.replay import Resolution
+from strata_labels.review.reviewed import AUDIT
+from strata_labels.tables import clean_cell, read_people_csv
+
+#: Columns a reviewer writes in.
+EDITABLE = ["decision", "target", "note", "reviewer"]
+
+SHEET_COLUMNS = [
+    "row_id",
+    "level",
+    "kind",
+    "subject",
+    "name",
+    "address",
+    "current",
+    "suggestion",
+    "suggestion_id",
+    "confidence",
+    "alternatives",
+    "reasons",
+    "evidence",
+    "members",
+    "examples",
+    *EDITABLE,
+    "evidence_hash",
+]
+
+ALTERNATIVES, EXAMPLES = 3, 5
+
+#: Characters of a cell; Excel holds 32,767.
+LONGEST = 32_000
+
+# A cell is neutralised if a spreadsheet would take it for a formula, or if it already looks
+# neutralised: so taking one apostrophe off again always gives the original.
+_FORMULA = re.compile(r"^'*[=+\-@]")
+_NEUTRALISED = re.compile(r"^'+[=+\-@]")
+# An all-digit hash, or one like 12e4..., would be read as a number and rounded.
+_HASH_MARK = "#"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What people decided in a sheet.
+
+    Attributes:
+        decisions: `DECISION_COLUMNS`, targets as node ids: ready for `append`.
+        stale: one problem for each decided row whose evidence has changed since the sheet was
+            written: refused by name, while the rest is taken.
+    """
+
+    decisions: pd.DataFrame
+    stale: list[Problem]
+
+
+def neutralise(cell: str) -> str:
+    """Makes a cell harmless to a spreadsheet; `restore` gives it back.
+
+    Example:
+        >>> neutralise("=1+1"), restore(neutralise("=1+1")), restore(neutralise("'=x"))
+        ("'=1+1", '=1+1', "'=x")
+    """
+    return "'" + cell if _FORMULA.match(cell) else cell
+
+
+def restore(cell: str) -> str:
+    """The cell that `neutralise` was given."""
+    return cell[1:] if _NEUTRALISED.match(cell) else cell
+
+
+def write_sheet(
+    path: Path, resolution: Resolution, items: pd.DataFrame, levels: Sequence[str]
+) -> int:
+    """Writes all open rows, most doubtful first; UTF-8 with byte-order mark, for Excel.
+
+    Higher levels come first, since one decision there settles most; then items that are alike
+    (the same proposal on the same evidence, three or more) together, then single items; within
+    each the least confident first; rows a reviewer was unsure of last. Audited rows come before
+    all others, then those that retrieval doubts, the one first that H-AP would gain most from.
+
+    Args:
+        path: the sheet; replaced as a whole.
+        resolution: from `replay`.
+        items: the table `items` (`item_id, name, source_url`).
+        levels: names of the levels, level 0 first.
+
+    Returns:
+        Number of rows written.
+    """
+    known = KnownNodes(resolution.nodes)
+    rows = resolution.rows
+    members, examples = _members(rows, items, known)
+    rows = rows[rows.state == "open"]
+    is_item = rows.level == 1
+    described = items.set_index("item_id")
+    path_name = {node: known.path_name(node) for node in known.level}
+    alternatives = {
+        text: "; ".join(
+            path_name[node] for node in text.split("|")[:ALTERNATIVES] if node in path_name
+        )
+        for text in rows.alternatives.unique()
+    }
+    reasons = {text: " ".join(reasons_told(text.split("|"))) for text in rows.reasons.unique()}
+    suggestion = rows.suggestion.where(rows.suggestion != "", rows.parent)
+    sheet = pd.DataFrame(
+        {
+            "row_id": rows.row_id,
+            "level": rows.level.astype(int),
+            "kind": rows.level.map(lambda level: levels[level - 1]),
+            "subject": rows.subject,
+            "name": rows.subject.map(described.name).where(is_item, rows.subject.map(known.name)),
+            "address": rows.subject.map(described.source_url),
+            "current": rows.parent.map(path_name),
+            "suggestion": suggestion.map(path_name),
+            "suggestion_id": suggestion,
+            "confidence": rows.confidence.fillna(0).map("{:.3f}".format),
+            "alternatives": rows.alternatives.map(alternatives),
+            "reasons": rows.reasons.map(reasons),
+            "evidence": rows.evidence,
+            "members": rows.subject.map(members).where(~is_item, 1).fillna(0).astype(int),
+            "examples": rows.subject.map(examples).where(~is_item, ""),
+            "evidence_hash": _HASH_MARK + rows.evidence_hash.fillna(""),
+        }
+    ).reindex(columns=SHEET_COLUMNS)
+    alike = rows.groupby(["level", "parent", "suggestion", "evidence"]).row_id.transform("size")
+    alike = alike.where(is_item, 0).where(rows.evidence != "", 0)
+    order = pd.DataFrame(
+        {
+            "unsure": rows.unsure,
+            "audit": ~rows.reasons.str.split("|").map(lambda said: AUDIT in said).astype(bool),
+            "gain": -rows.gain if "gain" in rows else 0.0,
+            "level": -rows.level.astype(int),
+            "single": alike < 3,
+            "doubt": rows.confidence.fillna(0),
+            "alike": (rows.parent + "\n" + rows.evidence).where(alike >= 3, ""),
+            "confidence": rows.confidence.fillna(0),
+            "members": -sheet.members,
+            "row_id": rows.row_id,
+        }
+    )
+    # A group of look-alikes stands together, where its least confident member puts it.
+    together = order.groupby("alike").doubt.transform("min")
+    order["doubt"] = together.where(alike >= 3, order.doubt)
+    sheet = sheet.loc[order.sort_values(list(order.columns), kind="stable").index]
+    for column in sheet.columns.difference(["level", "members", "confidence", "evidence_hash"]):
+        cells = sheet[column].astype(object).fillna("")
+        harmless = {cell: neutralise(_fitting(clean_cell(cell))) for cell in cells.unique()}
+        sheet[column] = cells.map(harmless)
+    with whole(path) as beside:
+        sheet.to_csv(beside, index=False, encoding="utf-8-sig", lineterminator="\n")
+    return len(sheet)
+
+
+def read_sheet(
+    path: Path, resolution: Resolution, reviewer: str = "", decided_at: str = ""
+) -> Sheet:
+    """Reads the decisions of a sheet; a row without one is untouched.
+
+    Only `row_id` and `decision` have to be there; rows and columns may be reordered, hidden or
+    left out, and the file may come from a spreadsheet (see `read_people_csv`). Whether they
+    contradict the ledger is for `replay` to say, on both together, before they are appended.
+
+    A `move` without a target is to the suggestion, where that is another place than the present.
+
+    Args:
+        path: the sheet.
+        resolution: from `replay` on the tables of now.
+        reviewer: who decided, for rows whose cell is blank.
+        decided_at: UTC time of the decisions, e.g. `2026-01-31T12:00:00Z`.
+
+    Raises:
+        InputError: every problem of the whole sheet, by row; nothing is taken then.
+    """
+    optional = ["target", "note", "reviewer", "evidence_hash", "subject"]
+    frame = read_people_csv(path, ["row_id", "decision"], optional, ended_after=EDITABLE)
+    frame = frame[frame.decision != ""].map(restore)
+    # The tables' own text is cleaned in the sheet, so an id is looked up as it is written there.
+    rows = resolution.rows.set_index("row_id", drop=False)
+    at = {clean_cell(row): n for n, row in enumerate(rows.index)}
+    checker = Checker(KnownNodes(resolution.nodes), rows, rows.own)
+    ids, subjects, levels = rows.row_id.tolist(), rows.subject.tolist(), rows.level.tolist()
+    own, suggested = rows.own.tolist(), rows.suggestion.fillna("").tolist()
+    hashes, seen_now = rows.evidence_hash.fillna("").tolist(), rows.seen.tolist()
+    when = datetime.fromisoformat(decided_at) if decided_at else datetime.fromtimestamp(0, UTC)
+    read: list[Decision] = []
+    problems, stale = [], []
+    for line, row_id, word, target, note, who, seen, subject in frame.itertuples():
+
+        def wrong(what: str, fix: str, column: str, value: object, line: int = line) -> None:
+            problems.append(Problem(path, what, fix, line, column, value))
+
+        seen = seen.removeprefix(_HASH_MARK)
+        who = who or clean_cell(reviewer)
+        fine = True
+        if word.casefold() not in DECISIONS:
+            wrong("unknown decision:", f"Write one of {', '.join(DECISIONS)}.", "decision", word)
+            fine = False
+        if not who:
+            wrong("no reviewer", "Write who decided, or give --reviewer.", "reviewer", None)
+            fine = False
+        if row_id not in at:
+            wrong("unknown row:", "Take the row_id from a sheet of now.", "row_id", row_id)
+            continue
+        n = at[row_id]
+        if subject and subject != clean_cell(subjects[n]):
+            fix = "Take both cells from one row of the sheet."
+            wrong(f"the row of {subjects[n]}, but its subject is:", fix, "subject", subject)
+            continue
+        if checker.is_stale(ids[n], seen):
+            what = f"the evidence for {subjects[n]} has changed since this sheet was written:"
+            stale.append(Problem(path, what, "Decide it in the new sheet.", line, "row_id", row_id))
+            continue
+        if word.casefold() == "move" and not target and suggested[n] != own[n]:
+            target = suggested[n]
+        decision = Decision(
+            subject=subjects[n],
+            level=levels[n],
+            decision=word.casefold(),
+            target=target,
+            reviewer=who,
+            note=note,
+            decided_at=decided_at,
+            evidence_hash=hashes[n],
+            seen=seen_now[n],
+            said=target,
+            when=when,
+            where=str(path),
+            row=line,
+        )
+        if fine:
+            read.append(decision)
+    made = checker.make_nodes(read)
+    taken: dict[tuple[str, str, str], Decision] = {}
+    for decision in read:
+        checked = checker.check(decision)
+        if isinstance(checked, Problem):
+            problems.append(checked)
+            continue
+        first = taken.setdefault((checked.row_id, checked.aspect, checked.reviewer), checked)
+        if first.outcome != checked.outcome:
+            what = f"contradicts row {first.row} ({first}) on {checked.row_id}:"
+            fix = "Keep one of the two."
+            problems.append(Problem(path, what, fix, checked.row, "decision", str(checked)))
+    # Together a reviewer's decisions have to hold as well: no circle of merges, no name given
+    # twice. Where reviewers differ it is a dispute, for `replay`.
+    found = list(taken.values())
+    problems += Conflicts(checker.known, made).settle(agreed(found)[0])[2]
+    if problems:
+        raise InputError(sorted(problems, key=lambda p: (p.row or 0, p.column or "", p.what)))
+    return Sheet(decisions_frame(found), stale)
+
+
+def _members(
+    rows: pd.DataFrame, items: pd.DataFrame, known: KnownNodes
+) -> tuple[pd.Series, pd.Series]:
+    """Items below each node, and the names of up to five of them, most confident first."""
+    held = rows.loc[(rows.level == 1) & (rows.parent != ""), ["subject", "parent", "confidence"]]
+    names = items.set_index("item_id").name
+    held = held.assign(name=held.subject.map(names)).sort_values(
+        ["confidence", "subject"], ascending=[False, True]
+    )
+    counts: dict[str, int] = dict(Counter(held.parent))
+    some: dict[str, list[str]] = defaultdict(list)
+    for node, name in held[held.groupby("parent").cumcount() < EXAMPLES][["parent", "name"]].values:
+        some[node].append(name)
+    members: dict[str, int] = {}
+    examples: dict[str, list[str]] = {}
+    for node in sorted(counts, key=lambda n: (-counts[n], n)):
+        for step in known.path(node):
+            members[step] = members.get(step, 0) + counts[node]
+            told = examples.setdefault(step, [])
+            told += some[node][: EXAMPLES - len(told)]
+    text = {node: "; ".join(found) for node, found in examples.items()}
+    return pd.Series(members, dtype="int64"), pd.Series(text, dtype=object)
+
+
+def _fitting(cell: str) -> str:
+    """At most what a spreadsheet's cell holds; Excel spills the rest into the next row."""
+    return cell if len(cell) <= LONGEST else cell[:LONGEST] + "…"

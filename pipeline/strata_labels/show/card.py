@@ -1,0 +1,40 @@
+"""The data card: a run's numbers in Markdown, with the front matter data set hubs read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from strata_labels.files import write_text
+
+
+def render_card(path: Path, facts: dict[str, Any]) -> None:
+    """Writes the card.
+
+    Args:
+        path: Markdown file to write, whole or not at all.
+        facts: `title`, `total` (items), `numbers` (see `numbers_of`), `agreement` (or None, else
+            with `level`), `reviewers` (lines on their agreement, if any), `validation` (what a
+            training has measured, or None), `picture` (its file name beside the card), `encoder`,
+            `options` and `versions` (name to value), `published` (whether the tree is the
+            published one), `licence` and `tags` of the front matter, `inputs` (file name to
+            sha256), `sources` (`name, licence, origin`), `limits` (sentences).
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("strata_labels.show", "."),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["share"] = _share
+    environment.filters["percent"] = lambda v: "–" if v is None else f"{100 * v:.2f}"
+    environment.filters["signed"] = lambda v: "–" if v is None else f"{100 * v:+.2f}"
+    environment.filters["words"] = lambda text: str(text).replace("_", " ")
+    write_text(path, environment.get_template("card.md.j2").render(**facts))
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "none"

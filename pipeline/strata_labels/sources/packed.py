@@ -1,0 +1,81 @@
+"""Metadata files as they lie in a folder, or in the archive they are published in."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from strata_labels.errors import InputError, Problem
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A file to read.
+
+    Attributes:
+        path: the file, or the archive it is in.
+        member: its name in the archive; "" where it lies open.
+    """
+
+    path: Path
+    member: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}/{self.member}" if self.member else str(self.path)
+
+    def text(self) -> str:
+        """The file's UTF-8 text.
+
+        Raises:
+            InputError: unreadable, a damaged archive, not UTF-8.
+        """
+        try:
+            return self._bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            what, fix = f"not UTF-8 text ({error.reason})", "Get the file again."
+            raise InputError(Problem(str(self), what, fix)) from None
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
+            what, fix = f"cannot be read ({error})", "Get the file again."
+            raise InputError(Problem(str(self), what, fix)) from None
+
+    def _bytes(self) -> bytes:
+        if not self.member:
+            return self.path.read_bytes()
+        if self.path.suffix == ".zip":
+            with zipfile.ZipFile(self.path) as archive:
+                return archive.read(self.member)
+        with tarfile.open(self.path) as archive:
+            file = archive.extractfile(self.member)
+            return file.read() if file else b""
+
+
+def find(folder: Path, name: str, archives: Sequence[str] = ()) -> Packed | None:
+    """Looks for `name` in `folder`, then in those of the `archives` that are there.
+
+    Raises:
+        InputError: a damaged archive.
+    """
+    if (folder / name).is_file():
+        return Packed(folder / name)
+    for archive in archives:
+        path = folder / archive
+        if not path.is_file():
+            continue
+        try:
+            if path.suffix == ".zip":
+                with zipfile.ZipFile(path) as opened:
+                    members = opened.namelist()
+            else:
+                with tarfile.open(path) as opened_tar:
+                    members = opened_tar.getnames()
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
+            what, fix = f"cannot be read ({error})", "Get the archive again."
+            raise InputError(Problem(path, what, fix)) from None
+        for member in sorted(members, key=len):
+            if Path(member).name == Path(name).name:
+                return Packed(path, member)
+    return None

@@ -1,0 +1,189 @@
+"""A tree whose labels are published: the same tables that proposals make, and nothing in doubt."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.tables import SCHEMAS
+
+#: Status of a row that has a parent, and of an item whose labels are all blank.
+PROPOSED, NO_LABEL = "proposed", "no_label"
+
+_ARROW = " › "
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published tree in the tables that `replay` and `build_tree` take.
+
+    Attributes:
+        proposals: under `SCHEMAS["proposals"]`, one row for each item and each node below the top;
+            origin `published`, confidence 1, accepted. An item without any label has a row too,
+            open, so that a person can place it.
+        vocabulary: under `SCHEMAS["nodes"]`, every node above the items.
+        counts: `in`, `out` and `set_aside` of the items; `nodes` by level; `filled`, the nodes that
+            stand for blanks; `homonyms`, the names that several nodes of a level have.
+    """
+
+    proposals: pd.DataFrame
+    vocabulary: pd.DataFrame
+    counts: dict[str, object]
+
+
+def published_tree(
+    items: pd.DataFrame,
+    labels: pd.DataFrame,
+    levels: Sequence[str],
+    blank: str = "unspecified",
+    first: int = 1,
+) -> Published:
+    """Makes nodes and edges of published labels.
+
+    A node is its lineage: two genera of one name in different families stay two nodes. Its id says
+    so, `1/Plantae/.../Apiaceae/Oenanthe`, and lasts as long as the names do. A blank below, above
+    or between labels is filled by a node `<blank> in <nearest named ancestor>`.
+
+    Args:
+        items: the table `items`.
+        labels: `item_id` and a text column for each of `levels` (further columns are not read).
+        levels: names of the levels above the item, finest first; none for a tree of items alone.
+        blank: the word for a missing label; taxonomists say `incertae sedis`.
+        first: number of the first of `levels`; above 1 where levels between are made elsewhere.
+
+    Raises:
+        InputError: a level that has no column.
+    """
+    missing = [level for level in levels if level not in labels.columns]
+    if missing:
+        given = ", ".join(column for column in labels.columns if column != "item_id")
+        fix = f"The labels have {given or 'none'}; mend the levels or add the column."
+        raise InputError(
+            Problem("labels", "no published label for level", fix, column=level)
+            for level in missing
+        )
+    names = items[["item_id"]].merge(
+        labels[["item_id", *levels]], on="item_id", how="left", validate="one_to_one"
+    )
+    names = names.set_index("item_id").fillna("").astype(object)
+    labelled = (names != "").any(axis=1)
+    named = names[labelled]
+    path = pd.Series("", named.index, dtype=object)
+    known = pd.Series("", named.index, dtype=object)
+    above = pd.Series(None, named.index, dtype=object)
+    evidence = pd.Series("", named.index, dtype=object)
+    parts: list[pd.DataFrame] = []
+    filled: dict[str, int] = {}
+    for level in range(len(levels) + first - 1, first - 1, -1):
+        own = named[levels[level - first]]
+        stand_in = known.map(lambda name: f"{blank} in {name}" if name else blank)
+        name = own.where(own != "", stand_in)
+        step = pd.Series(pd.factorize(name)[0], named.index)
+        escaped = pd.Series([_escape(text) for text in pd.unique(name)], dtype=object)
+        path = path + "/" + pd.Series(escaped.to_numpy()[step], named.index, dtype=object)
+        node = str(level) + path
+        rows = pd.DataFrame(
+            {
+                "node_id": node,
+                "level": level,
+                "name": name,
+                "parent_id": above,
+                "qid": None,
+                "evidence": evidence,
+                "filled": own == "",
+            }
+        ).drop_duplicates("node_id")
+        filled[str(level)] = int(rows.filled.sum())
+        parts.append(rows)
+        evidence = name.where(evidence == "", name + _ARROW + evidence)
+        known = own.where(own != "", known)
+        above = node
+    columns = [*SCHEMAS["nodes"].names, "evidence"]
+    nodes = pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
+    nodes = nodes.sort_values(["level", "node_id"], ignore_index=True)
+    below = nodes[nodes.parent_id.notna()]
+    proposals = pd.concat(
+        [
+            _rows(named.index, 1, above, evidence) if len(levels) else _rows([], 1, [], []),
+            _rows(below.node_id, below.level + 1, below.parent_id, below.evidence),
+            _open_rows(names.index[~labelled]) if len(levels) else _rows([], 1, [], []),
+        ]
+    )
+    proposals = proposals.sort_values(["level", "subject"], ignore_index=True)
+    twice = nodes[nodes.duplicated(["level", "name"], keep=False)]
+    counts: dict[str, object] = {
+        "in": len(items),
+        "out": int(labelled.sum()),
+        "set_aside": {NO_LABEL: int((~labelled).sum())} if not labelled.all() else {},
+        "nodes": {str(level): int(n) for level, n in nodes.level.value_counts().items()},
+        "filled": filled,
+        "homonyms": {
+            str(level): sorted(set(part.name)) for level, part in twice.groupby("level", sort=True)
+        },
+    }
+    vocabulary = nodes[SCHEMAS["nodes"].names].astype({"level": "int8"})
+    return Published(proposals[SCHEMAS["proposals"].names], vocabulary, counts)
+
+
+_SIGNS = str.maketrans({" ": "_", "_": "%5F", "/": "%2F", "%": "%25"})
+
+
+def _escape(name: str) -> str:
+    """A name as a step of a node id: no slash, no space, readable, and no two alike.
+
+    Example:
+        >>> _escape("AC/DC 100 %"), _escape("église")
+        ('AC%2FDC_100_%25', 'église')
+    """
+    return name.translate(_SIGNS)
+
+
+def _rows(subjects: Any, level: Any, parents: Any, evidence: Any) -> pd.DataFrame:
+    """Accepted proposals; `evidence` is the path of names above, nearest first."""
+    rows = pd.DataFrame(
+        {
+            "subject": pd.Series(list(subjects), dtype=object),
+            "parent": pd.Series(list(parents), dtype=object),
+            "evidence": pd.Series(list(evidence), dtype=object),
+        }
+    )
+    rows["level"] = list(level) if isinstance(level, pd.Series) else level
+    rows["row_id"] = rows.level.astype(str) + ":" + rows.subject
+    told = {text: _hash(text) for text in pd.unique(rows.evidence)}
+    rows["evidence_hash"] = rows.evidence.map(told)
+    rows["evidence"] = "published: " + rows.evidence
+    given: dict[str, Any] = {
+        "status": PROPOSED,
+        "origin": "published",
+        "confidence": np.float32(1),
+        "margin": np.float32(1),
+        "accepted": True,
+        "reasons": "",
+        "suggestion": "",
+        "alternatives": "",
+    }
+    return rows.assign(**given).astype({"level": "int8"})
+
+
+def _open_rows(subjects: Any) -> pd.DataFrame:
+    """Items without any published label."""
+    rows = _rows(subjects, 1, [""] * len(subjects), [""] * len(subjects))
+    return rows.assign(
+        status=NO_LABEL,
+        origin="",
+        confidence=np.float32(0),
+        margin=np.float32(0),
+        accepted=False,
+        evidence="no published label",
+        reasons=NO_LABEL,
+    )
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

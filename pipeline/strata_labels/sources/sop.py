@@ -1,0 +1,330 @@
+"""Stanford Online Products: `Ebay_train.txt` and `Ebay_test.txt`, where they are published."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.sources.contract import Counts, Labels, Metadata
+from strata_labels.sources.download import Fetched, download_named
+from strata_labels.sources.images import write_images
+from strata_labels.sources.packed import Packed, find
+from strata_labels.tables import read_people_csv
+
+__all__ = [
+    "BASE_URL",
+    "FILES",
+    "fetch",
+    "files",
+    "image_root",
+    "label_files",
+    "levels",
+    "read",
+    "read_labels",
+]
+
+# The project page (cvgl.stanford.edu/projects/lifted_struct) offers one zip.
+BASE_URL = "https://cvgl.stanford.edu/projects/lifted_struct"
+FILES = ("Stanford_Online_Products.zip",)
+DATASET = "sop"
+LEVELS = ("superclass",)
+
+#: Names of products and super-classes by id, which our own export writes beside the lists.
+NAMES = "names.csv"
+
+_SPLITS = ("train", "test")
+_HEADER = ["image_id", "class_id", "super_class_id", "path"]
+_FOLDER = "Stanford_Online_Products"
+
+
+def fetch(
+    folder: Path,
+    base_url: str = BASE_URL,
+    names: Sequence[str] | None = None,
+    console: Console | None = None,
+) -> list[Fetched]:
+    """Downloads the official zip (2.9 GB, images included), from which `read` takes the lists.
+
+    Args:
+        folder: where it goes.
+        base_url: the project's address or a mirror's.
+        names: of `FILES`; all if None.
+        console: where progress is reported.
+
+    Raises:
+        InputError: an unknown name; the server has no such file.
+        RetryError: a server out of reach or broken.
+    """
+    return download_named(folder, base_url, FILES if names is None else names, FILES, console)
+
+
+def label_files(folder: Path) -> list[Path]:
+    """The files of `folder` that carry published labels: its list of the train split.
+
+    The lists belong together, so either stands for both.
+    """
+    return [found.path for found in _lists(Path(folder)).values() if found][:1]
+
+
+def files(folder: Path) -> list[Path]:
+    """The two lists (or the archive they are in) and the names, as far as they are there."""
+    found = [file.path for file in _lists(Path(folder)).values() if file]
+    return sorted({*found, *_names_file(Path(folder))})
+
+
+def levels(folder: Path) -> tuple[str, ...]:
+    """The published level."""
+    return LEVELS
+
+
+def image_root(folder: Path) -> Path:
+    """Where the lists lie."""
+    return _place(Path(folder))
+
+
+def read(folder: Path, images_table: Path | None = None) -> Metadata:
+    """Reads the two lists: a product is an item, its split the list's.
+
+    Args:
+        folder: holds the lists, or the folder or zip `Stanford_Online_Products` with them.
+        images_table: Parquet file to write the images to.
+
+    Raises:
+        InputError: a list missing, and every line that is wrong: too few cells, no id, an image in
+            both splits or twice, a class in both splits or under two super-classes, ids with gaps.
+    """
+    frame, files = _read(Path(folder))
+    names = _names(Path(folder), frame)
+    first = frame.drop_duplicates("class_id").sort_values("class_id")
+    products = [Path(path).name.split("_")[0].removesuffix(".JPG") for path in first.path]
+    given = names.get(0, {})
+    items = pd.DataFrame(
+        {
+            "item_id": [item_id(number) for number in first.class_id],
+            "dataset": DATASET,
+            "split": first.split.to_numpy(),
+            "source_id": first.class_id.to_numpy(),
+            "title": "",
+            "name": [
+                given.get(number, product)
+                for number, product in zip(first.class_id, products, strict=True)
+            ],
+            "qualifier": "",
+            "source_url": "",
+        }
+    )
+    ordered = frame.sort_values(["class_id", "image_id"])
+    images = ordered.groupby("class_id", sort=True).path.agg(list)
+    items["image_ids"] = images.reindex(items.source_id).to_numpy()
+    items = items.sort_values(["split", "source_id"], ignore_index=True)
+    table = write_images(images_table, ordered.rename(columns={"class_id": "source_id"}))
+    counts: Counts = {"images": {}, "products": {}}
+    for split, part in frame.groupby("split", sort=True):
+        counts["images"][str(split)] = {"in": len(part), "out": len(part), "set_aside": {}}
+        number = int(part.class_id.nunique())
+        counts["products"][str(split)] = {"in": number, "out": number, "set_aside": {}}
+    return Metadata(items, table, counts, files)
+
+
+def read_labels(path: Path, items: pd.DataFrame | None = None) -> Labels:
+    """Reads the super-class of every product.
+
+    A super-class is named by the folder its images lie in, without `_final`; by its number where
+    it has no folder of its own.
+
+    Args:
+        path: one of the two lists, or their folder.
+        items: the metadata's items.
+
+    Raises:
+        InputError: as `read`; a product that the items do not have.
+    """
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    frame, _ = _read(folder)
+    known = _names(folder, frame).get(1, {})
+    folders = frame.assign(folder=[Path(name).parent.as_posix() for name in frame.path])
+    folders = folders[["super_class_id", "folder"]].drop_duplicates()
+    shared = folders.folder.duplicated(keep=False) | folders.super_class_id.duplicated(keep=False)
+    names = {number: f"super-class {number}" for number in sorted(set(folders.super_class_id))} | {
+        number: name
+        for number, name in zip(
+            folders.super_class_id[~shared], map(_plain, folders.folder[~shared]), strict=True
+        )
+        if name
+    }
+    products = frame.drop_duplicates("class_id").sort_values("class_id")
+    labels = pd.DataFrame(
+        {
+            "item_id": [item_id(number) for number in products.class_id],
+            LEVELS[0]: [known.get(number, names[number]) for number in products.super_class_id],
+        }
+    )
+    if items is not None:
+        strangers = sorted(set(labels.item_id) - set(items.item_id))
+        if strangers:
+            fix = "Take labels and metadata from one set."
+            raise InputError(
+                Problem(path, "product not in the metadata:", fix, value=value)
+                for value in strangers
+            )
+    labels = labels.sort_values("item_id", ignore_index=True)
+    return Labels(labels, {"in": len(labels), "out": len(labels), "set_aside": {}})
+
+
+def item_id(class_id: int) -> str:
+    """A product's id: classes are numbered through both splits."""
+    return f"{DATASET}/{class_id}"
+
+
+def _plain(folder: str) -> str:
+    name = folder.rsplit("/", 1)[-1].removesuffix("_final")
+    return "" if name in {"", "."} else name.replace("_", " ").strip()
+
+
+def _lists(folder: Path) -> dict[str, Packed | None]:
+    place = _place(folder)
+    return {split: find(place, f"Ebay_{split}.txt", FILES) for split in _SPLITS}
+
+
+def _place(folder: Path) -> Path:
+    inside = folder / _FOLDER
+    return inside if not (folder / "Ebay_train.txt").is_file() and inside.is_dir() else folder
+
+
+def _names_file(folder: Path) -> list[Path]:
+    return [path for path in (folder / NAMES, folder / _FOLDER / NAMES) if path.is_file()][:1]
+
+
+def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, Path]]:
+    """Both lists: `image_id, class_id, super_class_id, path, split`, checked."""
+    found = _lists(folder)
+    problems = [
+        Problem(folder, f"holds no Ebay_{split}.txt", "Add the official list of that split.")
+        for split, file in found.items()
+        if file is None
+    ]
+    if problems:
+        raise InputError(problems)
+    rows: list[tuple[int, int, int, str, str, str, int]] = []
+    for split, file in found.items():
+        if file is not None:
+            rows += _rows(file, split, problems)
+    frame = pd.DataFrame(rows, columns=[*_HEADER, "split", "where", "row"])
+    problems += _twice(frame, "image_id", "image id") + _twice(frame, "path", "image")
+    problems += _two(frame, "split", "class in both splits") + _two(
+        frame, "super_class_id", "class under two super-classes"
+    )
+    # A line that could not be read leaves gaps of its own, which are not worth telling.
+    if not problems:
+        for column in _HEADER[:3]:
+            problems += _gaps(folder, column, set(frame[column]))
+    if problems:
+        raise InputError(problems)
+    files = {f"Ebay_{split}": file.path for split, file in found.items() if file is not None}
+    return frame.drop(columns=["where", "row"]), files
+
+
+def _rows(file: Packed, split: str, problems: list[Problem]) -> Iterable[Any]:
+    lines = file.text().splitlines()
+    where = str(file)
+    if not lines or lines[0].split() != _HEADER:
+        what = "the first line is not the header:"
+        fix = f"It should be `{' '.join(_HEADER)}`."
+        problems.append(Problem(where, what, fix, 1, value=lines[0] if lines else ""))
+        return
+    if not any(line.strip() for line in lines[1:]):
+        problems.append(Problem(where, "lists no image", "Get the file again.", 1))
+    for number, line in enumerate(lines[1:], start=2):
+        cells = line.split()
+        if not cells:
+            continue
+        if len(cells) != len(_HEADER):
+            what = f"{len(cells)} cells where 4 are asked; is the file cut short?"
+            problems.append(Problem(where, what, "Restore the line.", number, value=line))
+            continue
+        wrong = [
+            Problem(where, "not an id:", "Write a whole number from 1 up.", number, column, cell)
+            for column, cell in zip(_HEADER[:3], cells[:3], strict=True)
+            if not (cell.isascii() and cell.isdecimal() and 0 < int(cell) < 2**31)
+        ]
+        if wrong:
+            problems += wrong
+        else:
+            yield int(cells[0]), int(cells[1]), int(cells[2]), cells[3], split, where, number
+
+
+def _twice(frame: pd.DataFrame, column: str, what: str) -> list[Problem]:
+    problems = []
+    again = frame[frame[column].duplicated()]
+    first = frame.drop_duplicates(column).set_index(column).loc[again[column]]
+    for late, early in zip(again.to_dict("records"), first.to_dict("records"), strict=True):
+        both = "stands in both splits" if late["split"] != early["split"] else "stands twice"
+        text = f"{what} {both} (first in {_where(early)}):"
+        problems.append(
+            Problem(late["where"], text, "Keep one.", late["row"], column, late[column])
+        )
+    return problems
+
+
+def _two(frame: pd.DataFrame, column: str, what: str) -> list[Problem]:
+    """One problem for each class and further value that a class has in `column`."""
+    pairs = frame.drop_duplicates(["class_id", column])
+    again = pairs[pairs.class_id.duplicated()]
+    first = pairs.drop_duplicates("class_id").set_index("class_id").loc[again.class_id]
+    problems = []
+    for late, early in zip(again.to_dict("records"), first.to_dict("records"), strict=True):
+        text = f"{what} ({early[column]} in {_where(early)}, {late[column]} here):"
+        fix = "Keep one of them."
+        problems.append(
+            Problem(late["where"], text, fix, late["row"], "class_id", late["class_id"])
+        )
+    return problems
+
+
+def _where(line: dict[Hashable, Any]) -> str:
+    return f"{Path(line['where']).name}, row {line['row']}"
+
+
+def _gaps(folder: Path, column: str, ids: set[int]) -> list[Problem]:
+    """Loaders count ids from 1 without a gap; each missing range is one problem."""
+    fix = "Number them from 1 without gaps over both lists, or restore the lines."
+    problems, last = [], 0
+    for number in sorted(ids):
+        if number > last + 1:
+            missing = str(last + 1) if number == last + 2 else f"{last + 1} to {number - 1}"
+            problems.append(Problem(folder, "ids with gaps, missing:", fix, None, column, missing))
+        last = number
+    return problems
+
+
+def _names(folder: Path, frame: pd.DataFrame) -> dict[int, dict[int, str]]:
+    """Names by level and id from `names.csv`, if there is one and it speaks of these ids."""
+    found = _names_file(folder)
+    if not found:
+        return {}
+    path = found[0]
+    table = read_people_csv(path, ["level", "id", "name"])
+    have = {"0": set(frame.class_id), "1": set(frame.super_class_id)}
+    problems, names = [], {0: dict[int, str](), 1: dict[int, str]()}
+    for row, (level, number, name) in zip(table.index, table.to_numpy(), strict=True):
+        if level not in have or not number.isdecimal() or int(number) not in have[level]:
+            what, fix = "no such id in the lists:", "Mend the line or leave the file out."
+            problems.append(Problem(path, what, fix, int(row), "id", number))
+        elif name:
+            names[int(level)][int(number)] = name
+    doubled = Counter(names[1].values())
+    problems += [
+        Problem(path, "two super-classes have this name:", "Name them apart.", None, "name", name)
+        for name, count in doubled.items()
+        if count > 1
+    ]
+    if problems:
+        raise InputError(problems)
+    return names

@@ -1,0 +1,249 @@
+"""A data set of the user's own: one table of items with whatever labels are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.sources.contract import Counts, Labels, Metadata
+from strata_labels.sources.download import Fetched
+from strata_labels.sources.images import write_images
+from strata_labels.tables import read_people_csv
+
+__all__ = [
+    "FILES",
+    "fetch",
+    "files",
+    "image_root",
+    "label_files",
+    "levels",
+    "read",
+    "read_labels",
+]
+
+#: What the table may be called in its folder, in the order it is looked for; `data` is a folder
+#: of Parquet files.
+FILES = ("items.csv", "items.parquet", "data")
+DATASET = "table"
+
+_REQUIRED = ("id",)
+_OPTIONAL = ("name", "split", "image", "qid", "url")
+# What our own exports say of an item besides: no labels.
+_SAID = ("status", "node_id", "origin", "confidence", "accepted")
+_PLACE = ("wikidata", "country", "latitude", "longitude")
+_SPLIT = "train"
+_PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+_BETWEEN = "|"
+
+
+def fetch(
+    folder: Path,
+    base_url: str = "",
+    names: Sequence[str] | None = None,
+    console: Console | None = None,
+) -> list[Fetched]:
+    """Nothing of a user's own table is published anywhere.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError(Problem("fetch", "a table of your own is not fetched", "Give --items FILE."))
+
+
+def label_files(folder: Path) -> list[Path]:
+    """The table, if it is there: its further columns are labels."""
+    path = _path(Path(folder))
+    return [path] if path.exists() else []
+
+
+def files(folder: Path) -> list[Path]:
+    """The table: a file, or those of its folder."""
+    path = _path(Path(folder))
+    found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    return [file for file in found if file.is_file()]
+
+
+def levels(folder: Path) -> tuple[str, ...]:
+    """Names of the table's further columns, as they stand: finest first."""
+    return tuple(_label_columns(_frame(_path(Path(folder)))))
+
+
+def image_root(folder: Path) -> Path:
+    """The folder of the table."""
+    return _path(Path(folder)).parent
+
+
+def read(folder: Path, images_table: Path | None = None) -> Metadata:
+    """Reads a table: `id`, and where there are such columns `name, split, image, url`.
+
+    `image` names a picture or a folder of pictures relative to the table's own folder, several
+    apart by `|`. A blank name is the id. Every further column is a level's labels, read by
+    `read_labels`.
+
+    Args:
+        folder: the table (CSV or Parquet), or a folder that holds it as one of `FILES`.
+        images_table: Parquet file to write the images to.
+
+    Raises:
+        InputError: no table, a missing column, a blank id, one that stands twice in its split, an
+            image in both splits, a folder without pictures.
+    """
+    path = _path(Path(folder))
+    frame = _frame(path)
+    problems: list[Problem] = []
+    images: list[list[str]] = []
+    owner: dict[str, tuple[str, int]] = {}
+    for row, split, cell in zip(frame.index, frame.split, frame.image, strict=True):
+        found = _pictures(path, int(row), cell, problems)
+        images.append(found)
+        for image in found:
+            before, line = owner.setdefault(image, (split, int(row)))
+            if before != split:
+                what = f"image in both splits (first in row {line}, {before}):"
+                problems.append(Problem(path, what, "Keep one.", int(row), "image", image))
+    if problems:
+        raise InputError(problems)
+    ids = frame.id.tolist()
+    # Numbers of the user's own are kept; any other ids are numbered as they stand in the table.
+    own = all(text.isascii() and text.isdecimal() and len(text) < 19 for text in ids)
+    items = pd.DataFrame(
+        {
+            "item_id": frame.item_id.tolist(),
+            "dataset": DATASET,
+            "split": frame.split.tolist(),
+            "source_id": [int(text) for text in ids] if own else range(1, len(ids) + 1),
+            "title": "",
+            "name": frame["name"].where(frame["name"] != "", frame.id).tolist(),
+            "qualifier": "",
+            "source_url": frame.url.tolist(),
+            "image_ids": images,
+        }
+    )
+    items = items.sort_values(["split", "source_id"], ignore_index=True)
+    listed = items[["split", "source_id", "image_ids"]].explode("image_ids").dropna()
+    table = write_images(images_table, listed.rename(columns={"image_ids": "path"}))
+    counts: Counts = {"items": {}}
+    for name, part in items.groupby("split", sort=True):
+        bare = int((part.image_ids.str.len() == 0).sum())
+        number = len(part)
+        counts["items"][str(name)] = {
+            "in": number,
+            "out": number,
+            "set_aside": {},
+            "without_images": bare,
+        }
+    return Metadata(items, table, counts, {path.stem: path})
+
+
+def read_labels(path: Path, items: pd.DataFrame | None = None) -> Labels:
+    """Reads the further columns of a table as labels; each is named for the level it labels.
+
+    Args:
+        path: the table, or its folder.
+        items: the metadata's items.
+
+    Raises:
+        InputError: as `read`; an item that the metadata does not have.
+    """
+    path = _path(Path(path))
+    frame = _frame(path)
+    columns = _label_columns(frame)
+    if items is not None:
+        known = set(items.item_id)
+        problems = [
+            Problem(path, "item not in the metadata:", "Add it there.", int(row), "id", number)
+            for row, number, item in zip(frame.index, frame.id, frame.item_id, strict=True)
+            if item not in known
+        ]
+        if problems:
+            raise InputError(problems)
+    labels = frame[["item_id", *columns]]
+    labelled = (labels[columns] != "").any(axis=1)
+    out = labels[labelled].sort_values("item_id", ignore_index=True)
+    aside = {"no label": int((~labelled).sum())} if not labelled.all() else {}
+    return Labels(out, {"in": len(frame), "out": len(out), "set_aside": aside})
+
+
+def _label_columns(frame: pd.DataFrame) -> list[str]:
+    others = {*_REQUIRED, *_OPTIONAL, *_SAID, *_PLACE, "item_id"}
+    return [str(column) for column in frame.columns if column not in others]
+
+
+def _path(given: Path) -> Path:
+    if not given.is_dir() or (any(given.glob("*.parquet")) and given.name == FILES[-1]):
+        return given
+    return next((given / name for name in FILES if (given / name).exists()), given / FILES[0])
+
+
+def _frame(path: Path) -> pd.DataFrame:
+    """The table as text with `item_id`; the index is the row."""
+    if path.suffix == ".parquet" or path.is_dir():
+        frame = _parquet(path)
+    else:
+        frame = read_people_csv(path, _REQUIRED, _OPTIONAL, further=True)
+    problems = [
+        Problem(path, "blank id", "Give every item an id.", int(row), "id")
+        for row in frame.index[frame.id == ""]
+    ]
+    frame["split"] = frame.split.where(frame.split != "", _SPLIT)
+    # Splits may be numbered each on its own.
+    frame["item_id"] = [
+        f"{DATASET}/{split}/{number}" for split, number in zip(frame.split, frame.id, strict=True)
+    ]
+    first: dict[str, int] = {}
+    for row, item, number in zip(frame.index, frame.item_id, frame.id, strict=True):
+        before = first.setdefault(item, int(row))
+        if before != row and number:
+            what = f"id stands twice (first in row {before}):"
+            problems.append(Problem(path, what, "Keep one.", int(row), "id", number))
+    if frame.empty:
+        problems.append(Problem(path, "holds no item", "Add a row for each item."))
+    if problems:
+        raise InputError(problems)
+    return frame
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        fix = "Write the table again."
+        raise InputError(Problem(path, f"cannot be read ({error})", fix)) from None
+    missing = [name for name in _REQUIRED if name not in table.column_names]
+    if missing:
+        raise InputError(
+            Problem(path, "column missing:", "Add it.", column=name) for name in missing
+        )
+    frame = pd.DataFrame(index=pd.RangeIndex(1, table.num_rows + 1))
+    for name in table.column_names:
+        column = table[name]
+        if pa.types.is_list(column.type):
+            frame[name] = [_BETWEEN.join(cell or ()) for cell in column.to_pylist()]
+        else:
+            frame[name] = ["" if cell is None else str(cell) for cell in column.to_pylist()]
+    return frame.assign(**{name: "" for name in _OPTIONAL if name not in frame})
+
+
+def _pictures(path: Path, row: int, cell: str, problems: list[Problem]) -> list[str]:
+    found: list[str] = []
+    for name in filter(None, (part.strip() for part in cell.split(_BETWEEN))):
+        place = path.parent / name
+        if not place.is_dir():
+            found.append(name)
+            continue
+        inside = [
+            file.relative_to(path.parent).as_posix()
+            for file in sorted(place.rglob("*"))
+            if file.suffix.lower() in _PICTURES and file.is_file()
+        ]
+        if not inside:
+            fix = f"Put pictures there ({', '.join(sorted(_PICTURES))})."
+            problems.append(Problem(path, "folder without pictures:", fix, row, "image", name))
+        found += inside
+    return found

@@ -1,0 +1,89 @@
+"""Checkpoints that appear whole and are taken up by the same training only."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from strata_labels.errors import InputError, Problem, RetryError
+from strata_labels.files import whole
+from strata_labels.training.trainer import Trainer
+
+_FORMAT = 1
+
+#: What reading a damaged or foreign file of tensors raises.
+DAMAGED = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    pickle.UnpicklingError,
+)
+
+
+def save(path: Path, trainer: Trainer, about: dict[str, Any]) -> None:
+    """Writes the trainer's state.
+
+    Args:
+        path: the file; the old one stays until the new one is on the disk.
+        trainer: what to keep.
+        about: what training it is; `load` compares it.
+
+    Raises:
+        RetryError: it cannot be written (disk full).
+    """
+    content = io.BytesIO()
+    torch.save({"format": _FORMAT, "about": about, "state": trainer.state_dict()}, content)
+    try:
+        with whole(path) as beside:
+            beside.write_bytes(content.getbuffer())
+    except OSError as error:
+        kept = "the one before is kept" if path.exists() else "there is none yet"
+        raise RetryError(
+            f"The checkpoint of step {trainer.step} ({content.tell() / 1e6:,.0f} MB) could not be "
+            f"written to {path} ({error.strerror}); {kept}. Make room and run the same command."
+        ) from error
+
+
+def load(path: Path, trainer: Trainer, about: dict[str, Any]) -> None:
+    """Takes up a training where its checkpoint left it.
+
+    Raises:
+        InputError: damaged, or of another training; every difference is listed.
+    """
+    other = "Give another --out, or remove the checkpoint to begin anew."
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        found = content["about"]
+        known = content["format"] == _FORMAT
+        found.items()
+    except DAMAGED as error:
+        reason = " ".join(str(error).split())[:150]
+        raise InputError(Problem(path, f"damaged checkpoint ({reason})", other)) from error
+    if not known:
+        raise InputError(Problem(path, "checkpoint of another version of Strata", other))
+    problems = [
+        Problem(
+            path,
+            f"checkpoint of another training; it has {found.get(key)!r}, not",
+            other,
+            column=key,
+            value=about.get(key),
+        )
+        for key in sorted(found.keys() | about.keys())
+        if found.get(key) != about.get(key)
+    ]
+    if problems:
+        raise InputError(problems)
+    try:
+        trainer.load_state_dict(content["state"])
+    except (RuntimeError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())[:150]
+        raise InputError(Problem(path, f"checkpoint does not fit ({reason})", other)) from error

@@ -1,0 +1,77 @@
+"""A recipe's loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from strata_labels.losses import (
+    CalibrationLoss,
+    ClusterLoss,
+    CSLLoss,
+    SmoothAPLoss,
+    Sum,
+    SupAPLoss,
+    SupHAPLoss,
+    SupNDCGLoss,
+    SupRecallLoss,
+    TripletLoss,
+)
+from strata_labels.training.recipe import Recipe
+
+
+def criterion(recipe: Recipe, classes: Tensor, dim: int) -> Sum:
+    """The weighted sum of a recipe's losses.
+
+    Args:
+        recipe: the recipe.
+        classes: `[c, L]` int64, the path of each fine class of the train split; column 0 is
+            0 ... c - 1.
+        dim: length of the embeddings.
+    """
+    terms = [_term(name, recipe, classes, dim) for name in recipe.losses]
+    return Sum(terms, recipe.weights)
+
+
+def start_proxies(loss: nn.Module, vectors: Tensor, labels: Tensor) -> None:
+    """Sets each fine class's proxy to the mean of its vectors.
+
+    Args:
+        loss: as `criterion` gives it.
+        vectors: `[n, d]`, embeddings before training.
+        labels: `[n]` fine classes, 0 ... c - 1.
+    """
+    for part in loss.modules():
+        if isinstance(part, ClusterLoss | CSLLoss):
+            with torch.no_grad():
+                sums = torch.zeros_like(part.proxies).index_add_(0, labels, vectors)
+                part.proxies.copy_(nn.functional.normalize(sums, dim=1))
+
+
+def _term(name: str, recipe: Recipe, classes: Tensor, dim: int) -> nn.Module:
+    rank = {
+        "tau": recipe.tau,
+        "rho": recipe.rho,
+        "delta": recipe.delta,
+        "start": recipe.start,
+        "offset": recipe.offset,
+    }
+    if name == "suphap":
+        steps = dict(zip(("beta", "gamma", "leak"), recipe.h_rank, strict=False))
+        return SupHAPLoss(**rank, **steps)
+    if name == "supap":
+        return SupAPLoss(recipe.level, **rank)
+    if name == "smoothap":
+        return SmoothAPLoss(recipe.level, recipe.tau)
+    if name == "supndcg":
+        return SupNDCGLoss(**rank)
+    if name == "suprecall":
+        return SupRecallLoss(recipe.level, recipe.recall_at, recipe.recall_temperature, **rank)
+    if name == "calibration":
+        return CalibrationLoss(recipe.level, recipe.positive_margin, recipe.negative_margin)
+    if name == "triplet":
+        return TripletLoss(recipe.level, recipe.triplet_margin)
+    if name == "cluster":
+        return ClusterLoss(len(classes), dim, temperature=recipe.cluster_temperature)
+    margins = recipe.csl_margins or torch.linspace(0.25, 0.45, classes.shape[1]).tolist()
+    return CSLLoss(classes, dim, margins, recipe.csl_scale)

@@ -1,0 +1,297 @@
+"""What is trained on: images with their path in the tree, and the split each is in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from strata_labels.embedding import image_files
+from strata_labels.errors import InputError, Problem
+from strata_labels.tables import load, read_people_csv
+from strata_labels.tree import LABELLED, LabelTree, split_classes
+
+TRAIN, TEST, QUERY, GALLERY = "train", "test", "query", "gallery"
+# evaluate ranks the first ten at least.
+_FEWEST = 11
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images with labels.
+
+    Attributes:
+        table: `path, split, level0 ... level{L-1}` (text, 0 the finest), in order; the index is
+            the row in the file it comes from.
+        root: folder the paths are relative to.
+        source: file or table, for messages.
+        set_aside: number of images or items that were left out, by reason.
+    """
+
+    table: pd.DataFrame
+    root: Path
+    source: Path
+    set_aside: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def levels(self) -> list[str]:
+        """The label columns, finest first."""
+        return [name for name in self.table.columns if name.startswith("level")]
+
+    @property
+    def labels(self) -> Tensor:
+        """`[n, L]` int64: each level's classes numbered in the order of their names."""
+        columns = [np.unique(self.table[name], return_inverse=True)[1] for name in self.levels]
+        return torch.from_numpy(np.stack(columns, axis=1))
+
+    @property
+    def paths(self) -> list[Path]:
+        """The image files."""
+        return [self.root / path for path in self.table.path]
+
+    @property
+    def digest(self) -> str:
+        """Fingerprint of paths, splits and labels."""
+        text = self.table.to_csv(index=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def part(self, *splits: str) -> LabelledImages:
+        """The images of some splits, in order."""
+        chosen = self.table[self.table.split.isin(splits)]
+        return LabelledImages(chosen, self.root, self.source, self.set_aside)
+
+    def without(self, reasons: Mapping[int, str], skip: bool) -> LabelledImages:
+        """Without unreadable images.
+
+        Args:
+            reasons: `missing` or what is wrong, by position.
+            skip: whether to leave them out; else they are an error.
+
+        Raises:
+            InputError: unreadable images that are not to be skipped (each by name), none readable,
+                or what is left has problems of its own.
+        """
+        if not reasons:
+            return self
+        if len(reasons) == len(self.table):
+            what = f"none of the {len(self.table):,} images can be read below"
+            first = next(iter(reasons.values()))
+            fix = f"Check --images; of {self.table.path.iloc[0]}: {first}."
+            raise InputError(Problem("--images", what, fix, value=str(self.root)))
+        if not skip:
+            fix = "Restore the image, or pass --skip-damaged to train without."
+            raise InputError(
+                Problem(self.root / self.table.path.iloc[at], f"image not readable ({why})", fix)
+                for at, why in reasons.items()
+            )
+        kept = self.table.drop(self.table.index[list(reasons)])
+        aside = {**self.set_aside, "unreadable image": len(reasons)}
+        rest = LabelledImages(kept, self.root, self.source, aside)
+        check(rest)
+        return rest
+
+
+def read_labels_csv(path: Path, root: Path) -> LabelledImages:
+    """Reads `path, split, level0 ... levelN`.
+
+    Args:
+        path: the CSV; splits are `train` and `test`, or `train`, `query` and `gallery`.
+        root: folder of the images.
+
+    Raises:
+        InputError: no such folder, and whatever is wrong in the file, all of it.
+    """
+    frame = read_people_csv(path, ["path", "split", "level0"], further=True)
+    numbers = sorted(
+        int(name.removeprefix("level"))
+        for name in frame.columns
+        if name.startswith("level") and name.removeprefix("level").isdecimal()
+    )
+    problems = _root_problems(root)
+    if numbers != list(range(len(numbers))):
+        fix = "Name them level0 (the finest), level1, ... without a gap."
+        shown = ", ".join(f"level{number}" for number in numbers)
+        problems.append(Problem(path, "levels with a gap:", fix, value=shown))
+    frame["split"] = frame.split.str.casefold()
+    images = LabelledImages(
+        frame[["path", "split", *(f"level{number}" for number in numbers)]], root, path
+    )
+    problems += _row_problems(images)
+    if problems:
+        raise InputError(problems)
+    check(images)
+    return images
+
+
+def read_workspace(
+    workspace: Path, root: Path, images_per_item: int = 0, test_share: float = 0.5
+) -> LabelledImages:
+    """Labels of a built workspace: level 0 is the item, above it the tree's nodes.
+
+    Items in `train` are trained on, those of all other splits tested on. Where all are in `train`,
+    the items are divided, `test_share` of each node's to the test. Items without a label, without
+    an image, or with one image only (nothing could be retrieved for it) are set aside, counted.
+
+    Args:
+        workspace: the folder, with `tables/assignments.parquet` and `tables/items.parquet`.
+        root: folder of the images.
+        images_per_item: at most so many; 0: all.
+        test_share: share of the items that are tested on where the source has no test split.
+
+    Raises:
+        InputError: no such folder or table, or too little to train or to test on.
+    """
+    if problems := _root_problems(root):
+        raise InputError(problems)
+    assigned = load(workspace, "assignments")
+    items = load(workspace, "items").set_index("item_id").loc[assigned.item_id]
+    source = workspace / "tables" / "assignments.parquet"
+    labelled = assigned.status.to_numpy() == LABELLED
+    aside = {"no label": int((~labelled).sum())}
+    listed = [
+        _files(root, ids, images_per_item) if has else []
+        for ids, has in zip(items.image_ids, labelled, strict=True)
+    ]
+    number = np.array([len(files) for files in listed])
+    aside["no image file"] = int((labelled & (number == 0)).sum())
+    aside["one image only"] = int((number == 1).sum())
+    kept = np.flatnonzero(number > 1)
+    if not len(kept):
+        what = "no labelled item has two image files below"
+        fix = "Check --images: its paths are the image ids, or a/b/c/abc....jpg."
+        raise InputError(Problem("--images", what, fix, value=str(root)))
+    chosen = assigned.iloc[kept].reset_index(drop=True)
+    levels = {"level0": chosen.item_id.to_numpy()}
+    for at in range(1, sum(name.endswith("_id") for name in chosen.columns)):
+        nodes = chosen[f"level{at}_id"].fillna("")
+        # Where an item's label stops early, it has no sibling at the levels left out.
+        levels[f"level{at}"] = nodes.where(nodes != "", chosen.item_id).to_numpy()
+    split = np.where(chosen.split == TRAIN, TRAIN, TEST)
+    if (split == TRAIN).all():
+        tree = LabelTree(load(workspace, "nodes"))
+        shares = split_classes(tree, {TRAIN: 1 - test_share, TEST: test_share})
+        split = shares.loc[chosen.item_id].to_numpy()
+    table = pd.DataFrame({"split": split, **levels, "path": [listed[at] for at in kept]})
+    table = table.explode("path", ignore_index=True)[["path", "split", *levels]]
+    images = LabelledImages(table, root, source, {k: v for k, v in aside.items() if v})
+    check(images)
+    return images
+
+
+def check(images: LabelledImages) -> None:
+    """Checks that the images can be trained and tested on.
+
+    Raises:
+        InputError: a class on both sides of the split, or with one image; labels that are not
+            nested; nothing to train on or to test on; all problems listed.
+    """
+    table, source, finest = images.table, images.source, images.table["level0"]
+    problems = []
+    train = table.split == TRAIN
+    both = sorted(set(finest[train]) & set(finest[~train]))
+    problems += [
+        Problem(
+            source,
+            "class on both sides of the split:",
+            "Put all its images on one side.",
+            _row(table, train & (finest == name)),
+            "level0",
+            name,
+        )
+        for name in both
+    ]
+    alone = train | (table.split == TEST)
+    counts = finest[alone].value_counts()
+    problems += [
+        Problem(
+            source,
+            "class with one image, for which nothing can be retrieved:",
+            "Add an image of it, or leave it out.",
+            _row(table, finest == name),
+            "level0",
+            name,
+        )
+        for name in sorted(counts.index[counts == 1])
+    ]
+    for fine, coarse in zip(images.levels, images.levels[1:], strict=False):
+        parents = table.groupby(fine, sort=True)[coarse].unique()
+        problems += [
+            Problem(
+                source,
+                f"class under several of {coarse} ({', '.join(sorted(above)[:3])}):",
+                "Give one class of a level one parent.",
+                _row(table, table[fine] == name),
+                fine,
+                name,
+            )
+            for name, above in parents[parents.map(len) > 1].items()
+        ]
+    if finest[train].nunique() < 2:
+        fix = "Mark the images of two classes at least as `train`."
+        problems.append(Problem(source, "fewer than two classes to train on", fix, column="split"))
+    splits = set(table.split)
+    if {QUERY, GALLERY} & splits and (TEST in splits or not {QUERY, GALLERY} <= splits):
+        fix = "Mark what is not `train` as `test`, or as `query` and `gallery`."
+        shown = ", ".join(sorted(splits))
+        problems.append(Problem(source, "splits do not go together:", fix, None, "split", shown))
+    # A query of the test split does not rank itself.
+    ranked = int((table.split == (GALLERY if GALLERY in splits else TEST)).sum())
+    if ranked < _FEWEST - (GALLERY in splits):
+        fix = f"Mark {_FEWEST} images at least as `test`, or 10 as `gallery`."
+        problems.append(Problem(source, "too few images to test on", fix, column="split"))
+    if problems:
+        raise InputError(problems)
+
+
+def _row_problems(images: LabelledImages) -> list[Problem]:
+    """What is wrong in single rows."""
+    table, source = images.table, images.source
+    problems = [
+        Problem(source, "blank cell", "Fill it in.", int(row), column)
+        for column in table.columns
+        for row in table.index[table[column] == ""].tolist()
+    ]
+    known = (TRAIN, TEST, QUERY, GALLERY)
+    fix = f"Write one of {', '.join(known)}."
+    wrong = table.split[~table.split.isin([*known, ""])]
+    problems += [
+        Problem(source, "no such split:", fix, int(row), "split", value)
+        for row, value in zip(wrong.index.tolist(), wrong, strict=True)
+    ]
+    twice = table.path[table.path.duplicated() & (table.path != "")]
+    problems += [
+        Problem(source, "image stands twice:", "Keep one.", int(row), "path", value)
+        for row, value in zip(twice.index.tolist(), twice, strict=True)
+    ]
+    return problems
+
+
+def _root_problems(root: Path) -> list[Problem]:
+    if root.is_dir():
+        return []
+    fix = "Give the folder that the images' paths start from."
+    return [Problem("--images", "no such folder:", fix, value=str(root))]
+
+
+def _files(root: Path, ids: Iterable[str], at_most: int) -> list[str]:
+    """Paths below the root of an item's images that have a file, at most so many (0: all)."""
+    found: list[str] = []
+    for image in ids:
+        if at_most and len(found) == at_most:
+            break
+        if (root / image).is_file():
+            found.append(image)
+        else:
+            found += [str(p.relative_to(root)) for p in image_files(root, [image], 1)]
+    return found
+
+
+def _row(table: pd.DataFrame, where: pd.Series) -> int | None:
+    """Line of the first such row, where lines are known."""
+    return int(table.index[where.to_numpy()][0]) if table.index.name == "line" else None

@@ -1,0 +1,103 @@
+"""The layers above the backbone, and training them alone on cached vectors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from strata_labels.training.recipe import Recipe
+
+
+class Head(nn.Module):
+    """Optional layer norm, linear layer, unit length: `[n, d]` to `[n, e]`.
+
+    Args:
+        dim_in: d.
+        dim_out: e.
+        layer_norm: whether one stands before the linear layer.
+
+    Attributes:
+        dim: e.
+    """
+
+    centre: Tensor
+
+    def __init__(self, dim_in: int, dim_out: int, layer_norm: bool = False) -> None:
+        super().__init__()
+        self.dim = dim_out
+        self.register_buffer("centre", torch.zeros(dim_in))
+        self.norm = nn.LayerNorm(dim_in) if layer_norm else nn.Identity()
+        self.linear = nn.Linear(dim_in, dim_out)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Embeddings of unit length."""
+        return nn.functional.normalize(self.linear(self.norm(vectors - self.centre)), dim=1)
+
+    @torch.no_grad()
+    def start_as_identity(self, vectors: Tensor) -> None:
+        """Makes the head a rotation at most of what centred vectors `[n, d]` are.
+
+        A shorter output keeps the vectors' first principal directions.
+        """
+        self.centre.copy_(vectors.mean(0))
+        nn.init.zeros_(self.linear.bias)
+        dim_out, dim_in = self.linear.weight.shape
+        if dim_out >= dim_in:
+            nn.init.eye_(self.linear.weight)
+            return
+        directions = torch.linalg.svd((vectors - self.centre).double(), full_matrices=True)[2]
+        # The sign of a singular vector is arbitrary: its largest entry shall be positive.
+        largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
+        self.linear.weight.copy_((directions * largest.sign())[:dim_out])
+
+
+def new_head(vectors: Tensor, recipe: Recipe) -> Head:
+    """An untrained head of a recipe for vectors `[n, d]` of the train split."""
+    head = Head(vectors.shape[1], recipe.dim or vectors.shape[1], recipe.layer_norm)
+    if recipe.identity:
+        head.start_as_identity(vectors)
+    return head
+
+
+def train_head(vectors: Tensor, labels: Tensor, recipe: Recipe, seed: int = 0) -> Head:
+    """Trains a head on cached vectors.
+
+    Args:
+        vectors: `[n, d]` float, of the train split, finite.
+        labels: `[n, L]` int64, nested, column 0 the finest; any integers.
+        recipe: as `load_recipe(name, "head")` gives it.
+        seed: of every random choice; the same seed gives the same head.
+
+    Returns:
+        The head, in evaluation mode: `[m, d]` to unit vectors `[m, e]`.
+
+    Raises:
+        InputError: the training diverged.
+        ValueError: labels that are not `[n, L]` or not nested.
+
+    Example:
+        >>> from strata_labels.training import load_recipe
+        >>> vectors = nn.functional.normalize(torch.randn(32, 8), dim=1)
+        >>> labels = torch.arange(32)[:, None] // torch.tensor([4, 16])
+        >>> head = train_head(vectors, labels, load_recipe("happier", "head", ["epochs=2"]))
+        >>> head(vectors).shape
+        torch.Size([32, 8])
+    """
+    from strata_labels.training.trainer import Trainer
+
+    vectors = vectors.float()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        trainer = Trainer(
+            new_head(vectors, recipe),
+            recipe,
+            labels,
+            lambda epoch, first, shares: (vectors[share.images] for share in shares),
+            seed=seed,
+        )
+        if recipe.proxies == "means":
+            with torch.no_grad():
+                trainer.start_proxies(trainer.model(vectors))
+        trainer.run()
+    assert isinstance(trainer.model, Head)
+    return trainer.model.eval()

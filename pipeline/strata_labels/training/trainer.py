@@ -1,0 +1,248 @@
+"""The training loop: one for heads on cached vectors and for whole networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.training.criterion import criterion, start_proxies
+from strata_labels.training.memory import Memory
+from strata_labels.training.processes import Processes, Share
+from strata_labels.training.recipe import Recipe
+from strata_labels.training.samplers import HierarchicalSampler, Indices, MPerClassSampler
+
+# Inputs of batches: (epoch, number of the first batch, this process's part of each batch) to
+# tensors that the model takes, a batch after the other.
+Load = Callable[[int, int, Sequence[Share]], Iterator[Tensor]]
+
+#: What the history has of a step.
+HISTORY = ("step", "epoch", "loss", "lr", "gradient_norm")
+
+
+class Trainer:
+    """Trains a model by a recipe; everything a checkpoint needs is in `state_dict`.
+
+    Args:
+        model: inputs to unit vectors `[b, e]`, e being `model.dim`; its parameters below
+            `model.backbone`, if it has one, learn at `lr`, all others at `head_lr`.
+        recipe: what to do.
+        labels: `[n, L]` int64 of the train split, nested, column 0 the finest.
+        load: gives the inputs of batches.
+        processes: of this training; alone by default.
+        seed: of the sampler and of proxies that start at random.
+        device: where the loss and the model are.
+
+    Attributes:
+        model, loss, sampler, step: as they stand.
+        history: `HISTORY` of each step so far.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        labels: Tensor,
+        load: Load,
+        processes: Processes | None = None,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.recipe, self.seed, self.device = recipe, seed, torch.device(device)
+        self.processes = processes or Processes()
+        self.labels, classes = _numbered(labels)
+        self.sampler = _sampler(recipe, self.labels, seed)
+        self.model = model.to(self.device)
+        dim = int(model.dim)  # type: ignore[arg-type]
+        self.loss = criterion(recipe, classes, dim).to(self.device)
+        self.memory = Memory(recipe.memory, dim, labels.shape[1]).to(self.device)
+        self.step = 0
+        self.history: list[tuple[float, ...]] = []
+        self._load = load
+        self._backbone = list(getattr(model, "backbone", nn.Identity()).parameters())
+        own = {id(parameter) for parameter in self._backbone}
+        self._head = [p for p in model.parameters() if id(p) not in own]
+        self._proxies = list(self.loss.parameters())
+        self.optimizer = self._optimizer()
+        self._autocast = recipe.precision == "bf16" or (
+            recipe.precision == "auto"
+            and self.device.type == "cuda"
+            and torch.cuda.is_bf16_supported()
+        )
+        self._frozen: bool | None = None
+        self._running: nn.Module = self.model
+
+    def start_proxies(self, embeddings: Tensor) -> None:
+        """Sets proxies to the classes' means; `embeddings [n, e]` are the untrained model's."""
+        start_proxies(self.loss, embeddings.to(self.device), self.labels[:, 0].to(self.device))
+
+    def run(
+        self, after_step: Callable[[Trainer, int], bool] | None = None, steps: int | None = None
+    ) -> None:
+        """Trains until the recipe's epochs are done.
+
+        Args:
+            after_step: called after each step with the trainer and the batch's size; True stops.
+            steps: stop after so many steps of this call.
+
+        Raises:
+            InputError: the training diverged.
+        """
+        last = None if steps is None else self.step + steps
+        while self.sampler.epoch < self.recipe.epochs and self.step != last:
+            epoch, first = self.sampler.epoch, self.sampler.done
+            plan = self.sampler.plan(epoch)[first:]
+            self._freeze(epoch < self.recipe.warmup_epochs)
+            inputs = self._load(epoch, first, [self.processes.share(batch) for batch in plan])
+            for batch, some in zip(self.sampler, inputs, strict=True):
+                self._learn(batch, some)
+                stop = after_step is not None and after_step(self, len(batch))
+                if stop or self.step == last:
+                    return
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a later training needs to go on as if it had never stopped."""
+        random = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self.device)
+        return {
+            "model": self.model.state_dict(),
+            "loss": self.loss.state_dict(),
+            "memory": self.memory.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "sampler": self.sampler.state_dict(),
+            "step": self.step,
+            "history": torch.tensor(self.history, dtype=torch.float64),
+            "random": random,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from a `state_dict` of the same model, recipe and labels.
+
+        Raises:
+            RuntimeError, KeyError, ValueError: the state is of another model.
+        """
+        self.model.load_state_dict(state["model"])
+        self.loss.load_state_dict(state["loss"])
+        self.memory.load_state_dict(state["memory"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.sampler.load_state_dict(state["sampler"])
+        self.step = state["step"]
+        self.history = [tuple(row) for row in state["history"].tolist()]
+        torch.set_rng_state(state["random"]["cpu"])
+        if self.device.type == "cuda" and "cuda" in state["random"]:
+            torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
+
+    def _learn(self, batch: Indices, inputs: Tensor) -> None:
+        progress = self.sampler.epoch + (self.sampler.done - 1) / len(self.sampler)
+        rate = self._set_rates(progress / self.recipe.epochs)
+        labels = self.labels[batch].to(self.device)
+        self._running.train()
+        autocast = (
+            torch.autocast(self.device.type, torch.bfloat16) if self._autocast else nullcontext()
+        )
+        with autocast:
+            own = self._running(inputs.to(self.device, non_blocking=True))
+        embeddings = self.processes.gather(own.float(), len(batch))
+        loss = self._loss(embeddings, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.processes.mean_gradients(self._proxies)
+        # Proxies learn at rates of their own: the network's gradients alone are clipped.
+        norm = nn.utils.clip_grad_norm_(
+            [*self._backbone, *self._head], self.recipe.clip or math.inf
+        )
+        self.optimizer.step()
+        if self.recipe.memory:
+            self.memory.add(embeddings, labels)
+        self.step += 1
+        epoch = self.sampler.epoch
+        self.history.append((self.step, epoch, float(loss.detach()), rate, float(norm)))
+
+    def _loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        try:
+            if self.recipe.memory:
+                loss = self.loss(embeddings, labels, *self.memory.references(embeddings, labels))
+            else:
+                loss = self.loss(embeddings, labels)
+        except ValueError:
+            if bool(torch.isfinite(embeddings).all()):
+                raise
+            loss = embeddings.new_tensor(math.nan)
+        if not bool(torch.isfinite(loss)):
+            fix = "Lower lr, head_lr or proxy_lr, or set clip=1."
+            what = f"training diverged in step {self.step + 1}"
+            raise InputError(Problem("--recipe", what, fix))
+        return loss
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        recipe = self.recipe
+        decay = recipe.weight_decay
+        groups: list[dict[str, Any]] = [
+            {"params": self._backbone, "lr": recipe.lr, "weight_decay": decay},
+            {"params": self._head, "lr": recipe.head_lr, "weight_decay": decay},
+            {"params": self._proxies, "lr": recipe.proxy_lr, "weight_decay": 0.0},
+        ]
+        if recipe.optimizer == "adam":
+            return torch.optim.Adam(groups)
+        return torch.optim.SGD(groups, momentum=0.9)
+
+    def _set_rates(self, done: float) -> float:
+        """Sets the rates where `done` of the training (0 to 1) is over; returns the head's."""
+        recipe = self.recipe
+        factor = (1 + math.cos(math.pi * done)) / 2 if recipe.schedule == "cosine" else 1.0
+        proxy = recipe.proxy_lr * factor
+        if recipe.proxy_lr_end >= 0:
+            proxy = recipe.proxy_lr_end + (recipe.proxy_lr - recipe.proxy_lr_end) * factor
+        rates = (recipe.lr * factor, recipe.head_lr * factor, proxy)
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        return rates[1]
+
+    def _freeze(self, frozen: bool) -> None:
+        """Freezes or thaws the backbone, and tells DistributedDataParallel what will learn."""
+        if frozen == self._frozen:
+            return
+        self._frozen = frozen
+        for parameter in self._backbone:
+            parameter.requires_grad_(not frozen)
+        self._running = self.model
+        if self.processes.world > 1:
+            self._running = DistributedDataParallel(self.model)
+
+
+def _numbered(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels with each level's classes numbered from 0, and the paths `[c, L]` of the finest."""
+    if labels.ndim != 2 or labels.dtype.is_floating_point:
+        raise ValueError(
+            f"labels must be integers [n, L], got {labels.dtype} of shape {tuple(labels.shape)}"
+        )
+    columns = [column.unique(return_inverse=True)[1] for column in labels.T]
+    numbered = torch.stack(columns, dim=1)
+    first = torch.full((int(numbered[:, 0].max()) + 1,), -1)
+    first[numbered[:, 0]] = torch.arange(len(numbered))
+    return numbered, numbered[first]
+
+
+def _sampler(recipe: Recipe, labels: Tensor, seed: int) -> MPerClassSampler:
+    fine, coarse = labels[:, 0].numpy(), labels[:, -1].numpy()
+    if recipe.sampler == "hierarchical":
+        return HierarchicalSampler(
+            fine,
+            coarse,
+            recipe.batch_size,
+            recipe.images_per_class,
+            recipe.super_classes,
+            recipe.batches_per_group,
+            recipe.max_per_class,
+            seed,
+        )
+    return MPerClassSampler(
+        fine, recipe.batch_size, recipe.images_per_class, recipe.max_per_class, seed
+    )

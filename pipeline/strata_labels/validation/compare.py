@@ -1,0 +1,322 @@
+"""Two trees on the same embeddings: which fits better, and which of its edges earn their place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from strata_labels.retrieval import (
+    Comparison,
+    Report,
+    bootstrap_interval,
+    evaluate_embeddings,
+    macro_average,
+    paired_test,
+)
+from strata_labels.validation.inputs import Placed
+from strata_labels.validation.moves import moved_hap
+
+#: Other parents an edge is held against, drawn at random.
+RIVALS = 4
+HEADLINES = ("hap", "asi", "ndcg")
+
+#: Gives a head for vectors `[n, d]` and labels `[n, L]` of the train part, with a seed.
+TrainHead = Callable[[Tensor, Tensor, int], Callable[[Tensor], Tensor]]
+
+
+def shuffled(labels: Tensor, seed: int) -> Tensor:
+    """A tree of the same shape with the items dealt out anew: labels `[n, L]` to `[n, L]`.
+
+    Every node keeps its parent and its number of items; only which items is chance.
+    """
+    items, first, inverse = np.unique(labels[:, 0].numpy(), return_index=True, return_inverse=True)
+    paths = labels[torch.from_numpy(first), 1:]
+    order = np.random.default_rng(seed).permutation(len(items))
+    return torch.cat([labels[:, :1], paths[torch.from_numpy(order[inverse])]], dim=1)
+
+
+def by_item(values: Tensor, labels: Tensor) -> Tensor:
+    """Means over each item's queries, `[items]`: the queries of one item are not independent, so
+    that items, not queries, are what intervals have to draw."""
+    frame = pd.Series(values.numpy()).groupby(labels[:, 0].numpy()).mean()
+    return torch.from_numpy(frame.to_numpy(copy=True))
+
+
+def interval_of(values: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Bootstrap interval of the mean: over items, over queries where all are of one item."""
+    items = by_item(values, labels)
+    return bootstrap_interval(items if len(items) > 1 else values)
+
+
+def difference(this: Tensor, other: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Paired per query, `other - this`; interval and test over items."""
+    found: Comparison = paired_test(by_item(this, labels), by_item(other, labels))
+    return {
+        "difference": plain(found.difference),
+        "interval": [plain(found.low), plain(found.high)],
+        "p_value": plain(found.p_value),
+        "items": found.num_queries,
+    }
+
+
+def against_shuffled(
+    vectors: Tensor, labels: Tensor, report: Report, seeds: Sequence[int]
+) -> tuple[dict[str, Any], Tensor]:
+    """H-AP under the tree against a shuffled tree of the same shape, one a seed.
+
+    Args:
+        vectors: `[n, d]`.
+        labels: `[n, L]` of the tree.
+        report: of the tree.
+        seeds: of the shuffles.
+
+    Returns:
+        `seeds`, a list with `seed, hap` (under the shuffled tree), `difference, interval, p_value,
+        items` (tree - shuffled), and `told_apart`: whether the interval of every seed is above 0;
+        and the lift `[n]`: each query's H-AP less its mean under the shuffled trees.
+    """
+    real = report.per_query["hap"]
+    rows, controls = [], []
+    for seed in seeds:
+        control = evaluate_embeddings(vectors, shuffled(labels, seed)).per_query["hap"]
+        controls.append(control)
+        row = difference(control, real, labels)
+        rows.append({"seed": seed, "hap": plain(float(control.nanmean())), **row})
+    lift = real - torch.stack(controls).mean(dim=0)
+    return {"seeds": rows, "told_apart": all(_above(row) for row in rows)}, lift
+
+
+def edges(vectors: Tensor, tree: Placed, items: pd.Series, seed: int = 0) -> list[dict[str, Any]]:
+    """What each edge is worth: H-AP of the child's queries with it, less the mean H-AP if the child
+    hung under other parents of the level, drawn at random.
+
+    Returns:
+        Per edge `level` (of the child), `child, parent`, their names, `queries, value, interval`
+        and `verdict`: `earns` (interval above 0), `costs` (below 0), `unclear`, or `alone` (the
+        parent has no other child among the items, so that the edge says nothing). By value, lowest
+        first.
+    """
+    labels = tree.labels(items)
+    columns = [items, *(items.map(tree.paths[name]) for name in tree.paths)]
+    targets = [_rivals(labels, column, seed) for column in range(labels.shape[1] - 1)]
+    base, moved = moved_hap(vectors, labels, targets)
+    rows = []
+    for column, tried in enumerate(moved):
+        worth = base - tried.nanmean(dim=1)
+        children = labels[:, [column, column + 1]].unique(dim=0)[:, 1]
+        parents, number = children.unique(return_counts=True)
+        alone = set(parents[number == 1].tolist())
+        for child, at in pd.Series(columns[column].to_numpy()).groupby(columns[column].to_numpy()):
+            own = torch.tensor(at.index.to_list())
+            values = worth[own]
+            low, high = interval_of(values, labels[own])
+            parent = str(columns[column + 1].iloc[int(own[0])])
+            interval = [plain(low), plain(high)]
+            verdict = "alone" if int(labels[own[0], column + 1]) in alone else _verdict(low, high)
+            rows.append(
+                {
+                    "level": column,
+                    "child": str(child),
+                    "child_name": tree.name(str(child)),
+                    "parent": parent,
+                    "parent_name": tree.name(parent),
+                    "queries": len(own),
+                    "value": plain(float(values.nanmean())),
+                    "interval": interval,
+                    "verdict": verdict,
+                }
+            )
+    return sorted(
+        rows, key=lambda r: (r["value"] is None, r["value"] or 0.0, r["level"], r["child"])
+    )
+
+
+def compare_trees(
+    vectors: Tensor,
+    items: pd.Series,
+    one: Placed,
+    other: Placed,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+) -> dict[str, Any]:
+    """Scores the same embeddings under two trees.
+
+    H-AP depends on a tree's shape too, so each tree is also held against shuffled trees of its own
+    shape: what it is above these (`lift`) compares where the numbers of nodes differ.
+
+    Args:
+        vectors: `[n, d]` of unit length; each ranks all the others.
+        items: the vectors' items `[n]`, each in both trees.
+        one, other: the trees.
+        seeds: of the shuffled controls.
+
+    Returns:
+        `a` and `b` (means by metric, `intervals`, `shuffled`, `lift`, `edges`), `difference`
+        (b - a, paired, of `hap, asi, ndcg`), `lift` (of the two lifts), `changed` (items and nodes
+        that hang elsewhere: H-AP of their queries under b less that under a) and `warnings`.
+    """
+    trees = {"a": one, "b": other}
+    labels = {key: tree.labels(items) for key, tree in trees.items()}
+    result: dict[str, Any] = {"num_queries": len(vectors), "num_items": int(items.nunique())}
+    reports: dict[str, Report] = {}
+    lifts: dict[str, Tensor] = {}
+    warnings = []
+    for key, tree in trees.items():
+        report = reports[key] = evaluate_embeddings(vectors, labels[key])
+        control, lifts[key] = against_shuffled(vectors, labels[key], report, seeds)
+        result[key] = {
+            "tree": str(tree.source),
+            **{name: plain(value) for name, value in report.means.items()},
+            "intervals": {
+                name: [plain(v) for v in interval_of(values, labels[key])]
+                for name, values in report.per_query.items()
+            },
+            "macro_hap": plain(float(macro_average(report.per_query["hap"], labels[key][:, 1]))),
+            "shuffled": control,
+            "lift": plain(float(lifts[key].nanmean())),
+            "edges": edges(vectors, tree, items),
+        }
+        if not control["told_apart"]:
+            warnings.append(
+                f"Tree {key} cannot be told from a shuffled one: nothing below about it is "
+                "evidence for its edges."
+            )
+    result["difference"] = {
+        name: difference(reports["a"].per_query[name], reports["b"].per_query[name], labels["a"])
+        for name in HEADLINES
+    }
+    result["lift"] = difference(lifts["a"], lifts["b"], labels["a"])
+    result["changed"] = _changed(trees, items, reports, labels)
+    result["warnings"] = warnings
+    return result
+
+
+def compare_heads(
+    vectors: Tensor,
+    items: pd.Series,
+    trees: dict[str, Placed],
+    train: TrainHead,
+    seeds: Sequence[int],
+    train_share: float = 0.6,
+) -> dict[str, Any]:
+    """Heads trained on each tree, and on a shuffled first tree, scored under each tree.
+
+    In each seed `train_share` of the items are trained on and the others tested on, the same for
+    all trees, and all heads get the same recipe.
+
+    Returns:
+        `seeds`: per seed `trained_on`, for each tree and for `shuffled` the H-AP under each tree
+        (`hap_a`, `hap_b`), and `against_shuffled` (paired, under the first tree);
+        `told_apart`: whether every seed's interval is above 0; `difference`: mean and spread over
+        seeds of b - a, for each scoring tree.
+    """
+    labels = {key: tree.labels(items) for key, tree in trees.items()}
+    first = next(iter(trees))
+    rows: list[dict[str, Any]] = []
+    for seed in seeds:
+        names = np.unique(items.to_numpy(dtype=str))
+        drawn = np.random.default_rng(seed).permutation(names)[: round(train_share * len(names))]
+        in_train = torch.tensor(items.isin(drawn).tolist())
+        taught = {key: value[in_train] for key, value in labels.items()}
+        taught["shuffled"] = shuffled(taught[first], seed)
+        scores: dict[str, dict[str, Any]] = {}
+        per_query: dict[str, Tensor] = {}
+        for key, targets in taught.items():
+            head = train(vectors[in_train], targets, seed)
+            with torch.no_grad():
+                embedded = head(vectors[~in_train])
+            under = {
+                f"hap_{name}": evaluate_embeddings(embedded, truth[~in_train]).per_query["hap"]
+                for name, truth in labels.items()
+            }
+            per_query[key] = under[f"hap_{first}"]
+            scores[key] = {name: plain(float(v.nanmean())) for name, v in under.items()}
+        test = labels[first][~in_train]
+        control = difference(per_query["shuffled"], per_query[first], test)
+        rows.append({"seed": seed, "trained_on": scores, "against_shuffled": control})
+    result: dict[str, Any] = {
+        "seeds": rows,
+        "told_apart": all(_above(row["against_shuffled"]) for row in rows),
+        "difference": {},
+    }
+    if "b" in trees:
+        for name in trees:
+            gaps = [
+                row["trained_on"]["b"][f"hap_{name}"] - row["trained_on"]["a"][f"hap_{name}"]
+                for row in rows
+            ]
+            result["difference"][f"hap_{name}"] = {
+                "mean": float(np.mean(gaps)),
+                "spread": float(np.std(gaps, ddof=1)) if len(gaps) > 1 else None,
+            }
+    return result
+
+
+def _rivals(labels: Tensor, column: int, seed: int) -> Tensor:
+    """For each query `[n, RIVALS]` rows below other parents of its node, the same for a node."""
+    random = np.random.default_rng([seed, column])
+    parents, below = np.unique(labels[:, column + 1].numpy(), return_index=True)
+    nodes, first, inverse = np.unique(
+        labels[:, column].numpy(), return_index=True, return_inverse=True
+    )
+    drawn = np.full((len(nodes), RIVALS), -1, np.int64)
+    for n, at in enumerate(first):
+        others = below[parents != int(labels[at, column + 1])]
+        chosen = random.permutation(others)[:RIVALS]
+        drawn[n, : len(chosen)] = chosen
+    return torch.from_numpy(drawn[inverse])
+
+
+def _changed(
+    trees: dict[str, Placed],
+    items: pd.Series,
+    reports: dict[str, Report],
+    labels: dict[str, Tensor],
+) -> list[dict[str, Any]]:
+    """Items and nodes of both trees under another parent in the second."""
+    paths = {key: tree.paths.loc[items] for key, tree in trees.items()}
+    gap = reports["b"].per_query["hap"] - reports["a"].per_query["hap"]
+    depth = min(path.shape[1] for path in paths.values())
+    rows = []
+    for level in range(depth):
+        own = items.to_numpy() if level == 0 else paths["a"][f"level{level}"].to_numpy()
+        same = np.ones(len(items), bool)
+        if level:
+            same = own == paths["b"][f"level{level}"].to_numpy()
+        above = {key: path[f"level{level + 1}"].to_numpy() for key, path in paths.items()}
+        moved = same & (above["a"] != above["b"])
+        for child in np.unique(own[moved].astype(str)):
+            at = np.flatnonzero(moved & (own == child))
+            values = gap[torch.from_numpy(at)]
+            low, high = interval_of(values, labels["a"][torch.from_numpy(at)])
+            rows.append(
+                {
+                    "level": level,
+                    "child": child,
+                    "child_name": trees["a"].name(child),
+                    "parent_a": trees["a"].name(str(above["a"][at[0]])),
+                    "parent_b": trees["b"].name(str(above["b"][at[0]])),
+                    "queries": len(at),
+                    "difference": plain(float(values.nanmean())),
+                    "interval": [plain(low), plain(high)],
+                    "verdict": _verdict(low, high, "b", "a"),
+                }
+            )
+    return sorted(rows, key=lambda r: (-(r["difference"] or 0.0), r["level"], r["child"]))
+
+
+def _above(row: dict[str, Any]) -> bool:
+    return row["interval"][0] is not None and row["interval"][0] > 0
+
+
+def _verdict(low: float, high: float, above: str = "earns", below: str = "costs") -> str:
+    return above if low > 0 else below if high < 0 else "unclear"
+
+
+def plain(value: float) -> float | None:
+    return None if math.isnan(value) else value

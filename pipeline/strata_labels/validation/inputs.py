@@ -1,0 +1,196 @@
+"""Trees and embedded images as they are handed over: read, checked, and brought together."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.tables import load, read_people_csv
+
+ITEM = ("level0", "item_id")
+# The evaluation ranks ten images at least.
+FEWEST = 11
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a tree puts items.
+
+    Attributes:
+        paths: `level1 ... levelN` (text, node ids), indexed by item; an item whose label stops
+            early is alone at the levels left out.
+        names: of nodes, where the tree tells them.
+        source: what was read.
+    """
+
+    paths: pd.DataFrame
+    names: dict[str, str]
+    source: Path
+
+    def labels(self, items: pd.Series) -> Tensor:
+        """`[n, L]` int64 of images by their items, column 0 the item."""
+        columns = [items, *(items.map(self.paths[name]) for name in self.paths)]
+        return torch.from_numpy(np.stack([codes(column)[0] for column in columns], axis=1))
+
+    def name(self, node: str) -> str:
+        """A node's name, its id where it has none."""
+        return self.names.get(node, node)
+
+
+def codes(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """A label column as numbers, in the order of the names, and the names."""
+    names, numbers = np.unique(column.to_numpy(dtype=str), return_inverse=True)
+    return numbers.astype(np.int64), names
+
+
+def read_tree(path: Path) -> Placed:
+    """Reads a built workspace, or a table of paths (CSV or Parquet).
+
+    A table has the item in `level0` or `item_id` and its nodes in `level1, level2, ...` or
+    `level1_id, ...`; it may have several rows an item (one an image) if they agree.
+
+    Raises:
+        InputError: no such file, no level, a gap between levels, an item or a node under two
+            parents, nothing labelled; all problems listed.
+    """
+    if path.is_dir():
+        source, table = path / "tables" / "assignments.parquet", load(path, "assignments")
+    else:
+        source, table = path, table_of(path)
+    item = next((name for name in ITEM if name in table), None)
+    found = sorted(
+        (int(m[1]), name) for name in map(str, table) if (m := re.fullmatch(_LEVEL, name))
+    )
+    problems = []
+    if item is None:
+        problems.append(Problem(source, "column missing:", "Name the items.", None, ITEM[0]))
+    if [number for number, _ in found] != list(range(1, len(found) + 1)) or not found:
+        fix = "Name the levels above the item level1, level2, ... without a gap."
+        shown = ", ".join(name for _, name in found) or None
+        problems.append(Problem(source, "no levels, or levels with a gap:", fix, value=shown))
+    if problems:
+        raise InputError(problems)
+    assert item is not None
+    names: dict[str, str] = {}
+    for number, name in found:
+        if name.endswith("_id") and f"level{number}_name" in table:
+            pairs = table[[name, f"level{number}_name"]].dropna()
+            names |= dict(zip(pairs.iloc[:, 0], pairs.iloc[:, 1], strict=True))
+    paths = table[[item, *(name for _, name in found)]].astype(object)
+    paths = paths.where(paths.notna(), "").map(str)
+    paths.columns = pd.Index(["item", *(f"level{number}" for number, _ in found)])
+    # Without any label an item is in no place of the tree.
+    paths = paths[(paths.drop(columns="item") != "").any(axis=1) & (paths["item"] != "")]
+    for name in paths.columns[1:]:
+        paths[name] = paths[name].where(paths[name] != "", paths["item"])
+    paths = paths.drop_duplicates()
+    problems = _several_parents(source, paths)
+    if paths.empty:
+        problems.append(Problem(source, "no item has a label", "Give a tree with labels."))
+    if problems:
+        raise InputError(problems)
+    return Placed(paths.set_index("item"), names, path)
+
+
+_LEVEL = re.compile(r"level([1-9]\d*)(?:_id)?")
+
+
+def _several_parents(source: Path, paths: pd.DataFrame) -> list[Problem]:
+    problems = []
+    columns = list(paths.columns)
+    for fine, coarse in itertools.pairwise(columns):
+        above = paths.groupby(fine, sort=True)[coarse].unique()
+        problems += [
+            Problem(
+                source,
+                f"under several of {coarse} ({', '.join(sorted(parents)[:3])}):",
+                "Give it one parent.",
+                column="level0" if fine == "item" else fine,
+                value=node,
+            )
+            for node, parents in above[above.map(len) > 1].items()
+        ]
+    return problems
+
+
+def read_vectors(vectors: Path, items: Path | None = None) -> tuple[Tensor, pd.DataFrame]:
+    """Reads embeddings and what they are of.
+
+    Args:
+        vectors: a training's folder (its test split, before training), or `.npy` `[n, d]`.
+        items: beside a `.npy`: table (CSV or Parquet), a row a vector, the item in `level0` or
+            `item_id`, and the picture's `path` where there is one.
+
+    Returns:
+        `[n, d]` of unit length, and `item` and `path` in the same order.
+
+    Raises:
+        InputError: a missing or damaged file, vectors that are not finite floats, lengths that
+            differ; all problems listed.
+    """
+    if vectors.is_dir():
+        vectors, items = vectors / "test_frozen.npy", items or vectors / "test_items.parquet"
+    problems: list[Problem] = []
+    array, table = None, None
+    if items is None:
+        fix = "Give --items FILE: a row a vector, with a column level0 or item_id."
+        problems.append(Problem("--items", f"nothing says what {vectors} is of", fix))
+    try:
+        array = np.load(vectors, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        problems.append(Problem(vectors, f"cannot be read ({error})", "Save the array again."))
+    if items is not None:
+        try:
+            table = table_of(items)
+        except InputError as error:
+            problems += error.problems
+    if array is not None:
+        if array.ndim != 2 or array.dtype.kind != "f":
+            what = f"not a table of floats [n, d], but {array.dtype} of shape"
+            problems.append(Problem(vectors, what, "Save [n, d] floats.", value=array.shape))
+        elif not np.isfinite(array).all() or not np.linalg.norm(array, axis=1).all():
+            row = int(
+                np.flatnonzero(~np.isfinite(array).all(axis=1) | (~array.astype(bool)).all(1))[0]
+            )
+            what = f"a vector that is not finite, or all zeros, in row {row}"
+            problems.append(Problem(vectors, what, "Leave its image out."))
+        if table is not None and len(table) != len(array):
+            what = f"{len(table)} rows, {vectors.name} has {len(array)}"
+            problems.append(Problem(str(items), what, "Give a row for each vector, in order."))
+    item = next((name for name in ITEM if table is not None and name in table), None)
+    if table is not None and item is None:
+        fix = "Name the vectors' items."
+        problems.append(Problem(str(items), "column missing:", fix, column=ITEM[0]))
+    if problems:
+        raise InputError(problems)
+    assert array is not None and table is not None
+    frame = pd.DataFrame({"item": table[item].astype(str).to_numpy()})
+    frame["path"] = table["path"].astype(str).to_numpy() if "path" in table else ""
+    unit = torch.nn.functional.normalize(torch.from_numpy(array.astype(np.float32)), dim=1)
+    return unit, frame
+
+
+def table_of(path: Path) -> pd.DataFrame:
+    """A table from CSV or Parquet.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if path.suffix != ".parquet":
+        return read_people_csv(path, [], further=True).reset_index(drop=True)
+    try:
+        return pq.read_table(path).to_pandas()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(
+            Problem(path, f"cannot be read ({error})", "Write the table again.")
+        ) from None

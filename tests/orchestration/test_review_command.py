@@ -1,0 +1,121 @@
+"""`strata review` to its end: Ctrl-C, the audit, and what card and status say of the reviewers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from building import strata_environment
+from strata_labels.build import Workspace
+from strata_labels.cli.review import learning
+from strata_labels.review import append
+from strata_labels.tables import load
+
+
+@pytest.fixture
+def workspace(sample_build: tuple[Path, subprocess.CompletedProcess], tmp_path: Path) -> Path:
+    """A finished build whose record names the copy's own ledger."""
+    built, copy = sample_build[0], tmp_path / "ws"
+    shutil.copytree(built, copy)
+    record = (copy / "run.json").read_text(encoding="utf-8")
+    (copy / "run.json").write_text(record.replace(str(built), str(copy)), encoding="utf-8")
+    return copy
+
+
+def say(workspace: Path, reviewer: str, rows: dict[str, str]) -> None:
+    told = [
+        {"subject": item, "level": "1", "decision": "move", "target": target, "reviewer": reviewer}
+        for item, target in rows.items()
+    ]
+    append(workspace / "decisions.csv", pd.DataFrame(told))
+
+
+def test_ctrl_c_ends_the_page_and_writes_tree_and_sheet(workspace: Path, home: Path) -> None:
+    rows = pd.read_csv(workspace / "review.csv", encoding="utf-8-sig", dtype=str)
+    item = rows.subject[rows.level == "1"].iloc[0]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "strata_labels.cli", "review", str(workspace), "--no-browser"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=home,
+        env=strata_environment(home),
+    )  # fmt: skip
+    assert process.stdout is not None
+    address = ""
+    while "http://" not in address:
+        address = process.stdout.readline()
+    page = address.split()[-1]
+    asked = json.loads(_get(f"{page}row?row=1:{item}"))
+    assert asked["row"]["subject"] == item
+    answer = _post(f"{page}decide", {"state": asked["state"], "row_id": f"1:{item}",
+                                     "decision": "exclude"})  # fmt: skip
+    assert "Excluded" in json.loads(answer)["told"]
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=120)
+    assert "1 lines added" in said and process.returncode in (0, 3), said
+    after = pd.read_csv(workspace / "review.csv", encoding="utf-8-sig", dtype=str)
+    assert item not in set(after.subject) and len(after) < len(rows)
+    status = load(workspace, "assignments").set_index("item_id").status
+    assert status[item] == "excluded"
+
+
+def test_learning_proposes_anew_until_the_page_is_closed(workspace: Path) -> None:
+    before = load(workspace, "proposals").set_index("row_id")
+    row = before[(before.level == 1) & ~before.accepted].iloc[0]
+    say(workspace, "ann", {row.subject: row.alternatives.split("|")[0]})
+    table = workspace / "tables" / "proposals.parquet"
+    with learning(Workspace(workspace)) as learn:
+        assert not load(workspace, "proposals").set_index("row_id").accepted[row.name]
+        learn()
+        after = load(workspace, "proposals").set_index("row_id")
+        assert after.accepted[row.name] and after.status[row.name] == "known"
+    written = table.stat().st_mtime_ns
+    say(workspace, "ben", {row.subject: row.alternatives.split("|")[0]})
+    learn()
+    assert table.stat().st_mtime_ns == written
+
+
+def test_audit_and_two_reviewers_are_in_card_and_status(
+    workspace: Path, strata, tmp_path: Path
+) -> None:
+    assert "Agreement of the reviewers" not in (workspace / "card.md").read_text(encoding="utf-8")
+    done = strata("review", workspace, "--sheet", "--audit", 2)
+    assert done.returncode == 3 and "2 accepted rows drawn" in done.stdout, done.stdout
+    sheet = pd.read_csv(workspace / "review.csv", encoding="utf-8-sig", dtype=str)
+    assert sheet.reasons[:2].str.startswith("It was accepted without asking").all()
+    drawn = load(workspace, "audit")
+    items = drawn.row_id.str.removeprefix("1:").tolist()
+    say(workspace, "ann", {items[0]: drawn.parent[0], items[1]: drawn.parent[1]})
+    say(workspace, "ben", {items[0]: drawn.parent[0]})
+    strata("review", workspace, "--sheet")
+    strata("status", workspace, "--json", tmp_path / "status.json")
+    found = json.loads((tmp_path / "status.json").read_text())["reviewers"]
+    assert found["audit"]["checked"] == 2 and found["audit"]["errors"] == 0
+    assert found["audit"]["low"] == 0 and 0.8 < found["audit"]["high"] < 0.9
+    assert [level["rows"] for level in found["levels"]] == [1, 1, 1]
+    card = (workspace / "card.md").read_text(encoding="utf-8")
+    assert "## Agreement of the reviewers" in card and "Of 2 audited rows" in card
+    wrong = strata("review", workspace, "--double", "ten", "--sheet")
+    assert wrong.returncode == 2 and "--double" in wrong.stderr
+
+
+def _get(address: str) -> str:
+    return _ask(address, None)
+
+
+def _post(address: str, given: dict[str, str]) -> str:
+    return _ask(address, json.dumps(given).encode())
+
+
+def _ask(address: str, body: bytes | None) -> str:
+    from urllib.parse import urlsplit
+    from urllib.request import Request, urlopen
+
+    place = urlsplit(address)
+    headers = {"content-type": "application/json", "origin": f"http://{place.netloc}"}
+    with urlopen(Request(address, body, headers if body else {})) as answer:
+        return str(answer.read().decode())
