@@ -57,8 +57,8 @@ def published_tree(
     """
     levels = range(first, num_levels)
     ids = items["item_id"]
-    columns = {level: labels_at(labels, ids, level, "published") for level in levels}
-    names = pd.DataFrame(columns, index=ids.index).set_index(pd.Index(ids, name="item_id"))
+    found = {level: labels_at(labels, ids, level, "published") for level in levels}
+    names = pd.DataFrame(found, index=ids.index).set_index(pd.Index(ids, name="item_id"))
     labelled = (names != "").any(axis=1)
     named = names[labelled]
     path = pd.Series("", named.index, dtype=object)
