@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
-from small_world import VOCABULARY, decisions, evidence_hash, item, proposals
+from small_world import TIME, VOCABULARY, decisions, evidence_hash, item, proposals
 from strata_labels.evidence import Evidence, Seen, write_seen
 from strata_labels.review import (
     LedgerWriter,
@@ -14,7 +14,6 @@ from strata_labels.review import (
     replay,
 )
 from strata_labels.tables import DECISION_COLUMNS
-
 
 SEEN = [
     write_seen(Seen("2/castle")),
@@ -88,8 +87,8 @@ def test_a_line_on_several_is_taken_back_as_one_act_also_by_another_writer(tmp_p
 def test_a_line_of_version_0_1_0_is_read_item_by_item(tmp_path):
     path = tmp_path / "decisions.csv"
     append(path, decisions())
-    cells = [f"1:{item(2)}|{item(4)}", f"{item(2)}|{item(4)}", "1", "keep", "1/Q2977", "ann", "",
-             "2026-01-31T12:00:00Z", "0123|4567", "proposed 1/Q2977; a | proposed 1/Q23413"]  # fmt: skip
+    subject, seen = f"{item(2)}|{item(4)}", "proposed 1/Q2977; a | proposed 1/Q23413"
+    cells = [f"1:{subject}", subject, "1", "keep", "1/Q2977", "ann", "", TIME, "0123|4567", seen]
     path.write_text(path.read_text() + ",".join(f'"{cell}"' for cell in cells) + "\n")
     assert read_ledger(path).decisions.seen.tolist() == [
         "proposed 1/Q2977; a",

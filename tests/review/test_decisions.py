@@ -17,7 +17,10 @@ def day(number: int) -> str:
 def active(*rows: tuple) -> list[tuple[str, str]]:
     """Word and target of the active ones among rows of decision, target, day and reviewer."""
     table = decisions(
-        *((item(2), 1, word, target, *(who or ("ann",)), day(when)) for word, target, when, *who in rows)
+        *(
+            (item(2), 1, word, target, *(who or ("ann",)), day(when))
+            for word, target, when, *who in rows
+        )
     )
     return [(d.decision, d.target) for d in active_decisions(read_decisions(table)[0])[0]]
 
@@ -59,7 +62,9 @@ def test_a_withdrawal_of_nothing_is_a_problem():
 
 
 def test_what_overrides_is_the_next_later_one():
-    table = decisions(*((item(2), 1, "move", name, "ann", day(n)) for n, name in enumerate("abc", 1)))
+    table = decisions(
+        *((item(2), 1, "move", name, "ann", day(n)) for n, name in enumerate("abc", 1))
+    )
     read = read_decisions(table)[0]
     assert [by and by.target for by in overridden(read)] == ["b", "c", None]
 
@@ -84,8 +89,6 @@ def test_the_rule_agrees_with_its_definition(rows, random):
         if w.decision == "withdraw" and d.decision != "withdraw" and w.takes_back(d)
     }  # fmt: skip
     left = [d for d in read if d.decision != "withdraw" and d.row not in back]
-    latest = {
-        d.row for d in left if d.when == max(o.when for o in left if o.aspect == d.aspect)
-    }
+    latest = {d.row for d in left if d.when == max(o.when for o in left if o.aspect == d.aspect)}
     random.shuffle(read)
     assert {d.row for d, by in zip(read, overridden(read), strict=True) if by is None} == latest

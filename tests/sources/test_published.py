@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 from hypothesis import given, settings
-from strata_labels.errors import InputError
 from strata_labels.review import replay
 from strata_labels.sources import published_tree
 from strata_labels.sources.contract import label_rows
 from strata_labels.tables import DECISION_COLUMNS, SCHEMAS, save
-from strata_labels.tree import ARROW, build_tree
+from strata_labels.tree import build_tree
 from trees import build_table, tables
 
 

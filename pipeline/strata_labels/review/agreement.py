@@ -51,7 +51,7 @@ def for_second_look(resolution: Resolution, reviewer: str, share: float) -> list
 
 
 def decided_alone(decisions: pd.DataFrame, reviewer: str) -> pd.DataFrame:
-    """A reviewer's own decisions, with everybody's renames and splits, whose nodes they may name."""
+    """A reviewer's own decisions, and all renames and splits, whose nodes they may name."""
     named = decisions["decision"].str.casefold().isin(["rename", "split"])
     return decisions[named | (decisions["reviewer"] == reviewer)]
 
@@ -252,8 +252,8 @@ def agreement_lines(found: Agreement, levels: Sequence[str]) -> list[str]:
     if audit.checked:
         lines += [
             "",
-            f"Of {audit.checked:,} audited rows that were accepted without review, {audit.errors:,} "
-            f"were wrong: {audit.errors / audit.checked:.1%} "
+            f"Of {audit.checked:,} audited rows that were accepted without review, "
+            f"{audit.errors:,} were wrong: {audit.errors / audit.checked:.1%} "
             f"(95 % interval {audit.low:.1%} to {audit.high:.1%}).",
         ]
     return lines

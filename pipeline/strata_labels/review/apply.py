@@ -192,12 +192,13 @@ class _Placement:
 
     def tree(self) -> LabelTree:
         """The nodes that are left, without the merged ones."""
-        columns = (self.level, self.name, self.parent, self.qid)
-        level, name, parent, qid = (
-            {node: value for node, value in column.items() if node not in self.merged}
-            for column in columns
+        kept = [node for node in self.level if node not in self.merged]
+        return LabelTree(
+            level={node: self.level[node] for node in kept},
+            name={node: self.name[node] for node in kept},
+            parent={node: self.parent[node] for node in kept},
+            qid={node: self.qid[node] for node in kept},
         )
-        return LabelTree(level, name, parent, qid)
 
     def place_nodes(self) -> None:
         """Sets the parents that were decided, and follows merges."""

@@ -268,7 +268,8 @@ def _seen_of_each(text: str, count: int) -> list[str]:
     if not text.startswith("["):
         parts = text.split(_OLD_SEEN_BAR)
         return parts if len(parts) == count else [text] * count
-    found, at, decoder = [], 1, json.JSONDecoder()
+    found: list[str] = []
+    at, decoder = 1, json.JSONDecoder()
     try:
         while len(found) < count:
             seen, end = decoder.raw_decode(text, at)

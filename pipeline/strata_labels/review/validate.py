@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import is_old_hash, read_seen
+from strata_labels.evidence import is_old_hash, read_seen, same_hash
 from strata_labels.review.decisions import (
     WITHDRAW,
     Decision,
@@ -102,9 +102,10 @@ class Checker:
     def is_stale(self, decision: Decision) -> bool:
         """Whether a row's evidence has changed since a decision; a blank hash never has.
 
-        A hash of version 0.1.0 matches no hash of now: a decision with one is stale if the place
-        its reviewer saw is not the proposed one. So is a decision without a target if the place
-        that was seen is not in the tree any more.
+        A hash of version 0.1.0 may have been made of sentences, which no hash is made of now: if it
+        is not the row's, the decision is stale only if the place its reviewer saw is not the
+        proposed one. A decision without a target is stale too if the place that was seen is not in
+        the tree any more.
         """
         at = self._at.get(decision.row_id)
         if at is None or self._columns is None:
@@ -113,10 +114,12 @@ class Checker:
             saw = read_seen(decision.seen)
             if saw is not None and saw.place and saw.place not in self.tree.level:
                 return True
-        if not is_old_hash(decision.evidence_hash):
-            return self._columns["evidence_hash"][at] != decision.evidence_hash
-        if not decision.evidence_hash:
+        if not decision.evidence_hash or same_hash(
+            decision.evidence_hash, self._columns["evidence_hash"][at]
+        ):
             return False
+        if not is_old_hash(decision.evidence_hash):
+            return True
         saw = read_seen(decision.seen)
         return saw is None or saw.place != self._columns["proposed"][at]
 
@@ -223,9 +226,9 @@ class Checker:
         return place or None
 
 
-def validate(decisions: pd.DataFrame, tree: LabelTree, rows: pd.DataFrame) -> tuple[
-    Validated, Checker
-]:
+def validate(
+    decisions: pd.DataFrame, tree: LabelTree, rows: pd.DataFrame
+) -> tuple[Validated, Checker]:
     """Sorts the decisions of ledgers by what becomes of them.
 
     A decision whose evidence has changed is stale and one whose subject is not there any more is
@@ -265,6 +268,15 @@ def validate(decisions: pd.DataFrame, tree: LabelTree, rows: pd.DataFrame) -> tu
         gone=sorted(gone, key=order),
         problems=problems + wrong,
     ), checker
+
+
+def undisputed(decisions: pd.DataFrame) -> list[Decision]:
+    """The active decisions that no other reviewer contradicts, with targets as written.
+
+    Args:
+        decisions: `Ledger.decisions`; rows that cannot be read are left out.
+    """
+    return agreed(active_decisions(read_decisions(decisions)[0])[0])[0]
 
 
 def check_before_build(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import Evidence, Reason, evidence_hash
-from strata_labels.tables import SCHEMAS
+from strata_labels.tables import SCHEMAS, labels_at
 
 #: Status of a row that has a parent, and of an item whose labels are all blank.
 PROPOSED, NO_LABEL = "proposed", "no_label"
