@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from strata_labels.errors import InputError
-from strata_labels.review import ARROW, replay
+from strata_labels.review import replay
 from strata_labels.sources import published_tree
 from strata_labels.tables import DECISION_COLUMNS, SCHEMAS, save
 from strata_labels.tree import build_tree
@@ -55,8 +55,8 @@ def test_proposals_have_the_contract_and_decisions_apply():
     labels = pd.DataFrame({"item_id": ["t/1", "t/2"], "a": ["p", "q"], "b": ["top", "top"]})
     made = published_tree(items, labels, ["a", "b"])
     assert made.proposals.row_id.tolist() == ["1:t/1", "1:t/2", "2:1/top/p", "2:1/top/q"]
-    assert made.proposals.evidence[0] == f"published: p{ARROW}top"
-    assert made.proposals.evidence_hash.str.fullmatch("[0-9a-f]{16}").all()
+    assert made.proposals.evidence[0][0].ids == ("1/top/p", "2/top")
+    assert made.proposals.evidence_hash.str.fullmatch("e2:[0-9a-f]{16}").all()
     decided = {
         "row_id": "1:t/1",
         "subject": "t/1",
