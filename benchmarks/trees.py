@@ -118,7 +118,7 @@ def measure(name: str, folder: Path, out: Path) -> dict[str, Any]:
     published = published_tree(metadata.items, labels.frame, levels, "incertae sedis")
     none = pd.DataFrame(columns=[*DECISION_COLUMNS, "file", "row"])
     resolution = replay(none, published.proposals, published.vocabulary)
-    _, assignments, report = build_tree(metadata.items, resolution)
+    _, assignments, report = build_tree(metadata.items, resolution.rows, resolution.tree)
     done("tree")
     for format in formats:
         export(format, out / format, metadata.items, assignments, levels=("item", *levels))

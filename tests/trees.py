@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +29,12 @@ class Built(NamedTuple):
 
     @property
     def tree(self) -> LabelTree:
-        return LabelTree(self.nodes)
+        return LabelTree.checked(self.nodes)
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Number of nodes by level, items included."""
+        return dict(Counter(self.tree.level.values()))
 
 
 def build(
@@ -46,7 +52,7 @@ def build(
     if decisions is None:
         decisions = pd.DataFrame(columns=[*DECISION_COLUMNS, "file", "row"])
     resolution = replay(decisions, published.proposals, published.vocabulary)
-    return Built(items, *build_tree(items, resolution))
+    return Built(items, *build_tree(items, resolution.rows, resolution.tree))
 
 
 def build_table(rows: Sequence[dict[str, str]], levels: Sequence[str]) -> Built:

@@ -172,6 +172,10 @@ DECISION_COLUMNS = [
 ]
 
 
+#: Status of an item that has a label; other statuses are reasons for having none.
+LABELLED = "labelled"
+
+
 def assignments_schema(num_levels: int) -> pa.Schema:
     """An item's path: per level above 0 a node id and a name (`level1_id, level1_name, ...`).
 

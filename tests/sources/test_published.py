@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from strata_labels.errors import InputError
-from strata_labels.review import ARROW, replay
+from strata_labels.review import replay
 from strata_labels.sources import published_tree
 from strata_labels.tables import DECISION_COLUMNS, SCHEMAS, save
-from strata_labels.tree import build_tree
+from strata_labels.tree import ARROW, build_tree
 from trees import build_table, tables
 
 
@@ -22,7 +22,7 @@ def test_two_nodes_of_one_name_stay_two():
         rows(("1", "Oenanthe", "plant"), ("2", "Oenanthe", "bird"), ("3", "Iris", "plant")),
         ["class", "group"],
     )
-    assert built.tree.counts() == {0: 3, 1: 3, 2: 2}
+    assert built.counts == {0: 3, 1: 3, 2: 2}
     assert built.tree.path("table/train/2") == ["table/train/2", "1/bird/Oenanthe", "2/bird"]
     assert built.report["labelled"] == built.report["accepted"] == 3
     assert set(built.assignments.origin) == {"published"}
@@ -70,7 +70,8 @@ def test_proposals_have_the_contract_and_decisions_apply():
         "seen": "",
     }
     ledger = pd.DataFrame([decided])[DECISION_COLUMNS].assign(file="d", row=2)
-    _, assignments, report = build_tree(items, replay(ledger, made.proposals, made.vocabulary))
+    resolution = replay(ledger, made.proposals, made.vocabulary)
+    _, assignments, report = build_tree(items, resolution.rows, resolution.tree)
     assert assignments.level1_id.tolist() == ["1/top/q", "1/top/q"]
     assert report["origin"] == {"human": 1, "published": 1}
 
@@ -95,8 +96,8 @@ def test_any_table_gives_a_tree_whose_paths_are_its_labels(table):
     given_rows, levels = table
     built = build_table(given_rows, levels)
     tree = built.tree
-    assert tree.levels == list(range(len(levels) + 1))
+    assert set(tree.level.values()) == set(range(len(levels) + 1))
     for row in given_rows:
         item = f"table/{row['split']}/{row['id']}"
-        names = [tree.name(node) for node in tree.path(item)]
+        names = [tree.name[node] for node in tree.path(item)]
         assert names == [row["name"], *(row[level] for level in levels)]

@@ -39,9 +39,9 @@ def test_products_and_their_super_classes(tmp_path):
     assert metadata.images is not None
     assert metadata.counts["images"]["train"] == {"in": 3, "out": 3, "set_aside": {}}
     built = build("sop", tmp_path, ["superclass"])
-    assert built.tree.counts() == {0: 4, 1: 2}
+    assert built.counts == {0: 4, 1: 2}
     assert built.tree.path("sop/4") == ["sop/4", "1/coffee_maker"]
-    assert built.tree.name("1/coffee_maker") == "coffee maker"
+    assert built.tree.name["1/coffee_maker"] == "coffee maker"
 
 
 def test_the_official_zip_is_read_as_it_is(tmp_path):

@@ -113,7 +113,8 @@ def _settle(place: Workspace, settings: BuildSettings) -> Counts:
     items, proposals = load(place.folder, "items"), reviewed(place.folder)
     ledger = read_ledger(*ledgers(settings))
     resolution = replay(ledger.decisions, proposals, load(place.folder, "vocabulary"))
-    nodes, assignments, counts = build_tree(items, resolution)
+    nodes, assignments, counts = build_tree(items, resolution.rows, resolution.tree)
+    counts["review"] = resolution.report
     levels = settings.hierarchy.levels
     save(place.folder, "nodes", nodes)
     save(place.folder, "assignments", assignments, assignments_schema(len(levels)))
