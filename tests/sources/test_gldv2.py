@@ -74,7 +74,7 @@ def test_all_files_together(tmp_path):
         index_label_to_category=INDEX,
         train=f"id,url,landmark_id\n{A},http://a,10\n{B},http://b,2\n{C},http://c,99\n",
         train_clean=f"landmark_id,images\n10,{B} {A}\n99,{C}\n",
-        index=f"id,url\n{C},http://c\n{A},http://a\n",
+        index=f"id\n{C}\n{A}\n",
         index_image_to_landmark=f"id,landmark_id\n{A},2\n{B},2\n{C},3\n",
     )
     metadata = GLDV2.read(tmp_path, tmp_path / "out" / "images.parquet")
@@ -87,7 +87,7 @@ def test_all_files_together(tmp_path):
     assert pq.read_table(metadata.images).to_pylist() == [
         {"image_id": A, "split": "train", "landmark_id": 10, "url": "http://a"},
         {"image_id": B, "split": "train", "landmark_id": 2, "url": "http://b"},
-        {"image_id": A, "split": "index", "landmark_id": 2, "url": "http://a"},
+        {"image_id": A, "split": "index", "landmark_id": 2, "url": ""},
         {"image_id": B, "split": "index", "landmark_id": 2, "url": ""},
     ]
     aside = {"landmark not in the metadata": 1}

@@ -129,19 +129,9 @@ def _batches(name: str, files: dict[str, Path]) -> Iterator[pa.Table]:
         for batch in stream_csv(files[name], columns):
             yield _table(batch["id"], pc.cast(batch["landmark_id"], pa.int64()), batch["url"])
     else:
-        urls = _urls(files["index"]) if "index" in files else None
+        # The official list of index images has ids alone, so their addresses are blank.
         for batch in stream_csv(files[name], {"id": _IMAGE, "landmark_id": _LANDMARK}):
-            found = None
-            if urls is not None:
-                found = urls["url"].take(pc.index_in(batch["id"], value_set=urls["id"]))
-                found = pc.fill_null(found, "").combine_chunks()
-            yield _table(batch["id"], pc.cast(batch["landmark_id"], pa.int64()), found)
-
-
-def _urls(path: Path) -> pa.Table:
-    columns = {"id": _IMAGE, "url": ".*"}
-    schema = pa.schema([(column, pa.string()) for column in columns])
-    return pa.Table.from_batches(stream_csv(path, columns), schema).combine_chunks()
+            yield _table(batch["id"], pc.cast(batch["landmark_id"], pa.int64()), None)
 
 
 def _table(images: pa.Array, landmarks: pa.Array, urls: pa.Array | None) -> pa.Table:
