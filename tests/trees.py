@@ -41,14 +41,13 @@ def build(
     source: str,
     folder: Path,
     levels: Sequence[str],
-    labels: Path | None = None,
     decisions: pd.DataFrame | None = None,
 ) -> Built:
     """Reads a folder and builds its published tree, as a flow does."""
-    door = SOURCES[source]
-    items = door.read(folder).items
-    found = door.read_labels(labels or folder, items).frame
-    published = published_tree(items, found, levels, getattr(door, "BLANK", "unspecified"))
+    read = SOURCES[source].read(folder, ["item", *levels])
+    items = read.items
+    blank = "incertae sedis" if source == "inat2018" else "unspecified"
+    published = published_tree(items, read.labels, len(levels) + 1, blank)
     if decisions is None:
         decisions = pd.DataFrame(columns=[*DECISION_COLUMNS, "file", "row"])
     resolution = replay(decisions, published.proposals, published.vocabulary)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strata_labels.export import export
-from strata_labels.sources import SOURCES, published_tree, read_landmarks
+from strata_labels.sources import SOURCES, published_tree
 from strata_labels.tree import diff
 from trees import RANKS, Built, build, build_table, tables
 
@@ -95,9 +95,9 @@ def test_gldv2(table):
         place = exported(built, "gldv2", Path(folder) / "out", columns)
         for path in place.glob("*.csv"):
             split = path.name.split("_")[0]
-            items, _ = read_landmarks(path, split)
-            labels = SOURCES["gldv2"].read_labels(path, items).frame
-            made = published_tree(items, labels, columns)
+            read = SOURCES["gldv2"].read(path, ["landmark", *columns])
+            items = read.items
+            made = published_tree(items, read.labels, 4)
             parent = made.vocabulary.set_index("node_id").parent_id.to_dict()
             first = made.proposals[made.proposals.level == 1].set_index("subject").parent
             for number, item in zip(items.source_id, items.item_id, strict=True):

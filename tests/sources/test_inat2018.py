@@ -37,7 +37,7 @@ def write(folder, categories=CATEGORIES, name="categories.json"):
 
 def problems(folder) -> str:
     with pytest.raises(InputError) as caught:
-        SOURCES["inat2018"].read(folder)
+        SOURCES["inat2018"].read(folder, ("species", *RANKS))
     return "\n".join(str(problem) for problem in caught.value.problems)
 
 
@@ -121,8 +121,8 @@ def test_a_coded_node_is_called_what_most_of_its_species_say(tmp_path):
         category(2, "a c", "Two", above, obfuscated=codes),
         category(3, "a d", "One", above, obfuscated=codes | {"genus": "H"}),
     ]
-    labels = SOURCES["inat2018"].read_labels(write(tmp_path, rows)).frame
-    assert labels.genus.tolist() == ["One", "One", "One", "One (H)"]
+    labels = SOURCES["inat2018"].read(write(tmp_path, rows), ("species", *RANKS)).labels
+    assert labels.node[labels.level == 1].tolist() == ["One", "One", "One", "One (H)"]
 
 
 def test_lists_of_images_and_splits(tmp_path):
@@ -142,7 +142,7 @@ def test_lists_of_images_and_splits(tmp_path):
     for split, lines in listed.items():
         path = tmp_path / f"Inat_dataset_splits/Inaturalist_{split}_set1.txt"
         path.write_text("\n".join(lines) + "\n")
-    metadata = SOURCES["inat2018"].read(tmp_path, tmp_path / "images.parquet")
+    metadata = SOURCES["inat2018"].read(tmp_path, ("species", *RANKS))
     by_id = metadata.items.set_index("item_id")
     assert by_id.split.to_dict() == {
         "inat2018/0": "train",

@@ -79,7 +79,7 @@ def resolve(
     if sparql:
         asking = client or Client(contact, apis)
         sources.append(SparqlSource(asking, check_endpoint(sparql)))
-    items = SOURCES[hierarchy.source].read(metadata).items
+    items = SOURCES[hierarchy.source].read(metadata, hierarchy.levels).items
     asked = ask_wikimedia(place, items["title"], apis, client, since, sources)
     settings = BuildSettings(
         tree=tree, metadata=str(metadata), decisions=str(place.ledger), encoder=hierarchy.encoder

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.tables import own_ids
 from strata_labels.tree import LabelTree, tree_of_assignments
 
 
@@ -83,12 +84,7 @@ class Material:
         joined = joined.assign(later=later).sort_values(
             ["later", "split", "source_id", "item_id"], ignore_index=True
         )
-        joined["id"] = [
-            item.removeprefix(f"{dataset}/").removeprefix(f"{split}/")
-            for item, dataset, split in zip(
-                joined.item_id, joined.dataset, joined.split, strict=True
-            )
-        ]
+        joined["id"] = own_ids(joined)
         joined["image_ids"] = [
             [] if images is None or images is pd.NA else list(images) for images in joined.image_ids
         ]
