@@ -53,6 +53,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("image_ids", _TEXTS),
         ]
     ),
+    # A label that came with the data: `node` is the name of the item's node at a level above 0.
+    # `origin` is `published` for labels in the metadata, `known` for those of `--known-labels`.
+    # Any level may be missing for any item.
+    "labels": pa.schema(
+        [("item_id", _TEXT), ("level", pa.int8()), ("node", _TEXT), ("origin", _TEXT)]
+    ),
     # What the knowledge base answered for an item.
     "entities": pa.schema(
         [
@@ -149,6 +155,10 @@ DECISION_COLUMNS = [
 ]
 
 
+#: Status of an item that has a label; other statuses are reasons for having none.
+LABELLED = "labelled"
+
+
 def assignments_schema(num_levels: int) -> pa.Schema:
     """An item's path: per level above 0 a node id and a name (`level1_id, level1_name, ...`).
 
@@ -230,7 +240,7 @@ def load_file(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
         InputError: it is not there, is not a Parquet file, or has not these columns.
     """
     try:
-        table = pq.read_table(path, columns=columns)
+        table = pq.read_table(path, columns=None if columns is None else list(columns))
     except FileNotFoundError:
         raise InputError(Problem(path, "not found", "Check the path.")) from None
     except pa.ArrowInvalid as error:
@@ -246,6 +256,31 @@ def load_file(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     for name in typed:
         frame[name] = pd.Series(decode(table[name]), frame.index, dtype=object)
     return frame[list(columns or table.column_names)]
+
+
+def labels_at(labels: pd.DataFrame, items: pd.Series, level: int, origin: str) -> pd.Series:
+    """Each item's label at a level, from the table `labels`.
+
+    Args:
+        labels: the table `labels`.
+        items: item ids.
+        level: the level, above 0.
+        origin: `published` or `known`.
+
+    Returns:
+        Names with the index of `items`, "" where an item has no such label.
+    """
+    own = labels[(labels["level"] == level) & (labels["origin"] == origin)]
+    return items.map(own.set_index("item_id")["node"]).fillna("").astype(object)
+
+
+def own_ids(items: pd.DataFrame) -> list[str]:
+    """Each item's id in its data set: `item_id` without the data set's name and the split."""
+    columns = (items[name] for name in ("item_id", "dataset", "split"))
+    return [
+        item.removeprefix(f"{dataset}/").removeprefix(f"{split}/")
+        for item, dataset, split in zip(*columns, strict=True)
+    ]
 
 
 def clean_cell(text: str) -> str:
@@ -407,6 +442,21 @@ def read_people_csv(
         at = header.index(name) if name in header else None
         columns[name] = clean_cells([row[at] for row in rows]) if at is not None else ""
     return pd.DataFrame(columns, index=pd.Index(lines, name="line", dtype=int), dtype=str)
+
+
+def read_header(path: Path) -> list[str]:
+    """Column names of a CSV that a person made, cleaned and in lower case.
+
+    Raises:
+        InputError: not a file, undecodable.
+    """
+    text = _decoded(path)
+    separator, skipped = _separator(text)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    header = (
+        cells for n, cells in enumerate(lines) if n >= skipped and any(map(clean_cell, cells))
+    )
+    return [clean_cell(cell).casefold() for cell in next(header, [])]
 
 
 def cut_short(path: Path, row: int, what: str) -> Problem:

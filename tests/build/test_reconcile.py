@@ -150,7 +150,7 @@ def test_published_labels_that_differ_between_the_splits_are_a_dispute(
     known.write_text(
         "landmark_id,split,hierarchical_label\n0,train,castle / fort\n0,index,palace\n"
     )
-    run(built, replace(settings, known_labels=str(known)), "propose", "settle")
+    run(built, replace(settings, known_labels=str(known)), "items", "propose", "settle")
     proposals = load(built.folder, "proposals").set_index("subject")
     for item_id, other in (("gldv2/train/0", "gldv2/index/0"), ("gldv2/index/0", "gldv2/train/0")):
         row = proposals.loc[item_id]
@@ -297,5 +297,5 @@ def test_a_build_reads_a_dump_of_triples(
     dump = write_dump(tmp_path / "truthy.nt.gz", truthy_triples(entities))
     run(place, replace(settings, contact=None, entities=str(dump)), "items", "resolve")
     found = load(place.folder, "entities").set_index("item_id")
-    assert found.qid["gldv2/train/0"] == "Q1" and found.status["gldv2/train/5"] == "not_asked"
+    assert found.qid["gldv2/train/0"] == "Q1" and found.status["gldv2/train/5"] == "missing"
     assert load(place.folder, "classes").qid.tolist()[-1] == "Q900009"

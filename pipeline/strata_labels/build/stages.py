@@ -8,6 +8,7 @@ import pandas as pd
 
 from strata_labels.build.assets import class_assets, ledgers, vocabulary_in_force
 from strata_labels.build.embed import EMBED
+from strata_labels.build.items import ITEMS
 from strata_labels.build.propose import PROPOSE
 from strata_labels.build.reconcile import put_filled_in_aside
 from strata_labels.build.settings import BuildSettings, Workspace
@@ -19,7 +20,6 @@ from strata_labels.files import write_json
 from strata_labels.knowledge import (
     CUT_COLUMNS,
     ClassGraph,
-    Snapshot,
     link,
     link_taxa,
     read_snapshot,
@@ -35,32 +35,14 @@ def _metadata(_place: Workspace, settings: BuildSettings) -> list[Path]:
     return settings.source.files(Path(settings.metadata))
 
 
-def _read_items(place: Workspace, settings: BuildSettings) -> Counts:
-    metadata = settings.source.read(Path(settings.metadata), images_table=place.table("images"))
-    save(place.folder, "items", metadata.items)
-    return metadata.counts
-
-
-ITEMS = Stage(
-    name="items",
-    version=1,
-    reads=_metadata,
-    writes=lambda place, _: [place.table("items"), place.table("images")],
-    parameters=("tree", "levels"),
-    run=_read_items,
-)
-
-
 def _resolve(place: Workspace, settings: BuildSettings) -> Counts:
     items = load(place.folder, "items")
     if settings.hierarchy.published:
         return _resolve_taxa(place, settings, items)
     assets = class_assets(settings, vocabulary_in_force(settings))
     files, titles = ask_for_build(place, settings, items["title"])
-    snapshot = Snapshot()
-    if files:
-        ids: list[str] = [] if titles is None else titles["qid"].dropna().tolist()
-        snapshot = read_snapshot(files, items["title"], assets.placed, ids)
+    ids: list[str] = [] if titles is None else titles["qid"].dropna().tolist()
+    snapshot = read_snapshot(files, items["title"], assets.placed, ids)
     entities, classes = link(items, snapshot, titles)
     save(place.folder, "entities", entities)
     save(place.folder, "classes", classes)
@@ -113,7 +95,8 @@ def _settle(place: Workspace, settings: BuildSettings) -> Counts:
     items, proposals = load(place.folder, "items"), reviewed(place.folder)
     ledger = read_ledger(*ledgers(settings))
     resolution = replay(ledger.decisions, proposals, load(place.folder, "vocabulary"))
-    nodes, assignments, counts = build_tree(items, resolution)
+    nodes, assignments, counts = build_tree(items, resolution.rows, resolution.tree)
+    counts["review"] = resolution.report
     levels = settings.hierarchy.levels
     save(place.folder, "nodes", nodes)
     save(place.folder, "assignments", assignments, assignments_schema(len(levels)))

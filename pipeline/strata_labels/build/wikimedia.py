@@ -17,16 +17,13 @@ from strata_labels.knowledge import (
     COMMONS_API,
     TITLES_SCHEMA,
     WIKIDATA_API,
+    AnswerSource,
     Apis,
     Client,
-    DumpSource,
-    Source,
-    Store,
-    is_triples,
+    ResponseStore,
     resolve_titles,
     write_snapshot,
 )
-from strata_labels.progress import track
 from strata_labels.tables import load
 
 _SHOWN = 10
@@ -60,7 +57,7 @@ def ask_wikimedia(
     apis: Apis,
     client: Client | None = None,
     since: int = 0,
-    sources: Iterable[Source] = (),
+    sources: Iterable[AnswerSource] = (),
 ) -> Asked:
     """Resolves categories from the store, and from whoever else can be asked.
 
@@ -79,8 +76,8 @@ def ask_wikimedia(
         RetryError: a server is out of reach; what was answered is in the store.
     """
     wanted = sorted({title for title in titles if title})
-    with Store(place.store) as store:
-        resolved = resolve_titles(wanted, store, apis, client, since, track, list(sources))
+    with ResponseStore(place.store) as store:
+        resolved = resolve_titles(wanted, store, apis, client, since, list(sources))
         count = write_snapshot(place.answers, resolved.entities())
     write_table(place.table("titles"), resolved.frame, TITLES_SCHEMA)
     numbers = {
@@ -108,19 +105,17 @@ def ask_for_build(
         RetryError: as `ask_wikimedia`, or something was never answered.
     """
     given = Path(settings.entities) if settings.entities else None
-    triples = given is not None and is_triples(given)
-    files = [given] if given and not triples else []
-    if not (settings.contact or triples or place.store.is_file()):
+    files = [given] if given else []
+    if not (settings.contact or place.store.is_file()):
         return files, None
     apis = Apis(settings.commons_api or COMMONS_API, settings.wikidata_api or WIKIDATA_API)
-    sources = [DumpSource(given)] if given and triples else []
     if settings.contact is None:
-        asked = ask_wikimedia(place, titles, apis, sources=sources)
+        asked = ask_wikimedia(place, titles, apis)
         if asked.unanswered:
             print(f"{asked.in_words()}; --contact asks for them", file=sys.stderr)
     else:
-        with Client(settings.contact, apis, say=_say) as client:
-            asked = ask_wikimedia(place, titles, apis, client, sources=sources)
+        with Client(settings.contact, apis) as client:
+            asked = ask_wikimedia(place, titles, apis, client)
         if asked.unanswered:
             raise RetryError(asked.in_words())
     return [place.answers, *files], asked.titles
@@ -135,14 +130,8 @@ def asked_of(place: Workspace, settings: BuildSettings) -> str:
     """Fingerprint of what `ask_for_build` looks at besides files of a person's own.
 
     With a contact all is answered when it is done, and what a later `strata resolve` brings shows
-    in the files that it writes; so it is with a dump of triples, which is one of the files.
+    in the files that it writes.
     """
-    if settings.entities and is_triples(Path(settings.entities)):
-        return "triples"
     if settings.contact:
         return f"asks {settings.commons_api} {settings.wikidata_api}"
     return sha256_of(place.store) if place.store.is_file() else ""
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -8,22 +8,21 @@ from strata_labels.knowledge.assets import (
 )
 from strata_labels.knowledge.classgraph import CUT_COLUMNS, ClassGraph, ClassVerdict, Cut, Reach
 from strata_labels.knowledge.linking import link, unclimbed
-from strata_labels.knowledge.snapshot import Entity, Snapshot, read_entities, read_snapshot
+from strata_labels.knowledge.snapshot import Entity, Snapshot, read_snapshot
 from strata_labels.knowledge.taxa import link_taxa
 from strata_labels.knowledge.titles import clean_title
 from strata_labels.knowledge.wikimedia import (
     COMMONS_API,
     TITLES_SCHEMA,
     WIKIDATA_API,
+    AnswerSource,
     Apis,
     Client,
     DumpSource,
-    Source,
+    ResponseStore,
     SparqlSource,
-    Store,
     check_contact,
     check_endpoint,
-    is_triples,
     read_age,
     resolve_titles,
     write_snapshot,
@@ -35,6 +34,7 @@ __all__ = [
     "LEXICON_COLUMNS",
     "TITLES_SCHEMA",
     "WIKIDATA_API",
+    "AnswerSource",
     "Apis",
     "ClassAssets",
     "ClassGraph",
@@ -44,19 +44,16 @@ __all__ = [
     "DumpSource",
     "Entity",
     "Reach",
+    "ResponseStore",
     "Snapshot",
-    "Source",
     "SparqlSource",
-    "Store",
     "check_contact",
     "check_endpoint",
     "clean_title",
-    "is_triples",
     "link",
     "link_taxa",
     "read_age",
     "read_class_assets",
-    "read_entities",
     "read_snapshot",
     "resolve_titles",
     "snapshot_lexicon",
