@@ -240,7 +240,7 @@ def load_file(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
         InputError: it is not there, is not a Parquet file, or has not these columns.
     """
     try:
-        table = pq.read_table(path, columns=columns)
+        table = pq.read_table(path, columns=None if columns is None else list(columns))
     except FileNotFoundError:
         raise InputError(Problem(path, "not found", "Check the path.")) from None
     except pa.ArrowInvalid as error:
