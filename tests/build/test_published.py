@@ -119,7 +119,8 @@ def test_the_card_names_both_ledgers(tmp_path: Path, species: Path) -> None:
     build(place, settings)
     rule = dict.fromkeys(DECISION_COLUMNS, "") | {
         "row_id": "1:inat2018/4", "subject": "inat2018/4", "level": "1", "decision": "move",
-        "target": "1/Animalia/Chordata/Aves/Passeriformes/Icteridae/Quiscalus", "reviewer": "ann", "decided_at": "2026-01-31T12:00:00Z",
+        "reviewer": "ann", "target": "1/Animalia/Chordata/Aves/Passeriformes/Icteridae/Quiscalus",
+        "decided_at": "2026-01-31T12:00:00Z",
     }  # fmt: skip
     pd.DataFrame([rule]).to_csv(place.ledger, index=False)
     build(place, settings)
