@@ -26,7 +26,7 @@ from strata_labels.knowledge import (
     snapshot_lexicon,
     unclimbed,
 )
-from strata_labels.review import queue, read_ledger, replay, reviewed, write_sheet
+from strata_labels.review import read_ledger, replay, reviewed, write_sheet
 from strata_labels.tables import assignments_schema, load, save
 from strata_labels.tree import build_tree
 
@@ -102,19 +102,17 @@ def _settle(place: Workspace, settings: BuildSettings) -> Counts:
     save(place.folder, "assignments", assignments, assignments_schema(len(levels)))
     put_filled_in_aside(place.sheet, "decision")
     counts["rows_to_review"] = write_sheet(place.sheet, resolution, items, levels)
-    save(place.folder, "queue", queue(resolution, items, load(place.folder, "disputes")))
     write_json(place.settled, counts)
     return counts
 
 
 SETTLE = Stage(
     name="settle",
-    version=2,
+    version=3,
     reads=lambda place, settings: [
         place.table("items"),
         place.table("proposals"),
         place.table("vocabulary"),
-        place.table("disputes"),
         place.table("doubts"),
         place.table("audit"),
         *ledgers(settings),
@@ -122,7 +120,6 @@ SETTLE = Stage(
     writes=lambda place, _: [
         place.table("nodes"),
         place.table("assignments"),
-        place.table("queue"),
         place.settled,
         place.sheet,
     ],
