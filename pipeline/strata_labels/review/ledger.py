@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.people_csv import clean_cell, read_people_csv
 from strata_labels.review.decisions import PLACE_COLUMNS, parse_times, time_text
-from strata_labels.tables import DECISION_COLUMNS, clean_cell, read_people_csv
+from strata_labels.tables import DECISION_COLUMNS
 
 _OPTIONAL = ["row_id", "note", "evidence_hash", "seen"]
 _REQUIRED = [column for column in DECISION_COLUMNS if column not in _OPTIONAL]

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem, RetryError
+from strata_labels.people_csv import clean_cell, clean_cells
 from strata_labels.review.decisions import WITHDRAW, Decision, overridden, parse_times, time_text
 from strata_labels.review.ledger import (
     BAR,
@@ -28,7 +29,7 @@ from strata_labels.review.ledger import (
     unbatch_cells,
     unbatch_decisions,
 )
-from strata_labels.tables import DECISION_COLUMNS, clean_cell, clean_cells
+from strata_labels.tables import DECISION_COLUMNS
 
 #: Cells of some rows by column, `DECISION_COLUMNS`.
 _Columns = dict[str, list[str]]

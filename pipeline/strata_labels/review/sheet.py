@@ -14,11 +14,11 @@ import pandas as pd
 from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import Seen, evidence_text, reason_text, write_seen
 from strata_labels.files import whole
+from strata_labels.people_csv import clean_cell, read_people_csv
 from strata_labels.review.apply import Resolution
 from strata_labels.review.decisions import DECISIONS, Decision, decisions_frame, seen_of
 from strata_labels.review.ranking import queue
 from strata_labels.review.validate import Checker, agreed, without_conflicts
-from strata_labels.tables import clean_cell, read_people_csv
 from strata_labels.tree import LabelTree
 
 #: Columns a reviewer writes in.
