@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "pipeline" / "strata_labels"
 
 # Every room may use the ground floor; a room may use another only along these edges.
-GROUND = {"errors", "files", "tables", "hierarchy", "progress", "retry", "label_tensors"}
+GROUND = {
+    "errors", "evidence", "files", "hierarchy", "label_tensors", "people_csv", "progress", "retry",
+    "tables",
+}  # fmt: skip
 EDGES: dict[str, set[str]] = {
     "tree": set(),
     "sources": set(),

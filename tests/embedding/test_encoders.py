@@ -111,10 +111,7 @@ def test_registry_image_tower_is_the_packaged_network(registry: Encoder, tmp_pat
 def test_registry_refuses_text_with_image(registry: Encoder) -> None:
     assert not registry.aligned
     assert (registry.text_dim, registry.image_dim) == (384, 1280)
-    texts = registry.encode_texts(["church"])
     with pytest.raises(InputError, match=r"do not share a space.*'registry'"):
-        _ = registry.logit_scale
-    with pytest.raises(InputError, match="do not share a space"):
         _ = registry.logit_scale
 
 

@@ -14,6 +14,7 @@ from strata_labels.build.record import write_record
 from strata_labels.build.settings import BuildSettings, Workspace
 from strata_labels.build.stage import in_words, run_stage
 from strata_labels.build.stages import STAGES, write_formats
+from strata_labels.export import ExportResult
 from strata_labels.review import (
     Sheet,
     append,
@@ -77,6 +78,6 @@ def apply_sheet(place: Workspace, sheet: Path, reviewer: str | None) -> tuple[in
 
 def export_formats(
     place: Workspace, settings: BuildSettings, formats: Sequence[str] | None
-) -> list[Path]:
-    """Writes the tree in the given formats, by default the tree's own; returns the files."""
+) -> dict[str, ExportResult]:
+    """Writes the tree in the given formats, by default the tree's own; returns what was written."""
     return write_formats(place, settings, list(formats or settings.hierarchy.formats))

@@ -50,13 +50,28 @@ def export(
     format: Annotated[
         list[str] | None, typer.Option(help="Format, may be given again [default: the tree's].")
     ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write counts and files here.")] = None,
 ) -> None:
     """Write the tree in the formats the field's loaders read."""
     from strata_labels.build import Workspace, export_formats
+    from strata_labels.files import write_json
 
     place = Workspace(workspace.resolve())
-    for path in export_formats(place, place.last_settings(), format):
-        print(path)
+    written = export_formats(place, place.last_settings(), format)
+    for name, result in written.items():
+        print(f"{name}: {result.summary()}")
+        for path in result.files:
+            print(path)
+    if json:
+        numbers = {
+            name: {
+                **result.counts(),
+                "missing": result.missing,
+                "files": list(map(str, result.files)),
+            }
+            for name, result in written.items()
+        }
+        write_json(json, numbers)
 
 
 def status(workspace: Place, json: Json = None) -> None:
