@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.build import Workspace, keep_validation, rerun
+from strata_labels.build.runner import Execute, rebuild, run_here
+from strata_labels.build.validated import keep_validation
+from strata_labels.build.workspace import Workspace
 from strata_labels.tables import load, save
 from strata_labels.training import RESULT
 from strata_labels.validation import (
@@ -22,7 +24,11 @@ from strata_labels.validation import (
 
 
 def back_to_review(
-    workspace: Path, images: Path, out: Path, synthetic: bool = False
+    workspace: Path,
+    images: Path,
+    out: Path,
+    synthetic: bool = False,
+    execute: Execute = run_here,
 ) -> pd.DataFrame:
     """Writes a training's report, the workspace's table `doubts`, its review sheet and its card.
 
@@ -31,6 +37,7 @@ def back_to_review(
         images: root of its images.
         out: folder of a training on it.
         synthetic: the images are drawn, which the report then says.
+        execute: how a stage is run.
 
     Returns:
         The table `doubts`, best first.
@@ -43,8 +50,7 @@ def back_to_review(
     save(workspace, "doubts", found)
     place = Workspace(workspace.resolve())
     keep_validation(place, _measured(numbers, json.loads((out / RESULT).read_text("utf-8"))))
-    for line in rerun(place, ["settle", "show"]):
-        print(line)
+    rebuild(place, execute=execute)
     return found
 
 

@@ -22,7 +22,8 @@ from strata_labels.build.reconcile import (
     with_classes,
     write_reconciliation,
 )
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
+from strata_labels.build.workspace import Workspace
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import titles_of
 from strata_labels.errors import InputError, Problem
@@ -310,6 +311,6 @@ PROPOSE = Stage(
         place.table("disputes"),
         *([] if settings.hierarchy.published else [place.reconciliation]),
     ],
-    parameters=("tree", "levels", "clusters"),
+    settings=("clusters",),
     run=_propose,
 )

@@ -11,7 +11,8 @@ import pandas as pd
 
 from strata_labels.build.assets import found_names
 from strata_labels.build.embed import ABOUT, IMAGES, NODES
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
+from strata_labels.build.workspace import Workspace
 from strata_labels.proposal import Candidates, evidence_hash, propose_within
 from strata_labels.sources import Published, published_tree
 from strata_labels.tables import SCHEMAS, load

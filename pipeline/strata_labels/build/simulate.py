@@ -20,9 +20,10 @@ import pandas as pd
 
 from strata_labels.build.check import check_inputs
 from strata_labels.build.propose import decided, ledgers, scorer_of
-from strata_labels.build.settings import BuildSettings, Workspace
-from strata_labels.build.stage import in_words, run_stage
-from strata_labels.build.stages import STAGES
+from strata_labels.build.settings import BuildSettings
+from strata_labels.build.workspace import Workspace
+from strata_labels.build.runner import run_stages
+from strata_labels.build.stages import PROPOSE, SETTLE, STAGES
 from strata_labels.errors import InputError, Problem
 from strata_labels.files import write_text
 from strata_labels.hierarchy import load_hierarchy
@@ -126,14 +127,12 @@ def simulate_review(
         encoder=encoder,
     )
     check_inputs(settings)
-    stages = {stage.name: stage for stage in STAGES}
-    for name in ("items", "resolve", "embed", "propose"):
-        say(f"{name}: {in_words(run_stage(stages[name], place, settings))}")
+    before_review = STAGES[: STAGES.index(PROPOSE) + 1]
+    run_stages(before_review, place, settings)
     wanted = labels.reindex(load(place.folder, "items")["item_id"])
     review = _Review(place, settings, wanted, page_size, say)
     review.until(max(targets))
-    for name in ("propose", "settle"):
-        say(f"{name}: {in_words(run_stage(stages[name], place, settings))}")
+    run_stages([*before_review, SETTLE], place, settings)
     level = settings.hierarchy.compared_level
     left = load(place.folder, "assignments").set_index("item_id")[f"level{level}_name"]
     reached = {target: _reached(review.curve, target) for target in targets}

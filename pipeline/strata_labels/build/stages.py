@@ -10,7 +10,8 @@ from strata_labels.build.assets import class_assets, ledgers, vocabulary_in_forc
 from strata_labels.build.embed import EMBED
 from strata_labels.build.propose import PROPOSE
 from strata_labels.build.reconcile import put_filled_in_aside
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
+from strata_labels.build.workspace import Workspace
 from strata_labels.build.show import SHOW
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import ask_for_build, asked_of
@@ -46,7 +47,6 @@ ITEMS = Stage(
     version=1,
     reads=_metadata,
     writes=lambda place, _: [place.table("items"), place.table("images")],
-    parameters=("tree", "levels"),
     run=_read_items,
 )
 
@@ -103,7 +103,6 @@ RESOLVE = Stage(
         *(place.table(name) for name in ("entities", "classes", "class_cuts", "lexicon", "taxa")),
         *([place.table("titles"), place.answers] if asked_of(place, settings) else []),
     ],
-    parameters=("tree", "levels"),
     run=_resolve,
     looks_at=asked_of,
 )
@@ -143,7 +142,6 @@ SETTLE = Stage(
         place.settled,
         place.sheet,
     ],
-    parameters=("tree", "levels"),
     run=_settle,
 )
 
@@ -185,7 +183,6 @@ EXPORT = Stage(
         *_metadata(place, settings),
     ],
     writes=lambda place, _: sorted(path for path in place.export.rglob("*") if path.is_file()),
-    parameters=("tree", "levels"),
     run=_export,
 )
 

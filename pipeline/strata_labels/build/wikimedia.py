@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import RetryError
 from strata_labels.files import sha256_of, write_table
 from strata_labels.knowledge import (
@@ -139,7 +140,7 @@ def asked_of(place: Workspace, settings: BuildSettings) -> str:
     """
     if settings.entities and is_triples(Path(settings.entities)):
         return "triples"
-    if settings.contact:
+    if settings.contact or settings.asked:
         return f"asks {settings.commons_api} {settings.wikidata_api}"
     return sha256_of(place.store) if place.store.is_file() else ""
 
