@@ -115,12 +115,12 @@ def client(folder: str, commons: str, wikidata: str, number: str) -> dict[str, A
     wanted = [f"Place {n}" for n in range(5001, 5001 + int(number))]
     with (
         Store(Path(folder) / "store.sqlite") as store,
-        Client("benchmark@institute.example", apis) as asking,
+        Client("benchmark@institute.example", apis) as client,
     ):
-        resolved = resolve_titles(wanted, store, apis, asking)
+        resolved = resolve_titles(wanted, store, apis, client)
         count = write_snapshot(Path(folder) / "entities.jsonl.gz", resolved.entities())
         return {
-            "requests": asking.requests,
+            "requests": client.requests,
             "by_status": resolved.counts(),
             "entities": count,
             "complete": resolved.is_complete,

@@ -8,26 +8,26 @@ from mediawiki import MediaWiki
 from strata_labels.knowledge.wikimedia import (
     Apis,
     Client,
-    Patience,
     Resolved,
-    Store,
+    ResponseStore,
     resolve_titles,
 )
+from strata_labels.retry import RetryPolicy
 
-QUICK = Patience(
+QUICK = RetryPolicy(
     attempts=40,
     first_wait=0.001,
-    longest_wait=0.02,
+    longest_wait=0.01,
+    longest_retry_after=3600.0,
     timeout=(2.0, 0.5),
-    slowest=0.01,
 )
 CONTACT = "operator@institute.example"
 
 
-def client_of(wiki: MediaWiki, patience: Patience = QUICK) -> Client:
-    return Client(CONTACT, Apis(wiki.commons, wiki.wikidata), patience)
+def client_of(wiki: MediaWiki, policy: RetryPolicy = QUICK) -> Client:
+    return Client(CONTACT, Apis(wiki.commons, wiki.wikidata), policy)
 
 
-def ask(wiki: MediaWiki, store: Store, titles: list[str], **options: Any) -> Resolved:
+def ask(wiki: MediaWiki, store: ResponseStore, titles: list[str], **options: Any) -> Resolved:
     with client_of(wiki) as client:
         return resolve_titles(titles, store, client.apis, client, **options)

@@ -18,16 +18,15 @@ from strata_labels.knowledge import (
     COMMONS_API,
     TITLES_SCHEMA,
     WIKIDATA_API,
+    AnswerSource,
     Apis,
     Client,
     DumpSource,
-    Source,
-    Store,
+    ResponseStore,
     is_triples,
     resolve_titles,
     write_snapshot,
 )
-from strata_labels.progress import track
 from strata_labels.tables import load
 
 _SHOWN = 10
@@ -61,7 +60,7 @@ def ask_wikimedia(
     apis: Apis,
     client: Client | None = None,
     since: int = 0,
-    sources: Iterable[Source] = (),
+    sources: Iterable[AnswerSource] = (),
 ) -> Asked:
     """Resolves categories from the store, and from whoever else can be asked.
 
@@ -80,8 +79,8 @@ def ask_wikimedia(
         RetryError: a server is out of reach; what was answered is in the store.
     """
     wanted = sorted({title for title in titles if title})
-    with Store(place.store) as store:
-        resolved = resolve_titles(wanted, store, apis, client, since, track, list(sources))
+    with ResponseStore(place.store) as store:
+        resolved = resolve_titles(wanted, store, apis, client, since, list(sources))
         count = write_snapshot(place.answers, resolved.entities())
     write_table(place.table("titles"), resolved.frame, TITLES_SCHEMA)
     numbers = {
@@ -120,7 +119,7 @@ def ask_for_build(
         if asked.unanswered:
             print(f"{asked.in_words()}; --contact asks for them", file=sys.stderr)
     else:
-        with Client(settings.contact, apis, say=_say) as client:
+        with Client(settings.contact, apis) as client:
             asked = ask_wikimedia(place, titles, apis, client, sources=sources)
         if asked.unanswered:
             raise RetryError(asked.in_words())
@@ -143,7 +142,3 @@ def asked_of(place: Workspace, settings: BuildSettings) -> str:
     if settings.contact or settings.asked:
         return f"asks {settings.commons_api} {settings.wikidata_api}"
     return sha256_of(place.store) if place.store.is_file() else ""
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -114,7 +114,7 @@ def evaluate(
     def run(queries: Tensor, items: Tensor | None, what: str) -> Report:
         assert labels is not None
         try:
-            with track(len(queries), what) as advance:
+            with track(len(queries), what) as tracker:
                 return evaluate_embeddings(
                     queries,
                     labels,
@@ -124,7 +124,7 @@ def evaluate(
                     relevance=Map() if relevance == "map" else Pop(),
                     relevance_counts_query=relevance_counts_query,
                     device=device,
-                    progress=advance,
+                    progress=tracker.advance,
                 )
         except ValueError as error:
             fix = "Mend the files so that they fit together."

@@ -14,8 +14,6 @@ def fetch(
     base_url: Annotated[str | None, typer.Option(help="A mirror of the official address.")] = None,
 ) -> None:
     """Download a data set's metadata: resumed, checksummed, whole or not at all."""
-    from rich.console import Console
-
     from strata_labels.errors import InputError, Problem
     from strata_labels.sources import SOURCES
 
@@ -24,5 +22,5 @@ def fetch(
         raise InputError(Problem("SOURCE", "no such data set:", fix, value=source))
     folder = workspace / "metadata"
     address = {"base_url": base_url} if base_url else {}
-    SOURCES[source].fetch(folder, console=Console(stderr=True), **address)
+    SOURCES[source].fetch(folder, **address)
     print(f"Metadata in {folder}. Next: strata build TREE {workspace} --metadata {folder}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,10 +54,10 @@ def resolve(
     from strata_labels.knowledge import (
         COMMONS_API,
         WIKIDATA_API,
+        AnswerSource,
         Apis,
         Client,
         DumpSource,
-        Source,
         SparqlSource,
         check_endpoint,
         read_age,
@@ -75,8 +74,8 @@ def resolve(
         raise InputError(Problem("--dump", "not found:", "Check the path.", value=str(dump)))
     client = None
     if not offline and (contact or not dump):
-        client = Client(contact, apis, say=lambda text: print(text, file=sys.stderr, flush=True))
-    sources: list[Source] = [DumpSource(dump)] if dump else []
+        client = Client(contact, apis)
+    sources: list[AnswerSource] = [DumpSource(dump)] if dump else []
     if sparql:
         asking = client or Client(contact, apis)
         sources.append(SparqlSource(asking, check_endpoint(sparql)))

@@ -63,11 +63,11 @@ def embed_texts(store: VectorStore, encoder: Encoder, texts: Sequence[str]) -> F
     keys = [text_key(text) for text in texts]
     new = {key: text for key, text in zip(keys, texts, strict=True) if key not in log}
     new_keys, new_texts = list(new), list(new.values())
-    with track(len(new), "embedding texts") as advance:
+    with track(len(new), "embedding texts") as tracker:
         if new:
             for positions, vectors in encoder.text_batches(new_texts):
                 log.add([new_keys[n] for n in positions], vectors)
-                advance(len(positions))
+                tracker.advance(len(positions))
     return log.vectors(keys)
 
 
@@ -102,8 +102,8 @@ def prompt_vectors(
 
 def embed_images(store: VectorStore, encoder: Encoder, paths: Sequence[Path]) -> ImageEmbeddings:
     """Vectors of image files; only images whose content the store does not know are encoded."""
-    with track(len(paths), "embedding images") as advance:
-        return _embed_images(store, encoder, paths, advance)
+    with track(len(paths), "embedding images") as tracker:
+        return _embed_images(store, encoder, paths, tracker.advance)
 
 
 def image_vectors(
@@ -134,10 +134,10 @@ def image_vectors(
     means: list[Floats | None] = []
     counts: list[int] = []
     damaged: dict[Path, str] = {}
-    with track(sum(map(len, files)), "embedding images") as advance:
+    with track(sum(map(len, files)), "embedding images") as tracker:
         for some in _portions(files):
             paths = [path for item in some for path in item]
-            found = _embed_images(store, encoder, paths, advance)
+            found = _embed_images(store, encoder, paths, tracker.advance)
             damaged |= found.damaged
             for rows in np.split(found.vectors, np.cumsum([len(item) for item in some])[:-1]):
                 good = rows[~np.isnan(rows).any(axis=1)] if rows.size else rows[:0]

@@ -2,7 +2,7 @@
 
 from strata_labels.sources import gldv2, inat2018, sop, table
 from strata_labels.sources.contract import Labels, Metadata, Source
-from strata_labels.sources.download import Fetched, Patience, download_all
+from strata_labels.sources.download import Fetched, download_all
 from strata_labels.sources.drawn import draw_products
 from strata_labels.sources.landmarks import item_id, read_landmarks
 from strata_labels.sources.names import CommonsName, address_of, parse_address, split_title
@@ -22,7 +22,6 @@ __all__ = [
     "Fetched",
     "Labels",
     "Metadata",
-    "Patience",
     "Published",
     "Source",
     "address_of",

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
-from rich.console import Console
 
 from strata_labels.sources.download import Fetched
 
@@ -56,7 +55,6 @@ class Source(Protocol):
         folder: Path,
         base_url: str = ...,
         names: Sequence[str] | None = None,
-        console: Console | None = None,
     ) -> list[Fetched]:
         """Downloads the metadata files (all that a build can use, or those named)."""
         ...

@@ -9,46 +9,32 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import random
 import re
 import shutil
-import time
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import requests
-from rich.console import Console
 
 from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import appear, sha256_of, write_text
-from strata_labels.progress import ByteProgress
+from strata_labels.progress import Tracker, track
+from strata_labels.retry import (
+    TRANSIENT_STATUS,
+    RetryPolicy,
+    TransientError,
+    retry_after,
+    with_retries,
+)
 from strata_labels.sources.answer import Version, content_range
-from strata_labels.waiting import retry_after
 
 MANIFEST = "checksums.sha256"
 # What is in flight of a block is lost when the connection breaks, so blocks are small.
 _BLOCK = 1 << 14
-_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _DAMAGED_AT_MOST = 3
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a download is tried.
-
-    Attributes:
-        attempts: attempts in a row that bring nothing new before it is given up.
-        first_wait: seconds before the second attempt; doubled for each further one.
-        longest_wait: seconds a server may ask to wait (`Retry-After`), longest.
-        timeout: seconds to connect, and between two pieces of an answer.
-    """
-
-    attempts: int = 6
-    first_wait: float = 1.0
-    longest_wait: float = 900.0
-    timeout: tuple[float, float] = (10.0, 60.0)
 
 
 @dataclass(frozen=True)
@@ -68,32 +54,22 @@ class Fetched:
     kept: bool
 
 
-class _AgainError(Exception):
-    """An attempt failed in a way that another may not."""
-
-    def __init__(self, why: str, wait: float | None = None) -> None:
-        super().__init__(why)
-        self.wait = wait
-
-
 class _RefusedError(Exception):
     """The server will not give the file, however often it is asked."""
 
 
 def download_all(
-    folder: Path,
-    addresses: Mapping[str, Sequence[str]],
-    console: Console | None = None,
-    patience: Patience | None = None,
+    folder: Path, addresses: Mapping[str, Sequence[str]], policy: RetryPolicy | None = None
 ) -> list[Fetched]:
     """Downloads files into a folder; those that are there and match its manifest are kept.
+
+    Progress is shown on standard error.
 
     Args:
         folder: where the files go; made if need be.
         addresses: for each file's name the addresses to try, in order (the next one is tried where
             a server says that there is no such file).
-        console: where progress is reported; None for nowhere.
-        patience: how long to try.
+        policy: how long to try.
 
     Returns:
         The files, in the order of `addresses`.
@@ -102,41 +78,33 @@ def download_all(
         InputError: files that no address has (all listed; the others are there).
         RetryError: a server out of reach or broken; what came so far is kept for the next run.
     """
-    patience = patience or Patience()
+    policy = policy or RetryPolicy()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     fetched, problems = [], []
-    with _alone(folder), requests.Session() as session:
+    with _locked(folder), requests.Session() as session:
         session.headers["User-Agent"] = f"strata-labels python-requests/{requests.__version__}"
         # Lengths and ranges must be the file's own.
         session.headers["Accept-Encoding"] = "identity"
         for name, urls in addresses.items():
             path = folder / name
             recorded = read_manifest(folder).get(name)
-            with ByteProgress(console, name) as progress:
-                if recorded and path.is_file() and sha256_of(path) == recorded:
-                    progress.say(f"{name}: there already, checksum right")
-                    fetched.append(Fetched(path, recorded, path.stat().st_size, kept=True))
-                    continue
-                try:
-                    fetched.append(_download(session, urls, path, progress, patience))
-                except _RefusedError as error:
-                    fix = "Check the address (--base-url), or put the file there yourself."
-                    problems.append(Problem(urls[0], str(error), fix))
-                    progress.say(f"{name}: {error}")
-                    continue
-                progress.say(f"{name}: done, {fetched[-1].size} bytes")
+            if recorded and path.is_file() and sha256_of(path) == recorded:
+                print(f"{name}: already there, checksum right", file=sys.stderr)
+                fetched.append(Fetched(path, recorded, path.stat().st_size, kept=True))
+                continue
+            try:
+                fetched.append(_download(session, urls, path, policy))
+            except _RefusedError as error:
+                fix = "Check the address (--base-url), or put the file there yourself."
+                problems.append(Problem(urls[0], str(error), fix))
     if problems:
         raise InputError(problems)
     return fetched
 
 
 def download_named(
-    folder: Path,
-    base_url: str,
-    names: Sequence[str],
-    known: Sequence[str],
-    console: Console | None = None,
+    folder: Path, base_url: str, names: Sequence[str], known: Sequence[str]
 ) -> list[Fetched]:
     """Downloads files that lie side by side (see `download_all`).
 
@@ -145,7 +113,6 @@ def download_named(
         base_url: the folder they are in.
         names: the files wanted.
         known: the files there are.
-        console: where progress is reported.
 
     Raises:
         InputError: an unknown name; as `download_all`.
@@ -157,9 +124,7 @@ def download_named(
             Problem("names", "no such file:", f"Known: {', '.join(known)}.", value=name)
             for name in unknown
         )
-    return download_all(
-        folder, {name: [f"{base_url.rstrip('/')}/{name}"] for name in names}, console
-    )
+    return download_all(folder, {name: [f"{base_url.rstrip('/')}/{name}"] for name in names})
 
 
 def read_manifest(folder: Path) -> dict[str, str]:
@@ -170,62 +135,53 @@ def read_manifest(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keeps a second fetch out of the folder while this one runs."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Refuses a second fetch into the folder while this one runs."""
     with (folder / ".fetch.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RetryError(f"{folder}: another fetch is at work here; wait for it") from None
+            raise RetryError(f"{folder}: another fetch is running; wait for it to end") from None
         yield
 
 
 def _download(
-    session: requests.Session,
-    urls: Sequence[str],
-    path: Path,
-    progress: ByteProgress,
-    patience: Patience,
+    session: requests.Session, urls: Sequence[str], path: Path, policy: RetryPolicy
 ) -> Fetched:
     for url in urls[:-1]:
         try:
-            return _persist(session, url, path, progress, patience)
+            return _download_from(session, url, path, policy)
         except _RefusedError:
             continue
-    return _persist(session, urls[-1], path, progress, patience)
+    return _download_from(session, urls[-1], path, policy)
 
 
-def _persist(
-    session: requests.Session, url: str, path: Path, progress: ByteProgress, patience: Patience
-) -> Fetched:
-    """Attempts one address until the file is whole or patience is at its end."""
+def _download_from(session: requests.Session, url: str, path: Path, policy: RetryPolicy) -> Fetched:
+    """Downloads from one address, with retries; an attempt that brought new bytes is progress."""
     part = path.with_name(f".{path.name}.part")
     state = path.with_name(f".{path.name}.part.json")
-    failures = damaged = 0
-    most = part.stat().st_size if part.exists() else 0
-    while True:
+    largest, damaged = _size(part), 0
+
+    def attempt() -> str:
+        nonlocal largest, damaged
         try:
-            version = _attempt(session, url, part, state, progress, patience)
-            sha256, md5 = _digests(part)
-            if not version.md5 or version.md5 == md5:
-                break
-            part.unlink()
-            damaged += 1
-            why, wait = f"damaged on the way (MD5 {md5}, published {version.md5})", None
-        except _AgainError as error:
-            why, wait = str(error), error.wait
-        size = part.stat().st_size if part.exists() else 0
-        failures = 0 if size > most else failures + 1
-        most = max(most, size)
-        if failures >= patience.attempts or damaged >= _DAMAGED_AT_MOST:
-            raise RetryError(f"{url}: {why}. Given up after {failures} vain attempts; try later.")
-        if wait is not None and wait > patience.longest_wait:
-            raise RetryError(f"{url}: {why}. The server asks to come back in {wait:.0f} s.")
-        if wait is None:
-            # Half to the whole of the doubled wait, so that many clients do not return at once.
-            wait = min(60.0, patience.first_wait * 2**failures) * random.uniform(0.5, 1.0)
-        progress.say(f"{path.name}: {why}; again in {wait:.1f} s, from byte {size}")
-        time.sleep(wait)
+            version = _attempt(session, url, part, state, tracker, policy)
+        except TransientError as error:
+            error.progressed = _size(part) > largest
+            largest = max(largest, _size(part))
+            raise
+        sha256, md5 = _digests(part)
+        if not version.md5 or version.md5 == md5:
+            return sha256
+        part.unlink()
+        damaged += 1
+        reason = f"damaged on the way (MD5 {md5}, published {version.md5})"
+        if damaged == _DAMAGED_AT_MOST:
+            raise RetryError(f"{url}: {reason}; given up after {damaged} damaged copies.")
+        raise TransientError(reason)
+
+    with track(None, path.name, "bytes") as tracker:
+        sha256 = with_retries(attempt, policy, url)
     size = part.stat().st_size
     # Recorded before it appears: a run killed in between finds a finished part and asks again.
     lines = {**read_manifest(path.parent), path.name: sha256}
@@ -237,28 +193,32 @@ def _persist(
     return Fetched(path, sha256, size, kept=False)
 
 
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 def _attempt(
     session: requests.Session,
     url: str,
     part: Path,
     state: Path,
-    progress: ByteProgress,
-    patience: Patience,
+    tracker: Tracker,
+    policy: RetryPolicy,
 ) -> Version:
     """Asks for what is missing of `part` and writes it; returns once it has its full length."""
     version = Version.load(state)
-    have = part.stat().st_size if part.exists() else 0
+    have = _size(part)
     if version is None or version.url != url or not version.condition:
         version, have = None, 0
     headers = {}
     if version and have:
         headers = {"Range": f"bytes={have}-", "If-Range": version.condition}
     try:
-        with session.get(url, headers=headers, stream=True, timeout=patience.timeout) as response:
+        with session.get(url, headers=headers, stream=True, timeout=policy.timeout) as response:
             if version and have and response.status_code in (206, 416):
                 if not _continues(response, version, have):
                     state.unlink()
-                    raise _AgainError("the server does not continue where the part ends", 0.0)
+                    raise TransientError("the server does not continue where the part ends")
                 if response.status_code == 416:
                     return version
             else:
@@ -268,30 +228,30 @@ def _attempt(
                 version, have = Version.of(url, response), 0
                 version.save(state)
             _check_space(part, have, version)
-            progress.begin(have, version.length)
+            tracker.restart(have, version.length)
             with part.open("ab") as file:
                 for block in response.iter_content(_BLOCK):
                     file.write(block)
-                    progress.advance(len(block))
+                    tracker.advance(len(block))
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
         raise _RefusedError(f"no address to download from ({error})") from None
     except requests.exceptions.MissingSchema:
         raise _RefusedError("no address to download from (http:// or https:// missing)") from None
     except requests.RequestException as error:
-        raise _AgainError(f"connection broken ({_reason(error)})") from error
+        raise TransientError(f"connection broken ({_reason(error)})") from error
     size = part.stat().st_size
     if version.length is not None and size != version.length:
         if size > version.length:
             part.unlink()
-        raise _AgainError(f"{size} of {version.length} bytes came")
+        raise TransientError(f"{size} of {version.length} bytes came")
     return version
 
 
 def _check_status(response: requests.Response, name: str) -> None:
     status = response.status_code
-    if status in _TRANSIENT:
+    if status in TRANSIENT_STATUS:
         why = f"the server answers {status} {response.reason}"
-        raise _AgainError(why, retry_after(response))
+        raise TransientError(why, retry_after(response))
     if status != 200:
         raise _RefusedError(f"the server answers {status} {response.reason}")
     if response.headers.get("Content-Type", "").startswith("text/html"):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.sources.contract import Counts, Metadata
@@ -47,7 +46,6 @@ def fetch(
     folder: Path,
     base_url: str = BASE_URL,
     names: Sequence[str] | None = None,
-    console: Console | None = None,
 ) -> list[Fetched]:
     """Downloads the official metadata files; those already there and right are kept.
 
@@ -56,7 +54,6 @@ def fetch(
         base_url: the bucket or a mirror of it: `metadata/` and `ground_truth/` below it, or all
             files in it.
         names: official names without `.csv`; all of `FILES` if None.
-        console: where progress is reported; None for nowhere.
 
     Returns:
         The files.
@@ -82,7 +79,7 @@ def fetch(
     }
     if base == BASE_URL:
         addresses = {name: urls[:1] for name, urls in addresses.items()}
-    return download_all(folder, addresses, console)
+    return download_all(folder, addresses)
 
 
 def read(folder: Path, images_table: Path | None = None) -> Metadata:

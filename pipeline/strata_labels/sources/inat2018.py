@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.sources.contract import Counts, Labels, Metadata
@@ -55,7 +54,6 @@ def fetch(
     folder: Path,
     base_url: str = BASE_URL,
     names: Sequence[str] | None = None,
-    console: Console | None = None,
 ) -> list[Fetched]:
     """Downloads the official archives of categories and annotations, which `read` reads packed.
 
@@ -63,13 +61,12 @@ def fetch(
         folder: where they go.
         base_url: the bucket or a mirror of it.
         names: of `FILES`; all if None.
-        console: where progress is reported.
 
     Raises:
         InputError: an unknown name; the server has no such file.
         RetryError: a server out of reach or broken.
     """
-    return download_named(folder, base_url, FILES if names is None else names, FILES, console)
+    return download_named(folder, base_url, FILES if names is None else names, FILES)
 
 
 def label_files(folder: Path) -> list[Path]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.sources.contract import Counts, Labels, Metadata
@@ -47,7 +46,6 @@ def fetch(
     folder: Path,
     base_url: str = BASE_URL,
     names: Sequence[str] | None = None,
-    console: Console | None = None,
 ) -> list[Fetched]:
     """Downloads the official zip (2.9 GB, images included), from which `read` takes the lists.
 
@@ -55,13 +53,12 @@ def fetch(
         folder: where it goes.
         base_url: the project's address or a mirror's.
         names: of `FILES`; all if None.
-        console: where progress is reported.
 
     Raises:
         InputError: an unknown name; the server has no such file.
         RetryError: a server out of reach or broken.
     """
-    return download_named(folder, base_url, FILES if names is None else names, FILES, console)
+    return download_named(folder, base_url, FILES if names is None else names, FILES)
 
 
 def label_files(folder: Path) -> list[Path]:

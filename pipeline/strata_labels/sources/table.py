@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.console import Console
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.sources.contract import Counts, Labels, Metadata
@@ -46,7 +45,6 @@ def fetch(
     folder: Path,
     base_url: str = "",
     names: Sequence[str] | None = None,
-    console: Console | None = None,
 ) -> list[Fetched]:
     """Nothing of a user's own table is published anywhere.
 

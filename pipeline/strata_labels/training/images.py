@@ -104,10 +104,10 @@ def embed(
     model.eval()
     parts = []
     loader = DataLoader(_Plain(paths, transform), batch_size=batch_size, num_workers=workers)
-    with track(len(paths), "embedding images") as advance:
+    with track(len(paths), "embedding images") as tracker:
         for pixels in loader:
             parts.append(model(pixels.to(device)).float().cpu())
-            advance(len(pixels))
+            tracker.advance(len(pixels))
     return torch.cat(parts)
 
 
@@ -115,13 +115,13 @@ def unreadable(paths: Sequence[Path]) -> dict[int, str]:
     """Decodes every image; says which cannot be, and why."""
     with (
         ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool,
-        track(len(paths), "checking images") as advance,
+        track(len(paths), "checking images") as tracker,
     ):
         found = {}
         for at, reason in enumerate(pool.map(_reason, paths)):
             if reason:
                 found[at] = reason
-            advance(1)
+            tracker.advance(1)
     return found
 
 

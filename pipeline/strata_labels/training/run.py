@@ -124,7 +124,7 @@ def _run(trainer: Trainer, out: Path, about: dict[str, Any]) -> None:
 
     def after_step(trainer: Trainer, images: int) -> bool:
         nonlocal seen
-        advance(images)
+        tracker.advance(images)
         seen += images
         if board is not None:
             for name, value in zip(HISTORY[2:], trainer.history[-1][2:], strict=True):
@@ -138,7 +138,7 @@ def _run(trainer: Trainer, out: Path, about: dict[str, Any]) -> None:
 
     board = SummaryWriter(out / "tensorboard", purge_step=saved + 1) if first else None
     try:
-        with _stop_signals() as stopped, track(_left(trainer) if first else 0, "images") as advance:
+        with _stop_signals() as stopped, track(_left(trainer) if first else 0, "images") as tracker:
             trainer.run(after_step)
             keep()
     finally:
@@ -203,17 +203,17 @@ def _evaluate(test: LabelledImages, vectors: np.ndarray) -> Report:
     """Metrics of the test split against itself, or of the queries against the gallery."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     embeddings, labels = torch.from_numpy(vectors), test.labels
-    with track(len(embeddings), "ranking") as advance:
+    with track(len(embeddings), "ranking") as tracker:
         query = torch.tensor([split != GALLERY for split in test.table.split])
         if bool(query.all()):
-            return evaluate_embeddings(embeddings, labels, device=device, progress=advance)
+            return evaluate_embeddings(embeddings, labels, device=device, progress=tracker.advance)
         return evaluate_embeddings(
             embeddings[query],
             labels[query],
             embeddings[~query],
             labels[~query],
             device=device,
-            progress=advance,
+            progress=tracker.advance,
         )
 
 

@@ -68,8 +68,8 @@ def doubts_table(vectors: Tensor, table: pd.DataFrame, images: Path | None = Non
     levels = [name for name in table.columns if name.startswith("level")]
     columns = [codes(table[name]) for name in levels]
     labels = torch.from_numpy(np.stack([numbers for numbers, _ in columns], axis=1))
-    with track(2 * len(vectors), "ranking doubts") as advance:
-        found = rank_doubts(vectors, labels, advance).rows
+    with track(2 * len(vectors), "ranking doubts") as tracker:
+        found = rank_doubts(vectors, labels, tracker.advance).rows
     ids = [names.astype(object) for _, names in columns]
     files = table["path"].tolist() if "path" in table else []
     if images is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mediawiki import World, item
-from strata_labels.knowledge.wikimedia import Store
+from strata_labels.knowledge.wikimedia import ResponseStore
 
 
 @pytest.fixture
@@ -57,6 +57,6 @@ def small_world() -> World:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "store.sqlite") as opened:
+def store(tmp_path: Path) -> Iterator[ResponseStore]:
+    with ResponseStore(tmp_path / "store.sqlite") as opened:
         yield opened

@@ -10,8 +10,9 @@ import pytest
 from mediawiki import MediaWiki, World
 from strata_labels.errors import InputError, RetryError
 from strata_labels.knowledge.entity import best_items, reduce
-from strata_labels.knowledge.wikimedia import Apis, Client, Patience, Store, check_contact
+from strata_labels.knowledge.wikimedia import Apis, Client, ResponseStore, check_contact
 from strata_labels.knowledge.wikimedia.client import Pace
+from strata_labels.retry import RetryPolicy
 from wikimedia_helpers import CONTACT, ask, client_of
 
 
@@ -55,33 +56,33 @@ def test_an_address_without_an_api_is_named(body: bytes, tmp_path: Path) -> None
     faults = ["html"] if body[:1] == b"<" else []
     with (
         NoApi(World(), faults, rate=1.0).running() as wiki,
-        Store(tmp_path / "store.sqlite") as store,
+        ResponseStore(tmp_path / "store.sqlite") as store,
         pytest.raises(InputError, match="--commons-api"),
     ):
         ask(wiki, store, ["Canal"])
 
 
 def test_nobody_at_home_is_a_failure_to_retry(wiki: MediaWiki) -> None:
-    patience = Patience(attempts=2, first_wait=0.001, timeout=(0.5, 0.5))
-    client = Client(CONTACT, Apis("http://127.0.0.1:9/api.php", wiki.wikidata), patience)
+    policy = RetryPolicy(attempts=2, first_wait=0.001, timeout=(0.5, 0.5))
+    client = Client(CONTACT, Apis("http://127.0.0.1:9/api.php", wiki.wikidata), policy)
     with client, pytest.raises(RetryError, match="after 2 attempts"):
-        client.ask(client.apis.commons, {"action": "query"})
+        client.get(client.apis.commons, {"action": "query"})
 
 
 def test_a_server_that_wants_an_hour_more_than_patience_ends_the_run() -> None:
-    patience = Patience(attempts=5, first_wait=0.001, longest_retry_after=0.5)
+    policy = RetryPolicy(attempts=5, first_wait=0.001, longest_retry_after=0.5)
     with (
         MediaWiki(World(), ["429 seconds"], rate=1.0).running() as wiki,
-        client_of(wiki, patience) as client,
+        client_of(wiki, policy) as client,
         pytest.raises(RetryError, match="come back in 1 s"),
     ):
-        client.ask(wiki.commons, {"action": "query", "titles": "Category:A"})
+        client.get(wiki.commons, {"action": "query", "titles": "Category:A"})
     assert client.requests == 1
 
 
 def test_fifty_long_titles_go_in_one_post(wiki: MediaWiki, tmp_path: Path) -> None:
     titles = [f"Храм {n} {'в' * 90}" for n in range(50)]
-    with Store(tmp_path / "store.sqlite") as store:
+    with ResponseStore(tmp_path / "store.sqlite") as store:
         resolved = ask(wiki, store, titles)
     assert resolved.counts() == {"missing": 50}
     assert len(wiki.batches("query")) == 1
@@ -116,7 +117,7 @@ def test_recorded_errors_of_the_api(shared: Path, tmp_path: Path) -> None:
         def query(self, params: dict[str, str], path: str) -> dict[str, object]:
             return answers.pop(0) if answers else super().query(params, path)
 
-    with Recorded(World()).running() as wiki, Store(tmp_path / "store.sqlite") as store:
+    with Recorded(World()).running() as wiki, ResponseStore(tmp_path / "store.sqlite") as store:
         store.note_wiki(wiki.commons, "commonswiki")
         store.note_wiki(wiki.wikidata, "wikidatawiki")
         assert ask(wiki, store, ["Canal"]).counts() == {"missing": 1}

@@ -13,7 +13,7 @@ from dumps import json_dump, truthy_triples, write_dump
 from mediawiki import MediaWiki, World, item
 from strata_labels.errors import InputError
 from strata_labels.knowledge.entity import best_items, best_texts
-from strata_labels.knowledge.wikimedia import Store, extract_dump
+from strata_labels.knowledge.wikimedia import ResponseStore, extract_dump
 from wikimedia_helpers import ask
 
 FORMS = {"json": json_dump, "nt": truthy_triples}
@@ -58,7 +58,7 @@ def entities(small_world: World) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("order", [0, 1, 2])
 def test_a_dump_gives_what_the_api_gives(
     order: int, form: str, packed: str, entities: list[dict[str, Any]], small_world: World,
-    store: Store, tmp_path: Path,
+    store: ResponseStore, tmp_path: Path,
 ) -> None:  # fmt: skip
     titles = ["Canal", "Old Mill (Nice)", "église"]
     with MediaWiki(small_world).running() as wiki:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mediawiki import MediaWiki, World, item
 from strata_labels.errors import InputError
-from strata_labels.knowledge.wikimedia import Client, SparqlSource, Store, check_endpoint
+from strata_labels.knowledge.wikimedia import Client, ResponseStore, SparqlSource, check_endpoint
 from wikimedia_helpers import CONTACT, ask, client_of
 
 
@@ -18,7 +18,9 @@ def world_of_named(number: int) -> World:
     return world
 
 
-def resolve(wiki: MediaWiki, store: Store, titles: list[str]) -> dict[str, tuple[str, str | None]]:
+def resolve(
+    wiki: MediaWiki, store: ResponseStore, titles: list[str]
+) -> dict[str, tuple[str, str | None]]:
     with client_of(wiki) as client:
         resolved = ask(wiki, store, titles, sources=[SparqlSource(client, wiki.sparql)])
     assert resolved.is_complete
@@ -26,7 +28,7 @@ def resolve(wiki: MediaWiki, store: Store, titles: list[str]) -> dict[str, tuple
     return {row.title: (row.status, row.qid) for row in frame.itertuples()}
 
 
-def test_categories_without_an_item_are_found_by_name_in_batches_once(store: Store) -> None:
+def test_categories_without_an_item_are_found_by_name_in_batches_once(store: ResponseStore) -> None:
     world = world_of_named(120)
     world.pages["Category:Nobody names it"] = {}
     world.pages["Category:Moved"] = {"text": '{{Category redirect|Place "1" é}}'}
@@ -49,13 +51,13 @@ def test_categories_without_an_item_are_found_by_name_in_batches_once(store: Sto
     assert found["Gone"] == ("missing", None)
 
 
-def test_an_item_of_the_page_needs_no_question(small_world: World, store: Store) -> None:
+def test_an_item_of_the_page_needs_no_question(small_world: World, store: ResponseStore) -> None:
     with MediaWiki(small_world).running() as wiki:
         resolve(wiki, store, ["Canal", "Église"])
         assert wiki.batches("sparql") == []
 
 
-def test_faults_of_the_endpoint_are_waited_out(store: Store) -> None:
+def test_faults_of_the_endpoint_are_waited_out(store: ResponseStore) -> None:
     titles = [f'Place "{n}" é' for n in range(1, 201)]
     faults = ["429 seconds", "429", "503", "reset", "cut", "html"]
     with MediaWiki(world_of_named(200), faults, rate=0.4, seed=3, most=8).running() as wiki:
@@ -64,7 +66,7 @@ def test_faults_of_the_endpoint_are_waited_out(store: Store) -> None:
     assert set(found.values()) == {("resolved", f"Q{n}") for n in range(1, 201)}
 
 
-def test_an_address_without_an_endpoint_is_named(small_world: World, store: Store) -> None:
+def test_an_address_without_an_endpoint_is_named(small_world: World, store: ResponseStore) -> None:
     class Other(MediaWiki):
         def select(self, query: str) -> dict[str, object]:
             return {"hello": "world"}

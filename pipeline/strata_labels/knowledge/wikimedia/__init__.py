@@ -1,33 +1,36 @@
-"""Commons and Wikidata from their APIs, politely and resumably, or from a dump on disk."""
+"""Answers of Commons and Wikidata: from their APIs (resumable), a dump on disk or SPARQL."""
 
-from strata_labels.knowledge.wikimedia.address import (
+from strata_labels.knowledge.wikimedia.addresses import (
     COMMONS_API,
     WIKIDATA_API,
     Apis,
     check_contact,
     check_endpoint,
 )
-from strata_labels.knowledge.wikimedia.ask import Source
-from strata_labels.knowledge.wikimedia.client import Client, Patience
+from strata_labels.knowledge.wikimedia.answers import AnswerSource
+from strata_labels.knowledge.wikimedia.category_resolution import (
+    TITLES_SCHEMA,
+    Resolved,
+    resolve_titles,
+)
+from strata_labels.knowledge.wikimedia.client import Client
 from strata_labels.knowledge.wikimedia.dump import DumpSource, Extracted, extract_dump
 from strata_labels.knowledge.wikimedia.dump_forms import is_triples
-from strata_labels.knowledge.wikimedia.resolve import TITLES_SCHEMA, Resolved, resolve_titles
-from strata_labels.knowledge.wikimedia.sparql import SparqlSource
-from strata_labels.knowledge.wikimedia.store import Store, read_age, write_snapshot
+from strata_labels.knowledge.wikimedia.response_store import ResponseStore, read_age, write_snapshot
+from strata_labels.knowledge.wikimedia.sparql_source import SparqlSource
 
 __all__ = [
     "COMMONS_API",
     "TITLES_SCHEMA",
     "WIKIDATA_API",
+    "AnswerSource",
     "Apis",
     "Client",
     "DumpSource",
     "Extracted",
-    "Patience",
     "Resolved",
-    "Source",
+    "ResponseStore",
     "SparqlSource",
-    "Store",
     "check_contact",
     "check_endpoint",
     "extract_dump",

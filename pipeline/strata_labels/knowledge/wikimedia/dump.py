@@ -28,7 +28,13 @@ from strata_labels.knowledge.entity import (
 )
 from strata_labels.knowledge.titles import page_title
 from strata_labels.knowledge.wikimedia.dump_forms import DAMAGED, Form, Record, damaged, form_of
-from strata_labels.knowledge.wikimedia.store import ENTITY, NAMED, PAGE, Stored, write_snapshot
+from strata_labels.knowledge.wikimedia.response_store import (
+    ENTITY,
+    NAMED,
+    PAGE,
+    Answer,
+    write_snapshot,
+)
 
 _PASSES_AT_MOST = 4
 _AT_ONCE = 500
@@ -97,12 +103,12 @@ class DumpSource:
     def __init__(self, dump: Path) -> None:
         self._dump, self._read = Path(dump), False
 
-    def answers(self, kind: str, keys: Sequence[str]) -> Iterator[dict[str, dict[str, Stored]]]:
+    def answers(self, kind: str, keys: Sequence[str]) -> Iterator[dict[str, dict[str, Answer]]]:
         """All entities that the titles need; then the titles that an item claims."""
         if self._read:
             return
         self._read = True
-        pages: dict[str, Stored] = {}
+        pages: dict[str, Answer] = {}
         named: dict[str, list[str]] = {}
         wanted = set(keys)
         with tempfile.TemporaryDirectory() as folder:
@@ -110,17 +116,17 @@ class DumpSource:
             extract_dump(self._dump, path, keys)
             with path.open("rb") as file:
                 while some := [json.loads(line) for line in islice(file, _AT_ONCE)]:
-                    yield {ENTITY: {e["id"]: Stored(e, e.get("lastrevid")) for e in some}}
+                    yield {ENTITY: {e["id"]: Answer(e, e.get("lastrevid")) for e in some}}
                     for entity in some:
                         link = entity["sitelinks"].get("commonswiki", {}).get("title", "")
                         if link in wanted:
-                            pages[link] = Stored({"page": link, "item": entity["id"]}, None)
+                            pages[link] = Answer({"page": link, "item": entity["id"]}, None)
                         for title in map(page_title, best_texts(entity, "P373")):
                             if title in wanted:
                                 named.setdefault(title, []).append(entity["id"])
         yield {
             PAGE: pages,
-            NAMED: {title: Stored({"items": qids}, None) for title, qids in named.items()},
+            NAMED: {title: Answer({"items": qids}, None) for title, qids in named.items()},
         }
 
 

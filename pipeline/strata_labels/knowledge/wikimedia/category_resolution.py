@@ -1,8 +1,8 @@
-"""From category titles to entities and classes: what is asked, in which order, and what came of it.
+"""Resolves Commons categories to Wikidata items, and collects the classes above the items.
 
-Titles first, then the targets of soft redirects, then the items of the pages, then what category
-items are about (P301), then the classes (P31), level by level upwards (P279). Each answer is in the
-store before the next is asked for, so a run goes on where another was killed.
+The order of requests: titles, targets of soft redirects, the pages' items, the topics of category
+items (P301), the classes (P31), and their parents level by level (P279). Each answer is stored
+before the next request, so a killed run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -16,10 +16,16 @@ import pyarrow as pa
 
 from strata_labels.knowledge.entity import CATEGORY_ITEM, Entity, best_items
 from strata_labels.knowledge.titles import PREFIX, is_askable, page_title
-from strata_labels.knowledge.wikimedia.address import Apis
-from strata_labels.knowledge.wikimedia.ask import Answers, Source, Track, untracked
+from strata_labels.knowledge.wikimedia.addresses import Apis
+from strata_labels.knowledge.wikimedia.answers import AnswerSource, CachedAnswers
 from strata_labels.knowledge.wikimedia.client import Client
-from strata_labels.knowledge.wikimedia.store import ENTITY, NAMED, PAGE, Store, Stored
+from strata_labels.knowledge.wikimedia.response_store import (
+    ENTITY,
+    NAMED,
+    PAGE,
+    Answer,
+    ResponseStore,
+)
 
 _TEXT = pa.string()
 TITLES_SCHEMA = pa.schema(
@@ -39,7 +45,7 @@ _REDIRECTS_AT_MOST = 8
 
 @dataclass(frozen=True)
 class Resolved:
-    """What became of the titles.
+    """The result for all titles.
 
     Attributes:
         frame: a row per title, in the order given, with the columns of
@@ -53,19 +59,19 @@ class Resolved:
               `other_qids`, and there is no `qid`);
             - `no_item`: a page that belongs to no item;
             - `missing`: no such page;
-            - `deleted`: the page was there when it was last asked for, or its item is no more;
+            - `deleted`: the page existed at an earlier request, or its item was deleted;
             - `circular`: redirects in a circle, or with a target that cannot be read;
             - `invalid`: no title can be this;
-            - `not_asked`: nobody answered: this run was offline and the store does not have it, or
-              the server left it out of every answer.
+            - `not_asked`: no answer: this run was offline and the store does not have it, or the
+              server left it out of every answer.
 
             `linked_by` is `sitelink`, `category item`, or `commons category` where a dump or a
             SPARQL endpoint knows an item that names the category in P373; `revision` is the
             entity's.
         classes: classes above the entities, of all levels, by number.
-        missing_titles: full titles that nobody answered.
-        missing_ids: items and classes that nobody answered.
-        cut_classes: classes beyond the depth cap, which were not asked for.
+        missing_titles: full titles that no source answered.
+        missing_ids: items and classes that no source answered.
+        cut_classes: classes beyond the depth cap, which were not requested.
     """
 
     frame: pd.DataFrame
@@ -74,12 +80,12 @@ class Resolved:
     missing_ids: list[str]
     cut_classes: list[str]
     _items: list[str] = field(repr=False)
-    _store: Store = field(repr=False)
+    _store: ResponseStore = field(repr=False)
     _wiki: str = field(repr=False)
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything that was to be asked has been answered."""
+        """Whether every question has an answer."""
         return not self.missing_titles and not self.missing_ids
 
     def entities(self) -> Iterator[Entity]:
@@ -88,9 +94,9 @@ class Resolved:
         They are read from the store, which must still be open.
         """
         ids = _by_number({*self._items, *self.classes})
-        for _, stored in self._store.get(self._wiki, ENTITY, ids):
-            if "id" in stored.body:
-                yield stored.body
+        for _, answer in self._store.get(self._wiki, ENTITY, ids):
+            if "id" in answer.body:
+                yield answer.body
 
     def counts(self) -> dict[str, int]:
         """Titles by status, most first."""
@@ -99,7 +105,7 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """What resolving needs to know of an entity; `qid` is None where it is no more."""
+    """The part of an entity that resolving needs; `qid` is None if the item was deleted."""
 
     qid: str | None
     classes: Sequence[str] = ()
@@ -114,30 +120,28 @@ class _Item:
 
 def resolve_titles(
     titles: Iterable[str],
-    store: Store,
+    store: ResponseStore,
     apis: Apis | None = None,
     client: Client | None = None,
     since: int = 0,
-    track: Track = untracked,
-    sources: Sequence[Source] = (),
+    sources: Sequence[AnswerSource] = (),
 ) -> Resolved:
     """Resolves Commons categories to Wikidata items, with the classes above them.
 
     Args:
         titles: Commons categories, with or without prefix.
-        store: what was answered before, and where new answers go.
-        apis: whose answers are meant; Wikimedia's if None.
-        client: asks for what the store does not have; None for offline.
-        since: answers from before this moment (seconds since 1970) are asked for again.
-        track: shows progress, as `strata_labels.progress.track` does.
-        sources: who is asked before the client: a dump on disk, a SPARQL endpoint.
+        store: earlier answers; new ones are added to it.
+        apis: the wikis whose answers are meant; Wikimedia's if None.
+        client: requests what the store does not have; None sends no requests.
+        since: answers from before this moment (seconds since 1970) are requested again.
+        sources: tried before the client: a dump on disk, a SPARQL endpoint.
 
     Raises:
         InputError: no API at an address, or a damaged store.
-        RetryError: a server out of reach for longer than the client's patience; what was answered
-            is in the store.
+        RetryError: a server is unreachable for longer than the client's retry policy allows;
+            all answers so far are in the store.
     """
-    answers = Answers(store, apis or Apis(), client, since, track, sources)
+    answers = CachedAnswers(store, apis or Apis(), client, since, sources)
     titles = list(titles)
     full = [page_title(title) for title in titles]
     found = _pages(answers, dict.fromkeys(t for t in full if is_askable(t)))
@@ -161,9 +165,9 @@ def resolve_titles(
     )
 
 
-def _pages(answers: Answers, titles: Iterable[str]) -> dict[str, Stored]:
+def _pages(answers: CachedAnswers, titles: Iterable[str]) -> dict[str, Answer]:
     """The answers about titles, and about the targets of soft redirects among them."""
-    found: dict[str, Stored] = {}
+    found: dict[str, Answer] = {}
     what = "categories"
     for _ in range(_REDIRECTS_AT_MOST):
         titles = [title for title in titles if title not in found]
@@ -177,18 +181,18 @@ def _pages(answers: Answers, titles: Iterable[str]) -> dict[str, Stored]:
 
 
 def _named(
-    answers: Answers, titles: Iterable[str], found: dict[str, Stored]
+    answers: CachedAnswers, titles: Iterable[str], found: dict[str, Answer]
 ) -> dict[str, list[str]]:
     """The items that name a category in P373, for categories whose page leads to none."""
     ends = {
         end for t in titles if is_askable(t) for _, item, end in [_page_of(t, found)] if not item
     }
     asked = answers.of(NAMED, sorted(ends), "categories named by items")
-    return {title: stored.body["items"] for title, stored in asked if stored.body["items"]}
+    return {title: answer.body["items"] for title, answer in asked if answer.body["items"]}
 
 
 def _items(
-    answers: Answers, found: dict[str, Stored], named: dict[str, list[str]]
+    answers: CachedAnswers, found: dict[str, Answer], named: dict[str, list[str]]
 ) -> dict[str, _Item]:
     """The items of pages, those that name a category, and what category items are about.
 
@@ -200,8 +204,8 @@ def _items(
     items: dict[str, _Item] = {}
     # Items that were merged lead on to others, at most once; topics may be merged ones too.
     for what in ("items", "topics of category items", "merged items", "merged items"):
-        for qid, stored in answers.of(ENTITY, wanted, what):
-            items[qid] = _item(stored)
+        for qid, answer in answers.of(ENTITY, wanted, what):
+            items[qid] = _item(answer)
         merged = {item.qid for item in items.values() if item.qid}
         topics = {qid for item in items.values() for qid in item.topics}
         wanted = _by_number((merged | topics) - items.keys())
@@ -211,18 +215,18 @@ def _items(
     return items
 
 
-def _item(stored: Stored) -> _Item:
-    body = stored.body
+def _item(answer: Answer) -> _Item:
+    body = answer.body
     if "id" not in body:
         return _Item(body.get("redirect"))
     classes, topics = best_items(body, "P31"), best_items(body, "P301")
-    return _Item(body["id"], classes, topics, best_items(body, "P17"), stored.revision)
+    return _Item(body["id"], classes, topics, best_items(body, "P17"), answer.revision)
 
 
 def _row(
     title: str,
     start: str,
-    found: dict[str, Stored],
+    found: dict[str, Answer],
     items: dict[str, _Item],
     named: dict[str, list[str]],
 ) -> tuple[object, ...]:
@@ -254,13 +258,13 @@ def _row(
     return (title, status, first, "category item", target, topics[first].revision, others)
 
 
-def _page_of(start: str, found: dict[str, Stored]) -> tuple[str, str | None, str]:
+def _page_of(start: str, found: dict[str, Answer]) -> tuple[str, str | None, str]:
     """Follows soft redirects: status of a page without an item, else its item; and its title."""
     if not is_askable(start):
         return "invalid", None, start
     title, end, seen = start, start, {start}
-    while (stored := found.get(title)) is not None:
-        body = stored.body
+    while (answer := found.get(title)) is not None:
+        body = answer.body
         # The title as the wiki writes it is no redirect.
         end = body["page"] if title != start or body.get("redirected") else start
         if "item" in body:
@@ -280,7 +284,7 @@ def _page_of(start: str, found: dict[str, Stored]) -> tuple[str, str | None, str
 
 
 def _classes(
-    answers: Answers, starts: Iterable[str], besides: Iterable[str]
+    answers: CachedAnswers, starts: Iterable[str], besides: Iterable[str]
 ) -> tuple[set[str], list[str]]:
     """Classes and all their ancestors, breadth-first; and those beyond the depth cap.
 
@@ -295,11 +299,11 @@ def _classes(
             break
         seen |= level
         above: set[str] = set()
-        for qid, stored in answers.of(ENTITY, _by_number(level | also), "classes"):
+        for qid, answer in answers.of(ENTITY, _by_number(level | also), "classes"):
             if qid in level:
-                above.update(best_items(stored.body, "P279"))
-                if "redirect" in stored.body:
-                    above.add(stored.body["redirect"])
+                above.update(best_items(answer.body, "P279"))
+                if "redirect" in answer.body:
+                    above.add(answer.body["redirect"])
         level, also = above - seen, set()
     return seen, _by_number(level)
 

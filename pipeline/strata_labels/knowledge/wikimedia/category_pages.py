@@ -1,9 +1,8 @@
-"""Category pages: asking which item each belongs to, and where redirected ones lead.
+"""Category pages of Commons: the request for their items and redirects, and its answer.
 
-One request brings, for 50 titles, the item (`pageprops`), whether the page is a redirect made with
-a template (`templates`), and the text that names its target (`revisions`). The text costs a few
-hundred bytes a page; asking for it apart would cost a further request for every 50 pages without
-an item, and the targets would be known only then.
+One request returns, for 50 titles, the item (`pageprops`), whether the page is a redirect made with
+a template (`templates`), and the text that names its target (`revisions`). The text adds a few
+hundred bytes a page and saves a second request for every 50 pages without an item.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from urllib.parse import unquote
 
 from strata_labels.knowledge.entity import is_item_id
 from strata_labels.knowledge.titles import is_askable, page_title
-from strata_labels.knowledge.wikimedia.client import Answer
-from strata_labels.knowledge.wikimedia.store import Stored
+from strata_labels.knowledge.wikimedia.client import ApiResponse
+from strata_labels.knowledge.wikimedia.response_store import Answer
 
 _TEMPLATE = "Template:Category redirect"
 # The names under which Commons has it, its own redirects and variants for taxa included, without
@@ -52,7 +51,7 @@ def question(titles: Sequence[str]) -> dict[str, str]:
     }
 
 
-def read_answer(parts: Iterable[Answer], titles: Sequence[str]) -> dict[str, Stored]:
+def read_answer(parts: Iterable[ApiResponse], titles: Sequence[str]) -> dict[str, Answer]:
     """What the parts of an answer say of each title; titles that it leaves out are left out.
 
     Returns:
@@ -79,20 +78,20 @@ def read_answer(parts: Iterable[Answer], titles: Sequence[str]) -> dict[str, Sto
             seen.add(end)
             end = normalized.get(redirects[end], redirects[end])
         if end in redirects:
-            answers[title] = Stored({"page": end, "circular": True}, None)
+            answers[title] = Answer({"page": end, "circular": True}, None)
         elif end in pages:
-            answers[title] = _stored(pages[end], bool(seen))
+            answers[title] = _answer(pages[end], bool(seen))
     return answers
 
 
-def _stored(page: dict[str, Any], redirected: bool) -> Stored:
+def _answer(page: dict[str, Any], redirected: bool) -> Answer:
     body: dict[str, Any] = {"page": page["title"]}
     if redirected:
         body["redirected"] = True
     if "invalid" in page:
-        return Stored({**body, "invalid": True}, None)
+        return Answer({**body, "invalid": True}, None)
     if "missing" in page:
-        return Stored({**body, "missing": True}, None)
+        return Answer({**body, "missing": True}, None)
     revision = (page.get("revisions") or [{}])[0]
     item = (page.get("pageprops") or {}).get("wikibase_item")
     if is_item_id(item):
@@ -105,7 +104,7 @@ def _stored(page: dict[str, Any], redirected: bool) -> Stored:
             target = ""
         if target is not None:
             body["soft"] = target
-    return Stored(body, revision.get("revid"))
+    return Answer(body, revision.get("revid"))
 
 
 def soft_target(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Who asks, and whom: the operator's address and those of the APIs, checked beforehand."""
+"""The operator's contact address and the addresses of the APIs, checked before any request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_contact(contact: str | None) -> str:
     """The operator's e-mail or web address, checked.
 
     Raises:
-        InputError: there is none, or it is no address.
+        InputError: there is none, or it is not an address.
 
     Example:
         >>> check_contact(" someone@institute.example ")
@@ -30,7 +30,7 @@ def check_contact(contact: str | None) -> str:
     text = (contact or "").strip()
     fix = "Give your e-mail or http(s) address: --contact ADDRESS, or STRATA_CONTACT."
     if not text:
-        what = "missing; Wikimedia asks whom to turn to and blocks those who do not say"
+        what = "missing; Wikimedia blocks clients that do not name a contact"
         raise InputError(Problem("--contact", what, fix))
     if text.startswith(("http://", "https://")):
         right = _is_web_address(text) and text.isascii() and not re.search(r"[\s()<>]", text)
@@ -87,7 +87,7 @@ def _is_web_address(text: str) -> bool:
 
 
 def user_agent(contact: str) -> str:
-    """`tool/version (contact) library/version`, as Wikimedia's policy has it."""
+    """`tool/version (contact) library/version`, as Wikimedia's policy requires."""
     try:
         own = version("strata-labels")
     except PackageNotFoundError:  # run from a folder that is not installed

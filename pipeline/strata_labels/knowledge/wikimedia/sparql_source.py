@@ -1,6 +1,6 @@
 """A SPARQL endpoint of the user's own: which items name a Commons category in P373.
 
-Nothing else is asked of it: not subclasses, and least of all `P279*`.
+It answers nothing else; subclasses (`P279*`) would overload it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from strata_labels.knowledge.entity import is_item_id
 from strata_labels.knowledge.titles import PREFIX, clean_title
 from strata_labels.knowledge.wikimedia.client import BATCH, Client
-from strata_labels.knowledge.wikimedia.store import NAMED, Stored
+from strata_labels.knowledge.wikimedia.response_store import NAMED, Answer
 
 _QUERY = """SELECT ?category ?item WHERE {{
   VALUES ?category {{ {titles} }}
@@ -20,10 +20,10 @@ _QUERY = """SELECT ?category ?item WHERE {{
 
 
 class SparqlSource:
-    """The endpoint, asked with the client's manners, a batch of titles at a time.
+    """Queries the endpoint through the client, a batch of titles at a time.
 
     Args:
-        client: asks.
+        client: sends the queries.
         address: of the endpoint, such as `http://localhost:9999/sparql`.
     """
 
@@ -32,7 +32,7 @@ class SparqlSource:
     def __init__(self, client: Client, address: str) -> None:
         self._client, self._address = client, address
 
-    def answers(self, kind: str, keys: Sequence[str]) -> Iterator[dict[str, dict[str, Stored]]]:
+    def answers(self, kind: str, keys: Sequence[str]) -> Iterator[dict[str, dict[str, Answer]]]:
         """By full title the items that name the category, also where there is none."""
         for at in range(0, len(keys), BATCH):
             batch = keys[at : at + BATCH]
@@ -47,7 +47,7 @@ class SparqlSource:
                     found[title].add(qid)
             yield {
                 NAMED: {
-                    title: Stored({"items": sorted(qids, key=lambda q: int(q[1:]))}, None)
+                    title: Answer({"items": sorted(qids, key=lambda q: int(q[1:]))}, None)
                     for title, qids in found.items()
                 }
             }

@@ -1,8 +1,8 @@
-"""The response store: what was asked of which wiki, when, and the part of the answer that counts.
+"""The response store: answers of Commons and Wikidata, with the time of each, in one SQLite file.
 
-One SQLite file. An answer belongs to a wiki, by the name that the wiki gives itself, not to the
-address that was asked; so a mirror and the original share their answers, and so do people who share
-the file. A batch is one transaction, on disk before the next batch is asked.
+An answer belongs to a wiki (the name it gives itself), not to the address of the request, so a
+mirror and the original share answers, and people can share the file. Each batch is one
+transaction, on disk before the next request.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from typing import Any, BinaryIO, cast
 from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import whole
 
-# Kinds of question: about a page by its title, about an entity by its id, and which items name a
-# category (P373).
+# Kinds of question: a page by its title, an entity by its id, items that name a category (P373).
 PAGE, ENTITY, NAMED = "page", "entity", "named"
 VERSION = 1
 _APPLICATION = 0x53747261  # "Stra": whose SQLite file it is
@@ -43,11 +42,11 @@ _UNITS = {"d": 86400, "h": 3600, "w": 7 * 86400}
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """An answer.
+class Answer:
+    """An answer, reduced to what Strata uses.
 
     Attributes:
-        body: the part that counts; says so where there is no such page or entity.
+        body: its content; has the key `missing` where there is no such page or entity.
         revision: of the page or entity, where there is one.
     """
 
@@ -72,16 +71,17 @@ def read_age(text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-class Store:
-    """The answers in a file; made if absent. Use as a context manager.
+class ResponseStore:
+    """The answers in a file, which is created if absent. Use as a context manager.
 
-    While one run has it open, another is refused; so requests stay one at a time.
+    Only one run can open it at a time, so requests stay serial.
 
     Args:
         path: the file.
 
     Raises:
-        InputError: the file is none of ours, of another version, or damaged; it is left as it is.
+        InputError: the file is not a response store, has another version, or is damaged; it is
+            not changed.
         RetryError: another run has it open.
     """
 
@@ -138,14 +138,14 @@ class Store:
             what = f"a damaged response store ({error})"
             raise InputError(Problem(self.path, what, fix)) from None
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> ResponseStore:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Brings everything into the one file and lets go of it."""
+        """Writes everything into the file and closes it."""
         self._base.close()
 
     def wiki_at(self, address: str) -> str | None:
@@ -166,7 +166,7 @@ class Store:
         with self._guarded():
             return {row[0] for row in self._base.execute(query, [wiki, kind, since])}
 
-    def get(self, wiki: str, kind: str, keys: Iterable[str]) -> Iterator[tuple[str, Stored]]:
+    def get(self, wiki: str, kind: str, keys: Iterable[str]) -> Iterator[tuple[str, Answer]]:
         """The answers to `keys` that there are, in their order, read piece by piece."""
         rest = iter(keys)
         while some := list(islice(rest, _AT_ONCE)):
@@ -177,10 +177,10 @@ class Store:
             )
             with self._guarded():
                 rows = self._base.execute(query, [wiki, kind, *some]).fetchall()
-                found = {key: Stored(_inflated(body), revision) for key, body, revision in rows}
+                found = {key: Answer(_inflated(body), revision) for key, body, revision in rows}
             yield from ((key, found[key]) for key in some if key in found)
 
-    def put(self, wiki: str, kind: str, answers: Mapping[str, Stored]) -> None:
+    def put(self, wiki: str, kind: str, answers: Mapping[str, Answer]) -> None:
         """Records a batch of answers: all of them, on disk, or none."""
         now = int(time.time())
         rows = [

@@ -1,30 +1,32 @@
-"""What is not in the store is asked of the sources, in turn, until one has answered it."""
+"""Answers about pages and entities: from the response store, else from the first source that knows.
+
+A source is the APIs, a dump on disk or a SPARQL endpoint. What a source answers goes into the store
+before the next batch is requested.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from strata_labels.knowledge.wikimedia.address import COMMONS_API, WIKIDATA_API, Apis
-from strata_labels.knowledge.wikimedia.apis import ApiSource
+from strata_labels.knowledge.wikimedia.addresses import COMMONS_API, WIKIDATA_API, Apis
+from strata_labels.knowledge.wikimedia.api_source import ApiSource
 from strata_labels.knowledge.wikimedia.client import Client
-from strata_labels.knowledge.wikimedia.store import ENTITY, NAMED, PAGE, Store, Stored
+from strata_labels.knowledge.wikimedia.response_store import (
+    ENTITY,
+    NAMED,
+    PAGE,
+    Answer,
+    ResponseStore,
+)
+from strata_labels.progress import track
 
-# What these two addresses answer for is known without asking.
+# The wikis behind these two addresses are known without a request.
 _OFFICIAL = {COMMONS_API: "commonswiki", WIKIDATA_API: "wikidatawiki"}
 
-Track = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
 
-
-@contextmanager
-def untracked(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """Shows no progress."""
-    yield lambda done: None
-
-
-class Source(Protocol):
-    """Whoever can answer: the APIs, a dump on disk, a SPARQL endpoint.
+class AnswerSource(Protocol):
+    """Something that answers questions about pages or entities.
 
     Attributes:
         kinds: of question that it answers.
@@ -33,40 +35,38 @@ class Source(Protocol):
     @property
     def kinds(self) -> frozenset[str]: ...
 
-    def answers(self, kind: str, keys: Sequence[str]) -> Iterator[dict[str, dict[str, Stored]]]:
-        """Batches of answers, by kind and key; each is in the store before the next is asked for.
+    def answers(self, kind: str, keys: Sequence[str]) -> Iterator[dict[str, dict[str, Answer]]]:
+        """Batches of answers, by kind and key.
 
         A source may answer more than it was asked, and leave out what it does not know.
         """
         ...
 
 
-class Answers:
-    """The store, and behind it the sources.
+class CachedAnswers:
+    """Reads answers from the store; requests missing ones from the sources and stores them.
 
     Args:
-        store: what was answered before, and where new answers go.
-        apis: which wikis' answers are meant.
-        client: asks these for what is not there; None to leave them alone.
-        sources: who is asked besides: before the APIs, since they are nearer.
-        since: answers from before (seconds since 1970) are asked for again.
-        track: shows progress.
+        store: earlier answers; new ones are added to it.
+        apis: the wikis whose answers are meant.
+        client: requests missing answers from `apis`; None sends no requests.
+        since: answers from before (seconds since 1970) are requested again.
+        sources: further sources, tried before the APIs because they are local.
 
     Attributes:
         wikis: the wiki whose answers are meant, by kind.
-        unanswered: by kind, what nobody answered who could have.
+        unanswered: by kind, the keys that no source answered.
     """
 
     def __init__(
         self,
-        store: Store,
+        store: ResponseStore,
         apis: Apis,
         client: Client | None,
         since: int,
-        track: Track,
-        sources: Sequence[Source] = (),
+        sources: Sequence[AnswerSource] = (),
     ) -> None:
-        self._store, self._client, self._track = store, client, track
+        self._store, self._client = store, client
         commons = self._wiki("--commons-api", apis.commons, "commonswiki")
         wikidata = self._wiki("--wikidata-api", apis.wikidata, "wikidatawiki")
         self.wikis = {PAGE: commons, ENTITY: wikidata, NAMED: wikidata}
@@ -84,13 +84,19 @@ class Answers:
             self._store.note_wiki(address, wiki)
         return wiki or default
 
-    def of(self, kind: str, keys: Iterable[str], what: str) -> Iterator[tuple[str, Stored]]:
-        """The answers to `keys`, asked for where they are not there."""
+    def of(self, kind: str, keys: Iterable[str], what: str) -> Iterator[tuple[str, Answer]]:
+        """The answers to `keys`, in their order; keys without an answer are left out.
+
+        Args:
+            kind: `PAGE`, `ENTITY` or `NAMED`.
+            keys: titles or ids.
+            what: the keys in the plural, for the progress bar.
+        """
         keys = list(dict.fromkeys(keys))
         for source in self._sources:
             unknown = self._unknown(kind, keys)
             if unknown and kind in source.kinds:
-                self._ask(source, kind, unknown, what)
+                self._request(source, kind, unknown, what)
         if kind != NAMED or any(kind in source.kinds for source in self._sources):
             self.unanswered[kind].update(self._unknown(kind, keys))
         yield from self._store.get(self.wikis[kind], kind, keys)
@@ -98,11 +104,11 @@ class Answers:
     def _unknown(self, kind: str, keys: Sequence[str]) -> list[str]:
         return [key for key in keys if key not in self._known[kind]]
 
-    def _ask(self, source: Source, kind: str, keys: Sequence[str], what: str) -> None:
-        asked = set(keys)
-        with self._track(len(keys), what) as advance:
+    def _request(self, source: AnswerSource, kind: str, keys: Sequence[str], what: str) -> None:
+        requested = set(keys)
+        with track(len(keys), what) as tracker:
             for batch in source.answers(kind, keys):
                 for kind_of, answers in batch.items():
                     self._store.put(self.wikis[kind_of], kind_of, answers)
                     self._known[kind_of] |= answers.keys()
-                advance(len(asked & batch.get(kind, {}).keys()))
+                tracker.advance(len(requested & batch.get(kind, {}).keys()))

@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 from mediawiki import FAULTS, MediaWiki, World, item
 from strata_labels.errors import RetryError
-from strata_labels.knowledge.wikimedia import Apis, Resolved, Store, resolve_titles, write_snapshot
+from strata_labels.knowledge.wikimedia import (
+    Apis,
+    Resolved,
+    ResponseStore,
+    resolve_titles,
+    write_snapshot,
+)
 from wikimedia_helpers import ask
 
 EXPECTED = {
@@ -47,7 +53,7 @@ def outcome(resolved: Resolved) -> dict[str, tuple[str, str | None, str | None]]
     return {title: (status, qid, target) for title, status, qid, target in columns}
 
 
-def test_every_kind_of_title_has_its_own_status(small_world: World, store: Store) -> None:
+def test_every_kind_of_title_has_its_own_status(small_world: World, store: ResponseStore) -> None:
     with MediaWiki(small_world).running() as wiki:
         resolved = ask(wiki, store, list(EXPECTED))
     got = outcome(resolved)
@@ -65,7 +71,7 @@ def test_every_kind_of_title_has_its_own_status(small_world: World, store: Store
 
 
 def test_classes_are_climbed_through_loops_merges_and_ranks(
-    small_world: World, store: Store
+    small_world: World, store: ResponseStore
 ) -> None:
     with MediaWiki(small_world).running() as wiki:
         resolved = ask(wiki, store, list(EXPECTED))
@@ -85,16 +91,19 @@ def test_second_run_asks_nothing_at_any_address_of_the_wiki(
     small_world: World, tmp_path: Path
 ) -> None:
     with MediaWiki(small_world).running() as wiki:
-        with Store(tmp_path / "store.sqlite") as store:
+        with ResponseStore(tmp_path / "store.sqlite") as store:
             first = ask(wiki, store, list(EXPECTED))
             lines = list(first.entities())
             asked = len(wiki.asked)
-        with Store(tmp_path / "store.sqlite") as store:
+        with ResponseStore(tmp_path / "store.sqlite") as store:
             second = ask(wiki, store, list(EXPECTED))
             assert len(wiki.asked) == asked
             offline = resolve_titles(list(EXPECTED), store)  # as of the original addresses
             assert list(offline.entities()) == lines
-        with Store(tmp_path / "store.sqlite") as store, MediaWiki(small_world).running() as mirror:
+        with (
+            ResponseStore(tmp_path / "store.sqlite") as store,
+            MediaWiki(small_world).running() as mirror,
+        ):
             third = ask(mirror, store, list(EXPECTED))
             assert [what for what, _ in mirror.asked] == ["siteinfo", "siteinfo"]
     for other in (second, offline, third):
@@ -102,7 +111,7 @@ def test_second_run_asks_nothing_at_any_address_of_the_wiki(
         assert other.classes == first.classes
 
 
-def test_offline_says_what_is_missing(small_world: World, store: Store) -> None:
+def test_offline_says_what_is_missing(small_world: World, store: ResponseStore) -> None:
     del small_world.entities["Q24"]  # asked for and missing is not the same as never asked for
     with MediaWiki(small_world).running() as wiki:
         ask(wiki, store, ["Canal"])
@@ -115,7 +124,9 @@ def test_offline_says_what_is_missing(small_world: World, store: Store) -> None:
     assert not resolved.is_complete
 
 
-def test_refresh_asks_again_and_knows_what_was_deleted(small_world: World, store: Store) -> None:
+def test_refresh_asks_again_and_knows_what_was_deleted(
+    small_world: World, store: ResponseStore
+) -> None:
     with MediaWiki(small_world).running() as wiki:
         ask(wiki, store, ["Canal", "Never there"])
         del small_world.pages["Category:Canal"]
@@ -128,7 +139,7 @@ def test_refresh_asks_again_and_knows_what_was_deleted(small_world: World, store
 
 
 def test_snapshot_has_the_same_bytes_and_is_whole(
-    small_world: World, store: Store, tmp_path: Path
+    small_world: World, store: ResponseStore, tmp_path: Path
 ) -> None:
     with MediaWiki(small_world).running() as wiki:
         resolved = ask(wiki, store, list(EXPECTED))
@@ -172,7 +183,7 @@ def many_titles(number: int) -> tuple[World, list[str]]:
     return world, titles
 
 
-def test_requests_stay_within_two_percent_of_the_floor(store: Store) -> None:
+def test_requests_stay_within_two_percent_of_the_floor(store: ResponseStore) -> None:
     world, titles = many_titles(6000)
     with MediaWiki(world).running() as wiki:
         resolved = ask(wiki, store, titles)
@@ -198,11 +209,11 @@ def test_requests_stay_within_two_percent_of_the_floor(store: Store) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_all_faults_together_lose_nothing_and_break_no_manners(seed: int, tmp_path: Path) -> None:
     world, titles = many_titles(800)
-    with Store(tmp_path / "clean.sqlite") as store, MediaWiki(world).running() as wiki:
+    with ResponseStore(tmp_path / "clean.sqlite") as store, MediaWiki(world).running() as wiki:
         clean = ask(wiki, store, titles)
         lines = list(clean.entities())
     with (
-        Store(tmp_path / "store.sqlite") as store,
+        ResponseStore(tmp_path / "store.sqlite") as store,
         MediaWiki(world, FAULTS, rate=0.35, seed=seed).running() as wiki,
     ):
         resolved = ask(wiki, store, titles)
@@ -213,7 +224,7 @@ def test_all_faults_together_lose_nothing_and_break_no_manners(seed: int, tmp_pa
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_alone(fault: str, small_world: World, store: Store) -> None:
+def test_each_fault_alone(fault: str, small_world: World, store: ResponseStore) -> None:
     with MediaWiki(small_world, [fault], rate=1.0, most=2).running() as wiki:
         resolved = ask(wiki, store, list(EXPECTED))
     assert fault in wiki.injected
@@ -223,7 +234,7 @@ def test_each_fault_alone(fault: str, small_world: World, store: Store) -> None:
 
 
 def test_what_is_always_left_out_is_reported_and_not_stored(
-    small_world: World, store: Store
+    small_world: World, store: ResponseStore
 ) -> None:
     with MediaWiki(small_world, ["empty"], rate=1.0).running() as wiki:
         store.note_wiki(wiki.commons, "commonswiki")
@@ -235,7 +246,7 @@ def test_what_is_always_left_out_is_reported_and_not_stored(
 
 
 def test_recorded_entities_through_the_api_are_linked_as_recorded(
-    shared: Path, store: Store
+    shared: Path, store: ResponseStore
 ) -> None:
     world = World.recorded(shared / "wikidata" / "entities.jsonl.gz")
     titles = sorted(world.pages)
@@ -263,6 +274,6 @@ def test_recorded_entities_through_the_api_are_linked_as_recorded(
     assert len(got) == len(world.pages) > 500
 
 
-def test_addresses_default_to_the_wikis_themselves(store: Store) -> None:
+def test_addresses_default_to_the_wikis_themselves(store: ResponseStore) -> None:
     resolved = resolve_titles(["Nothing asked"], store, Apis())
     assert resolved.counts() == {"not_asked": 1}

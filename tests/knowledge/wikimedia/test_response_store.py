@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from mediawiki import MediaWiki, World, item
 from strata_labels.errors import InputError, RetryError
-from strata_labels.knowledge.wikimedia import Store, read_age
-from strata_labels.knowledge.wikimedia.store import ENTITY, Stored
+from strata_labels.knowledge.wikimedia import ResponseStore, read_age
+from strata_labels.knowledge.wikimedia.response_store import ENTITY, Answer
 from wikimedia_helpers import ask
 
 # Imports once; every line on its standard input starts a process that resolves everything.
@@ -23,12 +23,12 @@ RUNNER = """
 import os, sys
 sys.path[:0] = sys.argv[4:]
 from wikimedia_helpers import CONTACT, QUICK
-from strata_labels.knowledge.wikimedia import Apis, Client, Store, resolve_titles
+from strata_labels.knowledge.wikimedia import Apis, Client, ResponseStore, resolve_titles
 for _ in sys.stdin:
     child = os.fork()
     if not child:
         apis = Apis(sys.argv[2], sys.argv[3])
-        with Store(sys.argv[1]) as store, Client(CONTACT, apis, QUICK) as client:
+        with ResponseStore(sys.argv[1]) as store, Client(CONTACT, apis, QUICK) as client:
             resolve_titles([f"Place {n}" for n in range(3000)], store, apis, client)
         os._exit(0)
     print(child, flush=True)
@@ -92,7 +92,7 @@ def test_killed_ten_times_at_random_at_most_one_batch_is_asked_again_each(tmp_pa
         assert 10 < len(wiki.asked) < 120
         runner.start()
         assert runner.status() == 0
-        with Store(path) as store:
+        with ResponseStore(path) as store:
             resolved = ask(wiki, store, [f"Place {n}" for n in range(3000)])
             assert resolved.counts() == {"resolved": 3000}
             assert len(list(resolved.entities())) == 3090
@@ -101,9 +101,9 @@ def test_killed_ten_times_at_random_at_most_one_batch_is_asked_again_each(tmp_pa
 @pytest.fixture
 def filled(tmp_path: Path) -> Path:
     path = tmp_path / "store.sqlite"
-    with Store(path) as store:
+    with ResponseStore(path) as store:
         bodies = {
-            f"Q{n}": Stored({"id": f"Q{n}", "pad": os.urandom(99).hex()}, n) for n in range(800)
+            f"Q{n}": Answer({"id": f"Q{n}", "pad": os.urandom(99).hex()}, n) for n in range(800)
         }
         store.put("wikidatawiki", ENTITY, bodies)
     return path
@@ -111,15 +111,15 @@ def filled(tmp_path: Path) -> Path:
 
 def test_a_closed_store_is_one_file_with_everything(filled: Path) -> None:
     assert [path.name for path in filled.parent.iterdir()] == ["store.sqlite"]
-    with Store(filled) as store:
+    with ResponseStore(filled) as store:
         found = dict(store.get("wikidatawiki", ENTITY, ["Q7", "Q5", "Q9999"]))
     assert list(found) == ["Q7", "Q5"]
     assert found["Q7"].revision == 7
 
 
 def test_two_runs_at_once_are_refused(filled: Path) -> None:
-    with Store(filled), pytest.raises(RetryError, match="another run"):
-        Store(filled)
+    with ResponseStore(filled), pytest.raises(RetryError, match="another run"):
+        ResponseStore(filled)
 
 
 def cut(path: Path) -> None:
@@ -169,7 +169,7 @@ def spoilt_answer(path: Path) -> None:
 def test_what_is_no_right_store_is_named_and_kept(spoil, said: str, filled: Path) -> None:
     spoil(filled)
     before = filled.read_bytes()
-    with pytest.raises(InputError, match=said) as caught, Store(filled) as store:
+    with pytest.raises(InputError, match=said) as caught, ResponseStore(filled) as store:
         list(store.get("wikidatawiki", ENTITY, ["Q7"]))
     assert str(filled) in str(caught.value)
     assert filled.read_bytes() == before
