@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "pipeline" / "strata_labels"
 
 # Every room may use the ground floor; a room may use another only along these edges.
-GROUND = {"errors", "files", "tables", "hierarchy", "progress", "retry"}
+GROUND = {"errors", "files", "tables", "hierarchy", "progress", "retry", "settings"}
 EDGES: dict[str, set[str]] = {
     "tree": {"review"},
     "sources": set(),
@@ -91,10 +91,7 @@ def test_imports_run_along_the_edges(path: Path) -> None:
         if other == room or other in GROUND:
             continue
         assert other in EDGES[room], f"{path}: room {room} may not use {name}"
-        # The second edition is on its way: these two still reach into rooms.
-        assert len(parts) == 2 or room in {"cli", "orchestration"}, (
-            f"{path}: use what strata_labels.{other} offers, not {name}"
-        )
+        assert len(parts) == 2, f"{path}: use what strata_labels.{other} offers, not {name}"
 
 
 @pytest.mark.parametrize("room", ["retrieval", "losses"])

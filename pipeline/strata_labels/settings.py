@@ -1,4 +1,4 @@
-"""The options of a build as a pydantic model, and checking any such model with all problems at once.
+"""The options of a build as a pydantic model, and the check of any such model.
 
 A model's fields are the one definition of a setting: its type, default, limits and description. The
 command line, the form of a Prefect flow and `run.json` are made from it.
@@ -23,40 +23,44 @@ class BuildOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     entities: Path | None = Field(
-        None,
+        default=None,
         description="Wikidata snapshot: JSON lines or the JSON dump (.gz or .bz2 too), or truthy "
         "N-Triples.",
     )
     known_labels: Path | None = Field(
-        None, description="Labels of some items, used as evidence for the others."
+        default=None, description="Labels of some items, used as evidence for the others."
     )
     vocabulary: Path | None = Field(
-        None, description="A vocabulary of your own in place of the tree's."
+        default=None, description="A vocabulary of your own in place of the tree's."
     )
     clusters: int | None = Field(
-        None, ge=2, description="No vocabulary: find this many level-2 nodes by clustering."
+        default=None, ge=2, description="No vocabulary: find this many level-2 nodes by clustering."
     )
     images: Path | None = Field(
-        None, description="Root of the images: paths below it, or a/b/c/abc....jpg."
+        default=None, description="Root of the images: paths below it, or a/b/c/abc....jpg."
     )
     images_per_landmark: int | None = Field(
-        None, ge=1, description="Images averaged into an item's vector, at most; else the tree's."
+        default=None,
+        ge=1,
+        description="Images averaged into an item's vector, at most; else the tree's.",
     )
     encoder: str | None = Field(
-        None,
+        default=None,
         description="registry, MODEL/TAG, MODEL/CHECKPOINT or local-dir:DIR; else the tree's.",
     )
     decisions: Path | None = Field(
-        None, description="Ledger of decisions; else WORKSPACE/decisions.csv."
+        default=None, description="Ledger of decisions; else WORKSPACE/decisions.csv."
     )
     contact: str | None = Field(
-        None,
+        default=None,
         description="Your e-mail or web address, sent to Wikimedia with every request. Without it, "
         "no network requests are made.",
     )
-    commons_api: str | None = Field(None, description="A mirror of the Commons API (its api.php).")
+    commons_api: str | None = Field(
+        default=None, description="A mirror of the Commons API (its api.php)."
+    )
     wikidata_api: str | None = Field(
-        None, description="A mirror of the Wikidata API, or another Wikibase's."
+        default=None, description="A mirror of the Wikidata API, or another Wikibase's."
     )
 
 
@@ -77,9 +81,7 @@ def checked(model: type[Model], values: Mapping[str, Any], where: str | Path) ->
         raise InputError(problems_of(error, where, model)) from None
 
 
-def problems_of(
-    error: ValidationError, where: str | Path, model: type[BaseModel]
-) -> list[Problem]:
+def problems_of(error: ValidationError, where: str | Path, model: type[BaseModel]) -> list[Problem]:
     """What a model refused, as problems of the file or argument `where`."""
     problems = []
     for found in error.errors(include_url=False, include_context=False):

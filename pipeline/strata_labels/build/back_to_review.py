@@ -12,15 +12,6 @@ from strata_labels.build.runner import Execute, rebuild, run_here
 from strata_labels.build.validated import keep_validation
 from strata_labels.build.workspace import Workspace
 from strata_labels.tables import load, save
-from strata_labels.training import RESULT
-from strata_labels.validation import (
-    ITEMS,
-    TRAINED,
-    doubts_table,
-    read_vectors,
-    table_of,
-    write_report,
-)
 
 
 def back_to_review(
@@ -42,6 +33,17 @@ def back_to_review(
     Returns:
         The table `doubts`, best first.
     """
+    # Both rooms import torch, which most commands do without.
+    from strata_labels.training import RESULT
+    from strata_labels.validation import (
+        ITEMS,
+        TRAINED,
+        doubts_table,
+        read_vectors,
+        table_of,
+        write_report,
+    )
+
     nodes = load(workspace, "nodes")
     names = dict(zip(nodes["node_id"], nodes["name"], strict=True))
     numbers = write_report(out, images, names=names, synthetic=synthetic)

@@ -10,8 +10,8 @@ import numpy as np
 
 from strata_labels.build.assets import found_names
 from strata_labels.build.settings import BuildSettings
-from strata_labels.build.workspace import Workspace
 from strata_labels.build.stage import Counts, Stage
+from strata_labels.build.workspace import Workspace
 from strata_labels.embedding import (
     Encoder,
     VectorStore,

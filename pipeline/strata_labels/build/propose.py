@@ -23,9 +23,9 @@ from strata_labels.build.reconcile import (
     write_reconciliation,
 )
 from strata_labels.build.settings import BuildSettings
-from strata_labels.build.workspace import Workspace
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import titles_of
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge import ClassGraph
 from strata_labels.proposal import (

@@ -12,7 +12,14 @@ from strata_labels.build.check import check_inputs
 from strata_labels.build.record import add_to_record, check_paths, portable
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.show import user_files, versions
-from strata_labels.build.stage import Counts, Stage, counts_text, is_intact, output_hashes, stage_key
+from strata_labels.build.stage import (
+    Counts,
+    Stage,
+    counts_text,
+    is_intact,
+    output_hashes,
+    stage_key,
+)
 from strata_labels.build.stages import STAGES
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError
@@ -82,9 +89,7 @@ def _is_done(stage: Stage, key: str, workspace: Workspace) -> bool:
     return False
 
 
-def build_tree(
-    workspace: Workspace, settings: BuildSettings, execute: Execute = run_here
-) -> None:
+def build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute = run_here) -> None:
     """Builds a tree: checks every input, then runs the stages that have to run.
 
     Raises:

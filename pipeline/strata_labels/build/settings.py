@@ -1,4 +1,4 @@
-"""The settings of one build: the options, with the tree, its metadata and its defaults filled in."""
+"""The settings of one build: its options, tree and metadata, with defaults filled in."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ class BuildSettings(BuildOptions):
     metadata: Path = Field(description="Folder or table with the data set's metadata.")
     decisions: Path
     encoder: str
-    images_per_landmark: int = Field(8, ge=1)
-    levels: str | None = Field(None, description="The variant of the tree's levels; else its first.")
+    images_per_landmark: int = Field(default=8, ge=1)
+    levels: str | None = Field(
+        default=None, description="Variant of the tree's levels; else its first."
+    )
     asked: bool = Field(
-        False, description="An earlier build of the workspace asked Wikimedia for all it needs."
+        default=False,
+        description="An earlier build of the workspace asked Wikimedia for all it needs.",
     )
 
     @cached_property
@@ -71,7 +74,7 @@ def settings_of(
     Apis(options.commons_api or COMMONS_API, options.wikidata_api or WIKIDATA_API)
     hierarchy = load_hierarchy(tree, levels)
     given: dict[str, Any] = options.model_dump(exclude_none=True)
-    given |= {"metadata": metadata, "decisions": given.get("decisions", workspace / "decisions.csv")}
+    given = {"decisions": workspace / "decisions.csv", **given, "metadata": metadata}
     given |= {key: value.resolve() for key, value in given.items() if isinstance(value, Path)}
     if options.contact is not None:
         given["contact"] = check_contact(options.contact)

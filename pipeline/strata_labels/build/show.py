@@ -12,9 +12,9 @@ import pandas as pd
 
 from strata_labels.build.reviewers import reviewers_agreement
 from strata_labels.build.settings import BuildSettings
-from strata_labels.build.workspace import Workspace
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.validated import validation
+from strata_labels.build.workspace import Workspace
 from strata_labels.files import sha256_of, write_json
 from strata_labels.review import agreement_lines
 from strata_labels.show import agreement, draw_tree, numbers_of, render_card, render_page

@@ -20,10 +20,10 @@ import pandas as pd
 
 from strata_labels.build.check import check_inputs
 from strata_labels.build.propose import decided, ledgers, scorer_of
-from strata_labels.build.settings import BuildSettings
-from strata_labels.build.workspace import Workspace
 from strata_labels.build.runner import run_stages
+from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stages import PROPOSE, SETTLE, STAGES
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.files import write_text
 from strata_labels.hierarchy import load_hierarchy
@@ -122,8 +122,8 @@ def simulate_review(
     labels, ignored = _labelled(truth, tree, place)
     settings = BuildSettings(
         tree=tree,
-        metadata=str(place.folder / "metadata"),
-        decisions=str(place.ledger),
+        metadata=place.folder / "metadata",
+        decisions=place.ledger,
         encoder=encoder,
     )
     check_inputs(settings)

@@ -1,4 +1,4 @@
-"""The contract of a stage: what it reads, what it writes, and the key that decides whether it runs."""
+"""The contract of a stage: what it reads and writes, and the key that decides whether it runs."""
 
 from __future__ import annotations
 

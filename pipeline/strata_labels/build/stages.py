@@ -11,10 +11,10 @@ from strata_labels.build.embed import EMBED
 from strata_labels.build.propose import PROPOSE
 from strata_labels.build.reconcile import put_filled_in_aside
 from strata_labels.build.settings import BuildSettings
-from strata_labels.build.workspace import Workspace
 from strata_labels.build.show import SHOW
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import ask_for_build, asked_of
+from strata_labels.build.workspace import Workspace
 from strata_labels.export import About, check_formats, export
 from strata_labels.files import write_json
 from strata_labels.knowledge import (

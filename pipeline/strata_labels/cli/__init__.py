@@ -1,26 +1,34 @@
-"""The command `strata`, a file each. Prefect and torch are imported only by what runs them."""
+"""The command `strata`, one file per command. What runs a command is imported when it runs."""
 
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
+from strata_labels.cli.apply import apply
 from strata_labels.cli.build import build
 from strata_labels.cli.compare import compare
 from strata_labels.cli.diff import diff
+from strata_labels.cli.embed import embed
 from strata_labels.cli.evaluate import evaluate
 from strata_labels.cli.explain import explain
+from strata_labels.cli.export import export
 from strata_labels.cli.fetch import fetch
 from strata_labels.cli.history import history
+from strata_labels.cli.list import list_
+from strata_labels.cli.options import as_command
+from strata_labels.cli.propose import propose
 from strata_labels.cli.resolve import resolve
 from strata_labels.cli.review import review
 from strata_labels.cli.simulate import simulate_review
-from strata_labels.cli.steps import apply, embed, export, propose, status
+from strata_labels.cli.status import status
 from strata_labels.cli.train import train
 from strata_labels.errors import InputError, RetryError
 
-DONE, FAILED, INPUT_WRONG, ROWS_OPEN = 0, 1, 2, 3
+FAILED, INPUT_WRONG = 1, 2
 
 app = typer.Typer(
     name="strata",
@@ -33,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    build,
+    as_command(build),
     fetch,
     resolve,
     embed,
@@ -51,12 +59,36 @@ for command in (
     train,
 ):
     app.command()(command)
+app.command("list")(list_)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"strata {version('strata-labels')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Options of `strata` itself."""
 
 
 def main() -> None:
-    """Entry point: runs a command and turns errors into messages and exit statuses."""
+    """Entry point of `strata`."""
+    run(app)
+
+
+def run(command: typer.Typer) -> None:
+    """Runs a command; turns errors into messages and exit statuses."""
     try:
-        app()
+        command()
     except InputError as error:
         number = len(error.problems)
         print(f"{number} problem{'s' if number > 1 else ''} in the input:", file=sys.stderr)

@@ -14,6 +14,7 @@ from strata_labels.embedding.embed import (
     prompt_vectors,
 )
 from strata_labels.embedding.encoder import Encoder, load_encoder
+from strata_labels.embedding.source import encoder_names
 from strata_labels.embedding.store import VectorLog, VectorStore
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "VectorStore",
     "embed_images",
     "embed_texts",
+    "encoder_names",
     "image_files",
     "image_vectors",
     "load_encoder",
