@@ -15,7 +15,7 @@ demo: .venv/.ready
 	@echo "Open: demo/gldv2-h/tree.html, demo/sop-h/tree.html and demo/training/report.html (synthetic)"
 
 test: .venv/.ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

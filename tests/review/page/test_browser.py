@@ -116,8 +116,7 @@ class Curator:
         row = self.row
         self.page.keyboard.press("/")
         self.page.keyboard.type(text)
-        self.page.wait_for_selector("#hit0[aria-selected=true]")
-        self.press("Enter")
+        self.press("Enter")  # at once: the page waits for its search, then picks the first place
         self.expected.append((row, "move", target))
         self.decisions += 1
 
