@@ -112,13 +112,12 @@ def measure(name: str, folder: Path, out: Path) -> dict[str, Any]:
         seconds[stage], last = round(now - last, 2), now
 
     source = SOURCES[name]
-    metadata = source.read(folder, out / "images.parquet")
-    labels = source.read_labels(folder, metadata.items)
+    metadata = source.read(folder, ("item", *levels))
     done("read")
-    published = published_tree(metadata.items, labels.frame, levels, "incertae sedis")
+    published = published_tree(metadata.items, metadata.labels, 1 + len(levels), "incertae sedis")
     none = pd.DataFrame(columns=[*DECISION_COLUMNS, "file", "row"])
     resolution = replay(none, published.proposals, published.vocabulary)
-    _, assignments, report = build_tree(metadata.items, resolution)
+    _, assignments, report = build_tree(metadata.items, resolution.rows, resolution.tree)
     done("tree")
     for format in formats:
         export(format, out / format, metadata.items, assignments, levels=("item", *levels))

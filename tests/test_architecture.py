@@ -15,13 +15,13 @@ LIBRARY = ROOT / "pipeline" / "strata_labels"
 # Every room may use the ground floor; a room may use another only along these edges.
 GROUND = {"errors", "files", "tables", "hierarchy", "progress", "retry", "settings"}
 EDGES: dict[str, set[str]] = {
-    "tree": {"review"},
+    "tree": set(),
     "sources": set(),
     "knowledge": set(),
     "embedding": set(),
     "proposal": set(),
-    "review": set(),
-    "export": set(),
+    "review": {"tree"},
+    "export": {"tree"},
     "retrieval": set(),
     "losses": set(),
     "training": {"retrieval", "embedding", "tree", "losses"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,25 +29,29 @@ class Built(NamedTuple):
 
     @property
     def tree(self) -> LabelTree:
-        return LabelTree(self.nodes)
+        return LabelTree.checked(self.nodes)
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Number of nodes by level, items included."""
+        return dict(Counter(self.tree.level.values()))
 
 
 def build(
     source: str,
     folder: Path,
     levels: Sequence[str],
-    labels: Path | None = None,
     decisions: pd.DataFrame | None = None,
 ) -> Built:
     """Reads a folder and builds its published tree, as a flow does."""
-    door = SOURCES[source]
-    items = door.read(folder).items
-    found = door.read_labels(labels or folder, items).frame
-    published = published_tree(items, found, levels, getattr(door, "BLANK", "unspecified"))
+    read = SOURCES[source].read(folder, ["item", *levels])
+    items = read.items
+    blank = "incertae sedis" if source == "inat2018" else "unspecified"
+    published = published_tree(items, read.labels, len(levels) + 1, blank)
     if decisions is None:
         decisions = pd.DataFrame(columns=[*DECISION_COLUMNS, "file", "row"])
     resolution = replay(decisions, published.proposals, published.vocabulary)
-    return Built(items, *build_tree(items, resolution))
+    return Built(items, *build_tree(items, resolution.rows, resolution.tree))
 
 
 def build_table(rows: Sequence[dict[str, str]], levels: Sequence[str]) -> Built:

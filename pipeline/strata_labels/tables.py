@@ -54,6 +54,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("image_ids", _TEXTS),
         ]
     ),
+    # A label that came with the data: `node` is the name of the item's node at a level above 0.
+    # `origin` is `published` for labels in the metadata, `known` for those of `--known-labels`.
+    # Any level may be missing for any item.
+    "labels": pa.schema(
+        [("item_id", _TEXT), ("level", pa.int8()), ("node", _TEXT), ("origin", _TEXT)]
+    ),
     # What the knowledge base answered for an item.
     "entities": pa.schema(
         [
@@ -172,6 +178,10 @@ DECISION_COLUMNS = [
 ]
 
 
+#: Status of an item that has a label; other statuses are reasons for having none.
+LABELLED = "labelled"
+
+
 def assignments_schema(num_levels: int) -> pa.Schema:
     """An item's path: per level above 0 a node id and a name (`level1_id, level1_name, ...`).
 
@@ -211,8 +221,13 @@ def save(folder: Path, name: str, frame: pd.DataFrame, schema: pa.Schema | None 
     return path
 
 
-def load(folder: Path, name: str) -> pd.DataFrame:
+def load(folder: Path, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Reads `folder/tables/<name>.parquet`.
+
+    Args:
+        folder: the workspace.
+        name: the table's name.
+        columns: the columns to read; all if None.
 
     Raises:
         InputError: the table is not there or is not a Parquet file.
@@ -222,23 +237,48 @@ def load(folder: Path, name: str) -> pd.DataFrame:
         raise InputError(
             Problem(path, "table not found", "Run `strata build` on this workspace first.")
         )
-    return load_file(path)
+    return load_file(path, columns)
 
 
-def load_file(path: Path) -> pd.DataFrame:
-    """Reads a Parquet file.
+def load_file(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Reads a Parquet file, or some of its columns.
 
     Raises:
         InputError: it is not there or is not a Parquet file.
     """
     try:
-        return pq.read_table(path).to_pandas()
+        return pq.read_table(path, columns=columns and list(columns)).to_pandas()
     except FileNotFoundError:
         raise InputError(Problem(path, "not found", "Check the path.")) from None
     except pa.ArrowInvalid as error:
         raise InputError(
             Problem(path, f"damaged table ({error})", "Delete it and run the build again.")
         ) from None
+
+
+def labels_at(labels: pd.DataFrame, items: pd.Series, level: int, origin: str) -> pd.Series:
+    """Each item's label at a level, from the table `labels`.
+
+    Args:
+        labels: the table `labels`.
+        items: item ids.
+        level: the level, above 0.
+        origin: `published` or `known`.
+
+    Returns:
+        Names with the index of `items`, "" where an item has no such label.
+    """
+    own = labels[(labels["level"] == level) & (labels["origin"] == origin)]
+    return items.map(own.set_index("item_id")["node"]).fillna("").astype(object)
+
+
+def own_ids(items: pd.DataFrame) -> list[str]:
+    """Each item's id in its data set: `item_id` without the data set's name and the split."""
+    columns = (items[name] for name in ("item_id", "dataset", "split"))
+    return [
+        item.removeprefix(f"{dataset}/").removeprefix(f"{split}/")
+        for item, dataset, split in zip(*columns, strict=True)
+    ]
 
 
 def clean_cell(text: str) -> str:
@@ -400,6 +440,21 @@ def read_people_csv(
         at = header.index(name) if name in header else None
         columns[name] = clean_cells([row[at] for row in rows]) if at is not None else ""
     return pd.DataFrame(columns, index=pd.Index(lines, name="line", dtype=int), dtype=str)
+
+
+def read_header(path: Path) -> list[str]:
+    """Column names of a CSV that a person made, cleaned and in lower case.
+
+    Raises:
+        InputError: not a file, undecodable.
+    """
+    text = _decoded(path)
+    separator, skipped = _separator(text)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    header = (
+        cells for n, cells in enumerate(lines) if n >= skipped and any(map(clean_cell, cells))
+    )
+    return [clean_cell(cell).casefold() for cell in next(header, [])]
 
 
 def cut_short(path: Path, row: int, what: str) -> Problem:

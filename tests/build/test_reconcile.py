@@ -144,7 +144,7 @@ def test_published_labels_that_differ_between_the_splits_are_a_dispute(
     known.write_text(
         "landmark_id,split,hierarchical_label\n0,train,castle / fort\n0,index,palace\n"
     )
-    run(built, changed(settings, known_labels=str(known)), "propose", "settle")
+    run(built, changed(settings, known_labels=str(known)), "items", "propose", "settle")
     proposals = load(built.folder, "proposals").set_index("subject")
     for item_id, other in (("gldv2/train/0", "index/0 → 2/palace"), ("gldv2/index/0", "train/0")):
         row = proposals.loc[item_id]

@@ -12,7 +12,8 @@ from strata_labels.tree import build_tree
 
 
 def assigned(*rows: tuple) -> pd.DataFrame:
-    return build_tree(items(), replay(decisions(*rows), proposals(), VOCABULARY))[1]
+    resolution = replay(decisions(*rows), proposals(), VOCABULARY)
+    return build_tree(items(), resolution.rows, resolution.tree)[1]
 
 
 def files(folder) -> dict[str, bytes]:

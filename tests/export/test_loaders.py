@@ -125,7 +125,7 @@ def test_rules_of_the_hierarchical_loader_of_inat2018(tmp_path):
     by_id = {category["id"]: category for category in found["categories"]}
     for n, rank in enumerate(RANKS, start=1):
         named = {entry[rank] for entry in by_id.values()}
-        assert len(named) == built.tree.counts()[n]
+        assert len(named) == built.counts[n]
     for split in ("train", "test"):
         text = (tmp_path / f"inat/Inat_dataset_splits/Inaturalist_{split}_set1.txt").read_text()
         lines = text.split("\n")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strata_labels.export import export
-from strata_labels.sources import SOURCES, published_tree, read_landmarks
+from strata_labels.sources import SOURCES, published_tree
 from strata_labels.tree import diff
 from trees import RANKS, Built, build, build_table, tables
 
@@ -28,7 +28,7 @@ def paths(built: Built, levels: list[int] | None = None) -> dict[str, list]:
     rows = zip(built.assignments.item_id, built.assignments.split, strict=True)
     found = {}
     for item, split in rows:
-        names = [tree.name(node) for node in tree.path(item)]
+        names = [tree.name[node] for node in tree.path(item)]
         found[item.rsplit("/", 1)[-1]] = [split, *(names if levels is None else names[1:])]
     return found
 
@@ -95,9 +95,9 @@ def test_gldv2(table):
         place = exported(built, "gldv2", Path(folder) / "out", columns)
         for path in place.glob("*.csv"):
             split = path.name.split("_")[0]
-            items, _ = read_landmarks(path, split)
-            labels = SOURCES["gldv2"].read_labels(path, items).frame
-            made = published_tree(items, labels, columns)
+            read = SOURCES["gldv2"].read(path, ["landmark", *columns])
+            items = read.items
+            made = published_tree(items, read.labels, 4)
             parent = made.vocabulary.set_index("node_id").parent_id.to_dict()
             first = made.proposals[made.proposals.level == 1].set_index("subject").parent
             for number, item in zip(items.source_id, items.item_id, strict=True):
@@ -132,7 +132,7 @@ def test_open_metric_learning_carries_the_tree_in_its_labels(table):
             found.add(tuple(path))
         tree = built.tree
         items = built.nodes.node_id[built.nodes.level == 0]
-        assert found == {tuple(map(tree.name, tree.path(item))) for item in items}
+        assert found == {tuple(tree.name[node] for node in tree.path(item)) for item in items}
         for level in range(len(levels)):
             fine = pd.read_csv(place / f"level{level}.csv")
             above = pd.read_csv(place / f"level{level + 1}.csv")
@@ -161,7 +161,6 @@ def test_newick_by_a_package(table):
         return node.label, tuple(sorted(theirs(child) for child in node.child_node_iter()))
 
     def ours(node: str) -> tuple:
-        return tree.name(node), tuple(sorted(ours(child) for child in tree.children(node)))
+        return tree.name[node], tuple(sorted(ours(child) for child in tree.children(node)))
 
-    tops = [node for node in tree.graph if tree.parent(node) is None]
-    assert theirs(read.seed_node)[1] == tuple(sorted(map(ours, tops)))
+    assert theirs(read.seed_node)[1] == tuple(sorted(map(ours, tree.children(""))))

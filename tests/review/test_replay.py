@@ -27,7 +27,7 @@ def resolve(*rows: tuple) -> Resolution:
 
 def label(resolution: Resolution, number: int, split: str = "train") -> tuple:
     """Status and names of an item's path."""
-    assignments = build_tree(items(), resolution)[1].set_index("item_id")
+    assignments = build_tree(items(), resolution.rows, resolution.tree)[1].set_index("item_id")
     row = assignments.loc[item(number, split)]
     path = [row[f"level{n}_name"] for n in (1, 2, 3)]
     return (row.status, *[None if pd.isna(name) else name for name in path])
@@ -405,7 +405,7 @@ def outcome(given: pd.DataFrame) -> object:
         found = replay(given, proposals(), VOCABULARY)
     except InputError as error:
         return sorted(map(str, error.problems))
-    nodes, assignments, report = build_tree(items(), found)
+    nodes, assignments, report = build_tree(items(), found.rows, found.tree)
     frames = [found.rows, found.nodes, found.disputed, found.stale, found.gone, nodes, assignments]
     return [frame.to_csv() for frame in frames], report
 

@@ -28,12 +28,12 @@ def test_the_same_seed_draws_the_same_bytes(tmp_path: Path) -> None:
 
 def test_it_is_read_as_sop_and_says_what_was_planted(tmp_path: Path) -> None:
     folder = draw_products(tmp_path, supers=3, kinds=2, products=4)
-    items = SOURCES["sop"].read(folder).items
-    labels = SOURCES["sop"].read_labels(folder, items).frame
+    read = SOURCES["sop"].read(folder, ["product", "superclass"])
+    items = read.items
     planted = pd.read_csv(folder / "planted.csv")
     assert items.split.value_counts().to_dict() == {"train": 12, "test": 12}
     assert sorted(planted.class_id) == sorted(items.source_id)
-    by_id = labels.set_index("item_id").superclass
+    by_id = read.labels.set_index("item_id").node
     assert [by_id[f"sop/{n}"] for n in planted.class_id] == planted.super_class.tolist()
     assert (planted.groupby(["super_class", "kind"]).size() == 4).all()
     assert items.image_ids.str.len().between(4, 5).all()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pyarrow.parquet as pq
 import pytest
 from strata_labels import tables
 from strata_labels.errors import InputError
-from strata_labels.sources import SOURCES, read_landmarks
+from strata_labels.sources import SOURCES
 from strata_labels.sources.gldv2 import FILES
+from strata_labels.sources.gldv2_landmarks import LEVELS, read_landmarks
 
 GLDV2 = SOURCES["gldv2"]
 BASE = "http://commons.wikimedia.org/wiki/Category:"
@@ -24,6 +24,10 @@ def write(folder, **files):
     return folder
 
 
+def read(folder):
+    return GLDV2.read(folder, ("landmark", *LEVELS))
+
+
 def problems(call, *arguments):
     with pytest.raises(InputError) as caught:
         call(*arguments)
@@ -36,7 +40,7 @@ def images_of(metadata):
 
 
 def test_names_alone_are_enough(tmp_path):
-    metadata = GLDV2.read(write(tmp_path, train_label_to_category=TRAIN), tmp_path / "i.parquet")
+    metadata = read(write(tmp_path, train_label_to_category=TRAIN))
     items = metadata.items
     assert list(items.columns) == tables.SCHEMAS["items"].names
     assert items.drop(columns="image_ids").iloc[2].to_dict() == {
@@ -50,7 +54,6 @@ def test_names_alone_are_enough(tmp_path):
         "source_url": f"{BASE}Villa_(Nice)",
     }
     assert images_of(metadata) == {key: [] for key in items["item_id"]}
-    assert metadata.images is None and not (tmp_path / "i.parquet").exists()
     assert metadata.counts == {
         "landmarks": {
             "train": {
@@ -61,6 +64,7 @@ def test_names_alone_are_enough(tmp_path):
                 "without_images": 3,
             }
         },
+        "labels": {},
         "images": {},
     }
     tables.save(tmp_path, "items", items)
@@ -77,40 +81,35 @@ def test_all_files_together(tmp_path):
         index=f"id,url\n{C},http://c\n{A},http://a\n",
         index_image_to_landmark=f"id,landmark_id\n{A},2\n{B},2\n{C},3\n",
     )
-    metadata = GLDV2.read(tmp_path, tmp_path / "out" / "images.parquet")
+    metadata = read(tmp_path)
     assert images_of(metadata) == {
         "gldv2/index/2": [A, B],
         "gldv2/train/2": [],
         "gldv2/train/7": [],
         "gldv2/train/10": [B, A],
     }
-    assert pq.read_table(metadata.images).to_pylist() == [
-        {"image_id": A, "split": "train", "landmark_id": 10, "url": "http://a"},
-        {"image_id": B, "split": "train", "landmark_id": 2, "url": "http://b"},
-        {"image_id": A, "split": "index", "landmark_id": 2, "url": "http://a"},
-        {"image_id": B, "split": "index", "landmark_id": 2, "url": ""},
-    ]
     aside = {"landmark not in the metadata": 1}
     assert metadata.counts["images"] == {
-        "train": {"in": 3, "out": 2, "set_aside": aside},
         "train_clean": {"in": 3, "out": 2, "set_aside": aside},
         "index_image_to_landmark": {"in": 3, "out": 2, "set_aside": aside},
     }
     assert metadata.counts["landmarks"]["train"]["without_images"] == 2
-    first = metadata.images.read_bytes()
-    assert GLDV2.read(tmp_path, metadata.images).images.read_bytes() == first
+    assert [path.name for path in GLDV2.files(tmp_path)] == [
+        "index_image_to_landmark.csv",
+        "index_label_to_category.csv",
+        "train_clean.csv",
+        "train_label_to_category.csv",
+    ]
 
 
 @pytest.mark.parametrize("name", ["train", "train_clean"])
-def test_either_train_file_alone_gives_lists_and_table(tmp_path, name):
+def test_either_train_file_alone_gives_lists(tmp_path, name):
     text = {
         "train": f"id,url,landmark_id\n{B},u,7\n{A},u,7\n",
         "train_clean": f"landmark_id,images\n7,{B} {A}\n",
     }
     write(tmp_path, train_label_to_category=TRAIN, **{name: text[name]})
-    metadata = GLDV2.read(tmp_path, tmp_path / "images.parquet")
-    assert images_of(metadata)["gldv2/train/7"] == [B, A]
-    assert pq.read_table(metadata.images)["image_id"].to_pylist() == [B, A]
+    assert images_of(read(tmp_path))["gldv2/train/7"] == [B, A]
 
 
 def test_a_spreadsheets_file_reads_the_same(tmp_path):
@@ -127,9 +126,9 @@ def test_every_problem_of_the_landmarks_at_once(tmp_path):
     rows += [f"1.222,{BASE}F", f"99999999999999999999,{BASE}G", "8,"]
     text = "landmark_id,category\n" + "\n".join(rows) + "\n"
     write(tmp_path, train_label_to_category=text)
-    assert [found[:2] for found in problems(GLDV2.read, tmp_path)] == [(7, None)]
+    assert [found[:2] for found in problems(read, tmp_path)] == [(7, None)]
     write(tmp_path, train_label_to_category=text.replace("\n5\n", "\n"), index_label_to_category="")
-    found = problems(GLDV2.read, tmp_path, tmp_path / "images.parquet")
+    found = problems(read, tmp_path)
     assert [(row, column, value) for row, column, value, _ in found] == [
         (None, None, None),
         (3, "landmark_id", "x"),
@@ -141,26 +140,25 @@ def test_every_problem_of_the_landmarks_at_once(tmp_path):
         (9, "category", ""),
     ]
     assert "first in row 2" in found[2][3]
-    assert not (tmp_path / "images.parquet").exists()
 
 
 @pytest.mark.parametrize("cut", [5, 20, 40, 53, 54, 72, len(TRAIN) - 3, len(TRAIN) - 1])
 def test_a_file_cut_anywhere_in_a_line_is_refused(tmp_path, cut):
     write(tmp_path, train_label_to_category=TRAIN[:cut])
-    assert problems(GLDV2.read, tmp_path)
+    assert problems(read, tmp_path)
 
 
 def test_a_missing_column_file_or_folder(tmp_path):
     write(tmp_path, train_label_to_category="landmark_id,url\n1,x\n")
-    assert problems(GLDV2.read, tmp_path)[0][:2] == (1, "category")
-    assert "no such folder" in problems(GLDV2.read, tmp_path / "none")[0][3]
+    assert problems(read, tmp_path)[0][:2] == (1, "category")
+    assert "no such folder" in problems(read, tmp_path / "none")[0][3]
     (tmp_path / "train_label_to_category.csv").unlink()
-    assert "holds neither" in problems(GLDV2.read, tmp_path)[0][3]
+    assert "holds neither" in problems(read, tmp_path)[0][3]
 
 
 def test_the_same_category_twice_is_noted(tmp_path):
     write(tmp_path, train_label_to_category=TRAIN + f"8,{BASE}Pont\n")
-    counts = GLDV2.read(tmp_path).counts["landmarks"]["train"]
+    counts = read(tmp_path).counts["landmarks"]["train"]
     assert (counts["out"], counts["categories_shared"]) == (4, 1)
 
 
@@ -175,40 +173,39 @@ WRONG = {
     "column": (IMAGES.replace("landmark_id", "landmark"), [(1, "landmark_id")]),
     "cells": (IMAGES.replace("http://a", "http://a,b"), [(2, None)]),
     "open quote": (IMAGES.replace("http://b", '"http://b'), [(3, None)]),
-    "empty": ("", [(1, "id"), (1, "landmark_id"), (1, "url")]),
+    "empty": ("", [(1, "id"), (1, "landmark_id")]),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_image_file_says_where_and_writes_nothing(tmp_path, case):
+def test_a_wrong_image_file_says_where(tmp_path, case):
     text, wanted = WRONG[case]
     write(tmp_path, train_label_to_category=TRAIN, train=text)
-    found = problems(GLDV2.read, tmp_path, tmp_path / "images.parquet")
+    found = problems(read, tmp_path)
     assert [(row, column) for row, column, _, _ in found] == wanted
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".csv"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_image_files_from_a_spreadsheet(tmp_path, encoding):
     text = IMAGES.replace(",", ";").replace("\n", "\r\n").encode(encoding)
     write(tmp_path, train_label_to_category=TRAIN, train=text)
-    assert images_of(GLDV2.read(tmp_path))["gldv2/train/10"] == [A]
+    assert images_of(read(tmp_path))["gldv2/train/10"] == [A]
 
 
 def test_an_image_file_with_a_header_alone(tmp_path):
     write(tmp_path, train_label_to_category=TRAIN, train="id,url,landmark_id\n")
-    metadata = GLDV2.read(tmp_path, tmp_path / "images.parquet")
+    metadata = read(tmp_path)
     assert metadata.counts["images"]["train"]["in"] == 0
-    assert pq.read_table(metadata.images).num_rows == 0
+    assert images_of(metadata)["gldv2/train/7"] == []
 
 
 def test_a_landmark_with_very_many_images(tmp_path):
     ids = [f"{n:016x}" for n in range(20_000)]
     text = f"landmark_id,images\n7,{' '.join(ids)}\n"
     write(tmp_path, train_label_to_category=TRAIN, train_clean=text)
-    assert images_of(GLDV2.read(tmp_path))["gldv2/train/7"] == ids
+    assert images_of(read(tmp_path))["gldv2/train/7"] == ids
     write(tmp_path, train_clean=text + "x,abc\n")
-    assert [found[:3] for found in problems(GLDV2.read, tmp_path)] == [(3, "landmark_id", "x")]
+    assert [found[:3] for found in problems(read, tmp_path)] == [(3, "landmark_id", "x")]
 
 
 def test_fetch_gets_all_files_from_a_mirror_of_either_shape(site, tmp_path):

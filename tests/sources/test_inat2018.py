@@ -37,7 +37,7 @@ def write(folder, categories=CATEGORIES, name="categories.json"):
 
 def problems(folder) -> str:
     with pytest.raises(InputError) as caught:
-        SOURCES["inat2018"].read(folder)
+        SOURCES["inat2018"].read(folder, ("species", *RANKS))
     return "\n".join(str(problem) for problem in caught.value.problems)
 
 
@@ -61,7 +61,7 @@ def check_against_codes(tree, parents) -> None:
 
 def test_the_complete_real_tree_by_names(shared):
     built = build("inat2018", shared / "inat2018", RANKS)
-    assert built.tree.counts() == FULL
+    assert built.counts == FULL
     assert built.report["labelled"] == 8142
     check_against_codes(built.tree, coded_parents(shared / "inat2018"))
     genera = built.nodes[(built.nodes.level == 1) & (built.nodes.name == "Oenanthe")]
@@ -75,10 +75,10 @@ def test_the_complete_real_tree_by_codes(shared, tmp_path):
     for name in ("hierarchy_inat.txt", "inat_class_index.json"):
         shutil.copy(shared / "inat2018" / name, tmp_path)
     built = build("inat2018", tmp_path, RANKS)
-    assert built.tree.counts() == FULL
+    assert built.counts == FULL
     parents = coded_parents(tmp_path)
     check_against_codes(built.tree, parents)
-    assert built.tree.name(built.tree.path("inat2018/0")[1]) == parents["0"]
+    assert built.tree.name[built.tree.path("inat2018/0")[1]] == parents["0"]
 
 
 def test_names_and_codes_in_different_files_are_one_tree(shared, tmp_path):
@@ -92,15 +92,15 @@ def test_names_and_codes_in_different_files_are_one_tree(shared, tmp_path):
 
 def test_base_has_the_published_super_categories(shared):
     built = build("inat2018", shared / "inat2018", ["supercategory"])
-    assert built.tree.counts() == {0: 8142, 1: 14}
-    assert built.tree.items_below()["1/Plantae"] == 2917
+    assert built.counts == {0: 8142, 1: 14}
+    assert len(built.tree.children("1/Plantae")) == 2917
 
 
 def test_homonyms_apart_and_blanks_explicit(tmp_path):
     built = build("inat2018", write(tmp_path), RANKS)
     tree = built.tree
-    assert tree.counts() == {0: 4, 1: 4, 2: 3, 3: 3, 4: 2, 5: 2, 6: 2}
-    assert [tree.name(node) for node in tree.path("inat2018/3")] == [
+    assert built.counts == {0: 4, 1: 4, 2: 3, 3: 3, 4: 2, 5: 2, 6: 2}
+    assert [tree.name[node] for node in tree.path("inat2018/3")] == [
         "Dubia incerta",
         "Dubia",
         "incertae sedis in Aves",
@@ -121,8 +121,8 @@ def test_a_coded_node_is_called_what_most_of_its_species_say(tmp_path):
         category(2, "a c", "Two", above, obfuscated=codes),
         category(3, "a d", "One", above, obfuscated=codes | {"genus": "H"}),
     ]
-    labels = SOURCES["inat2018"].read_labels(write(tmp_path, rows)).frame
-    assert labels.genus.tolist() == ["One", "One", "One", "One (H)"]
+    labels = SOURCES["inat2018"].read(write(tmp_path, rows), ("species", *RANKS)).labels
+    assert labels.node[labels.level == 1].tolist() == ["One", "One", "One", "One (H)"]
 
 
 def test_lists_of_images_and_splits(tmp_path):
@@ -142,7 +142,7 @@ def test_lists_of_images_and_splits(tmp_path):
     for split, lines in listed.items():
         path = tmp_path / f"Inat_dataset_splits/Inaturalist_{split}_set1.txt"
         path.write_text("\n".join(lines) + "\n")
-    metadata = SOURCES["inat2018"].read(tmp_path, tmp_path / "images.parquet")
+    metadata = SOURCES["inat2018"].read(tmp_path, ("species", *RANKS))
     by_id = metadata.items.set_index("item_id")
     assert by_id.split.to_dict() == {
         "inat2018/0": "train",

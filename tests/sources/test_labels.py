@@ -1,12 +1,14 @@
-"""Published labels: read clean, never for another split's landmarks."""
+"""GLDv2's released labels: read clean, never for another split's landmarks."""
 
 from __future__ import annotations
 
 import pytest
 from strata_labels.errors import InputError
 from strata_labels.sources import SOURCES
+from strata_labels.sources.gldv2_landmarks import LEVELS, read_released
 
 GLDV2 = SOURCES["gldv2"]
+TREE = ("landmark", *LEVELS)
 BASE = "http://commons.wikimedia.org/wiki/Category:"
 FULL = "landmark_id,category,supercategory,hierarchical_label,natural_or_human_made\n"
 
@@ -17,7 +19,7 @@ def items(tmp_path):
     head = "landmark_id,category\n"
     (tmp_path / "train_label_to_category.csv").write_text(f"{head}2,{BASE}Caf%C3%A9\n7,{BASE}P\n")
     (tmp_path / "index_label_to_category.csv").write_text(f"{head}2,{BASE}Tower\n5,{BASE}Q\n")
-    return GLDV2.read(tmp_path).items
+    return GLDV2.read(tmp_path, TREE).items
 
 
 def write(folder, name, text):
@@ -27,14 +29,14 @@ def write(folder, name, text):
 
 def problems(path, items):
     with pytest.raises(InputError) as caught:
-        GLDV2.read_labels(path, items)
+        GLDV2.read_labels(path, items, TREE)
     return [(p.row, p.column) for p in caught.value.problems]
 
 
 def test_the_released_columns_are_read_clean(tmp_path, items):
     text = f"{FULL}7,{BASE}P,, ocean  area ,natural\n2,https:{BASE[5:]}Café,inn,house,human-made\n"
-    labels = GLDV2.read_labels(write(tmp_path, "train_labels.csv", text), items)
-    assert labels.frame.to_dict("records") == [
+    labels = read_released(write(tmp_path, "train_labels.csv", text), items)
+    assert labels.to_dict("records") == [
         {
             "item_id": "gldv2/train/2",
             "supercategory": "inn",
@@ -52,22 +54,24 @@ def test_the_released_columns_are_read_clean(tmp_path, items):
 
 def test_blank_labels_are_set_aside_and_columns_optional(tmp_path, items):
     path = write(tmp_path, "index_x.csv", "landmark_id,hierarchical_label\n5,lake\n2,\n")
-    labels = GLDV2.read_labels(path, items)
-    assert labels.frame["item_id"].tolist() == ["gldv2/index/5"]
+    labels = GLDV2.read_labels(path, items, TREE)
+    assert labels.table.to_dict("records") == [
+        {"item_id": "gldv2/index/5", "level": 2, "node": "lake", "origin": "known"}
+    ]
     assert labels.counts == {"in": 2, "out": 1, "set_aside": {"no label": 1}}
 
 
 def test_the_split_is_told_by_name_column_or_metadata(tmp_path, items):
     plain = "landmark_id,hierarchical_label\n2,lake\n"
     column = "landmark_id,split,hierarchical_label\n2,Index,lake\n2,train,house\n"
-    found = GLDV2.read_labels(write(tmp_path, "known.csv", column), items).frame
+    found = GLDV2.read_labels(write(tmp_path, "known.csv", column), items, TREE).table
     assert found["item_id"].tolist() == ["gldv2/index/2", "gldv2/train/2"]
     path = write(tmp_path, "known.csv", plain)
     assert problems(path, items) == [(None, None)]
     for split in ("train", "index"):
         only = items[items["split"] == split]
-        assert GLDV2.read_labels(path, only).frame["item_id"].tolist() == [f"gldv2/{split}/2"]
-    assert GLDV2.read_labels(path).frame["item_id"].tolist() == ["gldv2/train/2"]
+        labels = GLDV2.read_labels(path, only, TREE)
+        assert labels.table["item_id"].tolist() == [f"gldv2/{split}/2"]
 
 
 def test_a_split_that_contradicts_the_name_or_the_metadata(tmp_path, items):
@@ -90,11 +94,31 @@ def test_a_cut_file_is_refused(tmp_path, items, cut):
     assert problems(write(tmp_path, "train_labels.csv", text[:cut]), items)
 
 
+def test_released_labels_come_with_the_metadata(tmp_path, items):
+    write(tmp_path, "train_label_to_hierarchical.csv", f"{FULL}7,,inn,house,human-made\n2,,,,\n")
+    # Labels of a split whose landmarks are not there are not read.
+    (tmp_path / "index_label_to_category.csv").unlink()
+    write(tmp_path, "index_label_to_hierarchical.csv", f"{FULL}5,,,lake,natural\n")
+    found = GLDV2.read(tmp_path, TREE)
+    assert found.labels.to_dict("list") == {
+        "item_id": ["gldv2/train/7"] * 3,
+        "level": [1, 2, 3],
+        "node": ["inn", "house", "human-made"],
+        "origin": ["published"] * 3,
+    }
+    assert found.counts["labels"] == {"train": {"in": 2, "out": 1, "set_aside": {"no label": 1}}}
+    text = f"{FULL}99,,,lake,natural\nx,,,lake,\n"
+    write(tmp_path, "train_label_to_hierarchical.csv", text)
+    with pytest.raises(InputError) as caught:
+        GLDV2.read(tmp_path, TREE)
+    assert [problem.row for problem in caught.value.problems] == [2, 3]
+
+
 def test_the_published_labels_are_read_in_full(shared):
     folder = shared / "gldv2"
-    train = GLDV2.read_labels(folder / "train_label_to_hierarchical.sample.csv")
-    index = GLDV2.read_labels(folder / "index_label_to_hierarchical.labels_only.csv")
-    assert train.counts == {"in": 7287, "out": 6965, "set_aside": {"no label": 322}}
-    assert len(index.frame) == 55_529
-    vocabulary = set(train.frame["hierarchical_label"]) | set(index.frame["hierarchical_label"])
-    assert len(vocabulary) == 78 and "ocean area" in vocabulary
+    train = GLDV2.read(folder / "train_label_to_hierarchical.sample.csv", TREE)
+    assert train.counts["labels"]["train"] == {
+        "in": 7287, "out": 6965, "set_aside": {"no label": 322}
+    }  # fmt: skip
+    names = train.labels[train.labels["level"] == 2]["node"]
+    assert names.nunique() == 78 and "ocean area" in set(names)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
-import pytest
 from hypothesis import given, settings
-from strata_labels.errors import InputError
-from strata_labels.review import ARROW, replay
+from strata_labels.review import replay
 from strata_labels.sources import published_tree
+from strata_labels.sources.contract import label_rows
 from strata_labels.tables import DECISION_COLUMNS, SCHEMAS, save
-from strata_labels.tree import build_tree
+from strata_labels.tree import ARROW, build_tree
 from trees import build_table, tables
 
 
@@ -22,7 +21,7 @@ def test_two_nodes_of_one_name_stay_two():
         rows(("1", "Oenanthe", "plant"), ("2", "Oenanthe", "bird"), ("3", "Iris", "plant")),
         ["class", "group"],
     )
-    assert built.tree.counts() == {0: 3, 1: 3, 2: 2}
+    assert built.counts == {0: 3, 1: 3, 2: 2}
     assert built.tree.path("table/train/2") == ["table/train/2", "1/bird/Oenanthe", "2/bird"]
     assert built.report["labelled"] == built.report["accepted"] == 3
     assert set(built.assignments.origin) == {"published"}
@@ -52,8 +51,8 @@ def test_proposals_have_the_contract_and_decisions_apply():
     items = pd.DataFrame(
         {"item_id": ["t/1", "t/2"], "dataset": "t", "split": "train", "source_id": [1, 2]}
     ).assign(title="", name=["x", "y"], qualifier="", source_url="", image_ids=[[], []])
-    labels = pd.DataFrame({"item_id": ["t/1", "t/2"], "a": ["p", "q"], "b": ["top", "top"]})
-    made = published_tree(items, labels, ["a", "b"])
+    wide = pd.DataFrame({"item_id": ["t/1", "t/2"], "a": ["p", "q"], "b": ["top", "top"]})
+    made = published_tree(items, label_rows(wide, ["item", "a", "b"], "published"), 3)
     assert made.proposals.row_id.tolist() == ["1:t/1", "1:t/2", "2:1/top/p", "2:1/top/q"]
     assert made.proposals.evidence[0] == f"published: p{ARROW}top"
     assert made.proposals.evidence_hash.str.fullmatch("[0-9a-f]{16}").all()
@@ -70,23 +69,29 @@ def test_proposals_have_the_contract_and_decisions_apply():
         "seen": "",
     }
     ledger = pd.DataFrame([decided])[DECISION_COLUMNS].assign(file="d", row=2)
-    _, assignments, report = build_tree(items, replay(ledger, made.proposals, made.vocabulary))
+    resolution = replay(ledger, made.proposals, made.vocabulary)
+    _, assignments, report = build_tree(items, resolution.rows, resolution.tree)
     assert assignments.level1_id.tolist() == ["1/top/q", "1/top/q"]
     assert report["origin"] == {"human": 1, "published": 1}
 
 
 def test_the_tables_can_be_saved(tmp_path):
     items = pd.DataFrame({"item_id": ["t/1"]})
-    made = published_tree(items, pd.DataFrame({"item_id": ["t/1"], "a": ["p"]}), ["a"])
+    wide = pd.DataFrame({"item_id": ["t/1"], "a": ["p"]})
+    made = published_tree(items, label_rows(wide, ["item", "a"], "published"), 2)
     save(tmp_path, "proposals", made.proposals)
     save(tmp_path, "nodes", made.vocabulary)
     assert made.vocabulary.columns.tolist() == SCHEMAS["nodes"].names
 
 
-def test_a_level_without_labels_is_refused():
-    labels = pd.DataFrame({"item_id": ["t/1"], "a": ["p"]})
-    with pytest.raises(InputError, match=r"'b'.*\n.*'c'"):
-        published_tree(pd.DataFrame({"item_id": ["t/1"]}), labels, ["a", "b", "c"])
+def test_known_labels_are_no_part_of_the_published_tree():
+    items = pd.DataFrame({"item_id": ["t/1", "t/2"]})
+    wide = pd.DataFrame({"item_id": ["t/1", "t/2"], "a": ["p", ""]})
+    known = pd.DataFrame({"item_id": ["t/2"], "a": ["q"]})
+    labels = [label_rows(w, ["item", "a"], o) for w, o in ((wide, "published"), (known, "known"))]
+    made = published_tree(items, pd.concat(labels), 2)
+    assert made.vocabulary.name.tolist() == ["p"]
+    assert made.proposals.parent.tolist() == ["1/p", ""]
 
 
 @settings(deadline=None, max_examples=60)
@@ -95,8 +100,8 @@ def test_any_table_gives_a_tree_whose_paths_are_its_labels(table):
     given_rows, levels = table
     built = build_table(given_rows, levels)
     tree = built.tree
-    assert tree.levels == list(range(len(levels) + 1))
+    assert set(tree.level.values()) == set(range(len(levels) + 1))
     for row in given_rows:
         item = f"table/{row['split']}/{row['id']}"
-        names = [tree.name(node) for node in tree.path(item)]
+        names = [tree.name[node] for node in tree.path(item)]
         assert names == [row["name"], *(row[level] for level in levels)]

@@ -9,6 +9,7 @@ from strata_labels.errors import InputError
 from strata_labels.sources import SOURCES
 from trees import build
 
+LEVELS = ("product", "superclass")
 HEADER = "image_id class_id super_class_id path\n"
 TRAIN = [
     "1 1 1 bicycle_final/111_0.JPG",
@@ -27,21 +28,20 @@ def write(folder, train=TRAIN, test=TEST):
 
 def problems(folder) -> list[str]:
     with pytest.raises(InputError) as caught:
-        SOURCES["sop"].read(folder)
+        SOURCES["sop"].read(folder, LEVELS)
     return [str(problem) for problem in caught.value.problems]
 
 
 def test_products_and_their_super_classes(tmp_path):
-    metadata = SOURCES["sop"].read(write(tmp_path), tmp_path / "images.parquet")
+    metadata = SOURCES["sop"].read(write(tmp_path), LEVELS)
     assert metadata.items.item_id.tolist() == ["sop/3", "sop/4", "sop/1", "sop/2"]
     assert metadata.items.name.tolist() == ["333", "444", "111", "222"]
     assert metadata.items.image_ids[2] == ["bicycle_final/111_0.JPG", "bicycle_final/111_1.JPG"]
-    assert metadata.images is not None
     assert metadata.counts["images"]["train"] == {"in": 3, "out": 3, "set_aside": {}}
     built = build("sop", tmp_path, ["superclass"])
-    assert built.tree.counts() == {0: 4, 1: 2}
+    assert built.counts == {0: 4, 1: 2}
     assert built.tree.path("sop/4") == ["sop/4", "1/coffee_maker"]
-    assert built.tree.name("1/coffee_maker") == "coffee maker"
+    assert built.tree.name["1/coffee_maker"] == "coffee maker"
 
 
 def test_the_official_zip_is_read_as_it_is(tmp_path):
@@ -49,13 +49,15 @@ def test_the_official_zip_is_read_as_it_is(tmp_path):
     with zipfile.ZipFile(tmp_path / "Stanford_Online_Products.zip", "w") as archive:
         for path in inside.iterdir():
             archive.write(path, f"Stanford_Online_Products/{path.name}")
-    nested = SOURCES["sop"].read(tmp_path).items
+    nested = SOURCES["sop"].read(tmp_path, LEVELS).items
     for path in inside.iterdir():
         path.unlink()
     inside.rmdir()
-    packed = SOURCES["sop"].read(tmp_path)
+    packed = SOURCES["sop"].read(tmp_path, LEVELS)
     assert packed.items.equals(nested)
-    assert packed.files["Ebay_test"].name == "Stanford_Online_Products.zip"
+    assert [path.name for path in SOURCES["sop"].files(tmp_path)] == [
+        "Stanford_Online_Products.zip"
+    ]
 
 
 def test_both_lists_are_asked_for(tmp_path):
@@ -108,8 +110,9 @@ def test_a_wrong_header(tmp_path):
 
 def test_a_super_class_without_a_folder_of_its_own_has_its_number(tmp_path):
     write(tmp_path, test=["4 3 1 coffee_maker_final/3.JPG", "5 4 3 lamp_final/4.JPG"])
-    labels = SOURCES["sop"].read_labels(tmp_path / "Ebay_train.txt").frame
-    assert labels.superclass.tolist() == [
+    labels = SOURCES["sop"].read(tmp_path, LEVELS).labels
+    assert set(labels.level) == {1}
+    assert labels.node.tolist() == [
         "super-class 1",
         "super-class 2",
         "super-class 1",

@@ -24,7 +24,8 @@ def test_items_pictures_and_labels(tmp_path):
         "\ufeffid;name;image;class;top\n7;Red mug;a.jpg|c.jpg;mug;kitchen\n"
         "9;;pictures/b;lamp;home\n",
     )
-    items = TABLE.read(tmp_path, tmp_path / "images.parquet").items
+    assert TABLE.levels(tmp_path) == ("class", "top")
+    items = TABLE.read(tmp_path, ("item", "class", "top")).items
     assert items.item_id.tolist() == ["table/train/7", "table/train/9"]
     assert items.source_id.tolist() == [7, 9]
     assert items.name.tolist() == ["Red mug", "9"]
@@ -32,39 +33,82 @@ def test_items_pictures_and_labels(tmp_path):
         ["a.jpg", "c.jpg"],
         ["pictures/b/1.png", "pictures/b/2.JPG"],
     ]
-    assert TABLE.label_files(tmp_path) == [tmp_path / "items.csv"]
+    assert TABLE.files(tmp_path) == [tmp_path / "items.csv"]
     tree = build("table", tmp_path, ["class", "top"]).tree
     assert tree.path("table/train/9") == ["table/train/9", "1/home/lamp", "2/home"]
 
 
 def test_ids_that_are_no_numbers_and_ids_by_split(tmp_path):
     write(tmp_path, "id,split,class\nb-1,train,x\na,test,y\nb-1,test,\n")
-    metadata = TABLE.read(tmp_path / "items.csv")
+    metadata = TABLE.read(tmp_path / "items.csv", ("item", "class"))
     assert metadata.items.item_id.tolist() == ["table/test/a", "table/test/b-1", "table/train/b-1"]
     assert metadata.items.source_id.tolist() == [2, 3, 1]
-    labels = TABLE.read_labels(tmp_path, metadata.items)
-    assert labels.frame["class"].tolist() == ["y", "x"]
-    assert labels.counts == {"in": 3, "out": 2, "set_aside": {"no label": 1}}
+    assert metadata.labels.to_dict("list") == {
+        "item_id": ["table/train/b-1", "table/test/a"],
+        "level": [1, 1],
+        "node": ["x", "y"],
+        "origin": ["published", "published"],
+    }
+    assert metadata.counts["labels"] == {"in": 3, "out": 2, "set_aside": {"no label": 1}}
 
 
 def test_everything_wrong_is_listed(tmp_path):
     (tmp_path / "empty").mkdir()
     write(tmp_path, "id,split,image\n1,train,a.jpg\n1,train,b.jpg\n,test,\n2,test,a.jpg\n")
     with pytest.raises(InputError) as caught:
-        TABLE.read(tmp_path)
+        TABLE.read(tmp_path, ("item",))
     assert [(problem.row, problem.what) for problem in caught.value.problems] == [
         (4, "blank id"),
         (3, "id stands twice (first in row 2):"),
     ]
     write(tmp_path, "id,split,image\n1,train,a.jpg\n2,test,a.jpg\n3,test,empty\n")
     with pytest.raises(InputError) as caught:
-        TABLE.read(tmp_path)
+        TABLE.read(tmp_path, ("item",))
     assert "image in both splits (first in row 2, train): 'a.jpg'" in str(caught.value)
     assert "folder without pictures: 'empty'" in str(caught.value)
 
 
 def test_no_table(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
-        TABLE.read(tmp_path)
+        TABLE.read(tmp_path, ("item",))
     with pytest.raises(InputError, match="column missing"):
-        TABLE.read(write(tmp_path, "name\nx\n"))
+        TABLE.read(write(tmp_path, "name\nx\n"), ("item",))
+
+
+def test_labels_of_a_level_that_the_tree_does_not_have_are_left_out(tmp_path):
+    write(tmp_path, "id,colour,class,top\n1,red,mug,kitchen\n2,blue,,home\n")
+    labels = TABLE.read(tmp_path, ("item", "class", "kind", "top")).labels
+    assert labels.level.tolist() == [1, 3, 3]
+    assert labels.node.tolist() == ["mug", "kitchen", "home"]
+
+
+def known(folder, text):
+    (folder / "known.csv").write_text(text, encoding="utf-8")
+    items = TABLE.read(folder, ("item", "class")).items
+    return TABLE.read_labels(folder / "known.csv", items, ("item", "class"))
+
+
+def test_known_labels_name_items_by_either_id(tmp_path):
+    write(tmp_path, "id,split,class\n1,train,\n2,train,\n1,test,\n3,test,\n")
+    found = known(tmp_path, "id;split;Class;note\n1;test;mug;x\n2;;lamp;\ntable/test/3;;;\n")
+    assert found.table.to_dict("list") == {
+        "item_id": ["table/test/1", "table/train/2"],
+        "level": [1, 1],
+        "node": ["mug", "lamp"],
+        "origin": ["known", "known"],
+    }
+    assert found.counts == {"in": 3, "out": 2, "set_aside": {"no label": 1}}
+
+
+def test_every_wrong_row_of_known_labels_is_listed(tmp_path):
+    write(tmp_path, "id,split,class\n1,train,\n2,train,\n1,test,\n")
+    with pytest.raises(InputError) as caught:
+        known(tmp_path, "id,split,class\n1,,mug\n9,,mug\n2,test,mug\n2,,mug\n2,train,cup\n")
+    assert [(problem.row, problem.what) for problem in caught.value.problems] == [
+        (2, "items of several splits have this id:"),
+        (3, "no such item in the metadata:"),
+        (4, "no such item in the metadata:"),
+        (6, "id stands twice (first in row 5):"),
+    ]
+    with pytest.raises(InputError, match="has no column of labels"):
+        known(tmp_path, "id,kind\n1,mug\n")

@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
 from strata_labels.review import replay
-from strata_labels.tables import SCHEMAS, assignments_schema, load, save
-from strata_labels.tree import LABELLED, LabelTree, build_tree
+from strata_labels.tables import LABELLED, SCHEMAS, assignments_schema, load, save
+from strata_labels.tree import LabelTree, build_tree
 
 
 def build(*rows: tuple, things: pd.DataFrame | None = None) -> tuple:
     resolution = replay(decisions(*rows), proposals(), VOCABULARY)
-    return build_tree(items() if things is None else things, resolution)
+    things = items() if things is None else things
+    return build_tree(things, resolution.rows, resolution.tree)
 
 
 def test_every_item_is_there_with_a_status():
@@ -67,7 +68,7 @@ def test_tables_fit_their_contracts_and_bytes_repeat(tmp_path):
             tmp_path / "b/tables" / f"{name}.parquet"
         ).read_bytes()
     assert list(load(tmp_path / "a", "nodes").columns) == SCHEMAS["nodes"].names
-    assert LabelTree(load(tmp_path / "a", "nodes")).path(item(4)) == [item(4), "3/natural"]
+    assert LabelTree.checked(load(tmp_path / "a", "nodes")).path(item(4)) == [item(4), "3/natural"]
 
 
 DECISIONS = [
@@ -100,12 +101,13 @@ def test_any_decisions_leave_a_tree_that_agrees_with_the_assignments(rows):
     if labelled.empty:
         assert nodes.empty
         return
-    tree = LabelTree(nodes)
+    tree = LabelTree.checked(nodes)
     for row in labelled.itertuples():
         path = [getattr(row, f"level{n}_id") for n in (1, 2, 3)]
         assert tree.ancestors(row.item_id) == [node for node in path if not pd.isna(node)]
         for n in (1, 2, 3):
             node = getattr(row, f"level{n}_id")
             if not pd.isna(node):
-                assert tree.name(node) == getattr(row, f"level{n}_name")
-    assert all(count > 0 for count in tree.items_below().values())
+                assert tree.name[node] == getattr(row, f"level{n}_name")
+    below = tree.items_below(labelled.item_id.map(tree.parent).value_counts().to_dict())
+    assert set(below) == {node for node, level in tree.level.items() if level}

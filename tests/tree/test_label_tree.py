@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_world import VOCABULARY
 from strata_labels.errors import InputError
 from strata_labels.tables import read_people_csv
-from strata_labels.tree import LabelTree, diff, node_problems
+from strata_labels.tree import LabelTree, NodeFinder, diff, node_problems
 
 
 def frame(*rows: tuple) -> pd.DataFrame:
@@ -25,7 +25,7 @@ GOOD += [("z", 2, "Z", None)]
     ("rows", "parts"),
     [
         ([("c", 0, "C", "nowhere")], ["unknown parent: 'nowhere'"]),
-        ([("x", 1, "X", "z")], ["id stands twice: 'x'"]),
+        ([("x", 1, "X", "z")], ["duplicate id: 'x'"]),
         ([("a", 0, "A", "y")], ["two parents: 'a'"]),
         ([("c", 0, " ", "x")], ["blank name"]),
         ([("", 0, "C", "x")], ["blank id"]),
@@ -39,14 +39,14 @@ GOOD += [("z", 2, "Z", None)]
         ),
         (
             [("c", 1, "", "nowhere"), ("x", 1, "X", "z")],
-            ["blank name", "stands twice", "unknown parent"],
+            ["blank name", "duplicate id", "unknown parent"],
         ),
     ],
 )
 def test_every_fault_is_told(rows, parts):
-    table = frame(*GOOD, *rows).assign(qid=None)
+    table = frame(*GOOD, *rows)
     with pytest.raises(InputError) as caught:
-        LabelTree(table)
+        LabelTree.checked(table)
     told = [str(problem) for problem in caught.value.problems]
     assert len(told) == len(parts)
     for problem, part in zip(told, parts, strict=True):
@@ -62,17 +62,53 @@ def test_faults_of_a_file_have_rows(tmp_path):
 
 
 def test_an_item_may_hang_higher():
-    tree = LabelTree(frame(*GOOD, ("c", 0, "C", "z")).assign(qid=None))
+    tree = LabelTree.checked(frame(*GOOD, ("c", 0, "C", "z")))
     assert tree.path("c") == ["c", "z"]
-    assert tree.items_below()["z"] == 3
+    assert tree.items_below({"x": 1, "y": 1, "z": 1}) == {"x": 1, "y": 1, "z": 3}
 
 
-def test_cut_keeps_ids_and_nearest_ancestors():
-    tree = LabelTree(frame(*GOOD).assign(qid=None)).cut([0, 2])
-    assert tree.counts() == {0: 2, 1: 1}
-    assert tree.path("a") == ["a", "z"]
-    with pytest.raises(ValueError, match=r"levels \[0, 5\]"):
-        tree.cut([0, 5])
+def test_rows_come_back_as_they_were_given():
+    table = frame(*GOOD).astype(object).assign(qid=[None, None, "Q1", None, None])
+    table["qid"] = table.qid.astype(object).where(table.qid.notna(), None)
+    table["parent_id"] = table.parent_id.where(table.parent_id.notna(), None)
+    found = LabelTree.checked(table.sample(frac=1, random_state=0)).nodes()
+    assert found.to_dict("list") == table[found.columns].astype(object).to_dict("list")
+
+
+def test_a_node_without_a_known_parent_ends_its_path():
+    tree = LabelTree.from_nodes(frame(("x", 1, "X", "gone"), ("y", 1, "Y", None)))
+    assert (tree.path("x"), tree.path("y"), tree.path("gone")) == (["x"], ["y"], [])
+    assert tree.children("") == ["y"] and tree.path_name("x") == "X"
+
+
+@pytest.mark.parametrize(
+    ("text", "levels", "expected"),
+    [
+        ("2/lake", [2], "2/lake"),
+        ("  LAKE ", [2], "2/lake"),
+        ("lake › natural", [1, 2], "2/lake"),
+        ("lake › human-made", [2], "unknown node"),
+        ("lake", [1], "a node of level 2, but level 1 is needed"),
+        ("2/lake", [1, 3], "a node of level 2, but level 1 or 3 is needed"),
+        ("pond", [2], "unknown node"),
+        ("mountain", [1, 2], "1/Q8502"),
+        ("tarn", [2], "2/lake"),  # a further name
+    ],
+)
+def test_a_node_is_found_by_what_a_person_writes(text, levels, expected):
+    finder = NodeFinder(LabelTree.from_nodes(VOCABULARY), [("2/lake", "Tarn")])
+    node, what, fix = finder.find(text, levels)
+    assert node == expected if node else (expected in what and fix)
+
+
+def test_several_nodes_of_a_name_are_told_apart_by_their_path():
+    rows = [("1/a", 1, "elm", "2/p"), ("1/b", 1, "elm", "2/q"), ("2/p", 2, "P", None)]
+    tree = LabelTree.from_nodes(frame(*rows, ("2/q", 2, "Q", None)))
+    assert NodeFinder(tree).find("elm", [1])[1:] == (
+        "several nodes have this name:",
+        "Write one of 1/a, 1/b.",
+    )
+    assert NodeFinder(tree).find("elm › Q", [1])[0] == "1/b"
 
 
 def test_the_vocabulary_is_a_tree_but_for_the_class_without_place():
@@ -81,9 +117,9 @@ def test_the_vocabulary_is_a_tree_but_for_the_class_without_place():
 
 
 def test_diff_tells_what_changed():
-    before = LabelTree(frame(*GOOD).assign(qid=None))
+    before = LabelTree.checked(frame(*GOOD))
     rows = [("a", 0, "A", "y"), ("c", 0, "C", "y"), ("y", 1, "Why", "z"), ("z", 2, "Z", None)]
-    found = diff(before, LabelTree(frame(*rows).assign(qid=None)))
+    found = diff(before, LabelTree.checked(frame(*rows)))
     assert found.changes.to_numpy().tolist() == [
         ["removed", 1, "x", "Z", ""],
         ["renamed", 1, "y", "Y", "Why"],
@@ -111,36 +147,23 @@ def trees(draw, min_levels=1):
                 parent = f"{above}/{draw(st.integers(0, sizes[above] - 1))}"
             name = draw(st.text(min_size=1, max_size=5).filter(str.strip))
             rows.append((f"{level}/{n}", level, name, parent))
-    return frame(*draw(st.permutations(rows))).assign(qid=None)
+    return frame(*draw(st.permutations(rows)))
 
 
 @settings(max_examples=60, deadline=None)
 @given(nodes=trees())
 def test_walks_agree_with_networkx(nodes):
-    tree = LabelTree(nodes)
-    assert nx.is_forest(tree.graph.to_undirected())
-    below = tree.items_below()
+    tree = LabelTree.from_nodes(nodes)
+    graph = nx.DiGraph((tree.parent[node], node) for node in nodes.node_id if tree.parent[node])
+    graph.add_nodes_from(nodes.node_id)
+    assert nx.is_forest(graph.to_undirected())
+    items = {node: 1 for node, level in tree.level.items() if level == 0}
+    below = tree.items_below(items)
     for node in nodes.node_id:
-        assert set(tree.ancestors(node)) == nx.ancestors(tree.graph, node)
-        items = [n for n in nx.descendants(tree.graph, node) | {node} if n.startswith("0/")]
-        assert below[node] == len(items)
-        assert [tree.parent(child) for child in tree.children(node)] == [node] * len(
-            tree.children(node)
-        )
-
-
-@settings(max_examples=40, deadline=None)
-@given(nodes=trees(min_levels=2), data=st.data())
-def test_a_cut_keeps_ancestry(nodes, data):
-    tree = LabelTree(nodes)
-    top = max(tree.levels)
-    kept = {top, *data.draw(st.sets(st.sampled_from(tree.levels)))}
-    cut = tree.cut(kept)
-    assert cut.counts() == {
-        n: tree.counts()[level] for n, level in enumerate(sorted(kept)) if level in tree.counts()
-    }
-    for node in cut.nodes.node_id:
-        assert cut.ancestors(node) == [n for n in tree.ancestors(node) if n in cut.graph]
+        assert set(tree.ancestors(node)) == nx.ancestors(graph, node)
+        assert tree.children(node) == sorted(graph.successors(node))
+        assert below.get(node, 0) == len(items.keys() & (nx.descendants(graph, node) | {node}))
+    assert tree.children("") == sorted(node for node in graph if not graph.in_degree(node))
 
 
 @settings(max_examples=40, deadline=None)
@@ -157,10 +180,10 @@ def test_one_fault_is_found_where_it_is(nodes, data):
 @given(before=trees(), after=trees())
 def test_diff_undoes_itself(before, after):
     """Applying the frame's additions and removals to one tree's ids gives the other's."""
-    found = diff(LabelTree(before), LabelTree(after)).changes
+    found = diff(LabelTree.from_nodes(before), LabelTree.from_nodes(after)).changes
     by = {change: set(part.node_id) for change, part in found.groupby("change")}
     assert (set(before.node_id) | by.get("added", set())) - by.get("removed", set()) == set(
         after.node_id
     )
-    back = diff(LabelTree(after), LabelTree(before)).changes
+    back = diff(LabelTree.from_nodes(after), LabelTree.from_nodes(before)).changes
     assert set(back.node_id[back.change == "moved"]) == by.get("moved", set())

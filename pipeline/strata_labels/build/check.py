@@ -9,13 +9,15 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.build.assets import ledgers, vocabulary_in_force
+from strata_labels.build.items import read_metadata
 from strata_labels.build.propose import curated_nodes
-from strata_labels.build.published import read_published
+from strata_labels.build.published import published_part
 from strata_labels.build.settings import BuildSettings
 from strata_labels.embedding import image_files, load_encoder
 from strata_labels.errors import InputError, Problem
 from strata_labels.export import check_formats
 from strata_labels.review import read_ledger, replay
+from strata_labels.sources import Metadata
 from strata_labels.tables import SCHEMAS
 
 
@@ -44,11 +46,11 @@ def _check_decisions(
     replay(decisions, rows[SCHEMAS["proposals"].names].reset_index(drop=True), nodes)
 
 
-def check_inputs(settings: BuildSettings) -> None:
+def check_inputs(settings: BuildSettings) -> Metadata:
     """Reads what a person gave a build and collects all that is wrong with it.
 
-    The metadata's people-sized files are read whole; the large tables of images are left to the
-    first stage, which writes nothing if one is damaged.
+    Returns:
+        The items and labels that were read.
 
     Raises:
         InputError: every problem of every input.
@@ -63,17 +65,13 @@ def check_inputs(settings: BuildSettings) -> None:
             return None
 
     hierarchy = settings.hierarchy
-    metadata = attempt(lambda: settings.source.read(Path(settings.metadata)))
-    if metadata is not None and settings.known_labels:
-        labels = Path(settings.known_labels)
-        attempt(lambda: settings.source.read_labels(labels, metadata.items))
+    metadata = attempt(lambda: read_metadata(settings))
     ledger = attempt(lambda: read_ledger(*ledgers(settings)))
     nodes = None
     if hierarchy.published:
         problems += _unused(settings)
         if metadata is not None:
-            published = attempt(lambda: read_published(settings, metadata.items))
-            nodes = published and published.vocabulary
+            nodes = published_part(settings, metadata.items, metadata.labels).vocabulary
             problems += _no_image(settings, metadata.items)
     else:
         vocabulary = attempt(lambda: vocabulary_in_force(settings))
@@ -86,8 +84,9 @@ def check_inputs(settings: BuildSettings) -> None:
         if path and not Path(path).exists():
             problems.append(Problem(option, "not found:", "Check the path.", value=path))
     attempt(lambda: check_formats(dict.fromkeys(hierarchy.formats), len(hierarchy.levels)))
-    if problems:
+    if problems or metadata is None:
         raise InputError(problems)
+    return metadata  # type: ignore[no-any-return]
 
 
 def _unused(settings: BuildSettings) -> list[Problem]:

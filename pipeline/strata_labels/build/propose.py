@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -40,7 +39,7 @@ from strata_labels.proposal import (
     vocabulary_nodes,
 )
 from strata_labels.review import read_ledger, replay
-from strata_labels.tables import SCHEMAS, load, read_people_csv, save
+from strata_labels.tables import SCHEMAS, labels_at, load, read_people_csv, save
 
 _LEXICON = ["node", "qid", "language", "term", "strength"]
 
@@ -100,7 +99,7 @@ def _into_vocabulary(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     vocabulary, classes, lexicon = _knowledge(place, settings)
     scorer = _scorer(place, settings, items, vocabulary, classes, lexicon)
-    known = _published(items, settings, vocabulary)
+    known = _known(place, settings, items, vocabulary)
     nodes = curated_nodes(settings, vocabulary, _met(lexicon, classes), _labels(place))
     scores = scorer.fit(known)
     proposals = propose(items, scorer, scores, vocabulary.frame, classes)
@@ -256,14 +255,13 @@ def _tied(vocabulary: Vocabulary, nodes: pd.Series) -> sp.csr_matrix:
     return sp.csr_matrix((np.ones(len(pairs), dtype=bool), places), shape=shape)
 
 
-def _published(items: pd.DataFrame, settings: BuildSettings, vocabulary: Vocabulary) -> np.ndarray:
+def _known(
+    place: Workspace, settings: BuildSettings, items: pd.DataFrame, vocabulary: Vocabulary
+) -> np.ndarray:
     """Node index of each item that `--known-labels` names, else -1, `[n]`."""
-    if not settings.known_labels:
-        return np.full(len(items), -1)
-    labels = settings.source.read_labels(Path(settings.known_labels), items).frame
-    level = settings.hierarchy.levels[settings.hierarchy.compared_level]
-    named = items["item_id"].map(labels.set_index("item_id")[level])
-    return vocabulary.index(named.fillna(""))
+    level = settings.hierarchy.compared_level
+    labels = load(place.folder, "labels")
+    return vocabulary.index(labels_at(labels, items["item_id"], level, "known"))
 
 
 def decided(
@@ -293,16 +291,14 @@ def decided(
 
 PROPOSE = Stage(
     name="propose",
-    version=3,
+    version=4,
     reads=lambda place, settings: [
-        *(place.table(name) for name in ("items", "entities", "classes", "lexicon")),
+        *(place.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(place.table(name) for name in ("titles", "taxa")),
         *(place.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
         *settings.class_files,
         settings.hierarchy.lexicon,
         settings.hierarchy.names,
-        *(settings.source.files(Path(settings.metadata)) if settings.hierarchy.published else []),
-        *([Path(settings.known_labels)] if settings.known_labels else []),
         *ledgers(settings),
     ],
     writes=lambda place, settings: [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,23 +20,18 @@ _SHOWN = 3
 _ARROW = " › "
 
 
-def read_published(settings: BuildSettings, items: pd.DataFrame) -> Published:
-    """The published part of the tree; a level found right above the items is left free.
-
-    Raises:
-        InputError: what is wrong with the labels; a level that they do not have.
-    """
+def published_part(settings: BuildSettings, items: pd.DataFrame, labels: pd.DataFrame) -> Published:
+    """The published part of the tree; a level found right above the items is left free."""
     hierarchy = settings.hierarchy
-    labels = settings.source.read_labels(Path(settings.metadata), items).frame
     first = 2 if hierarchy.found else 1
-    return published_tree(items, labels, hierarchy.levels[first:], hierarchy.blank, first)
+    return published_tree(items, labels, len(hierarchy.levels), hierarchy.blank, first)
 
 
 def propose_published(
     place: Workspace, settings: BuildSettings, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Proposals and nodes of a tree whose labels are published."""
-    published = read_published(settings, items)
+    published = published_part(settings, items, load(place.folder, "labels"))
     proposals, nodes = published.proposals, published.vocabulary
     if settings.hierarchy.found:
         proposals, nodes = _with_found_level(place, settings, items, proposals, nodes)

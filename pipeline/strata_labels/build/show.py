@@ -33,19 +33,6 @@ def versions() -> dict[str, str]:
     }
 
 
-def published_labels(place: Workspace, settings: BuildSettings) -> pd.DataFrame | None:
-    """Labels published with the metadata: for comparing, never for deciding.
-
-    Returns:
-        `item_id` and a column a level, or None where the metadata has no label file.
-    """
-    source = settings.source
-    files = [] if settings.hierarchy.published else source.label_files(Path(settings.metadata))
-    items = load(place.folder, "items")
-    frames = [source.read_labels(path, items).frame for path in files]
-    return pd.concat(frames, ignore_index=True) if frames else None
-
-
 def user_files(settings: BuildSettings) -> list[Path]:
     """The files a build was given, assets of the tree included."""
     hierarchy = settings.hierarchy
@@ -97,12 +84,14 @@ def _show(place: Workspace, settings: BuildSettings) -> Counts:
 def _agreement(
     place: Workspace, settings: BuildSettings, assignments: pd.DataFrame
 ) -> dict[str, Any] | None:
-    published = published_labels(place, settings)
-    if published is None:
+    """How far the tree agrees with the published labels, where they are not the tree itself."""
+    hierarchy = settings.hierarchy
+    labels = load(place.folder, "labels")
+    if hierarchy.published or not (labels["origin"] == "published").any():
         return None
-    level = settings.hierarchy.levels[settings.hierarchy.compared_level]
-    column = f"level{settings.hierarchy.compared_level}_name"
-    return {"level": level, **agreement(assignments, published, level, column)}
+    level = hierarchy.compared_level
+    found = agreement(assignments, labels, level)
+    return {"level": hierarchy.levels[level], **found}
 
 
 def _options(place: Workspace, settings: BuildSettings) -> dict[str, Any]:
@@ -126,11 +115,9 @@ def _options(place: Workspace, settings: BuildSettings) -> dict[str, Any]:
 
 SHOW = Stage(
     name="show",
-    version=2,
+    version=3,
     reads=lambda place, settings: [
-        place.table("items"),
-        place.table("nodes"),
-        place.table("assignments"),
+        *(place.table(name) for name in ("items", "labels", "nodes", "assignments")),
         *(place.table(name) for name in ("proposals", "vocabulary", "doubts", "audit")),
         place.settled,
         place.validation,

@@ -7,8 +7,6 @@ itself first. One answer is one decision, however many rows it is for; no row is
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,12 +23,11 @@ from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stages import PROPOSE, SETTLE, STAGES
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
-from strata_labels.files import write_text
-from strata_labels.hierarchy import load_hierarchy
+from strata_labels.hierarchy import Hierarchy
 from strata_labels.proposal import calibration_error, node_id, read_vocabulary
 from strata_labels.review import PAGE, append, join, pages, read_ledger
-from strata_labels.sources import SOURCES, read_landmarks
-from strata_labels.tables import load, read_people_csv
+from strata_labels.sources import Metadata
+from strata_labels.tables import labels_at, load, save
 
 REVIEWER = "simulated curator"
 # Simulated answers are a second apart, from here on: the same input gives the same ledger.
@@ -119,15 +116,15 @@ def simulate_review(
         problems.append(Problem(place.ledger, "holds decisions already", fix))
     if problems:
         raise InputError(problems)
-    labels, ignored = _labelled(truth, tree, place)
     settings = BuildSettings(
         tree=tree,
-        metadata=place.folder / "metadata",
+        metadata=truth,
         decisions=place.ledger,
         encoder=encoder,
     )
-    check_inputs(settings)
-    before_review = STAGES[: STAGES.index(PROPOSE) + 1]
+    metadata = check_inputs(settings)
+    labels, ignored = _labelled(truth, metadata, settings.hierarchy, place)
+    before_review = STAGES[1 : STAGES.index(PROPOSE) + 1]
     run_stages(before_review, place, settings)
     wanted = labels.reindex(load(place.folder, "items")["item_id"])
     review = _Review(place, settings, wanted, page_size, say)
@@ -138,7 +135,7 @@ def simulate_review(
     reached = {target: _reached(review.curve, target) for target in targets}
     return {
         "num_items": len(wanted),
-        "ignored": ignored,
+        "ignored": {"no label": ignored},
         "decisions_per_1000": {
             str(target): None if count is None else round(1000 * count / len(wanted), 1)
             for target, count in reached.items()
@@ -150,35 +147,26 @@ def simulate_review(
     }
 
 
-def _labelled(truth: Path, tree: str, place: Workspace) -> tuple[pd.Series, dict[str, int]]:
-    """Label of each labelled item; their names alone become the workspace's metadata."""
-    hierarchy = load_hierarchy(tree)
-    found = SOURCES[hierarchy.source].read_labels(truth, None)
-    level = hierarchy.levels[hierarchy.compared_level]
-    labels = found.frame.set_index("item_id")[level]
-    labels = labels[labels != ""]
-    if labels.empty:
+def _labelled(
+    truth: Path, read: Metadata, hierarchy: Hierarchy, place: Workspace
+) -> tuple[pd.Series, int]:
+    """Label of each labelled item, and how many have none; the items are saved without labels."""
+    level = hierarchy.compared_level
+    found = labels_at(read.labels, read.items["item_id"], level, "published")
+    labelled = found != ""
+    if not labelled.any():
         raise InputError(Problem(truth, "has no label", "Give a file with known labels."))
-    unknown = sorted(set(labels) - set(read_vocabulary(hierarchy.vocabulary).nodes))
+    unknown = sorted(set(found[labelled]) - set(read_vocabulary(hierarchy.vocabulary).nodes))
     if unknown:
-        fix = "Correct it, or leave its rows out."
+        fix, column = "Correct it, or leave its rows out.", hierarchy.levels[level]
         raise InputError(
-            Problem(truth, "no node of the vocabulary:", fix, column=level, value=label)
+            Problem(truth, "no node of the vocabulary:", fix, column=column, value=label)
             for label in unknown
         )
-    splits = sorted({item.split("/")[1] for item in labels.index})
-    if len(splits) != 1:
-        what = f"has labels of {len(splits)} splits where one is asked"
-        raise InputError(Problem(truth, what, "Give a file with the labels of one split."))
-    items = read_landmarks(truth, splits[0])[0]
-    items = items[items["item_id"].isin(labels.index)]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["landmark_id", "category"])
-    writer.writerows(zip(items["source_id"], items["source_url"], strict=True))
-    path = place.folder / "metadata" / f"{splits[0]}_label_to_category.csv"
-    write_text(path, text.getvalue())
-    return labels, {"no label": len(read_people_csv(truth, ["landmark_id"])) - len(labels)}
+    save(place.folder, "items", read.items[labelled])
+    save(place.folder, "labels", read.labels[:0])
+    labels = found[labelled].set_axis(read.items["item_id"][labelled])
+    return labels, int((~labelled).sum())
 
 
 def _reached(curve: list[dict[str, Any]], target: float) -> int | None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from strata_labels.build.assets import class_assets, ledgers, vocabulary_in_force
 from strata_labels.build.embed import EMBED
+from strata_labels.build.items import ITEMS
 from strata_labels.build.propose import PROPOSE
 from strata_labels.build.reconcile import put_filled_in_aside
 from strata_labels.build.settings import BuildSettings
@@ -34,21 +35,6 @@ from strata_labels.tree import build_tree
 
 def _metadata(_place: Workspace, settings: BuildSettings) -> list[Path]:
     return settings.source.files(Path(settings.metadata))
-
-
-def _read_items(place: Workspace, settings: BuildSettings) -> Counts:
-    metadata = settings.source.read(Path(settings.metadata), images_table=place.table("images"))
-    save(place.folder, "items", metadata.items)
-    return metadata.counts
-
-
-ITEMS = Stage(
-    name="items",
-    version=1,
-    reads=_metadata,
-    writes=lambda place, _: [place.table("items"), place.table("images")],
-    run=_read_items,
-)
 
 
 def _resolve(place: Workspace, settings: BuildSettings) -> Counts:
@@ -112,7 +98,8 @@ def _settle(place: Workspace, settings: BuildSettings) -> Counts:
     items, proposals = load(place.folder, "items"), reviewed(place.folder)
     ledger = read_ledger(*ledgers(settings))
     resolution = replay(ledger.decisions, proposals, load(place.folder, "vocabulary"))
-    nodes, assignments, counts = build_tree(items, resolution)
+    nodes, assignments, counts = build_tree(items, resolution.rows, resolution.tree)
+    counts["review"] = resolution.report
     levels = settings.hierarchy.levels
     save(place.folder, "nodes", nodes)
     save(place.folder, "assignments", assignments, assignments_schema(len(levels)))

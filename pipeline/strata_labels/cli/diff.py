@@ -51,9 +51,9 @@ def _read(path: Path) -> LabelTree:
     from strata_labels.tree import LabelTree
 
     if path.is_dir():
-        return LabelTree(load(path, "nodes"), path)
+        return LabelTree.checked(load(path, "nodes"), path)
     if path.suffix == ".parquet":
-        return LabelTree(load_file(path), path)
+        return LabelTree.checked(load_file(path), path)
     columns = ["node_id", "level", "name", "parent_id"]
     nodes = read_people_csv(path, columns, ["qid"])
     wrong = [
@@ -63,7 +63,7 @@ def _read(path: Path) -> LabelTree:
     ]
     if wrong:
         raise InputError(wrong)
-    return LabelTree(nodes.assign(level=pd.to_numeric(nodes["level"])), path)
+    return LabelTree.checked(nodes.assign(level=pd.to_numeric(nodes["level"])), path)
 
 
 def _write_page(page: Path, tree: Path, changes: pd.DataFrame) -> None:

@@ -80,7 +80,7 @@ def resolve(
     if sparql:
         asking = client or Client(contact, apis)
         sources.append(SparqlSource(asking, check_endpoint(sparql)))
-    items = SOURCES[hierarchy.source].read(metadata).items
+    items = SOURCES[hierarchy.source].read(metadata, hierarchy.levels).items
     asked = ask_wikimedia(place, items["title"], apis, client, since, sources)
     settings = settings_of(tree, place.folder, metadata.resolve(), BuildOptions())
     numbers = {**asked.numbers, "reconciliation": report_classes(place, settings, items, asked)}

@@ -14,9 +14,10 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.export.material import LABELLED, Material, aside, exploded, slug, unique_names
+from strata_labels.export.material import Material, aside, exploded, slug, unique_names
 from strata_labels.export.report import Export, compare, write_csv
 from strata_labels.files import whole, write_text
+from strata_labels.tables import LABELLED
 
 RANKS = ("genus", "family", "order", "class", "phylum", "kingdom")
 SETS = "Inat_dataset_splits/Inaturalist_{}_set1.txt"
@@ -34,7 +35,7 @@ def _frames(material: Material) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, i
         rows["number"] = rows.source_id
     else:
         rows["number"] = range(len(rows))
-    names = unique_names(material.nodes())
+    names = unique_names(material.tree)
     full = material.num_levels > 2
     levels = range(material.num_levels - 1, 0, -1)
     filled = rows[f"level{levels[0]}_name"]

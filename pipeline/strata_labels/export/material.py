@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-
-LABELLED = "labelled"
+from strata_labels.tables import own_ids
+from strata_labels.tree import LabelTree, tree_of_assignments
 
 
 @dataclass(frozen=True)
@@ -82,41 +84,27 @@ class Material:
         joined = joined.assign(later=later).sort_values(
             ["later", "split", "source_id", "item_id"], ignore_index=True
         )
-        joined["id"] = [
-            item.removeprefix(f"{dataset}/").removeprefix(f"{split}/")
-            for item, dataset, split in zip(
-                joined.item_id, joined.dataset, joined.split, strict=True
-            )
-        ]
+        joined["id"] = own_ids(joined)
         joined["image_ids"] = [
             [] if images is None or images is pd.NA else list(images) for images in joined.image_ids
         ]
         return joined.drop(columns="later")
 
+    @cached_property
+    def tree(self) -> LabelTree:
+        """The labelled items and the nodes above them."""
+        return tree_of_assignments(self.assignments)
+
     def nodes(self) -> pd.DataFrame:
         """The nodes above the items: `node_id, level, name, parent_id`, by level and id."""
-        found = [pd.DataFrame(columns=["node_id", "level", "name", "parent_id"])]
-        labelled = self.assignments[self.assignments.status == LABELLED]
-        for level in range(1, self.num_levels):
-            columns = [f"level{level}_id", f"level{level}_name"]
-            above = f"level{level + 1}_id"
-            parents = [above] if level + 1 < self.num_levels else []
-            part = labelled[columns + parents].drop_duplicates(columns[0]).dropna(subset=columns[0])
-            part = part.set_axis(["node_id", "name", "parent_id"][: len(part.columns)], axis=1)
-            found.append(part.assign(level=level))
-        nodes = pd.concat(found).reindex(columns=["node_id", "level", "name", "parent_id"])
-        nodes = nodes.astype({"level": int}).sort_values(["level", "node_id"], ignore_index=True)
-        return nodes.assign(
-            parent_id=nodes.parent_id.astype(object).where(nodes.parent_id.notna(), None)
-        )
+        nodes = self.tree.nodes()
+        nodes = nodes[nodes.level > 0].reset_index(drop=True)
+        return nodes[["node_id", "level", "name", "parent_id"]].astype({"level": int})
 
-    def hangs_on(self, rows: pd.DataFrame) -> pd.Series:
-        """The node that each of `rows` hangs on: its finest label's; None where it has none."""
-        found = pd.Series(None, rows.index, dtype=object)
-        for level in range(self.num_levels - 1, 0, -1):
-            own = rows[f"level{level}_id"]
-            found = own.astype(object).where(own.notna(), found)
-        return found
+    def parents(self, rows: pd.DataFrame) -> pd.Series:
+        """The node right above the item of each of `rows`; None where it has none."""
+        found = rows.item_id.map(self.tree.parent).fillna("").astype(object)
+        return found.where(found != "", None)
 
     def level_columns(self, reserved: Iterable[str]) -> dict[str, str]:
         """Column of each level's names, for tables whose other columns are `reserved`.
@@ -136,32 +124,26 @@ class Material:
         return {f"level{n}_name": level for n, level in enumerate(self.levels) if n}
 
 
-def unique_names(nodes: pd.DataFrame) -> dict[str, str]:
+def unique_names(tree: LabelTree) -> dict[str, str]:
     """A name for every node that no other node of its level has, for loaders that know names only.
 
     A homonym takes its parent's name along, `Oenanthe (Apiaceae)`, and as much of the path as it
     needs; at last a number.
-
-    Args:
-        nodes: from `Material.nodes`.
     """
-    name = dict(zip(nodes.node_id, nodes.name, strict=True))
-    parent = dict(zip(nodes.node_id, nodes.parent_id, strict=True))
     found: dict[str, str] = {}
-    for _, part in nodes.groupby("level", sort=True):
-        told = {node: name[node] for node in part.node_id}
-        above = {node: parent[node] for node in part.node_id}
+    for level in range(1, tree.top + 1):
+        own = {node: tree.name[node] for node in sorted(tree.level) if tree.level[node] == level}
+        above = {node: tree.parent[node] for node in own}
         while True:
-            counts = pd.Series(told).value_counts()
-            again = [node for node in told if counts[told[node]] > 1 and above[node]]
-            if not again:
+            counts = Counter(own.values())
+            homonyms = [node for node in own if counts[own[node]] > 1 and above[node]]
+            if not homonyms:
                 break
-            for node in again:
-                step = above[node]
-                told[node] += f" ({name[step]})"
-                above[node] = parent.get(step)
+            for node in homonyms:
+                own[node] += f" ({tree.name[above[node]]})"
+                above[node] = tree.parent[above[node]]
         seen: set[str] = set()
-        for node, text in told.items():
+        for node, text in own.items():
             number, unique = 2, text
             while unique in seen:
                 unique, number = f"{text} #{number}", number + 1

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.export.material import LABELLED, Material, aside, exploded, image_file
+from strata_labels.export.material import Material, aside, exploded, image_file
 from strata_labels.export.report import Export, compare, write_csv
+from strata_labels.tables import LABELLED
 
 COLUMNS = ["label", "path", "split", "is_query", "is_gallery"]
 

@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.export.material import LABELLED, Material, aside, exploded, slug
+from strata_labels.export.material import Material, aside, exploded, slug
 from strata_labels.export.report import Export, compare, write_csv
 from strata_labels.files import write_text
+from strata_labels.tables import LABELLED
 
 FOLDER = "Stanford_Online_Products"
 COLUMNS = ["image_id", "class_id", "super_class_id", "path"]

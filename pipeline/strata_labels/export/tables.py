@@ -37,7 +37,7 @@ def items_table(material: Material) -> tuple[pd.DataFrame, pa.Schema]:
     """
     columns = material.level_columns(ITEMS)
     rows = material.rows()
-    rows["node_id"] = material.hangs_on(rows)
+    rows["node_id"] = material.parents(rows)
     rows = rows.rename(columns={**columns, "image_ids": "image", "source_url": "url"})
     fields = [(name, kind) for name, kind in ITEMS.items() if name not in ("url", "image")]
     fields[3:3] = [(name, _TEXT) for name in columns.values()]

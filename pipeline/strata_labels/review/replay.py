@@ -16,6 +16,7 @@ from strata_labels.review.decision import Decision, decisions_frame, evidence_se
 from strata_labels.review.known import KnownNodes, check_proposals
 from strata_labels.review.place import Placer, hanging, merged_ends
 from strata_labels.tables import clean_cells
+from strata_labels.tree import LabelTree
 
 #: Statuses of rows that a decision gave (others come from the proposals).
 PROPOSED, EXCLUDED, MERGED = "proposed", "excluded", "merged"
@@ -47,6 +48,11 @@ class Resolution:
     disputed: pd.DataFrame
     stale: pd.DataFrame
     gone: pd.DataFrame
+
+    @property
+    def tree(self) -> LabelTree:
+        """The tree of `nodes`."""
+        return LabelTree.from_nodes(self.nodes)
 
     @property
     def report(self) -> dict[str, int]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from strata_labels.tables import labels_at
+
 
 def numbers_of(
     items: pd.DataFrame,
@@ -53,27 +55,27 @@ def numbers_of(
     }
 
 
-def agreement(assignments: pd.DataFrame, published: pd.DataFrame, level: str, column: str) -> dict:
+def agreement(assignments: pd.DataFrame, labels: pd.DataFrame, level: int) -> dict[str, int]:
     """How often a tree says what a published label says; no answer counts as wrong.
 
     Items whose answer was taken from a published label are left out (`origin` published).
 
     Args:
         assignments: table `assignments`.
-        published: columns `item_id` and `level` (names).
-        level: column of `published`, e.g. `hierarchical_label`.
-        column: column of `assignments` it is held against, e.g. `level2_name`.
+        labels: table `labels`; those of origin `published` are compared.
+        level: the level that is compared.
 
     Returns:
         `compared`, `agreed`, `accepted`, `accepted_agreed` counts.
     """
-    truth = published.dropna(subset=[level])
-    truth = truth[truth[level] != ""]
-    both = assignments[assignments["origin"].ne("published")].merge(truth[["item_id", level]])
-    same = both[column].eq(both[level])
-    accepted = both["accepted"] & both[column].notna()
+    asked = assignments[assignments["origin"].ne("published")]
+    truth = labels_at(labels, asked["item_id"], level, "published")
+    asked, truth = asked[truth != ""], truth[truth != ""]
+    name = asked[f"level{level}_name"]
+    same = name.eq(truth)
+    accepted = asked["accepted"] & name.notna()
     return {
-        "compared": len(both),
+        "compared": len(asked),
         "agreed": int(same.sum()),
         "accepted": int(accepted.sum()),
         "accepted_agreed": int((same & accepted).sum()),

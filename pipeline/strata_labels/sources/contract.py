@@ -1,4 +1,4 @@
-"""What every source offers and hands on."""
+"""What every source offers: a data set's items and the labels that came with them, as tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any, Protocol
 import pandas as pd
 
 from strata_labels.sources.download import Fetched
+from strata_labels.tables import SCHEMAS
 
+#: For each kind of row and split: `in`, `out` and `set_aside` by reason (in = out + set aside).
 Counts = dict[str, Any]
 
 
@@ -19,36 +21,31 @@ class Metadata:
     """A data set's metadata, read.
 
     Attributes:
-        items: rows under `strata_labels.tables.SCHEMAS["items"]`, sorted by split and source id.
-        images: the Parquet file of images that was written (`image_id, split, landmark_id, url`),
-            None where there are no image files or none was asked for.
-        counts: for each kind and split `in`, `out` and `set_aside` by reason (in = out + the sum
-            of what is set aside), and notes.
-        files: the files that were read, by name.
+        items: rows under `SCHEMAS["items"]`, sorted by split and source id.
+        labels: rows under `SCHEMAS["labels"]`, origin `published`.
+        counts: of each kind of row that was read.
     """
 
     items: pd.DataFrame
-    images: Path | None
+    labels: pd.DataFrame
     counts: Counts
-    files: dict[str, Path]
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Published labels, read.
+    """Labels read from a file of their own.
 
     Attributes:
-        frame: `item_id` and one text column per level above 0, in the order of the levels; blank
-            where that level is not published. Rows without any label are left out. Sorted by item.
-        counts: `in`, `out` and `set_aside` by reason.
+        table: rows under `SCHEMAS["labels"]`, origin `known`.
+        counts: of the file's rows.
     """
 
-    frame: pd.DataFrame
+    table: pd.DataFrame
     counts: Counts
 
 
 class Source(Protocol):
-    """A data set's door: its files from the network, its items, its published labels."""
+    """One data set's reader: its files from the network, its items and labels from the files."""
 
     def fetch(
         self,
@@ -59,26 +56,62 @@ class Source(Protocol):
         """Downloads the metadata files (all that a build can use, or those named)."""
         ...
 
-    def read(self, folder: Path, images_table: Path | None = None) -> Metadata:
-        """Reads a folder of metadata files, and writes the table of images if one is asked for."""
-        ...
-
-    def read_labels(self, path: Path, items: pd.DataFrame | None = None) -> Labels:
-        """Reads a file of published labels, checked against the items where they are given."""
-        ...
-
-    def label_files(self, folder: Path) -> list[Path]:
-        """Files of published labels that a folder of metadata holds."""
-        ...
-
     def files(self, folder: Path) -> list[Path]:
-        """The files of a folder that `read` and `read_labels` look at, those that are there."""
+        """The files of a folder that `read` reads and an export copies, those that are there."""
         ...
 
     def levels(self, folder: Path) -> tuple[str, ...]:
-        """Names of the levels that the labels of a folder have, finest first."""
+        """Names of the levels that the published labels have, finest first, without the item's."""
         ...
 
     def image_root(self, folder: Path) -> Path:
-        """The folder that image ids with a path are relative to."""
+        """The folder that image references with a path are relative to."""
         ...
+
+    def read(self, folder: Path, levels: Sequence[str]) -> Metadata:
+        """Reads a folder of metadata files.
+
+        Args:
+            folder: holds the files.
+            levels: names of the tree's levels, the item's first. Labels of a level that the tree
+                does not have are left out.
+        """
+        ...
+
+    def read_labels(self, path: Path, items: pd.DataFrame, levels: Sequence[str]) -> Labels:
+        """Reads a file of labels of some items; every id has to be one of `items`."""
+        ...
+
+
+def label_rows(wide: pd.DataFrame, levels: Sequence[str], origin: str) -> pd.DataFrame:
+    """The table `labels` of a table with a column for each level.
+
+    Args:
+        wide: `item_id` and text columns named for levels; a blank cell is a missing label.
+        levels: names of the tree's levels, the item's first.
+        origin: `published` or `known`.
+
+    Returns:
+        Rows under `SCHEMAS["labels"]`, the finest level first, within a level in the order of
+        `wide`.
+    """
+    parts = [
+        pd.DataFrame({"item_id": part["item_id"], "level": level, "node": part[name]})
+        for level, name in enumerate(levels)
+        if level and name in wide
+        for part in [wide.loc[wide[name] != "", ["item_id", name]]]
+    ]
+    columns = SCHEMAS["labels"].names
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    return table.assign(origin=origin)[columns].astype({"level": "int8"})
+
+
+def count_labels(wide: pd.DataFrame) -> Counts:
+    """Counts of rows with and without a label in a table with a column for each level."""
+    labelled = int((wide.drop(columns="item_id") != "").any(axis=1).sum())
+    without = len(wide) - labelled
+    return {
+        "in": len(wide),
+        "out": labelled,
+        "set_aside": {"no label": without} if without else {},
+    }

@@ -8,10 +8,16 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.sources.contract import Counts, Metadata
+from strata_labels.sources.contract import Counts, Labels, Metadata, count_labels, label_rows
 from strata_labels.sources.download import Fetched, download_all
-from strata_labels.sources.images import add_images
-from strata_labels.sources.landmarks import LEVELS, SPLITS, read_labels, read_landmarks
+from strata_labels.sources.gldv2_images import add_images
+from strata_labels.sources.gldv2_landmarks import (
+    LEVELS,
+    SPLITS,
+    read_landmarks,
+    read_released,
+    split_of,
+)
 
 __all__ = [
     "BASE_URL",
@@ -19,7 +25,6 @@ __all__ = [
     "fetch",
     "files",
     "image_root",
-    "label_files",
     "levels",
     "read",
     "read_labels",
@@ -27,8 +32,8 @@ __all__ = [
 
 # The data set's README (github.com/cvdfoundation/google-landmark) names these addresses.
 BASE_URL = "https://s3.amazonaws.com/google-landmark"
-# What a build or an export can use, by official name; `train_attribution`, `test` and the
-# recognition task's solution are none of it.
+# What is fetched, by official name, and the folder it lies in. A build reads `train` only where
+# there is no `train_clean`; `index` has the addresses of images, for people.
 FILES = {
     "train_label_to_category": "metadata",
     "train_label_to_hierarchical": "metadata",
@@ -82,58 +87,73 @@ def fetch(
     return download_all(folder, addresses)
 
 
-def read(folder: Path, images_table: Path | None = None) -> Metadata:
+def read(folder: Path, levels: Sequence[str]) -> Metadata:
     """Reads whatever metadata files a folder has; one `*_label_to_category.csv` is required.
 
     Args:
-        folder: holds files under their official names.
-        images_table: Parquet file to write the images to, if there are image files.
+        folder: holds files under their official names; or one file of labelled landmarks in the
+            released columns with `category`, of the split that its name begins with, else train.
+        levels: names of the tree's levels, the item's first.
 
     Returns:
-        The landmarks of both splits as items, and the images.
+        The landmarks of both splits as items, with their images, and the released labels. Labels
+        of a split whose landmarks are not there are not read.
 
     Raises:
         InputError: no such folder, no required file, and every problem of the files' contents
-            (those of the landmarks first; images are read once these are right).
+            (those of landmarks and labels first; images are read once these are right).
     """
     folder = Path(folder)
-    files = {name: folder / f"{name}.csv" for name in FILES if (folder / f"{name}.csv").is_file()}
-    required = [f"{split}_label_to_category" for split in SPLITS]
-    if not any(name in files for name in required):
+    there = {path.stem: path for path in files(folder)}
+    landmarks = {split: there.get(f"{split}_label_to_category") for split in sorted(SPLITS)}
+    released = {split: there.get(f"{split}_label_to_hierarchical") for split in SPLITS}
+    if folder.is_file():
+        landmarks = {split_of(folder) or SPLITS[0]: folder}
+        released = landmarks
+    elif not any(landmarks.values()):
         what = "holds neither" if folder.is_dir() else "no such folder; there is neither"
         fix = "Add the file, or fetch it with `strata fetch gldv2`."
-        wanted = " nor ".join(f"{name}.csv" for name in required)
+        wanted = " nor ".join(f"{split}_label_to_category.csv" for split in SPLITS)
         raise InputError(Problem(folder, f"{what} {wanted}", fix))
-    parts, problems = [], []
-    landmarks: Counts = {}
-    for split in sorted(SPLITS):
-        name = f"{split}_label_to_category"
-        if name not in files:
+    parts, labels, problems = [], [], list[Problem]()
+    counts: Counts = {"landmarks": {}, "labels": {}}
+    for split, path in landmarks.items():
+        if path is None:
             continue
         try:
-            part, landmarks[split] = read_landmarks(files[name], split)
+            part, counts["landmarks"][split] = read_landmarks(path, split)
             parts.append(part)
+            if labelled := released[split]:
+                wide = read_released(labelled, part)
+                labels.append(label_rows(wide, levels, "published"))
+                counts["labels"][split] = count_labels(wide)
         except InputError as error:
             problems += error.problems
     if problems:
         raise InputError(problems)
-    items, images, table = add_images(pd.concat(parts, ignore_index=True), files, images_table)
-    for split, counts in landmarks.items():
+    items, counts["images"] = add_images(pd.concat(parts, ignore_index=True), there)
+    for split, counted in counts["landmarks"].items():
         bare = (items["image_ids"].list.len() == 0) & (items["split"] == split)
-        counts["without_images"] = int(bare.sum())
-    return Metadata(items, table, {"landmarks": landmarks, "images": images}, files)
+        counted["without_images"] = int(bare.sum())
+    none = label_rows(pd.DataFrame({"item_id": []}), levels, "published")
+    return Metadata(items, pd.concat(labels or [none], ignore_index=True), counts)
 
 
-def label_files(folder: Path) -> list[Path]:
-    """The released label files that a folder of metadata holds."""
-    files = [Path(folder) / f"{split}_label_to_hierarchical.csv" for split in SPLITS]
-    return [path for path in files if path.is_file()]
+def read_labels(path: Path, items: pd.DataFrame, levels: Sequence[str]) -> Labels:
+    """Reads labels in the released columns (see `read_released`)."""
+    wide = read_released(Path(path), items)
+    return Labels(label_rows(wide, levels, "known"), count_labels(wide))
 
 
 def files(folder: Path) -> list[Path]:
-    """The metadata files that a folder holds."""
-    paths = [Path(folder) / f"{name}.csv" for name in FILES]
-    return sorted(path for path in paths if path.is_file())
+    """The files of a folder that a build or an export reads."""
+    if Path(folder).is_file():
+        return [Path(folder)]
+    there = {name: path for name in FILES if (path := Path(folder) / f"{name}.csv").is_file()}
+    there.pop("index", None)
+    if "train_clean" in there:
+        there.pop("train", None)
+    return sorted(there.values())
 
 
 def levels(folder: Path) -> tuple[str, ...]:
@@ -142,5 +162,5 @@ def levels(folder: Path) -> tuple[str, ...]:
 
 
 def image_root(folder: Path) -> Path:
-    """The folder itself."""
-    return Path(folder)
+    """The folder itself; that of a file."""
+    return Path(folder).parent if Path(folder).is_file() else Path(folder)

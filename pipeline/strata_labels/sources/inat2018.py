@@ -9,27 +9,24 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.sources.contract import Counts, Labels, Metadata
+from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
 from strata_labels.sources.download import Fetched, download_named
-from strata_labels.sources.images import write_images
-from strata_labels.sources.packed import find
-from strata_labels.sources.taxonomy import (
+from strata_labels.sources.inat2018_categories import (
     CATEGORIES,
-    INCERTAE,
     RANKS,
     find_json,
     read_categories,
     read_json,
 )
+from strata_labels.sources.known_labels import read_labels
+from strata_labels.sources.packed import find
 
 __all__ = [
     "BASE_URL",
-    "BLANK",
     "FILES",
     "fetch",
     "files",
     "image_root",
-    "label_files",
     "levels",
     "read",
     "read_labels",
@@ -40,9 +37,6 @@ BASE_URL = "https://ml-inat-competition-datasets.s3.amazonaws.com/2018"
 FILES = ("categories.json.tar.gz", "train2018.json.tar.gz", "val2018.json.tar.gz")
 DATASET = "inat2018"
 LEVELS = (*RANKS, "supercategory")
-
-#: The word for a blank rank.
-BLANK = INCERTAE
 
 _ANNOTATED = ("train2018.json", "val2018.json")
 _LISTED = ("iNaturalist18_train.txt", "iNaturalist18_val.txt")
@@ -69,13 +63,6 @@ def fetch(
     return download_named(folder, base_url, FILES if names is None else names, FILES)
 
 
-def label_files(folder: Path) -> list[Path]:
-    """The folder itself, if it has categories: names and tree may stand in different files."""
-    folder = Path(folder)
-    named = any(find_json(folder, name) for name in (*CATEGORIES, *_ANNOTATED))
-    return [folder] if named else []
-
-
 def files(folder: Path) -> list[Path]:
     """Categories, annotations and lists, open or packed, as far as they are there."""
     folder = Path(folder)
@@ -94,16 +81,20 @@ def image_root(folder: Path) -> Path:
     return Path(folder)
 
 
-def read(folder: Path, images_table: Path | None = None) -> Metadata:
+def read(folder: Path, levels: Sequence[str]) -> Metadata:
     """Reads categories and whatever lists of images there are; a species is an item.
 
     Images come from the annotations (`train2018.json`, `val2018.json`), the lists
     `iNaturalist18_*.txt` and the set lists `Inat_dataset_splits/Inaturalist_{train,test}_set1.txt`,
     each image once. The set lists also tell a species' split; without them all are `train`.
 
+    The labels are the ranks of every species and its super-category. Every rank has a name where
+    the set has ranks (blank ones `incertae sedis in PARENT`), and names tell nodes apart below one
+    parent; a node is its lineage of names.
+
     Args:
         folder: holds the files, open or as published.
-        images_table: Parquet file to write the images to.
+        levels: names of the tree's levels, the item's first.
 
     Raises:
         InputError: see `read_categories`; an image of an unknown category, of two categories, in
@@ -113,38 +104,36 @@ def read(folder: Path, images_table: Path | None = None) -> Metadata:
     annotated = {
         name: read_json(found) for name in _ANNOTATED if (found := find_json(folder, name))
     }
-    categories, files = read_categories(folder, annotated)
-    for name in annotated:
-        files[name] = (find_json(folder, name) or find(folder, name)).path  # type: ignore[union-attr]
+    categories = read_categories(folder, annotated)
     problems: list[Problem] = []
     counts: Counts = {"images": {}}
     owner: dict[str, int] = {}
     known = set(categories.id.tolist())
-    for name, listed in _lists(folder, annotated, files, problems):
+    for path, listed in _lists(folder, annotated, problems):
         before = len(owner)
-        for path, number, row in listed:
+        for image, number, row in listed:
             if number not in known:
                 fix = "Take lists and categories from one version."
                 problems.append(
-                    Problem(name, "image of an unknown category:", fix, row, value=path)
+                    Problem(path, "image of an unknown category:", fix, row, value=image)
                 )
-            elif owner.setdefault(path, number) != number:
-                what = f"image of two categories ({owner[path]} and {number}):"
-                problems.append(Problem(name, what, "Keep one.", row, value=path))
+            elif owner.setdefault(image, number) != number:
+                what = f"image of two categories ({owner[image]} and {number}):"
+                problems.append(Problem(path, what, "Keep one.", row, value=image))
         new = len(owner) - before
         seen = len(listed) - new
         aside = {"listed before": seen} if seen else {}
-        counts["images"][Path(name).name] = {"in": len(listed), "out": new, "set_aside": aside}
+        counts["images"][path.name] = {"in": len(listed), "out": new, "set_aside": aside}
     split = _splits(folder, owner, problems)
     if problems:
         raise InputError(problems)
     images = pd.DataFrame({"path": list(owner), "source_id": list(owner.values())})
     images = images.sort_values(["source_id", "path"], ignore_index=True)
-    images["split"] = images.source_id.map(split).fillna(_NO_LIST)
     lists = images.groupby("source_id").path.agg(list)
+    wide = categories.assign(item_id=[item_id(number) for number in categories.id])
     items = pd.DataFrame(
         {
-            "item_id": [item_id(number) for number in categories.id],
+            "item_id": wide.item_id,
             "dataset": DATASET,
             "split": [split.get(number, _NO_LIST) for number in categories.id],
             "source_id": categories.id,
@@ -159,45 +148,9 @@ def read(folder: Path, images_table: Path | None = None) -> Metadata:
     number = len(items)
     counts["species"] = {"in": number, "out": number, "set_aside": {}}
     counts["species"]["without_images"] = int((items.image_ids.str.len() == 0).sum())
-    return Metadata(items, write_images(images_table, images), counts, files)
-
-
-def read_labels(path: Path, items: pd.DataFrame | None = None) -> Labels:
-    """Reads the ranks of every species, genus first, and its super-category.
-
-    Every rank has a name where the set has ranks (blank ones `incertae sedis in PARENT`), and names
-    tell nodes apart below one parent; a node is its lineage of names.
-
-    Args:
-        path: the folder of metadata, or one of its files.
-        items: the metadata's items.
-
-    Raises:
-        InputError: see `read_categories`; a species that the items do not have.
-    """
-    path = Path(path)
-    folder = path if path.is_dir() else path.parent
-    annotated = {}
-    for name in _ANNOTATED:
-        found = find_json(folder, name)
-        if found:
-            annotated[name] = read_json(found)
-            break
-    categories, _ = read_categories(folder, annotated)
-    labels = categories.assign(item_id=[item_id(number) for number in categories.id])
-    labels = labels[["item_id", *LEVELS]]
-    if items is not None:
-        strangers = sorted(set(labels.item_id) - set(items.item_id))
-        if strangers:
-            fix = "Take labels and metadata from one version."
-            raise InputError(
-                Problem(path, "species not in the metadata:", fix, value=value)
-                for value in strangers
-            )
-    labelled = (labels[list(LEVELS)] != "").any(axis=1)
-    out = labels[labelled].sort_values("item_id", ignore_index=True)
-    aside = {"no label": int((~labelled).sum())} if not labelled.all() else {}
-    return Labels(out, {"in": len(labels), "out": len(out), "set_aside": aside})
+    wide = wide[["item_id", *LEVELS]]
+    counts["labels"] = count_labels(wide)
+    return Metadata(items, label_rows(wide, levels, "published"), counts)
 
 
 def item_id(number: int) -> str:
@@ -209,9 +162,9 @@ _Listed = list[tuple[str, int, int | None]]
 
 
 def _lists(
-    folder: Path, annotated: dict[str, Any], files: dict[str, Path], problems: list[Problem]
-) -> Iterator[tuple[str, _Listed]]:
-    """Each file of images with `(path, category, row)` for each image."""
+    folder: Path, annotated: dict[str, Any], problems: list[Problem]
+) -> Iterator[tuple[Path, _Listed]]:
+    """Each file of images with `(image, category, row)` for each image."""
     for name, value in annotated.items():
         entries = value if isinstance(value, dict) else {}
         try:
@@ -224,14 +177,13 @@ def _lists(
             fix = "It needs images (id, file_name) and annotations (image_id, category_id)."
             problems.append(Problem(folder / name, f"an image lacks {error}", fix))
             continue
-        yield str(folder / name), listed
+        yield folder / name, listed
     for name in _LISTED:
         path = folder / name
         if not path.is_file():
             continue
-        files[name] = path
         listed = []
-        for row, line in enumerate(find_text(path), start=1):
+        for row, line in enumerate(_lines(path), start=1):
             cells = line.rsplit(maxsplit=1)
             if len(cells) == 2 and cells[1].isdecimal():
                 listed.append((cells[0], int(cells[1]), row))
@@ -240,14 +192,13 @@ def _lists(
                 problems.append(
                     Problem(path, "not an image and its category:", fix, row, value=line)
                 )
-        yield str(path), listed
+        yield path, listed
     for name in _SETS.values():
         path = folder / name
         if not path.is_file():
             continue
-        files[path.name] = path
         listed = []
-        for row, line in enumerate(find_text(path), start=1):
+        for row, line in enumerate(_lines(path), start=1):
             number = PurePosixPath(line).parent.name
             if number.isdecimal():
                 listed.append((line, int(number), row))
@@ -255,10 +206,10 @@ def _lists(
                 what = "the image's folder is no category id:"
                 fix = "Paths are .../<super-category>/<category id>/<image>."
                 problems.append(Problem(path, what, fix, row, value=line))
-        yield str(path), listed
+        yield path, listed
 
 
-def find_text(path: Path) -> list[str]:
+def _lines(path: Path) -> list[str]:
     """Lines of a list, without blank ones at its end."""
     found = find(path.parent, path.name)
     return found.text().rstrip("\r\n").splitlines() if found else []
@@ -273,7 +224,7 @@ def _splits(folder: Path, owner: dict[str, int], problems: list[Problem]) -> dic
         if not path.is_file():
             continue
         told = set[int]()
-        for row, line in enumerate(find_text(path), start=1):
+        for row, line in enumerate(_lines(path), start=1):
             number = owner.get(line)
             if number is None:
                 continue

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
-from strata_labels.tables import SCHEMAS
+from strata_labels.tables import SCHEMAS, labels_at
 
 #: Status of a row that has a parent, and of an item whose labels are all blank.
 PROPOSED, NO_LABEL = "proposed", "no_label"
@@ -40,7 +38,7 @@ class Published:
 def published_tree(
     items: pd.DataFrame,
     labels: pd.DataFrame,
-    levels: Sequence[str],
+    num_levels: int,
     blank: str = "unspecified",
     first: int = 1,
 ) -> Published:
@@ -52,26 +50,15 @@ def published_tree(
 
     Args:
         items: the table `items`.
-        labels: `item_id` and a text column for each of `levels` (further columns are not read).
-        levels: names of the levels above the item, finest first; none for a tree of items alone.
+        labels: the table `labels`; those of origin `published` are taken.
+        num_levels: number of levels, the item's own included.
         blank: the word for a missing label; taxonomists say `incertae sedis`.
-        first: number of the first of `levels`; above 1 where levels between are made elsewhere.
-
-    Raises:
-        InputError: a level that has no column.
+        first: the lowest level that is published; above 1 where levels between are made elsewhere.
     """
-    missing = [level for level in levels if level not in labels.columns]
-    if missing:
-        given = ", ".join(column for column in labels.columns if column != "item_id")
-        fix = f"The labels have {given or 'none'}; mend the levels or add the column."
-        raise InputError(
-            Problem("labels", "no published label for level", fix, column=level)
-            for level in missing
-        )
-    names = items[["item_id"]].merge(
-        labels[["item_id", *levels]], on="item_id", how="left", validate="one_to_one"
-    )
-    names = names.set_index("item_id").fillna("").astype(object)
+    levels = range(first, num_levels)
+    ids = items["item_id"]
+    found = {level: labels_at(labels, ids, level, "published") for level in levels}
+    names = pd.DataFrame(found, index=ids.index).set_index(pd.Index(ids, name="item_id"))
     labelled = (names != "").any(axis=1)
     named = names[labelled]
     path = pd.Series("", named.index, dtype=object)
@@ -80,8 +67,8 @@ def published_tree(
     evidence = pd.Series("", named.index, dtype=object)
     parts: list[pd.DataFrame] = []
     filled: dict[str, int] = {}
-    for level in range(len(levels) + first - 1, first - 1, -1):
-        own = named[levels[level - first]]
+    for level in reversed(levels):
+        own = named[level]
         stand_in = known.map(lambda name: f"{blank} in {name}" if name else blank)
         name = own.where(own != "", stand_in)
         step = pd.Series(pd.factorize(name)[0], named.index)

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.sources.contract import Counts, Labels, Metadata
+from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
 from strata_labels.sources.download import Fetched, download_named
-from strata_labels.sources.images import write_images
+from strata_labels.sources.known_labels import read_labels
 from strata_labels.sources.packed import Packed, find
 from strata_labels.tables import read_people_csv
 
@@ -22,7 +22,6 @@ __all__ = [
     "fetch",
     "files",
     "image_root",
-    "label_files",
     "levels",
     "read",
     "read_labels",
@@ -61,14 +60,6 @@ def fetch(
     return download_named(folder, base_url, FILES if names is None else names, FILES)
 
 
-def label_files(folder: Path) -> list[Path]:
-    """The files of `folder` that carry published labels: its list of the train split.
-
-    The lists belong together, so either stands for both.
-    """
-    return [found.path for found in _lists(Path(folder)).values() if found][:1]
-
-
 def files(folder: Path) -> list[Path]:
     """The two lists (or the archive they are in) and the names, as far as they are there."""
     found = [file.path for file in _lists(Path(folder)).values() if file]
@@ -85,94 +76,66 @@ def image_root(folder: Path) -> Path:
     return _place(Path(folder))
 
 
-def read(folder: Path, images_table: Path | None = None) -> Metadata:
-    """Reads the two lists: a product is an item, its split the list's.
-
-    Args:
-        folder: holds the lists, or the folder or zip `Stanford_Online_Products` with them.
-        images_table: Parquet file to write the images to.
-
-    Raises:
-        InputError: a list missing, and every line that is wrong: too few cells, no id, an image in
-            both splits or twice, a class in both splits or under two super-classes, ids with gaps.
-    """
-    frame, files = _read(Path(folder))
-    names = _names(Path(folder), frame)
-    first = frame.drop_duplicates("class_id").sort_values("class_id")
-    products = [Path(path).name.split("_")[0].removesuffix(".JPG") for path in first.path]
-    given = names.get(0, {})
-    items = pd.DataFrame(
-        {
-            "item_id": [item_id(number) for number in first.class_id],
-            "dataset": DATASET,
-            "split": first.split.to_numpy(),
-            "source_id": first.class_id.to_numpy(),
-            "title": "",
-            "name": [
-                given.get(number, product)
-                for number, product in zip(first.class_id, products, strict=True)
-            ],
-            "qualifier": "",
-            "source_url": "",
-        }
-    )
-    ordered = frame.sort_values(["class_id", "image_id"])
-    images = ordered.groupby("class_id", sort=True).path.agg(list)
-    items["image_ids"] = images.reindex(items.source_id).to_numpy()
-    items = items.sort_values(["split", "source_id"], ignore_index=True)
-    table = write_images(images_table, ordered.rename(columns={"class_id": "source_id"}))
-    counts: Counts = {"images": {}, "products": {}}
-    for split, part in frame.groupby("split", sort=True):
-        counts["images"][str(split)] = {"in": len(part), "out": len(part), "set_aside": {}}
-        number = int(part.class_id.nunique())
-        counts["products"][str(split)] = {"in": number, "out": number, "set_aside": {}}
-    return Metadata(items, table, counts, files)
-
-
-def read_labels(path: Path, items: pd.DataFrame | None = None) -> Labels:
-    """Reads the super-class of every product.
+def read(folder: Path, levels: Sequence[str]) -> Metadata:
+    """Reads the two lists: a product is an item, its split the list's, its super-class its label.
 
     A super-class is named by the folder its images lie in, without `_final`; by its number where
     it has no folder of its own.
 
     Args:
-        path: one of the two lists, or their folder.
-        items: the metadata's items.
+        folder: holds the lists, or the folder or zip `Stanford_Online_Products` with them.
+        levels: names of the tree's levels, the item's first.
 
     Raises:
-        InputError: as `read`; a product that the items do not have.
+        InputError: a list missing, and every line that is wrong: too few cells, no id, an image in
+            both splits or twice, a class in both splits or under two super-classes, ids with gaps.
     """
-    path = Path(path)
-    folder = path if path.is_dir() else path.parent
-    frame, _ = _read(folder)
-    known = _names(folder, frame).get(1, {})
+    frame = _read(Path(folder))
+    names = _names(Path(folder), frame)
+    products = frame.drop_duplicates("class_id").sort_values("class_id")
+    stems = [Path(path).name.split("_")[0].removesuffix(".JPG") for path in products.path]
+    ordered = frame.sort_values(["class_id", "image_id"])
+    images = ordered.groupby("class_id", sort=True).path.agg(list)
+    items = pd.DataFrame(
+        {
+            "item_id": [item_id(number) for number in products.class_id],
+            "dataset": DATASET,
+            "split": products.split.to_numpy(),
+            "source_id": products.class_id.to_numpy(),
+            "title": "",
+            "name": [
+                names[0].get(number, stem)
+                for number, stem in zip(products.class_id, stems, strict=True)
+            ],
+            "qualifier": "",
+            "source_url": "",
+            "image_ids": images.reindex(products.class_id).to_numpy(),
+        }
+    )
+    called = _super_classes(frame) | names[1]
+    wide = pd.DataFrame(
+        {
+            "item_id": items.item_id,
+            LEVELS[0]: [called[number] for number in products.super_class_id],
+        }
+    )
+    counts: Counts = {"images": {}, "products": {}, "labels": count_labels(wide)}
+    for split, part in frame.groupby("split", sort=True):
+        counts["images"][str(split)] = {"in": len(part), "out": len(part), "set_aside": {}}
+        number = int(part.class_id.nunique())
+        counts["products"][str(split)] = {"in": number, "out": number, "set_aside": {}}
+    items = items.sort_values(["split", "source_id"], ignore_index=True)
+    return Metadata(items, label_rows(wide, levels, "published"), counts)
+
+
+def _super_classes(frame: pd.DataFrame) -> dict[int, str]:
+    """Names of super-classes by id: of the folder of their images where that is theirs alone."""
     folders = frame.assign(folder=[Path(name).parent.as_posix() for name in frame.path])
     folders = folders[["super_class_id", "folder"]].drop_duplicates()
     shared = folders.folder.duplicated(keep=False) | folders.super_class_id.duplicated(keep=False)
-    names = {number: f"super-class {number}" for number in sorted(set(folders.super_class_id))} | {
-        number: name
-        for number, name in zip(
-            folders.super_class_id[~shared], map(_plain, folders.folder[~shared]), strict=True
-        )
-        if name
-    }
-    products = frame.drop_duplicates("class_id").sort_values("class_id")
-    labels = pd.DataFrame(
-        {
-            "item_id": [item_id(number) for number in products.class_id],
-            LEVELS[0]: [known.get(number, names[number]) for number in products.super_class_id],
-        }
-    )
-    if items is not None:
-        strangers = sorted(set(labels.item_id) - set(items.item_id))
-        if strangers:
-            fix = "Take labels and metadata from one set."
-            raise InputError(
-                Problem(path, "product not in the metadata:", fix, value=value)
-                for value in strangers
-            )
-    labels = labels.sort_values("item_id", ignore_index=True)
-    return Labels(labels, {"in": len(labels), "out": len(labels), "set_aside": {}})
+    names = {number: f"super-class {number}" for number in sorted(set(folders.super_class_id))}
+    own = zip(folders.super_class_id[~shared], map(_plain, folders.folder[~shared]), strict=True)
+    return names | {number: name for number, name in own if name}
 
 
 def item_id(class_id: int) -> str:
@@ -199,7 +162,7 @@ def _names_file(folder: Path) -> list[Path]:
     return [path for path in (folder / NAMES, folder / _FOLDER / NAMES) if path.is_file()][:1]
 
 
-def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, Path]]:
+def _read(folder: Path) -> pd.DataFrame:
     """Both lists: `image_id, class_id, super_class_id, path, split`, checked."""
     found = _lists(folder)
     problems = [
@@ -224,8 +187,7 @@ def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, Path]]:
             problems += _gaps(folder, column, set(frame[column]))
     if problems:
         raise InputError(problems)
-    files = {f"Ebay_{split}": file.path for split, file in found.items() if file is not None}
-    return frame.drop(columns=["where", "row"]), files
+    return frame.drop(columns=["where", "row"])
 
 
 def _rows(file: Packed, split: str, problems: list[Problem]) -> Iterable[Any]:
@@ -302,10 +264,10 @@ def _gaps(folder: Path, column: str, ids: set[int]) -> list[Problem]:
 
 
 def _names(folder: Path, frame: pd.DataFrame) -> dict[int, dict[int, str]]:
-    """Names by level and id from `names.csv`, if there is one and it speaks of these ids."""
+    """Names of products (0) and super-classes (1) by id from `names.csv`, if there is one."""
     found = _names_file(folder)
     if not found:
-        return {}
+        return {0: {}, 1: {}}
     path = found[0]
     table = read_people_csv(path, ["level", "id", "name"])
     have = {"0": set(frame.class_id), "1": set(frame.super_class_id)}

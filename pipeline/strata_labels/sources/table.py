@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,17 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.sources.contract import Counts, Labels, Metadata
+from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
 from strata_labels.sources.download import Fetched
-from strata_labels.sources.images import write_images
-from strata_labels.tables import read_people_csv
+from strata_labels.sources.known_labels import read_labels
+from strata_labels.tables import read_header, read_people_csv
 
 __all__ = [
     "FILES",
     "fetch",
     "files",
     "image_root",
-    "label_files",
     "levels",
     "read",
     "read_labels",
@@ -54,12 +53,6 @@ def fetch(
     raise InputError(Problem("fetch", "a table of your own is not fetched", "Give --items FILE."))
 
 
-def label_files(folder: Path) -> list[Path]:
-    """The table, if it is there: its further columns are labels."""
-    path = _path(Path(folder))
-    return [path] if path.exists() else []
-
-
 def files(folder: Path) -> list[Path]:
     """The table: a file, or those of its folder."""
     path = _path(Path(folder))
@@ -69,7 +62,10 @@ def files(folder: Path) -> list[Path]:
 
 def levels(folder: Path) -> tuple[str, ...]:
     """Names of the table's further columns, as they stand: finest first."""
-    return tuple(_label_columns(_frame(_path(Path(folder)))))
+    path = _path(Path(folder))
+    if path.suffix == ".parquet" or path.is_dir():
+        return tuple(_label_columns(_parquet(path).column_names))
+    return tuple(_label_columns(read_header(path)))
 
 
 def image_root(folder: Path) -> Path:
@@ -77,16 +73,16 @@ def image_root(folder: Path) -> Path:
     return _path(Path(folder)).parent
 
 
-def read(folder: Path, images_table: Path | None = None) -> Metadata:
+def read(folder: Path, levels: Sequence[str]) -> Metadata:
     """Reads a table: `id`, and where there are such columns `name, split, image, url`.
 
     `image` names a picture or a folder of pictures relative to the table's own folder, several
-    apart by `|`. A blank name is the id. Every further column is a level's labels, read by
-    `read_labels`.
+    apart by `|`. A blank name is the id. Every further column holds the labels of the level that
+    it is named for.
 
     Args:
         folder: the table (CSV or Parquet), or a folder that holds it as one of `FILES`.
-        images_table: Parquet file to write the images to.
+        levels: names of the tree's levels, the item's first.
 
     Raises:
         InputError: no table, a missing column, a blank id, one that stands twice in its split, an
@@ -124,53 +120,22 @@ def read(folder: Path, images_table: Path | None = None) -> Metadata:
         }
     )
     items = items.sort_values(["split", "source_id"], ignore_index=True)
-    listed = items[["split", "source_id", "image_ids"]].explode("image_ids").dropna()
-    table = write_images(images_table, listed.rename(columns={"image_ids": "path"}))
-    counts: Counts = {"items": {}}
+    wide = frame[["item_id", *_label_columns(frame.columns)]]
+    counts: Counts = {"items": {}, "labels": count_labels(wide)}
     for name, part in items.groupby("split", sort=True):
-        bare = int((part.image_ids.str.len() == 0).sum())
         number = len(part)
         counts["items"][str(name)] = {
             "in": number,
             "out": number,
             "set_aside": {},
-            "without_images": bare,
+            "without_images": int((part.image_ids.str.len() == 0).sum()),
         }
-    return Metadata(items, table, counts, {path.stem: path})
+    return Metadata(items, label_rows(wide, levels, "published"), counts)
 
 
-def read_labels(path: Path, items: pd.DataFrame | None = None) -> Labels:
-    """Reads the further columns of a table as labels; each is named for the level it labels.
-
-    Args:
-        path: the table, or its folder.
-        items: the metadata's items.
-
-    Raises:
-        InputError: as `read`; an item that the metadata does not have.
-    """
-    path = _path(Path(path))
-    frame = _frame(path)
-    columns = _label_columns(frame)
-    if items is not None:
-        known = set(items.item_id)
-        problems = [
-            Problem(path, "item not in the metadata:", "Add it there.", int(row), "id", number)
-            for row, number, item in zip(frame.index, frame.id, frame.item_id, strict=True)
-            if item not in known
-        ]
-        if problems:
-            raise InputError(problems)
-    labels = frame[["item_id", *columns]]
-    labelled = (labels[columns] != "").any(axis=1)
-    out = labels[labelled].sort_values("item_id", ignore_index=True)
-    aside = {"no label": int((~labelled).sum())} if not labelled.all() else {}
-    return Labels(out, {"in": len(frame), "out": len(out), "set_aside": aside})
-
-
-def _label_columns(frame: pd.DataFrame) -> list[str]:
-    others = {*_REQUIRED, *_OPTIONAL, *_SAID, *_PLACE, "item_id"}
-    return [str(column) for column in frame.columns if column not in others]
+def _label_columns(columns: Iterable[str]) -> list[str]:
+    others = {*_REQUIRED, *_OPTIONAL, *_SAID, *_PLACE, "item_id", ""}
+    return [str(column) for column in columns if column not in others]
 
 
 def _path(given: Path) -> Path:
@@ -181,10 +146,7 @@ def _path(given: Path) -> Path:
 
 def _frame(path: Path) -> pd.DataFrame:
     """The table as text with `item_id`; the index is the row."""
-    if path.suffix == ".parquet" or path.is_dir():
-        frame = _parquet(path)
-    else:
-        frame = read_people_csv(path, _REQUIRED, _OPTIONAL, further=True)
+    frame = _text_table(path)
     problems = [
         Problem(path, "blank id", "Give every item an id.", int(row), "id")
         for row in frame.index[frame.id == ""]
@@ -207,7 +169,25 @@ def _frame(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _parquet(path: Path) -> pd.DataFrame:
+def _text_table(path: Path) -> pd.DataFrame:
+    """The columns `id, name, split, image, qid, url`, blank where they are not there, and others.
+
+    Every cell is text; a list is joined by `|`. The index is the row.
+    """
+    if path.suffix != ".parquet" and not path.is_dir():
+        return read_people_csv(path, _REQUIRED, _OPTIONAL, further=True)
+    table = _parquet(path)
+    frame = pd.DataFrame(index=pd.RangeIndex(1, table.num_rows + 1))
+    for name in table.column_names:
+        column = table[name]
+        if pa.types.is_list(column.type):
+            frame[name] = [_BETWEEN.join(cell or ()) for cell in column.to_pylist()]
+        else:
+            frame[name] = ["" if cell is None else str(cell) for cell in column.to_pylist()]
+    return frame.assign(**{name: "" for name in _OPTIONAL if name not in frame})
+
+
+def _parquet(path: Path) -> pa.Table:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
@@ -218,14 +198,7 @@ def _parquet(path: Path) -> pd.DataFrame:
         raise InputError(
             Problem(path, "column missing:", "Add it.", column=name) for name in missing
         )
-    frame = pd.DataFrame(index=pd.RangeIndex(1, table.num_rows + 1))
-    for name in table.column_names:
-        column = table[name]
-        if pa.types.is_list(column.type):
-            frame[name] = [_BETWEEN.join(cell or ()) for cell in column.to_pylist()]
-        else:
-            frame[name] = ["" if cell is None else str(cell) for cell in column.to_pylist()]
-    return frame.assign(**{name: "" for name in _OPTIONAL if name not in frame})
+    return table
 
 
 def _pictures(path: Path, row: int, cell: str, problems: list[Problem]) -> list[str]:

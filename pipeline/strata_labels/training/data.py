@@ -14,8 +14,8 @@ from torch import Tensor
 
 from strata_labels.embedding import image_files
 from strata_labels.errors import InputError, Problem
-from strata_labels.tables import load, read_people_csv
-from strata_labels.tree import LABELLED, LabelTree, split_classes
+from strata_labels.tables import LABELLED, load, read_people_csv
+from strata_labels.tree import LabelTree, split_items
 
 TRAIN, TEST, QUERY, GALLERY = "train", "test", "query", "gallery"
 # evaluate ranks the first ten at least.
@@ -174,8 +174,8 @@ def read_workspace(
         levels[f"level{at}"] = nodes.where(nodes != "", chosen.item_id).to_numpy()
     split = np.where(chosen.split == TRAIN, TRAIN, TEST)
     if (split == TRAIN).all():
-        tree = LabelTree(load(workspace, "nodes"))
-        shares = split_classes(tree, {TRAIN: 1 - test_share, TEST: test_share})
+        tree = LabelTree.from_nodes(load(workspace, "nodes"))
+        shares = split_items(tree, {TRAIN: 1 - test_share, TEST: test_share})
         split = shares.loc[chosen.item_id].to_numpy()
     table = pd.DataFrame({"split": split, **levels, "path": [listed[at] for at in kept]})
     table = table.explode("path", ignore_index=True)[["path", "split", *levels]]

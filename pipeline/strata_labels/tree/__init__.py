@@ -1,25 +1,20 @@
-"""The label tree: built from proposals and decisions, checked, cut, reshaped, compared, split."""
+"""Label trees: the one tree type, finding nodes, building from proposals, comparing, splitting."""
 
-from strata_labels.tree.build import LABELLED, build_tree
-from strata_labels.tree.compare import Agreement, agreement, distance, lowest_common_ancestor
+from strata_labels.tree.build import build_tree, tree_of_assignments
 from strata_labels.tree.diff import TreeDiff, diff
-from strata_labels.tree.label_tree import LabelTree, node_problems
-from strata_labels.tree.reshape import keep_nodes_with_images, merge_small, prune_chains
-from strata_labels.tree.split import split_classes
+from strata_labels.tree.find import NodeFinder, fold
+from strata_labels.tree.label_tree import ARROW, LabelTree, node_problems
+from strata_labels.tree.split import split_items
 
 __all__ = [
-    "LABELLED",
-    "Agreement",
+    "ARROW",
     "LabelTree",
+    "NodeFinder",
     "TreeDiff",
-    "agreement",
     "build_tree",
     "diff",
-    "distance",
-    "keep_nodes_with_images",
-    "lowest_common_ancestor",
-    "merge_small",
+    "fold",
     "node_problems",
-    "prune_chains",
-    "split_classes",
+    "split_items",
+    "tree_of_assignments",
 ]

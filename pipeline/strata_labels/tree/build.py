@@ -1,55 +1,53 @@
-"""Nodes and assignments from items and decided proposals."""
+"""Building the tree: the tables `nodes` and `assignments` from items and decided proposals."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from strata_labels.review import KnownNodes, Resolution
-from strata_labels.tables import SCHEMAS, assignments_schema
+from strata_labels.tables import LABELLED, SCHEMAS, assignments_schema
+from strata_labels.tree.label_tree import LabelTree
 
-#: Status of an item that has a label; other statuses are reasons for having none.
-LABELLED = "labelled"
-
-#: Reasons that no stage gave: no row at level 1, and a class that leads to no top node.
+#: Statuses that no stage gave: no row at level 1, and a class that leads to no top node.
 NOT_PROPOSED, NO_PLACE = "not_proposed", "no_place"
 
 
 def build_tree(
-    items: pd.DataFrame, resolution: Resolution
+    items: pd.DataFrame, rows: pd.DataFrame, tree: LabelTree
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Assembles the tree.
+    """Assembles the tables of a tree.
 
-    A node is in the tree if an item hangs below it; vocabulary nodes without items are counted,
-    not kept. An item whose class is set aside has the class's status and no label.
+    A node is in the tree if it has an item below; nodes without items are counted, not kept. An
+    item whose class has no place has the class's status and no label.
 
     Args:
         items: the table `items`, ids unique.
-        resolution: from `strata_labels.review.replay`.
+        rows: proposals after the decisions, `subject, level, parent, status, origin, confidence,
+            accepted`.
+        tree: all nodes after the decisions.
 
     Returns:
         `nodes` (contract `SCHEMAS["nodes"]`; labelled items are level 0), `assignments`
         (`assignments_schema`, one row for every item, by split and source id) and a report:
         `items = labelled + sum(set_aside)`, `accepted` labels and `open` items, labels by `origin`,
-        `nodes` and `empty_nodes` by level, and the resolution's own counts under `review`.
+        `nodes` and `empty_nodes` by level.
     """
-    known = KnownNodes(resolution.nodes)
-    num_levels = known.top + 1
+    num_levels = tree.top + 1
+    of_nodes = rows[rows.level > 1]
     order = items.sort_values(["dataset", "split", "source_id", "item_id"], kind="stable")
-    rows = resolution.rows
-    rows = rows[rows.level == 1].set_index("subject")
-    rows = rows.reindex(order.item_id)
+    rows = rows[rows.level == 1].set_index("subject").reindex(order.item_id)
     parent = rows.parent.fillna("").to_numpy(dtype=object)
     status = rows.status.fillna(NOT_PROPOSED).to_numpy(dtype=object)
 
     codes, used = pd.factorize(pd.Series(parent, dtype=object))
-    paths, reasons = _paths(used, known, resolution)
+    paths, reasons = _paths(used, tree, of_nodes)
     ok = np.array([reason == "" for reason in reasons], dtype=bool)[codes]
     reason = np.array(reasons, dtype=object)[codes]
     if num_levels == 1:
-        # No node above the items: every item is a tree of its own.
+        # There is no node above the items: every item is a top node.
         ok, reason = np.ones(len(order), dtype=bool), np.full(len(order), "", dtype=object)
     status = np.where(ok, LABELLED, np.where((parent != "") & (reason != ""), reason, status))
 
@@ -59,7 +57,7 @@ def build_tree(
         "name": order.name.to_numpy(),
         "status": status,
     }
-    names = known.name | {"": None}
+    names = {**tree.name, "": None}
     for level in range(1, num_levels):
         ids = np.array([path.get(level, "") for path in paths], dtype=object)[codes]
         ids = np.where(ok, ids, "")
@@ -70,7 +68,7 @@ def build_tree(
         ]
     columns["origin"] = _or_none(rows.origin.to_numpy(dtype=object), ok)
     columns["confidence"] = rows.confidence.fillna(0).to_numpy("float32")
-    # An item without any row has nobody's word: it is not accepted.
+    # An item without a row is not accepted.
     columns["accepted"] = rows.accepted.eq(True).to_numpy(dtype=bool)
     assignments = pd.DataFrame(columns)[assignments_schema(num_levels).names]
 
@@ -80,7 +78,8 @@ def build_tree(
         if not reason
         for node in path.values()
     }
-    upper = resolution.nodes[resolution.nodes.node_id.isin(kept)]
+    known = tree.nodes()
+    upper, empty = known[known.node_id.isin(kept)], known[~known.node_id.isin(kept)]
     leaves = pd.DataFrame(
         {
             "node_id": assignments.item_id[ok],
@@ -92,7 +91,7 @@ def build_tree(
     )
     nodes = pd.concat([leaves.astype(object), upper.astype(object)])[SCHEMAS["nodes"].names]
     nodes = nodes.sort_values(["level", "node_id"], ignore_index=True).astype({"level": "int8"})
-    return nodes, assignments, _report(assignments, nodes, resolution)
+    return nodes, assignments, _report(assignments, nodes, empty)
 
 
 def _or_none(values: Any, given: Any) -> Any:
@@ -103,32 +102,28 @@ def _or_none(values: Any, given: Any) -> Any:
 
 
 def _paths(
-    used: Any, known: KnownNodes, resolution: Resolution
+    used: Any, tree: LabelTree, rows: pd.DataFrame
 ) -> tuple[list[dict[int, str]], list[str]]:
-    """For each parent in use its path by level, and why it leads nowhere ("" if it does)."""
-    node_rows = resolution.rows[resolution.rows.level > 1]
-    status = dict(zip(node_rows.subject, node_rows.status, strict=True))
+    """For each parent in use its path by level, and why it leads to no top node ("" if it does)."""
+    status = dict(zip(rows.subject, rows.status, strict=True))
     paths, reasons = [], []
     for node in used:
-        path = known.path(node)
-        paths.append({known.level[step]: step for step in path})
-        if path and known.level[path[-1]] == known.top:
+        path = tree.path(node)
+        paths.append({tree.level[step]: step for step in path})
+        if path and tree.level[path[-1]] == tree.top:
             reasons.append("")
         else:
-            stuck = status.get(path[-1], NO_PLACE) if path else NO_PLACE
-            reasons.append(stuck if stuck != "proposed" else NO_PLACE)
+            reason = status.get(path[-1], NO_PLACE) if path else NO_PLACE
+            reasons.append(reason if reason != "proposed" else NO_PLACE)
     return paths, reasons
 
 
-def _report(
-    assignments: pd.DataFrame, nodes: pd.DataFrame, resolution: Resolution
-) -> dict[str, Any]:
+def _report(assignments: pd.DataFrame, nodes: pd.DataFrame, empty: pd.DataFrame) -> dict[str, Any]:
     labelled = assignments.status == LABELLED
 
     def counts(values: pd.Series) -> dict[Any, int]:
         return {key: int(n) for key, n in values.value_counts().sort_index().items()}
 
-    empty = resolution.nodes[~resolution.nodes.node_id.isin(nodes.node_id)]
     return {
         "items": len(assignments),
         "labelled": int(labelled.sum()),
@@ -138,5 +133,26 @@ def _report(
         "origin": counts(assignments.origin[labelled]),
         "nodes": {str(level): n for level, n in counts(nodes.level).items()},
         "empty_nodes": {str(level): n for level, n in counts(empty.level).items()},
-        "review": resolution.report,
     }
+
+
+def tree_of_assignments(assignments: pd.DataFrame) -> LabelTree:
+    """The tree that a table `assignments` describes, items included; it tells no Wikidata ids."""
+    levels = sorted(
+        int(match[1])
+        for name in assignments
+        if (match := re.fullmatch(r"level(\d+)_id", str(name)))
+    )
+    labelled = assignments[assignments.status == LABELLED]
+    own, name = labelled.item_id, labelled.name
+    # From the top down, so that `above` is the nearest node above that a row has.
+    above = pd.Series("", labelled.index, dtype=object)
+    parts = []
+    for level in reversed(levels):
+        ids = labelled[f"level{level}_id"]
+        cells = {"node_id": ids, "level": level, "name": labelled[f"level{level}_name"]}
+        part = pd.DataFrame({**cells, "parent_id": above})[ids.notna()]
+        parts.append(part.drop_duplicates("node_id"))
+        above = ids.astype(object).where(ids.notna(), above)
+    items = {"node_id": own, "level": 0, "name": name, "parent_id": above}
+    return LabelTree.from_nodes(pd.concat([pd.DataFrame(items), *parts[::-1]]))

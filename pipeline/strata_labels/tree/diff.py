@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from strata_labels.review import ARROW
 from strata_labels.tree.label_tree import LabelTree
 
-#: Kinds of change, in the order they are told.
+#: Kinds of change, in the order of the text.
 CHANGES = ("added", "removed", "renamed", "moved")
 
-#: The text names items one by one up to so many changes; the frame always does.
+#: The text names single items only up to this many changes; the table always does.
 LISTED = 100
 
 
@@ -22,8 +21,8 @@ class TreeDiff:
 
     Attributes:
         changes: `change` (one of `CHANGES`), `level`, `node_id`, `before`, `after`: the name of a
-            renamed node, the path of names above a node otherwise. By level from the top, change
-            and id. A node below a moved one has not moved itself.
+            renamed node, otherwise the path of names above the node. By level from the top, change
+            and id. A node below a moved one does not count as moved.
     """
 
     changes: pd.DataFrame
@@ -42,10 +41,9 @@ class TreeDiff:
             return "The trees are equal."
         lines = []
         for level, counts in sorted(self.counts.items(), key=lambda pair: -int(pair[0])):
-            told = [f"{number:,} {change}" for change, number in counts.items()]
-            lines.append(f"level {level}: {', '.join(told)}")
-        told_items = len(self.changes) <= LISTED
-        shown = self.changes[(self.changes.level > 0) | told_items]
+            parts = [f"{number:,} {change}" for change, number in counts.items()]
+            lines.append(f"level {level}: {', '.join(parts)}")
+        shown = self.changes[(self.changes.level > 0) | (len(self.changes) <= LISTED)]
         lines += [
             f"  {change} {node}: {before or '-'} → {after or '-'}"
             for change, node, before, after in zip(
@@ -57,8 +55,8 @@ class TreeDiff:
 
 def diff(before: LabelTree, after: LabelTree) -> TreeDiff:
     """Nodes and items that were added, removed, renamed, or put under another parent."""
-    joined = before.nodes.merge(
-        after.nodes, on="node_id", how="outer", suffixes=("_a", "_b"), indicator=True
+    joined = before.nodes().merge(
+        after.nodes(), on="node_id", how="outer", suffixes=("_a", "_b"), indicator=True
     )
     both = joined._merge == "both"
     moved = both & (
@@ -71,7 +69,6 @@ def diff(before: LabelTree, after: LabelTree) -> TreeDiff:
         (both & (joined.name_a != joined.name_b), "renamed"),
         (moved, "moved"),
     ]
-    paths_a, paths_b = _paths(before), _paths(after)
     frames = []
     for mask, change in parts:
         part = joined[mask]
@@ -82,8 +79,8 @@ def diff(before: LabelTree, after: LabelTree) -> TreeDiff:
                     "change": change,
                     "level": part.level_b.fillna(part.level_a).astype(int),
                     "node_id": part.node_id,
-                    "before": part.name_a if named else part.node_id.map(paths_a),
-                    "after": part.name_b if named else part.node_id.map(paths_b),
+                    "before": part.name_a if named else _above(part.node_id, before),
+                    "after": part.name_b if named else _above(part.node_id, after),
                 }
             )
         )
@@ -94,14 +91,7 @@ def diff(before: LabelTree, after: LabelTree) -> TreeDiff:
     return TreeDiff(changes.drop(columns=["order", "top"]))
 
 
-def _paths(tree: LabelTree) -> dict[str, str]:
-    """Names above each node, nearest first; a node that stands at the top has its own name."""
-    found: dict[str, str] = {}
-    names = dict(tree.graph.nodes(data="name"))
-    own: dict[str, str] = {}
-    # From the top down, so that a parent's path is there before its children's.
-    for node, parent in zip(tree.nodes.node_id[::-1], tree.nodes.parent_id[::-1], strict=True):
-        above = own[parent] if isinstance(parent, str) and parent else ""
-        own[node] = ARROW.join(filter(None, [names[node], above]))
-        found[node] = above or own[node]
-    return found
+def _above(nodes: pd.Series, tree: LabelTree) -> pd.Series:
+    """Names above each node, nearest first; a top node's own name; none for an unknown node."""
+    above = [tree.path_name(tree.parent.get(node, "")) or tree.name.get(node, "") for node in nodes]
+    return pd.Series(above, nodes.index, dtype=object)

@@ -1,24 +1,31 @@
-"""A tree of labels over networkx: an item at level 0, broader nodes above."""
+"""LabelTree, the one tree type: level, name, parent and Wikidata id of every node, by its id."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import networkx as nx
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.tables import SCHEMAS
+
+#: Between the names of a path, finest first: `church › human-made`.
+ARROW = " › "
 
 
 def node_problems(nodes: pd.DataFrame, where: str | Path) -> list[Problem]:
     """Everything that keeps `nodes` from being a tree (or several: one for each top node).
 
-    A node's parent is one level up; only an item (level 0) may hang higher, where its label stops
-    early. Top nodes, and only they, have no parent.
+    A node's parent is one level up; only an item (level 0) may have a higher one, where its label
+    stops early. Top nodes, and only they, have no parent.
 
     Args:
-        nodes: `node_id, level, name, parent_id`. An index named `line` says where rows stand.
+        nodes: `node_id, level, name, parent_id`. An index named `line` holds the rows' line
+            numbers.
         where: the file or table, for the messages.
     """
     if nodes.empty:
@@ -37,22 +44,22 @@ def node_problems(nodes: pd.DataFrame, where: str | Path) -> list[Problem]:
     wrong(table.node_id == "", "node_id", "blank id:", "Give the node an id.")
     wrong(table.name.str.strip() == "", "name", "blank name:", "Give the node a name.")
     first = table[table.node_id != ""].drop_duplicates("node_id").set_index("node_id")
-    again = table.node_id.duplicated() & (table.node_id != "")
+    repeated = table.node_id.duplicated() & (table.node_id != "")
     own_parent = table.node_id.map(first.parent_id)
-    two = again & (table.parent_id != own_parent)
+    two = repeated & (table.parent_id != own_parent)
     wrong(two, "node_id", "a node with two parents:", "Keep one of its rows.")
-    wrong(again & ~two, "node_id", "id stands twice:", "Keep one of its rows.")
+    wrong(repeated & ~two, "node_id", "duplicate id:", "Keep one of its rows.")
 
     has = table.parent_id != ""
     level, above = table.level.astype(int), table.parent_id.map(first.level)
     wrong(has & above.isna(), "parent_id", "unknown parent:", "Add the parent as a node.")
-    circles = _circles(first)
-    inside = table.node_id.isin({node for circle in circles for node in circle})
-    for circle in circles:
-        at = table.node_id.isin(circle)
-        shown = " under ".join([*circle, circle[0]])
+    cycles = _cycles(first)
+    inside = table.node_id.isin({node for cycle in cycles for node in cycle})
+    for cycle in cycles:
+        at = table.node_id.isin(cycle)
+        shown = " under ".join([*cycle, cycle[0]])
         what = f"a node under itself ({shown}):"
-        wrong(at & ~again, "parent_id", what, "Break the circle.")
+        wrong(at & ~repeated, "parent_id", what, "Give one of them another parent.")
     misplaced = (above != level + 1) & ~((level == 0) & (above > 0))
     wrong(
         has & above.notna() & misplaced & ~inside,
@@ -65,9 +72,9 @@ def node_problems(nodes: pd.DataFrame, where: str | Path) -> list[Problem]:
     return problems
 
 
-def _circles(first: pd.DataFrame) -> list[list[str]]:
-    """Circles of parents, each from its smallest id on. Each node has at most one parent."""
-    # A circle cannot climb at every step, so only rows on circles of steps remain after this.
+def _cycles(first: pd.DataFrame) -> list[list[str]]:
+    """Cycles of parents, each from its smallest id on. Each node has at most one parent."""
+    # Levels cannot rise at every step of a cycle: if they rise everywhere, there is none.
     above = first.parent_id.map(first.level)
     if (above.isna() | (above > first.level)).all():
         return []
@@ -76,117 +83,120 @@ def _circles(first: pd.DataFrame) -> list[list[str]]:
     for part in nx.strongly_connected_components(graph):
         start = min(part)
         if len(part) > 1 or graph.has_edge(start, start):
-            circle = [start]
-            while (step := first.parent_id[circle[-1]]) != start:
-                circle.append(step)
-            found.append(circle)
+            cycle = [start]
+            while (step := first.parent_id[cycle[-1]]) != start:
+                cycle.append(step)
+            found.append(cycle)
     return sorted(found)
 
 
+@dataclass(frozen=True, eq=False)
 class LabelTree:
-    """A checked label tree.
+    """A label tree: items (if they are part of it) at level 0, broader nodes above.
 
-    Args:
-        nodes: `node_id, level, name, parent_id, qid`, items among them as level 0.
-        where: what to call the input in messages.
-
-    Raises:
-        InputError: everything wrong with the nodes, see `node_problems`.
+    A tree is never changed; `dataclasses.replace` makes a changed copy. All four mappings have the
+    same keys.
 
     Attributes:
-        nodes: the given rows, by level and id.
-        graph: edges from parent to child; nodes carry `level`, `name`, `qid`.
+        level: by node id, 0 for an item.
+        name: by node id.
+        parent: the node above; "" at the top, and where no parent is known.
+        qid: the Wikidata id, "" for none.
 
     Example:
-        >>> tree = LabelTree(pd.DataFrame({
+        >>> tree = LabelTree.checked(pd.DataFrame({
         ...     "node_id": ["a", "1/x", "2/y"], "level": [0, 1, 2], "name": ["A", "x", "y"],
-        ...     "parent_id": ["1/x", "2/y", None], "qid": [None, None, None]}))
-        >>> tree.path("a"), tree.counts()
-        (['a', '1/x', '2/y'], {0: 1, 1: 1, 2: 1})
+        ...     "parent_id": ["1/x", "2/y", None], "qid": [None, None, "Q1"]}))
+        >>> tree.path("a"), tree.path_name("a")
+        (['a', '1/x', '2/y'], 'A › x › y')
     """
 
-    def __init__(self, nodes: pd.DataFrame, where: str | Path = "nodes") -> None:
+    level: Mapping[str, int]
+    name: Mapping[str, str]
+    parent: Mapping[str, str]
+    qid: Mapping[str, str]
+
+    @classmethod
+    def from_nodes(cls, nodes: pd.DataFrame) -> LabelTree:
+        """The tree of rows `node_id, level, name, parent_id` and, if there, `qid`.
+
+        Nothing is checked: a vocabulary may hold nodes without a parent.
+        """
+        ids = nodes["node_id"].tolist()
+        text = {
+            column: nodes[column].astype(object).where(nodes[column].notna(), "").tolist()
+            if column in nodes
+            else [""] * len(ids)
+            for column in ("name", "parent_id", "qid")
+        }
+        return cls(
+            level=dict(zip(ids, nodes["level"].astype(int).tolist(), strict=True)),
+            name=dict(zip(ids, text["name"], strict=True)),
+            parent=dict(zip(ids, text["parent_id"], strict=True)),
+            qid=dict(zip(ids, text["qid"], strict=True)),
+        )
+
+    @classmethod
+    def checked(cls, nodes: pd.DataFrame, where: str | Path = "nodes") -> LabelTree:
+        """As `from_nodes`, for rows that have to be a whole tree.
+
+        Raises:
+            InputError: every problem of the rows, see `node_problems`.
+        """
         problems = node_problems(nodes, where)
         if problems:
             raise InputError(problems)
-        columns = ["node_id", "level", "name", "parent_id", "qid"]
-        table = nodes.reindex(columns=columns).sort_values(["level", "node_id"], ignore_index=True)
-        self.nodes = table.astype({"level": "int8"})
-        self.graph = nx.DiGraph()
-        cells = (table.node_id, table.level.astype(int), table.name, table.qid)
-        self.graph.add_nodes_from(
-            (node, {"level": level, "name": name, "qid": None if pd.isna(qid) else qid})
-            for node, level, name, qid in zip(*cells, strict=True)
-        )
-        has = table.parent_id.fillna("") != ""
-        self.graph.add_edges_from(zip(table.parent_id[has], table.node_id[has], strict=True))
+        return cls.from_nodes(nodes)
 
     @property
-    def levels(self) -> list[int]:
-        """The levels in use, 0 first."""
-        return sorted(int(level) for level in self.nodes.level.unique())
+    def top(self) -> int:
+        """The highest level, 0 in an empty tree."""
+        return max(self.level.values(), default=0)
 
-    def parent(self, node: str) -> str | None:
-        """The node above, None at the top."""
-        return next(self.graph.predecessors(node), None)
+    def nodes(self) -> pd.DataFrame:
+        """The rows under `SCHEMAS["nodes"]`, by level and id; None for no parent and no `qid`."""
+        rows = [
+            (node, level, self.name[node], self.parent[node] or None, self.qid[node] or None)
+            for node, level in sorted(self.level.items(), key=lambda pair: (pair[1], pair[0]))
+        ]
+        found = pd.DataFrame(rows, columns=SCHEMAS["nodes"].names, dtype=object)
+        return found.astype({"level": "int8"})
+
+    def path(self, node: str) -> list[str]:
+        """The node and its ancestors as far as they are known; empty for an unknown node."""
+        found: list[str] = []
+        while node in self.level and node not in found:
+            found.append(node)
+            node = self.parent[node]
+        return found
+
+    def path_name(self, node: str) -> str:
+        """The names along the path: `church › human-made`."""
+        return ARROW.join(self.name[step] for step in self.path(node))
 
     def ancestors(self, node: str) -> list[str]:
         """The nodes above, nearest first."""
         return self.path(node)[1:]
 
-    def path(self, node: str) -> list[str]:
-        """The node and its ancestors, up to the top.
-
-        Raises:
-            KeyError: no such node.
-        """
-        if node not in self.graph:
-            raise KeyError(node)
-        found = [node]
-        while (above := self.parent(found[-1])) is not None:
-            found.append(above)
-        return found
-
     def children(self, node: str) -> list[str]:
-        """The nodes right below, by id."""
-        return sorted(self.graph.successors(node))
+        """The nodes right below, by id; of "" the nodes without a parent."""
+        return self._children.get(node, [])
 
-    def name(self, node: str) -> str:
-        """A node's name."""
-        return self.graph.nodes[node]["name"]
-
-    def counts(self) -> dict[int, int]:
-        """Number of nodes by level."""
-        counts = self.nodes.level.value_counts().sort_index()
-        return dict(zip(counts.index.tolist(), counts.tolist(), strict=True))
-
-    def items_below(self) -> dict[str, int]:
-        """Number of items (level 0) below each node, itself included where it is one."""
-        found = {node: int(level == 0) for node, level in self.graph.nodes(data="level")}
-        for node, parent in zip(self.nodes.node_id, self.nodes.parent_id, strict=True):
-            # Rows come level by level, so a node's own count is complete when it is passed on.
-            if isinstance(parent, str) and parent:
-                found[parent] += found[node]
+    @cached_property
+    def _children(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for node in sorted(self.parent):
+            found.setdefault(self.parent[node], []).append(node)
         return found
 
-    def cut(self, levels: Iterable[int]) -> LabelTree:
-        """The tree of some levels, renumbered 0, 1, ...; each node under its nearest kept ancestor.
+    def items_below(self, directly: Mapping[str, int]) -> dict[str, int]:
+        """Number of items below each node at any depth, of nodes that have any.
 
-        Raises:
-            ValueError: a level the tree does not have; no level; or a cut that leaves a node
-                below the top without a parent.
+        Args:
+            directly: number of items right below a node, by node.
         """
-        kept = sorted(set(levels))
-        if not kept or not set(kept) <= set(self.levels):
-            raise ValueError(f"levels {kept} of a tree that has {self.levels}")
-        number = {level: n for n, level in enumerate(kept)}
-        table = self.nodes[self.nodes.level.isin(kept)].copy()
-        level = dict(self.graph.nodes(data="level"))
-        above: dict[str, str | None] = {}
-        for node, parent in zip(self.nodes.node_id[::-1], self.nodes.parent_id[::-1], strict=True):
-            # From the top down: `above` is the nearest kept ancestor.
-            own = parent if isinstance(parent, str) and parent else None
-            above[node] = own if own is None or level[own] in number else above[own]
-        table["parent_id"] = table.node_id.map(above).astype(object)
-        table["level"] = table.level.map(number)
-        return LabelTree(table, "the cut tree")
+        found: dict[str, int] = {}
+        for node, count in directly.items():
+            for step in self.path(node):
+                found[step] = found.get(step, 0) + count
+        return found

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.sources.contract import Counts, Labels
-from strata_labels.sources.names import CommonsName, parse_address
+from strata_labels.sources.commons import CommonsName, parse_address
+from strata_labels.sources.contract import Counts
 from strata_labels.tables import read_integer, read_people_csv
 
 DATASET = "gldv2"
@@ -22,6 +22,12 @@ _LARGEST_ID = 2**63 - 1
 def item_id(split: str, landmark_id: int) -> str:
     """An item's id. Train and index number their landmarks apart, so the split is a part of it."""
     return f"{DATASET}/{split}/{landmark_id}"
+
+
+def split_of(path: Path) -> str:
+    """The split that a file's name begins with, `train_...` or `index_...`; "" for neither."""
+    name = path.name.casefold()
+    return next((split for split in SPLITS if name.startswith(f"{split}_")), "")
 
 
 def read_landmarks(path: Path, split: str) -> tuple[pd.DataFrame, Counts]:
@@ -70,19 +76,20 @@ def read_landmarks(path: Path, split: str) -> tuple[pd.DataFrame, Counts]:
     return items, counts
 
 
-def read_labels(path: Path, items: pd.DataFrame | None = None) -> Labels:
-    """Reads published labels in the released columns.
+def read_released(path: Path, items: pd.DataFrame) -> pd.DataFrame:
+    """Reads labels in the released columns.
 
     These are `landmark_id, hierarchical_label` and, where published, `category, supercategory,
-    natural_or_human_made`. The split is told by the file's name (`train_...`, `index_...`), else by
-    a column `split`, else it is the only one that the items have (train, where none are given).
+    natural_or_human_made`. The split is given by the file's name (`train_...`, `index_...`), else
+    by a column `split`, else it is the only one that the items have.
 
     Args:
         path: the file.
         items: the metadata's items; every id must be one of them, and every category theirs.
 
     Returns:
-        The labels, their spaces cleaned (`"ocean area "` is in the published files).
+        `item_id` and a column for each of `LEVELS`, sorted by split and id; spaces are cleaned
+        (`"ocean area "` is in the published files), a missing label is "".
 
     Raises:
         InputError: every value that is no id, id that stands twice, id that the metadata does not
@@ -103,20 +110,12 @@ def read_labels(path: Path, items: pd.DataFrame | None = None) -> Labels:
         frame.index,
         dtype=str,
     )
-    if items is not None:
-        problems += _strangers(path, frame, keys, items)
+    problems += _strangers(path, frame, keys, items)
     if problems:
         raise InputError(sorted(problems, key=lambda problem: problem.row or 0))
-    labels = frame[list(LEVELS)].assign(item_id=keys)[["item_id", *LEVELS]]
-    labelled = (labels[list(LEVELS)] != "").any(axis=1)
-    order = pd.DataFrame({"split": splits, "id": ids})[labelled]
-    out = labels.loc[order.sort_values(["split", "id"]).index].reset_index(drop=True)
-    counts = {
-        "in": len(frame),
-        "out": len(out),
-        "set_aside": {"no label": int((~labelled).sum())} if not labelled.all() else {},
-    }
-    return Labels(out, counts)
+    wide = frame[list(LEVELS)].assign(item_id=keys)[["item_id", *LEVELS]]
+    order = pd.DataFrame({"split": splits, "id": ids}).sort_values(["split", "id"])
+    return wide.loc[order.index].reset_index(drop=True)
 
 
 def _category(text: str, path: Path, row: int, problems: list[Problem]) -> CommonsName | None:
@@ -165,28 +164,28 @@ def _row(label: object) -> int:
 
 
 def _splits(
-    path: Path, column: pd.Series, items: pd.DataFrame | None, problems: list[Problem]
+    path: Path, column: pd.Series, items: pd.DataFrame, problems: list[Problem]
 ) -> pd.Series:
     """The split of each row; "" where there is a problem."""
-    known = sorted(set(items["split"])) if items is not None else list(SPLITS)
-    named = [split for split in SPLITS if path.name.casefold().startswith(f"{split}_")]
-    whole = named or (known if len(known) == 1 else [] if items is not None else ["train"])
+    known = sorted(set(items["split"]))
+    named = split_of(path)
+    whole = named or (known[0] if len(known) == 1 else "")
     if not whole and not (column != "").any():
         fix = "Name the file train_... or index_..., or add a column `split`."
         what = f"nothing tells whether its ids are of {' or '.join(known)}"
         problems.append(Problem(path, what, fix))
         return pd.Series("", column.index)
-    if named and named[0] not in known:
-        what = f"labels of the {named[0]} split, of which the metadata has no landmark"
-        fix = f"Add {named[0]}_label_to_category.csv to the metadata, or take the other file."
+    if named and named not in known:
+        what = f"labels of the {named} split, of which the metadata has no landmark"
+        fix = f"Add {named}_label_to_category.csv to the metadata, or take the other file."
         problems.append(Problem(path, what, fix))
     splits = []
     for row, text in column.items():
-        split = text.casefold() or (whole[0] if whole else "")
-        if split not in known or (text and named and split != named[0]):
+        split = text.casefold() or whole
+        if split not in known or (text and named and split != named):
             what = "not the split that the file's name tells:" if named else "no such split:"
-            if not (named and named[0] not in known and not text):
-                fix = f"Write {' or '.join(named or known)}."
+            if not (named and named not in known and not text):
+                fix = f"Write {named or ' or '.join(known)}."
                 problems.append(Problem(path, what, fix, _row(row), "split", text))
             split = ""
         splits.append(split)

@@ -63,17 +63,6 @@ def parse_address(address: str) -> CommonsName:
     return CommonsName(title, name, qualifier)
 
 
-def address_of(title: str) -> str:
-    """The address of the Commons category `title`, in the form GLDv2 publishes.
-
-    Example:
-        >>> address_of("Villa Masséna (Nice)")
-        'http://commons.wikimedia.org/wiki/Category:Villa_Mass%C3%A9na_(Nice)'
-    """
-    path = quote(title.replace(" ", "_"), safe="/:,;()!*@$'~")
-    return f"http://commons.wikimedia.org/wiki/Category:{path}"
-
-
 def split_title(title: str) -> tuple[str, str]:
     """Splits a category's title into name and trailing qualifier.
 

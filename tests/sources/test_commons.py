@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strata_labels.sources import address_of, parse_address, split_title
+from strata_labels.sources.commons import parse_address, split_title
 
 BASE = "http://commons.wikimedia.org/wiki/Category:"
 
@@ -22,6 +22,11 @@ TITLES = st.text(
     min_size=1,
     max_size=30,
 )
+
+
+def address_of(title):
+    """The address of the category `title`, in the form GLDv2 publishes."""
+    return BASE + quote(title.replace(" ", "_"), safe="/:,;()!*@$'~")
 
 
 def canonical(title):

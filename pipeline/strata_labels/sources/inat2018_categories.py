@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +44,7 @@ def find_json(folder: Path, name: str) -> Packed | None:
     return find(folder, name, [f"{name}.tar.gz"])
 
 
-def read_categories(
-    folder: Path, annotated: dict[str, Any] | None = None
-) -> tuple[pd.DataFrame, dict[str, Path]]:
+def read_categories(folder: Path, annotated: dict[str, Any]) -> pd.DataFrame:
     """Reads the categories of a folder and gives every rank of each a name.
 
     The names come from `categories.json` (or `categories_named.json`), else from the annotations.
@@ -58,39 +55,16 @@ def read_categories(
 
     Args:
         folder: holds the files.
-        annotated: `train2018.json` or `val2018.json` by name, where they were read already.
+        annotated: the values of `train2018.json` and `val2018.json` by name, where they are there.
 
     Returns:
-        `(categories, files)`: `id, name, supercategory`, a column for each of `RANKS`, by id; and
-        the files read. Ranks are all blank in a file that has super-categories only.
+        `id, name, supercategory` and a column for each of `RANKS`, by id. Ranks are all blank in a
+        file that has super-categories only.
 
     Raises:
         InputError: no file of categories; an id that is none or stands twice, a category without a
             name, without a genus where others have one, or that is not in the coded tree.
     """
-    if annotated or not folder.is_dir():
-        return _read_categories(folder, annotated or {})
-    frame, files = _kept_categories(folder, _state(folder))
-    return frame.copy(), dict(files)
-
-
-def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Names, times and sizes of a folder's files: while these stay, so do its categories."""
-    found = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
-    return tuple((name, state.st_mtime_ns, state.st_size) for name, state in found)
-
-
-@lru_cache(1)  # a build asks four times: to check and to build, for the items and for their labels
-def _kept_categories(
-    folder: Path, state: tuple[tuple[str, int, int], ...]
-) -> tuple[pd.DataFrame, dict[str, Path]]:
-    return _read_categories(folder, {})
-
-
-def _read_categories(
-    folder: Path, annotated: dict[str, Any]
-) -> tuple[pd.DataFrame, dict[str, Path]]:
-    files: dict[str, Path] = {}
     named = next((found for name in _NAMED if (found := find_json(folder, name))), None)
     coded = None
     for name in _CODED:
@@ -102,12 +76,11 @@ def _read_categories(
     problems: list[Problem] = []
     if named is not None:
         frame = _frame(str(named), read_json(named), problems)
-        files[named.path.name] = named.path
         other = _frame(coded[0], coded[1], problems) if coded else None
     elif coded is not None:
         frame, other = _frame(coded[0], coded[1], problems), None
     elif tree is not None:
-        frame, other = _indexed(folder, files), None
+        frame, other = _indexed(folder), None
     else:
         fix = f"Add {', '.join(_NAMED)}, {_CODED[0]}, or {_TREE} with {_INDEX}."
         raise InputError(Problem(folder, "holds no categories", fix))
@@ -118,7 +91,6 @@ def _read_categories(
         problems += _strangers(coded[0] if coded else "", frame, other)
         codes = other.set_index("id")[list(RANKS)].reindex(frame.id).set_axis(frame.index)
     elif tree is not None and not (codes != "").any(axis=None):
-        files[_TREE] = tree.path
         codes = _lineages(tree, frame, problems)
     if problems:
         raise InputError(problems)
@@ -127,7 +99,7 @@ def _read_categories(
         names = codes
     if (names != "").any(axis=None) or (codes != "").any(axis=None):
         frame[list(RANKS)] = name_ranks(names, codes.where(codes != "", names))
-    return frame[["id", "name", "supercategory", *RANKS]], files
+    return frame[["id", "name", "supercategory", *RANKS]]
 
 
 def name_ranks(names: pd.DataFrame, codes: pd.DataFrame) -> pd.DataFrame:
@@ -215,10 +187,7 @@ def _frame(where: str, value: Any, problems: list[Problem]) -> pd.DataFrame:
 
 
 def _text(value: Any) -> str:
-    return _clean(str(value)) if value is not None else ""
-
-
-_clean = lru_cache(1 << 16)(clean_cell)  # the names of ranks stand at every species below them
+    return clean_cell(str(value)) if value is not None else ""
 
 
 def _strangers(where: str, frame: pd.DataFrame, other: pd.DataFrame) -> list[Problem]:
@@ -229,13 +198,12 @@ def _strangers(where: str, frame: pd.DataFrame, other: pd.DataFrame) -> list[Pro
     ]
 
 
-def _indexed(folder: Path, files: dict[str, Path]) -> pd.DataFrame:
+def _indexed(folder: Path) -> pd.DataFrame:
     """Ids and species' names of the coded tree."""
     index = find(folder, _INDEX)
     if index is None:
         fix = f"Add {_INDEX}, or a file of categories."
         raise InputError(Problem(folder, f"holds {_TREE} without {_INDEX}", fix))
-    files[_INDEX] = index.path
     value = read_json(index)
     rows, problems = [], []
     for key, entry in value.items() if isinstance(value, dict) else ():

@@ -1,0 +1,64 @@
+"""Labels of some items in a table of their own, for `--known-labels`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.sources.contract import Labels, count_labels, label_rows
+from strata_labels.tables import own_ids, read_people_csv
+
+
+def read_labels(path: Path, items: pd.DataFrame, levels: Sequence[str]) -> Labels:
+    """Reads a CSV with `id`, where needed `split`, and a column for some of the levels.
+
+    Args:
+        path: the file; `id` is an item's id, or the data set's own (`7` of `table/train/7`).
+        items: the metadata's items; every id must be one of them.
+        levels: names of the tree's levels, the item's first.
+
+    Returns:
+        The labels; columns that are no level are not read.
+
+    Raises:
+        InputError: no column of any level; every id that no item has, that items of several splits
+            have, or that stands twice.
+    """
+    frame = read_people_csv(path, ["id"], ["split"], further=True)
+    named = [level for level in levels[1:] if level.casefold() in frame]
+    if not named:
+        fix = f"Add a column for a level: {', '.join(levels[1:])}."
+        raise InputError(Problem(path, "has no column of labels", fix))
+    by_id: dict[str, list[str]] = {}
+    by_split: dict[tuple[str, str], str] = {}
+    for item, own, split in zip(items["item_id"], own_ids(items), items["split"], strict=True):
+        by_id[item] = [item]
+        by_id.setdefault(own, []).append(item)
+        by_split[split, own] = item
+    problems: list[Problem] = []
+    found: dict[int, str] = {}
+    first: dict[str, int] = {}
+    for row, number, split in zip(frame.index, frame["id"], frame["split"], strict=True):
+        known = by_split.get((split, number))
+        candidates = by_id.get(number, []) if not split else [known] if known else []
+        if len(candidates) != 1:
+            what = "no such item in the metadata:"
+            fix = "Remove the row, or mend id and split."
+            if candidates:
+                what, fix = "items of several splits have this id:", "Add a column `split`."
+            problems.append(Problem(path, what, fix, int(row), "id", number))
+            continue
+        before = first.setdefault(candidates[0], int(row))
+        if before != row:
+            what = f"id stands twice (first in row {before}):"
+            problems.append(Problem(path, what, "Keep one.", int(row), "id", number))
+        found[int(row)] = candidates[0]
+    if problems:
+        raise InputError(problems)
+    wide = pd.DataFrame({level: frame[level.casefold()] for level in named})
+    wide.insert(0, "item_id", pd.Series(found, dtype=object))
+    wide = wide.reset_index(drop=True)
+    return Labels(label_rows(wide, levels, "known"), count_labels(wide))
