@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.build.runner import Execute, rebuild, run_here
 from strata_labels.build.validated import keep_validation
 from strata_labels.build.workspace import Workspace
 from strata_labels.tables import load, save
@@ -19,16 +18,16 @@ def back_to_review(
     images: Path,
     out: Path,
     synthetic: bool = False,
-    execute: Execute = run_here,
 ) -> pd.DataFrame:
-    """Writes a training's report, the workspace's table `doubts`, its review sheet and its card.
+    """Writes a training's report, and into its workspace the table `doubts` and what was measured.
+
+    `rebuild` then brings both into the review sheet and the card.
 
     Args:
         workspace: a folder that a build has filled.
         images: root of its images.
         out: folder of a training on it.
         synthetic: the images are drawn, which the report then says.
-        execute: how a stage is run.
 
     Returns:
         The table `doubts`, best first.
@@ -52,7 +51,6 @@ def back_to_review(
     save(workspace, "doubts", found)
     place = Workspace(workspace.resolve())
     keep_validation(place, _measured(numbers, json.loads((out / RESULT).read_text("utf-8"))))
-    rebuild(place, execute=execute)
     return found
 
 

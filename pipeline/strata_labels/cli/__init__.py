@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,9 +25,13 @@ from strata_labels.cli.propose import propose
 from strata_labels.cli.resolve import resolve
 from strata_labels.cli.review import review
 from strata_labels.cli.simulate import simulate_review
+from strata_labels.cli.result import finish
 from strata_labels.cli.status import status
 from strata_labels.cli.train import train
 from strata_labels.errors import InputError, RetryError
+
+if TYPE_CHECKING:
+    from prefect import Flow
 
 FAILED, INPUT_WRONG = 1, 2
 
@@ -78,6 +83,27 @@ def _options(
     ] = False,
 ) -> None:
     """Options of `strata` itself."""
+
+
+def run_flow(flow: Flow[..., None]) -> None:
+    """Runs a Prefect flow as a command: its parameters are the arguments and options.
+
+    It ends as `strata build` does: with a summary and an exit status.
+    """
+    from strata_labels.build import Workspace
+    from strata_labels.orchestration import prefect_server
+
+    def call(workspace: Path, **given: Any) -> None:
+        workspace = workspace.resolve()
+        with prefect_server(workspace):
+            flow(workspace, **given)
+        finish(Workspace(workspace))
+
+    properties = flow.parameters.properties
+    descriptions = {name: field.get("description", "") for name, field in properties.items()}
+    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    command.command()(as_command(flow.fn, descriptions, call))
+    run(command)
 
 
 def main() -> None:

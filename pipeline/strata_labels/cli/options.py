@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from annotated_types import Ge, Le
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -15,7 +14,9 @@ from strata_labels.settings import checked
 
 
 def as_command(
-    function: Callable[..., Any], descriptions: Mapping[str, str] | None = None
+    function: Callable[..., Any],
+    descriptions: Mapping[str, str] | None = None,
+    call: Callable[..., Any] | None = None,
 ) -> Callable[..., Any]:
     """Makes a function that takes a model into one that typer can offer as a command.
 
@@ -25,16 +26,16 @@ def as_command(
     Args:
         function: its own parameters may be annotated for typer.
         descriptions: help of the parameters that are not.
+        call: what is called in its place, with the same arguments.
     """
-    target = inspect.unwrap(function)
-    hints = get_type_hints(target, include_extras=True)
+    hints = get_type_hints(function, include_extras=True)
     models = {
         name: hint
         for name, hint in hints.items()
         if inspect.isclass(hint) and issubclass(hint, BaseModel)
     }
     parameters: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(target).parameters.items():
+    for name, parameter in inspect.signature(function).parameters.items():
         annotation = hints[name]
         if name in models:
             parameters += [_option(key, field) for key, field in models[name].model_fields.items()]
@@ -50,10 +51,10 @@ def as_command(
         for name, model in models.items():
             values = {key: given.pop(key) for key in model.model_fields}
             given[name] = checked(model, values, "the command line")
-        return function(**given)
+        return (call or function)(**given)
 
-    command.__name__ = target.__name__
-    command.__doc__ = inspect.cleandoc(target.__doc__ or "").split("\n\nArgs:")[0]
+    command.__name__ = function.__name__
+    command.__doc__ = inspect.cleandoc(function.__doc__ or "").split("\n\nArgs:")[0]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
@@ -62,10 +63,11 @@ def as_command(
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     limits: dict[str, Any] = {}
     for limit in field.metadata:
-        if isinstance(limit, Ge):
-            limits["min"] = limit.ge
-        elif isinstance(limit, Le):
-            limits["max"] = limit.le
+        limits |= {
+            name: getattr(limit, bound)
+            for name, bound in (("min", "ge"), ("max", "le"))
+            if hasattr(limit, bound)
+        }
     annotation = Annotated[field.annotation, typer.Option(help=field.description, **limits)]  # type: ignore[name-defined]
     keyword = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, keyword, default=field.default, annotation=annotation)
