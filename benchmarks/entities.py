@@ -20,9 +20,10 @@ from strata_labels.knowledge import (
     Snapshot,
     link,
     read_class_assets,
-    read_entities,
     read_snapshot,
 )
+from strata_labels.knowledge.raw_entity import best_point, best_texts
+from strata_labels.knowledge.wikidata_file import WikidataFile
 
 TREE = Path(__file__).resolve().parents[1] / "hierarchies" / "gldv2-h"
 
@@ -48,11 +49,14 @@ def judge(snapshot: Snapshot, items: pd.DataFrame) -> list[tuple[pd.Series, Clas
 def report(shared: Path) -> dict[str, int]:
     """Prints both lists and the counts; returns the counts."""
     recorded = shared / "wikidata" / "entities.jsonl.gz"
-    landmarks = [
-        e for e in read_entities(recorded) if e.commons_categories and e.lat is not None
-    ]  # fmt: skip
-    titles = [e.commons_categories[0] for e in landmarks]
-    items = pd.DataFrame({"item_id": [e.qid for e in landmarks], "title": titles})
+    file = WikidataFile(recorded)
+    named = {
+        entity["id"]: best_texts(entity, "P373")[0]
+        for entity in map(file.parse, file.records())
+        if entity and best_texts(entity, "P373") and best_point(entity, "P625")
+    }
+    titles = list(named.values())
+    items = pd.DataFrame({"item_id": list(named), "title": titles})
     matches = pd.read_csv(shared / "wikidata" / "gldv2_matches.csv", dtype=str)
     snapshot = read_snapshot(recorded, [*titles, *matches["commons_category"]])
     labels = read_class_assets(

@@ -34,11 +34,11 @@ from dumps import json_dump, truthy_triples, write_dump  # noqa: E402
 from mediawiki import MediaWiki, World, item  # noqa: E402
 from strata_labels.files import write_json  # noqa: E402
 from strata_labels.knowledge import ClassGraph  # noqa: E402
+from strata_labels.knowledge.dump_extraction import DumpExtraction  # noqa: E402
 from strata_labels.knowledge.wikimedia import (  # noqa: E402
     Apis,
     Client,
-    Store,
-    extract_dump,
+    ResponseStore,
     resolve_titles,
     write_snapshot,
 )
@@ -114,7 +114,7 @@ def client(folder: str, commons: str, wikidata: str, number: str) -> dict[str, A
     apis = Apis(commons, wikidata)
     wanted = [f"Place {n}" for n in range(5001, 5001 + int(number))]
     with (
-        Store(Path(folder) / "store.sqlite") as store,
+        ResponseStore(Path(folder) / "store.sqlite") as store,
         Client("benchmark@institute.example", apis) as client,
     ):
         resolved = resolve_titles(wanted, store, apis, client)
@@ -163,9 +163,7 @@ def extraction(path: str, number: str) -> dict[str, Any]:
     """The measured part of `dump`."""
     wanted = [f"Place {n}" for n in range(5001, int(number) + 1, 50)]
     out = Path(path).with_name("out.jsonl.gz")
-    extracted = extract_dump(Path(path), out, wanted)
-    missing = len(extracted.missing_ids)
-    return {"entities": extracted.entities, "passes": extracted.passes, "missing": missing}
+    return {"entities": write_snapshot(out, DumpExtraction([Path(path)], wanted).run())}
 
 
 def closure(shared: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """iNat-H: iNaturalist 2018 as a Prefect flow, from metadata to a validated tree.
 
-Run it with `python flows/inat.py WORKSPACE`; `prefect deploy` and `prefect.yaml` put it on a server.
+`python flows/inat.py --help` says how to run it; `prefect.yaml` deploys it to a server.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from prefect import flow
-
 from strata_labels.cli import run_flow
 from strata_labels.orchestration import build, fetch, train, validate
 from strata_labels.settings import BuildOptions

@@ -1,6 +1,6 @@
 """SOP-H: Stanford Online Products as a Prefect flow, from metadata to a validated tree.
 
-Run it with `python flows/sop.py WORKSPACE`; `prefect deploy` and `prefect.yaml` put it on a server.
+`python flows/sop.py --help` says how to run it; `prefect.yaml` deploys it to a server.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from prefect import flow
-
 from strata_labels.cli import run_flow
 from strata_labels.orchestration import build, fetch, train, validate
 from strata_labels.settings import BuildOptions
@@ -28,7 +27,7 @@ def sop(
 
     Args:
         workspace: Folder of this build, made if absent.
-        metadata: Folder with Ebay_train.txt, Ebay_test.txt and the images; fetched if none is given.
+        metadata: Folder with Ebay_train.txt, Ebay_test.txt and images; fetched if none is given.
         levels: `deep` finds a level between product and super-class among the images.
         recipe: Train on the tree with this recipe (`strata list recipes`), report, and bring doubts
             back to the review sheet. Without it, the flow ends with the tree.

@@ -1,6 +1,6 @@
 """A table of your own as a Prefect flow, from its rows to a validated tree.
 
-Run it with `python flows/table.py WORKSPACE`; `prefect deploy` and `prefect.yaml` put it on a server.
+`python flows/table.py --help` says how to run it; `prefect.yaml` deploys it to a server.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from prefect import flow
-
 from strata_labels.cli import run_flow
 from strata_labels.orchestration import build, train, validate
 from strata_labels.settings import BuildOptions
@@ -28,7 +27,7 @@ def table(
 
     Args:
         workspace: Folder of this build, made if absent.
-        items: Your table: id, and where known name, split, image, qid, url; every further column is a level.
+        items: Your table: id; if known name, split, image, qid, url; other columns are levels.
         tree: `table`, or a folder with a `hierarchy.toml` that names the levels.
         recipe: Train on the tree with this recipe (`strata list recipes`), report, and bring doubts
             back to the review sheet. Without it, the flow ends with the tree.

@@ -1,6 +1,6 @@
 """Validation as a Prefect flow: train on a built tree, report, and bring its doubts to review.
 
-Run it with `python flows/validate.py WORKSPACE`; `prefect deploy` and `prefect.yaml` put it on a server.
+`python flows/validate.py --help` says how to run it; `prefect.yaml` deploys it to a server.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from prefect import flow
-
 from strata_labels.cli import run_flow
 from strata_labels.orchestration import train
 from strata_labels.orchestration import validate as report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import lzma
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ def write_dump(path: Path, lines: Iterable[str]) -> Path:
     openers: dict[str, Any] = {
         ".gz": partial(gzip.open, compresslevel=1),
         ".bz2": partial(bz2.open, compresslevel=1),
+        ".xz": partial(lzma.open, preset=1),
     }
     with openers.get(path.suffix, open)(path, mode="wt", encoding="utf-8", newline="") as file:
         file.writelines(lines)

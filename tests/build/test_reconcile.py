@@ -291,5 +291,5 @@ def test_a_build_reads_a_dump_of_triples(
     dump = write_dump(tmp_path / "truthy.nt.gz", truthy_triples(entities))
     run(place, changed(settings, contact=None, entities=str(dump)), "items", "resolve")
     found = load(place.folder, "entities").set_index("item_id")
-    assert found.qid["gldv2/train/0"] == "Q1" and found.status["gldv2/train/5"] == "not_asked"
+    assert found.qid["gldv2/train/0"] == "Q1" and found.status["gldv2/train/5"] == "missing"
     assert load(place.folder, "classes").qid.tolist()[-1] == "Q900009"

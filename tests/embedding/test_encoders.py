@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from strata_labels.embedding import Encoder, load_encoder
 from strata_labels.errors import InputError, RetryError
+from subprocesses import run_checked
 from tiny_clip import PLANT, colour_image
 
 NAMES = [
@@ -218,7 +218,7 @@ def test_importing_and_resolving_is_light(tiny_folder: Path) -> None:
         f"e.load_encoder('local-dir:{tiny_folder}'); "
         "sys.exit(bool({'torch', 'open_clip', 'transformers'} & set(sys.modules)))"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    run_checked([sys.executable, "-c", code])
 
 
 def test_missing_transformers_is_reported_with_the_install_line(

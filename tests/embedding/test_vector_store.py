@@ -131,7 +131,7 @@ texts = [f"church {{'of the old town ' * (n % 4)}}{{n}}" for n in range(30_000)]
 store = VectorStore(Path({str(tmp_path / "a")!r}))
 embed_texts(store, load_encoder("local-dir:{tiny_folder}"), texts)
 """
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-c", code])
     log = tmp_path / "a" / tiny.id / "text.vectors"
     while not (log.exists() and log.stat().st_size > 20_000):
         assert process.poll() is None, "ended before it could be killed"

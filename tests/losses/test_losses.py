@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import plain_loss_loops as plain
 import pytest
 import torch
 from strata_labels import losses as T
+from subprocesses import run_checked
 from torch import Tensor
 
 RECORDINGS = ["two_levels", "three_levels", "seven_levels"]
@@ -331,10 +331,4 @@ def test_the_rooms_need_only_torch() -> None:
         "assert not {name for name in sys.modules if name.startswith('strata_labels.')\n"
         "    and not name.startswith(('strata_labels.retrieval', 'strata_labels.losses'))}\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).resolve().parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
+    run_checked([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[2])

@@ -72,7 +72,6 @@ def test_killed_anywhere_then_run_again_gives_the_same_bytes(
         process = subprocess.Popen(
             [*words, *sample_words],
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
             cwd=home,
             env=strata_environment(home),

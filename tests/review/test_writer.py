@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from small_world import VOCABULARY, decisions, item, proposals
 from strata_labels.errors import InputError, RetryError
 from strata_labels.review import LedgerChanged, LedgerWriter, read_ledger, replay
+from subprocesses import run_checked
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = ["subject", "level", "decision", "target", "reviewer"]
@@ -203,7 +204,7 @@ def test_git_merges_two_curators_ledgers(tmp_path):
     def git(*words: str) -> None:
         env = os.environ | {f"GIT_{who}_{what}": "x" for who in ("AUTHOR", "COMMITTER")
                             for what in ("NAME", "EMAIL")}  # fmt: skip
-        subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True, env=env)
+        run_checked(["git", *words], cwd=tmp_path, env=env)
 
     path = tmp_path / "decisions.csv"
     git("init", "-q", "-b", "main")

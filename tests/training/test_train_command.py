@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 import torch
 from building import strata_environment
 from strata_labels.retrieval import evaluate_embeddings
+from subprocesses import run_checked
 
 ROOT = Path(__file__).resolve().parents[2]
 Pictures = tuple[Path, Path, pd.DataFrame]
@@ -183,7 +183,7 @@ def test_a_stopped_training_goes_on(pictures: Pictures, encoder: str, tmp_path: 
     steps = torch.load(checkpoint)["state"]["step"]
     assert 5 <= steps < 200
     for out in ("stopped", "whole"):
-        subprocess.run(command(out), cwd=ROOT, env=environment, check=True, capture_output=True)
+        run_checked(command(out), cwd=ROOT, env=environment)
     for name in ("metrics.csv", "test_trained.npy", "result.json"):
         one, other = ((tmp_path / out / name).read_bytes() for out in ("stopped", "whole"))
         assert one == other, name
@@ -205,9 +205,7 @@ def test_beats_frozen_vectors_and_nsm_on_real_photographs(shared: Path, tmp_path
             *("--images", str(shared / "grocery" / "subset"), "--out", str(tmp_path / recipe)),
             *("--vectors", str(tmp_path / "vectors"), "--json", str(tmp_path / "n.json")),
         ]
-        subprocess.run(
-            command, cwd=ROOT, env={**os.environ}, check=True, capture_output=True, timeout=600
-        )
+        run_checked(command, cwd=ROOT)
         numbers[recipe] = json.loads((tmp_path / "n.json").read_text())
     happier, nsm = numbers["happier"], numbers["nsm"]
     assert happier["trained"]["hap"] > happier["frozen"]["hap"] + 0.02

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from strata_labels.errors import InputError, RetryError
 from strata_labels.training import Recipe, checkpoint, load_recipe, recipe_names, train_head
 from strata_labels.training.memory import Memory
 from strata_labels.training.trainer import Trainer
+from subprocesses import run_checked
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,16 +56,13 @@ def test_ten_steps_and_ten_more_are_twenty(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["happier", "triplet"])
 def test_two_processes_are_one_with_the_same_batch(name: str, tmp_path: Path) -> None:
     out = tmp_path / "two.pt"
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"),
-            *("-m", "training_steps", str(out), name),
-        ],
+    # --standalone binds a port that the system chooses. The time limits are for a loaded machine.
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    limits = ["--local-addr=127.0.0.1", "--rdzv-conf=timeout=1800,read_timeout=1800"]
+    run_checked(
+        [*torchrun, *limits, "-m", "training_steps", str(out), name],
         cwd=ROOT,
-        env={**_environment(), "PYTHONPATH": str(ROOT / "tests")},
-        check=True,
-        capture_output=True,
-        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")},
     )
     two = torch.load(out)
     one = training_steps.trainer(load_recipe(name, "full", training_steps.SMALL))
@@ -74,12 +72,6 @@ def test_two_processes_are_one_with_the_same_batch(name: str, tmp_path: Path) ->
     torch.testing.assert_close(two["history"][:, 2].float(), losses, atol=1e-5, rtol=0)
     for key, value in one.model.state_dict().items():
         torch.testing.assert_close(two["model"][key], value, atol=1e-4, rtol=0)
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.mark.parametrize("name", [name for name in recipe_names() if "-" not in name])

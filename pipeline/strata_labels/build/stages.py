@@ -21,7 +21,6 @@ from strata_labels.files import write_json
 from strata_labels.knowledge import (
     CUT_COLUMNS,
     ClassGraph,
-    Snapshot,
     link,
     link_taxa,
     read_snapshot,
@@ -43,10 +42,8 @@ def _resolve(place: Workspace, settings: BuildSettings) -> Counts:
         return _resolve_taxa(place, settings, items)
     assets = class_assets(settings, vocabulary_in_force(settings))
     files, titles = ask_for_build(place, settings, items["title"])
-    snapshot = Snapshot()
-    if files:
-        ids: list[str] = [] if titles is None else titles["qid"].dropna().tolist()
-        snapshot = read_snapshot(files, items["title"], assets.placed, ids)
+    ids: list[str] = [] if titles is None else titles["qid"].dropna().tolist()
+    snapshot = read_snapshot(files, items["title"], assets.placed, ids)
     entities, classes = link(items, snapshot, titles)
     save(place.folder, "entities", entities)
     save(place.folder, "classes", classes)

@@ -21,9 +21,7 @@ from strata_labels.knowledge import (
     AnswerSource,
     Apis,
     Client,
-    DumpSource,
     ResponseStore,
-    is_triples,
     resolve_titles,
     write_snapshot,
 )
@@ -108,19 +106,17 @@ def ask_for_build(
         RetryError: as `ask_wikimedia`, or something was never answered.
     """
     given = Path(settings.entities) if settings.entities else None
-    triples = given is not None and is_triples(given)
-    files = [given] if given and not triples else []
-    if not (settings.contact or triples or place.store.is_file()):
+    files = [given] if given else []
+    if not (settings.contact or place.store.is_file()):
         return files, None
     apis = Apis(settings.commons_api or COMMONS_API, settings.wikidata_api or WIKIDATA_API)
-    sources = [DumpSource(given)] if given and triples else []
     if settings.contact is None:
-        asked = ask_wikimedia(place, titles, apis, sources=sources)
+        asked = ask_wikimedia(place, titles, apis)
         if asked.unanswered:
             print(f"{asked.in_words()}; --contact asks for them", file=sys.stderr)
     else:
         with Client(settings.contact, apis) as client:
-            asked = ask_wikimedia(place, titles, apis, client, sources=sources)
+            asked = ask_wikimedia(place, titles, apis, client)
         if asked.unanswered:
             raise RetryError(asked.in_words())
     return [place.answers, *files], asked.titles
@@ -135,10 +131,8 @@ def asked_of(place: Workspace, settings: BuildSettings) -> str:
     """Fingerprint of what `ask_for_build` looks at besides files of a person's own.
 
     With a contact all is answered when it is done, and what a later `strata resolve` brings shows
-    in the files that it writes; so it is with a dump of triples, which is one of the files.
+    in the files that it writes.
     """
-    if settings.entities and is_triples(Path(settings.entities)):
-        return "triples"
     if settings.contact or settings.asked:
         return f"asks {settings.commons_api} {settings.wikidata_api}"
     return sha256_of(place.store) if place.store.is_file() else ""

@@ -23,9 +23,9 @@ from strata_labels.cli.list import list_
 from strata_labels.cli.options import as_command
 from strata_labels.cli.propose import propose
 from strata_labels.cli.resolve import resolve
+from strata_labels.cli.result import finish
 from strata_labels.cli.review import review
 from strata_labels.cli.simulate import simulate_review
-from strata_labels.cli.result import finish
 from strata_labels.cli.status import status
 from strata_labels.cli.train import train
 from strata_labels.errors import InputError, RetryError

@@ -8,7 +8,7 @@ from strata_labels.knowledge.assets import (
 )
 from strata_labels.knowledge.classgraph import CUT_COLUMNS, ClassGraph, ClassVerdict, Cut, Reach
 from strata_labels.knowledge.linking import link, unclimbed
-from strata_labels.knowledge.snapshot import Entity, Snapshot, read_entities, read_snapshot
+from strata_labels.knowledge.snapshot import Entity, Snapshot, read_snapshot
 from strata_labels.knowledge.taxa import link_taxa
 from strata_labels.knowledge.titles import clean_title
 from strata_labels.knowledge.wikimedia import (
@@ -23,7 +23,6 @@ from strata_labels.knowledge.wikimedia import (
     SparqlSource,
     check_contact,
     check_endpoint,
-    is_triples,
     read_age,
     resolve_titles,
     write_snapshot,
@@ -51,12 +50,10 @@ __all__ = [
     "check_contact",
     "check_endpoint",
     "clean_title",
-    "is_triples",
     "link",
     "link_taxa",
     "read_age",
     "read_class_assets",
-    "read_entities",
     "read_snapshot",
     "resolve_titles",
     "snapshot_lexicon",

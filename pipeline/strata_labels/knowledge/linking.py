@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.knowledge.classgraph import Cut
-from strata_labels.knowledge.entity import CATEGORY_ITEM
+from strata_labels.knowledge.raw_entity import CATEGORY_ITEM
 from strata_labels.knowledge.snapshot import Entity, Snapshot
 from strata_labels.knowledge.titles import clean_title
 

@@ -1,32 +1,21 @@
-"""A snapshot of Wikidata entities, streamed: JSON lines or the JSON dump, plain, .gz or .bz2."""
+"""A snapshot of Wikidata: the entities that a data set needs, and the classes above them."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import json
-import zlib
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
 
-from strata_labels.errors import InputError, Problem
-from strata_labels.knowledge.entity import (
-    CATEGORY_ITEM,
+from strata_labels.knowledge.dump_extraction import DumpExtraction
+from strata_labels.knowledge.raw_entity import (
+    RawEntity,
     best_items,
     best_point,
     best_texts,
-    item_id,
+    commons_page,
     outranked_items,
-    reduce,
 )
 from strata_labels.knowledge.titles import PREFIX, clean_title
-
-_Read = TypeVar("_Read")
-
-_SHOWN = 1000  # damaged lines after which reading stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +46,19 @@ class Entity:
         return ""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Snapshot:
-    """What was kept of a snapshot file.
+    """The part of Wikidata files that a data set needs.
 
     Attributes:
         entities: items linked to a wanted title, and the topics of category items among them.
         classes: the classes of those, all their ancestors, and the classes asked for.
         parents: class -> its P279 parents, for every class that is an ancestor of a kept one.
-        num_read: items in the file.
     """
 
-    entities: dict[str, Entity] = field(default_factory=dict)
-    classes: dict[str, Entity] = field(default_factory=dict)
-    parents: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    num_read: int = 0
+    entities: dict[str, Entity]
+    classes: dict[str, Entity]
+    parents: dict[str, tuple[str, ...]]
 
 
 def read_snapshot(
@@ -80,14 +67,11 @@ def read_snapshot(
     classes: Iterable[str] = (),
     ids: Iterable[str] = (),
 ) -> Snapshot:
-    """Keeps the wanted part of a snapshot; memory grows with that part, not with the file.
-
-    A file is passed up to three times: items by title (and all P279 edges, 16 bytes each), topics
-    of category items, records of the classes.
+    """Reads the wanted part of Wikidata files; memory grows with that part, not with the files.
 
     Args:
-        paths: JSON lines in the API's form, or Wikidata's JSON dump (one array, an item per line).
-            Of several files the first that has an item counts; the largest should be the last.
+        paths: see `WikidataFile`. Of several files the first that has an item counts; the largest
+            should be the last.
         titles: Commons categories to find, with or without prefix.
         classes: class items whose labels are wanted besides the ancestors of the found items.
         ids: items wanted besides those of the titles.
@@ -96,147 +80,26 @@ def read_snapshot(
         InputError: the file cannot be read, a line is no entity (all such lines listed), or the
             download was interrupted.
     """
-    paths = [paths] if isinstance(paths, Path) else list(paths)
-    wanted, wanted_ids = {clean_title(title) for title in titles}, set(ids)
-    snapshot = Snapshot()
-    edges = array("q")
-
-    def first_pass(entity: Entity) -> bool:
-        snapshot.num_read += 1
-        child = int(entity.qid[1:])
-        for parent in entity.parent_qids:
-            edges.extend((child, int(parent[1:])))
-        return (
-            entity.qid in wanted_ids
-            or not wanted.isdisjoint(entity.titles)
-            or not wanted.isdisjoint(entity.commons_categories)
-        )
-
-    snapshot.entities = _kept(paths, first_pass)
-
-    categories = {e.qid for e in snapshot.entities.values() if CATEGORY_ITEM in e.class_qids}
-    if categories:
-        topics = {t for qid in categories for t in snapshot.entities[qid].topic_qids}
-        snapshot.entities |= _kept(
-            paths, lambda e: e.qid in topics or not categories.isdisjoint(e.category_qids)
-        )
-
-    parents: dict[int, list[int]] = {}
-    for child, parent in zip(edges[::2], edges[1::2], strict=True):
-        parents.setdefault(child, []).append(parent)
-    reached = {c for e in snapshot.entities.values() for c in e.class_qids} | set(classes)
-    frontier = sorted(reached)
-    while frontier:
-        above: set[str] = set()
-        for qid in frontier:
-            found = tuple(f"Q{number}" for number in parents.get(int(qid[1:]), ()))
-            if found:
-                snapshot.parents[qid] = found
-            above.update(found)
-        frontier = sorted(above - reached)
-        reached |= above
-    if reached:
-        snapshot.classes = _kept(paths, lambda e: e.qid in reached)
-    return snapshot
+    paths = [paths] if isinstance(paths, Path) else paths
+    extraction = DumpExtraction(paths, titles, ids, classes)
+    found = {entity.qid: entity for entity in map(_entity, extraction.run())}
+    return Snapshot(
+        {qid: entity for qid, entity in found.items() if int(qid[1:]) in extraction.items},
+        {qid: entity for qid, entity in found.items() if int(qid[1:]) in extraction.parents},
+        {
+            f"Q{number}": tuple(f"Q{parent}" for parent in parents)
+            for number, parents in extraction.parents.items()
+            if parents
+        },
+    )
 
 
-def _kept(paths: Sequence[Path], keep: Callable[[Entity], bool]) -> dict[str, Entity]:
-    kept: dict[str, Entity] = {}
-    before: set[int] = set()
-    for number, path in enumerate(paths, start=1):
-        seen = array("q")
-        for entity in read_entities(path):
-            if before and int(entity.qid[1:]) in before:
-                continue
-            if number < len(paths):
-                seen.append(int(entity.qid[1:]))
-            if keep(entity):
-                kept[entity.qid] = entity
-        before.update(seen)
-    return kept
-
-
-def read_entities(path: Path) -> Iterator[Entity]:
-    """Streams the items of a snapshot; properties and lexemes are passed over.
-
-    Raises:
-        InputError: as `read_snapshot`; damaged lines are reported together, at the end.
-    """
-    return read_records(path, _entity)
-
-
-def read_records(path: Path, make: Callable[[dict[str, Any]], _Read | None]) -> Iterator[_Read]:
-    """Streams what `make` makes of each entity in the API's form, but for None.
-
-    Raises:
-        InputError: as `read_entities`; a line that `make` cannot read is damaged.
-    """
-    path = Path(path)
-    problems: list[Problem] = []
-    row, opened, closed = 0, False, False
-    line = b""
-    try:
-        with _open(path) as file:
-            for row, line in enumerate(file, start=1):
-                if len(problems) >= _SHOWN:  # not a snapshot at all
-                    break
-                text = line.strip().removesuffix(b",")
-                if not text:
-                    continue
-                if text in (b"[", b"]"):
-                    opened, closed = opened or text == b"[", text == b"]"
-                    continue
-                try:
-                    raw = json.loads(text)
-                    entity = make(raw) if isinstance(raw, dict) else None
-                except (ValueError, TypeError, KeyError, AttributeError):
-                    whole = line.endswith(b"\n")
-                    problems.append(_damaged(path, row, text) if whole else _interrupted(path, row))
-                    continue
-                if not isinstance(raw, dict):
-                    problems.append(_damaged(path, row, text))
-                elif entity is not None:
-                    yield entity
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        problems.append(_interrupted(path, row + 1, str(error)))
-    except OSError as error:
-        raise InputError(
-            Problem(path, f"cannot be read ({error.strerror or error})", "Check the file.")
-        ) from None
-    if opened and not closed and not problems:
-        problems.append(_interrupted(path, row, "the closing ] is missing"))
-    if problems:
-        raise InputError(problems)
-
-
-def _open(path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    if path.suffix == ".bz2":
-        return bz2.open(path, "rb")  # type: ignore[return-value]
-    return path.open("rb")
-
-
-def _damaged(path: Path, row: int, text: bytes) -> Problem:
-    shown = text[:60].decode("utf-8", "replace")
-    return Problem(path, "not a JSON entity:", "Download the file again.", row=row, value=shown)
-
-
-def _interrupted(path: Path, row: int, why: str = "the last line is incomplete") -> Problem:
-    return Problem(path, f"interrupted download ({why})", "Download the file again.", row=row)
-
-
-def _entity(raw: dict[str, Any]) -> Entity | None:
-    """Reads an entity in the API's form; None for what is not an item, or is missing."""
-    qid = item_id(raw)
-    if qid is None:
-        return None
-    record = reduce(raw)
-    link = record["sitelinks"].get("commonswiki", {}).get("title", "")
+def _entity(record: RawEntity) -> Entity:
+    link = commons_page(record)
     at = best_point(record, "P625")
     country = best_items(record, "P17")
     return Entity(
-        qid=qid,
+        qid=record["id"],
         labels={k: v["value"] for k, v in record["labels"].items()},
         aliases={k: tuple(term["value"] for term in v) for k, v in record["aliases"].items()},
         titles=(clean_title(link),) if link.startswith(PREFIX) else (),

@@ -1,18 +1,18 @@
-"""Taxa of a Wikidata snapshot: which one an item is, by its taxon name, and what is above it."""
+"""Links items to taxa in Wikidata by taxon name, and finds the ranked taxa above them."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from strata_labels.knowledge.entity import best_items, best_texts, item_id, reduce
 from strata_labels.knowledge.linking import ENTITY_COLUMNS
-from strata_labels.knowledge.snapshot import read_records
+from strata_labels.knowledge.raw_entity import best_items, best_texts
+from strata_labels.knowledge.wikidata_file import WikidataFile
 from strata_labels.tables import clean_cell
 
 #: Ranks (P105) by the name that published ranks have; a division is botany's phylum.
@@ -40,7 +40,7 @@ class Taxon(NamedTuple):
 def link_taxa(items: pd.DataFrame, path: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Finds each item's taxon by name (P225), and the ranked taxa above it (P171, P105).
 
-    The file is passed twice: names and all parents (16 bytes each), then the taxa in question.
+    The file is read twice: names and all parents (16 bytes each), then the taxa in question.
 
     Args:
         items: `item_id, name`.
@@ -57,7 +57,7 @@ def link_taxa(items: pd.DataFrame, path: Path | None) -> tuple[pd.DataFrame, pd.
     names = [clean_cell(name) for name in items["name"]]
     wanted, found = set(names), dict[str, list[str]]()
     edges = array("q")
-    for taxon in read_records(path, _taxon) if path else ():
+    for taxon in _taxa(path) if path else ():
         for parent in taxon.parents:
             edges.extend((int(taxon.qid[1:]), int(parent[1:])))
         if taxon.name in wanted:
@@ -66,7 +66,7 @@ def link_taxa(items: pd.DataFrame, path: Path | None) -> tuple[pd.DataFrame, pd.
     needed = _upwards(edges, {qids[0] for qids in found.values()})
     kept: dict[str, Taxon] = {}
     if path and needed:
-        kept = {t.qid: t for t in read_records(path, _taxon) if t.qid in needed}
+        kept = {t.qid: t for t in _taxa(path) if t.qid in needed}
     entities = pd.DataFrame(
         [
             _row(item, found.get(name, []))
@@ -86,16 +86,17 @@ def link_taxa(items: pd.DataFrame, path: Path | None) -> tuple[pd.DataFrame, pd.
     return entities, taxa.sort_values(["item_id", "rank", "name", "qid"], ignore_index=True)
 
 
-def _taxon(raw: dict[str, Any]) -> Taxon | None:
-    qid = item_id(raw)
-    if qid is None:
-        return None
-    record = reduce(raw, ("P105", "P171", "P225"))
-    name = next(iter(best_texts(record, "P225")), "")
-    if not name:
-        return None
-    rank = next((RANKS[q] for q in best_items(record, "P105") if q in RANKS), "")
-    return Taxon(qid, clean_cell(name), rank, tuple(best_items(record, "P171")))
+def _taxa(path: Path) -> Iterator[Taxon]:
+    file = WikidataFile(path)
+    (named,) = file.marks("P225")
+    for record in file.records():
+        if named not in record.text:
+            continue
+        entity = file.parse(record, ("P105", "P171", "P225"))
+        if entity is not None and (names := best_texts(entity, "P225")):
+            rank = next((RANKS[q] for q in best_items(entity, "P105") if q in RANKS), "")
+            parents = tuple(best_items(entity, "P171"))
+            yield Taxon(entity["id"], clean_cell(names[0]), rank, parents)
 
 
 def _upwards(edges: Sequence[int], start: set[str]) -> set[str]:

@@ -14,8 +14,7 @@ from strata_labels.knowledge.wikimedia.category_resolution import (
     resolve_titles,
 )
 from strata_labels.knowledge.wikimedia.client import Client
-from strata_labels.knowledge.wikimedia.dump import DumpSource, Extracted, extract_dump
-from strata_labels.knowledge.wikimedia.dump_forms import is_triples
+from strata_labels.knowledge.wikimedia.dump_source import DumpSource
 from strata_labels.knowledge.wikimedia.response_store import ResponseStore, read_age, write_snapshot
 from strata_labels.knowledge.wikimedia.sparql_source import SparqlSource
 
@@ -27,14 +26,11 @@ __all__ = [
     "Apis",
     "Client",
     "DumpSource",
-    "Extracted",
     "Resolved",
     "ResponseStore",
     "SparqlSource",
     "check_contact",
     "check_endpoint",
-    "extract_dump",
-    "is_triples",
     "read_age",
     "resolve_titles",
     "write_snapshot",

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.knowledge.entity import is_item_id, reduce
+from strata_labels.knowledge.raw_entity import is_item_id, reduce
 from strata_labels.knowledge.wikimedia import category_pages
 from strata_labels.knowledge.wikimedia.addresses import Apis
 from strata_labels.knowledge.wikimedia.client import BATCH, ApiError, Client

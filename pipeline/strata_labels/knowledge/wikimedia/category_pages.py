@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from strata_labels.knowledge.entity import is_item_id
+from strata_labels.knowledge.raw_entity import is_item_id
 from strata_labels.knowledge.titles import is_askable, page_title
 from strata_labels.knowledge.wikimedia.client import ApiResponse
 from strata_labels.knowledge.wikimedia.response_store import Answer

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 import pyarrow as pa
 
-from strata_labels.knowledge.entity import CATEGORY_ITEM, Entity, best_items
+from strata_labels.knowledge.raw_entity import CATEGORY_ITEM, RawEntity, best_items
 from strata_labels.knowledge.titles import PREFIX, is_askable, page_title
 from strata_labels.knowledge.wikimedia.addresses import Apis
 from strata_labels.knowledge.wikimedia.answers import AnswerSource, CachedAnswers
@@ -88,7 +88,7 @@ class Resolved:
         """Whether every question has an answer."""
         return not self.missing_titles and not self.missing_ids
 
-    def entities(self) -> Iterator[Entity]:
+    def entities(self) -> Iterator[RawEntity]:
         """Items, topics, classes and countries in the API's form, by number: a snapshot's lines.
 
         They are read from the store, which must still be open.

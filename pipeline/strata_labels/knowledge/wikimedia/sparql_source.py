@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from strata_labels.knowledge.entity import is_item_id
+from strata_labels.knowledge.raw_entity import is_item_id
 from strata_labels.knowledge.titles import PREFIX, clean_title
 from strata_labels.knowledge.wikimedia.client import BATCH, Client
 from strata_labels.knowledge.wikimedia.response_store import NAMED, Answer

@@ -1,4 +1,4 @@
-"""Entities in the API's own form: what is kept of them, and reading their statements."""
+"""Wikidata entities in the API's JSON form: reducing them, and reading their statements."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 PROPERTIES = ("P17", "P31", "P279", "P301", "P373", "P625", "P910")
 CATEGORY_ITEM = "Q4167836"  # P31 of an item that stands for a category page
-_LARGEST_ID = 2**31 - 1  # larger ones are no page's, and the API refuses the whole batch for one
+_LARGEST_ID = 2**31 - 1  # the API refuses a whole batch for a larger one
 
-Entity = dict[str, Any]
+RawEntity = dict[str, Any]
 
 
 def is_item_id(text: object) -> bool:
-    """Whether a text is an item's id that may be asked for.
+    """Whether a text is the id of an item (not of a property or lexeme).
 
     Example:
         >>> is_item_id("Q42"), is_item_id("P31"), is_item_id("Q0"), is_item_id("L1-F1")
@@ -27,19 +27,18 @@ def is_item_id(text: object) -> bool:
     )
 
 
-def item_id(raw: Entity) -> str | None:
-    """The id of an item that is there; None for a property, a lexeme or what is missing.
+def item_number(raw: Any) -> int | None:
+    """The number of an item; None for a property, a lexeme or a missing item.
 
     Raises:
-        ValueError: no entity.
+        ValueError: not an entity.
     """
-    qid = raw.get("id")
-    if not isinstance(qid, str):
+    if not isinstance(raw, dict) or not isinstance(qid := raw.get("id"), str):
         raise ValueError("no id")
-    return qid if is_item_id(qid) and "missing" not in raw else None
+    return int(qid[1:]) if is_item_id(qid) and "missing" not in raw else None
 
 
-def reduce(raw: Entity, properties: Iterable[str] = PROPERTIES) -> Entity:
+def reduce(raw: RawEntity, properties: Iterable[str] = PROPERTIES) -> RawEntity:
     """The part of an entity that a label tree is built from, still in the API's form.
 
     Labels and aliases in all languages, the Commons sitelink, and the statements of `properties`
@@ -48,7 +47,7 @@ def reduce(raw: Entity, properties: Iterable[str] = PROPERTIES) -> Entity:
     """
     link = _mapping(_mapping(raw.get("sitelinks")).get("commonswiki"))
     claims = _mapping(raw.get("claims"))
-    kept: Entity = {
+    kept: RawEntity = {
         "type": "item",
         "id": raw["id"],
         "labels": {k: v for k, v in _mapping(raw.get("labels")).items() if _is_term(v)},
@@ -71,7 +70,13 @@ def reduce(raw: Entity, properties: Iterable[str] = PROPERTIES) -> Entity:
     return kept
 
 
-def best_items(entity: Entity, name: str) -> list[str]:
+def commons_page(entity: RawEntity) -> str:
+    """The title of the linked page on Commons; "" if there is none."""
+    title: str = entity["sitelinks"].get("commonswiki", {}).get("title", "")
+    return title
+
+
+def best_items(entity: RawEntity, name: str) -> list[str]:
     """Items that the best-ranked statements of a property name: preferred, else normal ones.
 
     `somevalue` and `novalue` name none.
@@ -85,7 +90,7 @@ def best_items(entity: Entity, name: str) -> list[str]:
     return []
 
 
-def outranked_items(entity: Entity, name: str) -> list[tuple[str, str]]:
+def outranked_items(entity: RawEntity, name: str) -> list[tuple[str, str]]:
     """Items that only statements of a lesser rank name, deprecated ones too, with the rank."""
     best = set(best_items(entity, name))
     found: dict[str, str] = {}
@@ -96,7 +101,7 @@ def outranked_items(entity: Entity, name: str) -> list[tuple[str, str]]:
     return list(found.items())
 
 
-def best_point(entity: Entity, name: str) -> tuple[float, float] | None:
+def best_point(entity: RawEntity, name: str) -> tuple[float, float] | None:
     """Latitude and longitude, in degrees, of the best-ranked statement that has both."""
     statements = entity.get("claims", {}).get(name, [])
     for rank in ("preferred", "normal"):
@@ -109,7 +114,7 @@ def best_point(entity: Entity, name: str) -> tuple[float, float] | None:
     return None
 
 
-def best_texts(entity: Entity, name: str) -> list[str]:
+def best_texts(entity: RawEntity, name: str) -> list[str]:
     """Texts that the best-ranked statements of a property hold."""
     statements = entity.get("claims", {}).get(name, [])
     for rank in ("preferred", "normal"):
