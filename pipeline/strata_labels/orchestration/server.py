@@ -1,11 +1,12 @@
 """A temporary Prefect server: on this machine only, with its data in a workspace.
 
-`python -m strata_labels.orchestration.server FOLDER` is the server's own process. It ends when its
-standard input does, and so with the process that started it, whatever ends that one.
+`serve` is the server's own process. It ends when its standard input does, and so with the process
+that started it, whatever ends that one.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from strata_labels.errors import RetryError
+from strata_labels.errors import InputError, RetryError
 
 _HOST = "127.0.0.1"
 _QUIET = {
@@ -39,8 +40,12 @@ def prefect_server(folder: Path) -> Iterator[None]:
     Raises:
         RetryError: the server did not start.
     """
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_without_traceback)
     if PREFECT_API_URL.value():
         yield
         return
@@ -49,7 +54,18 @@ def prefect_server(folder: Path) -> Iterator[None]:
         temporary_server(home) as address,
         temporary_settings({PREFECT_API_URL: address, PREFECT_HOME: home}),
     ):
-        yield
+        try:
+            yield
+        finally:
+            APILogWorker.drain_all(at_exit=False)
+            EventsWorker.drain_all(at_exit=False)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Logs an error that a user can correct without its traceback; no page that has no server."""
+    if record.exc_info and isinstance(record.exc_info[1], InputError | RetryError):
+        record.exc_info = None
+    return not record.getMessage().startswith("View at ")
 
 
 @contextmanager
@@ -63,7 +79,7 @@ def temporary_server(home: Path) -> Iterator[str]:
         RetryError: it did not start.
     """
     home.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", __name__, str(home)]
+    command = [sys.executable, "-c", f"from {__name__} import serve; serve()", str(home)]
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
@@ -101,7 +117,7 @@ class LocalRequests:
         await self.app(scope, receive, send)
 
 
-def main() -> None:
+def serve() -> None:
     """Serves Prefect's API until standard input ends; prints the API's address when it answers."""
     listening = socket.create_server((_HOST, 0))
     authority = f"{_HOST}:{listening.getsockname()[1]}"
@@ -129,7 +145,3 @@ def main() -> None:
 def _end_with_parent() -> None:
     sys.stdin.buffer.read()
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
