@@ -4,30 +4,34 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
 .PHONY: demo test lint bench cards clean
-demo: .venv/.ready
-	$(BIN)/strata build gldv2-h demo/gldv2-h --metadata hierarchies/sample \
+# READY= skips the set-up, for those who name an environment of their own with BIN.
+READY ?= .venv/.ready
+DEMO ?= demo
+demo: $(READY)
+	$(BIN)/strata build gldv2-h $(DEMO)/gldv2-h --metadata hierarchies/sample \
 	  --entities hierarchies/sample/entities.jsonl --encoder registry || test $$? -eq 3
-	$(BIN)/python -m strata_labels.sources demo/products
-	$(BIN)/strata build sop-h demo/sop-h --metadata demo/products --levels deep \
+	$(BIN)/python -m strata_labels.sources $(DEMO)/products
+	$(BIN)/strata build sop-h $(DEMO)/sop-h --metadata $(DEMO)/products --levels deep \
 	  --encoder registry || test $$? -eq 3
-	$(BIN)/strata train demo/sop-h --images demo/products --recipe happier \
-	  --encoder registry --synthetic --out demo/training
-	@echo "Open: demo/gldv2-h/tree.html, demo/sop-h/tree.html and demo/training/report.html (synthetic)"
+	$(BIN)/strata train $(DEMO)/sop-h --images $(DEMO)/products --recipe happier \
+	  --encoder registry --synthetic --out $(DEMO)/training
+	@echo "Open $(DEMO)/gldv2-h/tree.html, $(DEMO)/sop-h/tree.html and, for a training on synthetic"
+	@echo "products, $(DEMO)/training/report.html"
 
-test: .venv/.ready
+test: $(READY)
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
-lint: .venv/.ready
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # Figures of benchmarks/README.md; SHARED names the folder with the real data.
 SHARED ?= ../shared
-bench: .venv/.ready
+bench: $(READY)
 	$(BIN)/python -m benchmarks --shared $(SHARED)/data
 
-cards: .venv/.ready
+cards: $(READY)
 	$(BIN)/python -m benchmarks.cards
 
 clean:

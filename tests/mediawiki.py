@@ -46,7 +46,8 @@ class World:
     def recorded(cls, path: Path) -> World:
         """The recorded entities; a category belongs to the first that names it."""
         world = cls()
-        with gzip.open(path, "rt", encoding="utf-8") as file:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8") as file:
             entities = [json.loads(line) for line in file]
         for raw in entities:
             world.entities[raw["id"]] = raw

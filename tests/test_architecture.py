@@ -26,7 +26,7 @@ EDGES: dict[str, set[str]] = {
     "losses": set(),
     "training": {"retrieval", "embedding", "tree", "losses"},
     "validation": {"retrieval"},
-    "show": set(),
+    "show": {"tree"},
     "build": {
         "sources",
         "knowledge",

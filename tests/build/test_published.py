@@ -19,10 +19,11 @@ from strata_labels.build import (
     rebuild,
 )
 from strata_labels.errors import InputError
+from strata_labels.files import sha256_of
 from strata_labels.hierarchy import load_hierarchy
 from strata_labels.proposal import Candidates, find_kinds, propose_within
 from strata_labels.sources import draw_products
-from strata_labels.tables import load
+from strata_labels.tables import DECISION_COLUMNS, load
 
 RANKS = ("genus", "family", "order", "class", "phylum", "kingdom")
 PLANT = ("Apiales", "Magnoliopsida", "Tracheophyta", "Plantae")
@@ -120,6 +121,24 @@ def test_a_second_build_runs_no_stage(
     categories.write_text(categories.read_text().replace("Icterus", "Icterops"))
     build(place, settings)
     assert "items ..." in capsys.readouterr().out
+
+
+def test_the_card_names_both_ledgers(tmp_path: Path, species: Path) -> None:
+    place = Workspace(tmp_path / "ws")
+    settings = settings_of(place, "inat-h", species)
+    build(place, settings)
+    rule = dict.fromkeys(DECISION_COLUMNS, "") | {
+        "row_id": "1:inat2018/4", "subject": "inat2018/4", "level": "1", "decision": "move",
+        "reviewer": "ann", "target": "1/Animalia/Chordata/Aves/Passeriformes/Icteridae/Quiscalus",
+        "decided_at": "2026-01-31T12:00:00Z",
+    }  # fmt: skip
+    pd.DataFrame([rule]).to_csv(place.ledger, index=False)
+    build(place, settings)
+    card = place.card.read_text(encoding="utf-8")
+    assert f"| decisions.csv | ledger of this workspace | `{sha256_of(place.ledger)}` |" in card
+    curated = sha256_of(settings.hierarchy.decisions)
+    assert f"| decisions.csv | tree inat-h | `{curated}` |" in card
+    assert "5 (83.3 %) were accepted automatically and 1 (16.7 %) decided by people" in card
 
 
 def test_taxa_that_moved_wait_for_a_person(tmp_path: Path, species: Path, snapshot: Path) -> None:

@@ -92,7 +92,7 @@ def test_no_image_is_decoded_twice(
 
 
 def test_hashes_are_remembered_until_a_file_changes(tmp_path: Path) -> None:
-    from strata_labels.embedding.hashes import FileHashes
+    from strata_labels.embedding.file_hashes import FileHashes
 
     path = tmp_path / "a.jpg"
     path.write_bytes(b"one")

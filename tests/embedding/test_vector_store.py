@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from strata_labels.embedding import Encoder, VectorStore, embed_texts, prompt_vectors
-from strata_labels.embedding.store import text_key
+from strata_labels.embedding.vector_store import VectorTable, text_key
 from strata_labels.errors import InputError
 
 
@@ -35,74 +34,87 @@ def _count_rows(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return batches
 
 
+def _add(folder: Path, keys: list[bytes], vectors: np.ndarray) -> VectorTable:
+    table = VectorStore(folder).table("ViT/tag", "text")
+    with table.writer() as add:
+        add(keys, vectors)
+    return table
+
+
+def _found(folder: Path, keys: list[bytes]) -> np.ndarray:
+    table = VectorStore(folder).table("ViT/tag", "text")
+    assert table.missing(keys) == []
+    return table.vectors(keys)
+
+
 def test_what_is_added_is_found_by_a_later_run(tmp_path: Path) -> None:
     keys, vectors = _keys(100), _vectors(100)
-    log = VectorStore(tmp_path).log("ViT/tag", "text")
-    log.add(keys[:60], vectors[:60])
-    log.add(keys[60:], vectors[60:])
+    _add(tmp_path, keys[:60], vectors[:60])
+    table = _add(tmp_path, keys[60:], vectors[60:])
+    assert table.vectors(keys).tobytes() == vectors.tobytes()
+    assert _found(tmp_path, keys[::-1]).tobytes() == vectors[::-1].tobytes()
+    assert _found(tmp_path, [keys[7], keys[70], keys[7]]).tobytes() == vectors[[7, 70, 7]].tobytes()
     store = VectorStore(tmp_path)
-    found = store.log("ViT/tag", "text").vectors(keys[::-1])
-    assert found.tobytes() == vectors[::-1].tobytes()
-    assert len(store.log("ViT/tag", "image")) == len(store.log("ViT_tag2", "text")) == 0
-    assert store.damaged == []
+    assert store.table("ViT/tag", "text").missing([*_keys(2, 200), keys[3]]) == _keys(2, 200)
+    assert len(store.table("ViT/tag", "image")) == len(store.table("ViT_tag2", "text")) == 0
     with pytest.raises(ValueError, match="do not fit"):
-        log.add(_keys(1, 200), np.zeros((1, 7), np.float32))
+        _add(tmp_path, _keys(1, 200), np.zeros((1, 7), np.float32))
 
 
-def test_two_writers_share_a_log(tmp_path: Path) -> None:
+def test_parts_are_written_while_the_work_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("strata_labels.embedding.vector_store._PART_VECTORS", 8)
+    keys, vectors = _keys(20), _vectors(20)
+    table = VectorStore(tmp_path).table("ViT/tag", "text")
+    with pytest.raises(KeyboardInterrupt), table.writer() as add:
+        for start in range(0, 16, 4):
+            add(keys[start : start + 4], vectors[start : start + 4])
+        assert len(VectorStore(tmp_path).table("ViT/tag", "text")) == 16
+        add(keys[16:18], vectors[16:18])
+        raise KeyboardInterrupt
+    assert _found(tmp_path, keys[:18]).tobytes() == vectors[:18].tobytes()
+
+
+def test_two_writers_share_a_table(tmp_path: Path) -> None:
     keys, vectors = _keys(40), _vectors(40)
-    one, two = (VectorStore(tmp_path).log("e", "text") for _ in range(2))
-    for start in range(0, 40, 8):
-        one.add(keys[start : start + 4], vectors[start : start + 4])
-        two.add(keys[start + 4 : start + 8], vectors[start + 4 : start + 8])
-    even = [n for n in range(40) if n % 8 < 4]
-    assert one.vectors([keys[n] for n in even]).tobytes() == vectors[even].tobytes()
-    assert VectorStore(tmp_path).log("e", "text").vectors(keys).tobytes() == vectors.tobytes()
+    one, two = (VectorStore(tmp_path).table("ViT/tag", "text") for _ in range(2))
+    with one.writer() as add, two.writer() as add_too:
+        add(keys[:25], vectors[:25])
+        add_too(keys[15:], vectors[15:])
+    assert one.vectors(keys[:25]).tobytes() == vectors[:25].tobytes()
+    assert _found(tmp_path, keys).tobytes() == vectors.tobytes()
 
 
-@pytest.mark.parametrize("cut", [1, 31, 59, 60, 61])
-def test_a_torn_tail_loses_only_itself(tmp_path: Path, cut: int) -> None:
+@pytest.mark.parametrize("damage", ["short", "empty", "garbage", "a vector", "a key", "the header"])
+def test_a_damaged_part_is_named_and_set_aside(tmp_path: Path, damage: str) -> None:
     keys, vectors = _keys(10), _vectors(10)
-    log = VectorStore(tmp_path).log("e", "text")
-    log.add(keys, vectors)
-    record = 32 + 6 * 4 + 4
-    os.truncate(log.path, log.path.stat().st_size - cut)
-    kept = 10 - -(-cut // record)
-    log = VectorStore(tmp_path).log("e", "text")
-    assert len(log) == kept and log.damaged == []
-    log.add(keys[kept:], vectors[kept:])
-    assert VectorStore(tmp_path).log("e", "text").vectors(keys).tobytes() == vectors.tobytes()
+    _add(tmp_path, keys[:6], vectors[:6])
+    (part,) = tmp_path.glob("*/text/part-*.vectors")
+    _add(tmp_path, keys[6:], vectors[6:])
+    content = bytearray(part.read_bytes())
+    at = {"a vector": -3, "a key": 600, "the header": 20}
+    if damage in at:
+        content[at[damage]] ^= 1
+    part.write_bytes(
+        {"short": content[:-1], "empty": b"", "garbage": b"x" * 900}.get(damage, content)
+    )
+    table = VectorStore(tmp_path).table("ViT/tag", "text")
+    assert table.missing(keys) == keys[:6]
+    assert str(part) in table.damaged[0] and f"{part.stem}.damaged" in table.damaged[0]
+    assert table.vectors(keys[6:]).tobytes() == vectors[6:].tobytes()
+    with table.writer() as add:
+        add(keys[:6], vectors[:6])
+    assert table.vectors(keys).tobytes() == vectors.tobytes()
+    assert _found(tmp_path, keys).tobytes() == vectors.tobytes()
 
 
-def test_a_damaged_record_is_named_and_set_aside(tmp_path: Path) -> None:
-    keys, vectors = _keys(10), _vectors(10)
-    log = VectorStore(tmp_path).log("e", "text")
-    log.add(keys, vectors)
-    content = bytearray(log.path.read_bytes())
-    content[512 + 3 * 60 + 40] ^= 1
-    log.path.write_bytes(content)
-    store = VectorStore(tmp_path)
-    log = store.log("e", "text")
-    assert [key in log for key in keys] == [n != 3 for n in range(10)]
-    assert str(log.path) in store.damaged[0] and "text.vectors.damaged-1" in store.damaged[0]
-    assert (log.path.parent / "text.vectors.damaged-1").stat().st_size == 60
-    log.add([keys[3]], vectors[3:4])
-    again = VectorStore(tmp_path)
-    assert again.log("e", "text").vectors(keys).tobytes() == vectors.tobytes()
-    assert again.damaged == []
-
-
-@pytest.mark.parametrize("content", [b"", b"garbage", b"{}".ljust(511) + b"\n", b"\0" * 2000])
-def test_a_log_without_its_header_is_set_aside_whole(tmp_path: Path, content: bytes) -> None:
-    log = VectorStore(tmp_path).log("e", "text")
-    log.add(_keys(3), _vectors(3))
-    log.path.write_bytes(content)
-    store = VectorStore(tmp_path)
-    log = store.log("e", "text")
-    assert len(log) == 0
-    assert len(store.damaged) == (content != b"")
-    log.add(_keys(3), _vectors(3))
-    assert len(VectorStore(tmp_path).log("e", "text")) == 3
+def test_a_store_of_version_0_1_0_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "ViT_tag").mkdir()
+    (tmp_path / "ViT_tag" / "text.vectors").write_bytes(b"{}".ljust(512) + b"x" * 600)
+    assert VectorStore(tmp_path).table("ViT/tag", "text").missing(_keys(2)) == _keys(2)
+    _add(tmp_path, _keys(2), _vectors(2))
+    assert _found(tmp_path, _keys(2)).tobytes() == _vectors(2).tobytes()
 
 
 def test_no_text_is_encoded_twice(
@@ -132,20 +144,20 @@ store = VectorStore(Path({str(tmp_path / "a")!r}))
 embed_texts(store, load_encoder("local-dir:{tiny_folder}"), texts)
 """
     process = subprocess.Popen([sys.executable, "-c", code])
-    log = tmp_path / "a" / tiny.id / "text.vectors"
-    while not (log.exists() and log.stat().st_size > 20_000):
+    while not list((tmp_path / "a").glob("*/text/part-*.vectors")):
         assert process.poll() is None, "ended before it could be killed"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    kept = VectorStore(tmp_path / "a").log(tiny.id, "text")
+    kept = VectorStore(tmp_path / "a").table(tiny.id, "text")
     assert 0 < len(kept) < 30_000
-    known = [text for text in texts if text_key(text) in kept]
-    sample = [*known[-300:], *[text for text in texts if text_key(text) not in kept][-300:]]
+    missing = set(kept.missing(map(text_key, texts)))
+    known = [text for text in texts if text_key(text) not in missing]
+    sample = [*known[-300:], *[text for text in texts if text_key(text) in missing][-300:]]
     resumed = embed_texts(VectorStore(tmp_path / "a"), tiny, sample)
     whole = embed_texts(VectorStore(tmp_path / "b"), tiny, sample[::-1])[::-1]
     assert resumed.tobytes() == whole.tobytes()
-    assert len(VectorStore(tmp_path / "a").log(tiny.id, "text")) == len(kept) + 300
+    assert len(VectorStore(tmp_path / "a").table(tiny.id, "text")) == len(kept) + 300
 
 
 def test_prompts_are_averaged_over_templates(tiny: Encoder, tmp_path: Path) -> None:

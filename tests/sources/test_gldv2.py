@@ -78,7 +78,7 @@ def test_all_files_together(tmp_path):
         index_label_to_category=INDEX,
         train=f"id,url,landmark_id\n{A},http://a,10\n{B},http://b,2\n{C},http://c,99\n",
         train_clean=f"landmark_id,images\n10,{B} {A}\n99,{C}\n",
-        index=f"id,url\n{C},http://c\n{A},http://a\n",
+        index=f"id\n{C}\n{A}\n",
         index_image_to_landmark=f"id,landmark_id\n{A},2\n{B},2\n{C},3\n",
     )
     metadata = read(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from dataclasses import dataclass
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,45 @@ def versions() -> dict[str, str]:
     }
 
 
-def user_files(settings: BuildSettings) -> list[Path]:
-    """The files a build was given, assets of the tree included."""
-    hierarchy = settings.hierarchy
-    given = [settings.entities, settings.known_labels, settings.vocabulary, settings.decisions]
+@dataclass(frozen=True)
+class InputFile:
+    """A file that a build was given.
+
+    Attributes:
+        given_as: the option it was given by, `ledger of this workspace`, or the tree it is part of.
+        name: its name, relative to the folder that was given.
+        path: where it lies.
+    """
+
+    given_as: str
+    name: str
+    path: Path
+
+
+def input_files(settings: BuildSettings) -> list[InputFile]:
+    """The files that a build was given and those of its tree, as far as they are there."""
+    hierarchy, metadata = settings.hierarchy, Path(settings.metadata)
+    root = metadata if metadata.is_dir() else metadata.parent
+    files = [
+        InputFile("metadata", path.relative_to(root).as_posix(), path)
+        for path in settings.source.files(metadata)
+    ]
+    options = {
+        "--entities": settings.entities,
+        "--known-labels": settings.known_labels,
+        "--vocabulary": settings.vocabulary,
+        "ledger of this workspace": settings.decisions,
+    }
+    files += [InputFile(key, Path(path).name, Path(path)) for key, path in options.items() if path]
     assets = [hierarchy.file, hierarchy.vocabulary, hierarchy.classes, hierarchy.outside]
     assets += [hierarchy.lexicon, hierarchy.names, hierarchy.decisions]
-    metadata = settings.source.files(Path(settings.metadata))
-    files = [*metadata, *(Path(path) for path in given if path), *assets]
-    return [path for path in files if path.is_file()]
+    files += [InputFile(f"tree {hierarchy.tree}", path.name, path) for path in assets]
+    return [file for file in files if file.path.is_file()]
+
+
+def user_files(settings: BuildSettings) -> list[Path]:
+    """Paths of `input_files`."""
+    return [file.path for file in input_files(settings)]
 
 
 def _show(place: Workspace, settings: BuildSettings) -> Counts:
@@ -68,7 +99,10 @@ def _show(place: Workspace, settings: BuildSettings) -> Counts:
             "picture": place.picture.name,
             "encoder": json.loads((place.vectors / "about.json").read_text())["encoder"],
             "versions": versions(),
-            "inputs": {path.name: sha256_of(path) for path in user_files(settings)},
+            "inputs": [
+                {"name": file.name, "given_as": file.given_as, "sha256": sha256_of(file.path)}
+                for file in input_files(settings)
+            ],
             "sources": hierarchy.sources,
             "limits": hierarchy.limits,
             "licence": hierarchy.licence,

@@ -4,7 +4,10 @@ Importing this room imports neither torch nor open_clip; `load_encoder` does not
 something has to be encoded.
 """
 
-from strata_labels.embedding.embed import (
+from strata_labels.embedding.encoder import Encoder, load_encoder
+from strata_labels.embedding.encoder_spec import encoder_names
+from strata_labels.embedding.vector_store import VectorStore
+from strata_labels.embedding.vectors import (
     ImageEmbeddings,
     ItemVectors,
     embed_images,
@@ -13,15 +16,11 @@ from strata_labels.embedding.embed import (
     image_vectors,
     prompt_vectors,
 )
-from strata_labels.embedding.encoder import Encoder, load_encoder
-from strata_labels.embedding.source import encoder_names
-from strata_labels.embedding.store import VectorLog, VectorStore
 
 __all__ = [
     "Encoder",
     "ImageEmbeddings",
     "ItemVectors",
-    "VectorLog",
     "VectorStore",
     "embed_images",
     "embed_texts",

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from strata_labels.embedding.source import Source, resolve
+from strata_labels.embedding.encoder_spec import EncoderSpec, resolve_spec
 from strata_labels.embedding.towers import Floats, Towers
 from strata_labels.errors import InputError, Problem
 
@@ -32,7 +32,7 @@ def load_encoder(spec: str, cache_folder: Path | None = None) -> Encoder:
     """
     if cache_folder is None:
         cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "strata"
-    return Encoder(resolve(spec), cache_folder)
+    return Encoder(resolve_spec(spec), cache_folder)
 
 
 class Encoder:
@@ -46,10 +46,10 @@ class Encoder:
         aligned: whether texts and images share a space, so that they can be compared.
     """
 
-    def __init__(self, source: Source, cache_folder: Path) -> None:
-        self.id = source.id
-        self.aligned = source.aligned
-        self._source = source
+    def __init__(self, spec: EncoderSpec, cache_folder: Path) -> None:
+        self.id = spec.id
+        self.aligned = spec.aligned
+        self._spec = spec
         self._cache_folder = cache_folder
 
     @cached_property
@@ -140,11 +140,11 @@ class Encoder:
         if not self.aligned:
             what = "its text and image vectors do not share a space: no text-image similarity from"
             fix = "Compare texts with texts and images with images, or take a CLIP model."
-            raise InputError(Problem("--encoder", what, fix, value=self._source.spec))
+            raise InputError(Problem("--encoder", what, fix, value=self._spec.text))
 
     @cached_property
     def _loaded(self) -> Towers:
-        return Towers(self._source, self._cache_folder)
+        return Towers(self._spec, self._cache_folder)
 
 
 def _finish(

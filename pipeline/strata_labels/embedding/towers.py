@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from strata_labels.embedding.encoder_spec import FORMS, EncoderSpec, resolve_spec
 from strata_labels.embedding.registry import INSTALL, build_registry
-from strata_labels.embedding.source import FORMS, Source, resolve
 from strata_labels.errors import InputError, Problem, RetryError
 
 if TYPE_CHECKING:
@@ -37,29 +37,29 @@ class Towers:
         RetryError: the weights are neither on this machine nor to be had from the hub.
     """
 
-    def __init__(self, source: Source, cache_folder: Path) -> None:
+    def __init__(self, spec: EncoderSpec, cache_folder: Path) -> None:
         import open_clip
         import torch
         from torchvision.transforms import InterpolationMode, Resize
 
-        if source.kind == "registry":
-            source = resolve(f"local-dir:{build_registry(cache_folder)}")
-        quick_gelu = _check_names(source)
+        if spec.kind == "registry":
+            spec = resolve_spec(f"local-dir:{build_registry(cache_folder)}")
+        quick_gelu = _check_names(spec)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.text_batch, self.image_batch = _TEXT_BATCH[self.device], _IMAGE_BATCH[self.device]
         model, _, self.preprocess = _or_explained(
-            source,
+            spec,
             lambda: open_clip.create_model_and_transforms(
-                source.model,
-                pretrained=source.pretrained,
+                spec.model,
+                pretrained=spec.pretrained,
                 device=self.device,
                 force_custom_text=True,  # one shape of text tower for all models
                 force_quick_gelu=quick_gelu,
             ),
         )
-        self.tokenizer = _or_explained(source, lambda: open_clip.get_tokenizer(source.model))
-        if source.resize is not None:
-            self.preprocess.transforms[0] = Resize(source.resize, InterpolationMode.BICUBIC)
+        self.tokenizer = _or_explained(spec, lambda: open_clip.get_tokenizer(spec.model))
+        if spec.resize is not None:
+            self.preprocess.transforms[0] = Resize(spec.resize, InterpolationMode.BICUBIC)
         self.model: Any = model.eval()
         text = self.model.text
         # Text after the last token changes nothing where a mask hides it, and costs most of the
@@ -129,30 +129,30 @@ class Towers:
         return self.preprocess(Image.new("RGB", (32, 32)))
 
 
-def _check_names(source: Source) -> bool:
+def _check_names(spec: EncoderSpec) -> bool:
     """Checks model and tag against open_clip's lists; says whether the tag wants QuickGELU."""
     import open_clip
 
-    if source.kind not in ("tag", "checkpoint"):
+    if spec.kind not in ("tag", "checkpoint"):
         return False
     models = open_clip.list_models()
-    if source.model not in models:
-        close = difflib.get_close_matches(source.model, models)
+    if spec.model not in models:
+        close = difflib.get_close_matches(spec.model, models)
         fix = f"Close names: {', '.join(close)}." if close else FORMS
-        raise InputError(Problem("--encoder", "open_clip has no model", fix, value=source.model))
-    if source.kind == "checkpoint":
+        raise InputError(Problem("--encoder", "open_clip has no model", fix, value=spec.model))
+    if spec.kind == "checkpoint":
         return False
-    tag = open_clip.get_pretrained_cfg(source.model, source.pretrained)
+    tag = open_clip.get_pretrained_cfg(spec.model, spec.pretrained)
     if not tag:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(source.model)) or "none"
-        what = f"neither a tag of {source.model} nor a file:"
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(spec.model)) or "none"
+        what = f"neither a tag of {spec.model} nor a file:"
         fix = f"Its tags: {tags}."
-        raise InputError(Problem("--encoder", what, fix, value=source.pretrained))
-    _check_hub(source, tag)
+        raise InputError(Problem("--encoder", what, fix, value=spec.pretrained))
+    _check_hub(spec, tag)
     return bool(tag.get("quick_gelu"))
 
 
-def _check_hub(source: Source, tag: dict[str, Any]) -> None:
+def _check_hub(spec: EncoderSpec, tag: dict[str, Any]) -> None:
     """Fails at once where the weights are neither in the cache nor to be had.
 
     open_clip itself tries several file names, each with several retries, before it gives up.
@@ -167,10 +167,10 @@ def _check_hub(source: Source, tag: dict[str, Any]) -> None:
     try:
         HfApi().model_info(repository, timeout=_HUB_SECONDS)
     except Exception as error:
-        raise _unreachable(source, error) from error
+        raise _unreachable(spec, error) from error
 
 
-def _or_explained(source: Source, load: Callable[[], Any]) -> Any:
+def _or_explained(spec: EncoderSpec, load: Callable[[], Any]) -> Any:
     """Loads, turning what the libraries raise into what the user can do."""
     try:
         return load()
@@ -179,19 +179,19 @@ def _or_explained(source: Source, load: Callable[[], Any]) -> Any:
         if isinstance(error, ImportError) or "pip install" in reason:
             what = f"this encoder needs a package that is not installed ({reason}):"
             fix = f"Run: {INSTALL}"
-            raise InputError(Problem("--encoder", what, fix, value=source.spec)) from error
-        if source.kind == "tag":
-            raise _unreachable(source, error) from error
+            raise InputError(Problem("--encoder", what, fix, value=spec.text)) from error
+        if spec.kind == "tag":
+            raise _unreachable(spec, error) from error
         fix = "Check that configuration, weights and tokenizer belong together."
         what = f"could not be loaded ({reason}):"
-        raise InputError(Problem("--encoder", what, fix, value=source.spec)) from error
+        raise InputError(Problem("--encoder", what, fix, value=spec.text)) from error
 
 
-def _unreachable(source: Source, error: Exception) -> RetryError:
+def _unreachable(spec: EncoderSpec, error: Exception) -> RetryError:
     reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
     return RetryError(
-        f"The weights of encoder {source.spec} could not be fetched from the model hub ({reason}). "
+        f"The weights of encoder {spec.text} could not be fetched from the model hub ({reason}). "
         "Try again with a network; or give weights that are on this machine, "
-        f"--encoder {source.model}/path-to-a-checkpoint or --encoder local-dir:FOLDER; "
+        f"--encoder {spec.model}/path-to-a-checkpoint or --encoder local-dir:FOLDER; "
         f"or take --encoder registry ({INSTALL})."
     )

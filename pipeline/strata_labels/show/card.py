@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,8 @@ def render_card(path: Path, facts: dict[str, Any]) -> None:
             with `level`), `reviewers` (lines on their agreement, if any), `validation` (what a
             training has measured, or None), `picture` (its file name beside the card), `encoder`,
             `options` and `versions` (name to value), `published` (whether the tree is the
-            published one), `licence` and `tags` of the front matter, `inputs` (file name to
-            sha256), `sources` (`name, licence, origin`), `limits` (sentences).
+            published one), `licence` and `tags` of the front matter, `inputs` (`name, given_as,
+            sha256`), `sources` (`name, licence, origin`), `limits` (sentences in Markdown).
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("strata_labels.show", "."),
@@ -32,8 +34,21 @@ def render_card(path: Path, facts: dict[str, Any]) -> None:
     environment.filters["share"] = _share
     environment.filters["percent"] = lambda v: "–" if v is None else f"{100 * v:.2f}"
     environment.filters["signed"] = lambda v: "–" if v is None else f"{100 * v:+.2f}"
-    environment.filters["words"] = lambda text: str(text).replace("_", " ")
+    environment.filters["words"] = lambda text: escape_markdown(str(text).replace("_", " "))
+    environment.filters["plain"] = escape_markdown
+    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
     write_text(path, environment.get_template("card.md.j2").render(**facts))
+
+
+def escape_markdown(text: object) -> str:
+    """A name as one line of Markdown, also in a table, that shows it as it is.
+
+    Example:
+        >>> print(escape_markdown("a|b <i> `c`\\nd"))
+        a\\|b &lt;i> \\`c\\` d
+    """
+    line = " ".join(str(text).split())
+    return re.sub(r"[\\`*\[\]|]|(?<!\w)_|_(?!\w)", r"\\\g<0>", line).replace("<", "&lt;")
 
 
 def _share(part: int, whole: int) -> str:

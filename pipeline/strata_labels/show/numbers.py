@@ -6,7 +6,26 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.tables import labels_at
+from strata_labels.tables import LABELLED, labels_at
+
+#: `origin` of an item that people placed, and of one whose published label was taken over.
+HUMAN, PUBLISHED = "human", "published"
+
+
+def finest_level(assignments: pd.DataFrame, num_levels: int) -> pd.Series:
+    """The level that each item's label goes down to: 1, or more where it stops early.
+
+    Args:
+        assignments: the table `assignments`.
+        num_levels: number of levels, the item's own included.
+
+    Returns:
+        Levels as integers; 0 for items without a label.
+    """
+    finest = pd.Series(0, assignments.index)
+    for level in range(num_levels - 1, 0, -1):
+        finest = finest.mask(assignments[f"level{level}_id"].notna(), level)
+    return finest.where(assignments["status"] == LABELLED, 0)
 
 
 def numbers_of(
@@ -26,10 +45,16 @@ def numbers_of(
         open_rows: rows of the review sheet.
 
     Returns:
-        Plain numbers, sorted: `items` by split, `labelled`, `accepted`, `set_aside` by status,
-        `origin`, `levels` (nodes, items with a label, largest and smallest node), `open_rows`.
+        Plain numbers, sorted: `items` by split; `labelled` items; of these `accepted` (no review
+        is asked), which is `accepted_automatically` plus `decided_by_people`; `stopped`, labelled
+        items by the level that their label stops at, where that is above 1; `set_aside`, items
+        without a label by status; `origin` of the labels; `levels` (nodes, items with a label,
+        largest and smallest nodes); `open_rows`; `mean_confidence`.
     """
-    labelled = assignments["level1_id"].notna()
+    labelled = assignments["status"] == LABELLED
+    accepted = labelled & assignments["accepted"]
+    decided = accepted & (assignments["origin"] == HUMAN)
+    finest = finest_level(assignments, len(levels))
     per_level = []
     for level, name in enumerate(levels):
         here = nodes[nodes["level"] == level]
@@ -44,7 +69,10 @@ def numbers_of(
     return {
         "items": _counts(items["split"]),
         "labelled": int(labelled.sum()),
-        "accepted": int((labelled & assignments["accepted"]).sum()),
+        "accepted": int(accepted.sum()),
+        "accepted_automatically": int((accepted & ~decided).sum()),
+        "decided_by_people": int(decided.sum()),
+        "stopped": _counts(finest[finest > 1]),
         "set_aside": _counts(assignments.loc[~labelled, "status"]),
         "origin": _counts(assignments.loc[labelled, "origin"]),
         "levels": per_level,
@@ -58,7 +86,7 @@ def numbers_of(
 def agreement(assignments: pd.DataFrame, labels: pd.DataFrame, level: int) -> dict[str, int]:
     """How often a tree says what a published label says; no answer counts as wrong.
 
-    Items whose answer was taken from a published label are left out (`origin` published).
+    Items whose answer was taken from a published label are left out.
 
     Args:
         assignments: table `assignments`.
@@ -66,14 +94,15 @@ def agreement(assignments: pd.DataFrame, labels: pd.DataFrame, level: int) -> di
         level: the level that is compared.
 
     Returns:
-        `compared`, `agreed`, `accepted`, `accepted_agreed` counts.
+        `compared`, `agreed`, `accepted` (automatically, not by people) and `accepted_agreed`
+        counts.
     """
-    asked = assignments[assignments["origin"].ne("published")]
+    asked = assignments[assignments["origin"].ne(PUBLISHED)]
     truth = labels_at(labels, asked["item_id"], level, "published")
     asked, truth = asked[truth != ""], truth[truth != ""]
     name = asked[f"level{level}_name"]
     same = name.eq(truth)
-    accepted = asked["accepted"] & name.notna()
+    accepted = asked["accepted"] & name.notna() & asked["origin"].ne(HUMAN)
     return {
         "compared": len(asked),
         "agreed": int(same.sum()),

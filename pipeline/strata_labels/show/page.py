@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 import pandas as pd
 
 from strata_labels.files import write_text
+from strata_labels.show.numbers import HUMAN, finest_level
+from strata_labels.tables import LABELLED
+from strata_labels.tree import LabelTree
 
 _EXAMPLES = 6
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Branch:
+    """A node on the page: `total` labelled items below it, `direct` of them right below.
+
+    Items hang right below a node of level 1, or of a higher one where their labels stop early.
+    """
+
     name: str
+    level: int
     qid: str
     total: int
     accepted: int
-    changes: list[str] = field(default_factory=list)
-    children: list[_Branch] = field(default_factory=list)
-    examples: list[dict[str, str]] = field(default_factory=list)
+    direct: int
+    changes: list[str]
+    examples: list[dict[str, str]]
+    children: list[_Branch]
 
 
 def render_page(
@@ -38,19 +48,19 @@ def render_page(
     Args:
         path: HTML file to write, whole or not at all.
         items: table `items` (addresses of the examples).
-        nodes: table `nodes` (Wikidata ids).
+        nodes: table `nodes`.
         assignments: table `assignments`.
         levels: names of the levels, the item's first.
         title: heading of the page.
         changes: what changed since another tree (`change, level, node_id, before, after`), to be
-            marked where it is, and listed where it is not there any more.
+            marked at its node, and listed where the node is gone.
     """
-    labelled = assignments[assignments["level1_id"].notna()]
+    labelled = assignments[assignments["status"] == LABELLED]
     labelled = labelled.merge(items[["item_id", "source_url"]], on="item_id", how="left")
-    qids = dict(zip(nodes["node_id"], nodes["qid"].fillna(""), strict=True))
-    top = len(levels) - 1
-    marks = _marks(changes, labelled)
-    aside = assignments.loc[assignments["level1_id"].isna(), "status"].value_counts().sort_index()
+    labelled["finest"] = finest_level(labelled, len(levels))
+    aside = assignments.loc[assignments["status"] != LABELLED, "status"].value_counts().sort_index()
+    stopped = labelled.loc[labelled["finest"] > 1, "finest"].value_counts().sort_index()
+    decided = labelled["accepted"] & (labelled["origin"] == HUMAN)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("strata_labels.show", "."),
         autoescape=True,
@@ -60,13 +70,15 @@ def render_page(
     text = environment.get_template("tree.html.j2").render(
         title=title,
         levels=[name.replace("_", " ") for name in levels],
-        branches=_branches(labelled, top, qids, marks),
+        branches=_branches(labelled, nodes, _marks(changes, labelled)),
         total=len(assignments),
         labelled=len(labelled),
-        accepted=int(labelled["accepted"].sum()),
+        automatic=int((labelled["accepted"] & ~decided).sum()),
+        decided=int(decided.sum()),
         counted=_counted(changes, levels),
         removed=_removed(changes),
         aside=[(str(key).replace("_", " "), int(count)) for key, count in aside.items()],
+        stopped=[(levels[int(str(n))].replace("_", " "), int(k)) for n, k in stopped.items()],
     )
     write_text(path, text)
 
@@ -81,7 +93,7 @@ def _marks(changes: pd.DataFrame | None, labelled: pd.DataFrame) -> dict[str, li
         before = f" from {row['before']}" if row["before"] else ""
         found.setdefault(row["node_id"], []).append(f"{row['change']}{before}")
     came = changes[(changes["level"] == 0) & changes["change"].isin(["added", "moved"])]
-    counts = labelled["level1_id"][labelled["item_id"].isin(came["node_id"])].value_counts()
+    counts = _hangs_on(labelled)[labelled["item_id"].isin(came["node_id"])].value_counts()
     for node, number in counts.items():
         found.setdefault(str(node), []).append(f"{number:,} items new here")
     return found
@@ -107,35 +119,54 @@ def _removed(changes: pd.DataFrame | None) -> list[str]:
     return [f"{row['node_id']} ({row['before']})" for row in gone.to_dict("records")]
 
 
+def _hangs_on(labelled: pd.DataFrame) -> pd.Series:
+    """The node right above each item: that of the finest level it has a label at; "" for none."""
+    above = pd.Series("", labelled.index, dtype=object)
+    for level in labelled["finest"].unique():
+        if level:
+            here = labelled["finest"] == level
+            above = above.mask(here, labelled[f"level{level}_id"])
+    return above
+
+
 def _branches(
-    rows: pd.DataFrame, top: int, qids: dict[str, str], marks: dict[str, list[str]]
+    labelled: pd.DataFrame, nodes: pd.DataFrame, marks: dict[str, list[str]]
 ) -> list[_Branch]:
-    """The top nodes with all below them, the largest first; one pass a level."""
-    best = rows.sort_values(["confidence", "item_id"], ascending=[False, True])
-    best = best[best.groupby("level1_id").cumcount() < _EXAMPLES]
+    """The top nodes with all below them, the largest first."""
+    tree = LabelTree.from_nodes(nodes[nodes["level"] > 0])
+    above = _hangs_on(labelled)
+    direct = {str(node): int(n) for node, n in above[above != ""].value_counts().items()}
+    sure = above[labelled["accepted"] & (above != "")].value_counts()
+    total = tree.items_below(direct)
+    accepted = tree.items_below({str(node): int(n) for node, n in sure.items()})
+
+    best = labelled.assign(above=above)
+    best = best.sort_values(["confidence", "item_id"], ascending=[False, True])
+    best = best[best.groupby("above").cumcount() < _EXAMPLES]
     examples: dict[str, list[dict[str, str]]] = {}
-    columns = [best[name].tolist() for name in ("level1_id", "name", "source_url")]
+    columns = [best[name].tolist() for name in ("above", "name", "source_url")]
     for node, name, address in zip(*columns, strict=True):
-        examples.setdefault(node, []).append({"name": str(name), "address": str(address or "")})
-    below: dict[str, list[_Branch]] = {}
-    for level in range(1, top + 1):
-        parents = f"level{level + 1}_id" if level < top else None
-        keys = [f"level{level}_id", *([parents] if parents else [])]
-        counts = rows.groupby(keys, sort=True).agg(
-            name=(f"level{level}_name", "first"),
-            total=("item_id", "size"),
-            accepted=("accepted", "sum"),
-        )
-        above: dict[str, list[_Branch]] = {}
-        for key, name, total, accepted in counts.itertuples():
-            node, parent = key if parents else (key, "")
-            branch = _Branch(str(name), qids.get(node, ""), int(total), int(accepted))
-            branch.children = below.get(node, [])
-            branch.changes = marks.get(node, [])
-            branch.examples = examples.get(node, []) if level == 1 else []
-            above.setdefault(parent, []).append(branch)
-        below = {
-            parent: sorted(found, key=lambda branch: (-branch.total, branch.name))
-            for parent, found in above.items()
-        }
-    return below.get("", [])
+        link = str(address or "")
+        # A table of the user's own may hold any text; only web addresses become links.
+        link = link if link.startswith(("http://", "https://")) else ""
+        examples.setdefault(node, []).append({"name": str(name), "address": link})
+
+    def below(parent: str) -> list[_Branch]:
+        found = [
+            _Branch(
+                name=tree.name[node],
+                level=tree.level[node],
+                qid=tree.qid[node],
+                total=total[node],
+                accepted=accepted.get(node, 0),
+                direct=direct.get(node, 0),
+                changes=marks.get(node, []),
+                examples=examples.get(node, []),
+                children=below(node),
+            )
+            for node in tree.children(parent)
+            if node in total
+        ]
+        return sorted(found, key=lambda branch: (-branch.total, branch.name))
+
+    return below("")

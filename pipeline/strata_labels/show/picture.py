@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from strata_labels.files import whole
+from strata_labels.tables import LABELLED
 
 _LONGEST = 32  # characters of a label that do not reach into the bars
 _MOST_ROWS = 110  # more rows than this cannot be read in a card
+_NO_FINER = "(no finer label)"
 _ACCEPTED, _OPEN, _EDGE, _INK = "#2f6f73", "#e2a03f", "#c9d1d3", "#1f2d2e"
 
 
@@ -30,22 +33,26 @@ def draw_tree(path: Path, assignments: pd.DataFrame, levels: tuple[str, ...], ti
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    labelled = assignments[assignments["level1_id"].notna()]
+    labelled = assignments[assignments["status"] == LABELLED]
     lowest = _lowest_level(labelled, len(levels))
-    shown = list(range(len(levels) - 1, lowest - 1, -1))
+    shown = list(range(len(levels) - 1, max(lowest, 1) - 1, -1))
     leaves = _leaves(labelled, shown)
     height = max(2.4, 0.19 * len(leaves) + 1.3)
     figure, axes = plt.subplots(figsize=(11, height), dpi=110)
     _draw_nodes(axes, leaves, shown)
     _draw_bars(axes, leaves, len(shown))
     for x, level in enumerate(shown):
-        axes.text(x, -1.4, levels[level].replace("_", " "), ha="left", color=_INK, weight="bold")
+        axes.text(
+            x, -1.4, _plain(levels[level].replace("_", " ")), ha="left", color=_INK, weight="bold"
+        )
     axes.text(len(shown) + 0.05, -1.4, "accepted (dark), open for review (light)", color=_INK)
-    axes.set_title(title, loc="left", color=_INK, fontsize=13, pad=14)
+    axes.set_title(_plain(title), loc="left", color=_INK, fontsize=13, pad=14)
     axes.set_xlim(-0.1, len(shown) + 1.35)
     axes.set_ylim(max(len(leaves), 1) + 0.2, -2.2)
     axes.axis("off")
-    with whole(path) as beside:
+    with whole(path) as beside, warnings.catch_warnings():
+        # Signs that the font lacks are drawn as boxes.
+        warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(beside, format="png", bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
 
@@ -58,9 +65,16 @@ def _lowest_level(labelled: pd.DataFrame, num_levels: int) -> int:
 
 
 def _leaves(labelled: pd.DataFrame, shown: list[int]) -> pd.DataFrame:
+    """A row for each node of the lowest level that is shown, with the names above it.
+
+    Items whose label stops early have a row of their own. Of too many rows the largest are shown.
+    """
     names = [f"level{level}_name" for level in shown]
+    if not names:
+        return pd.DataFrame(columns=["accepted", "total"])
     leaves = (
-        labelled.groupby(names, sort=True)["accepted"]
+        labelled.fillna(dict.fromkeys(names, _NO_FINER))
+        .groupby(names, sort=True)["accepted"]
         .agg(accepted="sum", total="size")
         .reset_index()
     )
@@ -72,7 +86,13 @@ def _leaves(labelled: pd.DataFrame, shown: list[int]) -> pd.DataFrame:
         leaves[f"size{level}"] = size
     order = [key for level in shown for key in (f"size{level}", f"level{level}_name")]
     ascending = [flag for _ in shown for flag in (False, True)]
-    return leaves.sort_values(order, ascending=ascending, kind="stable").reset_index(drop=True)
+    leaves = leaves.sort_values(order, ascending=ascending, kind="stable").reset_index(drop=True)
+    if len(leaves) <= _MOST_ROWS + 1:
+        return leaves
+    rest = leaves[_MOST_ROWS:]
+    sums = rest[["accepted", "total"]].sum().to_frame().T
+    others = sums.assign(**dict.fromkeys(names, f"{len(rest):,} more"))
+    return pd.concat([leaves[:_MOST_ROWS], others], ignore_index=True)
 
 
 def _draw_nodes(axes: Any, leaves: pd.DataFrame, shown: list[int]) -> None:
@@ -102,7 +122,13 @@ def _draw_nodes(axes: Any, leaves: pd.DataFrame, shown: list[int]) -> None:
     axes.scatter(across, down, s=size, color=_ACCEPTED, zorder=3, lw=0)
 
 
+def _plain(text: str) -> str:
+    """Text on one line, in which no sign is taken for a formula."""
+    return " ".join(text.split()).replace("$", r"\$")
+
+
 def _short(name: str) -> str:
+    name = _plain(name)
     return name if len(name) <= _LONGEST else name[: _LONGEST - 1].rstrip() + "…"
 
 

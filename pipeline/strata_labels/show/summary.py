@@ -1,4 +1,4 @@
-"""The last lines of a build: what came out, in words, and where it lies."""
+"""The last lines of a build: what it made, in words."""
 
 from __future__ import annotations
 
@@ -16,28 +16,47 @@ def summary_lines(title: str, numbers: dict[str, Any], agreed: dict[str, Any] | 
     total = sum(numbers["items"].values())
     splits = ", ".join(f"{count:,} {split}" for split, count in numbers["items"].items())
     labelled, accepted = numbers["labelled"], numbers["accepted"]
+    # Builds of version 0.1.0 did not count these apart.
+    people = numbers.get("decided_by_people")
     lines = [
         f"{title}: {total:,} items ({splits})",
-        f"  labelled   {labelled:,} ({_share(labelled, total)})",
-        f"  accepted   {accepted:,} without asking ({_share(accepted, total)})",
+        f"  labelled   {labelled:,} ({_share(labelled, total)}){_stops(numbers)}",
     ]
+    if people is None:
+        lines.append(f"  accepted   {accepted:,} ({_share(accepted, total)})")
+    else:
+        automatic = numbers["accepted_automatically"]
+        lines.append(f"  accepted   {automatic:,} automatically ({_share(automatic, total)})")
+        if people:
+            lines.append(f"  decided    {people:,} by people ({_share(people, total)})")
     if numbers["set_aside"]:
         aside = ", ".join(
             f"{count:,} {status.replace('_', ' ')}"
             for status, count in numbers["set_aside"].items()
         )
-        lines.append(f"  set aside  {aside}")
+        lines.append(f"  no label   {aside}")
     for row in reversed(numbers["levels"][1:]):
         largest = ", ".join(f"{name} {count:,}" for name, count in row["largest"])
-        lines.append(f"  level {row['level']}    {row['nodes']:,} {row['name']}: {largest}, ...")
+        more = ", ..." if row["nodes"] > len(row["largest"]) else ""
+        lines.append(f"  level {row['level']}    {row['nodes']:,} {row['name']}: {largest}{more}")
     if agreed and agreed["compared"]:
         lines.append(
             f"  published  {_share(agreed['agreed'], agreed['compared'])} of "
-            f"{agreed['compared']:,} published labels met"
+            f"{agreed['compared']:,} published labels agree"
         )
     if numbers["open_rows"]:
-        lines.append(f"  review     {numbers['open_rows']:,} rows wait for a decision")
+        lines.append(f"  review     {numbers['open_rows']:,} rows are open")
     return lines
+
+
+def _stops(numbers: dict[str, Any]) -> str:
+    """Where labels stop early: `, of these 3 only as far as kind`."""
+    stopped = numbers.get("stopped", {})
+    if not stopped:
+        return ""
+    names = {str(row["level"]): row["name"] for row in numbers["levels"]}
+    parts = [f"{count:,} only as far as {names[level]}" for level, count in stopped.items()]
+    return f", of these {', '.join(parts)}"
 
 
 def _share(part: int, whole: int) -> str:

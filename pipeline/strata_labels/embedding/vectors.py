@@ -1,4 +1,4 @@
-"""Vectors of texts, prompts, images and items, through the store."""
+"""Vectors of texts, prompts, images and items; what the store has is not encoded again."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strata_labels.embedding.encoder import Encoder
-from strata_labels.embedding.hashes import FileHashes
-from strata_labels.embedding.store import VectorStore, text_key
+from strata_labels.embedding.file_hashes import FileHashes
 from strata_labels.embedding.towers import Floats
+from strata_labels.embedding.vector_store import VectorStore, text_key
 from strata_labels.errors import InputError, Problem
 from strata_labels.progress import track
 
@@ -56,19 +56,18 @@ class ItemVectors:
 def embed_texts(store: VectorStore, encoder: Encoder, texts: Sequence[str]) -> Floats:
     """Vectors of texts `[len(texts), d]`; only texts the store does not know are encoded.
 
-    Each batch is in the store before the next is begun. The vectors do not depend on what the
-    store held before.
+    The vectors do not depend on what the store held before.
     """
-    log = store.log(encoder.id, "text")
+    table = store.table(encoder.id, "text")
     keys = [text_key(text) for text in texts]
-    new = {key: text for key, text in zip(keys, texts, strict=True) if key not in log}
-    new_keys, new_texts = list(new), list(new.values())
-    with track(len(new), "embedding texts") as tracker:
-        if new:
-            for positions, vectors in encoder.text_batches(new_texts):
-                log.add([new_keys[n] for n in positions], vectors)
+    by_key = dict(zip(keys, texts, strict=True))
+    new = table.missing(keys)
+    if new:
+        with track(len(new), "embedding texts") as tracker, table.writer() as add:
+            for positions, vectors in encoder.text_batches([by_key[key] for key in new]):
+                add([new[n] for n in positions], vectors)
                 tracker.advance(len(positions))
-    return log.vectors(keys)
+    return table.vectors(keys)
 
 
 def prompt_vectors(
@@ -143,7 +142,7 @@ def image_vectors(
                 good = rows[~np.isnan(rows).any(axis=1)] if rows.size else rows[:0]
                 counts.append(len(good))
                 means.append(good.mean(axis=0) if len(good) else None)
-    dim = store.log(encoder.id, "image").dim or encoder.image_dim
+    dim = store.table(encoder.id, "image").dim or encoder.image_dim
     vectors = np.full((len(means), dim), np.nan, np.float32)
     for row, mean in enumerate(means):
         if mean is not None:
@@ -159,25 +158,22 @@ def _embed_images(
         keys = hashes.keys(paths)
     finally:
         hashes.close()
-    log = store.log(encoder.id, "image")
-    missing = [path for path, key in zip(paths, keys, strict=True) if key is None]
-    new = {
-        key: path
-        for path, key in zip(paths, keys, strict=True)
-        if key is not None and key not in log
-    }
+    table = store.table(encoder.id, "image")
+    by_key = {key: path for path, key in zip(paths, keys, strict=True) if key is not None}
+    new = table.missing(by_key)
     advance(len(paths) - len(new))
-    new_keys, new_paths = list(new), list(new.values())
     reasons: dict[bytes, str] = {}
     if new:
-        for positions, vectors, damaged in encoder.image_batches(new_paths):
-            if positions:
-                log.add([new_keys[n] for n in positions], vectors)
-            reasons |= {new_keys[n]: why for n, why in damaged.items()}
-            advance(len(positions) + len(damaged))
-    known = [n for n, key in enumerate(keys) if key is not None and key in log]
-    vectors = np.full((len(paths), log.dim or 0), np.nan, np.float32)
-    vectors[known] = log.vectors([key for key in keys if key is not None and key in log])
+        with table.writer() as add:
+            for positions, vectors, damaged in encoder.image_batches([by_key[k] for k in new]):
+                if positions:
+                    add([new[n] for n in positions], vectors)
+                reasons |= {new[n]: why for n, why in damaged.items()}
+                advance(len(positions) + len(damaged))
+    known = {n: key for n, key in enumerate(keys) if key is not None and key not in reasons}
+    vectors = np.full((len(paths), table.dim or 0), np.nan, np.float32)
+    vectors[list(known)] = table.vectors(list(known.values()))
+    missing = [path for path, key in zip(paths, keys, strict=True) if key is None]
     named = {
         path: reasons[key] for path, key in zip(paths, keys, strict=True) if key and key in reasons
     }

@@ -1,4 +1,4 @@
-"""What an encoder specification names: read from files alone, without torch."""
+"""Reads an encoder specification (`--encoder`) and its local files, without importing torch."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PARTS = {".json", ".txt", ".model", ".safetensors", ".bin", ".pth", ".pt", ".np
 
 
 @dataclass(frozen=True)
-class Source:
-    """An encoder before it is loaded.
+class EncoderSpec:
+    """A checked encoder specification.
 
     Attributes:
-        spec: as the user wrote it.
-        id: lasting identity: equal for equal weights wherever the files lie.
+        text: as the user wrote it.
+        id: stable identity: equal for equal weights, whatever folder they are in.
         aligned: whether text and image vectors share one space.
         kind: `registry`, `tag`, `checkpoint` or `local-dir`.
         model: open_clip's model name, or `local-dir:FOLDER`; empty for `registry`.
@@ -35,7 +35,7 @@ class Source:
         resize: shorter side in pixels before the centre crop, where it is not the crop's size.
     """
 
-    spec: str
+    text: str
     id: str
     aligned: bool
     kind: str
@@ -44,8 +44,8 @@ class Source:
     resize: int | None = None
 
 
-def resolve(spec: str) -> Source:
-    """Reads what a specification names.
+def resolve_spec(spec: str) -> EncoderSpec:
+    """Checks a specification and identifies the encoder.
 
     Args:
         spec: `registry`, `MODEL/TAG`, `MODEL/path-to-a-checkpoint` or `local-dir:FOLDER`. A
@@ -56,7 +56,7 @@ def resolve(spec: str) -> Source:
         InputError: none of these forms, a missing folder or file, a missing extra.
     """
     if spec == "registry":
-        return Source(spec, f"registry@{registry_digest()[:16]}", False, "registry")
+        return EncoderSpec(spec, f"registry@{registry_digest()[:16]}", False, "registry")
     if spec.startswith("local-dir:"):
         return _local_dir(spec)
     model, _, rest = spec.partition("/")
@@ -64,10 +64,10 @@ def resolve(spec: str) -> Source:
         raise InputError(Problem("--encoder", "names no encoder:", FORMS, value=spec))
     if Path(rest).is_file():
         name = f"{model}@{sha256_of(Path(rest))[:16]}"
-        return Source(spec, name, True, "checkpoint", model, rest)
+        return EncoderSpec(spec, name, True, "checkpoint", model, rest)
     if Path(rest).suffix in _PARTS:
         raise InputError(Problem("--encoder", "no such checkpoint:", FORMS, value=rest))
-    return Source(spec, spec, True, "tag", model, rest)
+    return EncoderSpec(spec, spec, True, "tag", model, rest)
 
 
 def encoder_names() -> list[str]:
@@ -77,7 +77,7 @@ def encoder_names() -> list[str]:
     return ["registry", *sorted(f"{model}/{tag}" for model, tag in list_pretrained())]
 
 
-def _local_dir(spec: str) -> Source:
+def _local_dir(spec: str) -> EncoderSpec:
     folder = Path(spec.removeprefix("local-dir:"))
     path = folder / CONFIG
     if not path.is_file():
@@ -95,11 +95,11 @@ def _local_dir(spec: str) -> Source:
         fix = 'Write "strata": {"aligned": true or false, "resize": pixels}.'
         raise InputError(Problem(path, "not understood:", fix, column="strata", value=strata))
     digest = _digest(folder, config, text)
-    return Source(spec, f"local-dir@{digest[:16]}", aligned, "local-dir", spec, None, resize)
+    return EncoderSpec(spec, f"local-dir@{digest[:16]}", aligned, "local-dir", spec, None, resize)
 
 
 def _digest(folder: Path, config: dict[str, Any], text: dict[str, Any]) -> str:
-    """Digest of a folder's contents; where it and its text model lie does not count."""
+    """Digest of a folder's contents, independent of its path and its text model's path."""
     parts = [path for path in folder.iterdir() if path.name != CONFIG]
     for key in ("hf_model_name", "hf_tokenizer_name"):
         other = Path(str(text.get(key) or ""))

@@ -1,0 +1,211 @@
+"""Keeps vectors on disk, so that nothing is encoded twice.
+
+The vectors of one encoder and modality are a table in a folder of part files. A part holds the keys
+(SHA-256 of the content) and the vectors of some thousand texts or images. It appears whole or not
+at all, and its name follows from its keys, so several processes, also on several machines, may
+write to one folder without a lock. The keys stand first in a part: opening a table reads them
+alone, the vectors are memory-mapped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strata_labels.files import whole
+
+Floats = NDArray[np.float32]
+
+_HEADER_BYTES = 512
+_KEY_BYTES = 32
+# A part is written after so many vectors or seconds; a killed run repeats at most that much.
+_PART_VECTORS = 4096
+_PART_SECONDS = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+class VectorStore:
+    """The tables of any number of encoders in one folder.
+
+    Args:
+        folder: created when something is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._tables: dict[tuple[str, str], VectorTable] = {}
+
+    def table(self, encoder_id: str, modality: str) -> VectorTable:
+        """The table of one encoder's `text` or `image` vectors, opened on first use."""
+        if (encoder_id, modality) not in self._tables:
+            folder = self.folder / re.sub(r"[^\w.@-]", "_", encoder_id) / modality
+            self._tables[encoder_id, modality] = VectorTable(folder, encoder_id, modality)
+        return self._tables[encoder_id, modality]
+
+
+class VectorTable:
+    """Vectors of one encoder and modality, by content key.
+
+    What other processes write after it was opened is not seen.
+
+    Attributes:
+        dim: length of a vector; None while the table is empty.
+        damaged: one sentence per damaged part met so far, with the name it was set aside under.
+    """
+
+    def __init__(self, folder: Path, encoder_id: str, modality: str) -> None:
+        self.folder = folder
+        self.dim: int | None = None
+        self.damaged: list[str] = []
+        self._identity = {"encoder": encoder_id, "modality": modality, "format": 2}
+        self._parts: list[_Part] = []
+        self._starts: list[int] = []  # a part's first row
+        self._rows: dict[bytes, int] = {}
+        for path in sorted(folder.glob("part-*.vectors")):
+            self._open(path)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def missing(self, keys: Iterable[bytes]) -> list[bytes]:
+        """The keys without a vector, each once, in order.
+
+        Parts that hold any of the others are checked when they are used first; a damaged one is
+        set aside, and its keys are missing.
+        """
+        keys = list(dict.fromkeys(keys))
+        rows = np.array([row for key in keys if (row := self._rows.get(key)) is not None])
+        for number in np.unique(np.searchsorted(self._starts, rows, "right") - 1):
+            self._check(int(number))
+        return [key for key in keys if key not in self._rows]
+
+    def vectors(self, keys: Sequence[bytes]) -> Floats:
+        """Vectors of keys that all have one, in their order: `[len(keys), dim]`.
+
+        Raises:
+            KeyError: a key has no vector.
+        """
+        rows = np.fromiter((self._rows[key] for key in keys), np.int64, len(keys))
+        result = np.empty((len(keys), self.dim or 0), np.float32)
+        order = np.argsort(rows, kind="stable")
+        bounds = np.searchsorted(rows[order], [*self._starts, np.iinfo(np.int64).max])
+        for number, part in enumerate(self._parts):
+            at = order[bounds[number] : bounds[number + 1]]
+            if len(at):
+                result[at] = part.vectors[rows[at] - self._starts[number]]
+        return result
+
+    @contextmanager
+    def writer(self) -> Iterator[Callable[[Sequence[bytes], Floats], None]]:
+        """Gives a function that adds vectors `[len(keys), dim]` to the table.
+
+        They are on disk when the block ends, also where it ends in an exception.
+        """
+        keys: list[bytes] = []
+        vectors: list[Floats] = []
+        written = time.monotonic()
+
+        def add(more_keys: Sequence[bytes], more_vectors: Floats) -> None:
+            nonlocal written
+            keys.extend(more_keys)
+            vectors.append(more_vectors)
+            if len(keys) >= _PART_VECTORS or time.monotonic() - written >= _PART_SECONDS:
+                self._write(keys, vectors)
+                written = time.monotonic()
+
+        try:
+            yield add
+        finally:
+            self._write(keys, vectors)
+
+    def _write(self, keys: list[bytes], vectors: list[Floats]) -> None:
+        if not keys:
+            return
+        block = np.ascontiguousarray(np.concatenate(vectors), "<f4")
+        joined = b"".join(keys)
+        if block.shape != (len(keys), self.dim or block.shape[1]):
+            raise ValueError(f"vectors {block.shape} do not fit {len(keys)} keys of {self.dim}-d")
+        path = self.folder / f"part-{hashlib.sha256(joined).hexdigest()[:16]}.vectors"
+        header = {
+            **self._identity,
+            "dim": block.shape[1],
+            "count": len(keys),
+            "crc32": zlib.crc32(block.data, zlib.crc32(joined)),
+        }
+        with whole(path) as beside, beside.open("wb") as file:
+            file.write(json.dumps(header).encode().ljust(_HEADER_BYTES))
+            file.write(joined)
+            file.write(block.data)
+        keys.clear()
+        vectors.clear()
+        self._open(path)
+
+    def _open(self, path: Path) -> None:
+        try:
+            part = _Part(path, self._identity)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            return self._set_aside(path, f"cannot be read ({error})")
+        if self.dim not in (None, part.dim):
+            return self._set_aside(path, f"has vectors of another length ({part.dim})")
+        self.dim = part.dim
+        start = self._starts[-1] + len(self._parts[-1].keys) if self._parts else 0
+        self._parts.append(part)
+        self._starts.append(start)
+        for row, key in enumerate(part.keys, start):
+            self._rows.setdefault(key, row)
+        return None
+
+    def _check(self, number: int) -> None:
+        part = self._parts[number]
+        if part.checked or part.is_intact():
+            return
+        start, end = self._starts[number], self._starts[number] + len(part.keys)
+        self._rows = {key: row for key, row in self._rows.items() if not start <= row < end}
+        self._set_aside(part.path, "does not have the checksum it was written with")
+
+    def _set_aside(self, path: Path, why: str) -> None:
+        aside = path.with_suffix(".damaged")
+        path.replace(aside)
+        text = f"{path} {why} and was set aside to {aside.name}; its vectors are encoded again."
+        self.damaged.append(text)
+        logger.warning(text)
+
+
+class _Part:
+    """A part file, opened: its keys in memory, its vectors memory-mapped."""
+
+    def __init__(self, path: Path, identity: dict[str, object]) -> None:
+        self.path, self.checked = path, False
+        with path.open("rb") as file:
+            header = json.loads(file.read(_HEADER_BYTES))
+            self.dim, count, self._crc32 = (int(header.pop(k)) for k in ("dim", "count", "crc32"))
+            if header != identity:
+                raise ValueError("of another encoder or version")
+            self._joined = file.read(count * _KEY_BYTES)
+        offset = _HEADER_BYTES + count * _KEY_BYTES
+        if path.stat().st_size != offset + count * self.dim * 4:
+            raise ValueError("not of its full length")
+        ends = range(0, len(self._joined), _KEY_BYTES)
+        self.keys = [self._joined[at : at + _KEY_BYTES] for at in ends]
+        self.vectors = np.memmap(path, "<f4", "r", offset, (count, self.dim))
+
+    def is_intact(self) -> bool:
+        """Compares the content with its checksum."""
+        self.checked = zlib.crc32(self.vectors.data, zlib.crc32(self._joined)) == self._crc32
+        return self.checked
+
+
+def text_key(text: str) -> bytes:
+    """Content key of a text: SHA-256 of its UTF-8 bytes."""
+    return hashlib.sha256(text.encode()).digest()

