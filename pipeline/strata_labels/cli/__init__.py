@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -29,9 +29,6 @@ from strata_labels.cli.simulate import simulate_review
 from strata_labels.cli.status import status
 from strata_labels.cli.train import train
 from strata_labels.errors import InputError, RetryError
-
-if TYPE_CHECKING:
-    from prefect import Flow
 
 FAILED, INPUT_WRONG = 1, 2
 
@@ -85,7 +82,7 @@ def _options(
     """Options of `strata` itself."""
 
 
-def run_flow(flow: Flow[..., None]) -> None:
+def run_flow(flow: Any) -> None:
     """Runs a Prefect flow as a command: its parameters are the arguments and options.
 
     It ends as `strata build` does: with a summary and an exit status.

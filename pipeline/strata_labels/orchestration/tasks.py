@@ -62,7 +62,13 @@ def as_task(stage: Stage, workspace: Workspace, settings: BuildSettings) -> Coun
     return run_stage(stage.name, workspace.folder, settings)
 
 
-@task(retries=3, retry_delay_seconds=60, retry_condition_fn=_may_mend, log_prints=True)
+@task(
+    task_run_name="fetch",
+    retries=3,
+    retry_delay_seconds=60,
+    retry_condition_fn=_may_mend,
+    log_prints=True,
+)
 def fetch(source: str, workspace: Path) -> Path:
     """Downloads a data set's metadata, verified; returns its folder."""
     folder = workspace / "metadata"
@@ -93,7 +99,7 @@ def build(
     publish_build(place)
 
 
-@task(log_prints=True)
+@task(task_run_name="train", log_prints=True)
 def train(
     workspace: Path,
     recipe: str,
@@ -114,13 +120,11 @@ def train(
     place = Workspace(workspace.resolve())
     out = out or place.training
     data = read_workspace(place.folder, images or image_root(place))
-    with listen(publish_progress()):
-        plan = load_recipe(recipe, mode)
-        run_training(data, plan, mode, out, encoder, place.vector_store, seed)
+    run_training(data, load_recipe(recipe, mode), mode, out, encoder, place.vector_store, seed)
     return out
 
 
-@task(log_prints=True)
+@task(task_run_name="report", log_prints=True)
 def report(workspace: Path, training: Path, images: Path | None, synthetic: bool) -> None:
     """Writes a training's report, and what retrieval doubts into the workspace."""
     place = Workspace(workspace.resolve())
