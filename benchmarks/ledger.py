@@ -20,9 +20,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from strata_labels.evidence import Evidence, Seen, write_seen
 from strata_labels.review import LedgerWriter, read_ledger, replay
 
 ROWS, NODES, TRIES = 200_000, 300, 50
+EVIDENCE = (Evidence("name_word", "1/Q1", text="church", language="en"),)
 
 
 def _world() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -38,11 +40,12 @@ def _world() -> tuple[pd.DataFrame, pd.DataFrame]:
     nodes_rows = pd.DataFrame({"subject": below.node_id, "level": 2, "parent": "2/top"})
     rows = pd.concat([rows, nodes_rows], ignore_index=True)
     rows["row_id"] = rows.level.astype(str) + ":" + rows.subject
-    blank = dict.fromkeys(("reasons", "alternatives", "suggestion"), "")
-    rows = rows.assign(
-        **blank, status="proposed", origin="text", confidence=0.5, margin=0.1, accepted=False
-    )
-    return rows.assign(evidence="name: church", evidence_hash="0123456789abcdef"), vocabulary
+    rows["suggestion"] = ""
+    rows = rows.assign(status="proposed", origin="text", margin=0.1, accepted=False)
+    rows = rows.assign(confidence=0.5, score=0.5, evidence_hash="e2:0123456789abcdef")
+    rows["evidence"] = [EVIDENCE] * len(rows)
+    rows["reasons"] = rows["alternatives"] = [()] * len(rows)
+    return rows, vocabulary
 
 
 def main() -> None:
@@ -65,7 +68,7 @@ def main() -> None:
             "reviewer": np.where(np.arange(ROWS) % 2, "ann", "ben"),
             "decided_at": "2026-01-31T12:00:00Z",
             "evidence_hash": items.evidence_hash,
-            "seen": "proposed 1/Q1; name: church",
+            "seen": write_seen(Seen("1/Q1", EVIDENCE)),
         }
     )
     with tempfile.TemporaryDirectory() as folder:

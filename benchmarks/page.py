@@ -14,11 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from strata_labels.evidence import Alternative, Evidence, Reason
 from strata_labels.review.page import Desk, Material
 from strata_labels.tables import SCHEMAS, save
 
 ROWS, CLASSES, LABELS, DIM, ASKED = 200_000, 900, 78, 384, 60
 LEVELS = ("landmark", "class", "label", "kind")
+EVIDENCE = (
+    Evidence("name_word", "2/l1", text="x", language="en"),
+    Evidence("text", "2/l1", 2.0),
+    Evidence("text", "2/l2", 1.0),
+)
 
 
 def make(folder: Path) -> Material:
@@ -42,12 +48,13 @@ def make(folder: Path) -> Material:
             "confidence": rng.uniform(0.1, 0.9, ROWS),
             "margin": 0.1,
             "accepted": False,
-            "evidence": 'word "x" (en) → label 1; text vector: label 1 2.00, label 2 1.00',
-            "reasons": "low_confidence",
-            "alternatives": "2/l1|2/l2|2/l3",
-            "evidence_hash": [f"{n:016x}" for n in range(ROWS)],
+            "evidence_hash": [f"e2:{n:016x}" for n in range(ROWS)],
         }
     )
+    rows["score"] = rows["confidence"]
+    rows["evidence"] = [EVIDENCE] * ROWS
+    rows["reasons"] = [(Reason("low_confidence"),)] * ROWS
+    rows["alternatives"] = [tuple(Alternative(f"2/l{n}", 0.1) for n in (1, 2, 3))] * ROWS
     rows["suggestion"] = rows["parent"]
     save(folder, "items", items)
     save(folder, "vocabulary", pd.DataFrame(nodes, columns=SCHEMAS["vocabulary"].names))

@@ -10,10 +10,20 @@ import pandas as pd
 from PIL import Image
 from small_world import VOCABULARY, evidence_hash, item
 from strata_labels.build import BuildSettings, Workspace
-from strata_labels.tables import SCHEMAS, save
+from strata_labels.evidence import Alternative, Evidence, Reason
+from strata_labels.tables import save
 
 SINGLES, ALIKE, SURE = 36, 4, 10
 CLASSES = ("1/Q16970", "1/Q2977", "1/Q23413", "1/Q8502")
+EVIDENCE = (
+    Evidence("name_word", "2/castle", text="burg", language="de"),
+    Evidence("text", "2/church", 1.77),
+    Evidence("text", "2/lake", 1.4),
+)
+OTHERS = tuple(
+    Alternative(f"2/{kind}", 0.1, (Evidence("neighbours", f"2/{kind}"),))
+    for kind in ("lake", "mountain", "church")
+)
 #: An image of the first item, in the layout of the data set.
 IMAGE = "abc0123456789def"
 
@@ -48,16 +58,7 @@ def make_workspace(folder: Path) -> Path:
             sure = node.node_id != "1/Q2977"
             rows.append(_row(node.node_id, node.level + 1, node.parent_id, 0.5 + sure / 2, sure))
     proposals = pd.DataFrame(rows)
-    disputes = pd.DataFrame(
-        [
-            (row["row_id"], row["confidence"], [],
-             [{"node": f"2/{kind}", "confidence": 0.1, "evidence": f"it may be a {kind}"}
-              for kind in ("lake", "mountain", "church")])
-            for row in rows if row["level"] == 1 and not row["accepted"]
-        ],
-        columns=SCHEMAS["disputes"].names,
-    )  # fmt: skip
-    for name, frame in (("items", items), ("proposals", proposals), ("disputes", disputes)):
+    for name, frame in (("items", items), ("proposals", proposals)):
         save(folder, name, frame)
     save(folder, "vocabulary", VOCABULARY)
     place.vectors.mkdir()
@@ -91,9 +92,10 @@ def _row(
         "confidence": confidence,
         "margin": 0.1,
         "accepted": accepted,
-        "evidence": 'word "burg" (de) → castle / fort; text vector: church 1.77, lake 1.40',
-        "reasons": "" if accepted else "low_confidence",
+        "score": confidence,
+        "evidence": EVIDENCE,
+        "reasons": () if accepted else (Reason("low_confidence"),),
         "suggestion": parent,
-        "alternatives": "",
+        "alternatives": () if accepted or level > 1 else OTHERS,
         "evidence_hash": evidence_hash(subject),
     }

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 import pandas as pd
+from strata_labels.evidence import Alternative, Evidence, Reason
 
 LEVELS = ["landmark", "supercategory", "hierarchical_label", "natural_or_human_made"]
 TIME = "2026-01-31T12:00:00Z"
@@ -46,8 +47,8 @@ def item(number: int, split: str = "train") -> str:
 
 
 def evidence_hash(subject: str) -> str:
-    """Some 16 hex digits."""
-    return hashlib.sha256(subject.encode()).hexdigest()[:16]
+    """Some hash."""
+    return "e2:" + hashlib.sha256(subject.encode()).hexdigest()[:16]
 
 
 def items() -> pd.DataFrame:
@@ -97,10 +98,11 @@ def _proposal(
         "confidence": confidence,
         "margin": 0.1,
         "accepted": accepted,
-        "evidence": f"evidence about {subject}",
-        "reasons": "" if accepted else "low_margin",
+        "score": confidence,
+        "evidence": (Evidence("name_word", "2/church", text=subject, language="en"),),
+        "reasons": () if accepted else (Reason("small_margin"),),
         "suggestion": parent,
-        "alternatives": "" if accepted else "2/castle|2/lake",
+        "alternatives": () if accepted else (Alternative("2/castle"), Alternative("2/lake", 0.2)),
         "evidence_hash": evidence_hash(subject),
     }
 

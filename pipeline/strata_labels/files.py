@@ -63,11 +63,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None) -> None:
+def write_table(path: Path, rows: pd.DataFrame | pa.Table, schema: pa.Schema | None = None) -> None:
     """Writes a Parquet file whose bytes depend on the rows alone (no pandas metadata)."""
-    table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+    if isinstance(rows, pd.DataFrame):
+        rows = pa.Table.from_pandas(rows, schema=schema, preserve_index=False)
     with whole(path) as beside:
-        pq.write_table(table.replace_schema_metadata(None), beside, compression="zstd")
+        pq.write_table(rows.replace_schema_metadata(None), beside, compression="zstd")
 
 
 def sha256_of(path: Path) -> str:

@@ -18,16 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.evidence import ALTERNATIVE_LIST, EVIDENCE_LIST, REASON_LIST, decode, encode
 from strata_labels.files import write_table
 
 # A cell may hold a million characters; the row with it is read, or refused, like any other.
 csv.field_size_limit(2**31 - 1)
 
 _TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
-
-# A node that a row could be placed under, how likely, and what says so, in plain words.
-_CANDIDATE = pa.struct([("node", _TEXT), ("confidence", pa.float32()), ("evidence", _TEXT)])
-_CANDIDATES = pa.list_(_CANDIDATE)
+# Types of the columns that hold lists of `Evidence`, `Reason`, `Alternative`.
+_TYPED = (EVIDENCE_LIST, REASON_LIST, ALTERNATIVE_LIST)
 _NODES = pa.schema(
     [
         ("node_id", _TEXT),
@@ -88,7 +87,9 @@ SCHEMAS: dict[str, pa.Schema] = {
         [(name, _TEXT) for name in ("node", "qid", "language", "term", "strength")]
     ),
     # A proposed parent for a subject (item, class or node) at one level. `confidence` is the
-    # calibrated probability that the parent is right; `accepted` means no review is asked.
+    # calibrated probability that the parent is right; `accepted` means no review is asked. `score`,
+    # 0 to 1 (1 is clean), is the confidence lowered by what speaks against the row. `evidence`,
+    # `reasons` and `alternatives` (best first) are lists as `strata_labels.evidence` says.
     "proposals": pa.schema(
         [
             ("row_id", _TEXT),
@@ -100,36 +101,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("confidence", pa.float32()),
             ("margin", pa.float32()),
             ("accepted", pa.bool_()),
-            ("evidence", _TEXT),
-            ("reasons", _TEXT),
+            ("score", pa.float32()),
+            ("evidence", EVIDENCE_LIST),
+            ("reasons", REASON_LIST),
             ("suggestion", _TEXT),
-            ("alternatives", _TEXT),
+            ("alternatives", ALTERNATIVE_LIST),
             ("evidence_hash", _TEXT),
-        ]
-    ),
-    # What is in dispute about a proposal: a score from 0 to 1 (1 is clean), why, and other nodes it
-    # could be, best first.
-    "disputes": pa.schema(
-        [
-            ("row_id", _TEXT),
-            ("score", pa.float32()),
-            ("reasons", _TEXTS),
-            ("alternatives", _CANDIDATES),
-        ]
-    ),
-    # The open rows in the order to ask them; a group of look-alikes ("" for none) stands together
-    # and can be answered as one. `settles` is the
-    # number of items that one answer to the row (to its group, where it has one) settles.
-    "queue": pa.schema(
-        [
-            ("row_id", _TEXT),
-            ("subject", _TEXT),
-            ("group", _TEXT),
-            ("score", pa.float32()),
-            ("settles", pa.int32()),
-            ("reasons", _TEXTS),
-            ("suggestion", _CANDIDATE),
-            ("alternatives", _CANDIDATES),
         ]
     ),
     # What retrieval says against a place (see the room `validation`): `gain` is what H-AP of the
@@ -144,7 +121,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("level", pa.int8()),
             ("current", _TEXT),
             ("suggestion", _TEXT),
-            ("alternatives", _TEXT),
+            ("alternatives", _TEXTS),
             ("gain", pa.float64()),
             ("total", pa.float64()),
             ("expected", pa.float64()),
@@ -217,7 +194,12 @@ def save(folder: Path, name: str, frame: pd.DataFrame, schema: pa.Schema | None 
             for column in missing
         )
     path = folder / "tables" / f"{name}.parquet"
-    write_table(path, frame[schema.names], schema)
+    typed = [field for field in schema if field.type in _TYPED]
+    plain = pa.schema([field for field in schema if field.type not in _TYPED])
+    table = pa.Table.from_pandas(frame[plain.names], plain, preserve_index=False)
+    for field in typed:
+        table = table.append_column(field, encode(frame[field.name], field.type))
+    write_table(path, table.select(schema.names))
     return path
 
 
@@ -226,34 +208,54 @@ def load(folder: Path, name: str, columns: Sequence[str] | None = None) -> pd.Da
 
     Args:
         folder: the workspace.
-        name: the table's name.
-        columns: the columns to read; all if None.
+        name: of the table.
+        columns: read these only. Lists of evidence are slow to read in a large table.
 
     Raises:
-        InputError: the table is not there or is not a Parquet file.
+        InputError: the table is not there or is not a Parquet file, or has not these columns.
     """
     path = folder / "tables" / f"{name}.parquet"
     if not path.exists():
         raise InputError(
             Problem(path, "table not found", "Run `strata build` on this workspace first.")
         )
+    if name == "proposals" and "score" not in pq.read_schema(path).names:
+        frame = _upgraded(load_file(path))
+        return frame[list(columns)] if columns else frame
     return load_file(path, columns)
 
 
+def _upgraded(proposals: pd.DataFrame) -> pd.DataFrame:
+    """Proposals of version 0.1.0, whose evidence is text: left out until the next build."""
+    blank = pd.Series([()] * len(proposals), proposals.index, dtype=object)
+    typed = {field.name: blank for field in SCHEMAS["proposals"] if field.type in _TYPED}
+    upgraded = proposals.assign(**typed, score=proposals["confidence"])
+    return upgraded[SCHEMAS["proposals"].names]
+
+
 def load_file(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Reads a Parquet file, or some of its columns.
+    """Reads a Parquet file; columns of evidence come as tuples of named tuples.
 
     Raises:
-        InputError: it is not there or is not a Parquet file.
+        InputError: it is not there, is not a Parquet file, or has not these columns.
     """
     try:
-        return pq.read_table(path, columns=columns and list(columns)).to_pandas()
+        table = pq.read_table(path, columns=None if columns is None else list(columns))
     except FileNotFoundError:
         raise InputError(Problem(path, "not found", "Check the path.")) from None
     except pa.ArrowInvalid as error:
         raise InputError(
             Problem(path, f"damaged table ({error})", "Delete it and run the build again.")
         ) from None
+    missing = [name for name in columns or () if name not in table.column_names]
+    if missing:
+        fix = "Run the build again."
+        raise InputError(Problem(path, "column missing:", fix, column=name) for name in missing)
+    typed = [field.name for field in table.schema if field.type in _TYPED]
+    frame = table.drop_columns(typed).to_pandas()
+    for name in typed:
+        frame[name] = pd.Series(decode(table[name]), frame.index, dtype=object)
+    return frame[list(columns or table.column_names)]
 
 
 def labels_at(labels: pd.DataFrame, items: pd.Series, level: int, origin: str) -> pd.Series:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from small_world import item, items, proposals
 from strata_labels.build.meet import DIFFERS, categories, meet
+from strata_labels.evidence import Evidence, Reason, has_reason
 
 SHARED = [item(2), item(4), item(7)]  # a church, a castle, and one that nothing speaks for
 
@@ -24,9 +25,9 @@ def test_items_that_differ_are_open_with_the_reason_and_have_one_label() -> None
     rows = table.loc[SHARED]
     assert set(rows.parent) == {"1/Q2977"}  # the more confident
     assert not rows.accepted.any()
-    assert rows.reasons.str.startswith(DIFFERS).all()
-    assert f"{item(4)} → 2/castle" in rows.evidence[item(2)]
-    assert rows.alternatives[item(2)].startswith("2/castle")
+    assert all(reasons[0] == Reason(DIFFERS) for reasons in rows.reasons)
+    assert Evidence("category", "2/castle", ids=(item(4),)) in rows.evidence[item(2)]
+    assert rows.alternatives[item(2)][0].node == "2/castle"
     assert "1/Q23413" not in table.index  # no item has this class any more
 
 
@@ -34,7 +35,7 @@ def test_what_people_decided_on_one_holds_for_the_others() -> None:
     table, differ = met([item(4)])
     assert differ == 0
     assert set(table.loc[SHARED].parent) == {"1/Q23413"}
-    assert not table.loc[SHARED].reasons.str.contains(DIFFERS).any()
+    assert not has_reason(table.loc[SHARED].reasons, DIFFERS).any()
 
 
 def test_people_who_decided_apart_are_a_dispute() -> None:

@@ -19,6 +19,7 @@ from strata_labels.build import (
     rebuild,
 )
 from strata_labels.errors import InputError
+from strata_labels.evidence import Reason, evidence_text
 from strata_labels.files import sha256_of
 from strata_labels.hierarchy import load_hierarchy
 from strata_labels.proposal import Candidates, find_kinds, propose_within
@@ -152,10 +153,13 @@ def test_taxa_that_moved_wait_for_a_person(tmp_path: Path, species: Path, snapsh
     moved = asked.loc[f"2:{genus}"]
     assert moved.suggestion == "2/Animalia/Chordata/Aves/Passeriformes/Muscicapidae"
     assert moved.parent == "2/Animalia/Chordata/Aves/Passeriformes/Icteridae"
-    assert "published: Quiscalus › Icteridae › Passeriformes" in moved.evidence
-    assert "Wikidata: Quiscalus › Muscicapidae › Passeriformes" in moved.evidence
-    assert "2 species" in moved.evidence
-    assert "Wikidata: Pendulinus › Icteridae" in asked.loc["1:inat2018/4"].evidence
+    names = load(place.folder, "vocabulary").set_index("node_id").name.to_dict()
+    published, wikidata, members = evidence_text(moved.evidence, names)
+    assert published.startswith("Published under Quiscalus › Icteridae › Passeriformes")
+    assert wikidata.startswith("Wikidata: Quiscalus › Muscicapidae › Passeriformes")
+    assert members == "This holds for 2 items, such as Quiscalus major."
+    species = evidence_text(asked.loc["1:inat2018/4"].evidence, names)
+    assert species[1].startswith("Wikidata: Pendulinus › Icteridae")
     # One decision on the genus moves both species, and is asked once.
     sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     sheet.loc[sheet.row_id == f"2:{genus}", ["decision", "target"]] = ["move", moved.suggestion]
@@ -259,7 +263,7 @@ def test_kinds_take_names_where_text_and_image_are_aligned() -> None:
     assert proposals[proposals.level == 2].accepted.all()
     # Without an image it hangs on what is published, and a person is asked.
     last = proposals.set_index("subject").loc["sop/12"]
-    assert (last.parent, last.accepted, last.reasons) == ("2/chair", False, "no_image")
+    assert (last.parent, last.accepted, last.reasons) == ("2/chair", False, (Reason("no_image"),))
     shuffled = items.sample(frac=1, random_state=0)
     again, _ = propose_within(
         shuffled, parents, {"2/chair": "chair"}, vectors[shuffled.index], 0.95, candidates

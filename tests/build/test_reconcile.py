@@ -21,6 +21,7 @@ from strata_labels.build import (
 )
 from strata_labels.cli import app
 from strata_labels.errors import InputError
+from strata_labels.evidence import Evidence, Reason
 from strata_labels.tables import load
 from tiny_clip import make_tiny_clip
 from typer.testing import CliRunner
@@ -146,10 +147,11 @@ def test_published_labels_that_differ_between_the_splits_are_a_dispute(
     )
     run(built, changed(settings, known_labels=str(known)), "items", "propose", "settle")
     proposals = load(built.folder, "proposals").set_index("subject")
-    for item_id, other in (("gldv2/train/0", "index/0 → 2/palace"), ("gldv2/index/0", "train/0")):
+    for item_id, other in (("gldv2/train/0", "gldv2/index/0"), ("gldv2/index/0", "gldv2/train/0")):
         row = proposals.loc[item_id]
-        assert "same_category_differs" in row.reasons and not row.accepted
-        assert other in row.evidence
+        assert row.reasons[0].kind == "same_category_differs" and not row.accepted
+        (piece,) = (piece for piece in row.evidence if piece.kind == "category")
+        assert piece.ids == (other,) and piece.node in {"2/palace", "2/castle-fort"}
     assert proposals.parent["gldv2/train/0"] == proposals.parent["gldv2/index/0"]
     sheet = pd.read_csv(built.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     rows = sheet[sheet.subject.isin(["gldv2/train/0", "gldv2/index/0"])]
@@ -242,9 +244,10 @@ def test_explain_names_near_ids(built: Workspace) -> None:
 
 def test_a_tie_shows_both_paths_in_the_review_row(built: Workspace) -> None:
     row = load(built.folder, "proposals").set_index("subject").loc["gldv2/train/4"]
-    assert "class_tie" in row.reasons and not row.accepted
-    assert f"palace: castle palace (Q900003) > palace ({PALACE})" in row.evidence
-    assert f"castle / fort: castle palace (Q900003) > castle ({CASTLE})" in row.evidence
+    assert Reason("class_tie") in row.reasons and not row.accepted
+    for node, last in (("2/palace", PALACE), ("2/castle-fort", CASTLE)):
+        way = Evidence("class_tie", node, text="castle palace", ids=("Q900003", last))
+        assert way in row.evidence
 
 
 @pytest.mark.parametrize("what", ["another version", "damaged", "no store"])

@@ -13,7 +13,7 @@ from strata_labels.cli import app
 from strata_labels.errors import InputError
 from strata_labels.files import write_json
 from strata_labels.review import LedgerWriter
-from strata_labels.tables import SCHEMAS, load, save
+from strata_labels.tables import load, save
 from typer.testing import CliRunner
 
 FIRST, SECOND = item(5), item(2)
@@ -29,7 +29,6 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             ("items", items()),
             ("proposals", proposals()),
             ("vocabulary", VOCABULARY),
-            ("disputes", pd.DataFrame(columns=SCHEMAS["disputes"].names)),
         ):
             save(place.folder, table, frame)
         settings = BuildSettings(

@@ -79,6 +79,13 @@ def test_a_table_needs_one_of_two_options(strata: Strata, tmp_path: Path) -> Non
     items.write_text("id,name,kind\n1,Tea,drink\n2,Salt,\n")
     run = strata("build", "table", tmp_path / "ws", "--items", items)
     assert run.returncode == 3, run.stderr  # done, and one item has no label
+    out = tmp_path / "out.json"
+    words = ("--format", "newick", "--format", "landmarks", "--json", out)
+    run = strata("export", tmp_path / "ws", *words)
+    assert run.returncode == 0, run.stderr
+    assert "newick: 1 of 2 items; left out: 1 no label" in run.stdout
+    assert "landmarks: 2 of 2 items\n" in run.stdout
+    assert json.loads(out.read_text())["newick"]["set_aside"] == {"no_label": 1}
     for words in ((), ("--items", items, "--metadata", tmp_path)):
         run = strata("build", "table", tmp_path / "none", *words)
         assert run.returncode == 2 and "one of the two is needed" in run.stderr

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from small_world import VOCABULARY, decisions, item, items, proposals
+from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
 from strata_labels.errors import InputError
-from strata_labels.export import FORMATS, check, export
+from strata_labels.export import FORMATS, export
+from strata_labels.export.export_input import ExportInput
 from strata_labels.review import replay
 from strata_labels.tree import build_tree
 
@@ -59,7 +60,8 @@ def test_suprank_has_labelled_rows_and_no_missing_value(tmp_path):
     assert list(found.columns) == ["landmark_id", "cluster", "overall_cluster"]
     assert found.landmark_id.tolist() == [1, 2, 4, 5]
     assert not found.isna().any(axis=None)
-    assert result.set_aside == {"no_label": 3}
+    assert result.set_aside == {"no_label": 2, "label_stops_early": 1}
+    assert result.items == 5
     assert result.missing == [
         "train_clean.csv",
         "index_image_to_landmark.csv",
@@ -99,12 +101,10 @@ def test_the_same_tree_gives_the_same_bytes(tmp_path, format):
 @pytest.mark.parametrize("format", ["gldv2", "suprank"])
 def test_an_export_that_was_changed_is_noticed(tmp_path, format):
     export(format, tmp_path, items(), assigned())
-    check(format, tmp_path, items(), assigned())
+    FORMATS[format].check(tmp_path, ExportInput(items(), assigned(), tuple(LEVELS)))
+    other = ExportInput(items(), assigned((item(2), 1, "move", "lake")), tuple(LEVELS))
     with pytest.raises(ValueError, match="row 3"):
-        check(format, tmp_path, items(), assigned((item(2), 1, "move", "lake")))
-    next(tmp_path.glob("train_*.csv")).unlink()
-    with pytest.raises(InputError, match="not in the export"):
-        check(format, tmp_path, items(), assigned())
+        FORMATS[format].check(tmp_path, other)
 
 
 def test_names_with_quotes_commas_and_letters_survive(tmp_path):
@@ -128,3 +128,40 @@ def test_what_cannot_be_exported(tmp_path):
     with pytest.raises(InputError, match="cannot carry a tree of 3 levels"):
         export("gldv2", tmp_path, items(), flat)
     assert not list(tmp_path.iterdir())
+
+
+#: What is left out of the small world by each format that carries it: items 6 and 7 of train have
+#: no label, item 3 stops at level 3, item 4 has no image.
+LEFT_OUT = {
+    "croissant": {},
+    "gldv2": {},
+    "huggingface": {},
+    "landmarks": {},
+    "newick": {"no_label": 2},
+    "oml": {"no_label": 2, "no_images": 1, "label_stops_early": 1},
+    "suprank": {"no_label": 2, "label_stops_early": 1},
+}
+
+
+@pytest.mark.parametrize("format", FITTING)
+def test_what_is_left_out_is_said_by_reason(tmp_path, format):
+    things = items().assign(image_ids=IMAGES)
+    things.at[3, "image_ids"] = []
+    assignments = assigned((item(3), 1, "stop", "natural"))
+    result = export(format, tmp_path, things, assignments)
+    assert result.set_aside == LEFT_OUT[format]
+    assert result.items == 8 - sum(LEFT_OUT[format].values())
+    assert result.counts()["in"] == 8
+    said = result.summary()
+    assert said.startswith(f"{result.items} of 8 items")
+    assert all(f"{n} {reason.replace('_', ' ')}" in said for reason, n in result.set_aside.items())
+
+
+def test_what_is_left_out_of_lists_of_two_levels(tmp_path):
+    flat = assigned().drop(columns=["level2_id", "level2_name", "level3_id", "level3_name"])
+    things = items().assign(image_ids=IMAGES)
+    things.at[0, "image_ids"] = []
+    sop = export("sop", tmp_path / "sop", things, flat)
+    assert (sop.items, sop.set_aside) == (5, {"no_label": 2, "no_images": 1})
+    inat = export("inat2018", tmp_path / "inat", things, flat)
+    assert (inat.items, inat.set_aside) == (6, {"no_label": 2})

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,15 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from strata_labels.errors import InputError
-from strata_labels.export import About, check, export
+from strata_labels.export import FORMATS, About, export
+from strata_labels.export.export_input import ExportInput
 from trees import RANKS, build, build_table
 
 LICENSED = About(
     title="Mugs & lamps",
     description="A small tree.",
-    license="https://creativecommons.org/licenses/by/4.0/",
-    url="https://example.org/tree",
-    citation="@misc{tree}",
+    licence="cc-by-4.0",
+    sources=({"name": "Mugs | lamps", "licence": "CC0", "origin": "https://example.org"},),
 )
 
 
@@ -213,7 +214,11 @@ def test_croissant_is_valid_and_gives_the_records(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Done" in done.stderr + done.stdout and "error" not in done.stderr.lower()
+    said = json.loads(path.read_text(encoding="utf-8"))
+    assert said["license"] == ["cc-by-4.0"]
+    assert "Mugs | lamps (CC0; https://example.org)" in said["description"]
     data = croissant.Dataset(path)
+    assert data.metadata.license == ["cc-by-4.0"]
     assert not data.metadata.ctx.issues.errors
     assert str(data.metadata.ctx.conforms_to) == "CroissantVersion.V_1_1"
     nodes = list(data.records("nodes"))
@@ -231,22 +236,24 @@ def test_croissant_is_valid_and_gives_the_records(tmp_path):
 
 def test_a_damaged_table_of_croissant_is_noticed(tmp_path):
     built = build_table(table(["group"]), ["group"])
-    export("croissant", tmp_path / "out", built.items, built.assignments)
+    levels = ["item", "group"]
+    export("croissant", tmp_path / "out", built.items, built.assignments, levels=levels)
     path = tmp_path / "out/croissant.json"
     said = json.loads(path.read_text())
     said["distribution"][0]["sha256"] = "0" * 64
     path.write_text(json.dumps(said))
+    given = ExportInput(built.items, built.assignments, ("item", "group"))
     with pytest.raises(ValueError, match="another checksum of items"):
-        check("croissant", tmp_path / "out", built.items, built.assignments)
+        FORMATS["croissant"].check(tmp_path / "out", given)
 
 
 def test_a_hub_reads_the_card_and_its_tables(tmp_path):
     hub = pytest.importorskip("huggingface_hub")
     built = build_table(table(["class", "group"]), ["class", "group"])
-    about = About(title='Mugs: "lamps"', license="cc-by-4.0", card="# The card\n\nText.")
+    about = replace(LICENSED, title='Mugs: "lamps"')
     export("huggingface", tmp_path / "hf", built.items, built.assignments, about=about)
     card = hub.DatasetCard.load(tmp_path / "hf/README.md")
-    assert card.text.strip() == "# The card\n\nText."
+    assert "| Mugs \\| lamps | CC0 | https://example.org |" in card.text
     assert card.data.pretty_name == 'Mugs: "lamps"' and card.data.license == "cc-by-4.0"
     files = {
         config["config_name"]: {entry["split"]: entry["path"] for entry in config["data_files"]}
@@ -257,7 +264,21 @@ def test_a_hub_reads_the_card_and_its_tables(tmp_path):
     assert {split: len(part) for split, part in parts.items()} == {"test": 4, "train": 8}
     assert len(pq.read_table(tmp_path / "hf" / files["nodes"]["all"])) == 12 + 3
     export("huggingface", tmp_path / "plain", built.items, built.assignments)
-    assert "| 0 | level0 | 12 |" in (tmp_path / "plain/README.md").read_text()
+    plain = (tmp_path / "plain/README.md").read_text()
+    assert "| 0 | level0 | 12 |" in plain and "license" not in plain
+
+
+def test_a_licence_without_a_name_is_told_in_the_words_of_its_sources(tmp_path):
+    built = build_table(table(["group"]), ["group"])
+    sources = ({"name": "Lists", "licence": "see the project's page", "origin": "https://a.org"},)
+    about = About(licence="other", sources=sources)
+    for format in ("croissant", "huggingface"):
+        export(format, tmp_path / format, built.items, built.assignments, about=about)
+    said = json.loads((tmp_path / "croissant/croissant.json").read_text(encoding="utf-8"))
+    assert said["license"] == ["see the project's page"]
+    text = (tmp_path / "huggingface/README.md").read_text(encoding="utf-8")
+    assert 'license: "other"\n' in text
+    assert "| Lists | see the project's page | https://a.org |" in text
 
 
 def test_landmarks_have_places_and_blanks(tmp_path):

@@ -13,6 +13,7 @@ import pytest
 from building import ROOT, Strata, strata_environment
 from strata_labels.build import Workspace
 from strata_labels.cli.review import material
+from strata_labels.evidence import read_seen
 from strata_labels.review.page import Desk
 from strata_labels.sources import draw_products
 
@@ -74,8 +75,8 @@ def test_the_misplaced_product_is_the_first_row(trained: tuple[Path, str]) -> No
     first = sheet.iloc[0]
     assert first.row_id == f"1:{item}"
     assert (first.current, first.suggestion) == (WRONG, RIGHT)
-    assert "pictures look like another place's" in first.reasons
-    shown = first.evidence.split("pictures: ")[1].split(";")[0].split(", ")
+    assert "images look like those of another place" in first.reasons
+    shown = first.evidence.split("Images: ")[1].split(". ")[0].split(", ")
     assert shown and all(Path(picture).is_file() for picture in shown)
     desk = Desk(material(Workspace(folder / "ws")), "ann")
     row = desk.show()["row"]
@@ -109,7 +110,8 @@ def test_a_decision_on_a_doubt_is_applied_and_outlives_the_rebuild(
     assert place_of(workspace, item) == place
     assert f"1:{item}" not in set(sheet_of(workspace).row_id)
     ledger = pd.read_csv(workspace / "decisions.csv", dtype=str)
-    assert "nearest images are under the suggestion" in ledger.seen[0]
+    seen = read_seen(ledger.seen[0])
+    assert seen is not None and "retrieval" in {piece.kind for piece in seen.evidence}
     card = (workspace / "card.md").read_text()
     assert ("changed since" in card) == (word == "move")
     again = strata("build", "sop-h", workspace, "--metadata", folder / "products")

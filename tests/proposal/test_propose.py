@@ -1,8 +1,7 @@
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-from strata_labels.proposal import Scorer, disputes, node_id, propose
-from strata_labels.tables import SCHEMAS
+from strata_labels.evidence import Evidence, Reason
+from strata_labels.proposal import Scorer, node_id, propose
 
 from tests.proposal.conftest import NODES, named
 
@@ -44,29 +43,38 @@ def test_an_item_whose_class_is_outside_gets_no_label(lexicon, vocabulary):
     )
     table = _proposals(lexicon, vocabulary, "Tower", "Baikal", classes=classes)
     assert table.loc["gldv2/train/0", "status"] == "no_place"
-    assert table.loc["gldv2/train/0", "reasons"] == "no_place"
+    assert table.loc["gldv2/train/0", "reasons"] == (Reason("no_place"),)
     assert pd.isna(table.loc["gldv2/train/0", "parent"])
 
 
-def test_evidence_is_in_plain_words_and_hash_ignores_what_was_learnt(lexicon, vocabulary):
+def test_evidence_is_data_and_its_hash_ignores_what_was_learnt(lexicon, vocabulary):
     names = ("Pont Neuf", "Lake Como", "Tower of London")
     before = _proposals(lexicon, vocabulary, *names)
     known = np.array([-1, NODES.index("lake"), NODES.index("castle / fort")])
     after = _proposals(lexicon, vocabulary, *names, known=known)
-    assert 'word "pont" (fr) → bridge' in before.loc["gldv2/train/0", "evidence"]
+    word = Evidence("name_word", "2/bridge", text="pont", language="fr")
+    assert word in before.loc["gldv2/train/0", "evidence"]
     assert before["evidence_hash"]["gldv2/train/0"] == after["evidence_hash"]["gldv2/train/0"]
     assert after.loc["gldv2/train/2", "status"] == "known"
     assert after.loc["gldv2/train/2", "parent"] == node_id(1, "Q23413")
 
 
-def test_an_accepted_proposal_is_in_no_dispute(vocabulary, lexicon):
-    evidence = named("Pont Neuf", "Lago di Como")
-    items = pd.DataFrame({"item_id": ["a", "b"], "name": evidence.names, "title": evidence.names})
-    items["split"] = "train"
-    scorer = Scorer(evidence, NODES, lexicon)
-    for known in ([0, -1], [0, 3]):
-        scores = scorer.fit(np.array(known))
-        found = disputes(items, scorer, scores, propose(items, scorer, scores, vocabulary))
-        assert found["row_id"].tolist() == ["1:b"] * (not scores.accepted[1])
-        told = pa.Table.from_pandas(found, SCHEMAS["disputes"], preserve_index=False)
-        assert told.num_rows == len(found)
+def test_what_speaks_against_a_row_lowers_its_score(lexicon, vocabulary):
+    items = _items("Pont Neuf", "Lago di Como").assign(title="the same", split=["train", "index"])
+    scorer = Scorer(named(*items["name"]), NODES, lexicon)
+    table = propose(items, scorer, scorer.fit(), vocabulary).set_index("subject")
+    for item in items["item_id"]:
+        row = table.loc[item]
+        assert Reason("splits_differ") in row.reasons
+        assert row.score < row.confidence
+    apart = propose(items.assign(title=["a", "b"]), scorer, scorer.fit(), vocabulary)
+    assert (apart["score"] == apart["confidence"]).all()
+
+
+def test_an_open_row_has_alternatives_with_evidence(lexicon, vocabulary):
+    table = _proposals(lexicon, vocabulary, "Lake Chapel", "Xyzzy")
+    others = table.loc["gldv2/train/0", "alternatives"]
+    assert 0 < len(others) <= 3 and {other.node for other in others} & {"2/lake", "2/church"}
+    spoken = {piece.kind for other in others for piece in other.evidence}
+    assert "name_word" in spoken
+    assert table.loc["gldv2/train/1", "alternatives"] == ()

@@ -152,7 +152,8 @@ def test_a_sheet_that_contradicts_the_ledger_is_a_dispute(tmp_path):
     both = pd.concat([read_ledger(ledger).decisions, found.decisions])
     disputed = replay(both, proposals(), VOCABULARY).disputed
     assert disputed.file.tolist() == [str(ledger), str(sheet)]
-    assert disputed.row.tolist() == [2, 4]
+    line = frame.row_id.tolist().index(f"1:{item(4)}") + 2
+    assert disputed.row.tolist() == [2, line]
 
 
 def test_every_file_and_row_is_named(tmp_path):

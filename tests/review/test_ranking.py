@@ -5,12 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import VOCABULARY, decisions, item, items, proposals
+from strata_labels.evidence import Reason
 from strata_labels.review import pages, queue, replay
-from strata_labels.tables import SCHEMAS, load, save
 
 
 @given(
@@ -46,27 +45,17 @@ def test_decided_rows_leave_the_queue_and_unsure_ones_go_to_its_end():
     rows = queue(replay(ledger, proposals(), VOCABULARY), items())
     assert f"1:{item(2)}" not in set(rows.row_id)
     assert rows.row_id.iloc[-1] == f"1:{item(4)}"
-    assert "unsure" in rows.reasons.iloc[-1]
+    assert Reason("unsure") in rows.reasons.iloc[-1]
 
 
-def test_disputes_lend_scores_reasons_and_alternatives(tmp_path):
-    other = {"node": "2/lake", "confidence": 0.25, "evidence": "its name says so"}
-    told = pd.DataFrame(
-        [(f"1:{item(4)}", 0.01, ["splits_differ"], [other] * 4)],
-        columns=SCHEMAS["disputes"].names,
-    )
-    save(tmp_path, "disputes", told)
-    resolution = replay(decisions(), proposals(), VOCABULARY)
-    rows = queue(resolution, items(), load(tmp_path, "disputes"))
-    save(tmp_path, "queue", rows)
-    rows = load(tmp_path, "queue").set_index("row_id")
-    row = rows.loc[f"1:{item(4)}"]
-    assert row.score < 0.02 and list(row.reasons) == ["low_margin", "splits_differ"]
-    assert len(row.alternatives) == 3 and row.alternatives[0]["evidence"] == "its name says so"
-    assert row.suggestion["node"] == "1/Q23413"
-    plain = rows.loc[f"1:{item(2)}"]  # no dispute is known of it: its confidence is its score
-    assert plain.score == np.float32(0.6)
-    assert [other["node"] for other in plain.alternatives] == ["2/castle", "2/lake"]
+def test_the_score_orders_rows_not_the_confidence():
+    table = proposals()
+    before = queue(replay(decisions(), table, VOCABULARY), items()).row_id.tolist()
+    clean = table.row_id == f"1:{item(7)}"  # without a place: asked by its score all the same
+    table.loc[clean, "score"] = 0.99
+    after = queue(replay(decisions(), table, VOCABULARY), items()).row_id.tolist()
+    assert before.index(f"1:{item(7)}") < before.index(f"1:{item(4)}")
+    assert after.index(f"1:{item(7)}") > after.index(f"1:{item(4)}")
 
 
 def test_the_order_of_the_tables_has_no_say():
@@ -77,8 +66,6 @@ def test_the_order_of_the_tables_has_no_say():
     assert one.row_id.tolist() == two.row_id.tolist()
 
 
-def test_nothing_open_is_an_empty_queue(tmp_path):
+def test_nothing_open_is_an_empty_queue():
     given = proposals().assign(accepted=True)
-    rows = queue(replay(decisions(), given, VOCABULARY), items())
-    save(tmp_path, "queue", rows)
-    assert load(tmp_path, "queue").empty
+    assert queue(replay(decisions(), given, VOCABULARY), items()).empty

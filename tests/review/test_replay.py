@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import (
+    TIME,
     VOCABULARY,
     decisions,
     evidence_hash,
@@ -15,6 +16,7 @@ from small_world import (
     proposals,
 )
 from strata_labels.errors import InputError
+from strata_labels.evidence import Evidence, Reason, Seen, write_seen
 from strata_labels.review import Resolution, replay
 from strata_labels.tree import build_tree
 
@@ -158,7 +160,7 @@ def test_a_proposed_parent_counts_before_the_vocabularys():
 def test_unsure_stays_open_with_its_label():
     resolution = resolve((item(5), 1, "unsure", ""))
     unsure = row(resolution, f"1:{item(5)}")
-    assert (unsure.state, unsure.accepted, unsure.reasons) == ("open", False, "unsure")
+    assert (unsure.state, unsure.accepted, unsure.reasons) == ("open", False, (Reason("unsure"),))
     assert label(resolution, 5)[1] == "mountain"
 
 
@@ -175,18 +177,19 @@ def test_times_are_compared_as_times():
 
 
 def test_stale_is_shown_not_applied():
-    resolution = resolve((item(5), 1, "move", "church", "ann", LATER, "0123456789abcdef"))
+    resolution = resolve((item(5), 1, "move", "church", "ann", LATER, "e2:0123456789abcdef"))
     stale = row(resolution, f"1:{item(5)}")
     assert label(resolution, 5)[2] == "mountain"
     assert (stale.state, stale.accepted, stale.suggestion) == ("open", False, "2/church")
-    assert stale.reasons == "stale_decision"
-    assert "ann: move church" in stale.evidence
+    assert stale.reasons == (Reason("stale_decision"),)
+    decided = Evidence("stale_decision", "2/church", text="ann", ids=("move", LATER, "church"))
+    assert stale.evidence[-1] == decided
     assert resolution.stale.subject.tolist() == [item(5)]
 
 
 def test_a_fresh_decision_beats_another_reviewers_stale_one():
     resolution = resolve(
-        (item(5), 1, "move", "church", "ann", LATER, "0123456789abcdef"),
+        (item(5), 1, "move", "church", "ann", LATER, "e2:0123456789abcdef"),
         (item(5), 1, "keep", "", "ben", LATER, evidence_hash(item(5))),
     )
     assert row(resolution, f"1:{item(5)}").state == "settled"
@@ -194,12 +197,12 @@ def test_a_fresh_decision_beats_another_reviewers_stale_one():
 
 
 def test_a_stale_class_decision_settles_nothing():
-    resolution = resolve(("1/Q2977", 2, "keep", "", "ann", LATER, "0123456789abcdef"))
+    resolution = resolve(("1/Q2977", 2, "keep", "", "ann", LATER, "e2:0123456789abcdef"))
     assert row(resolution, f"1:{item(2)}").state == "open"
 
 
 def test_a_subject_that_left_the_data_is_listed():
-    resolution = resolve((item(99), 1, "move", "church", "ann", LATER, "0123456789abcdef"))
+    resolution = resolve((item(99), 1, "move", "church", "ann", LATER, "e2:0123456789abcdef"))
     assert resolution.gone.subject.tolist() == [item(99)]
     assert resolution.report["decisions_gone"] == 1
 
@@ -261,9 +264,15 @@ def test_reviewers_who_differ_open_the_row_again_with_both_opinions():
     rows = [(item(5), 1, "move", "church"), (item(5), 1, "exclude", "", "ben", LATER)]
     resolution = resolve(*rows)
     open_row = row(resolution, f"1:{item(5)}")
-    assert (open_row.state, open_row.reasons, open_row.accepted) == ("open", "disputed", False)
-    assert "ann: move church on 2026-01-31T12:00:00Z" in open_row.evidence
-    assert "ben: exclude" in open_row.evidence
+    assert (open_row.state, open_row.reasons, open_row.accepted) == (
+        "open",
+        (Reason("disputed"),),
+        False,
+    )
+    assert open_row.evidence[1:] == (
+        Evidence("decision", "2/church", text="ann", ids=("move", TIME, "church")),
+        Evidence("decision", "", text="ben", ids=("exclude", LATER)),
+    )
     assert label(resolution, 5)[1] == "mountain"  # neither is applied
     assert resolution.disputed.reviewer.tolist() == ["ann", "ben"]
     assert resolution.report["decisions_disputed"] == 2
@@ -347,16 +356,31 @@ def test_withdraw_brings_back_what_was_said_before():
 
 
 def test_a_stale_decision_says_what_has_changed():
-    table = decisions((item(5), 1, "move", "church", "ann", LATER, "0123456789abcdef"))
-    seen = "proposed 1/Q8502; name: old"
-    resolution = replay(table.assign(seen=seen), proposals(), VOCABULARY)
-    (changed,) = resolution.stale.changed
-    assert changed == f"no longer: name: old / now: evidence about {item(5)}"
-    assert changed in row(resolution, f"1:{item(5)}").evidence
-    same = replay(
-        table.assign(seen=f"proposed 1/Q8502; evidence about {item(5)}"), proposals(), VOCABULARY
+    table = decisions((item(5), 1, "move", "church", "ann", LATER, "e2:0123456789abcdef"))
+    now = row(resolve(), f"1:{item(5)}").evidence
+    old = Evidence("name_word", "2/lake", text="lac; tarn | mere", language="fr")
+
+    def changed(place: str, *evidence: Evidence) -> str:
+        seen = write_seen(Seen(place, evidence))
+        found = replay(table.assign(seen=seen), proposals(), VOCABULARY)
+        return found.stale.changed.item()
+
+    assert changed("1/Q8502", old) == (
+        "no longer: “lac; tarn | mere” (French) means lake. "
+        f"/ now: “{item(5)}” (English) means church."
     )
-    assert "in words is the same" in same.stale.changed.item()
+    assert "the evidence is the same" in changed("1/Q8502", *now)
+    assert changed("2/lake", *now) == "it was proposed under lake then and under mountain now"
+
+
+@pytest.mark.parametrize(
+    ("seen", "stale"),
+    [("proposed 1/Q8502; name: old", False), ("proposed 2/lake; name: old", True), ("", True)],
+)
+def test_a_hash_of_version_0_1_0_is_stale_only_if_the_place_differs(seen, stale):
+    table = decisions((item(5), 1, "move", "church", "ann", LATER, "0123456789abcdef"))
+    resolution = replay(table.assign(seen=seen), proposals(), VOCABULARY)
+    assert bool(len(resolution.stale)) == stale
 
 
 def test_reviewers_who_agree_do_not_contradict():
@@ -392,7 +416,7 @@ def ledgers(draw):
             target = draw(st.sampled_from(["Dome", "Dome|gldv2/train/2", "Tor|gldv2/train/2"]))
         elif decision == "rename":
             target = draw(st.sampled_from(["Dome", "Tor"]))
-        seen = draw(st.sampled_from(["", evidence_hash(subject), "0" * 16]))
+        seen = draw(st.sampled_from(["", evidence_hash(subject), "e2:" + "0" * 16]))
         reviewer = draw(st.sampled_from(["ann", "ben"]))
         rows.append((subject, level, decision, target, reviewer, when, seen))
         said.append((subject, level, reviewer, when))

@@ -8,7 +8,7 @@ from strata_labels.review import replay
 from strata_labels.sources import published_tree
 from strata_labels.sources.contract import label_rows
 from strata_labels.tables import DECISION_COLUMNS, SCHEMAS, save
-from strata_labels.tree import ARROW, build_tree
+from strata_labels.tree import build_tree
 from trees import build_table, tables
 
 
@@ -54,8 +54,8 @@ def test_proposals_have_the_contract_and_decisions_apply():
     wide = pd.DataFrame({"item_id": ["t/1", "t/2"], "a": ["p", "q"], "b": ["top", "top"]})
     made = published_tree(items, label_rows(wide, ["item", "a", "b"], "published"), 3)
     assert made.proposals.row_id.tolist() == ["1:t/1", "1:t/2", "2:1/top/p", "2:1/top/q"]
-    assert made.proposals.evidence[0] == f"published: p{ARROW}top"
-    assert made.proposals.evidence_hash.str.fullmatch("[0-9a-f]{16}").all()
+    assert made.proposals.evidence[0][0].ids == ("1/top/p", "2/top")
+    assert made.proposals.evidence_hash.str.fullmatch("e2:[0-9a-f]{16}").all()
     decided = {
         "row_id": "1:t/1",
         "subject": "t/1",

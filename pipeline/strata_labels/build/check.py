@@ -39,8 +39,10 @@ def _check_decisions(
     )
     rows = rows[rows["level"] < len(settings.hierarchy.levels)]
     rows["row_id"] = rows["level"].astype(str) + ":" + rows["subject"]
-    blank = dict.fromkeys(("origin", "evidence", "reasons", "suggestion", "alternatives"), "")
-    rows = rows.assign(**blank, status="proposed", confidence=0.0, margin=0.0, accepted=False)
+    rows = rows.assign(origin="", suggestion="", status="proposed", accepted=False)
+    rows = rows.assign(**dict.fromkeys(("confidence", "margin", "score"), 0.0))
+    for column in ("evidence", "reasons", "alternatives"):
+        rows[column] = pd.Series([()] * len(rows), rows.index, dtype=object)
     hashes = decisions.drop_duplicates("row_id").set_index("row_id")["evidence_hash"]
     rows["evidence_hash"] = rows["row_id"].map(hashes).fillna("")
     replay(decisions, rows[SCHEMAS["proposals"].names].reset_index(drop=True), nodes)

@@ -28,6 +28,7 @@ class Explanation:
         verdict: where its classes lead.
         cuts: the subclass statements that were met on the way and not climbed.
         labels: names of classes.
+        nodes: names of the tree's nodes.
         proposal: its row of `proposals`.
         assignment: its row of `assignments`.
     """
@@ -37,6 +38,7 @@ class Explanation:
     verdict: ClassVerdict
     cuts: list[Cut]
     labels: Mapping[str, str]
+    nodes: Mapping[str, str]
     proposal: pd.Series
     assignment: pd.Series
 
@@ -68,13 +70,14 @@ def explain(place: Workspace, item: str) -> Explanation:
     recorded = recorded[
         recorded["reason"].isin(["rank", "missing"]) & recorded["from_qid"].isin(met)
     ]
-    proposals = load(place.folder, "proposals")
+    proposals, nodes = load(place.folder, "proposals"), load(place.folder, "vocabulary")
     return Explanation(
         item=_row(items, "item_id", item_id),
         entity=entity,
         verdict=verdict,
         cuts=[*graph.cuts(own), *(Cut(*row) for row in recorded.itertuples(index=False))],
         labels=labels,
+        nodes=dict(zip(nodes["node_id"], nodes["name"], strict=True)),
         proposal=_row(proposals[proposals["level"] == 1], "subject", item_id),
         assignment=_row(load(place.folder, "assignments"), "item_id", item_id),
     )

@@ -9,6 +9,7 @@ import pandas as pd
 from strata_labels.build.propose import ledgers
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
+from strata_labels.evidence import evidence_text, read_seen
 from strata_labels.review import ARROW, KnownNodes, history, near, read_ledger, replay, reviewed
 from strata_labels.tables import load
 
@@ -22,7 +23,7 @@ class ItemHistory:
         name: its name.
         path: the names above it, nearest first, as it stands now; blank where it has no place.
         state: `accepted`, `settled` or `open`.
-        evidence: what speaks for the place now.
+        evidence: what is known of it now, a sentence each.
         own: decisions on it, see `strata_labels.review.history`.
         above: decisions on the nodes it hangs below, or was proposed to.
     """
@@ -31,7 +32,7 @@ class ItemHistory:
     name: str
     path: str
     state: str
-    evidence: str
+    evidence: list[str]
     own: pd.DataFrame
     above: pd.DataFrame
 
@@ -74,7 +75,20 @@ def item_history(place: Workspace, asked: str) -> ItemHistory:
         name=str(names.get(subject, "")),
         path=ARROW.join(after.name[node] for start in now[:1] for node in after.path(start)),
         state=rows["state"].iloc[0] if len(rows) else "",
-        evidence=rows["evidence"].iloc[0] if len(rows) else "",
-        own=history([subject], decisions, resolution),
-        above=history(chain, decisions, resolution),
+        evidence=evidence_text(rows["evidence"].iloc[0], after.name) if len(rows) else [],
+        own=_worded(history([subject], decisions, resolution), after),
+        above=_worded(history(chain, decisions, resolution), after),
     )
+
+
+def _worded(decisions: pd.DataFrame, known: KnownNodes) -> pd.DataFrame:
+    """A history whose `seen` is sentences; that of version 0.1.0 stays as it was written."""
+    return decisions.assign(seen=[_seen_text(cell, known) for cell in decisions["seen"]])
+
+
+def _seen_text(cell: str, known: KnownNodes) -> str:
+    seen = read_seen(cell)
+    if seen is None or not seen.evidence:
+        return cell
+    place = [f"Proposed under {known.name.get(seen.place, seen.place)}."] if seen.place else []
+    return " ".join([*place, *evidence_text(seen.evidence, known.name)])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from strata_labels.evidence import Alternative, Evidence, Reason
+from strata_labels.proposal import NUM_ALTERNATIVES
+
 DIFFERS = "same_category_differs"
 
 
@@ -65,35 +68,45 @@ def meet(
         differ += dispute
         for item_id in group["item_id"]:
             row = rows.loc[item_id]
-            told = [
-                f"same category: {other['item_id']} → {other['label']}"
+            more = [
+                Evidence("category", other["label"], ids=(other["item_id"],))
                 for _, other in placed.iterrows()
                 if other["item_id"] != item_id
             ]
-            changed[item_id] = _met(row, rows.loc[best["item_id"]], told, labels, dispute)
+            changed[item_id] = _met(row, rows.loc[best["item_id"]], more, labels, dispute)
     if not changed:
         return proposals, 0
     new = pd.DataFrame.from_dict(changed, orient="index")
     table = proposals.copy()
     at = table.index[(table["level"] == 1) & table["subject"].isin(changed)]
     for column in new.columns:
-        values = new[column].reindex(table.loc[at, "subject"]).to_numpy()
+        values = new[column].reindex(table.loc[at, "subject"])
         table[column] = table[column].astype(object)
-        table.loc[at, column] = values
+        table.loc[at, column] = values.set_axis(at)
     table = table.astype(proposals.dtypes.to_dict())
     used = set(table.loc[table["level"] == 1, "parent"].dropna())
     return table[(table["level"] != 2) | table["subject"].isin(used)].reset_index(drop=True), differ
 
 
 def _met(
-    row: pd.Series, best: pd.Series, told: list[str], labels: list[str], dispute: bool
+    row: pd.Series, best: pd.Series, more: list[Evidence], labels: list[str], dispute: bool
 ) -> dict[str, object]:
-    reasons = [r for r in str(row["reasons"]).split("|") if r not in ("", "no_evidence")]
+    reasons = [reason for reason in row["reasons"] if reason.kind != "no_evidence"]
+    alternatives = list(row["alternatives"])
     if dispute:
-        reasons.insert(0, DIFFERS)
+        reasons.insert(0, Reason(DIFFERS))
+        likely = {other.node: other for other in alternatives}
+        first = [
+            likely.pop(label, Alternative(label))._replace(
+                evidence=tuple(piece for piece in more if piece.node == label)
+            )
+            for label in labels[1:]
+        ]
+        alternatives = [*first, *likely.values()][:NUM_ALTERNATIVES]
     elif best["accepted"]:
-        reasons = [reason for reason in reasons if reason != "low_confidence"]
-    alternatives = [*labels[1:], *str(row["alternatives"]).split("|")] if dispute else []
+        reasons = [reason for reason in reasons if reason.kind != "low_confidence"]
+    # What lowers a row's score below its confidence still does.
+    lowered = row["score"] / row["confidence"] if row["confidence"] else 1.0
     return {
         "status": best["status"] if not dispute else "proposed",
         "parent": best["parent"],
@@ -102,9 +115,8 @@ def _met(
         "confidence": best["confidence"],
         "margin": best["margin"],
         "accepted": bool(best["accepted"]) and not dispute,
-        "evidence": "; ".join(filter(None, [str(row["evidence"]), *told])),
-        "reasons": "|".join(reasons),
-        "alternatives": "|".join(dict.fromkeys(filter(None, alternatives)))
-        if dispute
-        else row["alternatives"],
+        "score": best["confidence"] * lowered,
+        "evidence": (*row["evidence"], *more),
+        "reasons": tuple(reasons),
+        "alternatives": tuple(alternatives),
     }

@@ -15,7 +15,6 @@ from strata_labels.build.published import propose_published
 from strata_labels.build.reconcile import (
     assets_in_force,
     decided_classes,
-    in_words,
     put_filled_in_aside,
     reconcile,
     with_classes,
@@ -33,13 +32,12 @@ from strata_labels.proposal import (
     Prompts,
     Scorer,
     Vocabulary,
-    disputes,
     propose,
     propose_free,
     vocabulary_nodes,
 )
 from strata_labels.review import read_ledger, replay
-from strata_labels.tables import SCHEMAS, labels_at, load, read_people_csv, save
+from strata_labels.tables import labels_at, load, read_people_csv, save
 
 _LEXICON = ["node", "qid", "language", "term", "strength"]
 
@@ -48,14 +46,12 @@ def _propose(place: Workspace, settings: BuildSettings) -> Counts:
     items = load(place.folder, "items")
     if settings.hierarchy.published:
         proposals, nodes = propose_published(place, settings, items)
-        disputed = _no_disputes()
     else:
         put_filled_in_aside(place.to_map, "node")
         into = _into_found_nodes if settings.clusters else _into_vocabulary
-        proposals, nodes, disputed = into(place, settings, items)
+        proposals, nodes = into(place, settings, items)
     save(place.folder, "proposals", proposals)
     save(place.folder, "vocabulary", nodes)
-    save(place.folder, "disputes", disputed)
     of_items = proposals[proposals["level"] == 1]
     statuses = of_items["status"].value_counts().sort_index()
     return {
@@ -78,7 +74,7 @@ def level_sizes(clusters: int, num_levels: int) -> list[int]:
 
 def _into_found_nodes(
     place: Workspace, settings: BuildSettings, items: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     sizes = level_sizes(settings.clusters or 0, len(settings.hierarchy.levels))
     sizes[0] = min(sizes[0], len(items))
     if sizes[0] < sizes[1]:
@@ -87,16 +83,12 @@ def _into_found_nodes(
     vectors = np.load(place.vectors / NAMES)
     if (place.vectors / IMAGES).is_file():
         vectors = np.hstack([vectors, np.nan_to_num(np.load(place.vectors / IMAGES))])
-    return *propose_free(items, vectors, sizes), _no_disputes()
-
-
-def _no_disputes() -> pd.DataFrame:
-    return pd.DataFrame(columns=SCHEMAS["disputes"].names)
+    return propose_free(items, vectors, sizes)
 
 
 def _into_vocabulary(
     place: Workspace, settings: BuildSettings, items: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     vocabulary, classes, lexicon = _knowledge(place, settings)
     scorer = _scorer(place, settings, items, vocabulary, classes, lexicon)
     known = _known(place, settings, items, vocabulary)
@@ -118,7 +110,7 @@ def _into_vocabulary(
         proposals.loc[through, "origin"] = "human"
     category = categories(items, titles_of(place))
     proposals, _ = meet(items, proposals, category, learnt >= 0)
-    return proposals, nodes, disputes(items, scorer, scores, proposals)
+    return proposals, nodes
 
 
 def _knowledge(
@@ -196,9 +188,13 @@ def _labels(place: Workspace) -> dict[str, str]:
 def _class_evidence(
     place: Workspace, settings: BuildSettings, vocabulary: Vocabulary
 ) -> pd.DataFrame:
-    """Where each item's classes lead: `status, node, class_qid, class_label, qid, class_qids`,
-    `tied`, the nodes of a tie, `ways`, its paths for people, and `decided`: people placed the
-    class that it leads to."""
+    """Where each item's classes lead.
+
+    Returns:
+        `status, node, class_qid, class_label, qid, class_qids`; `ties`, `(node, path, label)` of
+        each way that ties (the class and those above it, and the label of the first); `decided`,
+        whether people placed the class that it leads to.
+    """
     assets = assets_in_force(settings, vocabulary)
     decided = decided_classes(settings, vocabulary)
     items = load(place.folder, "items")
@@ -211,11 +207,12 @@ def _class_evidence(
         own = verdict.path[0] if verdict.path else ""
         rows.append(
             (verdict.reason, verdict.node or "", own, labels.get(own, ""), qid or "",
-             list(class_qids), [way.node for way in verdict.ties], in_words(verdict.ties, labels),
+             list(class_qids),
+             [(way.node, way.path, labels.get(way.path[0], "")) for way in verdict.ties],
              bool(verdict.node) and not verdict.ties and verdict.path[-1] in decided)
         )  # fmt: skip
     write_reconciliation(place, *reconcile(items, entities, graph, labels))
-    columns = ["status", "node", "class_qid", "class_label", "qid", "class_qids", "tied", "ways"]
+    columns = ["status", "node", "class_qid", "class_label", "qid", "class_qids", "ties"]
     columns += ["decided"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -243,15 +240,16 @@ def _evidence(
         image=image,
         image_to_text=image_to_text,
         class_node=vocabulary.index(classes["node"].where(classes["status"] == "reached", "")),
-        class_tied=_tied(vocabulary, classes["tied"]),
+        class_tied=_tied(vocabulary, classes["ties"]),
     )
 
 
-def _tied(vocabulary: Vocabulary, nodes: pd.Series) -> sp.csr_matrix:
+def _tied(vocabulary: Vocabulary, ties: pd.Series) -> sp.csr_matrix:
     """Nodes that tie for an item's class, boolean `[n, K]`."""
-    pairs = nodes.reset_index(drop=True).explode().dropna()
-    places = (pairs.index.to_numpy(), vocabulary.index(pairs))
-    shape = (len(nodes), len(vocabulary.nodes))
+    pairs = [(row, node) for row, ways in enumerate(ties) for node, _, _ in ways]
+    rows, nodes = zip(*pairs, strict=True) if pairs else ((), ())
+    places = (np.array(rows, dtype=int), vocabulary.index(pd.Series(nodes, dtype=object)))
+    shape = (len(ties), len(vocabulary.nodes))
     return sp.csr_matrix((np.ones(len(pairs), dtype=bool), places), shape=shape)
 
 
@@ -304,7 +302,6 @@ PROPOSE = Stage(
     writes=lambda place, settings: [
         place.table("proposals"),
         place.table("vocabulary"),
-        place.table("disputes"),
         *([] if settings.hierarchy.published else [place.reconciliation]),
     ],
     settings=("clusters",),

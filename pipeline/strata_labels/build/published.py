@@ -12,12 +12,12 @@ from strata_labels.build.assets import found_names
 from strata_labels.build.embed import ABOUT, IMAGES, NODES
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
-from strata_labels.proposal import Candidates, evidence_hash, propose_within
+from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
+from strata_labels.proposal import Candidates, propose_within
 from strata_labels.sources import Published, published_tree
 from strata_labels.tables import SCHEMAS, load
 
 _SHOWN = 3
-_ARROW = " › "
 
 
 def published_part(settings: BuildSettings, items: pd.DataFrame, labels: pd.DataFrame) -> Published:
@@ -109,50 +109,61 @@ def question_taxa(
     parent = dict(zip(proposals["subject"], proposals["parent"], strict=True))
     name = dict(zip(nodes["node_id"], nodes["name"], strict=True))
     title = dict(zip(items["item_id"], items["name"], strict=True))
-    votes: dict[str, list[tuple[str, str, str]]] = {}
+    rank_at = {rank: level for level, rank in enumerate(levels) if level}
+    votes: dict[str, list[tuple[str, str, tuple[Evidence, ...]]]] = {}
     agreed: dict[str, int] = {}
-    for item, rows in taxa.groupby("item_id", sort=True):
-        theirs: dict[str, set[str]] = {}
-        for rank, taxon in zip(rows["rank"], rows["name"], strict=True):
-            theirs.setdefault(rank, set()).add(taxon)
+    for item, found_taxa in taxa.groupby("item_id", sort=True):
+        ranked = found_taxa[found_taxa["rank"].isin(rank_at)]
+        theirs = sorted(
+            {
+                Evidence("taxonomy", "", float(rank_at[rank]), taxon, ids=(qid,) if qid else ())
+                for rank, taxon, qid in zip(
+                    ranked["rank"], ranked["name"], ranked["qid"].fillna(""), strict=True
+                )
+            },
+            key=lambda piece: (piece.value, piece.text),
+        )
         path = [str(item)]
         while parent.get(path[-1]):
             path.append(parent[path[-1]])
-        told = _ARROW.join(
-            " or ".join(sorted(theirs[rank])) for rank in levels[1:] if rank in theirs
-        )
         for below, above in pairwise(path):
-            rank = levels[int(above.split("/", 1)[0])]
-            if rank not in theirs or name[above].startswith(blank):
+            level = int(above.split("/", 1)[0])
+            named = [piece.text for piece in theirs if piece.value == level]
+            if not named or name[above].startswith(blank):
                 continue
-            if name[above] in theirs[rank]:
+            if name[above] in named:
                 agreed[below] = agreed.get(below, 0) + 1
                 continue
-            other = sorted(theirs[rank])[0]
-            votes.setdefault(below, []).append((str(item), other, told))
+            votes.setdefault(below, []).append((str(item), named[0], tuple(theirs)))
             break
-    opened: dict[str, tuple[str, str, str]] = {}
+    opened: dict[str, tuple[tuple[Evidence, ...], str, str]] = {}
     for subject, found in sorted(votes.items()):
         others = {other for _, other, _ in found}
-        together = len(others) == 1 and not agreed.get(subject)
-        groups = {subject: found} if together else {item: [(item, *rest)] for item, *rest in found}
+        as_one = len(others) == 1 and not agreed.get(subject)
+        groups = {subject: found} if as_one else {vote[0]: [vote] for vote in found}
         for row, members in groups.items():
-            item, other, told = members[0]
+            item, other, taxonomy = members[0]
             ours, step = [], parent.get(item)
             while step:
-                ours.append(name[step])
+                ours.append(step)
                 step = parent.get(step)
-            said = f"published: {_ARROW.join(ours)}; Wikidata: {told}"
-            shown = ", ".join(title[member] for member, _, _ in members[:_SHOWN])
-            said += f" ({len(members)} species, such as {shown})" if row != item else ""
-            opened[row] = said, other, parent.get(row, "") if row == subject else ""
+            lineages = [Evidence("published", ours[0], ids=tuple(ours)), *taxonomy]
+            if row != item:
+                shown = tuple(member for member, _, _ in members[:_SHOWN])
+                lineages.append(
+                    Evidence("members", "", float(len(members)), title[item], ids=shown)
+                )
+            in_doubt = parent.get(row, "") if row == subject else ""
+            opened[row] = tuple(lineages), other, in_doubt
     return _opened(proposals, nodes, opened)
 
 
 def _opened(
-    proposals: pd.DataFrame, nodes: pd.DataFrame, opened: dict[str, tuple[str, str, str]]
+    proposals: pd.DataFrame,
+    nodes: pd.DataFrame,
+    opened: dict[str, tuple[tuple[Evidence, ...], str, str]],
 ) -> pd.DataFrame:
-    """The proposals with these rows open: what is said, the other parent, the parent in doubt."""
+    """The proposals with these rows open: evidence, name of the other parent, parent in doubt."""
     by_name: dict[tuple[int, str], list[str]] = {}
     for node, level, name in nodes[["node_id", "level", "name"]].itertuples(index=False):
         by_name.setdefault((int(level), name), []).append(node)
@@ -160,16 +171,17 @@ def _opened(
     for row in rows:
         if row["subject"] not in opened:
             continue
-        said, other, in_doubt = opened[str(row["subject"])]
+        lineages, other, in_doubt = opened[str(row["subject"])]
         known = by_name.get((int(row["level"]), other), []) if in_doubt else []
         row |= {
             "accepted": False,
             "confidence": 0.5,
             "margin": 0.0,
-            "evidence": said,
-            "reasons": "taxonomy_differs",
+            "score": 0.5,
+            "evidence": lineages,
+            "reasons": (Reason("taxonomy_differs"),),
             "suggestion": known[0] if len(known) == 1 else row["parent"],
-            "alternatives": "|".join(known),
-            "evidence_hash": evidence_hash(said),
+            "alternatives": tuple(map(Alternative, known)),
+            "evidence_hash": evidence_hash(evidence=lineages),
         }
     return pd.DataFrame(rows, columns=proposals.columns).astype(proposals.dtypes.to_dict())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from strata_labels.knowledge import (
     ClassAssets,
     ClassGraph,
     ClassVerdict,
-    Reach,
     link,
     read_snapshot,
 )
@@ -204,13 +203,6 @@ def _ends(verdict: ClassVerdict) -> list[str]:
     if verdict.ties:
         return [str(way.node) for way in verdict.ties]
     return [verdict.node or verdict.path[-1]]
-
-
-def in_words(ways: Iterable[Reach], labels: Mapping[str, str]) -> str:
-    """Paths for people: `palace: royal palace (Q1) > palace (Q2); museum: ...`."""
-    return "; ".join(
-        f"{way.node}: {' > '.join(name_of(qid, labels) for qid in way.path)}" for way in ways
-    )
 
 
 def name_of(qid: str, labels: Mapping[str, str]) -> str:

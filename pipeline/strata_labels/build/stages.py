@@ -16,7 +16,7 @@ from strata_labels.build.show import SHOW
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import ask_for_build, asked_of
 from strata_labels.build.workspace import Workspace
-from strata_labels.export import About, check_formats, export
+from strata_labels.export import About, ExportResult, check_formats, export
 from strata_labels.files import write_json
 from strata_labels.knowledge import (
     CUT_COLUMNS,
@@ -27,7 +27,7 @@ from strata_labels.knowledge import (
     snapshot_lexicon,
     unclimbed,
 )
-from strata_labels.review import queue, read_ledger, replay, reviewed, write_sheet
+from strata_labels.review import read_ledger, replay, reviewed, write_sheet
 from strata_labels.tables import assignments_schema, load, save
 from strata_labels.tree import build_tree
 
@@ -102,19 +102,17 @@ def _settle(place: Workspace, settings: BuildSettings) -> Counts:
     save(place.folder, "assignments", assignments, assignments_schema(len(levels)))
     put_filled_in_aside(place.sheet, "decision")
     counts["rows_to_review"] = write_sheet(place.sheet, resolution, items, levels)
-    save(place.folder, "queue", queue(resolution, items, load(place.folder, "disputes")))
     write_json(place.settled, counts)
     return counts
 
 
 SETTLE = Stage(
     name="settle",
-    version=2,
+    version=3,
     reads=lambda place, settings: [
         place.table("items"),
         place.table("proposals"),
         place.table("vocabulary"),
-        place.table("disputes"),
         place.table("doubts"),
         place.table("audit"),
         *ledgers(settings),
@@ -122,7 +120,6 @@ SETTLE = Stage(
     writes=lambda place, _: [
         place.table("nodes"),
         place.table("assignments"),
-        place.table("queue"),
         place.settled,
         place.sheet,
     ],
@@ -130,16 +127,17 @@ SETTLE = Stage(
 )
 
 
-def write_formats(place: Workspace, settings: BuildSettings, formats: list[str]) -> list[Path]:
-    """Exports the tree; returns the files written (see `strata_labels.export.export`)."""
+def write_formats(
+    place: Workspace, settings: BuildSettings, formats: list[str]
+) -> dict[str, ExportResult]:
+    """Exports the tree; returns what was written by format (see `strata_labels.export.export`)."""
     hierarchy = settings.hierarchy
     items, assignments = load(place.folder, "items"), load(place.folder, "assignments")
     entities = load(place.folder, "entities")
-    written: list[Path] = []
-    folders = {name: place.export / name for name in formats}
-    check_formats(folders, len(hierarchy.levels))
-    for name in formats:
-        written += export(
+    about = About(title=hierarchy.title, licence=hierarchy.licence, sources=hierarchy.sources)
+    check_formats({name: place.export / name for name in formats}, len(hierarchy.levels))
+    return {
+        name: export(
             name,
             place.export / name,
             items,
@@ -147,19 +145,20 @@ def write_formats(place: Workspace, settings: BuildSettings, formats: list[str])
             Path(settings.metadata),
             levels=hierarchy.levels,
             entities=entities,
-            about=About(title=hierarchy.title),
-        ).files
-    return written
+            about=about,
+        )
+        for name in formats
+    }
 
 
 def _export(place: Workspace, settings: BuildSettings) -> Counts:
-    formats = list(settings.hierarchy.formats)
-    return {"formats": " ".join(formats), "files": len(write_formats(place, settings, formats))}
+    written = write_formats(place, settings, list(settings.hierarchy.formats))
+    return {name: result.counts() for name, result in written.items()}
 
 
 EXPORT = Stage(
     name="export",
-    version=1,
+    version=2,
     reads=lambda place, settings: [
         place.table("items"),
         place.table("assignments"),

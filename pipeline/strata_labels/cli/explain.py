@@ -40,6 +40,8 @@ def explain(
 
 
 def _lines(found: Explanation) -> list[str]:
+    from strata_labels.evidence import evidence_text, reason_text
+
     item, entity, verdict = found.item, found.entity, found.verdict
     lines = [f"{item['item_id']}  {item['name']}", f"  category   {item['title'] or '-'}"]
     what = f"{entity['label'] or '?'} ({entity['qid']})" if entity["qid"] else "none"
@@ -71,8 +73,6 @@ def _lines(found: Explanation) -> list[str]:
         f"  label      {shown or 'none'} ({assigned['status']}{origin}, "
         f"confidence {assigned['confidence']:.2f}, {asked})"
     )
-    if row["evidence"]:
-        lines.append(f"  evidence   {row['evidence']}")
-    if row["reasons"]:
-        lines.append(f"  reasons    {row['reasons'].replace('|', ', ').replace('_', ' ')}")
+    lines += [f"  evidence   {text}" for text in evidence_text(row["evidence"], found.nodes)]
+    lines += [f"  reason     {text}" for text in reason_text(row["reasons"], found.nodes)]
     return lines

@@ -26,7 +26,7 @@ def history(
     print(f"{found.subject}  {found.name}")
     print(f"  now: {found.path or 'without a place'} ({found.state or 'not in the data'})")
     if found.evidence:
-        print(f"  evidence now: {found.evidence}")
+        print(f"  evidence now: {' '.join(found.evidence)}")
     _tell("Decisions on it", found.own)
     _tell("Decisions on what it hangs below, or was proposed to", found.above)
     if json:

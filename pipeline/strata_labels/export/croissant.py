@@ -8,10 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from strata_labels.errors import InputError, Problem
-from strata_labels.export.material import Material, slug
-from strata_labels.export.report import Export
-from strata_labels.export.tables import NODES, compare_table, items_table
+from strata_labels.export.export_input import ExportInput, slug
+from strata_labels.export.export_result import ExportResult
+from strata_labels.export.parquet_tables import NODES, compare_table, items_table
 from strata_labels.files import sha256_of, write_json, write_table
 
 NAME = "croissant.json"
@@ -72,32 +71,36 @@ _KINDS = {
 _REFERS = {("items", "node_id"), ("nodes", "parent_id")}
 
 
-def _tables(material: Material) -> dict[str, tuple[Any, pa.Schema]]:
-    return {"items": items_table(material), "nodes": (material.nodes(), NODES)}
+def _tables(given: ExportInput) -> dict[str, tuple[Any, pa.Schema]]:
+    return {"items": items_table(given), "nodes": (given.nodes(), NODES)}
 
 
-def write(folder: Path, material: Material) -> Export:
+def write(folder: Path, given: ExportInput) -> ExportResult:
     """`items.parquet`, `nodes.parquet` and the description of both."""
-    tables = _tables(material)
+    tables = _tables(given)
     for name, (frame, schema) in tables.items():
         write_table(folder / f"{name}.parquet", frame, schema)
-    write_json(folder / NAME, _description(folder, material, tables))
+    write_json(folder / NAME, _description(folder, given, tables))
     rows = {f"{name}.parquet": len(frame) for name, (frame, _) in tables.items()}
-    return Export([folder / name for name in [*rows, NAME]], rows)
+    return ExportResult([folder / name for name in [*rows, NAME]], rows, rows["items.parquet"])
 
 
 def _description(
-    folder: Path, material: Material, tables: dict[str, tuple[Any, pa.Schema]]
+    folder: Path, given: ExportInput, tables: dict[str, tuple[Any, pa.Schema]]
 ) -> dict[str, Any]:
-    about = material.about
-    known = {"license": about.license, "url": about.url, "citeAs": about.citation}
+    about = given.about
+    named = about.licence and about.licence != "other"
+    # Without a licence that has a name, what the sources say of theirs.
+    licences = [about.licence] if named else [source["licence"] for source in about.sources]
+    told = [f"{row['name']} ({row['licence']}; {row['origin']})" for row in about.sources]
+    sources = [f"Sources: {'; '.join(told)}."] if told else []
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": slug(about.title),
-        "description": about.description,
-        **{key: value for key, value in known.items() if value},
+        "description": " ".join([about.description, *sources]),
+        **({"license": list(dict.fromkeys(licences))} if licences else {}),
         "distribution": [_file(folder / f"{name}.parquet") for name in tables],
         "recordSet": [
             *(_records(name, schema) for name, (_, schema) in tables.items()),
@@ -163,12 +166,10 @@ def _parents() -> dict[str, Any]:
     return {"@type": "cr:RecordSet", "@id": "parents", "name": "parents", "field": [field]}
 
 
-def check(folder: Path, material: Material) -> None:
+def check(folder: Path, given: ExportInput) -> None:
     """Reads the tables back and checks every file against its checksum."""
     path = folder / NAME
-    if not path.exists():
-        raise InputError(Problem(path, "not in the export", "Export again."))
-    for name, (frame, schema) in _tables(material).items():
+    for name, (frame, schema) in _tables(given).items():
         compare_table(folder / f"{name}.parquet", frame, schema)
     found = json.loads(path.read_text(encoding="utf-8"))
     for entry in found["distribution"]:

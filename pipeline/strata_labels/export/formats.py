@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,8 +23,8 @@ from strata_labels.export import (
     sop,
     suprank,
 )
-from strata_labels.export.material import About, Material
-from strata_labels.export.report import Export
+from strata_labels.export.export_input import About, ExportInput
+from strata_labels.export.export_result import ExportResult
 from strata_labels.files import appear, write_json
 
 #: Hidden list of the files that an export owns in its folder.
@@ -35,8 +36,8 @@ class Format:
     """A format's two functions, and how many levels (items included) it carries; None: any."""
 
     num_levels: tuple[int, ...] | None
-    write: Callable[[Path, Material], Export]
-    check: Callable[[Path, Material], None]
+    write: Callable[[Path, ExportInput], ExportResult]
+    check: Callable[[Path, ExportInput], None]
 
     def carries(self, num_levels: int) -> bool:
         """Whether a tree of that many levels fits."""
@@ -66,7 +67,7 @@ def export(
     levels: Sequence[str] = (),
     entities: pd.DataFrame | None = None,
     about: About | None = None,
-) -> Export:
+) -> ExportResult:
     """Writes one format beside `folder`, reads it back as its loader would, then puts it there.
 
     Args:
@@ -76,9 +77,9 @@ def export(
         items: the table `items`.
         assignments: from `strata_labels.tree.build_tree`.
         metadata: the data set's own files, which some loaders read beside the labels.
-        levels: names of the levels, the item's first.
+        levels: names of the levels, the item's first; `level0, level1, ...` if none are given.
         entities: the table `entities`, for places and Wikidata ids.
-        about: title, licence, card.
+        about: title, licence, sources.
 
     Raises:
         InputError: an unknown format, one that cannot carry the tree's depth, files in `folder`
@@ -86,39 +87,28 @@ def export(
         ValueError: what was read back is not what was to be written; nothing is left then.
     """
     folder = Path(folder)
-    material = Material(items, assignments, tuple(levels), metadata, entities, about or About())
-    check_formats({format: folder}, material.num_levels)
+    names = tuple(levels) or level_names(assignments)
+    given = ExportInput(items, assignments, names, metadata, entities, about or About())
+    check_formats({format: folder}, given.num_levels)
     chosen = FORMATS[format]
     beside = folder.parent / f".{folder.name}.part"
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     try:
-        result = chosen.write(beside, material)
-        chosen.check(beside, material)
+        result = chosen.write(beside, given)
+        chosen.check(beside, given)
+        if result.items + sum(result.set_aside.values()) != len(assignments):
+            raise ValueError(f"{format}: {result.summary()} where {len(assignments):,} were given")
         _put(beside, folder, format)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return replace(result, files=[folder / path.relative_to(beside) for path in result.files])
 
 
-def check(
-    format: str,
-    folder: Path,
-    items: pd.DataFrame,
-    assignments: pd.DataFrame,
-    *,
-    levels: Sequence[str] = (),
-    entities: pd.DataFrame | None = None,
-) -> None:
-    """Reads an export as its loader would and compares.
-
-    Raises:
-        InputError: as `export`; a file of the export is missing.
-        ValueError: a file says something else than the assignments.
-    """
-    material = Material(items, assignments, tuple(levels), None, entities)
-    check_formats({format: None}, material.num_levels)
-    FORMATS[format].check(Path(folder), material)
+def level_names(assignments: pd.DataFrame) -> tuple[str, ...]:
+    """`level0, level1, ...`, as many as the table `assignments` has levels."""
+    columns = [str(name) for name in assignments if re.fullmatch(r"level\d+_id", str(name))]
+    return tuple(f"level{n}" for n in range(len(columns) + 1))
 
 
 def check_formats(folders: Mapping[str, Path | None], num_levels: int) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
-from strata_labels.export.material import Material
-from strata_labels.export.report import Export, compare, labels_by_split, write_csv
+from strata_labels.export.export_input import ExportInput
+from strata_labels.export.export_result import ExportResult, compare, write_csv
 
 COLUMNS = [
     "landmark_id",
@@ -19,31 +18,27 @@ COLUMNS = [
 ]
 
 
-def _frames(material: Material) -> dict[str, pd.DataFrame]:
+def _frames(given: ExportInput) -> dict[str, pd.DataFrame]:
     names = dict(zip(["level1_name", "level2_name", "level3_name"], COLUMNS[2:], strict=True))
+    rows = given.rows().rename(columns={"source_id": "landmark_id", "source_url": "category"})
+    rows = rows.rename(columns=names)
     return {
-        f"{split}_label_to_hierarchical.csv": part.rename(
-            columns={"source_id": "landmark_id", "source_url": "category", **names}
-        )[COLUMNS].fillna("")
-        for split, part in labels_by_split(material.items, material.assignments).items()
+        f"{split}_label_to_hierarchical.csv": part[COLUMNS].fillna("")
+        for split, part in rows.groupby("split", sort=True)
     }
 
 
-def write(folder: Path, material: Material) -> Export:
+def write(folder: Path, given: ExportInput) -> ExportResult:
     """A row for every item of each split there is; blank labels where it has none."""
-    frames = _frames(material)
+    frames = _frames(given)
     for name, frame in frames.items():
         write_csv(folder / name, frame)
-    return Export(
-        files=[folder / name for name in frames],
-        rows={name: len(frame) for name, frame in frames.items()},
-    )
+    rows = {name: len(frame) for name, frame in frames.items()}
+    return ExportResult([folder / name for name in frames], rows, sum(rows.values()))
 
 
-def check(folder: Path, material: Material) -> None:
+def check(folder: Path, given: ExportInput) -> None:
     """Reads the files as users of the release do and compares every cell."""
-    for name, frame in _frames(material).items():
+    for name, frame in _frames(given).items():
         path = folder / name
-        if not path.exists():
-            raise InputError(Problem(path, "not in the export", "Export again."))
         compare(path, pd.read_csv(path, dtype=str, keep_default_na=False), frame)

@@ -13,9 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
-from strata_labels.export.material import Material, aside, exploded, slug, unique_names
-from strata_labels.export.report import Export, compare, write_csv
+from strata_labels.export.export_input import ExportInput, exploded, slug, unique_names
+from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csv
 from strata_labels.files import whole, write_text
 from strata_labels.tables import LABELLED
 
@@ -25,19 +24,17 @@ SETS = "Inat_dataset_splits/Inaturalist_{}_set1.txt"
 _ROOT = "train_val2018"
 
 
-def _frames(material: Material) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
+def _frames(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Categories (`id, plain` and `unique` ranks), images (`path, id, split, image`), left out."""
-    rows = material.rows()
-    unlabelled = rows.status != LABELLED
-    left = aside(rows, no_label=unlabelled)
-    rows = rows[~unlabelled].reset_index(drop=True)
+    rows = given.rows()
+    rows, left = set_aside(rows, no_label=rows.status != LABELLED)
     if rows.source_id.is_unique:
         rows["number"] = rows.source_id
     else:
         rows["number"] = range(len(rows))
-    names = unique_names(material.tree)
-    full = material.num_levels > 2
-    levels = range(material.num_levels - 1, 0, -1)
+    names = unique_names(given.tree)
+    full = given.num_levels > 2
+    levels = range(given.num_levels - 1, 0, -1)
     filled = rows[f"level{levels[0]}_name"]
     for level in levels:
         # A label that stops early leaves a rank blank, and a loader needs one.
@@ -47,7 +44,7 @@ def _frames(material: Material) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, i
         )
         rows[f"plain{level}"] = filled
         rows[f"unique{level}"] = node.map(names).where(node.notna(), filled)
-    top = rows[f"unique{material.num_levels - 1}"]
+    top = rows[f"unique{given.num_levels - 1}"]
     group = rows.qualifier.fillna("")
     rows["supercategory"] = group.where(group != "", top) if full else rows.unique1
     rows["split"] = rows.split.where(rows.split == "train", "test")
@@ -88,10 +85,10 @@ def _categories(rows: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
     ]
 
 
-def write(folder: Path, material: Material) -> Export:
+def write(folder: Path, given: ExportInput) -> ExportResult:
     """Labelled items as categories with images; the split `train` and, as `test`, all others."""
-    rows, images, left = _frames(material)
-    result = Export([], {}, left)
+    rows, images, left = _frames(given)
+    result = ExportResult([], {}, len(rows), left)
     plain, unique = _categories(rows, "plain"), _categories(rows, "unique")
     _write_lists(folder / "categories.json", plain)
     result.rows["categories.json"] = len(plain)
@@ -146,16 +143,13 @@ def _write_lists(path: Path, value: list[Any] | dict[str, Iterable[Any]]) -> Non
         file.write("\n")
 
 
-def check(folder: Path, material: Material) -> None:
+def check(folder: Path, given: ExportInput) -> None:
     """Reads lists, annotations and categories as loaders do and compares label by label."""
-    rows, images, _ = _frames(material)
+    rows, images, _ = _frames(given)
     paths = [folder / "train2018.json"]
     paths += [
         folder / SETS.format(split) for split in ("train", "test") if (images.split == split).any()
     ]
-    for path in paths:
-        if not path.exists():
-            raise InputError(Problem(path, "not in the export", "Export again."))
     found = json.loads(paths[0].read_text(encoding="utf-8"))
     if found["categories"] != _categories(rows, "unique"):
         raise ValueError(f"{paths[0]}: other categories than were written")
@@ -173,7 +167,7 @@ def check(folder: Path, material: Material) -> None:
         compare(path, listed, part[["path", "category"]])
         folders = [PurePosixPath(line).parent.name for line in lines]
         compare(path, pd.DataFrame({"category": folders}), part[["category"]])
-    rank_columns = [f"unique{n}" for n in range(1, material.num_levels)]
+    rank_columns = [f"unique{n}" for n in range(1, given.num_levels)]
     for level, column in enumerate(rank_columns, start=1):
         pairs = rows[[f"level{level}_id", column]].dropna().drop_duplicates()
         if pairs[column].duplicated().any():

@@ -6,18 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
-from strata_labels.export.material import Material
-from strata_labels.export.report import Export, compare, write_csv
+from strata_labels.export.export_input import ExportInput
+from strata_labels.export.export_result import ExportResult, compare, write_csv
 
 NAME = "landmarks.csv"
 PLACE = {"qid": "wikidata", "country": "country", "lat": "latitude", "lon": "longitude"}
 
 
-def _frame(material: Material) -> pd.DataFrame:
-    columns = material.level_columns(["id", "split", "name", *PLACE.values()])
-    rows = material.rows().rename(columns=columns)
-    known = material.entities
+def _frame(given: ExportInput) -> pd.DataFrame:
+    columns = given.level_columns(["id", "split", "name", *PLACE.values()])
+    rows = given.rows().rename(columns=columns)
+    known = given.entities
     if known is None:
         known = pd.DataFrame(columns=["item_id", *PLACE])
     known = known[["item_id", *PLACE]].drop_duplicates("item_id").rename(columns=PLACE)
@@ -31,16 +30,14 @@ def _frame(material: Material) -> pd.DataFrame:
     return frame.astype(object).where(frame.notna(), "")
 
 
-def write(folder: Path, material: Material) -> Export:
+def write(folder: Path, given: ExportInput) -> ExportResult:
     """A row for every item; blank where a label or a place is unknown."""
-    frame = _frame(material)
+    frame = _frame(given)
     write_csv(folder / NAME, frame)
-    return Export([folder / NAME], {NAME: len(frame)})
+    return ExportResult([folder / NAME], {NAME: len(frame)}, len(frame))
 
 
-def check(folder: Path, material: Material) -> None:
+def check(folder: Path, given: ExportInput) -> None:
     """Reads the file back as text and compares every cell."""
     path = folder / NAME
-    if not path.exists():
-        raise InputError(Problem(path, "not in the export", "Export again."))
-    compare(path, pd.read_csv(path, dtype=str, keep_default_na=False), _frame(material))
+    compare(path, pd.read_csv(path, dtype=str, keep_default_na=False), _frame(given))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from strata_labels.errors import InputError, Problem
-from strata_labels.export.material import Material, aside
-from strata_labels.export.report import Export
+from strata_labels.export.export_input import ExportInput
+from strata_labels.export.export_result import ExportResult, set_aside
 from strata_labels.files import write_text
 from strata_labels.tables import LABELLED
 
@@ -22,19 +21,18 @@ def _quoted(name: str) -> str:
     return "'" + name.replace("'", "''") + "'"
 
 
-def write(folder: Path, material: Material) -> Export:
+def write(folder: Path, given: ExportInput) -> ExportResult:
     """All nodes and labelled items in one line; the root is named by the tree's title."""
-    tree = material.tree
+    tree = given.tree
 
     def text(node: str) -> str:
         below = tree.children(node)
         inside = "(" + ",".join(text(child) for child in below) + ")" if below else ""
-        return inside + _quoted(tree.name[node] if node else material.about.title)
+        return inside + _quoted(tree.name[node] if node else given.about.title)
 
     write_text(folder / NAME, text("") + ";\n")
-    rows = material.rows()
-    left = aside(rows, no_label=rows.status != LABELLED)
-    return Export([folder / NAME], {NAME: len(tree.name)}, left)
+    rows, left = set_aside(given.assignments, no_label=given.assignments.status != LABELLED)
+    return ExportResult([folder / NAME], {NAME: len(tree.name)}, len(rows), left)
 
 
 def read_newick(text: str) -> Node:
@@ -67,12 +65,10 @@ def read_newick(text: str) -> Node:
     return stack[0][0]
 
 
-def check(folder: Path, material: Material) -> None:
+def check(folder: Path, given: ExportInput) -> None:
     """Reads the tree back and compares names and shape."""
     path = folder / NAME
-    if not path.exists():
-        raise InputError(Problem(path, "not in the export", "Export again."))
-    tree = material.tree
+    tree = given.tree
 
     def expected(node: str) -> tuple[Node, ...]:
         return tuple((tree.name[child], expected(child)) for child in tree.children(node))

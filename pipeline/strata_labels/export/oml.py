@@ -8,25 +8,24 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.export.material import Material, aside, exploded, image_file
-from strata_labels.export.report import Export, compare, write_csv
+from strata_labels.export.export_input import ExportInput, exploded, image_file
+from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csv
 from strata_labels.tables import LABELLED
 
 COLUMNS = ["label", "path", "split", "is_query", "is_gallery"]
 
 
-def _frames(material: Material) -> tuple[dict[str, pd.DataFrame], pd.DataFrame, dict[str, int]]:
-    rows = material.rows()
+def _frames(given: ExportInput) -> tuple[dict[str, pd.DataFrame], pd.DataFrame, dict[str, int]]:
+    rows = given.rows()
     bare, unlabelled = rows.image_ids.str.len() == 0, rows.status != LABELLED
-    left = aside(rows, no_label=unlabelled, no_images=bare)
-    rows = rows[~bare & ~unlabelled].reset_index(drop=True)
-    nodes = material.nodes()
+    rows, left = set_aside(rows, no_label=unlabelled, no_images=bare)
+    nodes = given.nodes()
     leaves = pd.DataFrame(
         {"node_id": rows.item_id, "level": 0, "name": rows["name"], "parent_id": None}
     )
-    if material.num_levels > 1:
+    if given.num_levels > 1:
         leaves["parent_id"] = rows.level1_id
-    used = {node for n in range(1, material.num_levels) for node in rows[f"level{n}_id"].dropna()}
+    used = {node for n in range(1, given.num_levels) for node in rows[f"level{n}_id"].dropna()}
     nodes = pd.concat([leaves, nodes[nodes.node_id.isin(used)]], ignore_index=True)
     nodes["label"] = nodes.groupby("level").cumcount()
     label = dict(zip(nodes.node_id, nodes.label, strict=True))
@@ -36,13 +35,13 @@ def _frames(material: Material) -> tuple[dict[str, pd.DataFrame], pd.DataFrame, 
     ]
     train = images.split == "train"
     frames = {}
-    for level in range(material.num_levels):
+    for level in range(given.num_levels):
         own = images.item_id if level == 0 else images[f"level{level}_id"]
         frame = pd.DataFrame({"label": own.map(label), "path": images.path})
         frame["split"] = np.where(train, "train", "validation")
         # Every validation image asks and answers; on train both cells are blank.
         frame["is_query"] = frame["is_gallery"] = np.where(train, "", "True")
-        if level + 1 < material.num_levels:
+        if level + 1 < given.num_levels:
             frame["category"] = images[f"level{level + 1}_id"].map(label)
             frame = frame[frame.category.notna()].astype({"category": int})
         frame = frame[frame.label.notna()].astype({"label": int})
@@ -51,13 +50,13 @@ def _frames(material: Material) -> tuple[dict[str, pd.DataFrame], pd.DataFrame, 
     return frames, names[["level", "label", "name", "parent", "node_id"]], left
 
 
-def write(folder: Path, material: Material) -> Export:
+def write(folder: Path, given: ExportInput) -> ExportResult:
     """Labelled items with images; the split `train` and, as `validation`, all others.
 
     Raises:
         InputError: no item has a label and images.
     """
-    frames, names, left = _frames(material)
+    frames, names, left = _frames(given)
     if frames["level0.csv"].empty:
         fix = "Give the items images, or take a format of items, such as landmarks."
         raise InputError(Problem("oml", "lists images, and no labelled item has one", fix))
@@ -66,15 +65,17 @@ def write(folder: Path, material: Material) -> Export:
     write_csv(folder / "names.csv", names)
     rows = {name: len(frame) for name, frame in frames.items()}
     files = [folder / name for name in [*frames, "names.csv"]]
-    return Export(files, rows, left)
+    # An item whose label stops early has no category in the finest file; it is in a higher one.
+    items = frames["level0.csv"].label.nunique()
+    if stopped := len(given.items) - items - sum(left.values()):
+        left["label_stops_early"] = stopped
+    return ExportResult(files, rows, items, left)
 
 
-def check(folder: Path, material: Material) -> None:
+def check(folder: Path, given: ExportInput) -> None:
     """Reads every level as the library does and compares; its own check needs the images too."""
-    for name, frame in _frames(material)[0].items():
+    for name, frame in _frames(given)[0].items():
         path = folder / name
-        if not path.exists():
-            raise InputError(Problem(path, "not in the export", "Export again."))
         found = pd.read_csv(path, low_memory=False)
         if not pd.api.types.is_integer_dtype(found.label):
             raise ValueError(f"{path}: labels are not integers")

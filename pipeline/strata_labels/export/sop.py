@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.export.material import Material, aside, exploded, slug
-from strata_labels.export.report import Export, compare, write_csv
+from strata_labels.export.export_input import ExportInput, exploded, slug
+from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csv
 from strata_labels.files import write_text
 from strata_labels.tables import LABELLED
 
@@ -24,16 +24,15 @@ COLUMNS = ["image_id", "class_id", "super_class_id", "path"]
 _AS_PUBLISHED = re.compile(r"[^\s/]+_final/[^\s/]+")
 
 
-def _frames(material: Material) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
+def _frames(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Lines of both lists with `split` and `image`, the names, and the items left out."""
-    rows = material.rows()
+    rows = given.rows()
     bare = rows.image_ids.str.len() == 0
     unlabelled = rows.status != LABELLED
-    left = aside(rows, no_label=unlabelled, no_images=bare)
-    rows = rows[~bare & ~unlabelled].reset_index(drop=True)
+    rows, left = set_aside(rows, no_label=unlabelled, no_images=bare)
     rows["split"] = rows.split.where(rows.split == "train", "test")
     rows["class_id"] = range(1, len(rows) + 1)
-    nodes = material.nodes()
+    nodes = given.nodes()
     nodes = nodes[nodes.node_id.isin(rows.level1_id)].sort_values(["name", "node_id"])
     numbers = dict(zip(nodes.node_id, range(1, len(nodes) + 1), strict=True))
     rows["super_class_id"] = rows.level1_id.map(numbers)
@@ -66,17 +65,17 @@ def _frames(material: Material) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, i
     return images[[*COLUMNS, "split", "image"]], names, left
 
 
-def write(folder: Path, material: Material) -> Export:
+def write(folder: Path, given: ExportInput) -> ExportResult:
     """Labelled items with images; the split `train` and, as `test`, all others.
 
     Raises:
         InputError: no item has a label and images.
     """
-    images, names, left = _frames(material)
+    images, names, left = _frames(given)
     if images.empty:
         fix = "Give the items images, or take a format of items, such as landmarks."
         raise InputError(Problem("sop", "lists images, and no labelled item has one", fix))
-    result = Export([], {}, left)
+    result = ExportResult([], {}, images.class_id.nunique(), left)
     for split in ("train", "test"):
         part = images[images.split == split]
         name = f"{FOLDER}/Ebay_{split}.txt"
@@ -97,13 +96,11 @@ def write(folder: Path, material: Material) -> Export:
     return result
 
 
-def check(folder: Path, material: Material) -> None:
+def check(folder: Path, given: ExportInput) -> None:
     """Reads the lists by position and by name, as the two kinds of loaders do."""
-    images, _, _ = _frames(material)
+    images, _, _ = _frames(given)
     for split, part in images.groupby("split", sort=True):
         path = folder / FOLDER / f"Ebay_{split}.txt"
-        if not path.exists():
-            raise InputError(Problem(path, "not in the export", "Export again."))
         compare(
             path,
             pd.read_csv(path, sep=" ", dtype=str, keep_default_na=False, quoting=3),

@@ -13,27 +13,29 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.export.material import Material
-from strata_labels.export.report import Export, compare, labels_by_split, write_csv
+from strata_labels.export.export_input import ExportInput
+from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csv
 from strata_labels.files import whole, write_text
+from strata_labels.tables import LABELLED
 
 COLUMNS = ["landmark_id", "cluster", "overall_cluster"]
 FROM_METADATA = ["train_clean.csv", "index_image_to_landmark.csv", "retrieval_solution_v2.1.csv"]
 _NAME = "{}_label_to_subcategory_with_clusters.csv"
 
 
-def _frames(material: Material) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
-    frames, without = {}, 0
-    for split, part in labels_by_split(material.items, material.assignments).items():
-        labelled = part.dropna(subset=["level2_name", "level3_name"])
-        without += len(part) - len(labelled)
-        names = {
-            "source_id": "landmark_id",
-            "level2_name": "cluster",
-            "level3_name": "overall_cluster",
-        }
-        frames[_NAME.format(split)] = labelled.rename(columns=names)[COLUMNS]
-    return frames, {"no_label": without} if without else {}
+def _frames(given: ExportInput) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
+    """Rows by file, and the items left out."""
+    rows = given.rows()
+    unlabelled = rows.status != LABELLED
+    rows, left = set_aside(rows, no_label=unlabelled, label_stops_early=rows.level2_id.isna())
+    names = ["source_id", "level2_name", "level3_name"]
+    rows = rows.rename(columns=dict(zip(names, COLUMNS, strict=True)))
+    splits = {str(split): part for split, part in rows.groupby("split", sort=True)}
+    none = rows[:0]
+    return {
+        _NAME.format(split): splits.get(split, none)[COLUMNS]
+        for split in sorted(set(given.items.split))
+    }, left
 
 
 def _read_as_missing(frames: dict[str, pd.DataFrame]) -> list[str]:
@@ -44,13 +46,13 @@ def _read_as_missing(frames: dict[str, pd.DataFrame]) -> list[str]:
     return [name for name, is_lost in zip(names, lost, strict=True) if is_lost]
 
 
-def write(folder: Path, material: Material) -> Export:
+def write(folder: Path, given: ExportInput) -> ExportResult:
     """Labelled items only; copies the data set's image lists from `metadata` where they are.
 
     Raises:
         InputError: a node's name is one that the loader takes for a missing value.
     """
-    frames, set_aside = _frames(material)
+    frames, left = _frames(given)
     problems = [
         Problem(
             "suprank", "the loader takes this name for missing:", "Rename the node.", value=name
@@ -63,7 +65,7 @@ def write(folder: Path, material: Material) -> Export:
         write_csv(folder / name, frame)
     files, missing = [folder / name for name in frames], []
     for name in FROM_METADATA:
-        source = material.metadata / name if material.metadata else None
+        source = given.metadata / name if given.metadata else None
         if source is not None and source.is_file():
             with whole(folder / name) as beside:
                 shutil.copyfile(source, beside)
@@ -78,15 +80,14 @@ def write(folder: Path, material: Material) -> Export:
         note += " folder:\n" + "".join(f"- {name}\n" for name in missing)
     write_text(folder / "README.txt", note.rstrip("\n") + "\n")
     rows = {name: len(frame) for name, frame in frames.items()}
-    return Export([*files, folder / "README.txt"], rows, set_aside, missing)
+    written = [*files, folder / "README.txt"]
+    return ExportResult(written, rows, sum(rows.values()), left, missing)
 
 
-def check(folder: Path, material: Material) -> None:
+def check(folder: Path, given: ExportInput) -> None:
     """Reads the label files as the loader does: pandas' defaults, where `NA` is a missing value."""
-    for name, frame in _frames(material)[0].items():
+    for name, frame in _frames(given)[0].items():
         path = folder / name
-        if not path.exists():
-            raise InputError(Problem(path, "not in the export", "Export again."))
         found = pd.read_csv(path)
         if found.isna().any(axis=None):
             bad = frame[found.isna().any(axis=1).to_numpy()].iloc[0].to_dict()

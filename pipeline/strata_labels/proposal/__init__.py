@@ -2,17 +2,17 @@
 
 from strata_labels.proposal.calibration import calibration_error
 from strata_labels.proposal.clusters import find_nodes
-from strata_labels.proposal.disputes import disputes
 from strata_labels.proposal.evidence import Evidence, Prompts
 from strata_labels.proposal.free import propose_free
-from strata_labels.proposal.ids import evidence_hash, node_id, slug
+from strata_labels.proposal.ids import node_id, slug
 from strata_labels.proposal.lexicon import Lexicon
-from strata_labels.proposal.propose import propose
+from strata_labels.proposal.propose import NUM_ALTERNATIVES, propose
 from strata_labels.proposal.score import Scorer, Scores
 from strata_labels.proposal.vocabulary import Vocabulary, read_vocabulary, vocabulary_nodes
 from strata_labels.proposal.within import Candidates, Kinds, find_kinds, propose_within
 
 __all__ = [
+    "NUM_ALTERNATIVES",
     "Candidates",
     "Evidence",
     "Kinds",
@@ -22,8 +22,6 @@ __all__ = [
     "Scores",
     "Vocabulary",
     "calibration_error",
-    "disputes",
-    "evidence_hash",
     "find_kinds",
     "find_nodes",
     "node_id",

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from strata_labels.evidence import Evidence, Reason, evidence_hash
 from strata_labels.proposal.clusters import find_nodes
-from strata_labels.proposal.ids import evidence_hash
-from strata_labels.proposal.propose import COLUMNS
+from strata_labels.proposal.propose import proposal_row, proposal_table
 
 NEIGHBOURS = 10
 # Neighbours are looked for among at most this many items, evenly taken.
@@ -38,28 +38,35 @@ def propose_free(
         items["item_id"].tolist(), items["name"].tolist(), vectors, sizes
     )
     share = _neighbours_agree(items["item_id"], vectors, membership[:, min(1, len(sizes) - 1)])
+    found = [Reason("found_by_clustering")]
     rows = [
-        (f"{level + 1}:{node}", node, level + 1, "proposed", parent, "text", 0.5, 0.0, False,
-         f"{size} items found alike", "found_by_clustering", parent, "", evidence_hash(node))
+        proposal_row(
+            node, level + 1, parent, "text", fingerprint=evidence_hash(subject=node),
+            confidence=0.5, margin=0.0, accepted=False, reasons=found,
+            evidence=[Evidence("cluster", node, float(size))],
+        )
         for node, level, parent, size in zip(
             nodes["node_id"], nodes["level"], nodes["parent_id"], nodes["size"], strict=True
         )
         if parent
     ]  # fmt: skip
+    parent_of = dict(zip(nodes["node_id"], nodes["parent_id"], strict=True))
     for item, name, qualifier, images, node, agree in zip(
         items["item_id"], items["name"], items["qualifier"].fillna(""), items["image_ids"],
-        membership[:, 0], share, strict=True,
+        membership[:, 0], share.tolist(), strict=True,
     ):  # fmt: skip
-        said = f"{agree:.0%} of its nearest items are under the same node"
-        reasons = "" if agree == 1.0 else "neighbours_elsewhere"
-        mark = evidence_hash(name, qualifier, "", [], sorted(images))
+        same = parent_of[node] or node
+        mark = evidence_hash(
+            name=name, qualifier=qualifier, entity="", classes=[], images=sorted(images)
+        )
         rows.append(
-            (f"1:{item}", item, 1, "proposed", node, "text", agree, agree, agree == 1.0, said,
-             reasons, node, "", mark)
+            proposal_row(
+                item, 1, node, "text", fingerprint=mark, confidence=agree, margin=agree,
+                accepted=agree == 1.0, evidence=[Evidence("neighbours", same, round(agree, 2))],
+                reasons=[] if agree == 1.0 else [Reason("neighbours_elsewhere")],
+            )
         )  # fmt: skip
-    table = pd.DataFrame(rows, columns=COLUMNS).astype(
-        {"level": np.int8, "confidence": np.float32, "margin": np.float32, "accepted": bool}
-    )
+    table = proposal_table(rows)
     table = table.sort_values(["level", "subject"], ascending=[False, True], ignore_index=True)
     nodes = nodes.assign(qid=None, parent_id=nodes["parent_id"].replace("", None))
     return table, nodes[["node_id", "level", "name", "parent_id", "qid"]]

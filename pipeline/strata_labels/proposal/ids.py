@@ -1,11 +1,8 @@
-"""Lasting ids of nodes, and fingerprints of the evidence a person saw."""
+"""Lasting ids of nodes."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-
-import numpy as np
 
 from strata_labels.proposal.lexicon import fold, words
 
@@ -28,16 +25,3 @@ def node_id(level: int, name: str) -> str:
         ('2/castle-fort', '1/Q16970')
     """
     return f"{level}/{name if re.fullmatch('Q[0-9]+', name) else slug(name)}"
-
-
-def evidence_hash(*parts: object) -> str:
-    """Fingerprint of a subject's own direct evidence, first 16 hex digits of SHA-256.
-
-    Model output stays out of it: a decision goes stale when what was seen of the subject changes,
-    not when other decisions are learnt.
-    """
-    text = "\x1f".join(
-        "\x1e".join(map(str, part)) if isinstance(part, (list, tuple, np.ndarray)) else str(part)
-        for part in parts
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -8,18 +8,26 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
 from strata_labels.proposal.evidence import hit_weights
-from strata_labels.proposal.ids import evidence_hash, node_id
+from strata_labels.proposal.ids import node_id
 from strata_labels.proposal.score import Scorer, Scores
+from strata_labels.tables import SCHEMAS
 
-COLUMNS = [
-    "row_id", "subject", "level", "status", "parent", "origin", "confidence", "margin", "accepted",
-    "evidence", "reasons", "suggestion", "alternatives", "evidence_hash",
-]  # fmt: skip
+COLUMNS = SCHEMAS["proposals"].names
 NUM_ALTERNATIVES = 3
 # The second node is an alternative, and the two are hard to tell apart, below this margin.
 SMALL_MARGIN = 0.1
-_SOURCE_WORDS = {"name": "name", "text": "text", "class": "class", "image_to_text": "image"}
+# A node less likely than this is no alternative worth reading for an open row.
+LEAST_LIKELY = 0.01
+# By how much each kind of objection lowers a score; set by hand. What known look-alikes say lowers
+# the confidence already.
+OBJECTIONS = {"splits_differ": 0.5, "class_tie": 0.9, "several_classes": 0.9}
+# Of a score that every resample of the known rows contradicts this much is taken off.
+UNSTABLE = 0.5
+# Decimals of the values that are kept as evidence.
+DECIMALS = 2
+_SHOWN_WORDS = 3
 
 
 def propose(
@@ -28,27 +36,29 @@ def propose(
     scores: Scores,
     vocabulary: pd.DataFrame,
     classes: pd.DataFrame | None = None,
-    known_origin: str = "published",
 ) -> pd.DataFrame:
     """One row per item, class and cluster, sorted by level (coarse first) and subject.
 
+    An item's `score` is the calibrated confidence, lowered by what speaks against it and the
+    confidence does not know of: the same title proposed elsewhere in the other split, several
+    classes, a tie, a proposal that changes when a part of the known labels is left out.
+
     Args:
-        items: `item_id, name`, and where there are any `qualifier, image_ids`; rows as in `scorer`.
+        items: `item_id, name`, and where there are any `title, split, qualifier, image_ids`; rows
+            as in `scorer`.
         scorer: holds the evidence.
         scores: its answer.
         vocabulary: `node, parent, class_qids` (`|`-joined, main class first); nodes without a
             parent are the top level.
         classes: class evidence, a row an item in the same order: `status` (`reached, tie, outside,
             unknown`), `node` and `class_qid` (what the chain reached, and from which class),
-            `class_label`, `qid`, `class_qids`, and perhaps `ways` (under a tie, all of them, for
-            people); None where no knowledge base was asked.
-        known_origin: origin of the rows whose node was given.
+            `class_label`, `qid`, `class_qids`, and perhaps `ties` (`(node, path, label)` of each
+            way that ties: the class and those above it, and the label of the first); None where no
+            knowledge base was asked.
 
     Returns:
         Columns `COLUMNS`. `status` is `known`, `proposed`, `no_place` (its class has none in the
-        vocabulary) or `no_evidence`; the last two have no parent. `reasons` is `|`-joined:
-        `low_confidence, small_margin, evidence_disagrees, class_tie, several_classes,
-        no_name_word, no_place, no_evidence`.
+        vocabulary) or `no_evidence`; the last two have no parent.
     """
     leaves = vocabulary[vocabulary["parent"].fillna("") != ""]
     qids = leaves["class_qids"].fillna("").astype(str)
@@ -59,16 +69,55 @@ def propose(
     verdicts = _verdicts(classes, len(items))
     hits = _best_hits(scorer)
     cluster_of = _cluster_of_class(scorer.nodes, mains, hits, verdicts)
-    item_rows, class_names = _item_rows(
-        items, scorer, scores, verdicts, hits, mains, cluster_of, known_origin
-    )
+    item_rows, class_names = _item_rows(items, scorer, scores, verdicts, hits, mains, cluster_of)
     used = {row["parent"] for row in item_rows if row["parent"]}
     rows = item_rows + _class_rows(used, cluster_of, mains, class_names) + _cluster_rows(leaves)
-    table = pd.DataFrame(rows, columns=COLUMNS).astype(
-        {"level": np.int8, "confidence": np.float32, "margin": np.float32, "accepted": bool}
-    )
+    table = proposal_table(rows)
     order = table.assign(_level=-table["level"]).sort_values(["_level", "subject"], kind="stable")
     return table.loc[order.index].reset_index(drop=True)
+
+
+def proposal_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """Rows of `proposal_row` as a table under its contract."""
+    types = dict.fromkeys(("confidence", "margin", "score"), "float32")
+    types |= {"level": "int8", "accepted": "bool"}
+    return pd.DataFrame(rows, columns=COLUMNS).astype(types)
+
+
+def proposal_row(
+    subject: str,
+    level: int,
+    parent: str | None,
+    origin: str,
+    *,
+    fingerprint: str,
+    confidence: float = 1.0,
+    margin: float = 1.0,
+    accepted: bool = True,
+    score: float | None = None,
+    status: str = "proposed",
+    evidence: Sequence[Evidence] = (),
+    reasons: Sequence[Reason] = (),
+    alternatives: Sequence[Alternative] = (),
+) -> dict[str, object]:
+    """A row of the table: the parent is its suggestion, the confidence its score by default."""
+    return {
+        "row_id": f"{level}:{subject}",
+        "subject": subject,
+        "level": level,
+        "status": status,
+        "parent": parent,
+        "origin": origin,
+        "confidence": confidence,
+        "margin": margin,
+        "accepted": accepted,
+        "score": confidence if score is None else score,
+        "evidence": tuple(evidence),
+        "reasons": tuple(reasons),
+        "suggestion": parent or "",
+        "alternatives": tuple(alternatives),
+        "evidence_hash": fingerprint,
+    }
 
 
 class Verdict(NamedTuple):
@@ -79,17 +128,17 @@ class Verdict(NamedTuple):
     class_qid: str = ""
     class_label: str = ""
     qid: str = ""
-    ways: str = ""
     class_qids: Sequence[str] = ()
+    ties: Sequence[tuple[str, Sequence[str], str]] = ()
 
 
 def _verdicts(classes: pd.DataFrame | None, num_items: int) -> list[Verdict]:
     if classes is None:
         return [Verdict()] * num_items
-    given = classes if "ways" in classes else classes.assign(ways="")
-    texts = [given[c].fillna("").astype(str).tolist() for c in Verdict._fields[:6]]
-    lists = [[str(q) for q in qids] for qids in classes["class_qids"]]
-    return [Verdict(*row) for row in zip(*texts, lists, strict=True)]
+    texts = [classes[c].fillna("").astype(str).tolist() for c in Verdict._fields[:5]]
+    qids = [[str(q) for q in qids] for qids in classes["class_qids"]]
+    ties = classes["ties"].tolist() if "ties" in classes else [()] * num_items
+    return [Verdict(*row) for row in zip(*texts, qids, ties, strict=True)]
 
 
 def _best_hits(scorer: Scorer) -> dict[int, list[tuple[int, float, str, str, str]]]:
@@ -138,15 +187,16 @@ def _item_rows(
     hits: Mapping[int, list[tuple[int, float, str, str, str]]],
     mains: Mapping[str, list[str]],
     cluster_of: Mapping[str, str],
-    known_origin: str,
 ) -> tuple[list[dict[str, object]], dict[str, str]]:
     nodes, accepted = scorer.nodes, scores.accepted
+    ids = [node_id(2, node) for node in nodes]
     sources = scorer.columns.scores
-    tops = {name: _top(matrix) for name, matrix in sources.items() if name != "class"}
+    vectors = {name: _top(matrix) for name, matrix in sources.items() if name in _VECTORS}
     speaks = {name: np.asarray(matrix.any(axis=1)) for name, matrix in sources.items()}
     silent = ~np.asarray(sum(speaks.values()), dtype=bool) if sources else None
-    ids = [node_id(2, node) for node in nodes]
-    ranked = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, : NUM_ALTERNATIVES + 1]
+    differ = _splits_differ(items, scores.node)
+    of_classes = [_class_evidence(verdict) for verdict in verdicts]
+    others = _alternatives(scorer, scores, hits, of_classes, ids)
     qualifiers = items.get("qualifier", pd.Series([""] * len(items))).fillna("").tolist()
     images = items.get("image_ids", pd.Series([[]] * len(items))).tolist()
     class_names: dict[str, str] = {}
@@ -157,78 +207,150 @@ def _item_rows(
         chosen = int(scores.node[n])
         node = nodes[chosen]
         found = hits.get(n, [])
-        said: list[str] = [
-            f'word "{term}" ({language}) → {nodes[k]}' for k, _, term, language, _ in found[:3]
+        evidence = [
+            Evidence("name_word", ids[k], text=term, language=language)
+            for k, _, term, language, _ in found[:_SHOWN_WORDS]
         ]
-        reasons: list[str] = []
         opinions: dict[str, int] = {"name": found[0][0]} if found else {}
-        for source, (best, second, share) in tops.items():
-            if source != "name" and speaks[source][n]:
+        for source, (best, second, share) in vectors.items():
+            if speaks[source][n]:
                 opinions[source] = int(best[n])
-                said.append(
-                    f"{_SOURCE_WORDS[source]} vector: {nodes[best[n]]} {share[n, 0]:.2f}, "
-                    f"{nodes[second[n]]} {share[n, 1]:.2f}"
-                )
+                evidence += [
+                    Evidence(source, ids[k], round(float(value), DECIMALS))
+                    for k, value in zip((best[n], second[n]), share[n], strict=True)
+                ]
         if verdict.status == "reached":
             opinions["class"] = nodes.index(verdict.node)
-            label = f" {verdict.class_label}" if verdict.class_label else ""
-            said.append(f"class {verdict.class_qid}{label} → {verdict.node}")
-        elif verdict.status == "tie":
-            reasons.append("class_tie")
-            if verdict.ways:
-                said.append(f"classes as near: {verdict.ways}")
-            elif verdict.node:
-                said.append(f"class {verdict.class_qid} → {verdict.node}, among others")
-        if len(verdict.class_qids) > 1:
-            reasons.append("several_classes")
-        if not found:
-            reasons.append("no_name_word")
-        status, parent, origin = "proposed", None, _origin(opinions, chosen)
+        evidence += of_classes[n]
+        status, origin = "proposed", _origin(opinions, chosen)
         if scores.known[n]:
-            status, origin = "known", known_origin
+            status, origin = "known", "published"
         elif verdict.status == "outside":
             status = "no_place"
-        elif silent is None or (silent[n] and not said):
+        elif silent is None or (silent[n] and not evidence):
             status = "no_evidence"
-        confidence, margin = float(scores.confidence[n]), float(scores.margin[n])
-        if status in ("no_place", "no_evidence"):
-            row_reasons, suggestion, others, confidence, margin = [status], "", "", 0.0, 0.0
-            is_accepted, origin = status == "no_place", ""
-        else:
-            class_qid = _class_of(node, verdict, found, chosen, mains, cluster_of)
-            parent = node_id(1, class_qid or node)
-            if class_qid and verdict.class_qid == class_qid and verdict.class_label:
-                class_names[class_qid] = verdict.class_label
-            if not accepted[n]:
-                reasons.insert(0, "low_confidence")
-            if margin < SMALL_MARGIN and status != "known":
-                reasons.append("small_margin")
-            if len(set(opinions.values()) | {chosen}) > 1:
-                reasons.append("evidence_disagrees")
-            row_reasons, is_accepted = reasons, bool(accepted[n])
-            suggestion = parent
-            rest = [ids[k] for k in ranked[n] if k != chosen]
-            others = "|".join(rest[:NUM_ALTERNATIVES])
         fingerprint = evidence_hash(
-            name, qualifiers[n], verdict.qid, sorted(verdict.class_qids), sorted(images[n])
+            name=name,
+            qualifier=qualifiers[n],
+            entity=verdict.qid,
+            classes=sorted(verdict.class_qids),
+            images=sorted(images[n]),
         )
+        if status in ("no_place", "no_evidence"):
+            rows.append(
+                proposal_row(
+                    item_id, 1, None, "", fingerprint=fingerprint, status=status, confidence=0.0,
+                    margin=0.0, accepted=status == "no_place", evidence=evidence,
+                    reasons=[Reason(status)],
+                )
+            )  # fmt: skip
+            continue
+        class_qid = _class_of(node, verdict, found, chosen, mains, cluster_of)
+        if class_qid and verdict.class_qid == class_qid and verdict.class_label:
+            class_names[class_qid] = verdict.class_label
+        spoken, instability = int(scores.neighbours[n]), float(scores.instability[n])
+        given = {
+            "low_confidence": not accepted[n],
+            "class_tie": verdict.status == "tie",
+            "several_classes": len(verdict.class_qids) > 1,
+            "no_name_word": not found,
+            "small_margin": scores.margin[n] < SMALL_MARGIN and status != "known",
+            "evidence_disagrees": len(set(opinions.values()) | {chosen}) > 1,
+            "splits_differ": differ[n],
+            "neighbours_elsewhere": spoken not in (-1, chosen),
+            "unstable": instability > 0,
+        }
+        score = float(np.float32(scores.confidence[n]))
+        for objection, factor in OBJECTIONS.items():
+            score *= factor if given[objection] else 1.0
+        score *= 1 - UNSTABLE * instability
+        about = {"neighbours_elsewhere": ids[spoken]}
         rows.append(
-            _row(item_id, 1, status, parent, origin, confidence, margin, is_accepted,
-                 "; ".join(said), row_reasons, suggestion, others, fingerprint)
+            proposal_row(
+                item_id, 1, node_id(1, class_qid or node), origin, fingerprint=fingerprint,
+                status=status, confidence=float(scores.confidence[n]),
+                margin=float(scores.margin[n]), accepted=bool(accepted[n]), score=score,
+                evidence=evidence, alternatives=others[n],
+                reasons=[Reason(kind, about.get(kind, "")) for kind, on in given.items() if on],
+            )
         )  # fmt: skip
     return rows, class_names
 
 
-def _row(
-    subject: str, level: int, status: str, parent: str | None, origin: str, confidence: float,
-    margin: float, accepted: bool, evidence: str, reasons: list[str], suggestion: str,
-    alternatives: str, fingerprint: str,
-) -> dict[str, object]:  # fmt: skip
-    values = (
-        f"{level}:{subject}", subject, level, status, parent, origin, confidence, margin, accepted,
-        evidence, "|".join(reasons), suggestion, alternatives, fingerprint,
-    )  # fmt: skip
-    return dict(zip(COLUMNS, values, strict=True))
+# Sources of vectors, named as the kinds of evidence they make.
+_VECTORS = ("text", "image_to_text")
+
+
+def _class_evidence(verdict: Verdict) -> list[Evidence]:
+    """What the class chain says: one place, or each of those that tie."""
+    own = (verdict.node, (verdict.class_qid,), verdict.class_label)
+    ways: Sequence[tuple[str, Sequence[str], str]]
+    if verdict.status == "reached":
+        kind, ways = "class_chain", [own]
+    elif verdict.status == "tie":
+        kind, ways = "class_tie", verdict.ties or ([own] if verdict.node else [])
+    else:
+        return []
+    return [
+        Evidence(kind, node_id(2, node), text=label, ids=tuple(path)) for node, path, label in ways
+    ]
+
+
+def _splits_differ(items: pd.DataFrame, node: np.ndarray) -> np.ndarray:
+    """Whether an item of another split with the same title is proposed elsewhere, `[n]`."""
+    if not {"title", "split"} <= set(items.columns):
+        return np.zeros(len(items), dtype=bool)
+    titled = pd.DataFrame({"title": items["title"].fillna(""), "node": node})
+    many = titled.groupby("title")["node"].transform("nunique") > 1
+    across = items["split"].groupby(titled["title"]).transform("nunique") > 1
+    return (many & across.to_numpy() & (titled["title"] != "")).to_numpy()
+
+
+def _alternatives(
+    scorer: Scorer,
+    scores: Scores,
+    hits: Mapping[int, list[tuple[int, float, str, str, str]]],
+    of_classes: Sequence[list[Evidence]],
+    ids: Sequence[str],
+) -> list[list[Alternative]]:
+    """The next likely nodes of each item, best first; with evidence where a row is open."""
+    # What the chosen node does not have of the likelihood, the others share out.
+    confidence = scores.confidence.astype(np.float32).astype(float)
+    share = scores.probabilities.astype(float)
+    index = np.arange(len(share))
+    left = (1.0 - confidence) / np.maximum(1.0 - share[index, scores.node], 1e-9)
+    share[index, scores.node] = -1.0
+    best = np.argsort(-share, axis=1, kind="stable")[:, : min(NUM_ALTERNATIVES, len(ids) - 1)]
+    likely = np.clip(left[:, None] * np.take_along_axis(share, best, axis=1), 0.0, 1.0)
+    opened = np.flatnonzero(~scores.accepted)
+    places, values = {}, {}
+    for source in _VECTORS:
+        if source in scorer.columns.scores:
+            matrix = scorer.columns.scores[source][opened]
+            value = np.take_along_axis(matrix, best[opened], axis=1)
+            place = np.column_stack([(matrix > v[:, None]).sum(axis=1) for v in value.T])
+            place[~matrix.any(axis=1)] = len(ids)
+            places[source], values[source] = place.tolist(), value.round(DECIMALS).tolist()
+    found = [
+        [Alternative(ids[k], p) for k, p in zip(row, sure, strict=True)]
+        for row, sure in zip(best.tolist(), likely.round(4).tolist(), strict=True)
+    ]
+    for number, n in enumerate(opened.tolist()):
+        words = {hit[0]: hit for hit in reversed(hits.get(n, []))}
+        for column, (k, other) in enumerate(zip(best[n].tolist(), found[n], strict=True)):
+            node, evidence = ids[k], []
+            if k in words:
+                _, _, term, language, _ = words[k]
+                evidence.append(Evidence("name_word", node, text=term, language=language))
+            for source, place in places.items():
+                if place[number][column] < NUM_ALTERNATIVES:
+                    evidence.append(Evidence(source, node, values[source][number][column]))
+            evidence += [piece for piece in of_classes[n] if piece.node == node]
+            if k == scores.neighbours[n]:
+                evidence.append(Evidence("neighbours", node))
+            found[n][column] = other._replace(evidence=tuple(evidence))
+        found[n] = [other for other in found[n] if (other.confidence or 0) >= LEAST_LIKELY]
+    return found
 
 
 def _top(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -279,23 +401,26 @@ def _class_rows(
     rows = []
     for subject in sorted(map(str, used)):
         qid, node = by_id[subject]
-        origin = "vocabulary" if qid in mains.get(node, []) or not qid else "class"
-        label = f" {class_names[qid]}" if qid in class_names else ""
-        said = f"class {qid}{label} → {node} ({origin})" if qid else f"{node} (vocabulary)"
         parent = node_id(2, node)
-        rows.append(
-            _row(subject, 2, "proposed", parent, origin, 1.0, 1.0, True, said, [], parent, "",
-                 evidence_hash(qid or node))
-        )  # fmt: skip
+        given = qid in mains.get(node, []) or not qid
+        evidence = Evidence(
+            "vocabulary" if given else "class_chain",
+            parent,
+            text=class_names.get(qid, ""),
+            ids=(qid,) if qid else (),
+        )
+        origin = "vocabulary" if given else "class"
+        mark = evidence_hash(subject=qid or node)
+        rows.append(proposal_row(subject, 2, parent, origin, fingerprint=mark, evidence=[evidence]))
     return rows
 
 
 def _cluster_rows(leaves: pd.DataFrame) -> list[dict[str, object]]:
-    rows = []
-    for node, top in zip(leaves["node"].astype(str), leaves["parent"].astype(str), strict=True):
-        parent = node_id(3, top)
-        rows.append(
-            _row(node_id(2, node), 3, "proposed", parent, "vocabulary", 1.0, 1.0, True,
-                 f"{node} → {top} (vocabulary)", [], parent, "", evidence_hash(node))
-        )  # fmt: skip
-    return rows
+    return [
+        proposal_row(
+            node_id(2, node), 3, node_id(3, top), "vocabulary",
+            fingerprint=evidence_hash(subject=node),
+            evidence=[Evidence("vocabulary", node_id(3, top))],
+        )
+        for node, top in zip(leaves["node"].astype(str), leaves["parent"].astype(str), strict=True)
+    ]  # fmt: skip

@@ -12,8 +12,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import pdist, squareform
 from scipy.special import softmax
 
-from strata_labels.proposal.ids import evidence_hash
-from strata_labels.proposal.propose import COLUMNS
+from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
+from strata_labels.proposal.propose import DECIMALS, NUM_ALTERNATIVES, proposal_row, proposal_table
 
 # Set by hand, in round numbers: below this silhouette a node is not divided, and it has at most so
 # many kinds.
@@ -106,8 +106,8 @@ def propose_within(
         candidates: names with vectors; only of an encoder whose towers are aligned.
 
     Returns:
-        `proposals` of items and found nodes (columns `COLUMNS`), and the found nodes (`node_id,
-        level, name, parent_id, qid`), sorted.
+        `proposals` of items and found nodes, and the found nodes (`node_id, level, name, parent_id,
+        qid`), sorted.
     """
     seen = ~np.isnan(vectors).any(axis=1)
     # What all pictures have in common says nothing of their differences.
@@ -117,22 +117,23 @@ def propose_within(
     titles = items["name"].tolist()
     images = [sorted(found) for found in items["image_ids"]]
     marks = [
-        evidence_hash(name, qualifier, "", [], found)
+        evidence_hash(name=name, qualifier=qualifier, entity="", classes=[], images=found)
         for name, qualifier, found in zip(
             titles, items["qualifier"].fillna(""), images, strict=True
         )
     ]
-    of_items: dict[int, tuple[object, ...]] = {}
-    of_nodes: list[tuple[object, ...]] = []
+    of_items: dict[int, dict[str, object]] = {}
+    of_nodes: list[dict[str, object]] = []
     nodes: list[tuple[str, int, str, str, None]] = []
     parent_of = np.asarray(parents, dtype=object)
     for parent in sorted(set(parents)):
         inside = np.flatnonzero((parent_of == parent) & seen)
         inside = inside[np.argsort(ids[inside])]
+        published = Evidence("published", parent, ids=(parent,))
         for n in np.flatnonzero((parent_of == parent) & ~seen).tolist():
-            of_items[n] = (
-                f"1:{ids[n]}", ids[n], 1, "proposed", parent, "published", 0.0, 0.0, False,
-                f"published: {names[parent]}; no image", "no_image", parent, "", marks[n],
+            of_items[n] = proposal_row(
+                str(ids[n]), 1, parent, "published", fingerprint=marks[n], confidence=0.0,
+                margin=0.0, accepted=False, evidence=[published], reasons=[Reason("no_image")],
             )  # fmt: skip
         if not len(inside):
             continue
@@ -146,32 +147,34 @@ def propose_within(
             name, sure = given.get(number, (f"{names[parent]} like {titles[typical]}", 0.0))
             if len(keys) == 1:
                 name, sure = names[parent], 1.0
-            said = f"{len(members)} items found alike; most typical: {titles[typical]}"
-            said += f" ({images[typical][0]})" if images[typical] else ""
-            said += f'; text vector: "{name}" {sure:.2f}' if number in given else ""
-            reasons = "" if sure >= target else "low_confidence" if sure else "name_it"
+            image = tuple(images[typical][:1])
+            evidence = [Evidence("cluster", key, float(len(members)), titles[typical], ids=image)]
+            if number in given:
+                evidence.append(Evidence("image_name", key, round(sure, DECIMALS), name))
+            reason = "" if sure >= target else "low_confidence" if sure else "name_it"
             nodes.append((key, 1, name, parent, None))
             of_nodes.append(
-                (f"2:{key}", key, 2, "proposed", parent, "image", sure, sure, sure >= target, said,
-                 reasons, parent, "", evidence_hash(sorted(ids[members])))
+                proposal_row(
+                    key, 2, parent, "image",
+                    fingerprint=evidence_hash(members=sorted(ids[members].tolist())),
+                    confidence=sure, margin=sure, accepted=sure >= target, evidence=evidence,
+                    reasons=[Reason(reason)] if reason else [],
+                )
             )  # fmt: skip
         order = np.argsort(-kinds.shares, axis=1, kind="stable")
         for row, n in enumerate(inside.tolist()):
             share, own = kinds.shares[row], kinds.kind[row]
-            others = [int(k) for k in order[row] if k != own and share[k] > 0][:3]
+            others = [int(k) for k in order[row] if k != own and share[k] > 0][:NUM_ALTERNATIVES]
             confidence = float(share[own])
             margin = confidence - max((float(share[k]) for k in others), default=0.0)
-            said = f"image vector: alike in {confidence:.0%} of {RESAMPLINGS} resamplings"
-            reasons = "" if confidence >= target else "low_confidence"
-            of_items[n] = (
-                f"1:{ids[n]}", ids[n], 1, "proposed", keys[own], "image", confidence, margin,
-                confidence >= target, f"published: {names[parent]}; {said}", reasons, keys[own],
-                "|".join(keys[k] for k in others), marks[n],
+            of_items[n] = proposal_row(
+                str(ids[n]), 1, keys[own], "image", fingerprint=marks[n], confidence=confidence,
+                margin=margin, accepted=confidence >= target,
+                evidence=[published, Evidence("image", keys[own], round(confidence, DECIMALS))],
+                reasons=[] if confidence >= target else [Reason("low_confidence")],
+                alternatives=[Alternative(keys[k], round(float(share[k]), 4)) for k in others],
             )  # fmt: skip
-    rows = [*of_nodes, *(of_items[n] for n in sorted(of_items))]
-    table = pd.DataFrame(rows, columns=COLUMNS).astype(
-        {"level": np.int8, "confidence": np.float32, "margin": np.float32, "accepted": bool}
-    )
+    table = proposal_table([*of_nodes, *(of_items[n] for n in sorted(of_items))])
     table = table.sort_values(["level", "subject"], ascending=[False, True], ignore_index=True)
     found = pd.DataFrame(nodes, columns=["node_id", "level", "name", "parent_id", "qid"])
     return table, found.sort_values("node_id", ignore_index=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from strata_labels.errors import Problem
+from strata_labels.evidence import is_old_hash, read_seen
 from strata_labels.review.conflicts import Conflicts, agreed, order
 from strata_labels.review.decision import Decision
 from strata_labels.review.known import KnownNodes
@@ -52,6 +53,8 @@ class Checker:
         self.known = known
         self._at = {row: n for n, row in enumerate(rows.index)}
         self._hash = rows.evidence_hash.fillna("").tolist()
+        proposed = rows.proposed if "proposed" in rows else rows.parent
+        self._proposed = proposed.fillna("").tolist()
         self._parent = parent.fillna("").tolist()
         self._suggestion = rows.suggestion.fillna("").tolist()
 
@@ -72,7 +75,7 @@ class Checker:
             checked = self.check(decision)
             if self._is_gone(decision):
                 gone.append(decision)
-            elif self.is_stale(decision.row_id, decision.evidence_hash):
+            elif self.is_stale(decision.row_id, decision.evidence_hash, decision.seen):
                 stale.append(checked if isinstance(checked, Decision) else decision)
             elif isinstance(checked, Problem):
                 problems.append(checked)
@@ -112,10 +115,17 @@ class Checker:
                 self.known.add(node, decision.subject, decision.target.split("|")[0].strip())
         return made
 
-    def is_stale(self, row_id: str, evidence_hash: str) -> bool:
-        """Whether the row's evidence is not what was seen; a blank hash saw nothing."""
+    def is_stale(self, row_id: str, evidence_hash: str, seen: str) -> bool:
+        """Whether the row's evidence is not what was seen; a blank hash saw nothing.
+
+        A hash of version 0.1.0 matches no hash of now: such a decision is stale if the place its
+        reviewer saw is not the proposed one.
+        """
         at = self._at.get(row_id)
-        return bool(evidence_hash) and at is not None and self._hash[at] != evidence_hash
+        if not evidence_hash or at is None or self._hash[at] == evidence_hash:
+            return False
+        saw = read_seen(seen) if is_old_hash(evidence_hash) else None
+        return saw is None or saw.place != self._proposed[at]
 
     def _is_gone(self, decision: Decision) -> bool:
         """Whether a decision that was made on a real row has lost its subject."""

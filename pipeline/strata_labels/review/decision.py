@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 import pandas as pd
 
+from strata_labels.evidence import Evidence, Seen, evidence_text
 from strata_labels.review.ledger import PLACE_COLUMNS
 from strata_labels.tables import DECISION_COLUMNS
 
@@ -18,7 +20,7 @@ class Decision(NamedTuple):
     Attributes:
         target: a node id; the new name for `rename`; the new node's name and its members for
             `split`, `name|member|member`; "" where none is needed.
-        seen: the evidence in words when it was decided, see `evidence_seen`.
+        seen: what its reviewer saw, as `strata_labels.evidence.write_seen` writes it.
         said: the target as written, for messages.
         when: `decided_at` as a time.
     """
@@ -77,25 +79,40 @@ def _slug(name: str) -> str:
     return "-".join(re.findall(r"\w+", name.casefold()))
 
 
-def evidence_seen(parent: pd.Series, evidence: pd.Series) -> pd.Series:
-    """What a reviewer sees of rows, in words: `proposed 2/church; name: dom; ...`."""
-    proposed = ("proposed " + parent.fillna("")).where(parent.fillna("") != "", "")
-    said = evidence.fillna("")
-    return proposed + ("; " + said).where((proposed != "") & (said != ""), said)
+def seen_of(proposed: str, evidence: Iterable[Evidence]) -> Seen:
+    """What a reviewer sees of a row, for the ledger: other reviewers' decisions are there already.
+
+    Args:
+        proposed: the proposed parent, "" for none.
+        evidence: of the row.
+    """
+    own = (piece for piece in evidence if piece.kind not in ("decision", "stale_decision"))
+    return Seen(proposed, tuple(own))
 
 
-def what_changed(seen: str, now: str) -> str:
-    """The parts of the evidence that went and came between a decision and now, in words."""
-    if not seen:
-        return f"what was seen then was not kept; now: {now}"
-    old, new = ([part.strip() for part in text.split(";")] for text in (seen, now))
-    went = "; ".join(part for part in old if part not in new)
-    came = "; ".join(part for part in new if part not in old)
-    if not went and not came:
-        return "its name, classes or images; the evidence in words is the same"
-    return " / ".join(
-        f"{word}: {parts}" for word, parts in (("no longer", went), ("now", came)) if parts
-    )
+def what_changed(seen: Seen | None, now: Seen, names: Mapping[str, str]) -> str:
+    """What has changed between the evidence a reviewer saw and that of now, for people.
+
+    Args:
+        seen: what was seen; None where the ledger does not say. A ledger of version 0.1.0 says the
+            place only.
+        now: the row as it is.
+        names: of nodes.
+    """
+    if seen is None:
+        return "the ledger does not say what was seen"
+    if seen.place != now.place:
+        places = (names.get(place, place) or "nothing" for place in (seen.place, now.place))
+        return "it was proposed under {} then and under {} now".format(*places)
+    parts = [
+        f"{word}: {' '.join(evidence_text(pieces, names))}"
+        for word, pieces in (
+            ("no longer", [piece for piece in seen.evidence if piece not in now.evidence]),
+            ("now", [piece for piece in now.evidence if piece not in seen.evidence]),
+        )
+        if pieces and seen.evidence
+    ]
+    return " / ".join(parts) or "its name, classes or images; the evidence is the same"
 
 
 def decisions_frame(decisions: list[Decision]) -> pd.DataFrame:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+
+from strata_labels.evidence import Alternative, Evidence, Reason
 
 REASON = "retrieval"
 
@@ -23,41 +27,42 @@ def with_doubts(proposals: pd.DataFrame, doubts: pd.DataFrame) -> pd.DataFrame:
         The proposals with a column more, `gain`: what moving is expected to raise H-AP by, 0
         without doubt.
     """
-    told = proposals.copy()
-    found = doubts[doubts.gain > 0].set_index("row_id").reindex(told.row_id).reset_index(drop=True)
-    known = set(told.subject[told.level > 1]) | set(told.parent.dropna())
-    parent = told.parent.fillna("").reset_index(drop=True)
+    table = proposals.copy()
+    found = doubts[doubts.gain > 0].set_index("row_id").reindex(table.row_id)
+    found = found.reset_index(drop=True)
+    known = set(table.subject[table.level > 1]) | set(table.parent.dropna())
+    parent = table.parent.fillna("").reset_index(drop=True)
     at = ((found.current == parent) & found.suggestion.isin(known)).to_numpy()
-    told["gain"] = np.where(at, found.expected, 0.0)
+    table["gain"] = np.where(at, found.expected, 0.0)
     if not at.any():
-        return told
+        return table
     here, there = found.here[at].to_numpy(), found.there[at].to_numpy()
-    rows = told.index[at]
-    told.loc[rows, "accepted"] = False
-    told.loc[rows, "suggestion"] = found.suggestion[at].to_numpy()
-    told.loc[rows, "alternatives"] = found.alternatives[at].to_numpy()
-    told.loc[rows, "confidence"] = np.minimum(
-        told.confidence[at].to_numpy(dtype=np.float32), (here / (here + there)).astype(np.float32)
+    rows = table.index[at]
+    table.loc[rows, "accepted"] = False
+    table.loc[rows, "suggestion"] = found.suggestion[at].to_numpy()
+    confidence = np.minimum(
+        table.confidence[at].to_numpy(dtype=np.float32), (here / (here + there)).astype(np.float32)
     )
-    for column, more, between in (
-        ("reasons", [REASON] * len(rows), "|"),
-        ("evidence", found[at].apply(_said, axis=1), "; "),
-    ):
-        before = told.loc[rows, column].fillna("")
-        told.loc[rows, column] = [
-            between.join(filter(None, pair)) for pair in zip(more, before, strict=True)
-        ]
-    return told
+    table.loc[rows, "confidence"] = confidence
+    table.loc[rows, "score"] = np.minimum(table.score[at].to_numpy(), confidence)
+    reasons, evidence = table.reasons.tolist(), table.evidence.tolist()
+    alternatives = table.alternatives.tolist()
+    for doubt in found[at].itertuples():
+        n: Any = doubt.Index
+        reasons[n] = (Reason(REASON, str(doubt.suggestion)), *reasons[n])
+        evidence[n] = (*_evidence(doubt), *evidence[n])
+        others: Any = doubt.alternatives
+        alternatives[n] = tuple(map(Alternative, others))
+    columns = {"reasons": reasons, "evidence": evidence, "alternatives": alternatives}
+    return table.assign(
+        **{name: pd.Series(rows, table.index, dtype=object) for name, rows in columns.items()}
+    )
 
 
-def _said(doubt: pd.Series) -> str:
-    """What retrieval says of a subject, in plain words, with its pictures."""
-    images = "image" if doubt.num_images == 1 else f"{doubt.num_images:.0f} images"
-    text = (
-        f"{doubt.there:.0%} of its nearest images are under the suggestion, {doubt.here:.0%} under "
-        f"its parent; moved, H-AP of its {images} rises by {100 * doubt.gain:.1f}"
-    )
-    for label, pictures in (("pictures", doubt.images), ("nearest there", doubt.nearest)):
-        if len(pictures):
-            text += f"; {label}: {', '.join(pictures)}"
-    return text
+def _evidence(doubt: Any) -> list[Evidence]:
+    """What retrieval says of a subject, with its images."""
+    return [
+        Evidence("retrieval", doubt.current, round(doubt.here, 2), ids=tuple(doubt.images)),
+        Evidence("retrieval", doubt.suggestion, round(doubt.there, 2), ids=tuple(doubt.nearest)),
+        Evidence("hap_gain", doubt.suggestion, round(100 * doubt.gain, 1)),
+    ]

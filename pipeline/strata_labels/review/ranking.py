@@ -8,14 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from strata_labels.evidence import has_reason
 from strata_labels.review.known import KnownNodes
 from strata_labels.review.replay import Resolution
 from strata_labels.review.reviewed import AUDIT
-from strata_labels.tables import SCHEMAS
 
 #: Rows that are asked together, at most: as many as a person takes in at a glance.
 PAGE = 10
-ALTERNATIVES = 3
 
 
 def pages(parent: np.ndarray, score: np.ndarray, most: int = PAGE) -> Iterator[np.ndarray]:
@@ -46,9 +45,7 @@ def pages(parent: np.ndarray, score: np.ndarray, most: int = PAGE) -> Iterator[n
         yield order[cuts[page] : ends[page]]
 
 
-def queue(
-    resolution: Resolution, items: pd.DataFrame, disputes: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def queue(resolution: Resolution, items: pd.DataFrame) -> pd.DataFrame:
     """All open rows in the order to ask them.
 
     An audited row comes first, since a person asked for it; then what retrieval doubts, the row
@@ -60,36 +57,20 @@ def queue(
     Args:
         resolution: from `replay` on `reviewed` proposals.
         items: the table `items` (`item_id, image_ids`).
-        disputes: the table `disputes`, which rows may be missing from; None where nothing but the
-            proposals is known. A row without dispute has its confidence as score; that of a
-            doubted row is at most its confidence, which retrieval has lowered.
 
     Returns:
-        Rows under `SCHEMAS["queue"]`.
+        The open rows of `resolution.rows`, `suggestion` filled in where there is a parent, with
+        `group` (look-alikes that can be answered as one, "" for none) and `settles` (the number of
+        items that one answer to the row, or to its group, settles).
     """
     known = KnownNodes(resolution.nodes)
     below = _items_below(resolution.rows, known)
     rows = resolution.rows[resolution.rows.state == "open"].reset_index(drop=True)
-    if rows.empty:
-        return pd.DataFrame(columns=SCHEMAS["queue"].names, dtype=object)
     is_item = (rows.level == 1).to_numpy()
-    found = pd.DataFrame(columns=SCHEMAS["disputes"].names) if disputes is None else disputes
-    found = found.set_index("row_id").reindex(rows.row_id)
-    told = found["score"].notna().to_numpy()
-    confidence = rows.confidence.fillna(0).to_numpy(dtype=np.float32)
-    score = np.where(told, found["score"].to_numpy(dtype=np.float32), confidence)
-    audit = rows.reasons.str.split("|").map(lambda said: AUDIT in said).to_numpy(dtype=bool)
+    score = rows.score.fillna(0).to_numpy(dtype=np.float32)
+    audit = has_reason(rows.reasons, AUDIT)
     gain = rows.gain.to_numpy(dtype=float) if "gain" in rows else np.zeros(len(rows))
-    score = np.where(gain > 0, np.minimum(score, confidence), score)
-    words = [
-        list(dict.fromkeys([*filter(None, said.split("|")), *(more if has else [])]))
-        for said, more, has in zip(rows.reasons, found["reasons"], told, strict=True)
-    ]
     suggestion = rows.suggestion.where(rows.suggestion != "", rows.parent)
-    others = [
-        list(given)[:ALTERNATIVES] if has else _unmeasured(text)
-        for text, given, has in zip(rows.alternatives, found["alternatives"], told, strict=True)
-    ]
     alike = is_item & ~rows.unsure.to_numpy(dtype=bool) & (suggestion != "").to_numpy()
     askable = np.flatnonzero(alike & ~audit & (gain == 0))
     group = pd.Series("", rows.index, dtype=object)
@@ -119,33 +100,13 @@ def queue(
             "row_id": rows.row_id,
         }
     )
-    result = pd.DataFrame(
-        {
-            "row_id": rows.row_id,
-            "subject": rows.subject,
-            "group": group,
-            "score": score,
-            "settles": settles.astype(np.int32),
-            "reasons": words,
-            "suggestion": [
-                {"node": node, "confidence": sure, "evidence": evidence} if node else None
-                for node, sure, evidence in zip(suggestion, confidence, rows.evidence, strict=True)
-            ],
-            "alternatives": others,
-        },
-        columns=SCHEMAS["queue"].names,
-    )
-    return result.loc[order.sort_values(list(order.columns)).index].reset_index(drop=True)
+    rows = rows.assign(suggestion=suggestion, group=group, settles=settles.astype(np.int32))
+    return rows.loc[order.sort_values(list(order.columns)).index].reset_index(drop=True)
 
 
 def _together(values: pd.Series, group: pd.Series) -> pd.Series:
     """A group's members share the sum of their values."""
     return values.where(group == "", values.groupby(group).transform("sum"))
-
-
-def _unmeasured(alternatives: str) -> list[dict[str, object]]:
-    nodes = [node for node in alternatives.split("|") if node][:ALTERNATIVES]
-    return [{"node": node, "confidence": None, "evidence": "runner-up"} for node in nodes]
 
 
 def _items_below(rows: pd.DataFrame, known: KnownNodes) -> dict[str, int]:

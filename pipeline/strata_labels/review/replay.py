@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.errors import InputError
+from strata_labels.evidence import Evidence, Reason, read_seen
 from strata_labels.review.check import Checker, Sorted
-from strata_labels.review.decision import Decision, decisions_frame, evidence_seen, what_changed
+from strata_labels.review.decision import Decision, decisions_frame, seen_of, what_changed
 from strata_labels.review.known import KnownNodes, check_proposals
 from strata_labels.review.place import Placer, hanging, merged_ends
-from strata_labels.tables import clean_cells
 from strata_labels.tree import LabelTree
 
 #: Statuses of rows that a decision gave (others come from the proposals).
@@ -29,8 +29,8 @@ class Resolution:
     Attributes:
         rows: the proposals, in their order, `parent, status, origin, confidence, accepted,
             reasons, suggestion, evidence` as decided, and four columns more: `state` (`accepted`
-            without a decision, `settled` by one, `open`), `unsure`, `seen` (the evidence in words,
-            for the ledger), and `own`, the row's own parent. An item's `parent` is where it finally
+            without a decision, `settled` by one, `open`), `unsure`, `proposed` (the parent before
+            any decision), and `own`, the row's own parent. An item's `parent` is where it finally
             hangs, which is above its own where a decision stops there, and blank where one excludes
             it.
         nodes: every node after the decisions: `node_id, level, name, parent_id, qid` (blank
@@ -108,8 +108,6 @@ def replay(
     known = KnownNodes(vocabulary)
     check_proposals(proposals, known)
     by_row = proposals.set_index("row_id", drop=False)
-    seen = evidence_seen(by_row.parent, by_row.evidence)
-    by_row = by_row.assign(seen=clean_cells(seen.tolist()))
     # A proposed parent, also none, counts before the vocabulary's.
     above = by_row[by_row.level > 1]
     known.parent.update(zip(above.subject, above.parent.fillna(""), strict=True))
@@ -131,6 +129,7 @@ def replay(
     placer = Placer(known, place, merged, found.made)
     placer.place_nodes()
 
+    proposed = by_row.parent.fillna("")
     rows = _decided_rows(by_row.reset_index(drop=True), known, place, merged, found, placer)
     nodes = pd.DataFrame(
         [
@@ -147,7 +146,14 @@ def replay(
         effective=decisions_frame(found.effective),
         disputed=decisions_frame([d for group in found.disputed for d in group]),
         stale=decisions_frame(found.stale).assign(
-            changed=[what_changed(d.seen, by_row.seen[d.row_id]) for d in found.stale]
+            changed=[
+                what_changed(
+                    read_seen(d.seen),
+                    seen_of(proposed[d.row_id], by_row.evidence[d.row_id]),
+                    known.name,
+                )
+                for d in found.stale
+            ]
         ),
         gone=decisions_frame(found.gone),
     )
@@ -162,7 +168,7 @@ def _decided_rows(
     placer: Placer,
 ) -> pd.DataFrame:
     rows = rows.copy()
-    for column in ("parent", "reasons", "suggestion", "alternatives", "evidence", "origin"):
+    for column in ("parent", "suggestion", "origin"):
         rows[column] = rows[column].fillna("").astype(object)
     rows["status"] = rows.status.astype(object)
     proposed = rows.parent.to_numpy(copy=True)
@@ -182,7 +188,7 @@ def _decided_rows(
         word, is_node = decision.decision, decision.subject in known.level
         if word == "unsure":
             unsure[n] = True
-            reasons[n] = _join(reasons[n], "unsure")
+            reasons[n] = (*reasons[n], Reason("unsure"))
             continue
         settled[n] = True
         if word == "exclude":
@@ -200,24 +206,19 @@ def _decided_rows(
         if settled[n] or decision.decision == "rename":
             continue
         reopened[n] = True
-        reasons[n] = _join(reasons[n], "stale_decision")
+        reasons[n] = (*reasons[n], Reason("stale_decision"))
         if decision.target in known.level:
             suggestion[n] = merged.get(decision.target, decision.target)
-        changed = what_changed(decision.seen, rows.seen[n])
-        told = (
-            f"{decision} on {decision.decided_at}, on evidence that has changed since ({changed})"
-        )
-        evidence[n] = f"{evidence[n]}; {told}" if evidence[n] else told
+        evidence[n] = (*evidence[n], _as_evidence(decision, known, "stale_decision"))
     opinions = [decision for group in found.disputed for decision in group]
     disputed = at.get_indexer([decision.row_id for decision in opinions])
     for n, decision in zip(disputed, opinions, strict=True):
         if n < 0:
             continue
         reopened[n] = True
-        if "disputed" not in reasons[n].split("|"):
-            reasons[n] = _join(reasons[n], "disputed")
-        told = f"{decision} on {decision.decided_at}"
-        evidence[n] = f"{evidence[n]}; {told}" if evidence[n] else told
+        if Reason("disputed") not in reasons[n]:
+            reasons[n] = (*reasons[n], Reason("disputed"))
+        evidence[n] = (*evidence[n], _as_evidence(decision, known, "decision"))
 
     settled &= ~reopened
     # A decision on a class (its row is one level up) settles the items that were proposed for it.
@@ -234,7 +235,8 @@ def _decided_rows(
     status[items & (parent != "") & (final == "")] = EXCLUDED
 
     accepted = (accepted | settled) & ~unsure & ~reopened
-    rows["own"], rows["parent"], rows["status"] = own, np.where(items, final, own), status
+    rows["proposed"], rows["own"] = proposed, own
+    rows["parent"], rows["status"] = np.where(items, final, own), status
     rows["reasons"], rows["suggestion"], rows["evidence"] = reasons, suggestion, evidence
     rows["origin"] = np.where(settled, "human", rows.origin)
     rows["confidence"] = np.where(settled, np.float32(1), rows.confidence.astype("float32"))
@@ -258,5 +260,9 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _join(reasons: str, more: str) -> str:
-    return "|".join([*filter(None, reasons.split("|")), more])
+def _as_evidence(decision: Decision, known: KnownNodes, kind: str) -> Evidence:
+    """A decision that is not applied, as it is shown beside the other evidence."""
+    target = decision.target if decision.target in known.level else ""
+    written = (decision.said,) if decision.said else ()
+    ids = (decision.decision, decision.decided_at, *written)
+    return Evidence(kind, target, text=decision.reviewer, ids=ids)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from strata_labels.evidence import Reason
 from strata_labels.review.agreement import audit_sample
 from strata_labels.review.doubts import with_doubts
 from strata_labels.review.ledger import read_ledger
@@ -65,13 +66,15 @@ def draw_audit(folder: Path, size: int, ledgers: list[Path]) -> int:
 
 def with_audit(proposals: pd.DataFrame, drawn: dict[str, str]) -> pd.DataFrame:
     """Opens the audited rows that are still accepted as what they were drawn with."""
-    told = proposals.copy()
-    parent = told.row_id.map(drawn)
-    at = told.accepted.astype(bool) & parent.notna() & (parent == told.parent)
-    told.loc[at, "accepted"] = False
-    before = told.loc[at, "reasons"].fillna("")
-    told.loc[at, "reasons"] = ["|".join(filter(None, (AUDIT, word))) for word in before]
-    return told
+    table = proposals.copy()
+    parent = table.row_id.map(drawn)
+    at = table.accepted.astype(bool) & parent.notna() & (parent == table.parent)
+    table.loc[at, "accepted"] = False
+    table["reasons"] = [
+        (Reason(AUDIT), *reasons) if opened else reasons
+        for reasons, opened in zip(table.reasons, at, strict=True)
+    ]
+    return table
 
 
 def _path(folder: Path, name: str) -> Path:

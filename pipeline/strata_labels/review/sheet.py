@@ -12,15 +12,15 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.evidence import evidence_text, reason_text, write_seen
 from strata_labels.files import whole
 from strata_labels.review.check import Checker
 from strata_labels.review.conflicts import Conflicts, agreed
-from strata_labels.review.decision import Decision, decisions_frame
+from strata_labels.review.decision import Decision, decisions_frame, seen_of
 from strata_labels.review.known import KnownNodes
 from strata_labels.review.ledger import DECISIONS
-from strata_labels.review.reasons import reasons_told
+from strata_labels.review.ranking import queue
 from strata_labels.review.replay import Resolution
-from strata_labels.review.reviewed import AUDIT
 from strata_labels.tables import clean_cell, read_people_csv
 
 #: Columns a reviewer writes in.
@@ -46,7 +46,7 @@ SHEET_COLUMNS = [
     "evidence_hash",
 ]
 
-ALTERNATIVES, EXAMPLES = 3, 5
+EXAMPLES = 5
 
 #: Characters of a cell; Excel holds 32,767.
 LONGEST = 32_000
@@ -91,12 +91,7 @@ def restore(cell: str) -> str:
 def write_sheet(
     path: Path, resolution: Resolution, items: pd.DataFrame, levels: Sequence[str]
 ) -> int:
-    """Writes all open rows, most doubtful first; UTF-8 with byte-order mark, for Excel.
-
-    Higher levels come first, since one decision there settles most; then items that are alike
-    (the same proposal on the same evidence, three or more) together, then single items; within
-    each the least confident first; rows a reviewer was unsure of last. Audited rows come before
-    all others, then those that retrieval doubts, the one first that H-AP would gain most from.
+    """Writes all open rows in the order of `queue`; UTF-8 with byte-order mark, for Excel.
 
     Args:
         path: the sheet; replaced as a whole.
@@ -108,20 +103,11 @@ def write_sheet(
         Number of rows written.
     """
     known = KnownNodes(resolution.nodes)
-    rows = resolution.rows
-    members, examples = _members(rows, items, known)
-    rows = rows[rows.state == "open"]
+    members, examples = _members(resolution.rows, items, known)
+    rows = queue(resolution, items)
     is_item = rows.level == 1
     described = items.set_index("item_id")
     path_name = {node: known.path_name(node) for node in known.level}
-    alternatives = {
-        text: "; ".join(
-            path_name[node] for node in text.split("|")[:ALTERNATIVES] if node in path_name
-        )
-        for text in rows.alternatives.unique()
-    }
-    reasons = {text: " ".join(reasons_told(text.split("|"))) for text in rows.reasons.unique()}
-    suggestion = rows.suggestion.where(rows.suggestion != "", rows.parent)
     sheet = pd.DataFrame(
         {
             "row_id": rows.row_id,
@@ -131,37 +117,24 @@ def write_sheet(
             "name": rows.subject.map(described.name).where(is_item, rows.subject.map(known.name)),
             "address": rows.subject.map(described.source_url),
             "current": rows.parent.map(path_name),
-            "suggestion": suggestion.map(path_name),
-            "suggestion_id": suggestion,
+            "suggestion": rows.suggestion.map(path_name),
+            "suggestion_id": rows.suggestion,
             "confidence": rows.confidence.fillna(0).map("{:.3f}".format),
-            "alternatives": rows.alternatives.map(alternatives),
-            "reasons": rows.reasons.map(reasons),
-            "evidence": rows.evidence,
+            "alternatives": [
+                "; ".join(path_name[o.node] for o in others if o.node in path_name)
+                for others in rows.alternatives
+            ],
+            "reasons": [" ".join(reason_text(reasons, known.name)) for reasons in rows.reasons],
+            "evidence": [
+                " ".join(evidence_text(evidence, known.name, with_images=True))
+                for evidence in rows.evidence
+            ],
             "members": rows.subject.map(members).where(~is_item, 1).fillna(0).astype(int),
             "examples": rows.subject.map(examples).where(~is_item, ""),
             "evidence_hash": _HASH_MARK + rows.evidence_hash.fillna(""),
-        }
-    ).reindex(columns=SHEET_COLUMNS)
-    alike = rows.groupby(["level", "parent", "suggestion", "evidence"]).row_id.transform("size")
-    alike = alike.where(is_item, 0).where(rows.evidence != "", 0)
-    order = pd.DataFrame(
-        {
-            "unsure": rows.unsure,
-            "audit": ~rows.reasons.str.split("|").map(lambda said: AUDIT in said).astype(bool),
-            "gain": -rows.gain if "gain" in rows else 0.0,
-            "level": -rows.level.astype(int),
-            "single": alike < 3,
-            "doubt": rows.confidence.fillna(0),
-            "alike": (rows.parent + "\n" + rows.evidence).where(alike >= 3, ""),
-            "confidence": rows.confidence.fillna(0),
-            "members": -sheet.members,
-            "row_id": rows.row_id,
-        }
+        },
+        columns=SHEET_COLUMNS,
     )
-    # A group of look-alikes stands together, where its least confident member puts it.
-    together = order.groupby("alike").doubt.transform("min")
-    order["doubt"] = together.where(alike >= 3, order.doubt)
-    sheet = sheet.loc[order.sort_values(list(order.columns), kind="stable").index]
     for column in sheet.columns.difference(["level", "members", "confidence", "evidence_hash"]):
         cells = sheet[column].astype(object).fillna("")
         harmless = {cell: neutralise(_fitting(clean_cell(cell))) for cell in cells.unique()}
@@ -200,16 +173,17 @@ def read_sheet(
     checker = Checker(KnownNodes(resolution.nodes), rows, rows.own)
     ids, subjects, levels = rows.row_id.tolist(), rows.subject.tolist(), rows.level.tolist()
     own, suggested = rows.own.tolist(), rows.suggestion.fillna("").tolist()
-    hashes, seen_now = rows.evidence_hash.fillna("").tolist(), rows.seen.tolist()
+    hashes = rows.evidence_hash.fillna("").tolist()
+    proposed, evidence = rows.proposed.tolist(), rows.evidence.tolist()
     when = datetime.fromisoformat(decided_at) if decided_at else datetime.fromtimestamp(0, UTC)
     read: list[Decision] = []
     problems, stale = [], []
-    for line, row_id, word, target, note, who, seen, subject in frame.itertuples():
+    for line, row_id, word, target, note, who, seen_hash, subject in frame.itertuples():
 
         def wrong(what: str, fix: str, column: str, value: object, line: int = line) -> None:
             problems.append(Problem(path, what, fix, line, column, value))
 
-        seen = seen.removeprefix(_HASH_MARK)
+        seen_hash = seen_hash.removeprefix(_HASH_MARK)
         who = who or clean_cell(reviewer)
         fine = True
         if word.casefold() not in DECISIONS:
@@ -226,7 +200,7 @@ def read_sheet(
             fix = "Take both cells from one row of the sheet."
             wrong(f"the row of {subjects[n]}, but its subject is:", fix, "subject", subject)
             continue
-        if checker.is_stale(ids[n], seen):
+        if checker.is_stale(ids[n], seen_hash, ""):
             what = f"the evidence for {subjects[n]} has changed since this sheet was written:"
             stale.append(Problem(path, what, "Decide it in the new sheet.", line, "row_id", row_id))
             continue
@@ -241,7 +215,7 @@ def read_sheet(
             note=note,
             decided_at=decided_at,
             evidence_hash=hashes[n],
-            seen=seen_now[n],
+            seen=write_seen(seen_of(proposed[n], evidence[n])),
             said=target,
             when=when,
             where=str(path),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from strata_labels.evidence import Evidence, Reason, evidence_hash
 from strata_labels.tables import SCHEMAS, labels_at
 
 #: Status of a row that has a parent, and of an item whose labels are all blank.
 PROPOSED, NO_LABEL = "proposed", "no_label"
-
-_ARROW = " › "
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,6 @@ def published_tree(
     path = pd.Series("", named.index, dtype=object)
     known = pd.Series("", named.index, dtype=object)
     above = pd.Series(None, named.index, dtype=object)
-    evidence = pd.Series("", named.index, dtype=object)
     parts: list[pd.DataFrame] = []
     filled: dict[str, int] = {}
     for level in reversed(levels):
@@ -82,26 +79,22 @@ def published_tree(
                 "name": name,
                 "parent_id": above,
                 "qid": None,
-                "evidence": evidence,
                 "filled": own == "",
             }
         ).drop_duplicates("node_id")
         filled[str(level)] = int(rows.filled.sum())
         parts.append(rows)
-        evidence = name.where(evidence == "", name + _ARROW + evidence)
         known = own.where(own != "", known)
         above = node
-    columns = [*SCHEMAS["nodes"].names, "evidence"]
+    columns = SCHEMAS["nodes"].names
     nodes = pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
     nodes = nodes.sort_values(["level", "node_id"], ignore_index=True)
     below = nodes[nodes.parent_id.notna()]
-    proposals = pd.concat(
-        [
-            _rows(named.index, 1, above, evidence) if len(levels) else _rows([], 1, [], []),
-            _rows(below.node_id, below.level + 1, below.parent_id, below.evidence),
-            _open_rows(names.index[~labelled]) if len(levels) else _rows([], 1, [], []),
-        ]
-    )
+    parent_of = dict(zip(below.node_id, below.parent_id, strict=True))
+    made = [_rows(below.node_id, below.level + 1, below.parent_id, parent_of)]
+    if len(levels):
+        made += [_rows(named.index, 1, above, parent_of), _open_rows(names.index[~labelled])]
+    proposals = pd.concat(made)
     proposals = proposals.sort_values(["level", "subject"], ignore_index=True)
     twice = nodes[nodes.duplicated(["level", "name"], keep=False)]
     counts: dict[str, object] = {
@@ -114,7 +107,7 @@ def published_tree(
             str(level): sorted(set(part.name)) for level, part in twice.groupby("level", sort=True)
         },
     }
-    vocabulary = nodes[SCHEMAS["nodes"].names].astype({"level": "int8"})
+    vocabulary = nodes.astype({"level": "int8"})
     return Published(proposals[SCHEMAS["proposals"].names], vocabulary, counts)
 
 
@@ -131,46 +124,53 @@ def _escape(name: str) -> str:
     return name.translate(_SIGNS)
 
 
-def _rows(subjects: Any, level: Any, parents: Any, evidence: Any) -> pd.DataFrame:
-    """Accepted proposals; `evidence` is the path of names above, nearest first."""
+def _rows(subjects: Any, level: Any, parents: Any, parent_of: dict[str, Any]) -> pd.DataFrame:
+    """Accepted proposals; the evidence is the path from the parent to the top."""
     rows = pd.DataFrame(
         {
             "subject": pd.Series(list(subjects), dtype=object),
             "parent": pd.Series(list(parents), dtype=object),
-            "evidence": pd.Series(list(evidence), dtype=object),
         }
     )
     rows["level"] = list(level) if isinstance(level, pd.Series) else level
     rows["row_id"] = rows.level.astype(str) + ":" + rows.subject
-    told = {text: _hash(text) for text in pd.unique(rows.evidence)}
-    rows["evidence_hash"] = rows.evidence.map(told)
-    rows["evidence"] = "published: " + rows.evidence
+    evidence, marks = {}, {}
+    for parent in pd.unique(rows.parent):
+        path = [parent]
+        while path[-1] in parent_of:
+            path.append(parent_of[path[-1]])
+        evidence[parent] = (Evidence("published", parent, ids=tuple(path)),)
+        marks[parent] = evidence_hash(published=path)
+    rows["evidence"] = pd.Series([evidence[parent] for parent in rows.parent], dtype=object)
+    rows["evidence_hash"] = rows.parent.map(marks)
     given: dict[str, Any] = {
         "status": PROPOSED,
         "origin": "published",
         "confidence": np.float32(1),
         "margin": np.float32(1),
         "accepted": True,
-        "reasons": "",
+        "score": np.float32(1),
+        "reasons": _lists((), len(rows)),
         "suggestion": "",
-        "alternatives": "",
+        "alternatives": _lists((), len(rows)),
     }
     return rows.assign(**given).astype({"level": "int8"})
 
 
 def _open_rows(subjects: Any) -> pd.DataFrame:
     """Items without any published label."""
-    rows = _rows(subjects, 1, [""] * len(subjects), [""] * len(subjects))
+    rows = _rows(subjects, 1, [""] * len(subjects), {})
     return rows.assign(
         status=NO_LABEL,
         origin="",
         confidence=np.float32(0),
         margin=np.float32(0),
+        score=np.float32(0),
         accepted=False,
-        evidence="no published label",
-        reasons=NO_LABEL,
+        evidence=_lists((), len(rows)),
+        reasons=_lists((Reason(NO_LABEL),), len(rows)),
     )
 
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _lists(value: tuple[Any, ...], number: int) -> pd.Series:
+    return pd.Series([value] * number, dtype=object)

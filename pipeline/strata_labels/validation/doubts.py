@@ -90,7 +90,7 @@ def doubts_table(vectors: Tensor, table: pd.DataFrame, images: Path | None = Non
                 "level": level,
                 "current": above[row["current"]],
                 "suggestion": above[row["suggestion"]],
-                "alternatives": "|".join(above[other] for other in row["alternatives"]),
+                "alternatives": [above[other] for other in row["alternatives"]],
                 "images": pictures(row["images"]),
                 "nearest": pictures(row["nearest"]),
             }

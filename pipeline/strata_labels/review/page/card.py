@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from strata_labels.review.page import words
+from strata_labels.evidence import Alternative, evidence_text, reason_text
 from strata_labels.review.page.material import Table
-from strata_labels.review.reasons import reasons_told
 from strata_labels.tables import clean_cell
 
 PICKS, SIBLINGS, PICTURES, SHOWN_OF_GROUP = 3, 4, 6, 10
@@ -31,35 +30,28 @@ def card(
         is_open: rows that are still to be decided, `[num_rows]`: no examples of anything.
     """
     is_item = bool(table.is_item[n])
-    suggestion, alternatives = table.candidates.get(n, (None, []))
-    own = table.own[n]
+    own, evidence = table.own[n], table.evidence[n]
+    suggestion = table.suggestion.get(n, "")
     current = None
     if own and not blind:
-        evidence = table.evidence[n]
-        current = _place(table, n, is_open, own, float(table.confidence[n]), evidence)
-    others = [other for other in alternatives if other["node"] in table.known.level]
-    if suggestion and suggestion["node"] not in ("", own):
-        others.insert(0, {**suggestion, "evidence": ""})
+        likely = float(table.confidence[n])
+        current = _place(table, n, is_open, Alternative(own, likely, evidence))
+    others = [other for other in table.alternatives[n] if other.node in table.known.level]
+    if suggestion not in ("", own):
+        others.insert(0, Alternative(suggestion, float(table.confidence[n])))
     if blind:
         others = _even(table, own, others)
-    options = [
-        _place(
-            table, n, is_open, other["node"], other["confidence"], other["evidence"] or "", blind
-        )
-        for other in others[:PICKS]
-    ]
+    options = [_place(table, n, is_open, other, blind) for other in others[:PICKS]]
     return {
         "row_id": table.row_id[n],
         "kind": _level_name(table, table.level[n] - 1),
         "is_item": is_item,
         **_named(table, n),
-        "why": [] if blind else reasons_told(table.why.get(n, [])),
+        "why": [] if blind else reason_text(table.reasons[n], table.known.name),
         "pictures": _pictures(table, n),
         "current": current,
         # Where nothing is proposed, what is known of the row is evidence for no place of its own.
-        "facts": words.plain(table.evidence[n], known=table.known.name)
-        if not own and not blind
-        else [],
+        "facts": evidence_text(evidence, table.known.name) if not own and not blind else [],
         "options": options,
         "members": _members(table, n),
         "group": _group(table, n, in_group),
@@ -121,31 +113,29 @@ def _place(
     table: Table,
     n: int,
     is_open: NDArray[np.bool_],
-    node: str,
-    likely: float | None,
-    evidence: str,
+    at: Alternative,
     blind: bool = False,
 ) -> dict[str, Any]:
-    names = [table.known.name[step] for step in table.known.path(node)]
+    known = table.known
     return {
-        **describe(table, node),
-        "likely": None if blind or likely is None else round(float(likely), 3),
-        "evidence": [] if blind else words.plain(evidence, names, table.known.name),
-        "siblings": _siblings(table, n, node, is_open),
+        **describe(table, at.node),
+        "likely": None if blind or at.confidence is None else round(at.confidence, 3),
+        "evidence": [] if blind else evidence_text(at.evidence, known.name, known.path(at.node)),
+        "siblings": _siblings(table, n, at.node, is_open),
     }
 
 
-def _even(table: Table, own: str, others: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _even(table: Table, own: str, others: list[Alternative]) -> list[Alternative]:
     """The candidates so that none shows which of them is the proposal: one level, by name."""
-    top = min((table.known.level[other["node"]] for other in others), default=1)
+    top = min((table.known.level[other.node] for other in others), default=1)
     path = table.known.path(own)
     raised = next((node for node in path if table.known.level[node] >= top), "")
-    nodes = [raised, *(other["node"] for other in others)]
+    nodes = [raised, *(other.node for other in others)]
     nodes = [node for node in dict.fromkeys(nodes) if node][:PICKS]
     if len(nodes) < 2:  # one alone would be told for the proposal
         return []
     nodes.sort(key=lambda node: (table.known.name[node].casefold(), node))
-    return [{"node": node, "confidence": None, "evidence": ""} for node in nodes]
+    return [Alternative(node) for node in nodes]
 
 
 def _siblings(table: Table, n: int, node: str, is_open: NDArray[np.bool_]) -> list[dict[str, Any]]:

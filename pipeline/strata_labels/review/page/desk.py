@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.evidence import write_seen
 from strata_labels.review.conflicts import Conflicts
-from strata_labels.review.decision import Decision
+from strata_labels.review.decision import Decision, seen_of
 from strata_labels.review.page.background import Background
 from strata_labels.review.page.card import card, name_of
 from strata_labels.review.page.forecast import Forecast, forecast_of
@@ -334,7 +335,7 @@ class Desk:
             note=clean_cell(note),
             decided_at="",
             evidence_hash=table.hash[n],
-            seen=table.seen[n],
+            seen=write_seen(seen_of(table.proposed[n], table.evidence[n])),
             said=target,
             when=datetime.now(UTC),
             where="the decision",

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from strata_labels.evidence import Alternative, Evidence, Reason, has_reason
 from strata_labels.review.agreement import decided_alone, for_second_look
 from strata_labels.review.check import Checker
 from strata_labels.review.known import KnownNodes
@@ -31,7 +32,7 @@ class Stamp(NamedTuple):
     Attributes:
         fixed: digest of the nodes, what retrieval doubts, what is audited, and the other reviewers'
             ledgers; where these change, nothing that is shown can be decided on.
-        scored: the tables that scoring the rows anew writes.
+        scored: when the table was written that scoring the rows anew writes.
     """
 
     fixed: tuple[object, ...]
@@ -67,8 +68,7 @@ class Material:
         """Changes when a table that is shown is written again."""
         nodes, *asked = (self._table(name) for name in ("vocabulary", "doubts", "audit"))
         fixed = [_digest(nodes, *_written(nodes)), *map(_written, [*asked, *self.ledgers[:-1]])]
-        scored = (self._table(name) for name in ("proposals", "disputes"))
-        return Stamp(tuple(fixed), tuple(map(_written, scored)))
+        return Stamp(tuple(fixed), _written(self._table("proposals")))
 
     def _table(self, name: str) -> Path:
         return self.folder / "tables" / f"{name}.parquet"
@@ -98,7 +98,7 @@ class Table:
         rank: a row's place in `order`, -1 for others.
         group: the look-alikes a row is asked with, "" for none.
         own: the row's parent, as proposed or decided.
-        candidates: by row number `(suggestion, alternatives)` of the queue.
+        suggestion: the place to ask about, by row number of the open rows.
         answer: the first row that is answered together with a row, mostly itself.
         cover: the row whose answer would settle an item's too, that of its class; -1 for none.
         mine: rows on which the reviewer has a decision that stands; these are not asked again.
@@ -114,7 +114,6 @@ class Table:
         self.material, reviewer = material, clean_cell(reviewer)
         self.items = load(material.folder, "items")
         proposals, vocabulary = reviewed(material.folder), load(material.folder, "vocabulary")
-        disputed = material.folder / "tables" / "disputes.parquet"
         decisions = read_ledger(*material.ledgers).decisions
         resolution = replay(decisions, proposals, vocabulary)
         twice: set[str] = set()
@@ -124,9 +123,7 @@ class Table:
             proposals["accepted"] &= ~proposals.row_id.isin(twice)
             resolution = replay(decided_alone(decisions, reviewer), proposals, vocabulary)
         self.resolution, rows = resolution, resolution.rows
-        asked = queue(
-            resolution, self.items, load(material.folder, "disputes") if disputed.exists() else None
-        )
+        asked = queue(resolution, self.items)
         self.known = KnownNodes(resolution.nodes)
         self.checker = Checker(self.known, rows.set_index("row_id", drop=False), rows.own)
         self.row_id: list[str] = rows.row_id.tolist()
@@ -134,7 +131,10 @@ class Table:
         self.subject: list[str] = rows.subject.tolist()
         self.level: list[int] = rows.level.astype(int).tolist()
         self.own: list[str] = rows.own.fillna("").tolist()
-        self.evidence: list[str] = rows.evidence.tolist()
+        self.proposed: list[str] = rows.proposed.tolist()
+        self.evidence: list[tuple[Evidence, ...]] = rows.evidence.tolist()
+        self.reasons: list[tuple[Reason, ...]] = rows.reasons.tolist()
+        self.alternatives: list[tuple[Alternative, ...]] = rows.alternatives.tolist()
         self.hash: list[str] = rows.evidence_hash.fillna("").tolist()
         self.unsure = rows.unsure.to_numpy(dtype=bool)
         self.confidence = rows.confidence.fillna(0).to_numpy(dtype=float)
@@ -142,7 +142,6 @@ class Table:
         self.is_item = (rows.level == 1).to_numpy()
         # Labels that count for the forecast: what has a place, or still waits for one.
         self.counts = self.is_item & ((rows.own != "") | (rows.state != "accepted")).to_numpy()
-        self.seen: list[str] = rows.seen.tolist()
         self.mine = self._decided_by(reviewer, decisions)
         if double:
             asked = asked[asked.row_id.isin(twice)].assign(group="")
@@ -153,22 +152,17 @@ class Table:
         self.rank[self.order] = np.arange(len(self.order))
         self.group = [""] * len(rows)
         self.groups: dict[str, list[int]] = {}
-        self.why: dict[int, list[str]] = {}
-        self.candidates: dict[int, tuple[dict | None, list[dict]]] = {}
-        told = ("group", "reasons", "suggestion", "alternatives")
-        for n, group, why, suggestion, others in zip(
-            numbers, *(asked[name] for name in told), strict=True
-        ):
+        self.suggestion: dict[int, str] = {}
+        for n, group, suggestion in zip(numbers, asked.group, asked.suggestion, strict=True):
             self.group[n] = group
-            self.why[n] = list(why)
-            self.candidates[n] = suggestion, list(others)
+            self.suggestion[n] = suggestion
             if group:
                 self.groups.setdefault(group, []).append(n)
         self.answer = np.arange(len(rows))
         for alike in self.groups.values():
             self.answer[alike] = alike[0]
         classes = {self.subject[n]: n for n in self.order.tolist() if self.level[n] == 2}
-        own_word = self.unsure | rows.reasons.str.contains("stale_decision|disputed").to_numpy()
+        own_word = self.unsure | has_reason(rows.reasons, "stale_decision", "disputed")
         by_class = rows.own.map(classes).fillna(-1).to_numpy(dtype=np.int64)
         self.cover = np.where(self.is_item & ~own_word, by_class, -1)
 

@@ -1,14 +1,13 @@
-"""What an export is made of, and the views of it that several formats share."""
+"""The tree that an export writes, as the formats need it."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -19,33 +18,30 @@ from strata_labels.tree import LabelTree, tree_of_assignments
 
 @dataclass(frozen=True)
 class About:
-    """What people should know of a tree, for the formats that tell them.
+    """What people should know of a tree, for the formats that can say it.
 
     Attributes:
         title: the tree's name for people.
         description: a sentence or two.
-        license: SPDX identifier or address of the labels' licence, "" where unknown.
-        url: where the data set is described.
-        citation: how to cite it.
-        card: the tree's data card, Markdown.
+        licence: the labels' licence as data set hubs name it (`cc-by-4.0`); `other` where it has no
+            such name, "" where it is unknown.
+        sources: `name`, `licence` and `origin` of each source of the data.
     """
 
     title: str = "Label tree"
     description: str = "A label tree for image retrieval."
-    license: str = ""
-    url: str = ""
-    citation: str = ""
-    card: str = ""
+    licence: str = ""
+    sources: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
-class Material:
-    """A tree to export.
+class ExportInput:
+    """A tree to export, and the views of it that several formats share.
 
     Attributes:
         items: the table `items`.
         assignments: from `strata_labels.tree.build_tree`.
-        levels: names of the levels, the item's first; `level0, level1, ...` where none are given.
+        levels: names of the levels, the item's first.
         metadata: the data set's own files.
         entities: the table `entities`.
         about: what people should know.
@@ -53,23 +49,15 @@ class Material:
 
     items: pd.DataFrame
     assignments: pd.DataFrame
-    levels: tuple[str, ...] = ()
+    levels: tuple[str, ...]
     metadata: Path | None = None
     entities: pd.DataFrame | None = None
     about: About = field(default_factory=About)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "levels", self.levels or tuple(f"level{n}" for n in range(self.num_levels))
-        )
-        if len(self.levels) != self.num_levels:
-            raise ValueError(f"{len(self.levels)} level names for {self.num_levels} levels")
-
     @property
     def num_levels(self) -> int:
         """Number of levels, the item's own included."""
-        columns = self.assignments.columns
-        return 1 + sum(bool(re.fullmatch(r"level\d+_id", str(column))) for column in columns)
+        return len(self.levels)
 
     def rows(self) -> pd.DataFrame:
         """Assignments with the items' columns, by split (train first) and source id.
@@ -168,13 +156,3 @@ def exploded(rows: pd.DataFrame) -> pd.DataFrame:
     """A row for each image of each item, column `image`, in order."""
     images = rows.explode("image_ids", ignore_index=True).rename(columns={"image_ids": "image"})
     return images[images.image.notna()].reset_index(drop=True)
-
-
-def aside(rows: pd.DataFrame, **reasons: Any) -> dict[str, int]:
-    """Counts of rows by the first reason (a mask) that leaves them out, zero counts left out."""
-    left = pd.Series(True, rows.index)
-    counts = {}
-    for reason, mask in reasons.items():
-        counts[reason] = int((left & mask).sum())
-        left &= ~mask
-    return {reason: count for reason, count in counts.items() if count}

@@ -1,9 +1,10 @@
-"""What an export wrote."""
+"""What an export wrote, and the writing and comparing of CSV files."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,34 +12,55 @@ from strata_labels.files import whole
 
 
 @dataclass(frozen=True)
-class Export:
-    """Files of one export.
+class ExportResult:
+    """Files of one export, and what is in them.
 
     Attributes:
         files: what was written.
         rows: rows by file name.
+        items: items that are in the files.
         set_aside: items that this format leaves out, by reason.
         missing: files the loader needs besides, and that were not there to copy.
     """
 
     files: list[Path]
     rows: dict[str, int]
+    items: int
     set_aside: dict[str, int] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+
+    def counts(self) -> dict[str, Any]:
+        """Items in, out and set aside, and the number of files, as plain numbers."""
+        given = self.items + sum(self.set_aside.values())
+        left = {"set_aside": self.set_aside} if self.set_aside else {}
+        return {"in": given, "out": self.items, **left, "files": len(self.files)}
+
+    def summary(self) -> str:
+        """What is in the export and what is not: `5 of 8 items; left out: 3 no label`."""
+        parts = [f"{self.items:,} of {self.items + sum(self.set_aside.values()):,} items"]
+        if self.set_aside:
+            told = (f"{n:,} {reason.replace('_', ' ')}" for reason, n in self.set_aside.items())
+            parts.append(f"left out: {', '.join(told)}")
+        if self.missing:
+            parts.append(f"not there to copy: {', '.join(self.missing)}")
+        return "; ".join(parts)
+
+
+def set_aside(rows: pd.DataFrame, **reasons: pd.Series) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Rows without those that a reason (a mask) leaves out, and the counts by first reason."""
+    kept = pd.Series(True, rows.index)
+    counts = {}
+    for reason, mask in reasons.items():
+        if number := int((kept & mask).sum()):
+            counts[reason] = number
+        kept &= ~mask
+    return rows[kept].reset_index(drop=True), counts
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """UTF-8, LF, whole or not at all; blanks for missing values."""
     with whole(path) as beside:
         frame.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
-
-
-def labels_by_split(items: pd.DataFrame, assignments: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Assignments with `source_id` and `source_url`, by split, in the order of source ids."""
-    joined = assignments.merge(
-        items[["item_id", "source_id", "source_url"]], on="item_id", validate="one_to_one"
-    ).sort_values("source_id", kind="stable")
-    return {str(split): part for split, part in joined.groupby("split", sort=True)}
 
 
 def compare(path: Path, found: pd.DataFrame, expected: pd.DataFrame) -> None:

@@ -8,8 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from strata_labels.errors import InputError, Problem
-from strata_labels.export.material import Material
+from strata_labels.export.export_input import ExportInput
 
 _TEXT = pa.string()
 
@@ -29,15 +28,15 @@ ITEMS = {
 NODES = pa.schema([("node_id", _TEXT), ("level", pa.int8()), ("name", _TEXT), ("parent_id", _TEXT)])
 
 
-def items_table(material: Material) -> tuple[pd.DataFrame, pa.Schema]:
+def items_table(given: ExportInput) -> tuple[pd.DataFrame, pa.Schema]:
     """Every item with the name of each level; `node_id` is where it hangs.
 
     Raises:
         InputError: a level is named like another column.
     """
-    columns = material.level_columns(ITEMS)
-    rows = material.rows()
-    rows["node_id"] = material.parents(rows)
+    columns = given.level_columns(ITEMS)
+    rows = given.rows()
+    rows["node_id"] = given.parents(rows)
     rows = rows.rename(columns={**columns, "image_ids": "image", "source_url": "url"})
     fields = [(name, kind) for name, kind in ITEMS.items() if name not in ("url", "image")]
     fields[3:3] = [(name, _TEXT) for name in columns.values()]
@@ -47,8 +46,6 @@ def items_table(material: Material) -> tuple[pd.DataFrame, pa.Schema]:
 
 def compare_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
     """Raises ValueError unless the Parquet file holds exactly this table."""
-    if not path.exists():
-        raise InputError(Problem(path, "not in the export", "Export again."))
     expected = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
     found = pq.read_table(path)
     if not found.equals(expected.replace_schema_metadata(None)):

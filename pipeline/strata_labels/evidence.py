@@ -1,0 +1,412 @@
+"""Evidence as data: its types, the fixed kinds, how columns hold it, its fingerprint, its wording.
+
+Every room writes and compares lists of `Evidence`. Only a person reads sentences: `evidence_text`
+and `reason_text` are the only functions that make them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, groupby, pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+#: Every kind of evidence, and what its fields hold; `node` is a node id, "" for none.
+KINDS = {
+    "name_word": "a word of the name means `node`: `text` the term as in the lexicon (a hyphen "
+    "stands for the rest of the word), `language` its code",
+    "text": "the name's text vector is near to that of `node`: `value` in standard deviations",
+    "image_to_text": "the images are near to the text vector of `node`: `value` log-probability",
+    "image_name": "the images of a found node fit the name `text`: `value` probability",
+    "image": "the images are grouped with those of `node`: `value` share of resamplings",
+    "class_chain": "a class of the knowledge base leads to `node`: `text` its label, `ids` its id",
+    "class_tie": "like `class_chain`, but other nodes are as near: `ids` the class and those above "
+    "it on the way to `node`",
+    "neighbours": "the most similar items are under `node`: `value` their share, if counted",
+    "published": "the label that came with the data: `node`, `ids` the nodes from it to the top",
+    "vocabulary": "the vocabulary places the class under `node`: `text` its label, `ids` its id",
+    "taxonomy": "a taxon above it in the knowledge base: `text` its name, `value` its level",
+    "members": "what stands before it holds for several items: `value` their number, `text` the "
+    "name of one, `ids` some of them",
+    "category": "an item of the same category (`ids`) is under `node`",
+    "cluster": "a node found among similar items: `value` their number, `text` the name of the "
+    "most typical one, `ids` one of its images",
+    "retrieval": "the images most similar to its own are under `node`: `value` their share, `ids` "
+    "images of the subject (its own parent) or the nearest ones (another)",
+    "hap_gain": "H-AP of its images would rise if it moved to `node`: `value` in points",
+    "decision": "a reviewer (`text`) decided: `node` the target if it is one, `ids` the decision, "
+    "its time, and the target as written",
+    "stale_decision": "like `decision`, made on evidence that has changed since",
+}
+
+#: Why a row is open for review, by kind, as a sentence.
+REASONS = {
+    "audit": "It was accepted without review; this checks whether that was right.",
+    "retrieval": "Its images look like those of another place.",
+    "low_confidence": "The evidence is too weak to place it automatically.",
+    "small_margin": "Two places are about equally likely.",
+    "evidence_disagrees": "Name, class and similar items point to different places.",
+    "class_tie": "Its Wikidata classes lead to several places.",
+    "several_classes": "Wikidata gives it several classes.",
+    "no_name_word": "No word of its name says what it is.",
+    "no_evidence": "Nothing is known about it but its name.",
+    "no_place": "Its Wikidata class has no place in this tree.",
+    "no_label": "It came without a label.",
+    "no_image": "It has no image.",
+    "neighbours_elsewhere": "The items most similar to it are in another place.",
+    "unstable": "Without some of the known labels it would be placed elsewhere.",
+    "name_it": "This group was found among the images and has no name yet.",
+    "found_by_clustering": "This group was found among similar items and has no name yet.",
+    "same_category_differs": "Items of the same Commons category are placed differently.",
+    "splits_differ": "An item with the same title is placed elsewhere in another split.",
+    "taxonomy_differs": "Wikidata's taxonomy places it elsewhere.",
+    "stale_decision": "It was decided before, but the evidence has changed since.",
+    "unsure": "A reviewer was unsure about it.",
+    "disputed": "Two reviewers disagree about it.",
+}
+
+
+class Evidence(NamedTuple):
+    """One thing that is known of a subject; `KINDS` says what the fields of each kind hold."""
+
+    kind: str
+    node: str = ""
+    value: float | None = None
+    text: str = ""
+    language: str = ""
+    ids: tuple[str, ...] = ()
+
+
+class Reason(NamedTuple):
+    """Why a row is open: a kind of `REASONS`, and the node it is about, if there is one."""
+
+    kind: str
+    node: str = ""
+
+
+class Alternative(NamedTuple):
+    """Another place for a subject: its probability (None if unknown) and what speaks for it."""
+
+    node: str
+    confidence: float | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+# --- columns -----------------------------------------------------------------------------
+
+_EVIDENCE = pa.struct(
+    [
+        ("kind", pa.string()),
+        ("node", pa.string()),
+        ("value", pa.float64()),
+        ("text", pa.string()),
+        ("language", pa.string()),
+        ("ids", pa.list_(pa.string())),
+    ]
+)
+EVIDENCE_LIST = pa.list_(_EVIDENCE)
+REASON_LIST = pa.list_(pa.struct([("kind", pa.string()), ("node", pa.string())]))
+ALTERNATIVE_LIST = pa.list_(
+    pa.struct([("node", pa.string()), ("confidence", pa.float64()), ("evidence", EVIDENCE_LIST)])
+)
+
+_Rows = Iterable[Sequence[Any] | None]
+
+
+def encode(rows: _Rows, kind: pa.ListType) -> pa.ListArray:
+    """An Arrow column of lists of `Evidence`, `Reason` or `Alternative`, made field by field.
+
+    Args:
+        rows: a list for each row; None counts as an empty one.
+        kind: `EVIDENCE_LIST`, `REASON_LIST` or `ALTERNATIVE_LIST`.
+
+    Raises:
+        ValueError: a kind that `KINDS` or `REASONS` does not know.
+    """
+    lists = [() if row is None else row for row in rows]
+    ends = np.zeros(len(lists) + 1, dtype=np.int32)
+    np.cumsum([len(row) for row in lists], out=ends[1:])
+    struct = kind.value_type
+    flat = list(chain.from_iterable(lists))
+    columns = list(zip(*flat, strict=True)) if flat else [()] * struct.num_fields
+    if struct.field(0).name == "kind":
+        unknown = set(columns[0]) - (KINDS if kind == EVIDENCE_LIST else REASONS).keys()
+        if unknown:
+            raise ValueError(f"unknown kinds: {', '.join(sorted(map(str, unknown)))}")
+    fields = [
+        encode(values, field.type) if field.type == EVIDENCE_LIST else pa.array(values, field.type)
+        for values, field in zip(columns, struct, strict=True)
+    ]
+    return pa.ListArray.from_arrays(ends, pa.StructArray.from_arrays(fields, fields=list(struct)))
+
+
+def decode(column: pa.ListArray | pa.ChunkedArray) -> list[tuple[Any, ...]]:
+    """The lists of an Arrow column that `encode` made, as tuples of named tuples."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    # Types read from a file are equal to these, but have another hash.
+    types = ((EVIDENCE_LIST, Evidence), (REASON_LIST, Reason), (ALTERNATIVE_LIST, Alternative))
+    make: Any = next(found for kind, found in types if kind == column.type)
+    flat = column.flatten()
+    values = [_decoded(flat.field(n)) for n in range(flat.type.num_fields)]
+    return _cut(list(map(make._make, zip(*values, strict=True))), column)
+
+
+def _decoded(field: pa.Array) -> list[Any]:
+    if field.type == EVIDENCE_LIST:
+        return decode(field)
+    if pa.types.is_list(field.type):
+        return _cut(field.flatten().to_pylist(), field)
+    return field.to_pylist()
+
+
+def _cut(values: list[Any], column: pa.ListArray) -> list[tuple[Any, ...]]:
+    ends = np.cumsum(column.value_lengths().to_numpy(zero_copy_only=False)).tolist()
+    return [tuple(values[start:end]) for start, end in pairwise([0, *ends])]
+
+
+def has_reason(rows: Iterable[Sequence[Reason]], *kinds: str) -> np.ndarray:
+    """Whether each row has a reason of one of the kinds, boolean `[n]`."""
+    return np.array([any(r.kind in kinds for r in reasons) for reasons in rows], dtype=bool)
+
+
+# --- fingerprint and record -----------------------------------------------------------------
+
+_MARK = "e2:"
+
+
+def evidence_hash(**known: object) -> str:
+    """Fingerprint of what is known of a subject, `e2:` and 16 hex digits of a SHA-256.
+
+    Give it only what lasts: names, ids, labels, and evidence made of these. Scores stay out: a
+    decision is stale when what was known of the subject has changed, not when a model has learnt
+    from other decisions.
+
+    Args:
+        known: texts, and lists of them, by name.
+
+    Example:
+        >>> evidence_hash(name="Pont Neuf", classes=["Q12280"])
+        'e2:9f6d3c9f0f3c1d0b'
+    """
+    text = json.dumps(known, sort_keys=True, separators=(",", ":"))
+    return _MARK + hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def is_old_hash(text: str) -> bool:
+    """Whether a hash was made by version 0.1.0, of sentences: it can match no hash of now."""
+    return not text.startswith(_MARK)
+
+
+class Seen(NamedTuple):
+    """What a reviewer saw of a row: the place it was proposed for ("" for none), the evidence."""
+
+    place: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+def write_seen(seen: Seen) -> str:
+    """`Seen` as compact JSON, for one cell of a ledger. Cleaning the cell does not change it."""
+    evidence = [
+        {name: value for name, value in piece._asdict().items() if value not in (None, "", ())}
+        for piece in seen.evidence
+    ]
+    text = json.dumps({"place": seen.place, "evidence": evidence}, separators=(",", ":"))
+    return text.replace("  ", "\\u0020\\u0020")
+
+
+def read_seen(text: str) -> Seen | None:
+    """What `write_seen` wrote; of a cell of version 0.1.0 the place only; None if it says nothing.
+
+    Version 0.1.0 wrote `proposed <node id>; <sentences>`, or sentences alone.
+    """
+    if text.startswith("{"):
+        found = json.loads(text)
+        pieces = ({**piece, "ids": tuple(piece.get("ids", ()))} for piece in found["evidence"])
+        return Seen(found["place"], tuple(Evidence(**piece) for piece in pieces))
+    if not text:
+        return None
+    start, _, rest = text.partition(" ")
+    return Seen(rest.partition("; ")[0] if start == "proposed" else "")
+
+
+# --- wording ----------------------------------------------------------------------------------
+
+_LANGUAGES = {
+    "ar": "Arabic", "be": "Belarusian", "bg": "Bulgarian", "bn": "Bengali", "ca": "Catalan",
+    "cs": "Czech", "cy": "Welsh", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
+    "es": "Spanish", "et": "Estonian", "eu": "Basque", "fa": "Persian", "fi": "Finnish",
+    "fr": "French", "ga": "Irish", "gl": "Galician", "he": "Hebrew", "hi": "Hindi",
+    "hr": "Croatian", "hu": "Hungarian", "hy": "Armenian", "id": "Indonesian", "is": "Icelandic",
+    "it": "Italian", "ja": "Japanese", "ka": "Georgian", "ko": "Korean", "la": "Latin",
+    "lt": "Lithuanian", "lv": "Latvian", "mk": "Macedonian", "ms": "Malay", "nb": "Norwegian",
+    "nl": "Dutch", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian",
+    "sk": "Slovak", "sl": "Slovenian", "sq": "Albanian", "sr": "Serbian", "sv": "Swedish",
+    "ta": "Tamil", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu",
+    "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+
+_DECIDED = {
+    "keep": "kept it under {}", "move": "moved it to {}", "merge": "merged it into {}",
+    "stop": "stopped it at {}", "exclude": "excluded it", "split": "split off {}",
+    "rename": "renamed it {}", "unsure": "was unsure",
+}  # fmt: skip
+
+#: Kinds that speak for their node, so that they speak against any other place.
+_FOR_ITS_NODE = {
+    "name_word", "text", "image_to_text", "image", "class_chain", "class_tie", "neighbours",
+}  # fmt: skip
+#: Kinds of which one sentence tells all that stand together.
+_ONE_SENTENCE = {"text", "image_to_text", "taxonomy"}
+_ARROW = " › "
+
+
+def evidence_text(
+    evidence: Iterable[Evidence],
+    names: Mapping[str, str],
+    place: Collection[str] = (),
+    with_images: bool = False,
+) -> list[str]:
+    """Evidence for people, a sentence for each piece.
+
+    Args:
+        evidence: of a row, or of an alternative.
+        names: name of each node id; an id that is not in it is shown as it is.
+        place: node ids of the place it is shown with, from the parent to the top; what speaks for
+            another node comes last and begins with "But".
+        with_images: name the image files.
+
+    Example:
+        >>> pieces = [Evidence("name_word", "2/rock", text="-stein", language="de"),
+        ...           Evidence("text", "2/palace", 1.77), Evidence("text", "2/gate", 1.4)]
+        >>> evidence_text(pieces, {"2/rock": "rock", "2/palace": "palace"}, ["2/palace"])
+        ['By its meaning the name is nearest to palace, then 2/gate.', \
+'But “-stein” at the end of the name (German) means rock.']
+    """
+    support: list[str] = []
+    against: list[str] = []
+    for run in _runs(evidence):
+        first = run[0]
+        sentence = _WORDING[first.kind](run, lambda node: names.get(node, node))
+        if with_images and first.kind == "retrieval" and first.ids:
+            sentence += f" Images: {', '.join(first.ids)}."
+        elsewhere = place and first.kind in _FOR_ITS_NODE and first.node not in ("", *place)
+        (against if elsewhere else support).append(sentence)
+    return support + [f"But {_inner(sentence)}" for sentence in against]
+
+
+def reason_text(reasons: Iterable[Reason], names: Mapping[str, str]) -> list[str]:
+    """A sentence for each reason; the name of the node it is about stands behind it."""
+    return [
+        f"{REASONS[reason.kind].rstrip('.')}: {names[reason.node]}."
+        if reason.node in names
+        else REASONS[reason.kind]
+        for reason in reasons
+    ]
+
+
+def _runs(evidence: Iterable[Evidence]) -> Iterator[list[Evidence]]:
+    """Pieces that one sentence tells, in their order."""
+    for kind, run in groupby(evidence, lambda piece: piece.kind):
+        pieces = list(run)
+        yield from [pieces] if kind in _ONE_SENTENCE else ([piece] for piece in pieces)
+
+
+def _inner(sentence: str) -> str:
+    return sentence if sentence.startswith("Wikidata") else sentence[:1].lower() + sentence[1:]
+
+
+_Names = Callable[[str], str]
+
+
+def _name_word(run: list[Evidence], name: _Names) -> str:
+    word = run[0]
+    where = " at the end of the name" if word.text.startswith("-") else ""
+    where = " at the start of the name" if word.text.endswith("-") else where
+    language = _LANGUAGES.get(word.language, word.language)
+    return f"“{word.text}”{where} ({language}) means {name(word.node)}."
+
+
+def _nearest(run: list[Evidence], name: _Names) -> str:
+    start = "By its meaning the name is" if run[0].kind == "text" else "The images are"
+    first, *others = (name(piece.node) for piece in run)
+    if not others:
+        return f"{start} close to {first}."
+    return f"{start} nearest to {first}, then {', '.join(others)}."
+
+
+def _class(run: list[Evidence], name: _Names) -> str:
+    found = run[0]
+    label = f"{found.text} ({found.ids[0]})" if found.text else found.ids[0]
+    if found.kind == "class_tie":
+        return f"One of its Wikidata classes, {label}, belongs to {name(found.node)}."
+    return f"Wikidata calls it {label}, which belongs to {name(found.node)}."
+
+
+def _neighbours(run: list[Evidence], name: _Names) -> str:
+    found = run[0]
+    if found.value is None:
+        return f"Items with similar names are mostly {name(found.node)}."
+    return f"{found.value:.0%} of the most similar items are under {name(found.node)}."
+
+
+def _vocabulary(run: list[Evidence], name: _Names) -> str:
+    found = run[0]
+    classes = f"class {found.text or found.ids[0]} ({found.ids[0]})" if found.ids else "it"
+    return f"The vocabulary places {classes} under {name(found.node)}."
+
+
+def _taxonomy(run: list[Evidence], name: _Names) -> str:
+    ranks = groupby(run, lambda piece: piece.value)
+    path = [" or ".join(piece.text for piece in rank) for _, rank in ranks]
+    return f"Wikidata: {_ARROW.join(path)}."
+
+
+def _cluster(run: list[Evidence], name: _Names) -> str:
+    found = run[0]
+    example = f"; the most typical is {found.text}" if found.text else ""
+    image = f" ({found.ids[0]})" if found.ids else ""
+    return f"{found.value:,.0f} items were found to be similar{example}{image}."
+
+
+def _decision(run: list[Evidence], name: _Names) -> str:
+    found = run[0]
+    word, time, *written = found.ids
+    target = name(found.node) if found.node else "".join(written)
+    what = _DECIDED[word].format(target).removesuffix(" under ")
+    stale = "; the evidence has changed since" if found.kind == "stale_decision" else ""
+    return f"{found.text} {what} on {time[:10]}{stale}."
+
+
+_WORDING: dict[str, Callable[[list[Evidence], _Names], str]] = {
+    "name_word": _name_word,
+    "text": _nearest,
+    "image_to_text": _nearest,
+    "image_name": lambda run, _: f"The images fit the name “{run[0].text}” ({run[0].value:.0%}).",
+    "image": lambda run, name: (
+        f"In {run[0].value:.0%} of the resamplings its images are grouped with {name(run[0].node)}."
+    ),
+    "class_chain": _class,
+    "class_tie": _class,
+    "neighbours": _neighbours,
+    "published": lambda run, name: f"Published under {_ARROW.join(map(name, run[0].ids))}.",
+    "vocabulary": _vocabulary,
+    "taxonomy": _taxonomy,
+    "members": lambda run, _: f"This holds for {run[0].value:.0f} items, such as {run[0].text}.",
+    "category": lambda run, name: (
+        f"{run[0].ids[0]}, of the same category, is under {name(run[0].node)}."
+    ),
+    "cluster": _cluster,
+    "retrieval": lambda run, name: (
+        f"{run[0].value:.0%} of its nearest images are under {name(run[0].node)}."
+    ),
+    "hap_gain": lambda run, name: (
+        f"Under {name(run[0].node)}, H-AP of its images would rise by {run[0].value:.1f} points."
+    ),
+    "decision": _decision,
+    "stale_decision": _decision,
+}
