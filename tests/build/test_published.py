@@ -21,7 +21,6 @@ from strata_labels.build import (
 from strata_labels.errors import InputError
 from strata_labels.evidence import Reason, evidence_text
 from strata_labels.files import sha256_of
-from strata_labels.hierarchy import load_hierarchy
 from strata_labels.proposal import Candidates, find_kinds, propose_within
 from strata_labels.sources import draw_products
 from strata_labels.tables import DECISION_COLUMNS, load
@@ -320,22 +319,6 @@ def test_a_new_data_set_is_a_hierarchy_toml(
     with pytest.raises(InputError) as told:
         check_inputs(changed(settings))
     assert "shop" in str(told.value) and "unknown format: 'sip'" in str(told.value)
-
-
-def test_a_definition_is_checked_whole(tmp_path: Path) -> None:
-    (tmp_path / "hierarchy.toml").write_text(
-        'tree = 1\ntitle = "x"\nsource = "table"\ncolour = "red"\n[published]\nblank = "-"\n'
-        '[variants.deep]\nlevels = ["item", "kind"]\nfound = "other"\n'
-    )
-    with pytest.raises(InputError) as told:
-        load_hierarchy(str(tmp_path))
-    text = str(told.value)
-    for part in ("'tree'", "colour", "variants.deep.found", "embedding.encoder", "export.formats"):
-        assert part in text
-    with pytest.raises(InputError, match="It has full, base"):
-        load_hierarchy("inat-h", "deep")
-    with pytest.raises(InputError, match="one choice"):
-        load_hierarchy("gldv2-h", "deep")
 
 
 def test_what_published_labels_have_no_use_for(tmp_path: Path, table: Path) -> None:
