@@ -25,7 +25,7 @@ from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.hierarchy import Hierarchy
 from strata_labels.proposal import calibration_error, node_id, read_vocabulary
-from strata_labels.review import PAGE, append, join, pages, read_ledger
+from strata_labels.review import PAGE, append, batch_decisions, pages, read_ledger
 from strata_labels.sources import Metadata
 from strata_labels.tables import labels_at, load, save
 
@@ -279,7 +279,7 @@ class _Review:
                     "evidence_hash": self.hashes[rows],
                 }
             )
-            self._unwritten.append(join(answer))
+            self._unwritten.append(batch_decisions(answer))
             self.decisions += 1
 
     def _write(self) -> None:
