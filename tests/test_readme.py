@@ -98,15 +98,16 @@ CASES = [
     Case("strata build table WS --items items.csv", "table", "", 3, ("WS/tree.html",)),
     Case("python flows/table.py WS items.csv", "table", "", 3, ("WS/.prefect/prefect.db",)),
 ]  # fmt: skip
+DEPLOYMENTS = "tests/flows/test_deployments.py"
 #: Run elsewhere: by another test, or by whoever starts this one.
 ELSEWHERE = {
     "make demo": "test_demo",
     "prefect server start": "a server of the user's own",
     "prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api": "its address",
-    "prefect work-pool create strata --type process": "tests/flows/test_deployments.py",
-    "prefect deploy --all --no-prompt": "tests/flows/test_deployments.py",
-    "prefect worker start --pool strata": "tests/flows/test_deployments.py, with --run-once",
-    "prefect deployment run table/strata --param workspace=WS --param items=items.csv": "tests/flows/test_deployments.py",
+    "prefect work-pool create strata --type process": DEPLOYMENTS,
+    "prefect deploy --all --no-prompt": DEPLOYMENTS,
+    "prefect worker start --pool strata": DEPLOYMENTS,
+    "prefect deployment run table/strata -p workspace=WS -p items=items.csv": DEPLOYMENTS,
     "pip install -c constraints.txt .": "tests/test_package.py installs the wheel",
 }
 
