@@ -10,7 +10,7 @@ import pandas as pd
 
 from strata_labels.build.assets import ledgers, vocabulary_in_force
 from strata_labels.build.reconcile import assets_in_force, name_of
-from strata_labels.build.settings import Workspace
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge import ClassGraph, ClassVerdict, Cut, Reach
 from strata_labels.review import read_ledger

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from strata_labels.build.propose import ledgers
-from strata_labels.build.settings import Workspace
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import evidence_text, read_seen
 from strata_labels.review import history, near, read_ledger, replay, reviewed

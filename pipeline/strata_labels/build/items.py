@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.sources import Metadata
 from strata_labels.tables import save
@@ -58,6 +59,5 @@ ITEMS = Stage(
         *([Path(settings.known_labels)] if settings.known_labels else []),
     ],
     writes=lambda place, _: [place.table("items"), place.table("labels")],
-    parameters=("tree", "levels"),
     run=_read_items,
 )

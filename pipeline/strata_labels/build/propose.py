@@ -20,9 +20,10 @@ from strata_labels.build.reconcile import (
     with_classes,
     write_reconciliation,
 )
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import titles_of
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge import ClassGraph
 from strata_labels.people_csv import read_people_csv
@@ -307,6 +308,6 @@ PROPOSE = Stage(
         place.table("vocabulary"),
         *([] if settings.hierarchy.published else [place.reconciliation]),
     ],
-    parameters=("tree", "levels", "clusters"),
+    settings=("clusters",),
     run=_propose,
 )

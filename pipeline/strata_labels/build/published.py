@@ -10,7 +10,8 @@ import pandas as pd
 
 from strata_labels.build.assets import found_names
 from strata_labels.build.embed import ABOUT, IMAGES, NODES
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
+from strata_labels.build.workspace import Workspace
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
 from strata_labels.proposal import Candidates, propose_within
 from strata_labels.sources import published_tree

@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.build.assets import class_assets, ledgers, vocabulary_in_force
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
 from strata_labels.build.wikimedia import Asked
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.files import whole, write_json
 from strata_labels.knowledge import (
