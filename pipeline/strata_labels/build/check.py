@@ -60,7 +60,7 @@ def check_inputs(settings: BuildSettings) -> Metadata:
     if hierarchy.published:
         problems += _unused(settings)
         if metadata is not None:
-            nodes = published_part(settings, metadata.items, metadata.labels).vocabulary
+            _, nodes = published_part(settings, metadata.items, metadata.labels)
             problems += _no_image(settings, metadata.items)
     else:
         vocabulary = attempt(lambda: vocabulary_in_force(settings))

@@ -26,7 +26,7 @@ def read_metadata(settings: BuildSettings) -> Metadata:
     if hierarchy.published:
         given = settings.source.levels(folder)
         wanted = hierarchy.levels[2 if hierarchy.found else 1 :]
-        fix = f"The labels have {', '.join(given) or 'none'}; mend the levels or add the column."
+        fix = f"The labels have {', '.join(given) or 'none'}; correct the levels or add the column."
         problems = [
             Problem("labels", "no published label for level", fix, column=level)
             for level in wanted
