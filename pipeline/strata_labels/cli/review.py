@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strata_labels.cli.result import finish
+from strata_labels.cli.result import finish, warn_of_cut_decisions
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace
@@ -52,6 +52,7 @@ def review(
     from strata_labels.review import draw_audit
 
     place = Workspace(workspace.resolve())
+    warn_of_cut_decisions(place)
     share = _share(double) if double is not None else 0.0
     drawn, recorded = 0, 0
     if audit:
