@@ -26,10 +26,10 @@ from strata_labels.build.wikimedia import titles_of
 from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge import ClassGraph
 from strata_labels.proposal import (
-    Evidence,
     Lexicon,
     Prompts,
     Scorer,
+    Signals,
     Vocabulary,
     propose,
     propose_free,
@@ -130,7 +130,7 @@ def _scorer(
     lexicon: pd.DataFrame,
 ) -> Scorer:
     return Scorer(
-        _evidence(place, items, vocabulary, classes),
+        _signals(place, items, vocabulary, classes),
         vocabulary.nodes,
         Lexicon(lexicon, vocabulary.nodes),
         Prompts(np.load(place.vectors / PHRASES), vocabulary.phrase_nodes),
@@ -223,16 +223,16 @@ def _lexicon(place: Workspace, settings: BuildSettings, vocabulary: Vocabulary) 
     return words[words["node"].isin(vocabulary.nodes)].reset_index(drop=True)
 
 
-def _evidence(
+def _signals(
     place: Workspace, items: pd.DataFrame, vocabulary: Vocabulary, classes: pd.DataFrame
-) -> Evidence:
+) -> Signals:
     image, image_to_text = None, None
     about = json.loads((place.vectors / ABOUT).read_text(encoding="utf-8"))
     if (place.vectors / IMAGES).is_file():
         image = np.nan_to_num(np.load(place.vectors / IMAGES))
         if about["aligned"]:
             image_to_text = about["logit_scale"] * image @ np.load(place.vectors / NODES).T
-    return Evidence(
+    return Signals(
         names=items["name"].tolist(),
         qualifiers=items["qualifier"].fillna("").tolist(),
         text=np.load(place.vectors / NAMES),
