@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "pipeline" / "strata_labels"
 
 # Every room may use the ground floor; a room may use another only along these edges.
-GROUND = {"errors", "evidence", "files", "tables", "hierarchy", "progress", "retry"}
+GROUND = {"errors", "evidence", "files", "hierarchy", "people_csv", "progress", "retry", "tables"}
 EDGES: dict[str, set[str]] = {
     "tree": set(),
     "sources": set(),

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import pandas as pd
 from hypothesis import strategies as st
+from strata_labels.people_csv import clean_cell
 from strata_labels.review import replay
 from strata_labels.sources import SOURCES, published_tree
-from strata_labels.tables import DECISION_COLUMNS, clean_cell
+from strata_labels.tables import DECISION_COLUMNS
 from strata_labels.tree import LabelTree, build_tree
 
 RANKS = ("genus", "family", "order", "class", "phylum", "kingdom")

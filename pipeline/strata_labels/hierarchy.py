@@ -1,4 +1,8 @@
-"""A tree's definition, `hierarchies/<tree>/hierarchy.toml`: what differs between trees is here."""
+"""A tree's definition, `hierarchies/<tree>/hierarchy.toml`: what differs between trees is here.
+
+The models of this file are its format: a section is a class, a key is a field. `Hierarchy` is what
+the library works with, one choice of levels made.
+"""
 
 from __future__ import annotations
 
@@ -7,113 +11,166 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from strata_labels.errors import InputError, Problem
 
-# Keys by section with their types. A tree of published labels may leave out whole sections.
-_TOP: dict[str, type] = {"tree": str, "title": str, "source": str, "levels": list}
-_KEYS: dict[str, dict[str, type]] = {
-    "published": {"blank": str, "taxa": bool},
-    "assets": {
-        "vocabulary": str,
-        "classes": str,
-        "outside": str,
-        "lexicon": str,
-        "decisions": str,
-        "names": str,
-    },
-    "embedding": {
-        "encoder": str,
-        "class_templates": list,
-        "name_templates": list,
-        "images_per_landmark": int,
-    },
-    "acceptance": {"target": float},
-    "card": {
-        "compared_level": int,
-        "licence": str,
-        "tags": list,
-        "sources": list,
-        "limits": list,
-    },
-    "export": {"formats": list},
-}
-_VARIANT: dict[str, type] = {"levels": list, "found": str, "formats": list}
-_OPTIONAL = {
-    "formats",
-    "taxa",
-    "names",
-    "decisions",
-    "target",
-    "compared_level",
-    "licence",
-    "tags",
-    "sources",
-    "limits",
-}
-# What only a tree needs that sorts items into a vocabulary.
-_SORTING = ("vocabulary", "classes", "outside", "lexicon")
+_ASSETS = ("vocabulary", "classes", "outside", "lexicon", "decisions", "names")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Published(_Section):
+    blank: str
+    taxa: bool = False
+
+
+class _Assets(_Section):
+    vocabulary: str = "vocabulary.csv"
+    classes: str = "classes.csv"
+    outside: str = "outside.csv"
+    lexicon: str = "lexicon.csv"
+    decisions: str = "decisions.csv"
+    names: str = "names.csv"
+
+
+class _Embedding(_Section):
+    encoder: str
+    class_templates: list[str]
+    name_templates: list[str]
+    images_per_landmark: int = Field(ge=1)
+
+
+class _Acceptance(_Section):
+    target: float = Field(default=0.95, gt=0, le=1)
+
+
+class _SourceOfCard(_Section):
+    name: str
+    licence: str
+    origin: str
+
+
+class _Card(_Section):
+    compared_level: int = Field(default=1, ge=1)
+    licence: str = "other"
+    tags: list[str] = []
+    sources: list[_SourceOfCard] = []
+    limits: list[str] = []
+
+
+class _Export(_Section):
+    formats: list[str] = []
+
+
+class _Variant(_Section):
+    levels: list[str] | None = None
+    found: str = ""
+    formats: list[str] | None = None
+
+
+class _File(_Section):
+    """A whole `hierarchy.toml`."""
+
+    tree: str
+    title: str
+    source: str
+    levels: list[str] = []
+    published: _Published | None = None
+    assets: _Assets = _Assets()
+    embedding: _Embedding | None = None
+    acceptance: _Acceptance = _Acceptance()
+    card: _Card = _Card()
+    export: _Export = _Export()
+    variants: dict[str, _Variant] = {}
 
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """One tree's settings.
-
-    Attributes:
-        file: the `hierarchy.toml`.
-        tree: its short name on the command line, e.g. `gldv2-h`.
-        title: its name for people.
-        source: the name of the source in `strata_labels.sources` that reads its items.
-        levels: names of the levels, level 0 (the item) first; empty where they are those of the
-            items' own table.
-        variants: names of the choices of levels, the default first; empty where there is none.
-        published: the labels that come with the metadata are the tree.
-        blank: the word for a missing label between published ones.
-        taxa: published ranks are held against the snapshot's taxa.
-        found: the level, the first above the item, that is found among image vectors; "" for none.
-        vocabulary, classes, outside, lexicon: what items are sorted with, where nothing is
-            published.
-        decisions: the curated decisions (a header alone is none).
-        names: names a found node may take, by the node above it.
-        encoder: default encoder, `registry`, `MODEL/TAG` or `local-dir:DIR`; "" for none.
-        class_templates: prompts for a class, `{}` stands for its name.
-        name_templates: prompts for an item's name.
-        images_per_landmark: images averaged into an item's image vector, at most.
-        target: accuracy asked of the proposals that are accepted without review.
-        formats: exports written by a build.
-        compared_level: the level at which agreement with published labels is counted.
-        licence: for the card, the labels' licence as hubs name it.
-        tags: for the card.
-        sources: for the card, `name, licence, origin` of each source.
-        limits: for the card, known limits, a sentence each.
-    """
+    """One tree's settings, with one choice of levels."""
 
     file: Path
+    """The `hierarchy.toml`."""
+
     tree: str
+    """Its short name on the command line, e.g. `gldv2-h`."""
+
     title: str
+    """Its name for people."""
+
     source: str
+    """Name of the source in `strata_labels.sources` that reads its items."""
+
     levels: tuple[str, ...]
+    """Names of the levels, level 0 (the item) first; empty where they are the table's columns."""
+
     variants: tuple[str, ...]
+    """Names of the choices of levels, the default first; empty where there is one choice."""
+
     published: bool
+    """The labels that come with the metadata are the tree."""
+
     blank: str
+    """The word for a missing label between published ones."""
+
     taxa: bool
+    """Published ranks are compared with the taxa of a Wikidata snapshot."""
+
     found: str
+    """The level right above the items that is found among image vectors; "" for none."""
+
     vocabulary: Path
+    """The nodes of the upper levels, where nothing is published."""
+
     classes: Path
+    """Which class of the knowledge base belongs to which node."""
+
     outside: Path
+    """Classes that have no place in the tree, where chains of classes stop."""
+
     lexicon: Path
+    """Words that speak for a node."""
+
     decisions: Path
+    """The curated decisions (a header alone is none)."""
+
     names: Path
+    """Names that a found node may take, by the node above it."""
+
     encoder: str
+    """The default encoder: `registry`, `MODEL/TAG` or `local-dir:DIR`; "" for none."""
+
     class_templates: tuple[str, ...]
+    """Prompts for a class; `{}` stands for its name."""
+
     name_templates: tuple[str, ...]
+    """Prompts for an item's name."""
+
     images_per_landmark: int
+    """Images averaged into an item's image vector, at most."""
+
     target: float
+    """Accuracy asked of the proposals that are accepted without review, from 0 to 1."""
+
     formats: tuple[str, ...]
+    """The exports that a build writes."""
+
     compared_level: int
+    """The level at which agreement with published labels is counted."""
+
     licence: str
+    """The labels' licence as data set hubs name it, for card and exports."""
+
     tags: tuple[str, ...]
+    """Tags of the card."""
+
     sources: tuple[dict[str, str], ...]
+    """`name`, `licence` and `origin` of each source, for card and exports."""
+
     limits: tuple[str, ...]
+    """Known limits for the card, a sentence of Markdown each."""
 
 
 def shipped() -> Path:
@@ -140,8 +197,8 @@ def load_hierarchy(tree: str, levels: str | None = None) -> Hierarchy:
         levels: the variant of its levels; its first if None.
 
     Raises:
-        InputError: no such tree or variant, a missing or unknown key, a wrong type, a missing
-            asset (all listed).
+        InputError: no such tree or variant; every missing, unknown or wrong key, and every asset
+            that is named and not there.
     """
     folder = shipped() / tree if tree in known_trees() else Path(tree)
     path = folder / "hierarchy.toml"
@@ -152,92 +209,125 @@ def load_hierarchy(tree: str, levels: str | None = None) -> Hierarchy:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(Problem(path, f"not TOML ({error})", "Mend the line.")) from None
-    variants = tuple(data.get("variants", {}))
+    read = _checked(path, data)
+    variants = tuple(read.variants)
     chosen = levels or next(iter(variants), "")
     if levels and levels not in variants:
         fix = f"It has {', '.join(variants)}." if variants else "It has one choice: leave it out."
         raise InputError(Problem("--levels", f"no such levels of {tree}:", fix, value=levels))
-    problems = _problems(path, data)
-    if problems:
-        raise InputError(problems)
     # A variant's own word counts before the tree's.
-    variant = data["variants"][chosen] if chosen else {}
-    given = {"levels": data.get("levels", []), **data.get("export", {}), **variant}
-    published, card = data.get("published"), data.get("card", {})
-    assets = {key: folder / f"{key}.csv" for key in _KEYS["assets"]}
-    assets |= {key: folder / name for key, name in data.get("assets", {}).items()}
-    embedding = data.get("embedding", {})
+    variant = read.variants.get(chosen, _Variant())
+    embedding = read.embedding
     return Hierarchy(
         file=path,
-        tree=data["tree"],
-        title=data["title"],
-        source=data["source"],
-        levels=tuple(given["levels"]),
+        tree=read.tree,
+        title=read.title,
+        source=read.source,
+        levels=tuple(read.levels if variant.levels is None else variant.levels),
         variants=variants,
-        published=published is not None,
-        blank=(published or {}).get("blank", ""),
-        taxa=(published or {}).get("taxa", False),
-        found=given.get("found", ""),
-        **assets,
-        encoder=embedding.get("encoder", ""),
-        class_templates=tuple(embedding.get("class_templates", ())),
-        name_templates=tuple(embedding.get("name_templates", ())),
-        images_per_landmark=embedding.get("images_per_landmark", 8),
-        target=data.get("acceptance", {}).get("target", 0.95),
-        formats=tuple(given["formats"]),
-        compared_level=card.get("compared_level", 1),
-        licence=card.get("licence", "other"),
-        tags=tuple(card.get("tags", ())),
-        sources=tuple(card.get("sources", ())),
-        limits=tuple(card.get("limits", ())),
+        published=read.published is not None,
+        blank=read.published.blank if read.published else "",
+        taxa=read.published is not None and read.published.taxa,
+        found=variant.found,
+        **{key: folder / getattr(read.assets, key) for key in _ASSETS},
+        encoder=embedding.encoder if embedding else "",
+        class_templates=tuple(embedding.class_templates) if embedding else (),
+        name_templates=tuple(embedding.name_templates) if embedding else (),
+        images_per_landmark=embedding.images_per_landmark if embedding else 8,
+        target=read.acceptance.target,
+        formats=tuple(read.export.formats if variant.formats is None else variant.formats),
+        compared_level=read.card.compared_level,
+        licence=read.card.licence,
+        tags=tuple(read.card.tags),
+        sources=tuple(source.model_dump() for source in read.card.sources),
+        limits=tuple(read.card.limits),
     )
 
 
-def _problems(path: Path, data: dict[str, Any]) -> list[Problem]:
-    """Everything wrong with a definition; sections and keys that it does not need may be absent."""
-    sorting = "published" not in data
-    variants: dict[str, Any] = data.get("variants", {})
-    found = any("found" in variant for variant in variants.values())
-    problems = _wrong(path, "", _TOP, data, {"levels"} if not sorting or variants else set())
-    for section, keys in _KEYS.items():
-        needed = found and section == "embedding"
-        needed |= sorting and section != "published"
-        if section in data or needed:
-            optional = set() if sorting else {*_SORTING}
-            problems += _wrong(path, section, keys, data.get(section, {}), optional | _OPTIONAL)
-    for name, variant in variants.items():
-        problems += _wrong(path, f"variants.{name}", _VARIANT, variant, {*_VARIANT})
-        levels, own = variant.get("levels", data.get("levels", [])), variant.get("found")
-        if own and list(levels[1:2]) != [own]:
-            fix = "A level is found right above the items."
-            column = f"variants.{name}.found"
-            problems.append(Problem(path, "not the second level:", fix, column=column, value=own))
-    for variant in variants.values() or [{}]:
-        if "formats" not in data.get("export", {}) | variant:
-            problems.append(Problem(path, "key missing:", "Add it.", column="export.formats"))
-            break
-    if not problems:
-        problems += [
+def _checked(path: Path, data: dict[str, Any]) -> _File:
+    """The file's content.
+
+    Raises:
+        InputError: everything wrong with it.
+    """
+    problems = _missing_parts(path, data)
+    read = None
+    try:
+        read = _File.model_validate(data)
+    except ValidationError as error:
+        problems = [*_problems(path, error), *problems]
+    if read and not problems:
+        problems = [
             Problem(path, "asset not found:", "Add the file.", column=f"assets.{key}", value=name)
             for key, name in data.get("assets", {}).items()
             if not (path.parent / name).is_file()
         ]
+    if read is None or problems:
+        raise InputError(problems)
+    return read
+
+
+def _problems(path: Path, error: ValidationError) -> list[Problem]:
+    problems = []
+    for found in error.errors(include_url=False, include_context=False):
+        column = ".".join(map(str, found["loc"]))
+        if found["type"] == "missing":
+            problems.append(Problem(path, "key missing:", "Add it.", column=column))
+        elif found["type"] == "extra_forbidden":
+            fix = f"Known: {', '.join(_known_keys(found['loc'][:-1]))}."
+            problems.append(Problem(path, "unknown key:", fix, column=column))
+        else:
+            what = found["msg"][:1].lower() + found["msg"][1:] + ":"
+            problems.append(
+                Problem(path, what, "Mend the value.", column=column, value=found["input"])
+            )
     return problems
 
 
-def _wrong(
-    path: Path, section: str, keys: dict[str, type], given: dict[str, Any], optional: set[str]
-) -> list[Problem]:
-    problems = []
-    prefix = f"{section}." if section else ""
-    for key, kind in keys.items():
-        if key in given and not isinstance(given[key], kind):
-            what, fix = f"not a {kind.__name__}:", "Mend the value."
-            problems.append(Problem(path, what, fix, column=prefix + key, value=given[key]))
-        elif key not in given and key not in optional:
-            problems.append(Problem(path, "key missing:", "Add it.", column=prefix + key))
-    known = {*keys, *(() if section else (*_KEYS, "variants"))}
-    fix = f"Known: {', '.join(sorted(known))}."
-    return problems + [
-        Problem(path, "unknown key:", fix, column=prefix + key) for key in given if key not in known
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "published": _Published,
+    "assets": _Assets,
+    "embedding": _Embedding,
+    "acceptance": _Acceptance,
+    "card": _Card,
+    "export": _Export,
+    "variants": _Variant,
+}
+
+
+def _known_keys(place: tuple[int | str, ...]) -> list[str]:
+    """The keys of the section at `place`, e.g. `("variants", "deep")`."""
+    model = _SECTIONS.get(str(place[0]), _File) if place else _File
+    return sorted(_SourceOfCard.model_fields if "sources" in place else model.model_fields)
+
+
+def _missing_parts(path: Path, data: dict[str, Any]) -> list[Problem]:
+    """What a definition needs because of its other parts: sections, levels, formats, assets."""
+
+    def section(name: str, among: dict[str, Any] = data) -> dict[str, Any]:
+        return among[name] if isinstance(among.get(name), dict) else {}
+
+    variants = section("variants")
+    sorting = "published" not in data
+    found = any("found" in section(name, variants) for name in variants)
+    needed: list[tuple[str, str]] = []
+    if sorting:
+        needed += [("assets", key) for key in ("vocabulary", "classes", "outside", "lexicon")]
+    if (sorting or found) and "embedding" not in data:
+        needed += [("embedding", key) for key in _Embedding.model_fields]
+    if any("formats" not in section(name, variants) for name in variants or [""]):
+        needed.append(("export", "formats"))
+    problems = [
+        Problem(path, "key missing:", "Add it.", column=f"{part}.{key}")
+        for part, key in needed
+        if key not in section(part)
     ]
+    if sorting and not variants and "levels" not in data:
+        problems.append(Problem(path, "key missing:", "Add it.", column="levels"))
+    for name in variants:
+        variant = section(name, variants)
+        levels, own = variant.get("levels", data.get("levels", [])), variant.get("found")
+        if own and isinstance(levels, list) and levels[1:2] != [own]:
+            fix, column = "A level is found right above the items.", f"variants.{name}.found"
+            problems.append(Problem(path, "not the second level:", fix, column=column, value=own))
+    return problems

@@ -14,7 +14,6 @@ from strata_labels.build import BuildSettings, Workspace, apply_sheet, check_inp
 from strata_labels.errors import InputError
 from strata_labels.evidence import Reason, evidence_text
 from strata_labels.files import sha256_of
-from strata_labels.hierarchy import load_hierarchy
 from strata_labels.orchestration.direct import build_directly
 from strata_labels.proposal import Candidates, find_kinds, propose_within
 from strata_labels.sources import draw_products
@@ -306,22 +305,6 @@ def test_a_new_data_set_is_a_hierarchy_toml(tmp_path: Path, table: Path) -> None
     with pytest.raises(InputError) as told:
         check_inputs(replace(settings))
     assert "shop" in str(told.value) and "unknown format: 'sip'" in str(told.value)
-
-
-def test_a_definition_is_checked_whole(tmp_path: Path) -> None:
-    (tmp_path / "hierarchy.toml").write_text(
-        'tree = 1\ntitle = "x"\nsource = "table"\ncolour = "red"\n[published]\nblank = "-"\n'
-        '[variants.deep]\nlevels = ["item", "kind"]\nfound = "other"\n'
-    )
-    with pytest.raises(InputError) as told:
-        load_hierarchy(str(tmp_path))
-    text = str(told.value)
-    for part in ("'tree'", "colour", "variants.deep.found", "embedding.encoder", "export.formats"):
-        assert part in text
-    with pytest.raises(InputError, match="It has full, base"):
-        load_hierarchy("inat-h", "deep")
-    with pytest.raises(InputError, match="one choice"):
-        load_hierarchy("gldv2-h", "deep")
 
 
 def test_what_published_labels_have_no_use_for(tmp_path: Path, table: Path) -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from small_world import LEVELS, TIME, VOCABULARY, decisions, evidence_hash, item, items, proposals
 from strata_labels.errors import InputError
 from strata_labels.evidence import Evidence
+from strata_labels.people_csv import clean_cell
 from strata_labels.review import SHEET_COLUMNS, Sheet, queue, read_sheet, replay, write_sheet
 from strata_labels.review.sheet import neutralise, restore
-from strata_labels.tables import clean_cell
 
 ROW = f"1:{item(4)}"
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import VOCABULARY
 from strata_labels.errors import InputError
-from strata_labels.tables import read_people_csv
+from strata_labels.people_csv import read_people_csv
 from strata_labels.tree import LabelTree, NodeFinder, diff, node_problems
 
 

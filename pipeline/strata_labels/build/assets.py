@@ -9,8 +9,8 @@ import pandas as pd
 
 from strata_labels.build.settings import BuildSettings
 from strata_labels.knowledge import ClassAssets, read_class_assets
+from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal import Vocabulary, read_vocabulary
-from strata_labels.tables import read_people_csv
 
 
 def vocabulary_in_force(settings: BuildSettings) -> Vocabulary:

@@ -25,6 +25,7 @@ from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import titles_of
 from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge import ClassGraph
+from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal import (
     Lexicon,
     Prompts,
@@ -36,7 +37,7 @@ from strata_labels.proposal import (
     vocabulary_nodes,
 )
 from strata_labels.review import read_ledger, replay
-from strata_labels.tables import labels_at, load, read_people_csv, save
+from strata_labels.tables import labels_at, load, save
 
 _LEXICON = ["node", "qid", "language", "term", "strength"]
 

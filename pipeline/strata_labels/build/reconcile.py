@@ -24,9 +24,10 @@ from strata_labels.knowledge import (
     link,
     read_snapshot,
 )
+from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal import Vocabulary, vocabulary_nodes
 from strata_labels.review import KnownNodes, neutralise, read_ledger
-from strata_labels.tables import DECISION_COLUMNS, read_people_csv
+from strata_labels.tables import DECISION_COLUMNS
 
 #: What a curator writes for a class that has no place in the vocabulary.
 NO_PLACE = "none"

@@ -47,7 +47,8 @@ def _read(path: Path) -> LabelTree:
     import pandas as pd
 
     from strata_labels.errors import InputError, Problem
-    from strata_labels.tables import load, load_file, read_people_csv
+    from strata_labels.people_csv import read_people_csv
+    from strata_labels.tables import load, load_file
     from strata_labels.tree import LabelTree
 
     if path.is_dir():

@@ -11,7 +11,7 @@ import pandas as pd
 from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge.classgraph import REACHED, ClassGraph
 from strata_labels.knowledge.snapshot import Snapshot
-from strata_labels.tables import read_people_csv
+from strata_labels.people_csv import read_people_csv
 
 REASONS = ("abstract", "decisive", "outside")
 LEXICON_COLUMNS = ["node", "qid", "language", "term", "strength"]

@@ -13,7 +13,7 @@ import pandas as pd
 from strata_labels.knowledge.linking import ENTITY_COLUMNS
 from strata_labels.knowledge.raw_entity import best_items, best_texts
 from strata_labels.knowledge.wikidata_file import WikidataFile
-from strata_labels.tables import clean_cell
+from strata_labels.people_csv import clean_cell
 
 #: Ranks (P105) by the name that published ranks have; a division is botany's phylum.
 RANKS = {

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal.ids import node_id, slug
-from strata_labels.tables import read_people_csv
 
 # Files of published labels list nodes too; their columns mean the same.
 _ALIASES = {"hierarchical_label": "node", "natural_or_human_made": "parent"}

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.tables import clean_cell
+from strata_labels.people_csv import clean_cell
 
 #: Between the names of a path, finest first: `church › human-made`.
 ARROW = " › "

@@ -12,8 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.people_csv import clean_cell, read_people_csv
 from strata_labels.review.together import spread
-from strata_labels.tables import DECISION_COLUMNS, clean_cell, read_people_csv
+from strata_labels.tables import DECISION_COLUMNS
 
 #: What a reviewer can decide; `replay` says what each means.
 DECISIONS = (

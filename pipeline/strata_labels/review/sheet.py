@@ -14,6 +14,7 @@ import pandas as pd
 from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import evidence_text, reason_text, write_seen
 from strata_labels.files import whole
+from strata_labels.people_csv import clean_cell, read_people_csv
 from strata_labels.review.check import Checker
 from strata_labels.review.conflicts import Conflicts, agreed
 from strata_labels.review.decision import Decision, decisions_frame, seen_of
@@ -21,7 +22,6 @@ from strata_labels.review.known import KnownNodes
 from strata_labels.review.ledger import DECISIONS
 from strata_labels.review.ranking import queue
 from strata_labels.review.replay import Resolution
-from strata_labels.tables import clean_cell, read_people_csv
 
 #: Columns a reviewer writes in.
 EDITABLE = ["decision", "target", "note", "reviewer"]

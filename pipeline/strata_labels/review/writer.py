@@ -14,9 +14,10 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem, RetryError
+from strata_labels.people_csv import clean_cell, clean_cells
 from strata_labels.review.ledger import WITHDRAW, form, read_whole, split
 from strata_labels.review.remembered import SAYS, Remembered
-from strata_labels.tables import DECISION_COLUMNS, clean_cell, clean_cells
+from strata_labels.tables import DECISION_COLUMNS
 
 #: Cells of some rows by column, `DECISION_COLUMNS`.
 _Columns = dict[str, list[str]]

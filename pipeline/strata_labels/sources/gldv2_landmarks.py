@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.people_csv import read_integer, read_people_csv
 from strata_labels.sources.commons import CommonsName, parse_address
 from strata_labels.sources.contract import Counts
-from strata_labels.tables import read_integer, read_people_csv
 
 DATASET = "gldv2"
 SPLITS = ("train", "index")

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.people_csv import clean_cell
 from strata_labels.sources.packed import Packed, find
-from strata_labels.tables import clean_cell
 
 #: Ranks above the species, finest first.
 RANKS = ("genus", "family", "order", "class", "phylum", "kingdom")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.people_csv import read_people_csv
 from strata_labels.sources.contract import Labels, count_labels, label_rows
-from strata_labels.tables import own_ids, read_people_csv
+from strata_labels.tables import own_ids
 
 
 def read_labels(path: Path, items: pd.DataFrame, levels: Sequence[str]) -> Labels:

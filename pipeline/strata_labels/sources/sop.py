@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.people_csv import read_people_csv
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
 from strata_labels.sources.download import Fetched, download_named
 from strata_labels.sources.known_labels import read_labels
 from strata_labels.sources.packed import Packed, find
-from strata_labels.tables import read_people_csv
 
 __all__ = [
     "BASE_URL",

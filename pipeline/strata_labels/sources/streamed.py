@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as pacsv
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.tables import cut_short
+from strata_labels.people_csv import cut_short
 
 _BLOCK = 4 << 20
 _CELL_LIMIT = 1 << 26

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.people_csv import read_header, read_people_csv
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
 from strata_labels.sources.download import Fetched
 from strata_labels.sources.known_labels import read_labels
-from strata_labels.tables import read_header, read_people_csv
 
 __all__ = [
     "FILES",

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from strata_labels.embedding import image_files
 from strata_labels.errors import InputError, Problem
-from strata_labels.tables import LABELLED, load, read_people_csv
+from strata_labels.people_csv import read_people_csv
+from strata_labels.tables import LABELLED, load
 from strata_labels.tree import LabelTree, split_items
 
 TRAIN, TEST, QUERY, GALLERY = "train", "test", "query", "gallery"

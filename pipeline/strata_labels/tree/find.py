@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from strata_labels.tables import clean_cell
+from strata_labels.people_csv import clean_cell
 from strata_labels.tree.label_tree import ARROW, LabelTree
 
 

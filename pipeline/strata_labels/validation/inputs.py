@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.tables import load, read_people_csv
+from strata_labels.people_csv import read_people_csv
+from strata_labels.tables import load
 
 ITEM = ("level0", "item_id")
 # The evaluation ranks ten images at least.

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from strata_labels.evidence import Alternative, evidence_text, reason_text
+from strata_labels.people_csv import clean_cell
 from strata_labels.review.page.material import Table
-from strata_labels.tables import clean_cell
 
 PICKS, SIBLINGS, PICTURES, SHOWN_OF_GROUP = 3, 4, 6, 10
 #: Nearest siblings are looked for among so many, the most confident first.

@@ -12,6 +12,7 @@ import numpy as np
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import write_seen
+from strata_labels.people_csv import clean_cell
 from strata_labels.review.conflicts import Conflicts
 from strata_labels.review.decision import Decision, seen_of
 from strata_labels.review.page.background import Background
@@ -21,7 +22,6 @@ from strata_labels.review.page.material import Material, Stamp, Table
 from strata_labels.review.page.record import again, in_words, ledger_lines, refusal
 from strata_labels.review.page.search import Search
 from strata_labels.review.writer import LedgerChanged, LedgerWriter
-from strata_labels.tables import clean_cell
 
 #: What the page can decide; renaming and further words are for the sheet.
 WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure")

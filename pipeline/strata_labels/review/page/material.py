@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.evidence import Alternative, Evidence, Reason, has_reason
+from strata_labels.people_csv import clean_cell
 from strata_labels.review.agreement import decided_alone, for_second_look
 from strata_labels.review.check import Checker
 from strata_labels.review.known import KnownNodes
@@ -20,7 +21,7 @@ from strata_labels.review.ledger import WITHDRAW, parse_time, read_ledger
 from strata_labels.review.ranking import queue
 from strata_labels.review.replay import replay
 from strata_labels.review.reviewed import reviewed
-from strata_labels.tables import clean_cell, load
+from strata_labels.tables import load
 
 #: The level whose nodes are searched for nearest siblings: classes below it are too small.
 _WIDE = 2

@@ -1,0 +1,246 @@
+"""The reader of CSV files that people make: what spreadsheets do to a file is forgiven or named.
+
+`read_people_csv` reads a file, `clean_cell` a cell, `read_integer` a number.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Container, Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from strata_labels.errors import InputError, Problem
+
+# A cell may hold a million characters; the row with it is read, or refused, like any other.
+csv.field_size_limit(2**31 - 1)
+
+
+def clean_cell(text: str) -> str:
+    """A cell as its writer meant it: NFC, no byte-order mark, single spaces, none at the ends.
+
+    The apostrophe with which sheets keep a spreadsheet from running a cell as a formula
+    (`'=`, `'+`, `'-`, `'@`) is taken off.
+
+    Example:
+        >>> clean_cell("  ocean\\u00a0 area ")
+        'ocean area'
+        >>> clean_cell("'=HYPERLINK")
+        '=HYPERLINK'
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text.replace("\ufeff", ""))
+    text = " ".join(text.split())
+    return text[1:] if text[:2] in _GUARDED else text
+
+
+def clean_cells(cells: Sequence[str]) -> list[str]:
+    """`clean_cell` for a column: at once where nothing is to clean, else once for each text."""
+    joined = "\n".join(["", *cells, ""])
+    # A line end within a cell would hide what is beside it.
+    whole = joined.isascii() and joined.count("\n") == len(cells) + 1
+    if whole and not any(mark in joined for mark in _UNCLEAN):
+        return list(cells)
+    cleaned = {cell: clean_cell(cell) for cell in dict.fromkeys(cells)}
+    return [cleaned[cell] for cell in cells]
+
+
+_GUARDED = ("'=", "'+", "'-", "'@")
+# What an ASCII column, joined by line ends, has where `clean_cell` would change a cell.
+_UNCLEAN = ("  ", "\n ", " \n", *"\t\r\v\f\x1c\x1d\x1e\x1f", *("\n" + mark for mark in _GUARDED))
+_GAP = "[ \u00a0\u2009\u202f'’]"
+_INTEGER = re.compile(
+    rf"""(?P<sign>[-−]?)(?:
+        (?P<plain>\d+) (?:[.,]00?)?                       # 1222  1222,0  1222.00
+      | (?P<gap>\d{{1,3}}(?:{_GAP}\d{{3}})+) (?:[.,]00?)?  # 1 222  1 222,00  1'222.00
+      | (?P<comma>\d{{1,3}}(?:,\d{{3}})+) \.00?            # 1,222.00
+      | (?P<point>\d{{1,3}}(?:\.\d{{3}})+) ,00?            # 1.222,00
+      | (?P<commas>\d{{1,3}}(?:,\d{{3}}){{2,}})             # 1,222,333
+      | (?P<points>\d{{1,3}}(?:\.\d{{3}}){{2,}})           # 1.222.333
+    )""",
+    re.VERBOSE | re.ASCII,
+)
+
+
+def read_integer(text: str) -> int:
+    """The integer that a spreadsheet's cell shows, where it can be one only.
+
+    Thousands may stand apart by spaces (any of them) or apostrophes, by commas or points where
+    these cannot be a decimal sign, and decimals may follow where they are one or two zeros.
+    `1.222`, `1,222` and `1.000` are one number in Paris and another in London: refused.
+
+    Raises:
+        ValueError: not an integer, or not plainly so; the message says which.
+
+    Example:
+        >>> read_integer("1\\u202f222,00"), read_integer("1,222,333"), read_integer("12.0")
+        (1222, 1222333, 12)
+        >>> read_integer("1.222")
+        Traceback (most recent call last):
+        ...
+        ValueError: may be a decimal number or have thousands
+    """
+    text = text.strip()
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    match = _INTEGER.fullmatch(text)
+    if match is None:
+        unsure = re.fullmatch(r"[-−]?\d{1,3}[.,]\d{3}", text, re.ASCII)
+        raise ValueError("may be a decimal number or have thousands" if unsure else "no integer")
+    digits = next(group for name, group in match.groupdict().items() if name != "sign" and group)
+    number = int(re.sub(r"\D", "", digits))
+    return -number if match["sign"] else number
+
+
+def read_people_csv(
+    path: Path,
+    required: Iterable[str],
+    optional: Iterable[str] = (),
+    ended: bool = False,
+    further: bool = False,
+    ended_after: Container[str] = (),
+) -> pd.DataFrame:
+    """Reads a CSV that a person or a spreadsheet program wrote, every cell as clean text.
+
+    Accepts UTF-8 (with or without byte-order mark) and UTF-16, the separators `,` `;` and tab (also
+    announced by a first line `sep=;`), any line end, padded cells and header, columns in any order
+    and further columns (dropped). Blank lines are skipped. The index is the 1-based line of each
+    row in the file.
+
+    Args:
+        path: the file.
+        required: columns that must be there.
+        optional: columns added as blanks where they are not.
+        ended: refuse a file whose last line has no line end. Programs end every line, so a file
+            without is one cut short; a person's editor may leave it out.
+        ended_after: refuse such a file only where one of these columns stands last and the last
+            cell, not quoted, may be cut: what is left of it could mean something else.
+        further: keep the file's other named columns too.
+
+    Returns:
+        Text columns `required + optional`, then the others in the file's order where asked for;
+        blank cells are "".
+
+    Raises:
+        InputError: not a file, undecodable, a column missing or doubled, a row with too few or too
+            many cells, an open quotation mark; all of them listed.
+    """
+    required, optional = list(required), list(optional)
+    text = _decoded(path)
+    separator, skipped = _separator(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    problems: list[Problem] = []
+    header: list[str] | None = None
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    for _ in range(skipped):
+        next(reader)
+    start = reader.line_num + 1
+    try:
+        for cells in reader:
+            line, start = start, reader.line_num + 1
+            if not any(map(clean_cell, cells)):
+                continue
+            if header is None:
+                header = [clean_cell(cell).casefold() for cell in cells]
+                problems += _header_problems(path, header, required, line)
+            elif len(cells) < len(header) or any(map(clean_cell, cells[len(header) :])):
+                what = f"{len(cells)} cells where the header has {len(header)}"
+                what += "; is the file cut short?"
+                problems.append(Problem(path, what, "Restore the row.", row=line))
+            else:
+                rows.append(cells)
+                lines.append(line)
+    except csv.Error as error:
+        what = f"not CSV ({error})"
+        problems.append(Problem(path, what, "Mend the quotation marks.", row=start))
+    if header is None:
+        problems.append(
+            Problem(path, "the file is empty", f"It needs the columns {', '.join(required)}.")
+        )
+    elif (
+        (
+            ended
+            or (header[-1] in ended_after and rows and clean_cell(rows[-1][-1]) and text[-1] != '"')
+        )
+        and not text.endswith(("\n", "\r"))
+        and not (problems and problems[-1].row == reader.line_num)
+    ):
+        problems.append(cut_short(path, reader.line_num, "the last line has no line end"))
+    if header is None or problems:
+        raise InputError(problems)
+    columns = {}
+    others = [name for name in header if name and name not in {*required, *optional}]
+    for name in required + optional + (others if further else []):
+        at = header.index(name) if name in header else None
+        columns[name] = clean_cells([row[at] for row in rows]) if at is not None else ""
+    return pd.DataFrame(columns, index=pd.Index(lines, name="line", dtype=int), dtype=str)
+
+
+def read_header(path: Path) -> list[str]:
+    """Column names of a CSV that a person made, cleaned and in lower case.
+
+    Raises:
+        InputError: not a file, undecodable.
+    """
+    text = _decoded(path)
+    separator, skipped = _separator(text)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    header = (
+        cells for n, cells in enumerate(lines) if n >= skipped and any(map(clean_cell, cells))
+    )
+    return [clean_cell(cell).casefold() for cell in next(header, [])]
+
+
+def cut_short(path: Path, row: int, what: str) -> Problem:
+    """The problem of a file that seems to have lost its end."""
+    fix = "Get the file again; if this is its true end, end the last line with a line break."
+    return Problem(path, f"{what}; is the file cut short?", fix, row=row)
+
+
+def _decoded(path: Path) -> str:
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(Problem(path, f"cannot be read ({error.strerror})", "Check it.")) from None
+    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        row = raw[: error.start].count(b"\n") + 1
+        raise InputError(
+            Problem(
+                path,
+                f"not {encoding.removesuffix('-sig')} text ({error.reason})",
+                "Save as UTF-8.",
+                row=row,
+            )
+        ) from None
+
+
+def _separator(text: str) -> tuple[str, int]:
+    """The separator of a CSV text, and how many lines stand before the header to announce it."""
+    first = re.search(r"[^\r\n]*[^\s][^\r\n]*", text)
+    line = first[0] if first else ""
+    announced = re.fullmatch(r"sep=([,;\t])\s*", line, re.IGNORECASE)
+    if first and announced:
+        before = text[: first.end()]
+        return announced[1], 1 + len(re.findall(r"\r\n|\r|\n", before))
+    return max(",;\t", key=line.count), 0
+
+
+def _header_problems(path: Path, header: list[str], required: list[str], row: int) -> list[Problem]:
+    problems = [
+        Problem(path, "column missing:", "Add it to the header.", row=row, column=column)
+        for column in required
+        if column not in header
+    ]
+    doubled = sorted({name for name in header if name and header.count(name) > 1})
+    return problems + [
+        Problem(path, "column stands twice:", "Keep one.", row=row, column=column)
+        for column in doubled
+    ]
