@@ -77,7 +77,9 @@ def check_inputs(settings: BuildSettings) -> Metadata:
             problems += _no_image(settings, metadata.items)
     else:
         vocabulary = attempt(lambda: vocabulary_in_force(settings))
-        nodes = attempt(lambda: curated_nodes(settings, vocabulary)) if vocabulary else None
+        if vocabulary and ledger:
+            decisions = ledger.decisions
+            nodes = attempt(lambda: curated_nodes(settings, vocabulary, decisions))
     if not hierarchy.published or settings.image_root:
         attempt(lambda: load_encoder(settings.encoder))
     if not problems and nodes is not None and len(ledger.decisions) and not settings.clusters:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,8 +15,7 @@ from strata_labels.build.embed import ABOUT, IMAGES, NAMES, NODES, PHRASES
 from strata_labels.build.meet import categories, meet
 from strata_labels.build.published import propose_published
 from strata_labels.build.reconcile import (
-    assets_in_force,
-    decided_classes,
+    classes_in_force,
     put_filled_in_aside,
     reconcile,
     with_classes,
@@ -89,16 +90,21 @@ def _into_found_nodes(
 def _into_vocabulary(
     place: Workspace, settings: BuildSettings, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    vocabulary, classes, lexicon = _knowledge(place, settings)
-    scorer = _scorer(place, settings, items, vocabulary, classes, lexicon)
+    decisions = read_ledger(*ledgers(settings)).decisions
+    knowledge = _read_knowledge(place, settings, decisions)
+    write_reconciliation(
+        place, *reconcile(items, knowledge.entities, knowledge.graph, knowledge.labels)
+    )
+    vocabulary, classes = knowledge.vocabulary, knowledge.classes
+    scorer = _scorer(place, settings, items, knowledge)
     known = _known(place, settings, items, vocabulary)
-    nodes = curated_nodes(settings, vocabulary, _met(lexicon, classes), _labels(place))
+    met = _met(knowledge.lexicon, classes)
+    nodes = curated_nodes(settings, vocabulary, decisions, met, knowledge.labels)
     scores = scorer.fit(known)
     proposals = propose(items, scorer, scores, vocabulary.frame, classes)
-    ledger = read_ledger(*ledgers(settings))
     learnt = np.full(len(items), -1)
-    if len(ledger.decisions):
-        learnt, together = decided(proposals, nodes, ledger.decisions, items, vocabulary)
+    if len(decisions):
+        learnt, together = decided(proposals, nodes, decisions, items, vocabulary)
         # A decision on a class holds for all that lead to it, but for those decided themselves.
         of_class = vocabulary.index(classes["node"].where(classes["decided"], ""))
         by_class = (learnt < 0) & (of_class >= 0)
@@ -113,27 +119,49 @@ def _into_vocabulary(
     return proposals, nodes
 
 
-def _knowledge(
-    place: Workspace, settings: BuildSettings
-) -> tuple[Vocabulary, pd.DataFrame, pd.DataFrame]:
-    """Vocabulary, class evidence of each item, and lexicon."""
+@dataclass(frozen=True)
+class _Knowledge:
+    """What the knowledge base, the curated files and people's decisions on classes say.
+
+    Attributes:
+        vocabulary: the nodes of the upper levels.
+        entities: the table `entities`, a row an item.
+        graph: the classes, with those that have a place.
+        labels: names of classes.
+        classes: where each item's classes lead, see `_class_evidence`.
+        lexicon: words that speak for a node.
+    """
+
+    vocabulary: Vocabulary
+    entities: pd.DataFrame
+    graph: ClassGraph
+    labels: dict[str, str]
+    classes: pd.DataFrame
+    lexicon: pd.DataFrame
+
+
+def _read_knowledge(
+    place: Workspace, settings: BuildSettings, decisions: pd.DataFrame
+) -> _Knowledge:
     vocabulary = vocabulary_in_force(settings)
-    classes = _class_evidence(place, settings, vocabulary)
-    return vocabulary, classes, _lexicon(place, settings, vocabulary)
+    assets, decided_on = classes_in_force(settings, vocabulary, decisions)
+    entities, classes = load(place.folder, "entities"), load(place.folder, "classes")
+    named = zip(classes["qid"], classes["label"], strict=True)
+    labels = {**assets.labels, **{qid: label for qid, label in named if label}}
+    graph = ClassGraph(classes, assets.placed, assets.stops)
+    evidence = _class_evidence(entities, graph, labels, decided_on)
+    lexicon = _lexicon(place, settings, vocabulary)
+    return _Knowledge(vocabulary, entities, graph, labels, evidence, lexicon)
 
 
 def _scorer(
-    place: Workspace,
-    settings: BuildSettings,
-    items: pd.DataFrame,
-    vocabulary: Vocabulary,
-    classes: pd.DataFrame,
-    lexicon: pd.DataFrame,
+    place: Workspace, settings: BuildSettings, items: pd.DataFrame, knowledge: _Knowledge
 ) -> Scorer:
+    vocabulary = knowledge.vocabulary
     return Scorer(
-        _signals(place, items, vocabulary, classes),
+        _signals(place, items, vocabulary, knowledge.classes),
         vocabulary.nodes,
-        Lexicon(lexicon, vocabulary.nodes),
+        Lexicon(knowledge.lexicon, vocabulary.nodes),
         Prompts(np.load(place.vectors / PHRASES), vocabulary.phrase_nodes),
         settings.hierarchy.target,
     )
@@ -142,13 +170,14 @@ def _scorer(
 def scorer_of(place: Workspace, settings: BuildSettings) -> tuple[pd.DataFrame, Vocabulary, Scorer]:
     """Items, vocabulary and scorer of a workspace whose vectors are there."""
     items = load(place.folder, "items")
-    vocabulary, classes, lexicon = _knowledge(place, settings)
-    return items, vocabulary, _scorer(place, settings, items, vocabulary, classes, lexicon)
+    knowledge = _read_knowledge(place, settings, read_ledger(*ledgers(settings)).decisions)
+    return items, knowledge.vocabulary, _scorer(place, settings, items, knowledge)
 
 
 def curated_nodes(
     settings: BuildSettings,
     vocabulary: Vocabulary,
+    decisions: pd.DataFrame,
     met: pd.DataFrame | None = None,
     labels: dict[str, str] | None = None,
 ) -> pd.DataFrame:
@@ -157,14 +186,15 @@ def curated_nodes(
     Args:
         settings: names the curated classes.
         vocabulary: the nodes of the upper levels.
+        decisions: of all ledgers.
         met: `qid, node` of the classes that this run has met besides.
         labels: names of classes besides the curated ones.
     """
-    assets = assets_in_force(settings, vocabulary)
+    assets, decided_on = classes_in_force(settings, vocabulary, decisions)
     placed = pd.DataFrame(sorted(assets.placed.items()), columns=["qid", "node"])
     known = placed if met is None else pd.concat([met, placed])
     labels = {**assets.labels, **(labels or {})}
-    excluded = [qid for qid, node in decided_classes(settings, vocabulary).items() if not node]
+    excluded = [qid for qid, node in decided_on.items() if not node]
     nodes = vocabulary_nodes(vocabulary, known, labels)
     return with_classes(nodes, {qid: labels.get(qid, "") for qid in excluded})
 
@@ -180,27 +210,25 @@ def _met(lexicon: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(ways)
 
 
-def _labels(place: Workspace) -> dict[str, str]:
-    classes = load(place.folder, "classes")
-    return {q: label for q, label in zip(classes["qid"], classes["label"], strict=True) if label}
-
-
 def _class_evidence(
-    place: Workspace, settings: BuildSettings, vocabulary: Vocabulary
+    entities: pd.DataFrame,
+    graph: ClassGraph,
+    labels: Mapping[str, str],
+    decided_on: Container[str],
 ) -> pd.DataFrame:
     """Where each item's classes lead.
+
+    Args:
+        entities: the table `entities`.
+        graph: the classes, with those that have a place.
+        labels: names of classes.
+        decided_on: classes that people placed.
 
     Returns:
         `status, node, class_qid, class_label, qid, class_qids`; `ties`, `(node, path, label)` of
         each way that ties (the class and those above it, and the label of the first); `decided`,
         whether people placed the class that it leads to.
     """
-    assets = assets_in_force(settings, vocabulary)
-    decided = decided_classes(settings, vocabulary)
-    items = load(place.folder, "items")
-    entities, classes = load(place.folder, "entities"), load(place.folder, "classes")
-    labels = {**assets.labels, **_labels(place)}
-    graph = ClassGraph(classes, assets.placed, assets.stops)
     rows = []
     for qid, class_qids in zip(entities["qid"], entities["class_qids"], strict=True):
         verdict = graph.reach(class_qids)
@@ -209,12 +237,10 @@ def _class_evidence(
             (verdict.reason, verdict.node or "", own, labels.get(own, ""), qid or "",
              list(class_qids),
              [(way.node, way.path, labels.get(way.path[0], "")) for way in verdict.ties],
-             bool(verdict.node) and not verdict.ties and verdict.path[-1] in decided)
+             bool(verdict.node) and not verdict.ties and verdict.path[-1] in decided_on)
         )  # fmt: skip
-    write_reconciliation(place, *reconcile(items, entities, graph, labels))
     columns = ["status", "node", "class_qid", "class_label", "qid", "class_qids", "ties"]
-    columns += ["decided"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*columns, "decided"])
 
 
 def _lexicon(place: Workspace, settings: BuildSettings, vocabulary: Vocabulary) -> pd.DataFrame:

@@ -39,24 +39,33 @@ _EXAMPLES = 5
 _CLASS = re.compile(r"1/(Q[1-9][0-9]*)")
 
 
-def assets_in_force(settings: BuildSettings, vocabulary: Vocabulary) -> ClassAssets:
-    """The classes with a place, those that people decided on among them.
+def classes_in_force(
+    settings: BuildSettings, vocabulary: Vocabulary, decisions: pd.DataFrame
+) -> tuple[ClassAssets, dict[str, str]]:
+    """The classes with a place, and those among them that people decided on.
 
     A class that a curated file places stays there: a decision on it moves the tree's node, and
     what hangs on it, when the ledger is replayed.
+
+    Args:
+        settings: names the curated files.
+        vocabulary: the nodes of the upper levels.
+        decisions: of all ledgers.
+
+    Returns:
+        The assets, and by class the node that people's latest decision gives it, "" where it has
+        no place.
     """
     assets = class_assets(settings, vocabulary)
-    decided = decided_classes(settings, vocabulary)
+    decided = _decided_classes(vocabulary, decisions)
     new = {qid: node for qid, node in decided.items() if qid not in assets.placed}
     placed = {**assets.placed, **{qid: node for qid, node in new.items() if node}}
     stops = {qid: why for qid, why in assets.stops.items() if qid not in new}
     stops |= {qid: "outside" for qid, node in new.items() if not node}
-    return replace(assets, placed=placed, stops=stops)
+    return replace(assets, placed=placed, stops=stops), decided
 
 
-def decided_classes(settings: BuildSettings, vocabulary: Vocabulary) -> dict[str, str]:
-    """Class -> the node that people's latest decision gives it, "" where it has no place."""
-    decisions = read_ledger(*ledgers(settings)).decisions
+def _decided_classes(vocabulary: Vocabulary, decisions: pd.DataFrame) -> dict[str, str]:
     words = decisions["decision"].str.casefold()
     mine = decisions["subject"].str.fullmatch(_CLASS.pattern) & words.isin(["move", "exclude"])
     latest = decisions[mine].sort_values("decided_at", kind="stable")
@@ -142,7 +151,7 @@ def report_classes(
 ) -> dict[str, Any]:
     """Writes the reconciliation of what was just asked, before any build; returns its numbers."""
     vocabulary = vocabulary_in_force(settings)
-    assets = assets_in_force(settings, vocabulary)
+    assets, _ = classes_in_force(settings, vocabulary, read_ledger(*ledgers(settings)).decisions)
     ids = asked.titles["qid"].dropna().tolist()
     snapshot = read_snapshot(place.answers, items["title"], assets.placed, ids)
     entities, classes = link(items, snapshot, asked.titles)
