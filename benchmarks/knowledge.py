@@ -123,7 +123,7 @@ def client(folder: str, commons: str, wikidata: str, number: str) -> dict[str, A
             "requests": client.requests,
             "by_status": resolved.counts(),
             "entities": count,
-            "complete": resolved.is_complete,
+            "missing": len(resolved.missing_titles) + len(resolved.missing_ids),
         }
 
 

@@ -28,6 +28,10 @@ def client_of(wiki: MediaWiki, policy: RetryPolicy = QUICK) -> Client:
     return Client(CONTACT, Apis(wiki.commons, wiki.wikidata), policy)
 
 
+def is_complete(resolved: Resolved) -> bool:
+    return not resolved.missing_titles and not resolved.missing_ids
+
+
 def ask(wiki: MediaWiki, store: ResponseStore, titles: list[str], **options: Any) -> Resolved:
     with client_of(wiki) as client:
         return resolve_titles(titles, store, client.apis, client, **options)

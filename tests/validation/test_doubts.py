@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 import validation_data as data
+from strata_labels.evidence import Evidence
 from strata_labels.retrieval import evaluate_embeddings
 from strata_labels.review import replay, write_sheet
 from strata_labels.review.doubts import with_doubts
@@ -90,13 +91,15 @@ def proposals() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]
     told = pd.DataFrame(rows, columns=["row_id", "subject", "level", "parent"])
     told = told.assign(
         status="proposed", origin="name", confidence=np.float32(0.99), margin=np.float32(1),
-        accepted=True, evidence="a word", reasons="", suggestion=told.parent, alternatives="",
-        evidence_hash="0" * 16,
+        accepted=True, suggestion=told.parent, score=np.float32(0.99), evidence_hash="0" * 16,
+        evidence=[(Evidence("name_word", place, text="a word"),) for place in told.parent],
+        reasons=[() for _ in rows], alternatives=[() for _ in rows],
     )  # fmt: skip
     nodes = [(k, 1, k, t) for k, t in zip(kinds.level1, kinds.level2, strict=True)]
     nodes += [(t, 2, t, None) for t in ("t0", "t1")]
     vocabulary = pd.DataFrame(nodes, columns=["node_id", "level", "name", "parent_id"])
     items = pd.DataFrame({"item_id": places.level0, "name": places.level0, "source_url": ""})
+    items["image_ids"] = [[] for _ in places.level0]
     return told, vocabulary.assign(qid=None), items, doubts
 
 
@@ -118,7 +121,7 @@ def test_a_doubt_is_the_first_row_of_the_sheet(tmp_path) -> None:
     assert number == int((doubts.gain > 0).sum()) > 0
     first = sheet.iloc[0]
     assert (first.row_id, first.suggestion_id) == ("1:i000", "k00")
-    assert "pictures look like another place" in first.reasons
+    assert "images look like those of another place" in first.reasons
     assert "0/0/0/0.jpg" in first.evidence and "a word" in first.evidence
     assert float(first.confidence) < 0.5
 

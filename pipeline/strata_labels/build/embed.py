@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from strata_labels.build.assets import found_names
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
+from strata_labels.build.workspace import Workspace
 from strata_labels.embedding import (
     Encoder,
     VectorStore,
@@ -119,7 +120,7 @@ EMBED = Stage(
     writes=lambda place, _: [
         place.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)
     ],
-    parameters=("tree", "levels", "encoder", "images", "images_per_landmark"),
+    settings=("encoder", "images", "images_per_landmark"),
     run=_embed,
     looks_at=_images_there,
 )

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from strata_labels.build.assets import ledgers, vocabulary_in_force
-from strata_labels.build.reconcile import classes_in_force, name_of
-from strata_labels.build.settings import Workspace
+from strata_labels.build.reconcile import assets_in_force, name_of
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge import ClassGraph, ClassVerdict, Cut, Reach
 from strata_labels.review import read_ledger
@@ -58,7 +58,7 @@ def explain(place: Workspace, item: str) -> Explanation:
     items = load(place.folder, "items")
     item_id = _find(items, item)
     vocabulary = vocabulary_in_force(settings)
-    assets, _ = classes_in_force(settings, vocabulary, read_ledger(*ledgers(settings)).decisions)
+    assets = assets_in_force(settings, vocabulary, read_ledger(*ledgers(settings)))
     classes = load(place.folder, "classes")
     labels = dict(assets.labels)
     labels |= {q: text for q, text in zip(classes["qid"], classes["label"], strict=True) if text}

@@ -15,15 +15,17 @@ from strata_labels.build.embed import ABOUT, IMAGES, NAMES, NODES, PHRASES
 from strata_labels.build.meet import categories, meet
 from strata_labels.build.published import propose_published
 from strata_labels.build.reconcile import (
-    classes_in_force,
+    assets_in_force,
+    decided_classes,
     put_filled_in_aside,
     reconcile,
     with_classes,
     write_reconciliation,
 )
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import titles_of
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge import ClassGraph
 from strata_labels.people_csv import read_people_csv
@@ -37,7 +39,7 @@ from strata_labels.proposal import (
     propose_free,
     vocabulary_nodes,
 )
-from strata_labels.review import read_ledger, replay
+from strata_labels.review import Ledger, read_ledger, replay
 from strata_labels.tables import labels_at, load, save
 
 _LEXICON = ["node", "qid", "language", "term", "strength"]
@@ -90,8 +92,8 @@ def _into_found_nodes(
 def _into_vocabulary(
     place: Workspace, settings: BuildSettings, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    decisions = read_ledger(*ledgers(settings)).decisions
-    knowledge = _read_knowledge(place, settings, decisions)
+    ledger = read_ledger(*ledgers(settings))
+    knowledge = _read_knowledge(place, settings, ledger)
     write_reconciliation(
         place, *reconcile(items, knowledge.entities, knowledge.graph, knowledge.labels)
     )
@@ -99,12 +101,12 @@ def _into_vocabulary(
     scorer = _scorer(place, settings, items, knowledge)
     known = _known(place, settings, items, vocabulary)
     met = _met(knowledge.lexicon, classes)
-    nodes = curated_nodes(settings, vocabulary, decisions, met, knowledge.labels)
+    nodes = curated_nodes(settings, vocabulary, ledger, met, knowledge.labels)
     scores = scorer.fit(known)
     proposals = propose(items, scorer, scores, vocabulary.frame, classes)
     learnt = np.full(len(items), -1)
-    if len(decisions):
-        learnt, together = decided(proposals, nodes, decisions, items, vocabulary)
+    if len(ledger.decisions):
+        learnt, together = decided(proposals, nodes, ledger.decisions, items, vocabulary)
         # A decision on a class holds for all that lead to it, but for those decided themselves.
         of_class = vocabulary.index(classes["node"].where(classes["decided"], ""))
         by_class = (learnt < 0) & (of_class >= 0)
@@ -140,11 +142,10 @@ class _Knowledge:
     lexicon: pd.DataFrame
 
 
-def _read_knowledge(
-    place: Workspace, settings: BuildSettings, decisions: pd.DataFrame
-) -> _Knowledge:
+def _read_knowledge(place: Workspace, settings: BuildSettings, ledger: Ledger) -> _Knowledge:
     vocabulary = vocabulary_in_force(settings)
-    assets, decided_on = classes_in_force(settings, vocabulary, decisions)
+    assets = assets_in_force(settings, vocabulary, ledger)
+    decided_on = decided_classes(ledger, vocabulary)
     entities, classes = load(place.folder, "entities"), load(place.folder, "classes")
     named = zip(classes["qid"], classes["label"], strict=True)
     labels = {**assets.labels, **{qid: label for qid, label in named if label}}
@@ -170,14 +171,14 @@ def _scorer(
 def scorer_of(place: Workspace, settings: BuildSettings) -> tuple[pd.DataFrame, Vocabulary, Scorer]:
     """Items, vocabulary and scorer of a workspace whose vectors are there."""
     items = load(place.folder, "items")
-    knowledge = _read_knowledge(place, settings, read_ledger(*ledgers(settings)).decisions)
+    knowledge = _read_knowledge(place, settings, read_ledger(*ledgers(settings)))
     return items, knowledge.vocabulary, _scorer(place, settings, items, knowledge)
 
 
 def curated_nodes(
     settings: BuildSettings,
     vocabulary: Vocabulary,
-    decisions: pd.DataFrame,
+    ledger: Ledger,
     met: pd.DataFrame | None = None,
     labels: dict[str, str] | None = None,
 ) -> pd.DataFrame:
@@ -186,15 +187,15 @@ def curated_nodes(
     Args:
         settings: names the curated classes.
         vocabulary: the nodes of the upper levels.
-        decisions: of all ledgers.
+        ledger: people may have given classes a place.
         met: `qid, node` of the classes that this run has met besides.
         labels: names of classes besides the curated ones.
     """
-    assets, decided_on = classes_in_force(settings, vocabulary, decisions)
+    assets = assets_in_force(settings, vocabulary, ledger)
     placed = pd.DataFrame(sorted(assets.placed.items()), columns=["qid", "node"])
     known = placed if met is None else pd.concat([met, placed])
     labels = {**assets.labels, **(labels or {})}
-    excluded = [qid for qid, node in decided_on.items() if not node]
+    excluded = [qid for qid, node in decided_classes(ledger, vocabulary).items() if not node]
     nodes = vocabulary_nodes(vocabulary, known, labels)
     return with_classes(nodes, {qid: labels.get(qid, "") for qid in excluded})
 
@@ -302,14 +303,14 @@ def decided(
         that decides it, else -1. Both `[n]`.
     """
     resolution = replay(decisions, proposals, nodes)
-    parent = resolution.nodes.set_index("node_id")["parent_id"]
-    name = resolution.nodes.set_index("node_id")["name"]
+    tree = resolution.tree
     rows = resolution.rows
     rows = rows[(rows["level"] == 1) & (rows["state"] == "settled")].set_index("subject")
     place = rows["parent"].reindex(items["item_id"])
     lines = resolution.effective.drop_duplicates("subject").set_index("subject")
     line = lines.groupby(["file", "row"], sort=False).ngroup().reindex(items["item_id"])
-    node = vocabulary.index(place.map(parent).map(name).fillna(""))
+    labels = {node: tree.name.get(above, "") for node, above in tree.parent.items()}
+    node = vocabulary.index(place.map(labels).fillna(""))
     return node, line.fillna(-1).to_numpy(dtype=np.int64)
 
 
@@ -330,6 +331,6 @@ PROPOSE = Stage(
         place.table("vocabulary"),
         *([] if settings.hierarchy.published else [place.reconciliation]),
     ],
-    parameters=("tree", "levels", "clusters"),
+    settings=("clusters",),
     run=_propose,
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from strata_labels.build.assets import ledgers
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
+from strata_labels.build.workspace import Workspace
 from strata_labels.review import Agreement, agreement, audited, read_ledger, reviewed
 from strata_labels.tables import load
 

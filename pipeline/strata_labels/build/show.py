@@ -12,20 +12,16 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.build.reviewers import reviewers_agreement
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.validated import validation
+from strata_labels.build.workspace import Workspace
 from strata_labels.files import sha256_of, write_json
 from strata_labels.review import agreement_lines
 from strata_labels.show import agreement, draw_tree, numbers_of, render_card, render_page
 from strata_labels.tables import load
 
 _PACKAGES = ("numpy", "open_clip_torch", "pandas", "prefect", "pyarrow", "scikit-learn", "torch")
-
-
-def numbers_file(place: Workspace) -> Path:
-    """Where a build leaves the numbers that card and summary show."""
-    return place.tables / "numbers.json"
 
 
 def versions() -> dict[str, str]:
@@ -89,7 +85,7 @@ def _show(place: Workspace, settings: BuildSettings) -> Counts:
     agreed = _agreement(place, settings, assignments)
     both = reviewers_agreement(place, settings)
     shown = {"numbers": numbers, "agreement": agreed, "title": title}
-    write_json(numbers_file(place), {**shown, "reviewers": both.as_json() if both else None})
+    write_json(place.numbers, {**shown, "reviewers": both.as_json() if both else None})
     render_page(place.page, items, nodes, assignments, hierarchy.levels, title)
     draw_tree(place.picture, assignments, hierarchy.levels, title)
     render_card(
@@ -162,7 +158,7 @@ SHOW = Stage(
         place.vectors / "about.json",
         *user_files(settings),
     ],
-    writes=lambda place, _: [place.page, place.picture, place.card, numbers_file(place)],
-    parameters=("tree", "levels", "images", "clusters"),
+    writes=lambda place, _: [place.page, place.picture, place.card, place.numbers],
+    settings=("images", "clusters"),
     run=_show,
 )

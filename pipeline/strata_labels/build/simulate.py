@@ -18,13 +18,14 @@ import pandas as pd
 
 from strata_labels.build.check import check_inputs
 from strata_labels.build.propose import decided, ledgers, scorer_of
-from strata_labels.build.settings import BuildSettings, Workspace
-from strata_labels.build.stage import in_words, run_stage
-from strata_labels.build.stages import STAGES
+from strata_labels.build.runner import run_stages
+from strata_labels.build.settings import BuildSettings
+from strata_labels.build.stages import PROPOSE, SETTLE, STAGES
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.hierarchy import Hierarchy
 from strata_labels.proposal import calibration_error, node_id, read_vocabulary
-from strata_labels.review import PAGE, append, join, pages, read_ledger
+from strata_labels.review import PAGE, append, batch_decisions, pages, read_ledger
 from strata_labels.sources import Metadata
 from strata_labels.tables import labels_at, load, save
 
@@ -117,20 +118,18 @@ def simulate_review(
         raise InputError(problems)
     settings = BuildSettings(
         tree=tree,
-        metadata=str(truth),
-        decisions=str(place.ledger),
+        metadata=truth,
+        decisions=place.ledger,
         encoder=encoder,
     )
     metadata = check_inputs(settings)
     labels, ignored = _labelled(truth, metadata, settings.hierarchy, place)
-    stages = {stage.name: stage for stage in STAGES}
-    for name in ("resolve", "embed", "propose"):
-        say(f"{name}: {in_words(run_stage(stages[name], place, settings))}")
+    before_review = STAGES[1 : STAGES.index(PROPOSE) + 1]
+    run_stages(before_review, place, settings)
     wanted = labels.reindex(load(place.folder, "items")["item_id"])
     review = _Review(place, settings, wanted, page_size, say)
     review.until(max(targets))
-    for name in ("propose", "settle"):
-        say(f"{name}: {in_words(run_stage(stages[name], place, settings))}")
+    run_stages([*before_review, SETTLE], place, settings)
     level = settings.hierarchy.compared_level
     left = load(place.folder, "assignments").set_index("item_id")[f"level{level}_name"]
     reached = {target: _reached(review.curve, target) for target in targets}
@@ -280,7 +279,7 @@ class _Review:
                     "evidence_hash": self.hashes[rows],
                 }
             )
-            self._unwritten.append(join(answer))
+            self._unwritten.append(batch_decisions(answer))
             self.decisions += 1
 
     def _write(self) -> None:

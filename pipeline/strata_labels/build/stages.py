@@ -11,10 +11,11 @@ from strata_labels.build.embed import EMBED
 from strata_labels.build.items import ITEMS
 from strata_labels.build.propose import PROPOSE
 from strata_labels.build.reconcile import put_filled_in_aside
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
 from strata_labels.build.show import SHOW
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import ask_for_build, asked_of
+from strata_labels.build.workspace import Workspace
 from strata_labels.export import About, ExportResult, check_formats, export
 from strata_labels.files import write_json
 from strata_labels.knowledge import (
@@ -85,7 +86,6 @@ RESOLVE = Stage(
         *(place.table(name) for name in ("entities", "classes", "class_cuts", "lexicon", "taxa")),
         *([place.table("titles"), place.answers] if asked_of(place, settings) else []),
     ],
-    parameters=("tree", "levels"),
     run=_resolve,
     looks_at=asked_of,
 )
@@ -123,7 +123,6 @@ SETTLE = Stage(
         place.settled,
         place.sheet,
     ],
-    parameters=("tree", "levels"),
     run=_settle,
 )
 
@@ -167,7 +166,6 @@ EXPORT = Stage(
         *_metadata(place, settings),
     ],
     writes=lambda place, _: sorted(path for path in place.export.rglob("*") if path.is_file()),
-    parameters=("tree", "levels"),
     run=_export,
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.build.settings import Workspace
+from strata_labels.build.workspace import Workspace
 from strata_labels.files import write_json
 from strata_labels.tables import load
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import RetryError
 from strata_labels.files import sha256_of, write_table
 from strata_labels.knowledge import (
@@ -132,6 +133,6 @@ def asked_of(place: Workspace, settings: BuildSettings) -> str:
     With a contact all is answered when it is done, and what a later `strata resolve` brings shows
     in the files that it writes.
     """
-    if settings.contact:
+    if settings.contact or settings.asked:
         return f"asks {settings.commons_api} {settings.wikidata_api}"
     return sha256_of(place.store) if place.store.is_file() else ""

@@ -47,7 +47,7 @@ def resolve(
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
     """Find each landmark's Wikidata entity and the classes above it; killed, it goes on."""
-    from strata_labels.build import BuildSettings, Workspace, ask_wikimedia, report_classes
+    from strata_labels.build import Workspace, ask_wikimedia, report_classes, settings_of
     from strata_labels.errors import InputError, Problem, RetryError
     from strata_labels.files import write_json
     from strata_labels.hierarchy import load_hierarchy
@@ -62,6 +62,7 @@ def resolve(
         check_endpoint,
         read_age,
     )
+    from strata_labels.settings import BuildOptions
     from strata_labels.sources import SOURCES
 
     place = Workspace(workspace.resolve())
@@ -81,9 +82,7 @@ def resolve(
         sources.append(SparqlSource(asking, check_endpoint(sparql)))
     items = SOURCES[hierarchy.source].read(metadata, hierarchy.levels).items
     asked = ask_wikimedia(place, items["title"], apis, client, since, sources)
-    settings = BuildSettings(
-        tree=tree, metadata=str(metadata), decisions=str(place.ledger), encoder=hierarchy.encoder
-    )
+    settings = settings_of(tree, place.folder, metadata.resolve(), BuildOptions())
     numbers = {**asked.numbers, "reconciliation": report_classes(place, settings, items, asked)}
     if json:
         write_json(json, numbers)

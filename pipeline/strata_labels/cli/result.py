@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 def finish(workspace: Workspace, json: Path | None = None) -> None:
     """Prints the last build's summary and paths; exits with 3 if review rows are open."""
+    from strata_labels.errors import InputError, Problem
     from strata_labels.files import write_json
     from strata_labels.show import summary_lines
 
     record = workspace.last_run()
+    if "numbers" not in record:
+        fix = "Run the same `strata build` again; finished work is kept."
+        raise InputError(Problem(workspace.folder, "its build was stopped", fix))
     numbers, agreed = record["numbers"], record["agreement"]
     if json:
         reviewers = record.get("reviewers")  # a build of an earlier version has none

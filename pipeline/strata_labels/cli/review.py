@@ -45,7 +45,7 @@ def review(
     json: Annotated[Path | None, typer.Option(help="Write the numbers here at the end.")] = None,
 ) -> None:
     """Decide the open rows on a local page; write tree and sheet again when it is closed."""
-    from strata_labels.build import REBUILT, Workspace, ledgers, rerun
+    from strata_labels.build import Workspace, ledgers, rebuild
     from strata_labels.review import draw_audit
 
     place = Workspace(workspace.resolve())
@@ -58,8 +58,7 @@ def review(
         who = reviewer or getpass.getuser()
         recorded = _page(place, who, blind, share, port, not no_browser)
     if sheet or recorded or drawn:
-        for line in rerun(place, REBUILT if recorded else ("settle", "show")):
-            print(line, flush=True)
+        rebuild(place)
     finish(place, json)
 
 

@@ -86,9 +86,10 @@ def train(
     for level in range(len(data.levels)):
         print(_row(f"R@1 level {level}", f"recall_at_1_level{level}", result))
     if workspace is not None:
-        from strata_labels.build.back_to_review import back_to_review
+        from strata_labels.build import Workspace, back_to_review, rebuild
 
         doubts = back_to_review(workspace, images, out, synthetic)
+        rebuild(Workspace(workspace.resolve()))
         print(f"{int((doubts['gain'] > 0).sum()):,} doubts are rows of {workspace / 'review.csv'}")
     else:
         from strata_labels.validation import write_report

@@ -127,15 +127,6 @@ class Encoder:
         visual = self._loaded.model.visual
         return visual, tuple(visual.image_mean), tuple(visual.image_std)
 
-    def text_image_similarity(self, image_vectors: Floats, text_vectors: Floats) -> Floats:
-        """Cosine of each image `[n, d]` with each text `[m, d]`: `[n, m]`.
-
-        Raises:
-            InputError: the towers are not aligned, so the number would mean nothing.
-        """
-        self._check_aligned()
-        return image_vectors @ text_vectors.T
-
     def _check_aligned(self) -> None:
         if not self.aligned:
             what = "its text and image vectors do not share a space: no text-image similarity from"

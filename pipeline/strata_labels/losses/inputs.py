@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from strata_labels.label_tensors import check_embeddings, check_labels, check_nested
+
 
 @dataclass
 class Batch:
@@ -42,18 +44,6 @@ class Batch:
             for vectors in (self.embeddings, self.references)
         )
         return replace(self, embeddings=left, references=right).scores()
-
-    def agreement(self) -> Tensor:
-        """`[b, n]` int64: the number of levels on which query and reference agree."""
-        levels = torch.zeros(
-            len(self.labels),
-            len(self.reference_labels),
-            dtype=torch.int64,
-            device=self.labels.device,
-        )
-        for query, reference in zip(self.labels.T, self.reference_labels.T, strict=True):
-            levels += query[:, None] == reference[None, :]
-        return levels
 
 
 def check(
@@ -92,7 +82,7 @@ def check(
                     f"got {other.shape[1]}"
                 )
         every = torch.cat([labels, reference_labels])
-    _check_nested(every)
+    check_nested(every)
     return Batch(embeddings, labels, references, reference_labels, alone)
 
 
@@ -123,38 +113,10 @@ def check_class_indices(classes: Tensor, num_classes: int, level: int) -> Tensor
 
 
 def _check_pair(embeddings: Tensor, labels: Tensor, prefix: str) -> Tensor:
-    name = f"{prefix}embeddings"
-    if not embeddings.dtype.is_floating_point:
-        raise ValueError(f"{name} must be floating point, got {embeddings.dtype}")
-    if embeddings.ndim != 2 or 0 in embeddings.shape:
-        raise ValueError(
-            f"{name} must have the shape [n, d] and not be empty, got {tuple(embeddings.shape)}"
-        )
-    if not bool(torch.isfinite(embeddings).all()):
-        row = int((~torch.isfinite(embeddings)).any(1).nonzero()[0])
-        raise ValueError(
-            f"{name} must be finite, got {embeddings[row].tolist()[:4]}... in row {row}"
-        )
-    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
-        raise ValueError(f"{prefix}labels must be integers, got {labels.dtype}")
-    labels = labels.to(embeddings.device, torch.int64)
-    if labels.ndim == 1:
-        labels = labels.unsqueeze(1)
-    if labels.ndim != 2 or labels.shape[1] == 0 or len(labels) != len(embeddings):
+    check_embeddings(embeddings, f"{prefix}embeddings")
+    labels = check_labels(labels, f"{prefix}labels")
+    if len(labels) != len(embeddings):
         raise ValueError(
             f"{prefix}labels must have the shape [{len(embeddings)}, L], got {tuple(labels.shape)}"
         )
-    return labels
-
-
-def _check_nested(labels: Tensor) -> None:
-    for level in range(labels.shape[1] - 1):
-        fine, order = labels[:, level].sort(stable=True)
-        coarse = labels[order, level + 1]
-        torn = (fine[1:] == fine[:-1]) & (coarse[1:] != coarse[:-1])
-        if bool(torn.any()):
-            at = int(torn.nonzero()[0])
-            raise ValueError(
-                f"labels are not nested: class {fine[at].item()} of level {level} lies under "
-                f"classes {coarse[at].item()} and {coarse[at + 1].item()} of level {level + 1}"
-            )
+    return labels.to(embeddings.device)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from strata_labels.label_tensors import agreement
 from strata_labels.losses.inputs import Batch, check, check_level
 from strata_labels.losses.pairwise import pair_sum
 from strata_labels.losses.surrogates import LeakyStep, Sigmoid, SupRank
@@ -94,7 +95,7 @@ class SupHAPLoss(_RankLoss):
         self.alpha = alpha
 
     def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        scores, levels = batch.scores(), batch.agreement()
+        scores, levels = batch.scores(), _levels(batch)
         relevance = _pop(levels, batch.labels.shape[1], self.alpha, scores.dtype)
         with torch.no_grad():
             steps, h_rank = _step_sums(scores, levels, relevance, self.h_rank is None)
@@ -175,7 +176,7 @@ class SupNDCGLoss(_RankLoss):
         self.surrogate = SupRank(tau, rho, delta, start, offset)
 
     def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        scores, place = batch.scores(), batch.agreement()
+        scores, place = batch.scores(), _levels(batch)
         gain = torch.exp2(place.to(scores.dtype)) - 1
         with torch.no_grad():
             steps, _ = _step_sums(scores, place, gain, False)
@@ -233,6 +234,11 @@ class SupRecallLoss(_RankLoss):
             for k in self.ks
         ]
         return torch.stack(recalls).mean(0), count > 0
+
+
+def _levels(batch: Batch) -> Tensor:
+    """`[b, n]` int64: the number of levels on which query and reference agree."""
+    return agreement(batch.labels, batch.reference_labels).long()
 
 
 def _positive(batch: Batch, level: int) -> Tensor:

@@ -8,8 +8,13 @@
 (12, 0, ['ap_at_10_level0', 'ap_at_10_level1', 'ap_level0'])
 """
 
+from strata_labels.label_tensors import (
+    agreement,
+    check_embeddings,
+    check_labels,
+    check_nested,
+)
 from strata_labels.retrieval.evaluator import Report, evaluate_embeddings
-from strata_labels.retrieval.labels import agreement, check_labels, check_nested
 from strata_labels.retrieval.metrics import (
     asi,
     average_precision,
@@ -24,7 +29,7 @@ from strata_labels.retrieval.metrics import (
 from strata_labels.retrieval.ranking import rank_levels
 from strata_labels.retrieval.relevance import Map, Pop, Relevance
 from strata_labels.retrieval.resampling import Comparison, bootstrap_interval, paired_test
-from strata_labels.retrieval.similarity import Similarity, check_embeddings
+from strata_labels.retrieval.similarity import Similarity
 
 __all__ = [
     "Comparison",

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from strata_labels.label_tensors import agreement, check_labels, check_nested
 from strata_labels.retrieval import metrics
 from strata_labels.retrieval.hits import Hits
-from strata_labels.retrieval.labels import agreement, check_labels, check_nested
 from strata_labels.retrieval.ranking import rank_levels
 from strata_labels.retrieval.relevance import Pop, Relevance
 from strata_labels.retrieval.similarity import Similarity, prepare

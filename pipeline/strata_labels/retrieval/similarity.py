@@ -8,10 +8,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from strata_labels.label_tensors import check_embeddings
+
 Similarity = Literal["cosine", "dot", "euclidean"]
 DTYPES = (torch.float64, torch.float32, torch.bfloat16)
-# Unit vectors stored in half precision are off by up to about 0.004.
-UNIT_TOLERANCE = 0.01
 
 
 @dataclass
@@ -86,41 +86,3 @@ def prepare(
     left, right = (left.to(exact) - middle).to(dtype), (right.to(exact) - middle).to(dtype)
     norms = right.to(exact).square().sum(1)
     return left, Gallery(right, norms.to(torch.promote_types(dtype, torch.float32)) / 2)
-
-
-def check_embeddings(embeddings: Tensor, name: str, unit: bool = False) -> None:
-    """Checks shape, type and values of embeddings `[n, d]`.
-
-    Args:
-        embeddings: floating point.
-        name: what to call them in an error.
-        unit: whether rows must have length 1.
-
-    Raises:
-        ValueError: names the first row at fault and what it holds.
-    """
-    if not embeddings.dtype.is_floating_point:
-        raise ValueError(f"{name} must be floating point, got {embeddings.dtype}")
-    if embeddings.ndim != 2 or embeddings.shape[1] == 0:
-        raise ValueError(f"{name} must have the shape [n, d], got {tuple(embeddings.shape)}")
-    if len(embeddings) == 0:
-        raise ValueError(f"{name} must not be empty, got the shape {tuple(embeddings.shape)}")
-    finite = torch.isfinite(embeddings)
-    if not bool(finite.all()):
-        row, column = (~finite).nonzero()[0].tolist()
-        raise ValueError(
-            f"{name} must be finite, got {embeddings[row, column].item()} in row {row}"
-        )
-    if not unit:
-        return
-    lengths = torch.linalg.vector_norm(
-        embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)), dim=1
-    )
-    wrong = (lengths - 1).abs() > UNIT_TOLERANCE
-    if bool(wrong.any()):
-        row = int(wrong.nonzero()[0])
-        raise ValueError(
-            f"{name} must have rows of length 1 for cosine similarity, got length "
-            f"{lengths[row].item():.4g} in row {row} (and {int(wrong.sum()) - 1} more); "
-            "normalise them, or ask for similarity='dot'"
-        )

@@ -17,7 +17,7 @@ from strata_labels.knowledge.wikimedia import (
     resolve_titles,
     write_snapshot,
 )
-from wikimedia_helpers import ask
+from wikimedia_helpers import ask, is_complete
 
 EXPECTED = {
     "Old Mill (Nice)": ("resolved", "Q1", None),
@@ -67,7 +67,7 @@ def test_every_kind_of_title_has_its_own_status(small_world: World, store: Respo
     assert rows.at["Only a category", "other_qids"] == ["Q4"]
     assert rows.at["Canal", "linked_by"] == "category item"
     assert rows.at["Canal", "revision"] == 1006
-    assert resolved.is_complete
+    assert is_complete(resolved)
 
 
 def test_classes_are_climbed_through_loops_merges_and_ranks(
@@ -121,7 +121,7 @@ def test_offline_says_what_is_missing(small_world: World, store: ResponseStore) 
     assert outcome(resolved)["Old Mill (Nice)"] == ("not_asked", None, None)
     assert resolved.missing_titles == ["Category:Old Mill (Nice)"]
     assert resolved.missing_ids == []
-    assert not resolved.is_complete
+    assert not is_complete(resolved)
 
 
 def test_refresh_asks_again_and_knows_what_was_deleted(
@@ -217,7 +217,7 @@ def test_all_faults_together_lose_nothing_and_break_no_manners(seed: int, tmp_pa
         MediaWiki(world, FAULTS, rate=0.35, seed=seed).running() as wiki,
     ):
         resolved = ask(wiki, store, titles)
-        assert resolved.is_complete
+        assert is_complete(resolved)
         assert resolved.frame.equals(clean.frame)
         assert list(resolved.entities()) == lines
     assert wiki.violations == []
@@ -230,7 +230,7 @@ def test_each_fault_alone(fault: str, small_world: World, store: ResponseStore) 
     assert fault in wiki.injected
     assert wiki.violations == []
     assert outcome(resolved)["Item merged"] == EXPECTED["Item merged"]
-    assert resolved.is_complete
+    assert is_complete(resolved)
 
 
 def test_what_is_always_left_out_is_reported_and_not_stored(

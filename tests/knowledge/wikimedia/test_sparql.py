@@ -6,7 +6,7 @@ import pytest
 from mediawiki import MediaWiki, World, item
 from strata_labels.errors import InputError
 from strata_labels.knowledge.wikimedia import Client, ResponseStore, SparqlSource, check_endpoint
-from wikimedia_helpers import CONTACT, ask, client_of
+from wikimedia_helpers import CONTACT, ask, client_of, is_complete
 
 
 def world_of_named(number: int) -> World:
@@ -23,7 +23,7 @@ def resolve(
 ) -> dict[str, tuple[str, str | None]]:
     with client_of(wiki) as client:
         resolved = ask(wiki, store, titles, sources=[SparqlSource(client, wiki.sparql)])
-    assert resolved.is_complete
+    assert is_complete(resolved)
     frame = resolved.frame.astype(object).where(resolved.frame.notna(), None)
     return {row.title: (row.status, row.qid) for row in frame.itertuples()}
 
@@ -40,7 +40,7 @@ def test_categories_without_an_item_are_found_by_name_in_batches_once(store: Res
         assert [len(batch) for batch in wiki.batches("sparql")] == [50, 50, 22]
         asked = len(wiki.asked)
         assert resolve(wiki, store, titles) == found
-        assert ask(wiki, store, titles).is_complete  # and without the endpoint
+        assert is_complete(ask(wiki, store, titles))  # and without the endpoint
         assert len(wiki.asked) == asked
         assert wiki.violations == []
     assert found['Place "1" é'] == ("resolved", "Q1")

@@ -83,11 +83,6 @@ class Resolved:
     _store: ResponseStore = field(repr=False)
     _wiki: str = field(repr=False)
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether every question has an answer."""
-        return not self.missing_titles and not self.missing_ids
-
     def entities(self) -> Iterator[RawEntity]:
         """Items, topics, classes and countries in the API's form, by number: a snapshot's lines.
 

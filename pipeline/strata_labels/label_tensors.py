@@ -1,4 +1,7 @@
-"""Hierarchical labels: checked, and turned into the number of levels two items agree on."""
+"""Checks embeddings and hierarchical labels, and counts the levels two items agree on.
+
+Needs only torch; `retrieval` and `losses` build on it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,46 @@ from torch import Tensor
 
 # Agreement is kept in one byte per pair, and -1 marks an item that is not ranked.
 MAX_LEVELS = 126
+# Unit vectors stored in half precision are off by up to about 0.004.
+_UNIT_TOLERANCE = 0.01
+
+
+def check_embeddings(embeddings: Tensor, name: str, unit: bool = False) -> None:
+    """Checks shape, type and values of embeddings `[n, d]`.
+
+    Args:
+        embeddings: floating point.
+        name: what to call them in an error.
+        unit: whether rows must have length 1.
+
+    Raises:
+        ValueError: names the first row at fault and what it holds.
+    """
+    if not embeddings.dtype.is_floating_point:
+        raise ValueError(f"{name} must be floating point, got {embeddings.dtype}")
+    if embeddings.ndim != 2 or embeddings.shape[1] == 0:
+        raise ValueError(f"{name} must have the shape [n, d], got {tuple(embeddings.shape)}")
+    if len(embeddings) == 0:
+        raise ValueError(f"{name} must not be empty, got the shape {tuple(embeddings.shape)}")
+    finite = torch.isfinite(embeddings)
+    if not bool(finite.all()):
+        row, column = (~finite).nonzero()[0].tolist()
+        raise ValueError(
+            f"{name} must be finite, got {embeddings[row, column].item()} in row {row}"
+        )
+    if not unit:
+        return
+    lengths = torch.linalg.vector_norm(
+        embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)), dim=1
+    )
+    wrong = (lengths - 1).abs() > _UNIT_TOLERANCE
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        raise ValueError(
+            f"{name} must have rows of length 1 for cosine similarity, got length "
+            f"{lengths[row].item():.4g} in row {row} (and {int(wrong.sum()) - 1} more); "
+            "normalise them, or ask for similarity='dot'"
+        )
 
 
 def check_labels(labels: Tensor, name: str = "labels") -> Tensor:

@@ -1,8 +1,7 @@
-"""Working on a workspace that was built before: single stages, the filled-in sheet, exports."""
+"""From a filled-in sheet to the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,11 +9,7 @@ import pandas as pd
 
 from strata_labels.build.assets import ledgers
 from strata_labels.build.reconcile import is_class_sheet, read_class_sheet, with_classes
-from strata_labels.build.record import write_record
-from strata_labels.build.settings import BuildSettings, Workspace
-from strata_labels.build.stage import in_words, run_stage
-from strata_labels.build.stages import STAGES, write_formats
-from strata_labels.export import ExportResult
+from strata_labels.build.workspace import Workspace
 from strata_labels.review import (
     Sheet,
     append,
@@ -25,24 +20,6 @@ from strata_labels.review import (
     time_after,
 )
 from strata_labels.tables import load
-
-#: The stages that decisions change.
-REBUILT = ("propose", "settle", "export", "show")
-
-
-def rerun(place: Workspace, names: Sequence[str]) -> Iterator[str]:
-    """Runs the named stages of the last build again, in its order; yields a line for each.
-
-    Raises:
-        InputError: the folder holds no build.
-    """
-    settings = place.last_settings()
-    manifests = {done["stage"]: done for done in place.last_run()["stages"]}
-    for stage in STAGES:
-        if stage.name in names:
-            manifests[stage.name] = run_stage(stage, place, settings)
-            yield f"{stage.name}: {in_words(manifests[stage.name])}"
-    write_record(place, settings, [manifests[stage.name] for stage in STAGES])
 
 
 def apply_sheet(place: Workspace, sheet: Path, reviewer: str | None) -> tuple[int, list[str]]:
@@ -70,14 +47,7 @@ def apply_sheet(place: Workspace, sheet: Path, reviewer: str | None) -> tuple[in
         taken = read_sheet(sheet, replay(before, proposals, nodes), reviewer or "", when)
     both = pd.concat([before, taken.decisions.assign(file=str(sheet), row=0)], ignore_index=True)
     replay(both, proposals, nodes)
-    added = append(Path(settings.decisions), taken.decisions) if len(taken.decisions) else 0
+    added = append(settings.decisions, taken.decisions) if len(taken.decisions) else 0
     if sheet.resolve() in (place.sheet, place.to_map) and not taken.stale:
         sheet.unlink()  # all of it is in the ledger; the rebuild writes the next one
     return added, [str(problem) for problem in taken.stale]
-
-
-def export_formats(
-    place: Workspace, settings: BuildSettings, formats: Sequence[str] | None
-) -> dict[str, ExportResult]:
-    """Writes the tree in the given formats, by default the tree's own; returns what was written."""
-    return write_formats(place, settings, list(formats or settings.hierarchy.formats))
