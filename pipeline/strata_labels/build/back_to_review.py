@@ -14,7 +14,7 @@ from strata_labels.tables import load, save
 
 
 def back_to_review(
-    workspace: Path,
+    workspace: Workspace,
     images: Path,
     out: Path,
     synthetic: bool = False,
@@ -24,7 +24,7 @@ def back_to_review(
     `rebuild` then brings both into the review sheet and the card.
 
     Args:
-        workspace: a folder that a build has filled.
+        workspace: one that a build has filled.
         images: root of its images.
         out: folder of a training on it.
         synthetic: the images are drawn, which the report then says.
@@ -43,14 +43,13 @@ def back_to_review(
         write_report,
     )
 
-    nodes = load(workspace, "nodes")
+    nodes = load(workspace.folder, "nodes")
     names = dict(zip(nodes["node_id"], nodes["name"], strict=True))
     numbers = write_report(out, images, names=names, synthetic=synthetic)
     vectors, _ = read_vectors(out / TRAINED, out / ITEMS)
     found = doubts_table(vectors, table_of(out / ITEMS), images.resolve())
-    save(workspace, "doubts", found)
-    place = Workspace(workspace.resolve())
-    keep_validation(place, _measured(numbers, json.loads((out / RESULT).read_text("utf-8"))))
+    save(workspace.folder, "doubts", found)
+    keep_validation(workspace, _measured(numbers, json.loads((out / RESULT).read_text("utf-8"))))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The one runner: which stages of a build have to run, running them, and recording each."""
+"""The one runner: decides which stages of a build have to run, runs and records them."""
 
 from __future__ import annotations
 

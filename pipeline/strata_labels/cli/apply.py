@@ -13,7 +13,7 @@ from strata_labels.cli.result import finish
 def apply(
     workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
     sheet: Annotated[
-        Path | None, typer.Argument(help="The filled-in sheet [default: WORKSPACE/review.csv].")
+        Path | None, typer.Argument(help="The filled-in sheet; else WORKSPACE/review.csv.")
     ] = None,
     reviewer: Annotated[
         str | None, typer.Option(help="Your name, where the sheet's column is blank.")

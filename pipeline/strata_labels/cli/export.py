@@ -12,7 +12,7 @@ def export(
     workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
     format: Annotated[
         list[str] | None,
-        typer.Option(help="See `strata list formats`; may be repeated [default: the tree's]."),
+        typer.Option(help="See `strata list formats`; may be repeated. Else the tree's own."),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write counts and files here.")] = None,
 ) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from strata_labels.cli.result import warn_of_cut_decisions
+
 
 def propose(
     workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
@@ -14,4 +16,6 @@ def propose(
     """Propose a parent for every item, class and cluster."""
     from strata_labels.build import PROPOSE, Workspace, rebuild
 
-    rebuild(Workspace(workspace.resolve()), [PROPOSE])
+    place = Workspace(workspace.resolve())
+    rebuild(place, [PROPOSE])
+    warn_of_cut_decisions(place)

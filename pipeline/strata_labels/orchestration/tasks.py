@@ -128,7 +128,7 @@ def train(
 def report(workspace: Path, training: Path, images: Path | None, synthetic: bool) -> None:
     """Writes a training's report, and what retrieval doubts into the workspace."""
     place = Workspace(workspace.resolve())
-    doubts = back_to_review(place.folder, images or image_root(place), training, synthetic)
+    doubts = back_to_review(place, images or image_root(place), training, synthetic)
     publish_doubts(doubts)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem, RetryError
+from strata_labels.evidence import same_hash
 from strata_labels.people_csv import clean_cell, clean_cells
 from strata_labels.review.decisions import WITHDRAW, Decision, overridden, parse_times, time_text
 from strata_labels.review.ledger import (
@@ -345,7 +346,9 @@ class _Index:
                 new.takes_back(old) for old in before if old.decision != WITHDRAW
             )
         return bool(changed) and all(
-            getattr(old, name) == getattr(new, name) for old in changed for name in _SAME
+            (old.decision, old.target, old.note) == (new.decision, new.target, new.note)
+            and same_hash(old.evidence_hash, new.evidence_hash)
+            for old in changed
         )
 
     def latest_active(self, reviewer: str) -> list[dict[str, str]]:
