@@ -16,12 +16,10 @@ from strata_labels.build import (
     BuildSettings,
     Workspace,
     apply_sheet,
-    as_parameters,
-    run_stage,
+    run_stages,
 )
 from strata_labels.cli.review import material
 from strata_labels.evidence import read_seen
-from strata_labels.files import write_json
 from strata_labels.people_csv import clean_cell
 from strata_labels.review import read_ledger, replay
 from strata_labels.review.page import Desk
@@ -75,16 +73,13 @@ def workspace(folder: Path, names: list[str], label: str, node: str) -> Workspac
         entities=str(folder / "entities.jsonl"),
     )
     stages = {stage.name: stage for stage in STAGES}
-    for name in ("items", "resolve"):
-        run_stage(stages[name], place, given)
+    run_stages([stages["items"], stages["resolve"]], place, given)
     random = np.random.default_rng(0)
     place.vectors.mkdir()
     for name, size in (("names", len(names)), ("phrases", 2), ("nodes", 2)):
         np.save(place.vectors / f"{name}.npy", random.normal(size=(size, 4)).astype(np.float32))
     (place.vectors / "about.json").write_text('{"aligned": false, "encoder": "none"}')
-    for name in ("propose", "settle"):
-        run_stage(stages[name], place, given)
-    write_json(place.record, {"parameters": as_parameters(given), "stages": []})
+    run_stages([stages["propose"], stages["settle"]], place, given)
     return place
 
 
