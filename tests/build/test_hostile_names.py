@@ -127,4 +127,4 @@ def test_names_pass_through_page_sheet_and_ledger(
         assert seen.place == (proposals.parent[subject] or "")
     found = replay(decisions, proposals.reset_index(), load(place.folder, "vocabulary"))
     assert found.stale.empty and set(found.effective.subject) == set(decisions.subject)
-    assert set(found.nodes.name) >= {node, "palace", "human-made"}
+    assert set(found.tree.name.values()) >= {node, "palace", "human-made"}
