@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +60,10 @@ def load_model(path: Path) -> Saved:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         about, weights = content["about"], content["model"]
-        given: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in about["recipe"].items()
-        }
-        recipe = Recipe(**given)
+        recipe = Recipe.model_validate(about["recipe"])
         mode, features = about["mode"], about["features"]
         if mode == "full":
-            own = build_model(replace(recipe, pretrained="no"))
+            own = build_model(recipe.model_copy(update={"pretrained": "no"}))
             model: nn.Module = own
             transform = plain_transform(recipe, own.mean, own.std)
         else:
