@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE := 1
 READY ?= .venv/.ready
 DEMO ?= demo
 demo: $(READY)
-	$(BIN)/strata build gldv2-h $(DEMO)/gldv2-h --metadata hierarchies/sample \
+	$(BIN)/python flows/gldv2.py $(DEMO)/gldv2-h --metadata hierarchies/sample \
 	  --entities hierarchies/sample/entities.jsonl --encoder registry || test $$? -eq 3
 	$(BIN)/python -m strata_labels.sources $(DEMO)/products
 	$(BIN)/strata build sop-h $(DEMO)/sop-h --metadata $(DEMO)/products --levels deep \

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from strata_labels.build import STAGES, BuildSettings, Workspace, run_stage
+from strata_labels.build import STAGES, BuildSettings, Workspace
 from strata_labels.files import write_json
 from strata_labels.hierarchy import load_hierarchy
 from strata_labels.proposal import read_vocabulary
@@ -72,7 +72,7 @@ def main() -> None:
         for stage in STAGES:
             if stage.name != "embed":
                 start = time.perf_counter()
-                run_stage(stage, place, settings)
+                stage.run(place, settings)
                 seconds[stage.name] = round(time.perf_counter() - start, 1)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         total = round(sum(seconds.values()), 1)

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strata_labels.build import BuildSettings, Workspace
+from strata_labels.build import STAGES, BuildSettings, Workspace, run_stages
 from strata_labels.files import write_text
-from strata_labels.orchestration.direct import build_directly
 from strata_labels.sources import draw_products
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,8 +89,7 @@ def main() -> None:
                 print(f"{card.tree}: its metadata is not here, the card stays as it is")
                 continue
             place = Workspace(Path(folder) / "workspace")
-            for line in build_directly(place, card.settings(place, metadata)):
-                print(f"{card.tree}: {line}", flush=True)
+            run_stages(STAGES, place, card.settings(place, metadata))
             text = place.card.read_text(encoding="utf-8")
             text = text.replace(f"]({place.picture.name})", f"]({card.tree}.png)")
             heading, rest = text.split("\n\n", 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from small_world import VOCABULARY, evidence_hash, item
-from strata_labels.build import BuildSettings, Workspace, as_parameters
+from strata_labels.build import BuildSettings, Workspace
 from strata_labels.evidence import Alternative, Evidence, Reason
 from strata_labels.tables import save
 
@@ -75,7 +75,7 @@ def make_workspace(folder: Path) -> Path:
         encoder="registry",
         images=str(folder / "images"),
     )
-    place.record.write_text(json.dumps({"parameters": as_parameters(settings)}))
+    place.record.write_text(json.dumps({"parameters": settings.model_dump(mode="json")}))
     return folder
 
 

@@ -96,10 +96,18 @@ CASES = [
     Case("strata build inat-h WS --metadata DIR", "inat"),
     Case("strata build inat-h WS --metadata DIR --levels base", "inat"),
     Case("strata build table WS --items items.csv", "table", "", 3, ("WS/tree.html",)),
+    Case("python flows/table.py WS items.csv", "table", "", 3, ("WS/.prefect/prefect.db",)),
 ]  # fmt: skip
+DEPLOYMENTS = "tests/flows/test_deployments.py"
 #: Run elsewhere: by another test, or by whoever starts this one.
 ELSEWHERE = {
     "make demo": "test_demo",
+    "prefect server start": "a server of the user's own",
+    "prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api": "its address",
+    "prefect work-pool create strata --type process": DEPLOYMENTS,
+    "prefect deploy --all --no-prompt": DEPLOYMENTS,
+    "prefect worker start --pool strata": DEPLOYMENTS,
+    "prefect deployment run table/strata -p workspace=WS -p items=items.csv": DEPLOYMENTS,
     "pip install -c constraints.txt .": "tests/test_package.py installs the wheel",
 }
 
@@ -177,6 +185,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (world / "inat" / "DIR" / "categories.json").write_text(json.dumps(categories))
     table = "id,name,kind,group\na,Old oak,oak,tree\nb,Young oak,oak,tree\nc,A fern,,\n"
     (world / "table" / "items.csv").write_text(table)
+    (world / "table" / "flows").symlink_to(ROOT / "flows")
     return world
 
 

@@ -179,27 +179,40 @@ def has_reason(rows: Iterable[Sequence[Reason]], *kinds: str) -> np.ndarray:
 _MARK = "e2:"
 
 
-def evidence_hash(**known: object) -> str:
+def evidence_hash(**known: str | Sequence[Any]) -> str:
     """Fingerprint of what is known of a subject, `e2:` and 16 hex digits of a SHA-256.
 
     Give it only what lasts: names, ids, labels, and evidence made of these. Scores stay out: a
     decision is stale when what was known of the subject has changed, not when a model has learnt
     from other decisions.
 
+    Of texts and lists of texts it makes the 16 digits that version 0.1.0 made of them, so that
+    decisions of that version keep their meaning (see `same_hash`).
+
     Args:
-        known: texts, and lists of them, by name.
+        known: texts, and lists of them or of evidence, by name; their order counts.
 
     Example:
         >>> evidence_hash(name="Pont Neuf", classes=["Q12280"])
-        'e2:9f6d3c9f0f3c1d0b'
+        'e2:ce3d3acad927fb18'
     """
-    text = json.dumps(known, sort_keys=True, separators=(",", ":"))
-    return _MARK + hashlib.sha256(text.encode()).hexdigest()[:16]
+    parts = (
+        part
+        if isinstance(part, str)
+        else "\x1e".join(one if isinstance(one, str) else json.dumps(one) for one in part)
+        for part in known.values()
+    )
+    return _MARK + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 
 
 def is_old_hash(text: str) -> bool:
-    """Whether a hash was made by version 0.1.0, of sentences: it can match no hash of now."""
+    """Whether a hash was made by version 0.1.0, which made some of sentences."""
     return not text.startswith(_MARK)
+
+
+def same_hash(one: str, other: str) -> bool:
+    """Whether two hashes are of the same facts, one of them perhaps made by version 0.1.0."""
+    return one.removeprefix(_MARK) == other.removeprefix(_MARK)
 
 
 class Seen(NamedTuple):

@@ -208,7 +208,7 @@ def load_hierarchy(tree: str, levels: str | None = None) -> Hierarchy:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(Problem(path, f"not TOML ({error})", "Mend the line.")) from None
+        raise InputError(Problem(path, f"not TOML ({error})", "Correct the line.")) from None
     read = _checked(path, data)
     variants = tuple(read.variants)
     chosen = levels or next(iter(variants), "")
@@ -279,7 +279,7 @@ def _problems(path: Path, error: ValidationError) -> list[Problem]:
         else:
             what = found["msg"][:1].lower() + found["msg"][1:] + ":"
             problems.append(
-                Problem(path, what, "Mend the value.", column=column, value=found["input"])
+                Problem(path, what, "Correct the value.", column=column, value=found["input"])
             )
     return problems
 

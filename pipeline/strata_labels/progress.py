@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 from rich.console import Console
@@ -25,7 +26,21 @@ from rich.text import Text
 
 _SECONDS_BETWEEN_LINES = 10.0
 
+#: Is told what is done, how much of it, and of how much (None if that is not known).
+Listener = Callable[[str, int, int | None], None]
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
 Unit = Literal["items", "bytes"]
+
+
+@contextmanager
+def listen(listener: Listener) -> Iterator[None]:
+    """Tells a listener, too, of all progress made inside the block."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 @contextmanager
@@ -78,6 +93,8 @@ class Tracker:
     def advance(self, count: int) -> None:
         """Adds `count` items or bytes."""
         self._done += count
+        if listener := _listener.get():
+            listener(self._what, self._done, self._total)
         if self._bar and self._task is not None:
             self._bar.advance(self._task, count)
         elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:

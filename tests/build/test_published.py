@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from building import changed
 from sklearn.metrics import v_measure_score
-from strata_labels.build import BuildSettings, Workspace, apply_sheet, check_inputs, rerun
+from strata_labels.build import (
+    BuildSettings,
+    Workspace,
+    apply_sheet,
+    build_tree,
+    check_inputs,
+    rebuild,
+)
 from strata_labels.errors import InputError
 from strata_labels.evidence import Reason, evidence_text
 from strata_labels.files import sha256_of
-from strata_labels.orchestration.direct import build_directly
 from strata_labels.proposal import Candidates, find_kinds, propose_within
 from strata_labels.sources import draw_products
 from strata_labels.tables import DECISION_COLUMNS, load
@@ -29,9 +35,8 @@ def settings_of(place: Workspace, tree: str, metadata: Path, **more: object) -> 
     return BuildSettings(tree=tree, metadata=str(metadata), **given)  # type: ignore[arg-type]
 
 
-def build(place: Workspace, settings: BuildSettings) -> list[str]:
-    check_inputs(settings)
-    return list(build_directly(place, settings))
+def build(place: Workspace, settings: BuildSettings) -> None:
+    build_tree(place, settings)
 
 
 @pytest.fixture
@@ -103,14 +108,19 @@ def test_inat_has_seven_levels_or_two(tmp_path: Path, species: Path) -> None:
     assert (base.export / "inat2018" / "categories.json").is_file()
 
 
-def test_a_second_build_runs_no_stage(tmp_path: Path, species: Path) -> None:
+def test_a_second_build_runs_no_stage(
+    tmp_path: Path, species: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     place = Workspace(tmp_path / "ws")
     settings = settings_of(place, "inat-h", species)
-    assert build(place, settings)
-    assert not build(place, settings)
+    build(place, settings)
+    capsys.readouterr()
+    build(place, settings)
+    assert capsys.readouterr().out == "Nothing to do: no input has changed.\n"
     categories = species / "categories.json"
     categories.write_text(categories.read_text().replace("Icterus", "Icterops"))
-    assert "items ..." in build(place, settings)
+    build(place, settings)
+    assert "items ..." in capsys.readouterr().out
 
 
 def test_the_card_names_both_ledgers(tmp_path: Path, species: Path) -> None:
@@ -154,7 +164,7 @@ def test_taxa_that_moved_wait_for_a_person(tmp_path: Path, species: Path, snapsh
     sheet.loc[sheet.row_id == f"2:{genus}", ["decision", "target"]] = ["move", moved.suggestion]
     sheet.to_csv(place.sheet, index=False)
     assert apply_sheet(place, place.sheet, "ann") == (1, [])
-    list(rerun(place, ["propose", "settle", "export", "show"]))
+    rebuild(place)
     found = load(place.folder, "assignments").set_index("name")
     assert set(found.level2_name[["Quiscalus major", "Quiscalus minor"]]) == {"Muscicapidae"}
     build(place, settings)
@@ -197,7 +207,7 @@ def test_the_planted_level_is_found_in_the_drawn_set(tmp_path: Path) -> None:
     sheet.loc[kinds.index[0], ["decision", "target"]] = ["rename", "the first kind"]
     sheet.to_csv(place.sheet, index=False)
     assert apply_sheet(place, place.sheet, "ann") == (1, [])
-    list(rerun(place, ["propose", "settle", "export", "show"]))
+    rebuild(place)
     assert "the first kind" in set(load(place.folder, "nodes").name)
 
 
@@ -285,7 +295,9 @@ def test_a_table_has_the_levels_of_its_columns(tmp_path: Path, table: Path) -> N
         assert load(again.folder, "nodes").equals(load(place.folder, "nodes"))
 
 
-def test_a_new_data_set_is_a_hierarchy_toml(tmp_path: Path, table: Path) -> None:
+def test_a_new_data_set_is_a_hierarchy_toml(
+    tmp_path: Path, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "hierarchy.toml").write_text(
@@ -298,12 +310,14 @@ def test_a_new_data_set_is_a_hierarchy_toml(tmp_path: Path, table: Path) -> None
     assert load(place.folder, "assignments").level1_name.tolist()[:3] == ["drink", "food", "food"]
     text = (folder / "hierarchy.toml").read_text()
     (folder / "hierarchy.toml").write_text(text.replace('"group"', '"kind", "group"'))
-    assert "propose ..." in build(place, replace(settings))  # an edited definition is noticed
+    capsys.readouterr()
+    build(place, changed(settings))  # an edited definition is noticed
+    assert "propose ..." in capsys.readouterr().out
     (folder / "hierarchy.toml").write_text(
         text.replace('"group"', '"shop"').replace("newick", "sip")
     )
     with pytest.raises(InputError) as told:
-        check_inputs(replace(settings))
+        check_inputs(changed(settings))
     assert "shop" in str(told.value) and "unknown format: 'sip'" in str(told.value)
 
 

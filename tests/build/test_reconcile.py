@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from building import changed
 from dumps import truthy_triples, write_dump
 from mediawiki import MediaWiki, World, item
 from strata_labels.build import (
@@ -16,14 +16,12 @@ from strata_labels.build import (
     BuildSettings,
     Workspace,
     apply_sheet,
-    as_parameters,
     check_inputs,
-    run_stage,
+    run_stages,
 )
 from strata_labels.cli import app
 from strata_labels.errors import InputError
 from strata_labels.evidence import Evidence, Reason
-from strata_labels.files import write_json
 from strata_labels.tables import load
 from tiny_clip import make_tiny_clip
 from typer.testing import CliRunner
@@ -95,11 +93,8 @@ def settings(tmp_path: Path, tiny: str, wiki: MediaWiki) -> BuildSettings:
 def run(place: Workspace, settings: BuildSettings, *names: str) -> None:
     """The stages up to the tables; pictures and exports are no matter here."""
     place.folder.mkdir(exist_ok=True)
-    for stage in STAGES:
-        if stage.name in (names or ("items", "resolve", "embed", "propose", "settle")):
-            run_stage(stage, place, settings)
-    kept = as_parameters(replace(settings, contact=None))
-    write_json(place.record, {"parameters": kept, "stages": []})
+    chosen = names or ("items", "resolve", "embed", "propose", "settle")
+    run_stages([stage for stage in STAGES if stage.name in chosen], place, settings)
 
 
 def labels(place: Workspace) -> pd.DataFrame:
@@ -130,7 +125,7 @@ def test_a_build_asks_once_and_then_knows(
     asked, before = len(wiki.asked), built.store.read_bytes()
     tables = {path.name: path.read_bytes() for path in built.tables.glob("*.parquet")}
     run(built, settings)
-    run(built, replace(settings, contact=None))  # what is in the store is known without asking
+    run(built, changed(settings, contact=None))  # what is in the store is known without asking
     assert len(wiki.asked) == asked
     assert built.store.read_bytes() == before
     assert tables == {path.name: path.read_bytes() for path in built.tables.glob("*.parquet")}
@@ -150,7 +145,7 @@ def test_published_labels_that_differ_between_the_splits_are_a_dispute(
     known.write_text(
         "landmark_id,split,hierarchical_label\n0,train,castle / fort\n0,index,palace\n"
     )
-    run(built, replace(settings, known_labels=str(known)), "items", "propose", "settle")
+    run(built, changed(settings, known_labels=str(known)), "items", "propose", "settle")
     proposals = load(built.folder, "proposals").set_index("subject")
     for item_id, other in (("gldv2/train/0", "gldv2/index/0"), ("gldv2/index/0", "gldv2/train/0")):
         row = proposals.loc[item_id]
@@ -214,6 +209,7 @@ def test_a_filled_in_class_sheet_is_not_overwritten(
 ) -> None:
     pd.DataFrame({"class_qid": [FOLLY], "node": ["palace"]}).to_csv(built.to_map, index=False)
     filled = built.to_map.read_bytes()
+    built.table("proposals").unlink()
     run(built, settings, "propose")
     assert (built.folder / "classes_to_map.filled-in-1.csv").read_bytes() == filled
 
@@ -266,6 +262,7 @@ def test_a_bad_store_is_named_kept_and_not_overwritten(
     else:
         raw = bytearray(b"landmark_id,category\n" * 300)
     built.store.write_bytes(raw)
+    built.table("titles").unlink()
     with pytest.raises(InputError, match=r"wikimedia\.sqlite"):
         run(built, settings, "resolve")
     assert built.store.read_bytes() == raw
@@ -295,7 +292,7 @@ def test_a_build_reads_a_dump_of_triples(
             link = {"site": "commonswiki", "title": title}
             world.entities[page["item"]]["sitelinks"] = {"commonswiki": link}
     dump = write_dump(tmp_path / "truthy.nt.gz", truthy_triples(entities))
-    run(place, replace(settings, contact=None, entities=str(dump)), "items", "resolve")
+    run(place, changed(settings, contact=None, entities=str(dump)), "items", "resolve")
     found = load(place.folder, "entities").set_index("item_id")
     assert found.qid["gldv2/train/0"] == "Q1" and found.status["gldv2/train/5"] == "missing"
     assert load(place.folder, "classes").qid.tolist()[-1] == "Q900009"

@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strata_labels.build import simulate_review
+from strata_labels.build import BuildSettings, Workspace, simulate_review
 from strata_labels.build.propose import decided, scorer_of
-from strata_labels.build.settings import BuildSettings, Workspace
 from strata_labels.build.simulate import REVIEWER, _mixed, answer_page
 from strata_labels.cli import app
 from strata_labels.errors import InputError

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from strata_labels.build import STAGES, BuildSettings, Workspace, apply_sheet, rerun, run_stage
-from strata_labels.build.record import write_record
+from building import changed
+from strata_labels.build import STAGES, BuildSettings, Workspace, apply_sheet, rebuild, run_stages
 from strata_labels.errors import InputError
 from strata_labels.tables import load
 from tiny_clip import PLANT, colour_image, make_tiny_clip
@@ -18,7 +17,7 @@ ADDRESS = "http://commons.wikimedia.org/wiki/Category:"
 
 def build(place: Workspace, settings: BuildSettings) -> None:
     place.folder.mkdir(parents=True, exist_ok=True)
-    write_record(place, settings, [run_stage(stage, place, settings) for stage in STAGES])
+    run_stages(STAGES, place, settings)
 
 
 def write_metadata(folder: Path, names: list[str]) -> str:
@@ -68,7 +67,7 @@ def test_a_planted_alignment_is_followed_to_the_label(
         colour_image(path, PLANT[name], seed=number)
         rows.append(f"{number},{image}")
     (Path(settings.metadata) / "train_clean.csv").write_text("\n".join(rows) + "\n")
-    build(place, replace(settings, images=str(tmp_path / "images")))
+    build(place, changed(settings, images=str(tmp_path / "images")))
     assignments = load(place.folder, "assignments").set_index("item_id")
     found = [assignments.level2_name[f"gldv2/train/{n}"] for n in range(len(planted))]
     assert found == planted
@@ -81,13 +80,13 @@ def test_nodes_are_found_without_a_vocabulary(
     place, settings = small
     names = [f"{kind}_{n}" for kind in ("Kirche", "Burg", "See", "Turm") for n in range(6)]
     metadata = write_metadata(tmp_path / "more", names)
-    build(place, replace(settings, vocabulary=None, metadata=metadata, clusters=3))
+    build(place, changed(settings, vocabulary=None, metadata=metadata, clusters=3))
     nodes, assignments = load(place.folder, "nodes"), load(place.folder, "assignments")
     assert (nodes.level == 2).sum() == 3
     assert (nodes.level == 3).sum() == 2
     assert len(assignments) == len(names) and assignments.level3_id.notna().all()
     with pytest.raises(InputError, match="more nodes than items"):
-        build(place, replace(settings, vocabulary=None, metadata=metadata, clusters=25))
+        build(place, changed(settings, vocabulary=None, metadata=metadata, clusters=25))
 
 
 def test_a_decided_sheet_is_applied_once_and_kept_for_good(
@@ -102,7 +101,7 @@ def test_a_decided_sheet_is_applied_once_and_kept_for_good(
     # As a spreadsheet program of another country saves it.
     sheet.to_csv(place.sheet, index=False, sep=";", encoding="utf-8-sig", lineterminator="\r\n")
     assert apply_sheet(place, place.sheet, "ann") == (1, [])
-    list(rerun(place, ["propose", "settle", "export", "show"]))
+    rebuild(place)
     row = load(place.folder, "assignments").set_index("item_id").loc["gldv2/train/3"]
     assert (row.level2_name, row.origin, row.accepted) == ("lake", "human", True)
     assert "1:gldv2/train/3" not in place.sheet.read_text(encoding="utf-8-sig")
@@ -118,5 +117,6 @@ def test_a_filled_in_sheet_is_not_overwritten(small: tuple[Workspace, BuildSetti
     sheet.loc[0, "decision"] = "unsure"
     sheet.to_csv(place.sheet, index=False)
     filled = place.sheet.read_bytes()
+    place.table("nodes").unlink()
     build(place, settings)
     assert (place.folder / "review.filled-in-1.csv").read_bytes() == filled

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from small_world import VOCABULARY, evidence_hash, item, items, proposals
-from strata_labels.build import STAGES, BuildSettings, Workspace, as_parameters, run_stage
+from strata_labels.build import STAGES, BuildSettings, Workspace
 from strata_labels.cli import app
 from strata_labels.errors import InputError
 from strata_labels.files import write_json
@@ -34,10 +34,10 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         settings = BuildSettings(
             tree="gldv2-h", metadata="", decisions=str(place.ledger), encoder="registry"
         )
-        write_json(place.record, {"parameters": as_parameters(settings)})
+        write_json(place.record, {"parameters": settings.model_dump(mode="json")})
         if name == "after":
             decide(place)
-        run_stage(next(stage for stage in STAGES if stage.name == "settle"), place, settings)
+        next(stage for stage in STAGES if stage.name == "settle").run(place, settings)
     return folder / "before", folder / "after"
 
 

@@ -14,7 +14,15 @@ import pandas as pd
 import pytest
 from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
 from strata_labels.errors import InputError
-from strata_labels.review import append, read_ledger, read_sheet, replay, time_after, write_sheet
+from strata_labels.review import (
+    append,
+    cut_decisions,
+    read_ledger,
+    read_sheet,
+    replay,
+    time_after,
+    write_sheet,
+)
 from strata_labels.tables import DECISION_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +52,7 @@ def test_what_is_appended_is_read_back(tmp_path):
     ledger = read_ledger(path)
     assert said(path) == [(item(2), "2/church"), (item(3), 'a "quoted", name')]
     assert ledger.decisions.row.tolist() == [2, 3]
-    assert ledger.cut == []
+    assert cut_decisions(path) == []
 
 
 def test_a_note_with_line_ends_stays_one_line(tmp_path):
@@ -75,22 +83,50 @@ def test_a_line_cut_anywhere_is_recognised(tmp_path, row):
     full = path.read_bytes()
     for end in range(len(kept) + 1, len(full) - 1):
         path.write_bytes(full[:end])
-        ledger = read_ledger(path)
-        assert len(ledger.decisions) == 1, full[len(kept) : end]
-        assert [problem.row for problem in ledger.cut] == [3]
+        assert len(read_ledger(path).decisions) == 1, full[len(kept) : end]
+        assert [problem.row for problem in cut_decisions(path)] == [3]
     path.write_bytes(full[:-1])  # only the line end is missing: the decision is whole
     assert len(read_ledger(path).decisions) == 2
 
 
-def test_a_cut_line_is_put_aside_by_the_next_decision(tmp_path):
+def test_a_cut_line_is_told_until_it_is_decided_again(tmp_path):
     path = tmp_path / "decisions.csv"
     append(path, decisions(ONE))
-    whole = path.read_bytes()
-    path.write_bytes(whole + b'"1:gldv2/train/3","gldv2')
+    torn = f'"1:{item(3)}","gldv2'
+    path.write_bytes(path.read_bytes() + torn.encode())
+    (before,) = cut_decisions(path)
+    assert (before.row, before.value) == (3, torn)
+    assert "decisions.csv.cut" in before.fix
+    # The next decision puts the characters aside; another row's does not make it good.
+    append(path, decisions((item(4), 1, "keep", "")))
+    assert len(said(path)) == 2 and torn not in path.read_text()
+    (after,) = cut_decisions(path)
+    assert (after.row, after.value) == (3, torn)
     append(path, decisions(TWO))
-    assert len(said(path)) == 2
-    assert read_ledger(path).cut == []
-    assert path.with_name("decisions.csv.cut").read_bytes() == b'"1:gldv2/train/3","gldv2\n'
+    assert cut_decisions(path) == []
+
+
+def test_a_cut_line_is_told_until_its_file_is_removed(tmp_path):
+    path = tmp_path / "decisions.csv"
+    append(path, decisions(ONE, TWO))
+    # Version 0.1.0 wrote the characters alone. This line is cut within its first cell.
+    cut = path.with_name("decisions.csv.cut")
+    cut.write_text('"1:gldv2/trai\n')
+    assert [(problem.row, problem.value) for problem in cut_decisions(path)] == [
+        (None, '"1:gldv2/trai')
+    ]
+    cut.unlink()
+    assert cut_decisions(path) == []
+
+
+def test_a_cut_line_on_several_items_is_decided_again_item_by_item(tmp_path):
+    path = tmp_path / "decisions.csv"
+    append(path, decisions(ONE))
+    path.write_bytes(path.read_bytes() + f'"1:{item(3)}|{item(4)}","gldv2'.encode())
+    append(path, decisions(TWO))
+    assert len(cut_decisions(path)) == 1
+    append(path, decisions((item(4), 1, "keep", "")))
+    assert cut_decisions(path) == []
 
 
 def test_a_cut_header_holds_no_decision(tmp_path):

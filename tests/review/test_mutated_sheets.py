@@ -200,7 +200,7 @@ def swapped_ids(sheet: Mangled, rng: random.Random) -> None:
 
 def stale(sheet: Mangled, rng: random.Random) -> None:
     row = sheet.decided(rng)
-    sheet.put(row, "evidence_hash", "#" + "0" * 16)
+    sheet.put(row, "evidence_hash", "#e2:" + "0" * 16)
     sheet.stale.add(sheet.at(row, "row_id"))
 
 

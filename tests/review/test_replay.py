@@ -79,7 +79,7 @@ def test_move_to_a_cluster_takes_its_main_class():
     assert label(resolve((item(4), 1, "move", "church")), 4)[1:3] == ("church building", "church")
     resolution = resolve((item(4), 1, "move", "2/lake"))
     assert label(resolution, 4) == ("labelled", "lake", "lake", "natural")
-    assert "1/lake.general" in set(resolution.nodes.node_id)
+    assert "1/lake.general" in resolution.tree.level
 
 
 def test_the_main_class_is_one_that_is_still_there():
@@ -108,7 +108,7 @@ def test_merge_keeps_both_ids_usable():
     )
     assert label(resolution, 2) == ("labelled", "cathedral", "castle / fort", "human-made")
     assert label(resolution, 7)[2] == "castle / fort"
-    assert "2/church" not in set(resolution.nodes.node_id)
+    assert "2/church" not in resolution.tree.level
     assert resolution.merged == {"2/church": "2/castle"}
 
 
@@ -220,13 +220,13 @@ def test_a_subject_that_left_the_data_is_listed():
         ([(item(2), 1, "merge", "church")], ["row 2", "only nodes"]),
         ([(item(2), 1, "rename", "x")], ["row 2", "only nodes"]),
         ([(item(2), 1, "exclude", "church")], ["row 2", "takes no target"]),
-        ([("2/church", 3, "move", "2/castle")], ["row 2", "level 2 where one of level 3"]),
-        ([("2/church", 3, "move", "2/church")], ["row 2", "level 2 where one of level 3"]),
-        ([("2/church", 3, "move", "1/Q2977")], ["row 2", "level 1 where one of level 3"]),
+        ([("2/church", 3, "move", "2/castle")], ["row 2", "level 2, but level 3 is needed"]),
+        ([("2/church", 3, "move", "2/church")], ["row 2", "level 2, but level 3 is needed"]),
+        ([("2/church", 3, "move", "1/Q2977")], ["row 2", "level 1, but level 3 is needed"]),
         ([("2/church", 3, "merge", "church")], ["row 2", "onto itself"]),
-        ([("2/church", 3, "merge", "natural")], ["row 2", "level 3 where one of level 2"]),
+        ([("2/church", 3, "merge", "natural")], ["row 2", "level 3, but level 2 is needed"]),
         ([("2/church", 3, "rename", "lake")], ["row 2", "has this name", "2/lake"]),
-        ([("1/Q2977", 2, "stop", "1/Q16970")], ["row 2", "level 1 where one of level 2 or 3"]),
+        ([("1/Q2977", 2, "stop", "1/Q16970")], ["row 2", "level 1, but level 2 or 3 is needed"]),
         ([(item(2), 1, "keep", "", "")], ["row 2", "no reviewer"]),
         ([(item(2), 1, "keep", "", "ann", "yesterday")], ["row 2", "not a time: 'yesterday'"]),
         ([("2/church", 3, "split", "")], ["row 2", "split needs a target", "name|member"]),
@@ -296,7 +296,7 @@ def test_what_only_the_merge_of_two_ledgers_contradicts_is_a_dispute():
     assert set(circle.disputed.subject) == {"2/church", "2/castle"}
     names = resolve(("2/church", 3, "rename", "Sacred"), ("2/castle", 3, "rename", "sacred", "ben"))
     assert len(names.disputed) == 2
-    assert "Sacred" not in set(names.nodes.name)
+    assert "Sacred" not in names.tree.name.values()
 
 
 SPLIT = ("2/church", 3, "split", "Cathedral|1/Q2977|gldv2/train/7")
@@ -307,8 +307,8 @@ def test_a_split_makes_a_node_beside_and_takes_its_members():
     assert label(resolution, 2) == ("labelled", "cathedral", "Cathedral", "human-made")
     assert label(resolution, 1)[2] == "church"
     assert label(resolution, 7)[2] == "Cathedral"
-    made = resolution.nodes.set_index("node_id").loc["2/church.cathedral"]
-    assert (made.level, made.parent_id) == (2, "3/human-made")
+    made = "2/church.cathedral"
+    assert resolution.tree.level[made] == 2 and resolution.tree.parent[made] == "3/human-made"
     assert row(resolution, "2:1/Q2977").state == "settled"
     by_name = ("2/church", 3, "split", "Cathedral|cathedral|gldv2/train/7")
     assert resolve(by_name).effective.target.tolist() == [SPLIT[3]]
@@ -430,7 +430,15 @@ def outcome(given: pd.DataFrame) -> object:
     except InputError as error:
         return sorted(map(str, error.problems))
     nodes, assignments, report = build_tree(items(), found.rows, found.tree)
-    frames = [found.rows, found.nodes, found.disputed, found.stale, found.gone, nodes, assignments]
+    frames = [
+        found.rows,
+        found.tree.nodes(),
+        found.disputed,
+        found.stale,
+        found.gone,
+        nodes,
+        assignments,
+    ]
     return [frame.to_csv() for frame in frames], report
 
 

@@ -1,43 +1,45 @@
-"""The build: its stages, what each reads and writes, and the record of a run."""
+"""The build: its stages, what each reads and writes, and the one runner."""
 
-from strata_labels.build.again import REBUILT, apply_sheet, export_formats, rerun
+from strata_labels.build.apply import apply_sheet
 from strata_labels.build.assets import ledgers
+from strata_labels.build.back_to_review import back_to_review
 from strata_labels.build.check import check_inputs
 from strata_labels.build.explain import Explanation, explain
 from strata_labels.build.history import ItemHistory, item_history
 from strata_labels.build.reconcile import report_classes
-from strata_labels.build.record import top_disputes, write_record
-from strata_labels.build.settings import BuildSettings, Workspace, as_parameters
+from strata_labels.build.runner import Execute, build_tree, rebuild, run_here, run_stages
+from strata_labels.build.settings import BuildSettings, settings_of
 from strata_labels.build.simulate import simulate_review
-from strata_labels.build.stage import Stage, in_words, intact, run_stage, stage_key
-from strata_labels.build.stages import STAGES
-from strata_labels.build.validated import keep_validation
+from strata_labels.build.stage import Counts, Stage, counts_text
+from strata_labels.build.stages import EMBED, PROPOSE, STAGES, write_formats
 from strata_labels.build.wikimedia import ask_wikimedia
+from strata_labels.build.workspace import Workspace
 
 __all__ = [
-    "REBUILT",
+    "EMBED",
+    "PROPOSE",
     "STAGES",
     "BuildSettings",
+    "Counts",
+    "Execute",
     "Explanation",
     "ItemHistory",
     "Stage",
     "Workspace",
     "apply_sheet",
-    "as_parameters",
     "ask_wikimedia",
+    "back_to_review",
+    "build_tree",
     "check_inputs",
+    "counts_text",
     "explain",
-    "export_formats",
-    "in_words",
-    "intact",
     "item_history",
-    "keep_validation",
     "ledgers",
+    "rebuild",
     "report_classes",
-    "rerun",
-    "run_stage",
+    "run_here",
+    "run_stages",
+    "settings_of",
     "simulate_review",
-    "stage_key",
-    "top_disputes",
-    "write_record",
+    "write_formats",
 ]

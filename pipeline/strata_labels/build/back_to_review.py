@@ -8,26 +8,23 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.build import Workspace, keep_validation, rerun
+from strata_labels.build.validated import keep_validation
+from strata_labels.build.workspace import Workspace
 from strata_labels.tables import load, save
-from strata_labels.training import RESULT
-from strata_labels.validation import (
-    ITEMS,
-    TRAINED,
-    doubts_table,
-    read_vectors,
-    table_of,
-    write_report,
-)
 
 
 def back_to_review(
-    workspace: Path, images: Path, out: Path, synthetic: bool = False
+    workspace: Workspace,
+    images: Path,
+    out: Path,
+    synthetic: bool = False,
 ) -> pd.DataFrame:
-    """Writes a training's report, the workspace's table `doubts`, its review sheet and its card.
+    """Writes a training's report, and into its workspace the table `doubts` and what was measured.
+
+    `rebuild` then brings both into the review sheet and the card.
 
     Args:
-        workspace: a folder that a build has filled.
+        workspace: one that a build has filled.
         images: root of its images.
         out: folder of a training on it.
         synthetic: the images are drawn, which the report then says.
@@ -35,16 +32,24 @@ def back_to_review(
     Returns:
         The table `doubts`, best first.
     """
-    nodes = load(workspace, "nodes")
+    # Both rooms import torch, which most commands do without.
+    from strata_labels.training import RESULT
+    from strata_labels.validation import (
+        ITEMS,
+        TRAINED,
+        doubts_table,
+        read_vectors,
+        table_of,
+        write_report,
+    )
+
+    nodes = load(workspace.folder, "nodes")
     names = dict(zip(nodes["node_id"], nodes["name"], strict=True))
     numbers = write_report(out, images, names=names, synthetic=synthetic)
     vectors, _ = read_vectors(out / TRAINED, out / ITEMS)
     found = doubts_table(vectors, table_of(out / ITEMS), images.resolve())
-    save(workspace, "doubts", found)
-    place = Workspace(workspace.resolve())
-    keep_validation(place, _measured(numbers, json.loads((out / RESULT).read_text("utf-8"))))
-    for line in rerun(place, ["settle", "show"]):
-        print(line)
+    save(workspace.folder, "doubts", found)
+    keep_validation(workspace, _measured(numbers, json.loads((out / RESULT).read_text("utf-8"))))
     return found
 
 

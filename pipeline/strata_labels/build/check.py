@@ -16,36 +16,23 @@ from strata_labels.build.settings import BuildSettings
 from strata_labels.embedding import image_files, load_encoder
 from strata_labels.errors import InputError, Problem
 from strata_labels.export import check_formats
-from strata_labels.review import read_ledger, replay
+from strata_labels.review import check_before_build, read_ledger
 from strata_labels.sources import Metadata
-from strata_labels.tables import SCHEMAS
+from strata_labels.tree import LabelTree
 
 
 def _check_decisions(
     decisions: pd.DataFrame, items: pd.DataFrame, nodes: pd.DataFrame, settings: BuildSettings
 ) -> None:
-    """Replays the ledger on items and nodes alone, as far as they are known before a build."""
+    """Checks the ledger against items and nodes, as far as they are known before a build."""
     named = pd.concat([decisions["subject"], decisions["target"]])
     # What only the snapshot or the images can tell is checked once they have been read.
-    told_later = r"1/.+" if settings.hierarchy.found else r"1/Q[0-9]+"
-    later = sorted(set(named[named.str.fullmatch(told_later)]) - set(nodes["node_id"]))
-    nodes = pd.concat([nodes, pd.DataFrame({"node_id": later, "level": 1, "name": later})])
-    rows = pd.DataFrame(
-        {
-            "subject": [*items["item_id"], *nodes["node_id"]],
-            "level": [*([1] * len(items)), *(nodes["level"] + 1)],
-            "parent": [*([""] * len(items)), *nodes["parent_id"].fillna("")],
-        }
-    )
-    rows = rows[rows["level"] < len(settings.hierarchy.levels)]
-    rows["row_id"] = rows["level"].astype(str) + ":" + rows["subject"]
-    rows = rows.assign(origin="", suggestion="", status="proposed", accepted=False)
-    rows = rows.assign(**dict.fromkeys(("confidence", "margin", "score"), 0.0))
-    for column in ("evidence", "reasons", "alternatives"):
-        rows[column] = pd.Series([()] * len(rows), rows.index, dtype=object)
-    hashes = decisions.drop_duplicates("row_id").set_index("row_id")["evidence_hash"]
-    rows["evidence_hash"] = rows["row_id"].map(hashes).fillna("")
-    replay(decisions, rows[SCHEMAS["proposals"].names].reset_index(drop=True), nodes)
+    later_ids = r"1/.+" if settings.hierarchy.found else r"1/Q[0-9]+"
+    later = sorted(set(named[named.str.fullmatch(later_ids)]) - set(nodes["node_id"]))
+    rows = {"node_id": later, "level": 1, "name": later, "parent_id": None, "qid": None}
+    tree = LabelTree.from_nodes(pd.concat([nodes, pd.DataFrame(rows)], ignore_index=True))
+    complete = not (settings.hierarchy.found or settings.entities or settings.contact)
+    check_before_build(decisions, items["item_id"], tree, complete)
 
 
 def check_inputs(settings: BuildSettings) -> Metadata:
@@ -73,11 +60,15 @@ def check_inputs(settings: BuildSettings) -> Metadata:
     if hierarchy.published:
         problems += _unused(settings)
         if metadata is not None:
-            nodes = published_part(settings, metadata.items, metadata.labels).vocabulary
+            _, nodes = published_part(settings, metadata.items, metadata.labels)
             problems += _no_image(settings, metadata.items)
     else:
         vocabulary = attempt(lambda: vocabulary_in_force(settings))
-        nodes = attempt(lambda: curated_nodes(settings, vocabulary)) if vocabulary else None
+        nodes = (
+            attempt(lambda: curated_nodes(settings, vocabulary, ledger))
+            if vocabulary and ledger
+            else None
+        )
     if not hierarchy.published or settings.image_root:
         attempt(lambda: load_encoder(settings.encoder))
     if not problems and nodes is not None and len(ledger.decisions) and not settings.clusters:

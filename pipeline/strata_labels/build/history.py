@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from strata_labels.build.propose import ledgers
-from strata_labels.build.settings import Workspace
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import evidence_text, read_seen
-from strata_labels.review import ARROW, KnownNodes, history, near, read_ledger, replay, reviewed
+from strata_labels.review import history, near, read_ledger, replay, reviewed
 from strata_labels.tables import load
+from strata_labels.tree import LabelTree
 
 
 @dataclass(frozen=True)
@@ -37,30 +38,33 @@ class ItemHistory:
     above: pd.DataFrame
 
 
-def item_history(place: Workspace, asked: str) -> ItemHistory:
+def item_history(workspace: Workspace, asked: str) -> ItemHistory:
     """Everything people decided on an item or node, and on what it hangs below.
 
     Args:
-        place: a workspace that was built.
+        workspace: a workspace that was built.
         asked: an item's or a node's id, or a row id (`level:id`).
 
     Raises:
         InputError: nothing has that id (the nearest ids are named), or the ledger is wrong.
     """
-    settings = place.last_settings()
-    items, proposals = load(place.folder, "items"), reviewed(place.folder)
-    vocabulary = load(place.folder, "vocabulary")
+    settings = workspace.last_settings()
+    items, proposals = load(workspace.folder, "items"), reviewed(workspace.folder)
+    vocabulary = load(workspace.folder, "vocabulary")
     decisions = read_ledger(*ledgers(settings)).decisions
     resolution = replay(decisions, proposals, vocabulary)
-    before, after = KnownNodes(vocabulary), KnownNodes(resolution.nodes)
-    names = dict(zip(items["item_id"], items["name"], strict=True)) | before.name | after.name
+    before, after = LabelTree.from_nodes(vocabulary), resolution.tree
+    names = dict(zip(items["item_id"], items["name"], strict=True))
+    names |= {**before.name, **after.name}
     subject = asked
     if asked not in names:
         subject = asked.split(":", 1)[-1]
     decided = set(decisions["subject"])
     if subject not in names and subject not in decided:
         fix = f"Did you mean {', '.join(near(asked, names, names.values()))}?"
-        raise InputError(Problem(place.folder, "no item or node has this id:", fix, value=asked))
+        raise InputError(
+            Problem(workspace.folder, "no item or node has this id:", fix, value=asked)
+        )
 
     rows = resolution.rows[resolution.rows["subject"] == subject]
     proposed = proposals.loc[proposals["subject"] == subject, "parent"].fillna("").tolist()
@@ -73,7 +77,7 @@ def item_history(place: Workspace, asked: str) -> ItemHistory:
     return ItemHistory(
         subject=subject,
         name=str(names.get(subject, "")),
-        path=ARROW.join(after.name[node] for start in now[:1] for node in after.path(start)),
+        path=after.path_name(now[0]) if now else "",
         state=rows["state"].iloc[0] if len(rows) else "",
         evidence=evidence_text(rows["evidence"].iloc[0], after.name) if len(rows) else [],
         own=_worded(history([subject], decisions, resolution), after),
@@ -81,14 +85,14 @@ def item_history(place: Workspace, asked: str) -> ItemHistory:
     )
 
 
-def _worded(decisions: pd.DataFrame, known: KnownNodes) -> pd.DataFrame:
+def _worded(decisions: pd.DataFrame, tree: LabelTree) -> pd.DataFrame:
     """A history whose `seen` is sentences; that of version 0.1.0 stays as it was written."""
-    return decisions.assign(seen=[_seen_text(cell, known) for cell in decisions["seen"]])
+    return decisions.assign(seen=[_seen_text(cell, tree) for cell in decisions["seen"]])
 
 
-def _seen_text(cell: str, known: KnownNodes) -> str:
+def _seen_text(cell: str, tree: LabelTree) -> str:
     seen = read_seen(cell)
     if seen is None or not seen.evidence:
         return cell
-    place = [f"Proposed under {known.name.get(seen.place, seen.place)}."] if seen.place else []
-    return " ".join([*place, *evidence_text(seen.evidence, known.name)])
+    proposed = [f"Proposed under {tree.name.get(seen.place, seen.place)}."] if seen.place else []
+    return " ".join([*proposed, *evidence_text(seen.evidence, tree.name)])

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.sources import Metadata
 from strata_labels.tables import save
@@ -25,7 +26,7 @@ def read_metadata(settings: BuildSettings) -> Metadata:
     if hierarchy.published:
         given = settings.source.levels(folder)
         wanted = hierarchy.levels[2 if hierarchy.found else 1 :]
-        fix = f"The labels have {', '.join(given) or 'none'}; mend the levels or add the column."
+        fix = f"The labels have {', '.join(given) or 'none'}; correct the levels or add the column."
         problems = [
             Problem("labels", "no published label for level", fix, column=level)
             for level in wanted
@@ -58,6 +59,5 @@ ITEMS = Stage(
         *([Path(settings.known_labels)] if settings.known_labels else []),
     ],
     writes=lambda place, _: [place.table("items"), place.table("labels")],
-    parameters=("tree", "levels"),
     run=_read_items,
 )

@@ -20,9 +20,10 @@ from strata_labels.build.reconcile import (
     with_classes,
     write_reconciliation,
 )
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import titles_of
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge import ClassGraph
 from strata_labels.people_csv import read_people_csv
@@ -36,7 +37,7 @@ from strata_labels.proposal import (
     propose_free,
     vocabulary_nodes,
 )
-from strata_labels.review import read_ledger, replay
+from strata_labels.review import Ledger, read_ledger, replay
 from strata_labels.tables import labels_at, load, save
 
 _LEXICON = ["node", "qid", "language", "term", "strength"]
@@ -89,13 +90,13 @@ def _into_found_nodes(
 def _into_vocabulary(
     place: Workspace, settings: BuildSettings, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    vocabulary, classes, lexicon = _knowledge(place, settings)
+    ledger = read_ledger(*ledgers(settings))
+    vocabulary, classes, lexicon = _knowledge(place, settings, ledger)
     scorer = _scorer(place, settings, items, vocabulary, classes, lexicon)
     known = _known(place, settings, items, vocabulary)
-    nodes = curated_nodes(settings, vocabulary, _met(lexicon, classes), _labels(place))
+    nodes = curated_nodes(settings, vocabulary, ledger, _met(lexicon, classes), _labels(place))
     scores = scorer.fit(known)
     proposals = propose(items, scorer, scores, vocabulary.frame, classes)
-    ledger = read_ledger(*ledgers(settings))
     learnt = np.full(len(items), -1)
     if len(ledger.decisions):
         learnt, together = decided(proposals, nodes, ledger.decisions, items, vocabulary)
@@ -114,11 +115,11 @@ def _into_vocabulary(
 
 
 def _knowledge(
-    place: Workspace, settings: BuildSettings
+    place: Workspace, settings: BuildSettings, ledger: Ledger
 ) -> tuple[Vocabulary, pd.DataFrame, pd.DataFrame]:
     """Vocabulary, class evidence of each item, and lexicon."""
     vocabulary = vocabulary_in_force(settings)
-    classes = _class_evidence(place, settings, vocabulary)
+    classes = _class_evidence(place, settings, vocabulary, ledger)
     return vocabulary, classes, _lexicon(place, settings, vocabulary)
 
 
@@ -142,13 +143,15 @@ def _scorer(
 def scorer_of(place: Workspace, settings: BuildSettings) -> tuple[pd.DataFrame, Vocabulary, Scorer]:
     """Items, vocabulary and scorer of a workspace whose vectors are there."""
     items = load(place.folder, "items")
-    vocabulary, classes, lexicon = _knowledge(place, settings)
+    ledger = read_ledger(*ledgers(settings))
+    vocabulary, classes, lexicon = _knowledge(place, settings, ledger)
     return items, vocabulary, _scorer(place, settings, items, vocabulary, classes, lexicon)
 
 
 def curated_nodes(
     settings: BuildSettings,
     vocabulary: Vocabulary,
+    ledger: Ledger,
     met: pd.DataFrame | None = None,
     labels: dict[str, str] | None = None,
 ) -> pd.DataFrame:
@@ -157,14 +160,15 @@ def curated_nodes(
     Args:
         settings: names the curated classes.
         vocabulary: the nodes of the upper levels.
+        ledger: people may have given classes a place.
         met: `qid, node` of the classes that this run has met besides.
         labels: names of classes besides the curated ones.
     """
-    assets = assets_in_force(settings, vocabulary)
+    assets = assets_in_force(settings, vocabulary, ledger)
     placed = pd.DataFrame(sorted(assets.placed.items()), columns=["qid", "node"])
     known = placed if met is None else pd.concat([met, placed])
     labels = {**assets.labels, **(labels or {})}
-    excluded = [qid for qid, node in decided_classes(settings, vocabulary).items() if not node]
+    excluded = [qid for qid, node in decided_classes(ledger, vocabulary).items() if not node]
     nodes = vocabulary_nodes(vocabulary, known, labels)
     return with_classes(nodes, {qid: labels.get(qid, "") for qid in excluded})
 
@@ -186,7 +190,7 @@ def _labels(place: Workspace) -> dict[str, str]:
 
 
 def _class_evidence(
-    place: Workspace, settings: BuildSettings, vocabulary: Vocabulary
+    place: Workspace, settings: BuildSettings, vocabulary: Vocabulary, ledger: Ledger
 ) -> pd.DataFrame:
     """Where each item's classes lead.
 
@@ -195,8 +199,8 @@ def _class_evidence(
         each way that ties (the class and those above it, and the label of the first); `decided`,
         whether people placed the class that it leads to.
     """
-    assets = assets_in_force(settings, vocabulary)
-    decided = decided_classes(settings, vocabulary)
+    assets = assets_in_force(settings, vocabulary, ledger)
+    decided = decided_classes(ledger, vocabulary)
     items = load(place.folder, "items")
     entities, classes = load(place.folder, "entities"), load(place.folder, "classes")
     labels = {**assets.labels, **_labels(place)}
@@ -276,14 +280,14 @@ def decided(
         that decides it, else -1. Both `[n]`.
     """
     resolution = replay(decisions, proposals, nodes)
-    parent = resolution.nodes.set_index("node_id")["parent_id"]
-    name = resolution.nodes.set_index("node_id")["name"]
+    tree = resolution.tree
     rows = resolution.rows
     rows = rows[(rows["level"] == 1) & (rows["state"] == "settled")].set_index("subject")
     place = rows["parent"].reindex(items["item_id"])
     lines = resolution.effective.drop_duplicates("subject").set_index("subject")
     line = lines.groupby(["file", "row"], sort=False).ngroup().reindex(items["item_id"])
-    node = vocabulary.index(place.map(parent).map(name).fillna(""))
+    labels = {node: tree.name.get(above, "") for node, above in tree.parent.items()}
+    node = vocabulary.index(place.map(labels).fillna(""))
     return node, line.fillna(-1).to_numpy(dtype=np.int64)
 
 
@@ -304,6 +308,6 @@ PROPOSE = Stage(
         place.table("vocabulary"),
         *([] if settings.hierarchy.published else [place.reconciliation]),
     ],
-    parameters=("tree", "levels", "clusters"),
+    settings=("clusters",),
     run=_propose,
 )

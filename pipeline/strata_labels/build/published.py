@@ -10,17 +10,20 @@ import pandas as pd
 
 from strata_labels.build.assets import found_names
 from strata_labels.build.embed import ABOUT, IMAGES, NODES
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
+from strata_labels.build.workspace import Workspace
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
 from strata_labels.proposal import Candidates, propose_within
-from strata_labels.sources import Published, published_tree
+from strata_labels.sources import published_tree
 from strata_labels.tables import SCHEMAS, load
 
 _SHOWN = 3
 
 
-def published_part(settings: BuildSettings, items: pd.DataFrame, labels: pd.DataFrame) -> Published:
-    """The published part of the tree; a level found right above the items is left free."""
+def published_part(
+    settings: BuildSettings, items: pd.DataFrame, labels: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Proposals and nodes of the published levels; a level found above the items is left out."""
     hierarchy = settings.hierarchy
     first = 2 if hierarchy.found else 1
     return published_tree(items, labels, len(hierarchy.levels), hierarchy.blank, first)
@@ -30,8 +33,7 @@ def propose_published(
     place: Workspace, settings: BuildSettings, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Proposals and nodes of a tree whose labels are published."""
-    published = published_part(settings, items, load(place.folder, "labels"))
-    proposals, nodes = published.proposals, published.vocabulary
+    proposals, nodes = published_part(settings, items, load(place.folder, "labels"))
     if settings.hierarchy.found:
         proposals, nodes = _with_found_level(place, settings, items, proposals, nodes)
     taxa = load(place.folder, "taxa")

@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.build.assets import class_assets, ledgers, vocabulary_in_force
-from strata_labels.build.settings import BuildSettings, Workspace
+from strata_labels.build.settings import BuildSettings
 from strata_labels.build.wikimedia import Asked
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.files import whole, write_json
 from strata_labels.knowledge import (
@@ -26,8 +27,9 @@ from strata_labels.knowledge import (
 )
 from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal import Vocabulary, vocabulary_nodes
-from strata_labels.review import KnownNodes, neutralise, read_ledger
+from strata_labels.review import Ledger, neutralise, read_ledger, undisputed
 from strata_labels.tables import DECISION_COLUMNS
+from strata_labels.tree import LabelTree, NodeFinder
 
 #: What a curator writes for a class that has no place in the vocabulary.
 NO_PLACE = "none"
@@ -39,14 +41,14 @@ _EXAMPLES = 5
 _CLASS = re.compile(r"1/(Q[1-9][0-9]*)")
 
 
-def assets_in_force(settings: BuildSettings, vocabulary: Vocabulary) -> ClassAssets:
+def assets_in_force(settings: BuildSettings, vocabulary: Vocabulary, ledger: Ledger) -> ClassAssets:
     """The classes with a place, those that people decided on among them.
 
     A class that a curated file places stays there: a decision on it moves the tree's node, and
     what hangs on it, when the ledger is replayed.
     """
     assets = class_assets(settings, vocabulary)
-    decided = decided_classes(settings, vocabulary)
+    decided = decided_classes(ledger, vocabulary)
     new = {qid: node for qid, node in decided.items() if qid not in assets.placed}
     placed = {**assets.placed, **{qid: node for qid, node in new.items() if node}}
     stops = {qid: why for qid, why in assets.stops.items() if qid not in new}
@@ -54,20 +56,17 @@ def assets_in_force(settings: BuildSettings, vocabulary: Vocabulary) -> ClassAss
     return replace(assets, placed=placed, stops=stops)
 
 
-def decided_classes(settings: BuildSettings, vocabulary: Vocabulary) -> dict[str, str]:
-    """Class -> the node that people's latest decision gives it, "" where it has no place."""
-    decisions = read_ledger(*ledgers(settings)).decisions
-    words = decisions["decision"].str.casefold()
-    mine = decisions["subject"].str.fullmatch(_CLASS.pattern) & words.isin(["move", "exclude"])
-    latest = decisions[mine].sort_values("decided_at", kind="stable")
-    known = KnownNodes(_upper_nodes(vocabulary))
+def decided_classes(ledger: Ledger, vocabulary: Vocabulary) -> dict[str, str]:
+    """Class -> the node that people give it, "" if it has no place; without disputed ones."""
+    decisions = ledger.decisions
+    tree = LabelTree.from_nodes(_upper_nodes(vocabulary))
+    finder = NodeFinder(tree)
     found: dict[str, str] = {}
-    for subject, word, target in zip(
-        latest["subject"], words[latest.index], latest["target"], strict=True
-    ):
-        node, _, _ = known.find(target, [2]) if word == "move" else ("", "", "")
+    for decision in undisputed(decisions[decisions["subject"].str.fullmatch(_CLASS.pattern)]):
+        word, qid = decision.decision, decision.subject.removeprefix("1/")
+        node = finder.find(decision.target, [2])[0] if word == "move" else ""
         if node or word == "exclude":
-            found[subject.removeprefix("1/")] = known.name[node] if node else ""
+            found[qid] = tree.name[node] if node else ""
     return found
 
 
@@ -138,19 +137,19 @@ def reconcile(
 
 
 def report_classes(
-    place: Workspace, settings: BuildSettings, items: pd.DataFrame, asked: Asked
+    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame, asked: Asked
 ) -> dict[str, Any]:
     """Writes the reconciliation of what was just asked, before any build; returns its numbers."""
     vocabulary = vocabulary_in_force(settings)
-    assets = assets_in_force(settings, vocabulary)
+    assets = assets_in_force(settings, vocabulary, read_ledger(*ledgers(settings)))
     ids = asked.titles["qid"].dropna().tolist()
-    snapshot = read_snapshot(place.answers, items["title"], assets.placed, ids)
+    snapshot = read_snapshot(workspace.answers, items["title"], assets.placed, ids)
     entities, classes = link(items, snapshot, asked.titles)
     named = dict(zip(classes["qid"], classes["label"], strict=True))
     graph = ClassGraph(classes, assets.placed, assets.stops)
-    put_filled_in_aside(place.to_map, "node")
+    put_filled_in_aside(workspace.to_map, "node")
     numbers, to_map = reconcile(items, entities, graph, {**assets.labels, **named})
-    write_reconciliation(place, numbers, to_map)
+    write_reconciliation(workspace, numbers, to_map)
     return numbers
 
 
@@ -210,11 +209,13 @@ def name_of(qid: str, labels: Mapping[str, str]) -> str:
     return f"{labels[qid]} ({qid})" if labels.get(qid) else qid
 
 
-def write_reconciliation(place: Workspace, numbers: dict[str, Any], to_map: pd.DataFrame) -> None:
+def write_reconciliation(
+    workspace: Workspace, numbers: dict[str, Any], to_map: pd.DataFrame
+) -> None:
     """Writes the numbers, and the classes to map as a sheet for a curator."""
-    write_json(place.reconciliation, numbers)
+    write_json(workspace.reconciliation, numbers)
     harmless = to_map.map(lambda cell: neutralise(cell) if isinstance(cell, str) else cell)
-    with whole(place.to_map) as beside:
+    with whole(workspace.to_map) as beside:
         harmless.to_csv(beside, index=False, encoding="utf-8-sig", lineterminator="\n")
 
 
@@ -271,7 +272,8 @@ def read_class_sheet(
         InputError: all rows with no class id, an unknown node, a class with two nodes, no reviewer.
     """
     frame = read_people_csv(path, ["class_qid", "node"], ["note", "reviewer"])
-    known, problems, rows = KnownNodes(nodes), list[Problem](), dict[str, tuple[str, ...]]()
+    finder = NodeFinder(LabelTree.from_nodes(nodes))
+    problems, rows = list[Problem](), dict[str, tuple[str, ...]]()
     for line, qid, node, note, who in frame[frame["node"] != ""].itertuples():
 
         def wrong(what: str, fix: str, column: str, value: str, line: int = line) -> None:
@@ -279,7 +281,7 @@ def read_class_sheet(
 
         target = ""
         if node.casefold() != NO_PLACE:
-            target, what, fix = known.find(node, [2])
+            target, what, fix = finder.find(node, [2])
             if not target:
                 wrong(what, f"{fix} Or write {NO_PLACE}.", "node", node)
         if not (who or reviewer):

@@ -1,38 +1,135 @@
-"""`run.json`: what a build was given, what it made of it, and when its inputs last changed it."""
+"""`run.json`: what a build was given, which of its stages are done, and what came out.
+
+Paths below the workspace are stored relative to it, so that the workspace can be moved or copied;
+others are stored as they were given. Version 0.1.0 stored all paths absolute and had no `format`.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import pandas as pd
+from strata_labels.build.settings import BuildSettings
+from strata_labels.errors import InputError, Problem
+from strata_labels.files import write_json
+from strata_labels.hierarchy import known_trees
+from strata_labels.settings import checked
 
-from strata_labels.build.settings import BuildSettings, Workspace, as_parameters
-from strata_labels.build.show import numbers_file, user_files, versions
-from strata_labels.files import sha256_of, write_json
+FORMAT = 2
+#: Settings that are paths, with the option that gives each.
+PATHS = {
+    "metadata": "--metadata (or --items)",
+    "entities": "--entities",
+    "known_labels": "--known-labels",
+    "vocabulary": "--vocabulary",
+    "images": "--images",
+    "decisions": "--decisions",
+}
+_BUILD = "Run `strata build TREE WORKSPACE --metadata DIR`."
 
 
-def write_record(
-    place: Workspace, settings: BuildSettings, manifests: list[dict[str, Any]]
+def read_record(path: Path) -> dict[str, Any]:
+    """The record of a workspace.
+
+    Args:
+        path: its `run.json`.
+
+    Returns:
+        `format`, `versions`, `parameters` (see `stored`), `stages` (see
+        `strata_labels.build.stage`), and once a build is finished `inputs` (file to sha256),
+        `title`, `numbers`, `agreement`, `reviewers`.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    if not path.is_file():
+        raise InputError(Problem(path.parent, "no build in this folder", _BUILD))
+    try:
+        record = dict(json.loads(path.read_text(encoding="utf-8")))
+        record["parameters"] = dict(record["parameters"])
+        record["stages"] = list(record.get("stages", []))
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(Problem(path, f"damaged ({error!r})", _BUILD)) from None
+    return record
+
+
+def add_to_record(
+    path: Path,
+    settings: BuildSettings,
+    stage: dict[str, Any] | None = None,
+    changes: dict[str, Any] | None = None,
 ) -> None:
-    """Writes versions, parameters, hashes of inputs and outputs, counts and timings."""
-    shown = json.loads(numbers_file(place).read_text(encoding="utf-8"))
-    write_json(
-        place.record,
-        {
-            **shown,
-            "versions": versions(),
-            # The operator's address is nobody else's business.
-            "parameters": as_parameters(replace(settings, contact=None)),
-            "inputs": {str(path): sha256_of(path) for path in user_files(settings)},
-            "stages": manifests,
-        },
-    )
+    """Adds to a record, whole or not at all: the settings, a finished stage, other changed keys."""
+    record = read_record(path) if path.is_file() else {"stages": []}
+    if stage is not None:
+        others = [done for done in record["stages"] if done["stage"] != stage["stage"]]
+        record["stages"] = [*others, stage]
+    parameters = stored(settings, path.parent)
+    write_json(path, {**record, **(changes or {}), "format": FORMAT, "parameters": parameters})
 
 
-def top_disputes(place: Workspace, most: int = 20) -> list[dict[str, str]]:
-    """The first rows of the review sheet, for people."""
-    columns = ["name", "suggestion", "confidence", "reasons", "evidence"]
-    sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, nrows=most)
-    return [{str(k): str(v) for k, v in row.items()} for row in sheet[columns].to_dict("records")]
+def stored(settings: BuildSettings, workspace: Path) -> dict[str, Any]:
+    """Settings as the JSON values of a record.
+
+    The address of the person who asked Wikimedia is left out; that somebody asked is kept.
+    """
+    asked = settings.asked or settings.contact is not None
+    values = settings.model_dump(mode="json") | {"contact": None, "asked": asked}
+    for name in PATHS:
+        if values[name] is not None:
+            values[name] = portable(Path(values[name]), workspace)
+    tree = portable(Path(settings.tree), workspace)
+    return values | ({} if tree in known_trees() else {"tree": tree})
+
+
+def portable(path: Path, workspace: Path) -> str:
+    """A path relative to the workspace if it is below it, else as it is."""
+    return str(path.relative_to(workspace) if path.is_relative_to(workspace) else path)
+
+
+def last_settings(path: Path) -> BuildSettings:
+    """The settings in a record; paths below the workspace as it was are below it as it is.
+
+    Raises:
+        InputError: there is no record; a setting has an unknown name or a wrong value.
+    """
+    record, workspace = read_record(path), path.parent
+    values = record["parameters"]
+    before = None if "format" in record else _earlier_folder(values)
+    for name in (*PATHS, "tree"):
+        value = values.get(name)
+        if not isinstance(value, str) or value in known_trees():
+            continue
+        given = Path(value)
+        if before is not None and given.is_relative_to(before):
+            given = given.relative_to(before)
+        values[name] = str(workspace / given)
+    return checked(BuildSettings, values, path)
+
+
+def _earlier_folder(values: dict[str, Any]) -> Path | None:
+    """The folder that a workspace of version 0.1.0 was in, if its ledger was the default one.
+
+    A `decisions.csv` in a folder that exists and holds no build is somebody's own ledger.
+    """
+    ledger = Path(str(values.get("decisions", "")))
+    own = ledger.parent.exists() and not (ledger.parent / "run.json").exists()
+    return ledger.parent if ledger.name == "decisions.csv" and not own else None
+
+
+def check_paths(settings: BuildSettings, record: Path) -> None:
+    """Checks that everything a build was given is still there; the ledger may not exist yet.
+
+    Raises:
+        InputError: every path that is gone, with the option that gives its new place.
+    """
+    problems = []
+    for name, option in PATHS.items():
+        path = getattr(settings, name)
+        if name != "decisions" and path is not None and not path.exists():
+            what = f"the path given by {option} is gone:"
+            fix = f"Run `strata build` once with {option} and its new place."
+            problems.append(Problem(record, what, fix, value=str(path)))
+    if problems:
+        raise InputError(problems)

@@ -1,52 +1,35 @@
-"""What a build was asked for, and where its files lie."""
+"""The settings of one build: its options, tree and metadata, with defaults filled in."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from strata_labels.errors import InputError, Problem
-from strata_labels.hierarchy import Hierarchy, load_hierarchy
+from pydantic import Field
+
+from strata_labels.hierarchy import Hierarchy, known_trees, load_hierarchy
+from strata_labels.knowledge import COMMONS_API, WIKIDATA_API, Apis, check_contact
+from strata_labels.settings import BuildOptions, checked
 from strata_labels.sources import SOURCES, Source
 
 
-@dataclass(frozen=True)
-class BuildSettings:
-    """The arguments of `strata build`, paths absolute.
+class BuildSettings(BuildOptions):
+    """Everything that a build depends on; paths are absolute."""
 
-    Attributes:
-        tree: a shipped tree's name or a folder with a `hierarchy.toml`.
-        metadata: folder with the source's files.
-        decisions: the ledger, created if absent.
-        encoder: see `strata_labels.embedding.load_encoder`.
-        entities: snapshot of Wikidata entities.
-        known_labels: released labels of some items, evidence for the others.
-        vocabulary: a vocabulary in place of the tree's own.
-        clusters: number of level-2 nodes of a vocabulary-free tree; None: into the vocabulary.
-        images: root of the image files.
-        images_per_landmark: images averaged into an item's vector, at most.
-        contact: who asks Wikimedia; None: nothing is asked.
-        commons_api, wikidata_api: addresses of mirrors; None: Wikimedia's own.
-        levels: the variant of the tree's levels; None for its first.
-    """
-
-    tree: str
-    metadata: str
-    decisions: str
+    tree: str = Field(description="A shipped tree, or a folder with hierarchy.toml.")
+    metadata: Path = Field(description="Folder or table with the data set's metadata.")
+    decisions: Path
     encoder: str
-    entities: str | None = None
-    known_labels: str | None = None
-    vocabulary: str | None = None
-    clusters: int | None = None
-    images: str | None = None
-    images_per_landmark: int = 8
-    contact: str | None = None
-    commons_api: str | None = None
-    wikidata_api: str | None = None
-    levels: str | None = None
+    images_per_landmark: int = Field(default=8, ge=1)
+    levels: str | None = Field(
+        default=None, description="Variant of the tree's levels; else its first."
+    )
+    asked: bool = Field(
+        default=False,
+        description="An earlier build of the workspace asked Wikimedia for all it needs.",
+    )
 
     @cached_property
     def hierarchy(self) -> Hierarchy:
@@ -54,7 +37,7 @@ class BuildSettings:
         found = load_hierarchy(self.tree, self.levels)
         if found.levels:
             return found
-        return replace(found, levels=("item", *SOURCES[found.source].levels(Path(self.metadata))))
+        return replace(found, levels=("item", *SOURCES[found.source].levels(self.metadata)))
 
     @property
     def source(self) -> Source:
@@ -65,13 +48,13 @@ class BuildSettings:
     def image_root(self) -> Path | None:
         """Where image files lie, if images are looked at."""
         if self.images:
-            return Path(self.images)
-        return self.source.image_root(Path(self.metadata)) if self.hierarchy.found else None
+            return self.images
+        return self.source.image_root(self.metadata) if self.hierarchy.found else None
 
     @property
     def vocabulary_file(self) -> Path:
         """The vocabulary in force: the user's own, else the tree's."""
-        return Path(self.vocabulary) if self.vocabulary else self.hierarchy.vocabulary
+        return self.vocabulary or self.hierarchy.vocabulary
 
     @property
     def class_files(self) -> tuple[Path, ...]:
@@ -80,105 +63,25 @@ class BuildSettings:
         return self.vocabulary_file, tree.vocabulary, tree.classes, tree.outside
 
 
-@dataclass(frozen=True)
-class Workspace:
-    """The folder of one build."""
+def settings_of(
+    tree: str, workspace: Path, metadata: Path, options: BuildOptions, levels: str | None = None
+) -> BuildSettings:
+    """The settings of a build in the folder `workspace`, from what a person gave.
 
-    folder: Path
-
-    @property
-    def tables(self) -> Path:
-        return self.folder / "tables"
-
-    @property
-    def vectors(self) -> Path:
-        return self.folder / "vectors"
-
-    @property
-    def vector_store(self) -> Path:
-        """Vectors by encoder and content; whoever embeds the same images may share it."""
-        return self.vectors / "store"
-
-    @property
-    def validation(self) -> Path:
-        """What a training on the tree has measured."""
-        return self.tables / "validation.json"
-
-    @property
-    def sheet(self) -> Path:
-        return self.folder / "review.csv"
-
-    @property
-    def settled(self) -> Path:
-        """What the last settling of proposals and decisions counted."""
-        return self.tables / "settled.json"
-
-    @property
-    def ledger(self) -> Path:
-        return self.folder / "decisions.csv"
-
-    @property
-    def store(self) -> Path:
-        """Wikimedia's answers."""
-        return self.folder / "wikimedia.sqlite"
-
-    @property
-    def answers(self) -> Path:
-        """The entities among them, as a snapshot."""
-        return self.folder / "entities.jsonl.gz"
-
-    @property
-    def to_map(self) -> Path:
-        """Classes without a place, for a curator to fill in."""
-        return self.folder / "classes_to_map.csv"
-
-    @property
-    def reconciliation(self) -> Path:
-        """What is known of the items' entities and classes, in numbers."""
-        return self.folder / "reconciliation.json"
-
-    @property
-    def export(self) -> Path:
-        return self.folder / "export"
-
-    @property
-    def record(self) -> Path:
-        return self.folder / "run.json"
-
-    @property
-    def page(self) -> Path:
-        return self.folder / "tree.html"
-
-    @property
-    def picture(self) -> Path:
-        return self.folder / "tree.png"
-
-    @property
-    def card(self) -> Path:
-        return self.folder / "card.md"
-
-    def table(self, name: str) -> Path:
-        return self.tables / f"{name}.parquet"
-
-    def last_run(self) -> dict[str, Any]:
-        """The record of the last build.
-
-        Raises:
-            InputError: this folder holds no build, or its record is damaged.
-        """
-        fix = "Run `strata build TREE WORKSPACE --metadata DIR` first."
-        if not self.record.is_file():
-            raise InputError(Problem(self.folder, "holds no build", fix))
-        try:
-            return dict(json.loads(self.record.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise InputError(Problem(self.record, f"damaged ({error})", fix)) from None
-
-    def last_settings(self) -> BuildSettings:
-        """The settings of the last build (see `last_run`)."""
-        return BuildSettings(**self.last_run()["parameters"])
-
-
-def as_parameters(settings: BuildSettings) -> dict[str, Any]:
-    """Settings as plain JSON values."""
-    return asdict(settings)
+    Raises:
+        InputError: no such tree or levels; a contact or an API's address that cannot be one.
+    """
+    Apis(options.commons_api or COMMONS_API, options.wikidata_api or WIKIDATA_API)
+    hierarchy = load_hierarchy(tree, levels)
+    given: dict[str, Any] = options.model_dump(exclude_none=True)
+    given = {"decisions": workspace / "decisions.csv", **given, "metadata": metadata}
+    given |= {key: value.resolve() for key, value in given.items() if isinstance(value, Path)}
+    if options.contact is not None:
+        given["contact"] = check_contact(options.contact)
+    defaults = {
+        "encoder": hierarchy.encoder,
+        "images_per_landmark": hierarchy.images_per_landmark,
+        "tree": tree if tree in known_trees() else str(Path(tree).resolve()),
+        "levels": levels,
+    }
+    return checked(BuildSettings, defaults | given, "the settings")

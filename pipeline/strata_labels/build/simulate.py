@@ -18,13 +18,14 @@ import pandas as pd
 
 from strata_labels.build.check import check_inputs
 from strata_labels.build.propose import decided, ledgers, scorer_of
-from strata_labels.build.settings import BuildSettings, Workspace
-from strata_labels.build.stage import in_words, run_stage
-from strata_labels.build.stages import STAGES
+from strata_labels.build.runner import run_stages
+from strata_labels.build.settings import BuildSettings
+from strata_labels.build.stages import PROPOSE, SETTLE, STAGES
+from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.hierarchy import Hierarchy
 from strata_labels.proposal import calibration_error, node_id, read_vocabulary
-from strata_labels.review import PAGE, append, join, pages, read_ledger
+from strata_labels.review import PAGE, append, batch_decisions, pages, read_ledger
 from strata_labels.sources import Metadata
 from strata_labels.tables import labels_at, load, save
 
@@ -109,30 +110,28 @@ def simulate_review(
         for target in targets
         if not 0 < target <= 1
     ]
-    place = Workspace(out)
-    if place.ledger.exists():
+    workspace = Workspace(out)
+    if workspace.ledger.exists():
         fix = "Give a new folder: the simulation writes a ledger of its own."
-        problems.append(Problem(place.ledger, "holds decisions already", fix))
+        problems.append(Problem(workspace.ledger, "holds decisions already", fix))
     if problems:
         raise InputError(problems)
     settings = BuildSettings(
         tree=tree,
-        metadata=str(truth),
-        decisions=str(place.ledger),
+        metadata=truth,
+        decisions=workspace.ledger,
         encoder=encoder,
     )
     metadata = check_inputs(settings)
-    labels, ignored = _labelled(truth, metadata, settings.hierarchy, place)
-    stages = {stage.name: stage for stage in STAGES}
-    for name in ("resolve", "embed", "propose"):
-        say(f"{name}: {in_words(run_stage(stages[name], place, settings))}")
-    wanted = labels.reindex(load(place.folder, "items")["item_id"])
-    review = _Review(place, settings, wanted, page_size, say)
+    labels, ignored = _labelled(truth, metadata, settings.hierarchy, workspace)
+    before_review = STAGES[1 : STAGES.index(PROPOSE) + 1]
+    run_stages(before_review, workspace, settings)
+    wanted = labels.reindex(load(workspace.folder, "items")["item_id"])
+    review = _Review(workspace, settings, wanted, page_size, say)
     review.until(max(targets))
-    for name in ("propose", "settle"):
-        say(f"{name}: {in_words(run_stage(stages[name], place, settings))}")
+    run_stages([*before_review, SETTLE], workspace, settings)
     level = settings.hierarchy.compared_level
-    left = load(place.folder, "assignments").set_index("item_id")[f"level{level}_name"]
+    left = load(workspace.folder, "assignments").set_index("item_id")[f"level{level}_name"]
     reached = {target: _reached(review.curve, target) for target in targets}
     return {
         "num_items": len(wanted),
@@ -149,7 +148,7 @@ def simulate_review(
 
 
 def _labelled(
-    truth: Path, read: Metadata, hierarchy: Hierarchy, place: Workspace
+    truth: Path, read: Metadata, hierarchy: Hierarchy, workspace: Workspace
 ) -> tuple[pd.Series, int]:
     """Label of each labelled item, and how many have none; the items are saved without labels."""
     level = hierarchy.compared_level
@@ -164,8 +163,8 @@ def _labelled(
             Problem(truth, "no node of the vocabulary:", fix, column=column, value=label)
             for label in unknown
         )
-    save(place.folder, "items", read.items[labelled])
-    save(place.folder, "labels", read.labels[:0])
+    save(workspace.folder, "items", read.items[labelled])
+    save(workspace.folder, "labels", read.labels[:0])
     labels = found[labelled].set_axis(read.items["item_id"][labelled])
     return labels, int((~labelled).sum())
 
@@ -194,7 +193,7 @@ class _Review:
     """One simulated review.
 
     Args:
-        place: with tables `items, proposals, vocabulary` and vectors.
+        workspace: with tables `items, proposals, vocabulary` and vectors.
         settings: of the build.
         wanted: label of each item, by item id, in the order of `items`.
         page_size: rows on a page.
@@ -203,17 +202,17 @@ class _Review:
 
     def __init__(
         self,
-        place: Workspace,
+        workspace: Workspace,
         settings: BuildSettings,
         wanted: pd.Series,
         page_size: int,
         say: Callable[[str], None],
     ) -> None:
-        self.items, self.vocabulary, self.scorer = scorer_of(place, settings)
-        self.place, self.settings, self.say = place, settings, say
+        self.items, self.vocabulary, self.scorer = scorer_of(workspace, settings)
+        self.workspace, self.settings, self.say = workspace, settings, say
         self.page_size = page_size
-        self.proposals = load(place.folder, "proposals")
-        self.nodes = load(place.folder, "vocabulary")
+        self.proposals = load(workspace.folder, "proposals")
+        self.nodes = load(workspace.folder, "vocabulary")
         self.truth = self.vocabulary.index(wanted)
         own = self.proposals[self.proposals["level"] == 1].set_index("subject")
         self.hashes = own["evidence_hash"].reindex(self.items["item_id"]).to_numpy(dtype=object)
@@ -280,9 +279,9 @@ class _Review:
                     "evidence_hash": self.hashes[rows],
                 }
             )
-            self._unwritten.append(join(answer))
+            self._unwritten.append(batch_decisions(answer))
             self.decisions += 1
 
     def _write(self) -> None:
-        append(self.place.ledger, pd.concat(self._unwritten, ignore_index=True))
+        append(self.workspace.ledger, pd.concat(self._unwritten, ignore_index=True))
         self._unwritten.clear()

@@ -8,28 +8,28 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.build.settings import Workspace
+from strata_labels.build.workspace import Workspace
 from strata_labels.files import write_json
 from strata_labels.tables import load
 
 
-def keep_validation(place: Workspace, measured: dict[str, Any]) -> None:
+def keep_validation(workspace: Workspace, measured: dict[str, Any]) -> None:
     """Keeps what was measured, with the labels it was measured on.
 
     Args:
-        place: a workspace that was built and trained on.
+        workspace: a workspace that was built and trained on.
         measured: `recipe, mode, encoder, seed, steps, num_queries, synthetic` and `rows`: `label`,
             `frozen`, `trained`, `difference` and its `interval`, shares of 1 or None.
     """
-    labels = _labels(load(place.folder, "assignments"))
-    write_json(place.validation, {**measured, "labels": labels})
+    labels = _labels(load(workspace.folder, "assignments"))
+    write_json(workspace.validation, {**measured, "labels": labels})
 
 
-def validation(place: Workspace, assignments: pd.DataFrame) -> dict[str, Any] | None:
+def validation(workspace: Workspace, assignments: pd.DataFrame) -> dict[str, Any] | None:
     """What was kept, None if nothing; `earlier` says that the tree has changed since."""
-    if not place.validation.is_file():
+    if not workspace.validation.is_file():
         return None
-    kept = json.loads(place.validation.read_text(encoding="utf-8"))
+    kept = json.loads(workspace.validation.read_text(encoding="utf-8"))
     return {**kept, "earlier": kept["labels"] != _labels(assignments)}
 
 

@@ -1,26 +1,36 @@
-"""The command `strata`, a file each. Prefect and torch are imported only by what runs them."""
+"""The command `strata`, one file per command. What runs a command is imported when it runs."""
 
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from strata_labels.cli.apply import apply
 from strata_labels.cli.build import build
 from strata_labels.cli.compare import compare
 from strata_labels.cli.diff import diff
+from strata_labels.cli.embed import embed
 from strata_labels.cli.evaluate import evaluate
 from strata_labels.cli.explain import explain
+from strata_labels.cli.export import export
 from strata_labels.cli.fetch import fetch
 from strata_labels.cli.history import history
+from strata_labels.cli.list import list_
+from strata_labels.cli.options import as_command
+from strata_labels.cli.propose import propose
 from strata_labels.cli.resolve import resolve
+from strata_labels.cli.result import finish
 from strata_labels.cli.review import review
 from strata_labels.cli.simulate import simulate_review
-from strata_labels.cli.steps import apply, embed, export, propose, status
+from strata_labels.cli.status import status
 from strata_labels.cli.train import train
 from strata_labels.errors import InputError, RetryError
 
-DONE, FAILED, INPUT_WRONG, ROWS_OPEN = 0, 1, 2, 3
+FAILED, INPUT_WRONG = 1, 2
 
 app = typer.Typer(
     name="strata",
@@ -33,7 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    build,
+    as_command(build),
     fetch,
     resolve,
     embed,
@@ -51,12 +61,57 @@ for command in (
     train,
 ):
     app.command()(command)
+app.command("list")(list_)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"strata {version('strata-labels')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Options of `strata` itself."""
+
+
+def run_flow(flow: Any) -> None:
+    """Runs a Prefect flow as a command: its parameters are the arguments and options.
+
+    It ends as `strata build` does: with a summary and an exit status.
+    """
+    from strata_labels.build import Workspace
+    from strata_labels.orchestration import prefect_server
+
+    def call(workspace: Path, **given: Any) -> None:
+        workspace = workspace.resolve()
+        with prefect_server(workspace):
+            flow(workspace, **given)
+        finish(Workspace(workspace))
+
+    properties = flow.parameters.properties
+    descriptions = {name: field.get("description", "") for name, field in properties.items()}
+    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    command.command()(as_command(flow.fn, descriptions, call))
+    run(command)
 
 
 def main() -> None:
-    """Entry point: runs a command and turns errors into messages and exit statuses."""
+    """Entry point of `strata`."""
+    run(app)
+
+
+def run(command: typer.Typer) -> None:
+    """Runs a command; turns errors into messages and exit statuses."""
     try:
-        app()
+        command()
     except InputError as error:
         number = len(error.problems)
         print(f"{number} problem{'s' if number > 1 else ''} in the input:", file=sys.stderr)

@@ -32,7 +32,7 @@ def compare(
         list[str] | None, typer.Option("--set", help="A setting of the recipe, e.g. head_lr=1e-4.")
     ] = None,
 ) -> None:
-    """Say which of two trees the embeddings bear out, and which edges earn their place or cost."""
+    """Compare two trees on the same embeddings: which one, and which edges, help retrieval."""
     from strata_labels.errors import InputError, Problem
     from strata_labels.files import write_json
     from strata_labels.validation import (

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strata_labels.cli.result import warn_of_cut_decisions
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -22,7 +24,9 @@ def history(
     from strata_labels.build import Workspace, item_history
     from strata_labels.files import write_json
 
-    found = item_history(Workspace(workspace.resolve()), item)
+    place = Workspace(workspace.resolve())
+    found = item_history(place, item)
+    warn_of_cut_decisions(place)
     print(f"{found.subject}  {found.name}")
     print(f"  now: {found.path or 'without a place'} ({found.state or 'not in the data'})")
     if found.evidence:

@@ -16,11 +16,11 @@ def resolve(
         str | None,
         typer.Option(
             envvar="STRATA_CONTACT",
-            help="Your e-mail or web address, which Wikimedia asks of who sends many requests.",
+            help="Your e-mail or web address, sent to Wikimedia with every request.",
         ),
     ] = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Ask nobody; say what the store does not have.")
+        bool, typer.Option("--offline", help="Send no requests; report what the store lacks.")
     ] = False,
     commons_api: Annotated[
         str | None, typer.Option(help="A mirror of the Commons API (its api.php).")
@@ -29,25 +29,28 @@ def resolve(
         str | None, typer.Option(help="A mirror of the Wikidata API, or another Wikibase's.")
     ] = None,
     refresh_older_than: Annotated[
-        str | None, typer.Option(help="Ask again for answers older than this, such as 90d.")
+        str | None,
+        typer.Option(help="Request answers again that are older than this, such as 90d."),
     ] = None,
     dump: Annotated[
         Path | None,
         typer.Option(
-            help="Wikidata's JSON dump or truthy N-Triples, read before anybody is asked."
+            help="Wikidata's JSON dump or truthy N-Triples, read before any request is sent."
         ),
     ] = None,
     sparql: Annotated[
         str | None,
-        typer.Option(help="A SPARQL endpoint of your own, asked which items name a category."),
+        typer.Option(
+            help="A SPARQL endpoint of your own that finds the items that name a category."
+        ),
     ] = None,
     tree: Annotated[
-        str, typer.Option(help="Whose vocabulary the classes are to reach.")
+        str, typer.Option(help="The tree whose vocabulary the classes should reach.")
     ] = "gldv2-h",
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
-    """Find each landmark's Wikidata entity and the classes above it; killed, it goes on."""
-    from strata_labels.build import BuildSettings, Workspace, ask_wikimedia, report_classes
+    """Find each landmark's Wikidata entity and the classes above it; resumes if it was stopped."""
+    from strata_labels.build import Workspace, ask_wikimedia, report_classes, settings_of
     from strata_labels.errors import InputError, Problem, RetryError
     from strata_labels.files import write_json
     from strata_labels.hierarchy import load_hierarchy
@@ -62,6 +65,7 @@ def resolve(
         check_endpoint,
         read_age,
     )
+    from strata_labels.settings import BuildOptions
     from strata_labels.sources import SOURCES
 
     place = Workspace(workspace.resolve())
@@ -81,9 +85,7 @@ def resolve(
         sources.append(SparqlSource(asking, check_endpoint(sparql)))
     items = SOURCES[hierarchy.source].read(metadata, hierarchy.levels).items
     asked = ask_wikimedia(place, items["title"], apis, client, since, sources)
-    settings = BuildSettings(
-        tree=tree, metadata=str(metadata), decisions=str(place.ledger), encoder=hierarchy.encoder
-    )
+    settings = settings_of(tree, place.folder, metadata.resolve(), BuildOptions())
     numbers = {**asked.numbers, "reconciliation": report_classes(place, settings, items, asked)}
     if json:
         write_json(json, numbers)
@@ -98,8 +100,8 @@ def resolve(
     if not asked.unanswered:
         return
     if client:
-        raise RetryError(asked.in_words())
-    print(f"{asked.in_words()}\nRun it with --contact to ask for them.")
+        raise RetryError(asked.missing_text())
+    print(f"{asked.missing_text()}\nRun it with --contact to ask for them.")
 
 
 def _lines(numbers: dict[str, Any]) -> list[str]:

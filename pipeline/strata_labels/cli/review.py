@@ -1,4 +1,4 @@
-"""`strata review`: decide what is open, on a local page."""
+"""`strata review`: the local review page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strata_labels.cli.result import finish
+from strata_labels.cli.result import finish, warn_of_cut_decisions
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace
@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 def review(
     workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
     reviewer: Annotated[
-        str | None, typer.Option(help="Your name in the ledger [default: your login's].")
+        str | None, typer.Option(help="Your name in the ledger; else your login's.")
     ] = None,
     double: Annotated[
         str | None,
-        typer.Option(help="Decide this share of what others decided, blind: 10% or 0.1."),
+        typer.Option(
+            help="Decide this share of what others have decided, without seeing it: 10% or 0.1."
+        ),
     ] = None,
     audit: Annotated[
-        int, typer.Option(min=0, help="Ask also for so many rows accepted without asking.")
+        int,
+        typer.Option(min=0, help="Also ask about this many rows that were accepted automatically."),
     ] = 0,
     blind: Annotated[bool, typer.Option("--blind", help="Hide what is proposed.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
@@ -40,15 +43,16 @@ def review(
         bool, typer.Option("--no-browser", help="Only print the page's address.")
     ] = False,
     sheet: Annotated[
-        bool, typer.Option("--sheet", help="No page: write tree and sheet from the ledger of now.")
+        bool, typer.Option("--sheet", help="No page: rebuild tree and sheet from the ledger.")
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the numbers here at the end.")] = None,
 ) -> None:
-    """Decide the open rows on a local page; write tree and sheet again when it is closed."""
-    from strata_labels.build import REBUILT, Workspace, ledgers, rerun
+    """Decide the open rows on a local page; closing it rebuilds tree, exports and sheet."""
+    from strata_labels.build import Workspace, ledgers, rebuild
     from strata_labels.review import draw_audit
 
     place = Workspace(workspace.resolve())
+    warn_of_cut_decisions(place)
     share = _share(double) if double is not None else 0.0
     drawn, recorded = 0, 0
     if audit:
@@ -58,8 +62,7 @@ def review(
         who = reviewer or getpass.getuser()
         recorded = _page(place, who, blind, share, port, not no_browser)
     if sheet or recorded or drawn:
-        for line in rerun(place, REBUILT if recorded else ("settle", "show")):
-            print(line, flush=True)
+        rebuild(place)
     finish(place, json)
 
 

@@ -5,6 +5,7 @@ something has to be encoded.
 """
 
 from strata_labels.embedding.encoder import Encoder, load_encoder
+from strata_labels.embedding.encoder_spec import encoder_names
 from strata_labels.embedding.vector_store import VectorStore
 from strata_labels.embedding.vectors import (
     ImageEmbeddings,
@@ -23,6 +24,7 @@ __all__ = [
     "VectorStore",
     "embed_images",
     "embed_texts",
+    "encoder_names",
     "image_files",
     "image_vectors",
     "load_encoder",

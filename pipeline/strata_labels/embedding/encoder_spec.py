@@ -70,6 +70,13 @@ def resolve_spec(spec: str) -> EncoderSpec:
     return EncoderSpec(spec, spec, True, "tag", model, rest)
 
 
+def encoder_names() -> list[str]:
+    """Specifications that need no file of one's own: `registry`, and open_clip's `MODEL/TAG`."""
+    from open_clip import list_pretrained
+
+    return ["registry", *sorted(f"{model}/{tag}" for model, tag in list_pretrained())]
+
+
 def _local_dir(spec: str) -> EncoderSpec:
     folder = Path(spec.removeprefix("local-dir:"))
     path = folder / CONFIG

@@ -146,7 +146,7 @@ def slug(name: str) -> str:
 
 
 def image_file(split: str, image: str) -> str:
-    """Where an image lies below the root of images: a path as it is, an id as GLDv2 stores it."""
+    """The path of an image below the root of images: a path as it is, an id as a/b/c/abc....jpg."""
     if "/" in image or "." in image or len(image) < 3:
         return image
     return f"{split}/{image[0]}/{image[1]}/{image[2]}/{image}.jpg"

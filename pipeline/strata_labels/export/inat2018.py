@@ -160,9 +160,9 @@ def check(folder: Path, given: ExportInput) -> None:
         lines = path.read_text(encoding="utf-8").split("\n")
         if lines.count("") != 1 or lines.pop() != "":
             raise ValueError(f"{path}: not exactly one line break at the end")
-        strangers = [line for line in lines if line not in label]
-        if strangers:
-            raise ValueError(f"{path}: not in the annotations: {strangers[0]}")
+        unknown = [line for line in lines if line not in label]
+        if unknown:
+            raise ValueError(f"{path}: not in the annotations: {unknown[0]}")
         listed = pd.DataFrame({"path": lines, "category": [label[line] for line in lines]})
         compare(path, listed, part[["path", "category"]])
         folders = [PurePosixPath(line).parent.name for line in lines]

@@ -1,4 +1,4 @@
-"""Review: the decision ledger, its replay on the proposals, and the sheet people decide in."""
+"""Review: the decision ledger, applying it to the proposals, and the sheet people decide in."""
 
 from strata_labels.review.agreement import (
     Agreement,
@@ -8,24 +8,28 @@ from strata_labels.review.agreement import (
     double_sample,
     error_rate,
 )
+from strata_labels.review.apply import Resolution, replay
+from strata_labels.review.decisions import DECISIONS
 from strata_labels.review.history import HISTORY_COLUMNS, history, near
-from strata_labels.review.known import ARROW, KnownNodes
-from strata_labels.review.ledger import DECISIONS, Ledger, read_ledger, time_after
+from strata_labels.review.ledger import (
+    Ledger,
+    batch_decisions,
+    cut_decisions,
+    read_ledger,
+    time_after,
+)
+from strata_labels.review.ledger_writer import LedgerChanged, LedgerWriter, append
 from strata_labels.review.ranking import PAGE, pages, queue
-from strata_labels.review.replay import Resolution, replay
 from strata_labels.review.reviewed import audited, draw_audit, reviewed
 from strata_labels.review.sheet import SHEET_COLUMNS, Sheet, neutralise, read_sheet, write_sheet
-from strata_labels.review.together import join
-from strata_labels.review.writer import LedgerChanged, LedgerWriter, append
+from strata_labels.review.validate import check_before_build, undisputed
 
 __all__ = [
-    "ARROW",
     "DECISIONS",
     "HISTORY_COLUMNS",
     "PAGE",
     "SHEET_COLUMNS",
     "Agreement",
-    "KnownNodes",
     "Ledger",
     "LedgerChanged",
     "LedgerWriter",
@@ -36,11 +40,13 @@ __all__ = [
     "append",
     "audit_sample",
     "audited",
+    "batch_decisions",
+    "check_before_build",
+    "cut_decisions",
     "double_sample",
     "draw_audit",
     "error_rate",
     "history",
-    "join",
     "near",
     "neutralise",
     "pages",
@@ -50,5 +56,6 @@ __all__ = [
     "replay",
     "reviewed",
     "time_after",
+    "undisputed",
     "write_sheet",
 ]

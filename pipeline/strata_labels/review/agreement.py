@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from strata_labels.review.known import KnownNodes
-from strata_labels.review.replay import Resolution, replay
+from strata_labels.review.apply import Resolution, replay
+from strata_labels.tree import LabelTree
 
-#: What a row comes to that a reviewer excludes, or stops above the level in question.
+#: The node of a row that a reviewer excludes, or stops above the level in question.
 NO_NODE = ""
 
 
 def double_sample(row_ids: Iterable[str], share: float) -> list[str]:
-    """The rows that a second reviewer is asked too: about `share` of them, in their order.
+    """The rows that a second reviewer decides too: about `share` of them, in their order.
 
-    A row is in by its own id, so the choice stays when rows come and go, and a larger share holds
-    the smaller one.
+    Whether a row is in depends on its id alone, so the choice stays when rows come and go, and a
+    larger share contains the smaller one.
 
     Raises:
         ValueError: `share` is not between 0 and 1.
@@ -34,24 +34,24 @@ def double_sample(row_ids: Iterable[str], share: float) -> list[str]:
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share must lie between 0 and 1, got {share}")
-    return [row for row in row_ids if _lot("double", row) < share]
+    return [row for row in row_ids if _draw("double", row) < share]
 
 
 def for_second_look(resolution: Resolution, reviewer: str, share: float) -> list[str]:
-    """The item rows that others have decided and this reviewer is asked too, see `double_sample`.
+    """The item rows that others have decided and this reviewer decides too, see `double_sample`.
 
     Args:
         resolution: from `replay` on all decisions.
         reviewer: the second one; their own decisions do not count.
         share: of the rows, 0 to 1.
     """
-    said = pd.concat([resolution.effective, resolution.disputed])
-    others = said[(said.reviewer != reviewer) & (said.decision != "unsure")]
+    decided = pd.concat([resolution.effective, resolution.disputed])
+    others = decided[(decided.reviewer != reviewer) & (decided.decision != "unsure")]
     return double_sample(sorted(set(others.row_id[others.level.astype(int) == 1])), share)
 
 
 def decided_alone(decisions: pd.DataFrame, reviewer: str) -> pd.DataFrame:
-    """A reviewer's own decisions, with everybody's names and splits: the nodes they speak of."""
+    """A reviewer's own decisions, and all renames and splits, whose nodes they may name."""
     named = decisions["decision"].str.casefold().isin(["rename", "split"])
     return decisions[named | (decisions["reviewer"] == reviewer)]
 
@@ -60,16 +60,15 @@ def audit_sample(rows: pd.DataFrame, size: int) -> list[str]:
     """Rows accepted without review, drawn for a person to check; all there are, if fewer.
 
     Args:
-        rows: `row_id, state` (`Resolution.rows`); those that an audit has settled since may be
-            given as accepted too, and are drawn again.
+        rows: `row_id, state` (`Resolution.rows`).
         size: how many.
     """
     accepted = rows.loc[rows.state == "accepted", "row_id"]
-    return sorted(sorted(accepted, key=lambda row: (_lot("audit", row), row))[:size])
+    return sorted(sorted(accepted, key=lambda row: (_draw("audit", row), row))[:size])
 
 
-def _lot(purpose: str, row_id: str) -> float:
-    """A number from 0 to 1 that is a row's own, evenly spread over rows."""
+def _draw(purpose: str, row_id: str) -> float:
+    """A number from 0 to 1 that depends on the row id alone, evenly spread over rows."""
     digest = hashlib.sha256(f"{purpose}\n{row_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -89,7 +88,7 @@ def error_rate(errors: int, checked: int, level: float = 0.95) -> ErrorRate:
 
     Args:
         errors: how many of the checked rows were wrong.
-        checked: how many rows were checked; none says nothing: 0 to 1.
+        checked: how many rows were checked; the interval of none is 0 to 1.
         level: confidence of the interval, two-sided.
 
     Example:
@@ -98,7 +97,7 @@ def error_rate(errors: int, checked: int, level: float = 0.95) -> ErrorRate:
     """
     if checked == 0:
         return ErrorRate(0, 0, 0.0, 1.0)
-    # Imported here: a ledger needs none of it, and it takes seconds.
+    # Imported here: it takes seconds, and most uses of the ledger do not need it.
     from scipy.stats import binomtest
 
     interval = binomtest(errors, checked).proportion_ci(level, method="exact")
@@ -146,11 +145,11 @@ def agreement(
     An item that three reviewers decided counts as three pairs. `unsure` is no decision.
 
     Args:
-        decisions: from `read_ledger`.
+        decisions: `Ledger.decisions`.
         proposals: the table `proposals`.
         vocabulary: all known nodes.
         audited: by row id of an audit (see `draw_audit`) the parent it had been accepted with;
-            those that someone has decided since are counted.
+            those that somebody has decided since are counted.
     """
     reviewers = sorted(set(decisions["reviewer"]))
     paths = [_paths(decisions, who, proposals, vocabulary) for who in reviewers]
@@ -185,7 +184,7 @@ def agreement(
 def _kappa(first: list[str], second: list[str]) -> float:
     if len({*first, *second}) < 2:
         return float("nan")
-    # Imported here: a ledger needs none of it, and it takes seconds.
+    # Imported here: it takes seconds, and most uses of the ledger do not need it.
     from sklearn.metrics import cohen_kappa_score
 
     return float(cohen_kappa_score(first, second))
@@ -194,16 +193,19 @@ def _kappa(first: list[str], second: list[str]) -> float:
 def _paths(
     decisions: pd.DataFrame, reviewer: str, proposals: pd.DataFrame, vocabulary: pd.DataFrame
 ) -> dict[str, dict[int, str]]:
-    """Per item that a reviewer decided: the node at each level, by their decisions alone."""
+    """For each item that a reviewer decided, the node at each level, by their decisions alone."""
     found = replay(decided_alone(decisions, reviewer), proposals, vocabulary)
     own = found.effective[found.effective["decision"] != "unsure"]
     own = own[own["reviewer"] == reviewer]
     rows = found.rows[(found.rows["level"] == 1) & found.rows["row_id"].isin(own["row_id"])]
-    known = KnownNodes(found.nodes)
     return {
-        item: {known.level[step]: step for step in known.path(parent)}
+        item: _by_level(found.tree, parent)
         for item, parent in zip(rows["subject"], rows["parent"], strict=True)
     }
+
+
+def _by_level(tree: LabelTree, node: str) -> dict[int, str]:
+    return {tree.level[step]: step for step in tree.path(node)}
 
 
 def _audit(
@@ -213,17 +215,17 @@ def _audit(
     paths: list[dict[str, dict[int, str]]],
     audited: Mapping[str, str],
 ) -> ErrorRate:
-    known = KnownNodes(replay(decisions.iloc[:0], proposals, vocabulary).nodes)
-    # A class is only how an item reaches its label: the label above it is what counts.
-    label = min(2, known.top)
+    tree = replay(decisions.iloc[:0], proposals, vocabulary).tree
+    # The class of an item only leads to its label, which is the level above.
+    label = min(2, tree.top)
     checked, wrong = 0, 0
     for row_id, parent in audited.items():
         item = row_id.split(":", 1)[1]
-        said = [path[item] for path in paths if item in path]
-        if said:
-            accepted = {known.level[step]: step for step in known.path(parent)}
+        decided = [path[item] for path in paths if item in path]
+        if decided:
+            accepted = _by_level(tree, parent)
             checked += 1
-            wrong += any(path.get(label) != accepted.get(label) for path in said)
+            wrong += any(path.get(label) != accepted.get(label) for path in decided)
     return error_rate(wrong, checked)
 
 
@@ -245,13 +247,13 @@ def agreement_lines(found: Agreement, levels: Sequence[str]) -> list[str]:
             lines.append(f"| {levels[level]} | {rows:,} | {agree:.1%} | {shown} |")
         often = found.confusions.sort_values("rows", ascending=False, kind="stable").head(5)
         if len(often):
-            told = [f"{row.one} / {row.other} ({row.rows})" for row in often.itertuples()]
-            lines += ["", "Most often confused: " + ", ".join(told) + "."]
+            pairs = [f"{row.one} / {row.other} ({row.rows})" for row in often.itertuples()]
+            lines += ["", "Most often confused: " + ", ".join(pairs) + "."]
     if audit.checked:
         lines += [
             "",
-            f"Of {audit.checked:,} audited rows that no one had been asked about, {audit.errors:,} "
-            f"were wrong: {audit.errors / audit.checked:.1%} "
+            f"Of {audit.checked:,} audited rows that were accepted without review, "
+            f"{audit.errors:,} were wrong: {audit.errors / audit.checked:.1%} "
             f"(95 % interval {audit.low:.1%} to {audit.high:.1%}).",
         ]
     return lines

@@ -1,18 +1,21 @@
-"""Who decided what on a subject, when, on which evidence, and what became of it."""
+"""The history of a subject: who decided what, when, on which evidence, and what became of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 from itertools import takewhile
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from strata_labels.review.decision import aspect_of
-from strata_labels.review.ledger import WITHDRAW, parse_time
-from strata_labels.review.replay import Resolution
+from strata_labels.review.apply import Resolution
+from strata_labels.review.decisions import (
+    WITHDRAW,
+    Decision,
+    decisions_frame,
+    overridden,
+    read_decisions,
+)
 
 #: Columns of a history, oldest first.
 HISTORY_COLUMNS = [
@@ -44,65 +47,58 @@ def history(
         `HISTORY_COLUMNS`, oldest first; `fate` is one of `in force`, `disputed`, `stale: ...` (what
         has changed since), `gone` (not in the data any more), `takes back` (a withdrawal), `taken
         back on ...`, `replaced on ...` (by a later one of the same reviewer), `gave way` (unsure,
-        where others knew) and `agrees` (with another's, which is in force).
+        where others were sure) and `agrees` (with another's, which is in force).
     """
     wanted = set(subjects)
-    by_row = decisions.row_id.str.split(":", n=1).str[-1]
-    subject = decisions.subject.where(decisions.subject != "", by_row)
-    words = decisions.decision.str.casefold()
-    members = decisions.target.str.split("|").str[1:]
-    named = [not wanted.isdisjoint(some) for some in members]
-    about = subject.isin(wanted) | (words.eq("split") & np.array(named, dtype=bool))
-    rows = decisions[about].assign(subject=subject[about], word=words[about])
-    aspects = [aspect_of(*pair) for pair in zip(rows.word, rows.target, strict=True)]
-    rows = rows.assign(aspect=aspects, when=rows.decided_at.map(parse_time))
-    rows = rows.sort_values(["when", "file", "row"], kind="stable")
+    read = read_decisions(decisions)[0]
+    about = [d for d in read if d.subject in wanted or not wanted.isdisjoint(d.members)]
+    about.sort(key=lambda d: (d.when, d.file, d.row or 0))
+    groups: dict[tuple[str, str], list[Decision]] = {(d.subject, d.reviewer): [] for d in about}
+    for decision in read:
+        if (group := groups.get((decision.subject, decision.reviewer))) is not None:
+            group.append(decision)
     fates = _fates(resolution)
-    records = rows.to_dict("records")
-    told = [fates.get((row["file"], row["row"])) or _passed(row, records) for row in records]
-    return rows.assign(fate=told).reindex(columns=HISTORY_COLUMNS).reset_index(drop=True)
+    for group in groups.values():
+        for decision, by in zip(group, overridden(group), strict=True):
+            fates.setdefault(_key(decision), _fate(decision, by))
+    return decisions_frame(about).assign(fate=[fates[_key(d)] for d in about])[HISTORY_COLUMNS]
 
 
-def _fates(resolution: Resolution) -> dict[tuple[str, int], str]:
-    found: dict[tuple[str, int], str] = {}
+def _key(decision: Decision) -> tuple[str, int | None, str]:
+    return decision.file, decision.row, decision.subject
+
+
+def _fates(resolution: Resolution) -> dict[tuple[str, int | None, str], str]:
+    found: dict[tuple[str, int | None, str], str] = {}
     for table, fate in (
         (resolution.effective, "in force"),
         (resolution.disputed, "disputed"),
         (resolution.gone, "gone"),
     ):
-        found |= dict.fromkeys(zip(table.file, table.row, strict=True), fate)
+        found |= dict.fromkeys(zip(table.file, table.row, table.subject, strict=True), fate)
     stale = resolution.stale
-    for file, row, changed in zip(stale.file, stale.row, stale.changed, strict=True):
-        found[file, row] = f"stale: {changed}"
-    return found
+    keys = zip(stale.file, stale.row, stale.subject, strict=True)
+    return found | {key: f"stale: {how}" for key, how in zip(keys, stale.changed, strict=True)}
 
 
-def _passed(row: dict[Any, Any], rows: list[dict[Any, Any]]) -> str:
+def _fate(decision: Decision, by: Decision | None) -> str:
     """What became of a decision that is not among those that count."""
-    if row["word"] == WITHDRAW:
+    if decision.decision == WITHDRAW:
         return "takes back"
-    who = (row["subject"], row["reviewer"])
-    mine = [other for other in rows if (other["subject"], other["reviewer"]) == who]
-    for other in mine:
-        target = parse_time(other["target"])
-        if other["word"] == WITHDRAW and (
-            row["when"] == target or (target is None and row["when"] < other["when"])
-        ):
-            return f"taken back on {other['decided_at']}"
-    for other in mine:
-        if other["aspect"] == row["aspect"] and other["when"] > row["when"]:
-            return f"replaced on {other['decided_at']}"
-    return "gave way" if row["word"] == "unsure" else "agrees"
+    if by is not None:
+        how = "taken back" if by.decision == WITHDRAW else "replaced"
+        return f"{how} on {by.decided_at}"
+    return "gave way" if decision.decision == "unsure" else "agrees"
 
 
 def near(text: str, ids: Iterable[str], names: Iterable[str], number: int = 5) -> list[str]:
-    """The ids most like a text, or of things with that name; the most alike first."""
+    """The ids most similar to a text, or of things with that name; the most similar first."""
     wanted = text.casefold()
     ids, names = list(ids), list(names)
     named = [one for one, name in zip(ids, names, strict=True) if str(name).casefold() == wanted]
 
     def shared(one: str) -> int:
-        """Characters that both begin and both end with: quick to tell for many ids."""
+        """Length of the common start and end less the difference of the lengths: a quick filter."""
         start = sum(1 for _ in takewhile(_equal, zip(one, text, strict=False)))
         end = sum(1 for _ in takewhile(_equal, zip(reversed(one), reversed(text), strict=False)))
         return start + end - abs(len(one) - len(text))

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.evidence import has_reason
-from strata_labels.review.known import KnownNodes
-from strata_labels.review.replay import Resolution
+from strata_labels.review.apply import Resolution
 from strata_labels.review.reviewed import AUDIT
 
 #: Rows that are asked together, at most: as many as a person takes in at a glance.
@@ -63,8 +62,8 @@ def queue(resolution: Resolution, items: pd.DataFrame) -> pd.DataFrame:
         `group` (look-alikes that can be answered as one, "" for none) and `settles` (the number of
         items that one answer to the row, or to its group, settles).
     """
-    known = KnownNodes(resolution.nodes)
-    below = _items_below(resolution.rows, known)
+    held = Counter(resolution.rows.loc[resolution.rows.level == 1, "parent"])
+    below = resolution.tree.items_below(held)
     rows = resolution.rows[resolution.rows.state == "open"].reset_index(drop=True)
     is_item = (rows.level == 1).to_numpy()
     score = rows.score.fillna(0).to_numpy(dtype=np.float32)
@@ -107,12 +106,3 @@ def queue(resolution: Resolution, items: pd.DataFrame) -> pd.DataFrame:
 def _together(values: pd.Series, group: pd.Series) -> pd.Series:
     """A group's members share the sum of their values."""
     return values.where(group == "", values.groupby(group).transform("sum"))
-
-
-def _items_below(rows: pd.DataFrame, known: KnownNodes) -> dict[str, int]:
-    """Number of items below each node."""
-    below: Counter[str] = Counter()
-    for parent, count in rows.loc[rows.level == 1, "parent"].value_counts().items():
-        for step in known.path(str(parent)) if parent else []:
-            below[step] += int(count)
-    return below

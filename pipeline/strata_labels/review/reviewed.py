@@ -8,9 +8,9 @@ import pandas as pd
 
 from strata_labels.evidence import Reason
 from strata_labels.review.agreement import audit_sample
+from strata_labels.review.apply import replay
 from strata_labels.review.doubts import with_doubts
 from strata_labels.review.ledger import read_ledger
-from strata_labels.review.replay import replay
 from strata_labels.tables import load, save
 
 AUDIT = "audit"

@@ -12,16 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import evidence_text, reason_text, write_seen
+from strata_labels.evidence import Seen, evidence_text, reason_text, write_seen
 from strata_labels.files import whole
 from strata_labels.people_csv import clean_cell, read_people_csv
-from strata_labels.review.check import Checker
-from strata_labels.review.conflicts import Conflicts, agreed
-from strata_labels.review.decision import Decision, decisions_frame, seen_of
-from strata_labels.review.known import KnownNodes
-from strata_labels.review.ledger import DECISIONS
+from strata_labels.review.apply import Resolution
+from strata_labels.review.decisions import DECISIONS, Decision, decisions_frame, seen_of
 from strata_labels.review.ranking import queue
-from strata_labels.review.replay import Resolution
+from strata_labels.review.validate import Checker, agreed, without_conflicts
+from strata_labels.tree import LabelTree
 
 #: Columns a reviewer writes in.
 EDITABLE = ["decision", "target", "note", "reviewer"]
@@ -102,7 +100,7 @@ def write_sheet(
     Returns:
         Number of rows written.
     """
-    known = KnownNodes(resolution.nodes)
+    known = resolution.tree
     members, examples = _members(resolution.rows, items, known)
     rows = queue(resolution, items)
     is_item = rows.level == 1
@@ -137,7 +135,7 @@ def write_sheet(
     )
     for column in sheet.columns.difference(["level", "members", "confidence", "evidence_hash"]):
         cells = sheet[column].astype(object).fillna("")
-        harmless = {cell: neutralise(_fitting(clean_cell(cell))) for cell in cells.unique()}
+        harmless = {cell: neutralise(_cell(cell)) for cell in cells.unique()}
         sheet[column] = cells.map(harmless)
     with whole(path) as beside:
         sheet.to_csv(beside, index=False, encoding="utf-8-sig", lineterminator="\n")
@@ -164,88 +162,90 @@ def read_sheet(
     Raises:
         InputError: every problem of the whole sheet, by row; nothing is taken then.
     """
-    optional = ["target", "note", "reviewer", "evidence_hash", "subject"]
+    optional = ["target", "note", "reviewer", "evidence_hash", "subject", "current"]
     frame = read_people_csv(path, ["row_id", "decision"], optional, ended_after=EDITABLE)
     frame = frame[frame.decision != ""].map(restore)
     # The tables' own text is cleaned in the sheet, so an id is looked up as it is written there.
     rows = resolution.rows.set_index("row_id", drop=False)
     at = {clean_cell(row): n for n, row in enumerate(rows.index)}
-    checker = Checker(KnownNodes(resolution.nodes), rows, rows.own)
-    ids, subjects, levels = rows.row_id.tolist(), rows.subject.tolist(), rows.level.tolist()
+    subjects, levels = rows.subject.tolist(), rows.level.tolist()
     own, suggested = rows.own.tolist(), rows.suggestion.fillna("").tolist()
-    hashes = rows.evidence_hash.fillna("").tolist()
     proposed, evidence = rows.proposed.tolist(), rows.evidence.tolist()
+    parents, hashes = rows.parent.tolist(), rows.evidence_hash.fillna("").tolist()
     when = datetime.fromisoformat(decided_at) if decided_at else datetime.fromtimestamp(0, UTC)
     read: list[Decision] = []
     problems, stale = [], []
-    for line, row_id, word, target, note, who, seen_hash, subject in frame.itertuples():
+    for line, row_id, word, target, note, who, seen_hash, subject, current in frame.itertuples():
 
         def wrong(what: str, fix: str, column: str, value: object, line: int = line) -> None:
             problems.append(Problem(path, what, fix, line, column, value))
 
-        seen_hash = seen_hash.removeprefix(_HASH_MARK)
         who = who or clean_cell(reviewer)
-        fine = True
-        if word.casefold() not in DECISIONS:
-            wrong("unknown decision:", f"Write one of {', '.join(DECISIONS)}.", "decision", word)
-            fine = False
-        if not who:
-            wrong("no reviewer", "Write who decided, or give --reviewer.", "reviewer", None)
-            fine = False
         if row_id not in at:
-            wrong("unknown row:", "Take the row_id from a sheet of now.", "row_id", row_id)
+            wrong("unknown row:", "Take the row_id from a current sheet.", "row_id", row_id)
             continue
         n = at[row_id]
         if subject and subject != clean_cell(subjects[n]):
             fix = "Take both cells from one row of the sheet."
             wrong(f"the row of {subjects[n]}, but its subject is:", fix, "subject", subject)
             continue
-        if checker.is_stale(ids[n], seen_hash, ""):
-            what = f"the evidence for {subjects[n]} has changed since this sheet was written:"
-            stale.append(Problem(path, what, "Decide it in the new sheet.", line, "row_id", row_id))
-            continue
+        if word.casefold() not in DECISIONS:
+            wrong("unknown decision:", f"Write one of {', '.join(DECISIONS)}.", "decision", word)
+        if not who:
+            wrong("no reviewer", "Write who decided, or give --reviewer.", "reviewer", None)
         if word.casefold() == "move" and not target and suggested[n] != own[n]:
             target = suggested[n]
-        decision = Decision(
-            subject=subjects[n],
-            level=levels[n],
-            decision=word.casefold(),
-            target=target,
-            reviewer=who,
-            note=note,
-            decided_at=decided_at,
-            evidence_hash=hashes[n],
-            seen=write_seen(seen_of(proposed[n], evidence[n])),
-            said=target,
-            when=when,
-            where=str(path),
-            row=line,
+        # A sheet of version 0.1.0 has another hash; its column `current` tells the place seen.
+        same = current == _cell(resolution.tree.path_name(parents[n]))
+        read.append(
+            Decision(
+                subject=subjects[n],
+                level=levels[n],
+                decision=word.casefold(),
+                target=target,
+                reviewer=who,
+                note=note,
+                decided_at=decided_at,
+                evidence_hash=seen_hash.removeprefix(_HASH_MARK),
+                seen=write_seen(Seen(proposed[n])) if same else "",
+                written=target,
+                when=when,
+                file=str(path),
+                row=line,
+            )
         )
-        if fine:
-            read.append(decision)
-    made = checker.make_nodes(read)
-    taken: dict[tuple[str, str, str], Decision] = {}
+    checker = Checker(resolution.tree, rows, read)
+    accepted: dict[tuple[str, str, str], Decision] = {}
     for decision in read:
-        checked = checker.check(decision)
+        if checker.is_stale(decision):
+            what = f"the evidence for {decision.subject} has changed since this sheet was written:"
+            fix = "Decide it in the new sheet."
+            stale.append(Problem(path, what, fix, decision.row, "row_id", decision.row_id))
+            continue
+        if not decision.reviewer or decision.decision not in DECISIONS:
+            continue
+        n = at[clean_cell(decision.row_id)]
+        seen = write_seen(seen_of(proposed[n], evidence[n]))
+        checked = checker.check(decision._replace(evidence_hash=hashes[n], seen=seen))
         if isinstance(checked, Problem):
             problems.append(checked)
             continue
-        first = taken.setdefault((checked.row_id, checked.aspect, checked.reviewer), checked)
+        first = accepted.setdefault((checked.row_id, checked.aspect, checked.reviewer), checked)
         if first.outcome != checked.outcome:
             what = f"contradicts row {first.row} ({first}) on {checked.row_id}:"
             fix = "Keep one of the two."
             problems.append(Problem(path, what, fix, checked.row, "decision", str(checked)))
     # Together a reviewer's decisions have to hold as well: no circle of merges, no name given
     # twice. Where reviewers differ it is a dispute, for `replay`.
-    found = list(taken.values())
-    problems += Conflicts(checker.known, made).settle(agreed(found)[0])[2]
+    found = list(accepted.values())
+    problems += without_conflicts(agreed(found)[0], checker.tree, checker.made)[2]
     if problems:
         raise InputError(sorted(problems, key=lambda p: (p.row or 0, p.column or "", p.what)))
     return Sheet(decisions_frame(found), stale)
 
 
 def _members(
-    rows: pd.DataFrame, items: pd.DataFrame, known: KnownNodes
+    rows: pd.DataFrame, items: pd.DataFrame, tree: LabelTree
 ) -> tuple[pd.Series, pd.Series]:
     """Items below each node, and the names of up to five of them, most confident first."""
     held = rows.loc[(rows.level == 1) & (rows.parent != ""), ["subject", "parent", "confidence"]]
@@ -257,17 +257,16 @@ def _members(
     some: dict[str, list[str]] = defaultdict(list)
     for node, name in held[held.groupby("parent").cumcount() < EXAMPLES][["parent", "name"]].values:
         some[node].append(name)
-    members: dict[str, int] = {}
     examples: dict[str, list[str]] = {}
     for node in sorted(counts, key=lambda n: (-counts[n], n)):
-        for step in known.path(node):
-            members[step] = members.get(step, 0) + counts[node]
-            told = examples.setdefault(step, [])
-            told += some[node][: EXAMPLES - len(told)]
+        for step in tree.path(node):
+            shown = examples.setdefault(step, [])
+            shown += some[node][: EXAMPLES - len(shown)]
     text = {node: "; ".join(found) for node, found in examples.items()}
-    return pd.Series(members, dtype="int64"), pd.Series(text, dtype=object)
+    return pd.Series(tree.items_below(counts), dtype="int64"), pd.Series(text, dtype=object)
 
 
-def _fitting(cell: str) -> str:
-    """At most what a spreadsheet's cell holds; Excel spills the rest into the next row."""
-    return cell if len(cell) <= LONGEST else cell[:LONGEST] + "…"
+def _cell(text: str) -> str:
+    """A clean cell of at most what a spreadsheet holds; Excel puts the rest into the next row."""
+    text = clean_cell(text)
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"

@@ -133,8 +133,8 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
         raise InputError(problems)
     items, counts["images"] = add_images(pd.concat(parts, ignore_index=True), there)
     for split, counted in counts["landmarks"].items():
-        bare = (items["image_ids"].list.len() == 0) & (items["split"] == split)
-        counted["without_images"] = int(bare.sum())
+        own = items.loc[items["split"] == split, "image_ids"]
+        counted["without_images"] = int((own.list.len() == 0).sum())
     none = label_rows(pd.DataFrame({"item_id": []}), levels, "published")
     return Metadata(items, pd.concat(labels or [none], ignore_index=True), counts)
 

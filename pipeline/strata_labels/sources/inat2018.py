@@ -223,7 +223,7 @@ def _splits(folder: Path, owner: dict[str, int], problems: list[Problem]) -> dic
         path = folder / relative
         if not path.is_file():
             continue
-        told = set[int]()
+        reported = set[int]()
         for row, line in enumerate(_lines(path), start=1):
             number = owner.get(line)
             if number is None:
@@ -231,8 +231,8 @@ def _splits(folder: Path, owner: dict[str, int], problems: list[Problem]) -> dic
             if where.setdefault(line, name) != name:
                 what = "image in both splits:"
                 problems.append(Problem(path, what, "Keep it in one.", row, value=line))
-            elif split.setdefault(number, name) != name and number not in told:
-                told.add(number)
+            elif split.setdefault(number, name) != name and number not in reported:
+                reported.add(number)
                 what = "species in both splits:"
                 fix = "The splits share no class: keep it in one."
                 problems.append(Problem(path, what, fix, row, value=number))

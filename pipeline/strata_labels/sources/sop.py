@@ -205,7 +205,7 @@ def _rows(file: Packed, split: str, problems: list[Problem]) -> Iterable[Any]:
         if not cells:
             continue
         if len(cells) != len(_HEADER):
-            what = f"{len(cells)} cells where 4 are asked; is the file cut short?"
+            what = f"{len(cells)} cells where 4 are needed; is the file cut short?"
             problems.append(Problem(where, what, "Restore the line.", number, value=line))
             continue
         wrong = [
@@ -224,7 +224,7 @@ def _twice(frame: pd.DataFrame, column: str, what: str) -> list[Problem]:
     again = frame[frame[column].duplicated()]
     first = frame.drop_duplicates(column).set_index(column).loc[again[column]]
     for late, early in zip(again.to_dict("records"), first.to_dict("records"), strict=True):
-        both = "stands in both splits" if late["split"] != early["split"] else "stands twice"
+        both = "appears in both splits" if late["split"] != early["split"] else "appears twice"
         text = f"{what} {both} (first in {_where(early)}):"
         problems.append(
             Problem(late["where"], text, "Keep one.", late["row"], column, late[column])
@@ -274,7 +274,7 @@ def _names(folder: Path, frame: pd.DataFrame) -> dict[int, dict[int, str]]:
     problems, names = [], {0: dict[int, str](), 1: dict[int, str]()}
     for row, (level, number, name) in zip(table.index, table.to_numpy(), strict=True):
         if level not in have or not number.isdecimal() or int(number) not in have[level]:
-            what, fix = "no such id in the lists:", "Mend the line or leave the file out."
+            what, fix = "no such id in the lists:", "Correct the line or leave the file out."
             problems.append(Problem(path, what, fix, int(row), "id", number))
         elif name:
             names[int(level)][int(number)] = name

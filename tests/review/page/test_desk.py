@@ -105,7 +105,7 @@ def test_a_whole_group_is_one_line_and_one_undo(
     assert ann.show(castle)["row"]["row_id"] not in set(found.row_id)
     assert f"{size - 1} more" in ann.undo(ann.state)[0]
     assert ann.show(castle)["row"]["row_id"] == castle
-    assert [word for _, word, _ in ledger()] == ["move"] + ["withdraw"] * size
+    assert [word for _, word, _ in ledger()] == ["move", "withdraw"]
 
 
 def test_undo_goes_back_act_by_act_also_past_a_restart(

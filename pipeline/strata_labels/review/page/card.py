@@ -141,7 +141,7 @@ def _even(table: Table, own: str, others: list[Alternative]) -> list[Alternative
 def _siblings(table: Table, n: int, node: str, is_open: NDArray[np.bool_]) -> list[dict[str, Any]]:
     """What already stands there and resembles the row most."""
     if not table.is_item[n]:
-        below = [other for other in table.below.get(node, ()) if other != table.subject[n]]
+        below = [other for other in table.known.children(node) if other != table.subject[n]]
         below.sort(key=lambda other: (-table.sizes.get(other, 0), other))
         return [{"name": table.known.name[other]} for other in below[:SIBLINGS]]
     place = next((step for step in table.known.path(node) if step in table.by_place), "")
@@ -183,7 +183,7 @@ def _below(table: Table, node: str, at_most: int) -> list[int]:
     while nodes and len(rows) < at_most:
         first = nodes.pop(0)
         rows += table.members.get(first, [])[: at_most - len(rows)]
-        nodes += table.below.get(first, [])
+        nodes += table.known.children(first)
     return rows
 
 

@@ -13,15 +13,16 @@ import numpy as np
 from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import write_seen
 from strata_labels.people_csv import clean_cell
-from strata_labels.review.conflicts import Conflicts
-from strata_labels.review.decision import Decision, seen_of
+from strata_labels.review.decisions import Decision, seen_of
+from strata_labels.review.ledger import unbatch_decisions
+from strata_labels.review.ledger_writer import LedgerChanged, LedgerWriter
 from strata_labels.review.page.background import Background
 from strata_labels.review.page.card import card, name_of
 from strata_labels.review.page.forecast import Forecast, forecast_of
 from strata_labels.review.page.material import Material, Stamp, Table
 from strata_labels.review.page.record import again, in_words, ledger_lines, refusal
 from strata_labels.review.page.search import Search
-from strata_labels.review.writer import LedgerChanged, LedgerWriter
+from strata_labels.review.validate import find_conflicts, split_nodes
 
 #: What the page can decide; renaming and further words are for the sheet.
 WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure")
@@ -176,15 +177,16 @@ class Desk:
             if state != self._state:
                 raise Stale
             try:
-                taken = self._writer.undo(self.reviewer, expected=self._state)
+                lines = self._writer.undo(self.reviewer, expected=self._state)
             except LedgerChanged:
                 self._reload()
                 raise Stale from None
-            if taken.empty:
+            if lines.empty:
                 return "", ""
+            taken = unbatch_decisions(lines)
             self._state = self._writer.state
             self._epoch += 1
-            self.recorded += len(taken)
+            self.recorded += len(lines)
             rows = [self._table.at.get(row_id, -1) for row_id in taken.row_id]
             if self._acts and sorted(self._acts[-1].rows) == sorted(rows):
                 act = self._acts.pop()
@@ -336,9 +338,9 @@ class Desk:
             decided_at="",
             evidence_hash=table.hash[n],
             seen=write_seen(seen_of(table.proposed[n], table.evidence[n])),
-            said=target,
+            written=target,
             when=datetime.now(UTC),
-            where="the decision",
+            file="the decision",
             row=None,
         )
         checked = table.checker.check(decision)
@@ -348,8 +350,7 @@ class Desk:
 
     def _hold_together(self, merges: list[Decision]) -> None:
         """Refuses merges that go in a circle with those in force."""
-        made = {d.made: d for d in self._structure if d.decision == "split"}
-        conflicts = Conflicts(self._table.known, made).find([*self._structure, *merges])
-        for group, problem in conflicts:
+        tree, decisions = self._table.known, [*self._structure, *merges]
+        for group, problem in find_conflicts(decisions, tree, split_nodes(tree, decisions)):
             if any(decision in group for decision in merges):
                 raise Refused(refusal(problem))

@@ -15,12 +15,12 @@ import pandas as pd
 from strata_labels.evidence import Alternative, Evidence, Reason, has_reason
 from strata_labels.people_csv import clean_cell
 from strata_labels.review.agreement import decided_alone, for_second_look
-from strata_labels.review.check import Checker
-from strata_labels.review.known import KnownNodes
-from strata_labels.review.ledger import WITHDRAW, parse_time, read_ledger
+from strata_labels.review.apply import replay
+from strata_labels.review.decisions import active_decisions, parse_time, read_decisions
+from strata_labels.review.ledger import read_ledger
 from strata_labels.review.ranking import queue
-from strata_labels.review.replay import replay
 from strata_labels.review.reviewed import reviewed
+from strata_labels.review.validate import Checker
 from strata_labels.tables import load
 
 #: The level whose nodes are searched for nearest siblings: classes below it are too small.
@@ -125,8 +125,8 @@ class Table:
             resolution = replay(decided_alone(decisions, reviewer), proposals, vocabulary)
         self.resolution, rows = resolution, resolution.rows
         asked = queue(resolution, self.items)
-        self.known = KnownNodes(resolution.nodes)
-        self.checker = Checker(self.known, rows.set_index("row_id", drop=False), rows.own)
+        self.known = resolution.tree
+        self.checker = Checker(self.known, rows.set_index("row_id", drop=False))
         self.row_id: list[str] = rows.row_id.tolist()
         self.at = {row_id: n for n, row_id in enumerate(self.row_id)}
         self.subject: list[str] = rows.subject.tolist()
@@ -177,22 +177,9 @@ class Table:
         return found
 
     @cached_property
-    def below(self) -> dict[str, list[str]]:
-        """Nodes that hang directly on a node."""
-        found: dict[str, list[str]] = {}
-        for node in sorted(self.known.level):
-            if self.known.parent[node]:
-                found.setdefault(self.known.parent[node], []).append(node)
-        return found
-
-    @cached_property
     def sizes(self) -> dict[str, int]:
         """Items below each node, at any depth."""
-        found: dict[str, int] = {}
-        for node, rows in self.members.items():
-            for step in self.known.path(node):
-                found[step] = found.get(step, 0) + len(rows)
-        return found
+        return self.known.items_below({node: len(rows) for node, rows in self.members.items()})
 
     @cached_property
     def by_place(self) -> dict[str, list[int]]:
@@ -216,23 +203,20 @@ class Table:
         return [array for array in found if len(array) == len(self.items)]
 
     def _decided_by(self, reviewer: str, decisions: pd.DataFrame) -> np.ndarray:
-        """Rows that the reviewer's last word stands on, on the evidence of now.
+        """Rows on whose place the reviewer has an active decision, on the evidence of now.
 
-        A row on which reviewers differ is asked again of everyone but whoever spoke last.
+        A row on which reviewers differ is asked again of everyone but whoever decided last.
         """
         found = np.zeros(len(self.at), bool)
-        about_place = ~decisions.decision.str.casefold().isin(["rename", "split"])
-        last = decisions[about_place & (decisions.reviewer == reviewer)]
-        last = _by_time(last).drop_duplicates("subject", keep="last")
-        last = last[last.decision.str.casefold() != WITHDRAW]
         disputes = _by_time(self.resolution.disputed)
-        spoke = disputes.drop_duplicates("subject", keep="last").set_index("subject").reviewer
-        again = set(spoke.index[spoke != reviewer])
-        row_ids = last.row_id.where(last.row_id != "", last.level + ":" + last.subject)
-        told = zip(row_ids, last.subject, last.evidence_hash, strict=True)
-        for row_id, subject, evidence in told:
-            if (n := self.at.get(row_id)) is not None and subject not in again:
-                found[n] = evidence in ("", self.hash[n])
+        last = disputes.drop_duplicates("subject", keep="last").set_index("subject").reviewer
+        again = set(last.index[last != reviewer])
+        for decision in active_decisions(
+            read_decisions(decisions[decisions.reviewer == reviewer])[0]
+        )[0]:
+            n = self.at.get(decision.row_id)
+            if n is not None and decision.aspect == "place" and decision.subject not in again:
+                found[n] = not self.checker.is_stale(decision)
         return found
 
     def images_of(self, item: str) -> list[str]:

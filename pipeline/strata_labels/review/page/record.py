@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.errors import Problem
-from strata_labels.review.decision import Decision, decisions_frame
-from strata_labels.review.together import join
+from strata_labels.review.decisions import Decision, decisions_frame
+from strata_labels.review.ledger import batch_decisions
 from strata_labels.tables import DECISION_COLUMNS
 
 
@@ -32,7 +32,7 @@ def ledger_lines(decisions: list[Decision]) -> pd.DataFrame:
     frame = decisions_frame(decisions)[DECISION_COLUMNS].astype({"level": str})
     frame = frame.drop(columns="decided_at")  # which is when they are written
     same = frame.groupby(["level", "decision", "target"], sort=False)
-    return pd.concat([join(part) for _, part in same], ignore_index=True)
+    return pd.concat([batch_decisions(part) for _, part in same], ignore_index=True)
 
 
 def again(row: dict[Any, Any]) -> Decision:
@@ -42,9 +42,9 @@ def again(row: dict[Any, Any]) -> Decision:
     return Decision(
         **{name: str(cells[name]) for name in names},
         level=int(cells["level"]),
-        said=str(cells["target"]),
+        written=str(cells["target"]),
         when=datetime.fromtimestamp(0, UTC),
-        where="the ledger",
+        file="the ledger",
         row=int(cells["row"]) if cells.get("row") else None,
     )
 

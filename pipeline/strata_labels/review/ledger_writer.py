@@ -1,4 +1,4 @@
-"""Writing to the ledger: one decision at a time, on the disk before the next is asked."""
+"""Adding to the ledger: each decision is on the disk before the next is asked for."""
 
 from __future__ import annotations
 
@@ -7,42 +7,55 @@ import fcntl
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem, RetryError
+from strata_labels.evidence import same_hash
 from strata_labels.people_csv import clean_cell, clean_cells
-from strata_labels.review.ledger import WITHDRAW, form, read_whole, split
-from strata_labels.review.remembered import SAYS, Remembered
+from strata_labels.review.decisions import WITHDRAW, Decision, overridden, parse_times, time_text
+from strata_labels.review.ledger import (
+    BAR,
+    batch_decisions,
+    cut_file,
+    cut_record,
+    form_of,
+    read_whole,
+    split_torn,
+    unbatch_cells,
+    unbatch_decisions,
+)
 from strata_labels.tables import DECISION_COLUMNS
 
 #: Cells of some rows by column, `DECISION_COLUMNS`.
 _Columns = dict[str, list[str]]
 
-#: How much of the ledger's end tells one state from another.
+# How many bytes at the ledger's end tell one state from another.
 _TAIL = 4096
+
+# Cells that make a decision the same as another of its reviewer on its subject.
+_SAME = ("decision", "target", "note", "evidence_hash")
 
 
 class LedgerChanged(RetryError):
-    """Somebody else has written to the ledger since the caller looked: look again, then decide."""
+    """Someone else has written to the ledger since the caller last read it."""
 
 
 class LedgerWriter:
     """Appends decisions to a ledger that other processes may write to as well.
 
-    Opening reads the file once and mends it: what a crash left of a line goes to `<file>.cut`.
-    Later calls read only what others have added, hold the file's lock while they look and write,
-    and return when the decision is on the disk. Many decisions in one call are one write, of which
-    a crash leaves whole decisions only, in order.
+    Opening reads the file once and mends it: what a crash left of a line goes to `cut_file`. Later
+    calls read only what others have added, hold the file's lock while they read and write, and
+    return when the decision is on the disk. Many decisions in one call are one write, of which a
+    crash leaves whole lines only, in order.
 
     Args:
         path: the ledger; created, with its header, if absent.
-
-    Attributes:
-        cut: one problem for each torn line that this writer has put aside.
 
     Raises:
         InputError: the file is there and is no ledger, or is not UTF-8.
@@ -50,31 +63,30 @@ class LedgerWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self.cut: list[Problem] = []
         self._forget()
         self.look()
 
     @property
     def state(self) -> str:
-        """What the ledger was when this writer last looked; `record` can insist on it."""
+        """A fingerprint of the ledger as this writer last read it."""
         return self._state
 
     def look(self) -> str:
-        """Reads what others have written since; returns the state of now."""
+        """Reads what others have written since; returns the new state."""
         with self._locked():
             return self._state
 
     def record(self, decisions: pd.DataFrame, expected: str | None = None) -> pd.DataFrame:
         """Appends decisions; they are on the disk when this returns.
 
-        A decision that its reviewer's latest one on the same subject already says is not repeated,
-        so a click or a sheet that arrives twice, or again after a crash, leaves the same file.
+        A decision that is active already is not repeated, so a click or a sheet that arrives twice,
+        or again after a crash, leaves the same file.
 
         Args:
             decisions: at least `subject, level, decision, target, reviewer` of `DECISION_COLUMNS`,
                 text; a blank `row_id` is `level:subject`, a blank `decided_at` is now (or just
                 after the reviewer's latest decision, where a clock was put back).
-            expected: the `state` the reviewer decided on.
+            expected: the `state` that the reviewer has seen; None: any.
 
         Returns:
             What was added, `DECISION_COLUMNS`.
@@ -90,57 +102,57 @@ class LedgerWriter:
         with self._locked() as descriptor:
             if expected is not None and expected != self._state:
                 raise LedgerChanged(f"{self.path} has been written to since you looked.")
-            now = self._remembered.now(set(columns["reviewer"]))
+            now = self._index.now(set(columns["reviewer"]))
             columns["decided_at"] = [when or now for when in columns["decided_at"]]
             columns["row_id"] = [
                 row_id or f"{level}:{subject}"
                 for row_id, level, subject in _zip(columns, "row_id", "level", "subject")
             ]
-            says = self._remembered.says
-            new = [n for n, cells in enumerate(_zip(columns, *SAYS)) if not says(*cells)]
+            names = ("subject", "reviewer", *_SAME)
+            new = [
+                n for n, cells in enumerate(_zip(columns, *names)) if not self._index.says(*cells)
+            ]
             added = {name: [cells[n] for n in new] for name, cells in columns.items()}
             if new:
                 self._write(descriptor, self._lines(added))
-                self._remembered.add(added)
+                self._index.add(added)
             return pd.DataFrame(added, columns=DECISION_COLUMNS, dtype=str)
 
     def undo(self, reviewer: str, expected: str | None = None) -> pd.DataFrame:
-        """Takes back a reviewer's latest act: all that was decided in one call of `record`.
+        """Takes back what a reviewer decided last: all of one call of `record`.
 
-        It is written as one `withdraw` a subject that names the time of the decision, which then
-        counts as never made: what the reviewer had said before counts again. The next `undo` takes
-        back the act before.
+        It writes `withdraw` lines that name the time of the decisions, one line for all items of
+        a level. They then count as never made, and what the reviewer decided before counts again.
+        The next `undo` takes back the call before.
 
         Returns:
-            The `withdraw` rows added; none if there is nothing left to take back.
+            The lines added, `DECISION_COLUMNS`; none if there is nothing left to take back.
 
         Raises:
             LedgerChanged, RetryError: as `record`.
         """
         reviewer = clean_cell(reviewer)
         with self._locked():
-            rows = self._remembered.latest_act(reviewer)
+            rows = pd.DataFrame(self._index.latest_active(reviewer), dtype=object)
             state = self._state
         if expected is not None and expected != state:
             raise LedgerChanged(f"{self.path} has been written to since you looked.")
-        frame = pd.DataFrame(
-            {
-                "subject": [row["subject"] for row in rows],
-                "level": [row["level"] for row in rows],
-                "decision": WITHDRAW,
-                "target": [row["decided_at"] for row in rows],
-                "reviewer": reviewer,
-            }
-        )
-        return self.record(frame.drop_duplicates(), expected=state if rows else None)
-
-    # --- what is in the file -------------------------------------------------------------
+        if rows.empty:
+            return pd.DataFrame(columns=DECISION_COLUMNS, dtype=str)
+        rows = rows.drop_duplicates(["level", "subject"]).assign(
+            row_id=rows["level"] + ":" + rows["subject"], decision=WITHDRAW,
+            target=rows["decided_at"], decided_at="", reviewer=reviewer, evidence_hash="",
+        )  # fmt: skip
+        if "evidence_hash" in self._header:  # which tells a line on several items
+            same = rows.groupby(["level", "target"], sort=False)
+            rows = pd.concat([batch_decisions(part) for _, part in same], ignore_index=True)
+        return self.record(rows, expected=state)
 
     def _forget(self) -> None:
         self._key: tuple[int, int, int] = (0, 0, 0)
         self._size, self._state = 0, ""
         self._header, self._separator = list(DECISION_COLUMNS), ","
-        self._remembered = Remembered()
+        self._index = _Index()
 
     # --- the file ------------------------------------------------------------------------
 
@@ -179,7 +191,7 @@ class LedgerWriter:
         if rows is None:
             self._read_all(descriptor)
         else:
-            self._remembered.add(_whole(rows))
+            self._index.add(_whole(rows))
             self._settle(descriptor)
 
     def _parsed(self, added: bytes) -> _Columns | None:
@@ -201,24 +213,21 @@ class LedgerWriter:
         raw = self.path.read_bytes()
         if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise InputError(Problem(self.path, "the ledger is UTF-16", "Save it as UTF-8 (CSV)."))
-        whole, tail = split(raw)
+        whole, tail = split_torn(raw)
         frame = read_whole(self.path, whole) if whole else None
         self._forget()
         if tail:
-            with self.path.with_name(self.path.name + ".cut").open("ab") as beside:
-                beside.write(tail + b"\n")
-                beside.flush()
-                os.fsync(beside.fileno())
+            if whole:  # of a header that was cut nothing is lost
+                with cut_file(self.path).open("ab") as beside:
+                    beside.write(cut_record(whole.count(b"\n") + 1, tail))
+                    beside.flush()
+                    os.fsync(beside.fileno())
             os.ftruncate(descriptor, len(whole))
-            row, text = whole.count(b"\n") + 1, tail.decode("utf-8", "replace")
-            fix = f"Decide it again; the characters are in {self.path.name}.cut."
-            what = "a decision was cut short by a crash:"
-            self.cut.append(Problem(self.path, what, fix, row, value=text))
         if frame is None:
             self._write(descriptor, ",".join(DECISION_COLUMNS) + "\n")
             return
-        self._header, self._separator = form(whole)
-        self._remembered.add(_whole({name: frame[name].tolist() for name in frame.columns}))
+        self._header, self._separator = form_of(whole)
+        self._index.add(_whole({name: frame[name].tolist() for name in frame.columns}))
         if not whole.endswith(b"\n"):
             os.write(descriptor, b"\n")
         self._settle(descriptor)
@@ -265,8 +274,133 @@ class LedgerWriter:
         self._settle(descriptor)
 
 
+class _Index:
+    """The rows of a ledger by subject and by reviewer.
+
+    They are kept as columns, so that opening a long ledger makes no object a row. Rows whose time
+    cannot be read are passed over; `replay` refuses them, by line.
+    """
+
+    def __init__(self) -> None:
+        names = ("subject", "level", "reviewer", "decided_at", *_SAME)
+        self._cells: dict[str, list[str]] = {name: [] for name in names}
+        self._when: list[datetime] = []
+        self._by_subject: dict[str, list[int]] = {}
+        # Each reviewer's rows by time, those of one time in the order of the file.
+        self._by_reviewer: dict[str, list[int]] = {}
+
+    def add(self, columns: _Columns) -> None:
+        """Adds rows, in the order of the file; cells are clean, `DECISION_COLUMNS`."""
+        if any(BAR in subject for subject in columns["subject"]):
+            rows = unbatch_decisions(pd.DataFrame(columns))
+            columns = {name: rows[name].tolist() for name in columns}
+        times = parse_times(columns["decided_at"])
+        if None in times:
+            good = [n for n, when in enumerate(times) if when]
+            columns = {name: [column[n] for n in good] for name, column in columns.items()}
+        first = len(self._when)
+        self._when += (when for when in times if when)
+        for name, cells in self._cells.items():
+            cells += columns[name]
+        by_subject, added = self._by_subject, dict[str, list[int]]()
+        for number, subject in enumerate(columns["subject"], first):
+            by_subject.setdefault(subject, []).append(number)
+        for number, reviewer in enumerate(columns["reviewer"], first):
+            added.setdefault(reviewer, []).append(number)
+        for reviewer, numbers in added.items():
+            ordered = self._by_reviewer.setdefault(reviewer, [])
+            joint = max(len(ordered) - 1, 0)
+            ordered += numbers
+            times_of = map(self._when.__getitem__, ordered[joint:])
+            if any(later < earlier for earlier, later in pairwise(times_of)):
+                ordered.sort(key=self._when.__getitem__)
+
+    def now(self, reviewers: Iterable[str]) -> str:
+        """The time of a new decision of theirs, see `time_text`."""
+        last = [self._by_reviewer[who][-1] for who in reviewers if self._by_reviewer.get(who)]
+        latest = max(map(self._when.__getitem__, last), default=None)
+        return time_text(latest, datetime.now(UTC))
+
+    def says(self, subject: str, reviewer: str, *same: str) -> bool:
+        """Whether this very decision is active already, on every item that it names.
+
+        Args:
+            subject: id, or ids of several items.
+            reviewer: who decides.
+            same: the cells `_SAME`.
+        """
+        if BAR not in subject and subject not in self._by_subject:
+            return False
+        cells = {"subject": subject, "level": "", **dict(zip(_SAME, same, strict=True))}
+        return all(self._says(part, reviewer) for part in unbatch_cells(cells))
+
+    def _says(self, cells: dict[str, str], reviewer: str) -> bool:
+        new = _decision(cells, _END_OF_TIME)
+        before = self._decisions(self._rows_of(cells["subject"], reviewer))
+        changed = [
+            old for old, by in zip(before, overridden([*before, new]), strict=False) if by is new
+        ]
+        if new.decision == WITHDRAW:
+            # It says nothing new if all that it names has been taken back before.
+            return not changed and any(
+                new.takes_back(old) for old in before if old.decision != WITHDRAW
+            )
+        return bool(changed) and all(
+            (old.decision, old.target, old.note) == (new.decision, new.target, new.note)
+            and same_hash(old.evidence_hash, new.evidence_hash)
+            for old in changed
+        )
+
+    def latest_active(self, reviewer: str) -> list[dict[str, str]]:
+        """The reviewer's active decisions of the latest time that has any.
+
+        Returns:
+            `subject, level, decided_at` of each.
+        """
+        rows = self._by_reviewer.get(reviewer, [])
+        end = len(rows)
+        while end:
+            start = end - 1
+            while start and self._when[rows[start - 1]] == self._when[rows[end - 1]]:
+                start -= 1
+            active = [n for n in rows[start:end] if self._is_active(n)]
+            if active:
+                names = ("subject", "level", "decided_at")
+                return [{name: self._cells[name][n] for name in names} for n in active]
+            end = start
+        return []
+
+    def _is_active(self, number: int) -> bool:
+        rows = self._rows_of(self._cells["subject"][number], self._cells["reviewer"][number])
+        return overridden(self._decisions(rows))[rows.index(number)] is None
+
+    def _rows_of(self, subject: str, reviewer: str) -> list[int]:
+        whose = self._cells["reviewer"]
+        return [n for n in self._by_subject.get(subject, ()) if whose[n] == reviewer]
+
+    def _decisions(self, rows: list[int]) -> list[Decision]:
+        cells = self._cells
+        return [
+            _decision({name: cells[name][n] for name in ("subject", *_SAME)}, self._when[n])
+            for n in rows
+        ]
+
+
+# Later than any decision, for asking what a new one would override.
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+
+
+def _decision(cells: dict[str, str], when: datetime) -> Decision:
+    """A decision with what `overridden` and a comparison need."""
+    same = {name: cells[name] for name in _SAME} | {"decision": cells["decision"].casefold()}
+    return Decision(
+        subject=cells["subject"], level=0, reviewer="", decided_at="", seen="",
+        written=cells["target"], when=when, file="", row=None, **same,
+    )  # fmt: skip
+
+
 def append(path: Path, decisions: pd.DataFrame) -> int:
-    """Adds decisions to a ledger, as one act; returns how many (see `LedgerWriter.record`)."""
+    """Adds decisions to a ledger, in one call; returns how many (see `LedgerWriter.record`)."""
     return len(LedgerWriter(path).record(decisions))
 
 

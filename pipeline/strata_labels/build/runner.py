@@ -1,0 +1,120 @@
+"""The one runner: decides which stages of a build have to run, runs and records them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from strata_labels.build.check import check_inputs
+from strata_labels.build.record import add_to_record, check_paths, portable
+from strata_labels.build.settings import BuildSettings
+from strata_labels.build.show import user_files, versions
+from strata_labels.build.stage import (
+    Counts,
+    Stage,
+    counts_text,
+    is_intact,
+    output_hashes,
+    stage_key,
+)
+from strata_labels.build.stages import STAGES
+from strata_labels.build.workspace import Workspace
+from strata_labels.errors import InputError
+from strata_labels.files import sha256_of
+
+#: Runs one stage, in this process or elsewhere, and returns its counts.
+Execute = Callable[[Stage, Workspace, BuildSettings], Counts]
+
+
+def run_here(stage: Stage, workspace: Workspace, settings: BuildSettings) -> Counts:
+    """Runs a stage in this process."""
+    return stage.run(workspace, settings)
+
+
+def run_stages(
+    stages: Sequence[Stage],
+    workspace: Workspace,
+    settings: BuildSettings,
+    execute: Execute = run_here,
+) -> None:
+    """Runs those of the stages whose inputs or outputs have changed since they last ran.
+
+    Each is recorded in `run.json` as soon as it is done, so that a killed build continues.
+
+    Args:
+        stages: some of `STAGES`, in their order.
+        workspace: the folder they work in.
+        settings: what the build was asked for.
+        execute: how a stage is run.
+    """
+    idle = True
+    for stage in stages:
+        key = stage_key(stage, workspace, settings)
+        if _is_done(stage, key, workspace):
+            continue
+        idle = False
+        print(f"{stage.name} ...", flush=True)
+        start = time.perf_counter()
+        counts = execute(stage, workspace, settings)
+        seconds = round(time.perf_counter() - start, 3)
+        done = {
+            "stage": stage.name,
+            "key": key,
+            "counts": counts,
+            "seconds": seconds,
+            "outputs": output_hashes(stage, workspace, settings),
+        }
+        changes: dict[str, Any] = {"versions": versions()}
+        if stage.name == STAGES[-1].name:
+            changes |= json.loads(workspace.numbers.read_text(encoding="utf-8"))
+            changes["inputs"] = {
+                portable(path, workspace.folder): sha256_of(path) for path in user_files(settings)
+            }
+        add_to_record(workspace.record, settings, done, changes)
+        print(f"{stage.name}: {counts_text(counts)} ({seconds:.1f} s)", flush=True)
+    if idle:
+        print("Nothing to do: no input has changed.", flush=True)
+        add_to_record(workspace.record, settings)  # a file may have another place
+
+
+def _is_done(stage: Stage, key: str, workspace: Workspace) -> bool:
+    if not workspace.record.is_file():
+        return False
+    for done in workspace.last_run()["stages"]:
+        if done["stage"] == stage.name:
+            return done["key"] == key and is_intact(done, workspace)
+    return False
+
+
+def build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute = run_here) -> None:
+    """Builds a tree: checks every input, then runs the stages that have to run.
+
+    Raises:
+        InputError: what is wrong with the inputs; a first build then leaves no table behind.
+    """
+    check_inputs(settings)
+    first = not workspace.record.exists()
+    workspace.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        run_stages(STAGES, workspace, settings, execute)
+    except InputError:
+        if first:  # only a stage could find out
+            shutil.rmtree(workspace.tables, ignore_errors=True)
+            workspace.record.unlink(missing_ok=True)
+        raise
+
+
+def rebuild(
+    workspace: Workspace, stages: Sequence[Stage] = STAGES, execute: Execute = run_here
+) -> None:
+    """Runs the stages again with the settings of the last build, where something has changed.
+
+    Raises:
+        InputError: the folder holds no build; a path that the build was given is gone.
+    """
+    settings = workspace.last_settings()
+    check_paths(settings, workspace.record)
+    run_stages(stages, workspace, settings, execute)

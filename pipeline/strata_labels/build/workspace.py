@@ -1,0 +1,120 @@
+"""The workspace: the folder of one build, and where its files lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from strata_labels.build.record import last_settings, read_record
+from strata_labels.build.settings import BuildSettings
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of one build."""
+
+    folder: Path
+
+    @property
+    def tables(self) -> Path:
+        return self.folder / "tables"
+
+    @property
+    def vectors(self) -> Path:
+        return self.folder / "vectors"
+
+    @property
+    def vector_store(self) -> Path:
+        """Vectors by encoder and content; whoever embeds the same images may share it."""
+        return self.vectors / "store"
+
+    @property
+    def validation(self) -> Path:
+        """What a training on the tree has measured."""
+        return self.tables / "validation.json"
+
+    @property
+    def sheet(self) -> Path:
+        """The review sheet, for people to fill in."""
+        return self.folder / "review.csv"
+
+    @property
+    def settled(self) -> Path:
+        """What the last settling of proposals and decisions counted."""
+        return self.tables / "settled.json"
+
+    @property
+    def numbers(self) -> Path:
+        """The figures that card and summary show."""
+        return self.tables / "numbers.json"
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger of decisions, unless a build was given another."""
+        return self.folder / "decisions.csv"
+
+    @property
+    def store(self) -> Path:
+        """Wikimedia's answers."""
+        return self.folder / "wikimedia.sqlite"
+
+    @property
+    def answers(self) -> Path:
+        """The entities among them, as a snapshot."""
+        return self.folder / "entities.jsonl.gz"
+
+    @property
+    def to_map(self) -> Path:
+        """Classes without a place, for a curator to fill in."""
+        return self.folder / "classes_to_map.csv"
+
+    @property
+    def reconciliation(self) -> Path:
+        """What is known of the items' entities and classes, in numbers."""
+        return self.folder / "reconciliation.json"
+
+    @property
+    def export(self) -> Path:
+        return self.folder / "export"
+
+    @property
+    def record(self) -> Path:
+        """What the last build was given, and which stages are done."""
+        return self.folder / "run.json"
+
+    @property
+    def page(self) -> Path:
+        return self.folder / "tree.html"
+
+    @property
+    def picture(self) -> Path:
+        return self.folder / "tree.png"
+
+    @property
+    def card(self) -> Path:
+        return self.folder / "card.md"
+
+    @property
+    def training(self) -> Path:
+        """Where a flow trains on the tree."""
+        return self.folder / "training"
+
+    def table(self, name: str) -> Path:
+        return self.tables / f"{name}.parquet"
+
+    def last_run(self) -> dict[str, Any]:
+        """The record of the last build (see `strata_labels.build.record`).
+
+        Raises:
+            InputError: this folder holds no build, or its record is damaged.
+        """
+        return read_record(self.record)
+
+    def last_settings(self) -> BuildSettings:
+        """The settings of the last build.
+
+        Raises:
+            InputError: as `last_run`; a setting has an unknown name or a wrong value.
+        """
+        return last_settings(self.record)

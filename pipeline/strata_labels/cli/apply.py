@@ -1,0 +1,32 @@
+"""`strata apply`: the decisions of a filled-in sheet into the ledger, and the tree rebuilt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from strata_labels.cli.result import finish
+
+
+def apply(
+    workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
+    sheet: Annotated[
+        Path | None, typer.Argument(help="The filled-in sheet; else WORKSPACE/review.csv.")
+    ] = None,
+    reviewer: Annotated[
+        str | None, typer.Option(help="Your name, where the sheet's column is blank.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
+) -> None:
+    """Check a filled-in review sheet, append its decisions to the ledger, rebuild."""
+    from strata_labels.build import Workspace, apply_sheet, rebuild
+
+    place = Workspace(workspace.resolve())
+    added, refused = apply_sheet(place, sheet or place.sheet, reviewer)
+    print(f"{added} decision{'' if added == 1 else 's'} added to {place.last_settings().decisions}")
+    for line in refused:
+        print(f"not taken: {line}")
+    rebuild(place)
+    finish(place, json)

@@ -1,0 +1,17 @@
+"""`strata embed`: names and images to vectors, on a workspace that was built before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def embed(
+    workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
+) -> None:
+    """Encode names and images; what is in the store is not encoded again."""
+    from strata_labels.build import EMBED, Workspace, rebuild
+
+    rebuild(Workspace(workspace.resolve()), [EMBED])

@@ -1,0 +1,39 @@
+"""`strata export`: the tree in the formats the field's loaders read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
+    format: Annotated[
+        list[str] | None,
+        typer.Option(help="See `strata list formats`; may be repeated. Else the tree's own."),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write counts and files here.")] = None,
+) -> None:
+    """Write the tree in the formats the field's loaders read."""
+    from strata_labels.build import Workspace, write_formats
+    from strata_labels.files import write_json
+
+    place = Workspace(workspace.resolve())
+    settings = place.last_settings()
+    written = write_formats(place, settings, list(format or settings.hierarchy.formats))
+    for name, result in written.items():
+        print(f"{name}: {result.summary()}")
+        for path in result.files:
+            print(path)
+    if json:
+        numbers = {
+            name: {
+                **result.counts(),
+                "missing": result.missing,
+                "files": list(map(str, result.files)),
+            }
+            for name, result in written.items()
+        }
+        write_json(json, numbers)

@@ -1,0 +1,44 @@
+"""`strata list`: the names that other commands take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+
+def list_(
+    what: Annotated[
+        Literal["trees", "formats", "recipes", "encoders"], typer.Argument(help="What to list.")
+    ],
+) -> None:
+    """List the shipped trees, export formats, training recipes or encoders, one a line."""
+    for line in _LISTS[what]():
+        print(line)
+
+
+def _trees() -> list[str]:
+    from strata_labels.hierarchy import known_trees, load_hierarchy
+
+    return [f"{name:<12}{load_hierarchy(name).title}" for name in known_trees()]
+
+
+def _formats() -> list[str]:
+    from strata_labels.export import FORMATS
+
+    return sorted(FORMATS)
+
+
+def _recipes() -> list[str]:
+    from strata_labels.training import recipe_names
+
+    return recipe_names()
+
+
+def _encoders() -> list[str]:
+    from strata_labels.embedding import encoder_names
+
+    return encoder_names()
+
+
+_LISTS = {"trees": _trees, "formats": _formats, "recipes": _recipes, "encoders": _encoders}

@@ -1,0 +1,21 @@
+"""`strata propose`: all evidence to proposals, on a workspace that was built before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from strata_labels.cli.result import warn_of_cut_decisions
+
+
+def propose(
+    workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
+) -> None:
+    """Propose a parent for every item, class and cluster."""
+    from strata_labels.build import PROPOSE, Workspace, rebuild
+
+    place = Workspace(workspace.resolve())
+    rebuild(place, [PROPOSE])
+    warn_of_cut_decisions(place)

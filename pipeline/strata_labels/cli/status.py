@@ -1,0 +1,20 @@
+"""`strata status`: what the last build of a workspace left, and what is open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from strata_labels.cli.result import finish
+
+
+def status(
+    workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
+    json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
+) -> None:
+    """Say what the last build of a workspace left and what is open."""
+    from strata_labels.build import Workspace
+
+    finish(Workspace(workspace.resolve()), json)

@@ -1,0 +1,147 @@
+"""A temporary Prefect server: on this machine only, with its data in a workspace.
+
+`serve` is the server's own process. It ends when its standard input does, and so with the process
+that started it, whatever ends that one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from strata_labels.errors import InputError, RetryError
+
+_HOST = "127.0.0.1"
+_QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
+}
+
+Scope = MutableMapping[str, Any]
+App = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Any]
+
+
+@contextmanager
+def prefect_server(folder: Path) -> Iterator[None]:
+    """Gives Prefect a server: the one that is set (PREFECT_API_URL), else a temporary one.
+
+    Args:
+        folder: a temporary server keeps its data in `.prefect` below it.
+
+    Raises:
+        RetryError: the server did not start.
+    """
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_without_traceback)
+    if PREFECT_API_URL.value():
+        yield
+        return
+    home = folder / ".prefect"
+    with (
+        temporary_server(home) as address,
+        temporary_settings({PREFECT_API_URL: address, PREFECT_HOME: home}),
+    ):
+        try:
+            yield
+        finally:
+            APILogWorker.drain_all(at_exit=False)
+            EventsWorker.drain_all(at_exit=False)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Logs an error that a user can correct without its traceback; no page that has no server."""
+    if record.exc_info and isinstance(record.exc_info[1], InputError | RetryError):
+        record.exc_info = None
+    return not record.getMessage().startswith("View at ")
+
+
+@contextmanager
+def temporary_server(home: Path) -> Iterator[str]:
+    """Runs a server in a process of its own; yields the address of its API.
+
+    Args:
+        home: folder of its data.
+
+    Raises:
+        RetryError: it did not start.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-c", f"from {__name__} import serve; serve()", str(home)]
+    with (home / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    assert process.stdin and process.stdout
+    try:
+        address = process.stdout.readline().strip()
+        if not address:
+            raise RetryError(f"Prefect's server did not start; see {home / 'server.log'}")
+        yield address
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+class LocalRequests:
+    """ASGI middleware that refuses requests by pages of another origin or host name."""
+
+    def __init__(self, app: App, authority: str) -> None:
+        self.app, self.authority = app, authority.encode()
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Answers 403, or closes a websocket, where `Origin` or `Host` is not the server's own."""
+        if scope["type"] in ("http", "websocket"):
+            headers = dict(scope["headers"])
+            own = b"http://" + self.authority
+            foreign = headers.get(b"origin", own) != own
+            if foreign or headers.get(b"host") != self.authority:
+                if scope["type"] == "http":
+                    await send({"type": "http.response.start", "status": 403, "headers": []})
+                    await send({"type": "http.response.body", "body": b"foreign origin"})
+                else:
+                    await send({"type": "websocket.close", "code": 1008})
+                return
+        await self.app(scope, receive, send)
+
+
+def serve() -> None:
+    """Serves Prefect's API until standard input ends; prints the API's address when it answers."""
+    listening = socket.create_server((_HOST, 0))
+    authority = f"{_HOST}:{listening.getsockname()[1]}"
+    os.environ |= _QUIET | {
+        "PREFECT_HOME": sys.argv[1],
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{authority}",
+        "PREFECT_UI_ENABLED": "false",
+    }
+    os.environ.pop("PREFECT_API_URL", None)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            print(f"http://{authority}/api", flush=True)
+
+    app = LocalRequests(create_app(ephemeral=True, final=True), authority)
+    config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=1)
+    Server(config).run([listening])
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)

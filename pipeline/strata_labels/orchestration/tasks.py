@@ -1,0 +1,156 @@
+"""The steps of a flow as Prefect tasks. Import it only to run a flow: it imports Prefect.
+
+Which stages run is decided by the runner of `strata_labels.build`, as without Prefect; Prefect adds
+retries, logs, progress and artifacts. Between tasks go paths and counts, never tables.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect import task
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from strata_labels.build import (
+    STAGES,
+    BuildSettings,
+    Counts,
+    Stage,
+    Workspace,
+    back_to_review,
+    build_tree,
+    rebuild,
+    settings_of,
+)
+from strata_labels.errors import InputError
+from strata_labels.orchestration.artifacts import (
+    publish_build,
+    publish_doubts,
+    publish_progress,
+)
+from strata_labels.progress import listen
+from strata_labels.settings import BuildOptions
+from strata_labels.sources import SOURCES
+from strata_labels.training import load_recipe, read_workspace
+from strata_labels.training import train as run_training
+
+
+def _may_mend(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether a retry may mend a failure: wrong input stays wrong."""
+    return not isinstance(state.data, InputError) and "InputError" not in (state.message or "")
+
+
+@task(
+    task_run_name="{name}",
+    tags=["strata-stage"],
+    retries=2,
+    retry_delay_seconds=[5, 60],
+    retry_condition_fn=_may_mend,
+    log_prints=True,
+)
+def run_stage(name: str, folder: Path, settings: BuildSettings) -> Counts:
+    """Runs one stage of a build."""
+    stage = next(stage for stage in STAGES if stage.name == name)
+    with listen(publish_progress()):
+        return stage.run(Workspace(folder), settings)
+
+
+def as_task(stage: Stage, workspace: Workspace, settings: BuildSettings) -> Counts:
+    """Runs a stage as a Prefect task: what the runner calls `execute`."""
+    return run_stage(stage.name, workspace.folder, settings)
+
+
+@task(
+    task_run_name="fetch",
+    retries=3,
+    retry_delay_seconds=60,
+    retry_condition_fn=_may_mend,
+    log_prints=True,
+)
+def fetch(source: str, workspace: Path) -> Path:
+    """Downloads a data set's metadata, verified; returns its folder."""
+    folder = workspace / "metadata"
+    with listen(publish_progress()):
+        SOURCES[source].fetch(folder)
+    return folder
+
+
+def build(
+    tree: str,
+    workspace: Path,
+    metadata: Path,
+    options: BuildOptions,
+    levels: str | None = None,
+) -> None:
+    """Builds a tree inside a flow, a task for each stage that has to run; publishes what came out.
+
+    Args:
+        tree: a shipped tree, or a folder with `hierarchy.toml`.
+        workspace: folder of the build.
+        metadata: folder or table of the data set's metadata.
+        options: see `strata_labels.settings`.
+        levels: the variant of the tree's levels; None for its first.
+    """
+    place = Workspace(workspace.resolve())
+    settings = settings_of(tree, place.folder, metadata.resolve(), options, levels)
+    build_tree(place, settings, as_task)
+    publish_build(place)
+
+
+@task(task_run_name="train", log_prints=True)
+def train(
+    workspace: Path,
+    recipe: str,
+    mode: Literal["head", "full"],
+    images: Path | None = None,
+    out: Path | None = None,
+    encoder: str = "registry",
+    seed: int = 0,
+) -> Path:
+    """Trains on a workspace's tree, from its checkpoint if it was stopped; returns its folder.
+
+    Args:
+        workspace: a folder that a build has filled.
+        recipe, mode, encoder, seed: see `strata train`.
+        images: root of the images; None for the build's.
+        out: folder of the training; None for `training` in the workspace.
+    """
+    place = Workspace(workspace.resolve())
+    out = out or place.training
+    data = read_workspace(place.folder, images or image_root(place))
+    run_training(data, load_recipe(recipe, mode), mode, out, encoder, place.vector_store, seed)
+    return out
+
+
+@task(task_run_name="report", log_prints=True)
+def report(workspace: Path, training: Path, images: Path | None, synthetic: bool) -> None:
+    """Writes a training's report, and what retrieval doubts into the workspace."""
+    place = Workspace(workspace.resolve())
+    doubts = back_to_review(place, images or image_root(place), training, synthetic)
+    publish_doubts(doubts)
+
+
+def validate(
+    workspace: Path,
+    training: Path,
+    images: Path | None = None,
+    synthetic: bool = False,
+) -> None:
+    """Reports a training inside a flow, and brings its doubts back to the review sheet.
+
+    Args:
+        workspace: a folder that a build has filled.
+        training: folder of a training on it.
+        images: root of the images; None for the build's.
+        synthetic: the images are drawn, which the report then says.
+    """
+    report(workspace, training, images, synthetic)
+    rebuild(Workspace(workspace.resolve()), execute=as_task)
+
+
+def image_root(workspace: Workspace) -> Path:
+    """Where the images of a build lie."""
+    settings = workspace.last_settings()
+    return settings.image_root or settings.source.image_root(settings.metadata)

@@ -1,0 +1,368 @@
+"""Applying decisions: the rows and the tree as the decisions make them, as a pure function."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.evidence import Evidence, Reason, read_seen
+from strata_labels.review.decisions import Decision, decisions_frame, seen_of, what_changed
+from strata_labels.review.validate import Checker, Validated, validate
+from strata_labels.tree import LabelTree, fold
+
+#: Statuses of rows that a decision gave (others come from the proposals).
+PROPOSED, EXCLUDED, MERGED = "proposed", "excluded", "merged"
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Proposals after the decisions.
+
+    Attributes:
+        rows: the proposals, in their order, `parent, status, origin, confidence, accepted,
+            reasons, suggestion, evidence` as decided, and four columns more: `state` (`accepted`
+            without a decision, `settled` by one, `open`), `unsure`, `proposed` (the parent before
+            any decision), and `own`, the row's own parent. An item's `parent` is the node it is
+            finally under, which is above its own if a decision stops there, and blank if one
+            excludes it.
+        tree: every node after the decisions; merged nodes are not among them.
+        merged: the node that each merged one is part of now.
+        effective, disputed, stale, gone: decisions that are applied, on which reviewers differ,
+            whose evidence has changed (`changed` says how), and whose subject is not in the data
+            any more; `DECISION_COLUMNS`, `file` and `row`.
+    """
+
+    rows: pd.DataFrame
+    tree: LabelTree
+    merged: dict[str, str]
+    effective: pd.DataFrame
+    disputed: pd.DataFrame
+    stale: pd.DataFrame
+    gone: pd.DataFrame
+
+    @property
+    def report(self) -> dict[str, int]:
+        """Counts: `rows = accepted + settled + open`, and decisions by what became of them."""
+        states = self.rows.state.value_counts()
+        return {
+            "rows": len(self.rows),
+            **{state: int(states.get(state, 0)) for state in ("accepted", "settled", "open")},
+            "decisions_effective": len(self.effective),
+            "decisions_disputed": len(self.disputed),
+            "decisions_stale": len(self.stale),
+            "decisions_gone": len(self.gone),
+        }
+
+
+def replay(
+    decisions: pd.DataFrame, proposals: pd.DataFrame, vocabulary: pd.DataFrame
+) -> Resolution:
+    """Applies decisions to proposals. The order of the decisions' rows does not matter.
+
+    - `keep`: the parent is right (without a target, the place that the reviewer saw).
+    - `move`: the target is the parent. A target further up takes the main child on each level
+      between: the child with the target's own Wikidata id, else with its name, else a general node
+      `<level>/<target>.general` made for it.
+    - `merge`: the target takes over the subject's children; in other decisions the subject's id
+      means the target.
+    - `split`: a new node beside the subject, named by the target, which takes what is named behind
+      it: `name|member|member` (items by id; nodes by id or name). Its id is the subject's with the
+      name behind a dot. It has the subject's parent, and a member's own decision counts before the
+      split.
+    - `rename`: the node's new name; its row stays as open as it was.
+    - `stop`: no finer than the target (without one, the place that the reviewer saw; for an item,
+      that one's parent): what is below is directly under it, with the levels between blank.
+    - `exclude`: the subject and all below it have no label.
+    - `unsure`: the row stays open, at the end of the sheet.
+    - `withdraw`: the same reviewer's decision of the time that is the target, or all before this
+      one if it is blank, counts as never made; what was decided before that counts again.
+
+    A decision on a class settles its items too (an item's confidence is that of its label above
+    the class), unless an item's own decision is stale or unsure. What a person decided has
+    confidence 1 and origin `human`. Where reviewers differ, or their decisions cannot hold together
+    (merges in a circle, a name twice), none of them is applied and the rows are open again with
+    all opinions, until one of the reviewers decides anew or withdraws.
+
+    Args:
+        decisions: `Ledger.decisions`, in any order.
+        proposals: the table `proposals`.
+        vocabulary: all known nodes, `node_id, level, name, parent_id, qid`.
+
+    Raises:
+        InputError: everything that is wrong with the decisions, see `validate`.
+    """
+    known = LabelTree.from_nodes(vocabulary)
+    _check_proposals(proposals, known)
+    parent = proposals.parent.fillna("").astype(object)
+    rows = proposals.assign(proposed=parent, own=parent).set_index("row_id", drop=False)
+    # A proposed parent, also none, counts before the vocabulary's.
+    above = rows[rows.level > 1]
+    parents = {**known.parent, **dict(zip(above.subject, above.proposed, strict=True))}
+    known = LabelTree(known.level, known.name, parents, known.qid)
+    with _no_collection():
+        found, checker = validate(decisions, known, rows)
+    if found.problems:
+        raise InputError(found.problems)
+
+    place = {d.subject: d for d in found.effective if d.aspect == "place"}
+    for split in found.effective:
+        for member in split.members:
+            level = checker.tree.level.get(member, 0) + 1
+            move = split._replace(subject=member, level=level, decision="move", target=split.made)
+            place.setdefault(member, move)
+    placement = _Placement(checker, place)
+    for decision in found.effective:
+        if decision.decision == "rename":
+            placement.name[decision.subject] = decision.target
+    placement.place_nodes()
+    decided = _decided_rows(rows.reset_index(drop=True), place, found, placement)
+    changed = [
+        what_changed(
+            read_seen(d.seen),
+            seen_of(rows.proposed[d.row_id], rows.evidence[d.row_id]),
+            placement.name,
+        )
+        for d in found.stale
+    ]
+    return Resolution(
+        rows=decided,
+        tree=placement.tree(),
+        merged=placement.merged,
+        effective=decisions_frame(found.effective),
+        disputed=decisions_frame(d for group in found.disputed for d in group),
+        stale=decisions_frame(found.stale).assign(changed=changed),
+        gone=decisions_frame(found.gone),
+    )
+
+
+def _check_proposals(proposals: pd.DataFrame, tree: LabelTree) -> None:
+    """Every node that a proposal names is known, each row is there once.
+
+    Raises:
+        InputError: otherwise.
+    """
+    above = proposals[proposals.level > 1]
+    fix = "Run `strata build` again."
+    problems = [
+        Problem("table proposals", "unknown node:", fix, column=name, value=value)
+        for name, values in (("parent", proposals.parent), ("subject", above.subject))
+        for value in sorted(set(values.fillna("")) - {""} - tree.level.keys())
+    ]
+    twice = proposals.row_id[proposals.row_id.duplicated()]
+    problems += [
+        Problem("table proposals", "duplicate row:", fix, value=value)
+        for value in sorted(set(twice))
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+class _Placement:
+    """Where every node is after the decisions on nodes; made from the top level down.
+
+    Args:
+        checker: the tree before, with the nodes that splits make.
+        place: the decision on the place of each subject that has one.
+    """
+
+    def __init__(self, checker: Checker, place: dict[str, Decision]) -> None:
+        tree = checker.tree
+        self.level, self.name = dict(tree.level), dict(tree.name)
+        self.parent, self.qid = dict(tree.parent), dict(tree.qid)
+        self._top, self._place, self._made = tree.top, place, checker.made
+        self.merged = self._merged()
+        self._main: dict[tuple[str, int], str] = {}
+
+    def _merged(self) -> dict[str, str]:
+        """The node that each merged node is part of; `validate` has refused cycles."""
+        step = {node: d.target for node, d in self._place.items() if d.decision == "merge"}
+        ends = {}
+        for node in step:
+            end = step[node]
+            while end in step:
+                end = step[end]
+            ends[node] = end
+        return ends
+
+    def tree(self) -> LabelTree:
+        """The nodes that are left, without the merged ones."""
+        kept = [node for node in self.level if node not in self.merged]
+        return LabelTree(
+            level={node: self.level[node] for node in kept},
+            name={node: self.name[node] for node in kept},
+            parent={node: self.parent[node] for node in kept},
+            qid={node: self.qid[node] for node in kept},
+        )
+
+    def place_nodes(self) -> None:
+        """Sets the parents that were decided, and follows merges."""
+        for level in range(self._top - 1, 0, -1):
+            for node in [node for node, own in self.level.items() if own == level]:
+                decision = self._place.get(node)
+                if decision is None and node in self._made:
+                    decision = self._place.get(self._made[node].subject)  # it goes along
+                target = self.parent[node]
+                if decision and decision.decision in {"keep", "move"}:
+                    target = self.main_child(decision.target, level + 1)
+                self.parent[node] = self.merged.get(target, target)
+
+    def main_child(self, target: str, level: int) -> str:
+        """The node of `level` that stands for `target`, which is at that level or above.
+
+        Levels from `level` up have their parents by now, so what is found once stays right.
+        """
+        key = target, level
+        if key not in self._main:
+            target = self.merged.get(target, target)
+            while self.level[target] > level:
+                target = self._child(target)
+            self._main[key] = target
+        return self._main[key]
+
+    def _child(self, target: str) -> str:
+        below = self.level[target] - 1
+        children = [
+            node
+            for node, level in self.level.items()
+            if level == below and self.parent[node] == target
+            if node not in self.merged and not self._left_out(node)
+        ]
+        same_qid = [n for n in children if self.qid[n] and self.qid[n] == self.qid[target]]
+        same_name = [n for n in children if fold(self.name[n]) == fold(self.name[target])]
+        if same_qid or same_name:
+            return min(same_qid or same_name)
+        made = f"{below}/{target.split('/', 1)[-1]}.general"
+        self.level[made], self.name[made] = below, self.name[target]
+        self.parent[made], self.qid[made] = target, ""
+        return made
+
+    def _left_out(self, node: str) -> bool:
+        decision = self._place.get(node)
+        return decision is not None and decision.decision in {"stop", "exclude"}
+
+    def ends(self) -> dict[str, str]:
+        """For each node, the node that an item under it finally is under; "" if it is excluded."""
+        ends = {}
+        for node in self.level:
+            end = step = self.merged.get(node, node)
+            while step:
+                decision = self._place.get(step)
+                word = decision.decision if decision else ""
+                if word == "exclude":
+                    end = ""
+                    break
+                if decision and word == "stop":
+                    end = step = self.merged.get(decision.target, decision.target)
+                else:
+                    step = self.parent[step]
+            ends[node] = end
+        return ends
+
+
+def _decided_rows(
+    rows: pd.DataFrame, place: dict[str, Decision], found: Validated, placement: _Placement
+) -> pd.DataFrame:
+    rows = rows.copy()
+    for column in ("parent", "suggestion", "origin"):
+        rows[column] = rows[column].fillna("").astype(object)
+    rows["status"] = rows.status.astype(object)
+    proposed, merged = rows.proposed.to_numpy(), placement.merged
+    at = pd.Index(rows.row_id)
+    accepted = rows.accepted.to_numpy(dtype=bool, copy=True)
+    settled, unsure = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+    reopened = np.zeros(len(rows), bool)
+    parent, status = rows.parent.to_numpy(copy=True), rows.status.to_numpy(copy=True)
+    reasons, suggestion = rows.reasons.to_numpy(copy=True), rows.suggestion.to_numpy(copy=True)
+    evidence = rows.evidence.to_numpy(copy=True)
+
+    # One pass over the decisions; everything per row below is vectorised.
+    decided = list(place.values())
+    for n, decision in zip(at.get_indexer([d.row_id for d in decided]), decided, strict=True):
+        if n < 0:
+            continue
+        word, is_node = decision.decision, decision.subject in placement.level
+        if word == "unsure":
+            unsure[n] = True
+            reasons[n] = (*reasons[n], Reason("unsure"))
+            continue
+        settled[n] = True
+        if word == "exclude":
+            parent[n], status[n] = "", EXCLUDED
+        elif word == "merge":
+            parent[n], status[n] = "", MERGED
+        elif is_node:
+            parent[n], status[n] = placement.parent[decision.subject], PROPOSED
+        elif word == "stop":
+            parent[n], status[n] = decision.target, PROPOSED
+        else:
+            parent[n], status[n] = placement.main_child(decision.target, 1), PROPOSED
+    stale = at.get_indexer([d.row_id for d in found.stale])
+    for n, decision in zip(stale, found.stale, strict=True):
+        if settled[n] or decision.decision == "rename":
+            continue
+        reopened[n] = True
+        reasons[n] = (*reasons[n], Reason("stale_decision"))
+        if decision.target in placement.level:
+            suggestion[n] = merged.get(decision.target, decision.target)
+        evidence[n] = (*evidence[n], _as_evidence(decision, placement, "stale_decision"))
+    opinions = [decision for group in found.disputed for decision in group]
+    disputed = at.get_indexer([decision.row_id for decision in opinions])
+    for n, decision in zip(disputed, opinions, strict=True):
+        if n < 0:
+            continue
+        reopened[n] = True
+        if Reason("disputed") not in reasons[n]:
+            reasons[n] = (*reasons[n], Reason("disputed"))
+        evidence[n] = (*evidence[n], _as_evidence(decision, placement, "decision"))
+
+    settled &= ~reopened
+    # A decision on a class (its row is one level up) settles the items that were proposed for it.
+    class_rows = settled & (rows.level == 2).to_numpy()
+    classes = set(rows.subject[class_rows])
+    items = (rows.level == 1).to_numpy()
+    by_class = pd.Series(proposed).map(lambda node: merged.get(node, node)).isin(classes)
+    by_class |= pd.Series(proposed).isin(classes)
+    settled |= items & by_class.to_numpy() & ~unsure & ~reopened
+
+    own = pd.Series(parent).map(lambda node: merged.get(node, node)).to_numpy(dtype=object)
+    ends = placement.ends()
+    final = pd.Series(parent).map(lambda node: ends.get(node, "")).to_numpy(dtype=object)
+    status[items & (parent != "") & (final == "")] = EXCLUDED
+
+    accepted = (accepted | settled) & ~unsure & ~reopened
+    rows["own"], rows["parent"], rows["status"] = own, np.where(items, final, own), status
+    rows["reasons"], rows["suggestion"], rows["evidence"] = reasons, suggestion, evidence
+    rows["origin"] = np.where(settled, "human", rows.origin)
+    rows["confidence"] = np.where(settled, np.float32(1), rows.confidence.astype("float32"))
+    rows["accepted"], rows["unsure"] = accepted, unsure
+    rows["state"] = np.where(settled, "settled", np.where(accepted, "accepted", "open"))
+    return rows
+
+
+def _as_evidence(decision: Decision, placement: _Placement, kind: str) -> Evidence:
+    """A decision that is not applied, as it is shown beside the other evidence."""
+    target = decision.target if decision.target in placement.level else ""
+    written = (decision.written,) if decision.written else ()
+    ids = (decision.decision, decision.decided_at, *written)
+    return Evidence(kind, target, text=decision.reviewer, ids=ids)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keeps Python from looking for cycles, of which hundreds of thousands of decisions have none.
+
+    It would walk all of them again and again as they grow (40 % of the time of a long ledger).
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

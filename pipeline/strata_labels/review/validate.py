@@ -1,0 +1,425 @@
+"""Validating decisions: which of the active ones can be applied, and everything wrong with them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.evidence import is_old_hash, read_seen, same_hash
+from strata_labels.review.decisions import (
+    WITHDRAW,
+    Decision,
+    active_decisions,
+    order,
+    read_decisions,
+)
+from strata_labels.tree import LabelTree, NodeFinder, fold
+
+_NEEDS_TARGET = {"move", "merge", "split", "rename"}
+_ONLY_NODES = {"merge", "split", "rename"}
+_NEEDED = {
+    "rename": "Write the new name.",
+    "split": "Write the new node's name and what goes there: name|member|member.",
+}
+
+#: A group of decisions that cannot all hold, and the problem it is if one reviewer made them all.
+Conflict = tuple[list[Decision], Problem]
+
+
+@dataclass(frozen=True)
+class Validated:
+    """Decisions by what becomes of them. `effective` has at most one per subject and aspect.
+
+    Attributes:
+        effective: to be applied.
+        disputed: decisions of reviewers who differ, in groups that contradict each other.
+        stale: made on evidence that has changed.
+        gone: whose subject is not in the data any more.
+        problems: what is wrong with the others.
+    """
+
+    effective: list[Decision]
+    disputed: list[list[Decision]]
+    stale: list[Decision]
+    gone: list[Decision]
+    problems: list[Problem]
+
+
+def split_nodes(tree: LabelTree, decisions: Iterable[Decision]) -> dict[str, Decision]:
+    """The nodes that splits make, by id, also those of splits that are not active.
+
+    What people move to such a node stays there whatever becomes of the split.
+    """
+    splits = (d for d in decisions if d.decision == "split" and d.subject in tree.level)
+    return {d.made: d for d in sorted(splits, key=order) if d.aspect != "split "}
+
+
+class Checker:
+    """Checks decisions against the tree and the rows they are on.
+
+    Args:
+        tree: all nodes.
+        rows: proposals, indexed by `row_id`: `evidence_hash, proposed, own, suggestion`. Before a
+            build nothing is proposed yet: without these columns, what they tell is not checked.
+        decisions: all that were read; splits and renames among them, also those that are not
+            active, give nodes and names that other decisions may use.
+
+    Attributes:
+        tree: with the nodes that splits make.
+        made: these nodes by the decision that makes them.
+    """
+
+    def __init__(
+        self, tree: LabelTree, rows: pd.DataFrame, decisions: Iterable[Decision] = ()
+    ) -> None:
+        decisions = list(decisions)
+        self.made = split_nodes(tree, decisions)
+        new = {node: d for node, d in self.made.items() if node not in tree.level}
+        names = [(d.subject, d.target) for d in decisions if d.decision == "rename" and d.target]
+        names = [pair for pair in names if pair[0] in tree.level]
+        if new:
+            beside = {node: d.subject for node, d in new.items()}
+            name = {node: d.target.split("|")[0].strip() for node, d in new.items()}
+            tree = replace(
+                tree,
+                level={**tree.level, **{n: tree.level[b] for n, b in beside.items()}},
+                parent={**tree.parent, **{n: tree.parent[b] for n, b in beside.items()}},
+                name={**tree.name, **name},
+                qid={**tree.qid, **dict.fromkeys(new, "")},
+            )
+        self.tree = tree
+        self._find = NodeFinder(tree, names).find
+        self._at = {row: n for n, row in enumerate(rows.index)}
+        self._columns: dict[str, list[str]] | None = None
+        if "evidence_hash" in rows:
+            names_of = ("evidence_hash", "proposed", "own", "suggestion")
+            self._columns = {name: rows[name].fillna("").tolist() for name in names_of}
+
+    def is_stale(self, decision: Decision) -> bool:
+        """Whether a row's evidence has changed since a decision; a blank hash never has.
+
+        A hash of version 0.1.0 may have been made of sentences, which no hash is made of now: if it
+        is not the row's, the decision is stale only if the place its reviewer saw is not the
+        proposed one. A decision without a target is stale too if the place that was seen is not in
+        the tree any more.
+        """
+        at = self._at.get(decision.row_id)
+        if at is None or self._columns is None:
+            return False
+        if not decision.target:
+            saw = read_seen(decision.seen)
+            if saw is not None and saw.place and saw.place not in self.tree.level:
+                return True
+        if not decision.evidence_hash or same_hash(
+            decision.evidence_hash, self._columns["evidence_hash"][at]
+        ):
+            return False
+        if not is_old_hash(decision.evidence_hash):
+            return True
+        saw = read_seen(decision.seen)
+        return saw is None or saw.place != self._columns["proposed"][at]
+
+    def is_gone(self, decision: Decision) -> bool:
+        """Whether a decision that was made on a real row has lost its subject."""
+        known = decision.row_id in self._at or decision.subject in self.tree.level
+        return bool(decision.evidence_hash) and not known
+
+    def check(self, decision: Decision) -> Decision | Problem:
+        """The decision with its target found, or what is wrong with subject or target."""
+        tree, target = self.tree, decision.target
+
+        def wrong(what: str, fix: str, column: str, value: object) -> Problem:
+            return Problem(decision.file, what, fix, decision.row, column, value)
+
+        is_node = decision.subject in tree.level
+        if not is_node and f"1:{decision.subject}" not in self._at:
+            fix = "Name an item or a node that is in the tables."
+            return wrong("unknown subject:", fix, "subject", decision.subject)
+        own = tree.level[decision.subject] if is_node else 0
+        if decision.level != own + 1:
+            what = f"the wrong level for a subject of level {own}:"
+            return wrong(what, f"Write {own + 1}.", "level", decision.level)
+        if decision.decision in _ONLY_NODES and not is_node:
+            fix = "Decide keep, move, stop, exclude or unsure on an item."
+            return wrong("only nodes can have this decision:", fix, "decision", decision.decision)
+        if decision.decision in {"exclude", "unsure"} and target:
+            fix = "Empty the cell; the note is free."
+            return wrong(f"{decision.decision} takes no target:", fix, "target", target)
+        if not target and decision.decision in _NEEDS_TARGET:
+            fix = _NEEDED.get(decision.decision, "Name a node.")
+            return wrong(f"{decision.decision} needs a target", fix, "target", None)
+        if decision.decision in {"rename", "exclude", "unsure", WITHDRAW}:
+            return decision
+        if decision.decision == "split":
+            return self._split(decision, own)
+        if not target:
+            found = self._place_seen(decision)
+            if found is None:
+                fix = "Decide move with a target, or unsure."
+                return wrong(f"nothing is proposed to {decision.decision}", fix, "target", None)
+            return decision._replace(target=found)
+        levels = self._levels(decision, own)
+        if not levels:
+            return wrong("no level is above this one", "Decide something else.", "decision", "stop")
+        found, what, fix = self._find(target, levels)
+        if not found:
+            return wrong(what, fix, "target", target)
+        if found == decision.subject:
+            what = f"a node cannot {decision.decision} onto itself:"
+            return wrong(what, "Name another node.", "target", target)
+        return decision._replace(target=found)
+
+    def _split(self, decision: Decision, own: int) -> Decision | Problem:
+        """The split with its members as ids, in order."""
+
+        def wrong(what: str, fix: str, value: object) -> Problem:
+            return Problem(decision.file, what, fix, decision.row, "target", value)
+
+        name, *members = (part.strip() for part in decision.target.split("|"))
+        if decision.aspect == "split ":
+            return wrong("no name for the new node:", _NEEDED["split"], decision.target)
+        found = set()
+        for member in filter(None, members):
+            if f"1:{member}" in self._at:
+                found.add(member)
+                continue
+            node, what, fix = self._find(member, range(own - 1, 0, -1))
+            if not node and own == 1:
+                what, fix = "unknown item:", "Name an item below the node, by its id."
+            if not node:
+                return wrong(what, fix, member)
+            found.add(node)
+        return decision._replace(target="|".join([name, *sorted(found)]))
+
+    def _levels(self, decision: Decision, own: int) -> range:
+        if decision.decision == "merge":
+            return range(own, own + 1)
+        # An item that stops at its own class would only be moved there.
+        first = 2 if decision.decision == "stop" and own == 0 else own + 1
+        return range(first, self.tree.top + 1)
+
+    def _place_seen(self, decision: Decision) -> str | None:
+        """What a blank target means: the place that the reviewer saw.
+
+        If the ledger does not say it, the row's parent of now, or its suggestion. "" if it cannot
+        be told: before a build, or if the place is not in the tree any more (the decision is
+        stale then). None if there is no place.
+        """
+        tree, at = self.tree, self._at.get(decision.row_id)
+        saw = read_seen(decision.seen)
+        if saw is not None and saw.place:
+            if saw.place not in tree.level:
+                return ""
+            place = saw.place
+        elif self._columns is None:
+            return ""
+        elif at is None:
+            place = tree.parent.get(decision.subject, "")
+        else:
+            place = self._columns["own"][at] or self._columns["suggestion"][at]
+        if decision.decision == "stop" and decision.subject not in tree.level:
+            place = tree.parent.get(place, "")
+        return place or None
+
+
+def validate(
+    decisions: pd.DataFrame, tree: LabelTree, rows: pd.DataFrame
+) -> tuple[Validated, Checker]:
+    """Sorts the decisions of ledgers by what becomes of them.
+
+    A decision whose evidence has changed is stale and one whose subject is not there any more is
+    gone: neither is applied. Where active decisions of several reviewers differ, it is a dispute
+    and none of them is applied; `unsure` gives way to any other decision. The order of the rows
+    does not matter.
+
+    Args:
+        decisions: `Ledger.decisions`.
+        tree: all nodes.
+        rows: see `Checker`.
+
+    Returns:
+        The decisions, and the checker of the tree with the nodes that splits make.
+    """
+    read, problems = read_decisions(decisions)
+    active, lost = active_decisions(read)
+    problems += lost
+    checker = Checker(tree, rows, read)
+    stale, gone, valid = [], [], []
+    for decision in active:
+        checked = checker.check(decision)
+        if checker.is_gone(decision):
+            gone.append(decision)
+        elif checker.is_stale(decision):
+            stale.append(checked if isinstance(checked, Decision) else decision)
+        elif isinstance(checked, Problem):
+            problems.append(checked)
+        else:
+            valid.append(checked)
+    effective, disputed = agreed(valid)
+    found, more, wrong = without_conflicts(effective, checker.tree, checker.made)
+    return Validated(
+        effective=found,
+        disputed=sorted(disputed + more, key=lambda group: order(group[0])),
+        stale=sorted(stale, key=order),
+        gone=sorted(gone, key=order),
+        problems=problems + wrong,
+    ), checker
+
+
+def undisputed(decisions: pd.DataFrame) -> list[Decision]:
+    """The active decisions that no other reviewer contradicts, with targets as written.
+
+    Args:
+        decisions: `Ledger.decisions`; rows that cannot be read are left out.
+    """
+    return agreed(active_decisions(read_decisions(decisions)[0])[0])[0]
+
+
+def check_before_build(
+    decisions: pd.DataFrame, items: Iterable[str], tree: LabelTree, complete: bool
+) -> None:
+    """Checks a ledger against what is known before a build: items and nodes, but no proposals.
+
+    Args:
+        decisions: `Ledger.decisions`.
+        items: ids of the items.
+        tree: the nodes that are known.
+        complete: whether no stage can find further nodes. If one can, a decision may name a node
+            that is not known yet.
+
+    Raises:
+        InputError: everything that no stage can mend.
+    """
+    subjects = [f"1:{item}" for item in items]
+    subjects += [f"{level + 1}:{node}" for node, level in tree.level.items() if level < tree.top]
+    problems = validate(decisions, tree, pd.DataFrame(index=subjects))[0].problems
+    if not complete:
+        problems = [p for p in problems if p.what != "unknown node:"]
+    if problems:
+        raise InputError(problems)
+
+
+# --- decisions that contradict each other ----------------------------------------------------
+
+
+def agreed(decisions: list[Decision]) -> tuple[list[Decision], list[list[Decision]]]:
+    """One decision for each subject and aspect on which all agree, and the others by dispute."""
+    about: dict[tuple[str, str], list[Decision]] = defaultdict(list)
+    for decision in decisions:
+        about[decision.subject, decision.aspect].append(decision)
+    effective, disputed = [], []
+    for key in sorted(about):
+        group = about[key]
+        if len(group) == 1:
+            effective += group
+            continue
+        group.sort(key=order)
+        sure = [decision for decision in group if decision.decision != "unsure"] or group
+        if len({decision.outcome for decision in sure}) > 1:
+            disputed.append(sure)
+        else:
+            effective.append(sure[0])
+    return effective, disputed
+
+
+def without_conflicts(
+    effective: list[Decision], tree: LabelTree, made: dict[str, Decision]
+) -> tuple[list[Decision], list[list[Decision]], list[Problem]]:
+    """Takes out decisions that are wrong only together, see `find_conflicts`.
+
+    Between reviewers it is a dispute (each was right alone, two ledgers were merged); of one
+    reviewer, a problem.
+
+    Returns:
+        The decisions that can be applied together, disputes, and problems.
+    """
+    disputed: list[list[Decision]] = []
+    while True:
+        conflicts = find_conflicts(effective, tree, made)
+        between = [group for group, _ in conflicts if len({d.reviewer for d in group}) > 1]
+        if not between:
+            return effective, disputed, [problem for _, problem in conflicts]
+        # Taking a decision out may bring up another conflict (a name that is free no more).
+        disputed += between
+        out = {id(decision) for group in between for decision in group}
+        effective = [decision for decision in effective if id(decision) not in out]
+
+
+def find_conflicts(
+    effective: list[Decision], tree: LabelTree, made: dict[str, Decision]
+) -> list[Conflict]:
+    """Merges in a cycle, a name twice on a level, a member that two splits claim.
+
+    Args:
+        effective: decisions that are right alone.
+        tree: all nodes, those made by splits among them.
+        made: the splits' nodes by the decision that made them.
+    """
+    return [*_cycles(effective), *_same_names(effective, tree, made), *_claims(effective)]
+
+
+def _cycles(effective: list[Decision]) -> list[Conflict]:
+    merges = {d.subject: d for d in effective if d.decision == "merge"}
+    found, visited = [], set[str]()
+    for start in sorted(merges):
+        path = [start]
+        while path[-1] in merges and path[-1] not in visited:
+            visited.add(path[-1])
+            path.append(merges[path[-1]].target)
+        if path[-1] in path[:-1]:
+            cycle = [merges[node] for node in path[path.index(path[-1]) : -1]]
+            rows = ", ".join(f"{d.file} row {d.row}" for d in cycle)
+            last = max(cycle, key=order)
+            what = f"merges go in a circle ({rows}):"
+            text = " into ".join(path[path.index(path[-1]) :])
+            fix = "Take one of them back: decide keep on its subject."
+            found.append((cycle, Problem(last.file, what, fix, last.row, "target", text)))
+    return found
+
+
+def _same_names(
+    effective: list[Decision], tree: LabelTree, made: dict[str, Decision]
+) -> list[Conflict]:
+    renames = {d.subject: d for d in effective if d.decision == "rename"}
+    splits = {d.made: d for d in effective if d.decision == "split"}
+    if not renames and not splits:
+        return []
+    merged = {d.subject for d in effective if d.decision == "merge"}
+    names = {**tree.name, **{node: d.target for node, d in renames.items()}}
+    taken: dict[tuple[int, str], list[str]] = defaultdict(list)
+    for node, name in names.items():
+        if node not in merged and (node not in made or node in splits):
+            taken[tree.level[node], fold(name)].append(node)
+    found = []
+    for node in sorted({*renames, *splits}):
+        d = renames.get(node) or splits[node]
+        others = sorted(taken[tree.level[node], fold(names[node])])
+        if len(others) > 1 and node in others:
+            other = next(o for o in others if o != node)
+            group = [x for o in others if (x := renames.get(o) or splits.get(o))]
+            fix = f"Take another name, or decide on {other}."
+            what = f"another node of the level, {other}, has this name:"
+            problem = Problem(d.file, what, fix, d.row, "target", names[node])
+            if group[0] is d or len({x.reviewer for x in group}) == 1:
+                found.append((group, problem))
+    return found
+
+
+def _claims(effective: list[Decision]) -> list[Conflict]:
+    claims: dict[str, list[Decision]] = defaultdict(list)
+    for decision in effective:
+        for member in decision.members:
+            claims[member].append(decision)
+    found = []
+    for member, group in claims.items():
+        if len(group) > 1:
+            last = max(group, key=order)
+            rows = ", ".join(f"{d.file} row {d.row}" for d in group)
+            what = f"several splits claim it ({rows}):"
+            fix = "Leave it to one of them."
+            found.append((group, Problem(last.file, what, fix, last.row, "target", member)))
+    return found

@@ -1,0 +1,147 @@
+"""The runner: what runs, what does not, and what a killed or moved build finds in `run.json`."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from building import changed
+from strata_labels.build import STAGES, BuildSettings, Counts, Stage, Workspace, build_tree, rebuild
+from strata_labels.cli import app
+from strata_labels.errors import InputError
+from strata_labels.review import append
+from strata_labels.tables import load
+from typer.testing import CliRunner
+
+IDLE = "Nothing to do: no input has changed."
+ITEMS = "id,name,kind,group\n1,Tea,drink,food\n2,Salt,,\n3,Soap,care,house\n4,Bread,bakery,food\n"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A built table of one's own, inside the workspace, one item without a label."""
+    place = Workspace(tmp_path / "ws")
+    place.folder.mkdir()
+    (place.folder / "items.csv").write_text(ITEMS)
+    build_tree(place, settings_of(place))
+    return place
+
+
+def settings_of(place: Workspace) -> BuildSettings:
+    items = place.folder / "items.csv"
+    return BuildSettings(tree="table", metadata=items, decisions=place.ledger, encoder="")
+
+
+def strata(*words: object) -> str:
+    """Runs a command that must not fail; returns what it printed."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code in (0, 3), result.exception
+    return result.output
+
+
+COMMANDS = {
+    "build": lambda ws: ("build", "table", ws, "--items", ws / "items.csv"),
+    "apply": lambda ws: ("apply", ws, filled_sheet(ws), "--reviewer", "ann"),
+    "review": lambda ws: ("review", ws, "--sheet", "--audit", 1),
+    "propose": lambda ws: ("propose", ws),
+}
+
+
+def filled_sheet(workspace: Path) -> Path:
+    """The review sheet with its one open row decided, if it is still open."""
+    path = workspace / "review.csv"
+    sheet = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if len(sheet):
+        sheet.loc[0, ["decision", "target"]] = ["move", "drink"]
+    copy = workspace.parent / "filled.csv"
+    sheet.to_csv(copy, index=False)
+    return copy
+
+
+@pytest.mark.parametrize("names", itertools.permutations(COMMANDS, 3), ids="-".join)
+def test_after_any_three_commands_a_build_does_nothing(
+    workspace: Workspace, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        strata(*COMMANDS[name](workspace.folder))
+    told = strata(*COMMANDS["build"](workspace.folder))
+    assert IDLE in told and "..." not in told.split(IDLE)[0]
+
+
+def test_a_killed_build_repeats_no_finished_stage(tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "ws")
+    place.folder.mkdir()
+    (place.folder / "items.csv").write_text(ITEMS)
+    ran: list[str] = []
+
+    def stop_at_settle(stage: Stage, place: Workspace, settings: BuildSettings) -> Counts:
+        if stage.name == "settle" and "settle" not in ran:
+            ran.append(stage.name)
+            raise KeyboardInterrupt
+        ran.append(stage.name)
+        return stage.run(place, settings)
+
+    with pytest.raises(KeyboardInterrupt):
+        build_tree(place, settings_of(place), stop_at_settle)
+    result = CliRunner().invoke(app, ["status", str(place.folder)])
+    assert isinstance(result.exception, InputError) and "was stopped" in str(result.exception)
+    build_tree(place, settings_of(place), stop_at_settle)
+    names = [stage.name for stage in STAGES]
+    assert ran == [*names[: names.index("settle") + 1], *names[names.index("settle") :]]
+    assert place.last_run()["numbers"]["labelled"] == 3
+
+
+def test_a_moved_or_copied_workspace_is_itself(workspace: Workspace, tmp_path: Path) -> None:
+    record = workspace.record.read_text()
+    assert str(tmp_path) not in record
+    copy = Workspace(shutil.copytree(workspace.folder, tmp_path / "copy"))
+    append(copy.ledger, decision(str(load(copy.folder, "items").item_id[1])))
+    rebuild(copy)
+    assert not workspace.ledger.exists()
+    moved = Workspace(workspace.folder.rename(tmp_path / "moved"))
+    settings = moved.last_settings()
+    assert settings.decisions == moved.ledger and settings.metadata == moved.folder / "items.csv"
+    assert IDLE in strata(*COMMANDS["build"](moved.folder))
+
+
+def decision(item: str) -> pd.DataFrame:
+    return pd.DataFrame([{"subject": item, "level": "1", "decision": "exclude", "reviewer": "ann"}])
+
+
+def test_a_path_that_is_gone_is_told_with_its_option(tmp_path: Path) -> None:
+    outside = tmp_path / "items.csv"
+    outside.write_text(ITEMS)
+    place = Workspace(tmp_path / "ws")
+    build_tree(place, changed(settings_of(place), metadata=outside))
+    assert json.loads(place.record.read_text())["parameters"]["metadata"] == str(outside)
+    new = outside.rename(tmp_path / "items2.csv")
+    with pytest.raises(InputError, match="--items") as told:
+        rebuild(place)
+    assert str(outside) in str(told.value) and len(told.value.problems) == 1
+    strata("build", "table", place.folder, "--items", new)
+    rebuild(place)
+
+
+def test_the_record_keeps_no_contact(workspace: Workspace) -> None:
+    settings = changed(settings_of(workspace), contact="me@institute.example")
+    build_tree(workspace, settings)
+    assert "institute" not in workspace.record.read_text()
+    assert workspace.last_settings().asked and workspace.last_settings().contact is None
+
+
+def test_wrong_values_in_a_record_are_told_together(workspace: Workspace) -> None:
+    record = json.loads(workspace.record.read_text())
+    record["parameters"] |= {"clusters": "many", "colour": "red", "images_per_landmark": 0}
+    workspace.record.write_text(json.dumps(record))
+    with pytest.raises(InputError) as told:
+        workspace.last_settings()
+    text = str(told.value)
+    for part in ("'clusters'", "'many'", "unknown key", "'colour'", "greater than or equal to 1"):
+        assert part in text
+    workspace.record.write_text(workspace.record.read_text()[:40])
+    with pytest.raises(InputError, match="damaged"):
+        workspace.last_run()

