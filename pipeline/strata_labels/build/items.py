@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.build.settings import BuildSettings
-from strata_labels.build.stage import Counts, Stage
+from strata_labels.build.stage import Counts, Stage, stage_key
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.sources import Metadata
-from strata_labels.tables import save
+from strata_labels.tables import load, save
 
 
 def read_metadata(settings: BuildSettings) -> Metadata:
@@ -44,8 +44,12 @@ def read_metadata(settings: BuildSettings) -> Metadata:
     return replace(metadata, labels=labels, counts=counts)
 
 
-def _read_items(place: Workspace, settings: BuildSettings) -> Counts:
-    metadata = read_metadata(settings)
+def saved_metadata(place: Workspace) -> Metadata:
+    """What the stage has written, as `read_metadata` returned it, without the counts."""
+    return Metadata(load(place.folder, "items"), load(place.folder, "labels"), {})
+
+
+def _write(place: Workspace, metadata: Metadata) -> Counts:
     save(place.folder, "items", metadata.items)
     save(place.folder, "labels", metadata.labels)
     return metadata.counts
@@ -59,5 +63,16 @@ ITEMS = Stage(
         *([Path(settings.known_labels)] if settings.known_labels else []),
     ],
     writes=lambda place, _: [place.table("items"), place.table("labels")],
-    run=_read_items,
+    run=lambda place, settings: _write(place, read_metadata(settings)),
 )
+
+
+def items_stage(metadata: Metadata, key: str) -> Stage:
+    """The stage, for metadata that has been read when the stage's key was `key`."""
+
+    def run(place: Workspace, settings: BuildSettings) -> Counts:
+        # A file may have been changed since.
+        same = stage_key(ITEMS, place, settings) == key
+        return _write(place, metadata if same else read_metadata(settings))
+
+    return replace(ITEMS, run=run)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -28,10 +30,10 @@ from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge import ClassGraph
 from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal import (
-    Evidence,
     Lexicon,
     Prompts,
     Scorer,
+    Signals,
     Vocabulary,
     propose,
     propose_free,
@@ -91,10 +93,15 @@ def _into_vocabulary(
     place: Workspace, settings: BuildSettings, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     ledger = read_ledger(*ledgers(settings))
-    vocabulary, classes, lexicon = _knowledge(place, settings, ledger)
-    scorer = _scorer(place, settings, items, vocabulary, classes, lexicon)
+    knowledge = _read_knowledge(place, settings, ledger)
+    write_reconciliation(
+        place, *reconcile(items, knowledge.entities, knowledge.graph, knowledge.labels)
+    )
+    vocabulary, classes = knowledge.vocabulary, knowledge.classes
+    scorer = _scorer(place, settings, items, knowledge)
     known = _known(place, settings, items, vocabulary)
-    nodes = curated_nodes(settings, vocabulary, ledger, _met(lexicon, classes), _labels(place))
+    met = _met(knowledge.lexicon, classes)
+    nodes = curated_nodes(settings, vocabulary, ledger, met, knowledge.labels)
     scores = scorer.fit(known)
     proposals = propose(items, scorer, scores, vocabulary.frame, classes)
     learnt = np.full(len(items), -1)
@@ -114,27 +121,48 @@ def _into_vocabulary(
     return proposals, nodes
 
 
-def _knowledge(
-    place: Workspace, settings: BuildSettings, ledger: Ledger
-) -> tuple[Vocabulary, pd.DataFrame, pd.DataFrame]:
-    """Vocabulary, class evidence of each item, and lexicon."""
+@dataclass(frozen=True)
+class _Knowledge:
+    """What the knowledge base, the curated files and people's decisions on classes say.
+
+    Attributes:
+        vocabulary: the nodes of the upper levels.
+        entities: the table `entities`, a row an item.
+        graph: the classes, with those that have a place.
+        labels: names of classes.
+        classes: where each item's classes lead, see `_class_evidence`.
+        lexicon: words that speak for a node.
+    """
+
+    vocabulary: Vocabulary
+    entities: pd.DataFrame
+    graph: ClassGraph
+    labels: dict[str, str]
+    classes: pd.DataFrame
+    lexicon: pd.DataFrame
+
+
+def _read_knowledge(place: Workspace, settings: BuildSettings, ledger: Ledger) -> _Knowledge:
     vocabulary = vocabulary_in_force(settings)
-    classes = _class_evidence(place, settings, vocabulary, ledger)
-    return vocabulary, classes, _lexicon(place, settings, vocabulary)
+    assets = assets_in_force(settings, vocabulary, ledger)
+    decided_on = decided_classes(ledger, vocabulary)
+    entities, classes = load(place.folder, "entities"), load(place.folder, "classes")
+    named = zip(classes["qid"], classes["label"], strict=True)
+    labels = {**assets.labels, **{qid: label for qid, label in named if label}}
+    graph = ClassGraph(classes, assets.placed, assets.stops)
+    evidence = _class_evidence(entities, graph, labels, decided_on)
+    lexicon = _lexicon(place, settings, vocabulary)
+    return _Knowledge(vocabulary, entities, graph, labels, evidence, lexicon)
 
 
 def _scorer(
-    place: Workspace,
-    settings: BuildSettings,
-    items: pd.DataFrame,
-    vocabulary: Vocabulary,
-    classes: pd.DataFrame,
-    lexicon: pd.DataFrame,
+    place: Workspace, settings: BuildSettings, items: pd.DataFrame, knowledge: _Knowledge
 ) -> Scorer:
+    vocabulary = knowledge.vocabulary
     return Scorer(
-        _evidence(place, items, vocabulary, classes),
+        _signals(place, items, vocabulary, knowledge.classes),
         vocabulary.nodes,
-        Lexicon(lexicon, vocabulary.nodes),
+        Lexicon(knowledge.lexicon, vocabulary.nodes),
         Prompts(np.load(place.vectors / PHRASES), vocabulary.phrase_nodes),
         settings.hierarchy.target,
     )
@@ -143,9 +171,8 @@ def _scorer(
 def scorer_of(place: Workspace, settings: BuildSettings) -> tuple[pd.DataFrame, Vocabulary, Scorer]:
     """Items, vocabulary and scorer of a workspace whose vectors are there."""
     items = load(place.folder, "items")
-    ledger = read_ledger(*ledgers(settings))
-    vocabulary, classes, lexicon = _knowledge(place, settings, ledger)
-    return items, vocabulary, _scorer(place, settings, items, vocabulary, classes, lexicon)
+    knowledge = _read_knowledge(place, settings, read_ledger(*ledgers(settings)))
+    return items, knowledge.vocabulary, _scorer(place, settings, items, knowledge)
 
 
 def curated_nodes(
@@ -184,27 +211,25 @@ def _met(lexicon: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(ways)
 
 
-def _labels(place: Workspace) -> dict[str, str]:
-    classes = load(place.folder, "classes")
-    return {q: label for q, label in zip(classes["qid"], classes["label"], strict=True) if label}
-
-
 def _class_evidence(
-    place: Workspace, settings: BuildSettings, vocabulary: Vocabulary, ledger: Ledger
+    entities: pd.DataFrame,
+    graph: ClassGraph,
+    labels: Mapping[str, str],
+    decided_on: Container[str],
 ) -> pd.DataFrame:
     """Where each item's classes lead.
+
+    Args:
+        entities: the table `entities`.
+        graph: the classes, with those that have a place.
+        labels: names of classes.
+        decided_on: classes that people placed.
 
     Returns:
         `status, node, class_qid, class_label, qid, class_qids`; `ties`, `(node, path, label)` of
         each way that ties (the class and those above it, and the label of the first); `decided`,
         whether people placed the class that it leads to.
     """
-    assets = assets_in_force(settings, vocabulary, ledger)
-    decided = decided_classes(ledger, vocabulary)
-    items = load(place.folder, "items")
-    entities, classes = load(place.folder, "entities"), load(place.folder, "classes")
-    labels = {**assets.labels, **_labels(place)}
-    graph = ClassGraph(classes, assets.placed, assets.stops)
     rows = []
     for qid, class_qids in zip(entities["qid"], entities["class_qids"], strict=True):
         verdict = graph.reach(class_qids)
@@ -213,12 +238,10 @@ def _class_evidence(
             (verdict.reason, verdict.node or "", own, labels.get(own, ""), qid or "",
              list(class_qids),
              [(way.node, way.path, labels.get(way.path[0], "")) for way in verdict.ties],
-             bool(verdict.node) and not verdict.ties and verdict.path[-1] in decided)
+             bool(verdict.node) and not verdict.ties and verdict.path[-1] in decided_on)
         )  # fmt: skip
-    write_reconciliation(place, *reconcile(items, entities, graph, labels))
     columns = ["status", "node", "class_qid", "class_label", "qid", "class_qids", "ties"]
-    columns += ["decided"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*columns, "decided"])
 
 
 def _lexicon(place: Workspace, settings: BuildSettings, vocabulary: Vocabulary) -> pd.DataFrame:
@@ -228,16 +251,16 @@ def _lexicon(place: Workspace, settings: BuildSettings, vocabulary: Vocabulary) 
     return words[words["node"].isin(vocabulary.nodes)].reset_index(drop=True)
 
 
-def _evidence(
+def _signals(
     place: Workspace, items: pd.DataFrame, vocabulary: Vocabulary, classes: pd.DataFrame
-) -> Evidence:
+) -> Signals:
     image, image_to_text = None, None
     about = json.loads((place.vectors / ABOUT).read_text(encoding="utf-8"))
     if (place.vectors / IMAGES).is_file():
         image = np.nan_to_num(np.load(place.vectors / IMAGES))
         if about["aligned"]:
             image_to_text = about["logit_scale"] * image @ np.load(place.vectors / NODES).T
-    return Evidence(
+    return Signals(
         names=items["name"].tolist(),
         qualifiers=items["qualifier"].fillna("").tolist(),
         text=np.load(place.vectors / NAMES),

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
-from strata_labels.proposal.evidence import hit_weights
 from strata_labels.proposal.ids import node_id
 from strata_labels.proposal.score import Scorer, Scores
+from strata_labels.proposal.signals import hit_weights
 from strata_labels.tables import SCHEMAS
 
 COLUMNS = SCHEMAS["proposals"].names
@@ -143,7 +143,7 @@ def _verdicts(classes: pd.DataFrame | None, num_items: int) -> list[Verdict]:
 
 def _best_hits(scorer: Scorer) -> dict[int, list[tuple[int, float, str, str, str]]]:
     """Per item its hits, strongest first, one a node: (node, weight, term, language, qid)."""
-    hits = scorer.columns.hits.copy()
+    hits = scorer.node_scores.hits.copy()
     if not len(hits):
         return {}
     hits["weight"] = hit_weights(hits)
@@ -190,7 +190,7 @@ def _item_rows(
 ) -> tuple[list[dict[str, object]], dict[str, str]]:
     nodes, accepted = scorer.nodes, scores.accepted
     ids = [node_id(2, node) for node in nodes]
-    sources = scorer.columns.scores
+    sources = scorer.node_scores.by_source
     vectors = {name: _top(matrix) for name, matrix in sources.items() if name in _VECTORS}
     speaks = {name: np.asarray(matrix.any(axis=1)) for name, matrix in sources.items()}
     silent = ~np.asarray(sum(speaks.values()), dtype=bool) if sources else None
@@ -325,8 +325,8 @@ def _alternatives(
     opened = np.flatnonzero(~scores.accepted)
     places, values = {}, {}
     for source in _VECTORS:
-        if source in scorer.columns.scores:
-            matrix = scorer.columns.scores[source][opened]
+        if source in scorer.node_scores.by_source:
+            matrix = scorer.node_scores.by_source[source][opened]
             value = np.take_along_axis(matrix, best[opened], axis=1)
             place = np.column_stack([(matrix > v[:, None]).sum(axis=1) for v in value.T])
             place[~matrix.any(axis=1)] = len(ids)
