@@ -46,11 +46,11 @@ class InputError(ValueError):
     """The user's input is wrong (exit status 2). Lists every problem found.
 
     Example:
-        >>> problem = Problem("a.csv", "not an integer:", "Correct it.", 3, "landmark_id", "x")
+        >>> problem = Problem("a.csv", "not an integer:", "Correct it.", 3, "id", "x")
         >>> raise InputError([problem])  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        strata_labels.errors.InputError: a.csv, row 3, column 'landmark_id': not an integer: ...
+        strata_labels.errors.InputError: a.csv, row 3, column 'id': not an integer: ...
     """
 
     SHOWN = 50

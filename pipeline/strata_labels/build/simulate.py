@@ -86,8 +86,8 @@ def simulate_review(
     """Reviews items whose labels are known until the last target is reached.
 
     Args:
-        truth: released GLDv2 labels with `landmark_id, category, hierarchical_label`; rows without
-            a label are ignored.
+        truth: a file of labelled items that the tree's source reads; items without a label are
+            ignored.
         out: workspace, new or empty: tables, ledger and assignments are left in it.
         tree: whose vocabulary and lexicon are used.
         encoder: see `strata_labels.embedding.load_encoder`.

@@ -17,6 +17,9 @@ COLUMNS = [
     "natural_or_human_made",
 ]
 
+#: Where loaders of the set expect images beside the labels.
+IMAGE_FOLDERS = ("train", "index", "test")
+
 
 def _frames(given: ExportInput) -> dict[str, pd.DataFrame]:
     names = dict(zip(["level1_name", "level2_name", "level3_name"], COLUMNS[2:], strict=True))

@@ -23,6 +23,9 @@ SETS = "Inat_dataset_splits/Inaturalist_{}_set1.txt"
 
 _ROOT = "train_val2018"
 
+#: Where loaders of the set expect images beside the lists.
+IMAGE_FOLDERS = (_ROOT,)
+
 
 def _frames(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Categories (`id, plain` and `unique` ranks), images (`path, id, split, image`), left out."""

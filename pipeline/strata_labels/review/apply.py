@@ -32,7 +32,7 @@ class Resolution:
             finally under, which is above its own if a decision stops there, and blank if one
             excludes it.
         tree: every node after the decisions; merged nodes are not among them.
-        merged: the node that each merged one is part of now.
+        merged: for each merged node the one that it is part of.
         effective, disputed, stale, gone: decisions that are applied, on which reviewers differ,
             whose evidence has changed (`changed` says how), and whose subject is not in the data
             any more; `DECISION_COLUMNS`, `file` and `row`.
@@ -85,7 +85,7 @@ def replay(
 
     A decision on a class settles its items too (an item's confidence is that of its label above
     the class), unless an item's own decision is stale or unsure. What a person decided has
-    confidence 1 and origin `human`. Where reviewers differ, or their decisions cannot hold together
+    confidence 1 and origin `human`. If reviewers differ, or their decisions cannot hold together
     (merges in a circle, a name twice), none of them is applied and the rows are open again with
     all opinions, until one of the reviewers decides anew or withdraws.
 
@@ -213,9 +213,9 @@ class _Placement:
                 self.parent[node] = self.merged.get(target, target)
 
     def main_child(self, target: str, level: int) -> str:
-        """The node of `level` that stands for `target`, which is at that level or above.
+        """The main node of `level` below `target`, which is at that level or above.
 
-        Levels from `level` up have their parents by now, so what is found once stays right.
+        Levels from `level` up have their parents by now, so a result stays right once found.
         """
         key = target, level
         if key not in self._main:

@@ -85,8 +85,8 @@ class LedgerWriter:
         Args:
             decisions: at least `subject, level, decision, target, reviewer` of `DECISION_COLUMNS`,
                 text; a blank `row_id` is `level:subject`, a blank `decided_at` is now (or just
-                after the reviewer's latest decision, where a clock was put back).
-            expected: the `state` that the reviewer has seen; None: any.
+                after the reviewer's latest decision, if a clock was put back).
+            expected: the `state` that the reviewer has seen; None for any.
 
         Returns:
             What was added, `DECISION_COLUMNS`.
@@ -110,7 +110,9 @@ class LedgerWriter:
             ]
             names = ("subject", "reviewer", *_SAME)
             new = [
-                n for n, cells in enumerate(_zip(columns, *names)) if not self._index.says(*cells)
+                n
+                for n, cells in enumerate(_zip(columns, *names))
+                if not self._index.repeats(*cells)
             ]
             added = {name: [cells[n] for n in new] for name, cells in columns.items()}
             if new:
@@ -143,7 +145,7 @@ class LedgerWriter:
             row_id=rows["level"] + ":" + rows["subject"], decision=WITHDRAW,
             target=rows["decided_at"], decided_at="", reviewer=reviewer, evidence_hash="",
         )  # fmt: skip
-        if "evidence_hash" in self._header:  # which tells a line on several items
+        if "evidence_hash" in self._header:  # needed to read a line on several items
             same = rows.groupby(["level", "target"], sort=False)
             rows = pd.concat([batch_decisions(part) for _, part in same], ignore_index=True)
         return self.record(rows, expected=state)
@@ -195,7 +197,7 @@ class LedgerWriter:
             self._settle(descriptor)
 
     def _parsed(self, added: bytes) -> _Columns | None:
-        """Rows that others have appended, or None where only a look at the whole file can tell."""
+        """Rows that others have appended, or None if the whole file has to be read."""
         if added and not added.endswith(b"\n"):
             return None
         try:
@@ -252,7 +254,7 @@ class LedgerWriter:
         if lost:
             raise InputError(lost)
         out = io.StringIO(newline="")
-        # Every cell is quoted, so that a line cut anywhere can be told from a whole one.
+        # Every cell is quoted, so that a line cut anywhere differs from a whole one.
         writer = csv.writer(
             out, delimiter=self._separator, lineterminator="\n", quoting=csv.QUOTE_ALL
         )
@@ -278,7 +280,7 @@ class _Index:
     """The rows of a ledger by subject and by reviewer.
 
     They are kept as columns, so that opening a long ledger makes no object a row. Rows whose time
-    cannot be read are passed over; `replay` refuses them, by line.
+    cannot be read are left out; `replay` refuses them, by line.
     """
 
     def __init__(self) -> None:
@@ -321,7 +323,7 @@ class _Index:
         latest = max(map(self._when.__getitem__, last), default=None)
         return time_text(latest, datetime.now(UTC))
 
-    def says(self, subject: str, reviewer: str, *same: str) -> bool:
+    def repeats(self, subject: str, reviewer: str, *same: str) -> bool:
         """Whether this very decision is active already, on every item that it names.
 
         Args:
@@ -332,16 +334,16 @@ class _Index:
         if BAR not in subject and subject not in self._by_subject:
             return False
         cells = {"subject": subject, "level": "", **dict(zip(_SAME, same, strict=True))}
-        return all(self._says(part, reviewer) for part in unbatch_cells(cells))
+        return all(self._repeats(part, reviewer) for part in unbatch_cells(cells))
 
-    def _says(self, cells: dict[str, str], reviewer: str) -> bool:
+    def _repeats(self, cells: dict[str, str], reviewer: str) -> bool:
         new = _decision(cells, _END_OF_TIME)
         before = self._decisions(self._rows_of(cells["subject"], reviewer))
         changed = [
             old for old, by in zip(before, overridden([*before, new]), strict=False) if by is new
         ]
         if new.decision == WITHDRAW:
-            # It says nothing new if all that it names has been taken back before.
+            # It repeats an earlier one if all that it names has been taken back before.
             return not changed and any(
                 new.takes_back(old) for old in before if old.decision != WITHDRAW
             )
@@ -409,7 +411,7 @@ def _zip(columns: _Columns, *names: str) -> Iterator[tuple[str, ...]]:
 
 
 def _whole(columns: _Columns) -> _Columns:
-    """With the subject and level that only the row id tells."""
+    """With subject and level from the row id, for rows that have only that."""
     if "" not in columns["subject"]:
         return columns
     named = [

@@ -12,7 +12,7 @@ import pandas as pd
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import read_people_csv
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
-from strata_labels.sources.download import Fetched, download_named
+from strata_labels.sources.download import Fetched, download_from
 from strata_labels.sources.known_labels import read_labels
 from strata_labels.sources.packed import Packed, find
 
@@ -41,23 +41,18 @@ _HEADER = ["image_id", "class_id", "super_class_id", "path"]
 _FOLDER = "Stanford_Online_Products"
 
 
-def fetch(
-    folder: Path,
-    base_url: str = BASE_URL,
-    names: Sequence[str] | None = None,
-) -> list[Fetched]:
+def fetch(folder: Path, base_url: str = BASE_URL) -> list[Fetched]:
     """Downloads the official zip (2.9 GB, images included), from which `read` takes the lists.
 
     Args:
         folder: where it goes.
         base_url: the project's address or a mirror's.
-        names: of `FILES`; all if None.
 
     Raises:
-        InputError: an unknown name; the server has no such file.
+        InputError: not an address; the server has no such file.
         RetryError: a server out of reach or broken.
     """
-    return download_named(folder, base_url, FILES if names is None else names, FILES)
+    return download_from(folder, base_url, {name: [name] for name in FILES})
 
 
 def files(folder: Path) -> list[Path]:

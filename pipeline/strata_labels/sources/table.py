@@ -40,12 +40,8 @@ _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _BETWEEN = "|"
 
 
-def fetch(
-    folder: Path,
-    base_url: str = "",
-    names: Sequence[str] | None = None,
-) -> list[Fetched]:
-    """Nothing of a user's own table is published anywhere.
+def fetch(folder: Path, base_url: str = "") -> list[Fetched]:
+    """A user's own table is not published anywhere.
 
     Raises:
         InputError: always.
