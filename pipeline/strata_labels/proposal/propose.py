@@ -13,7 +13,7 @@ from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
 from strata_labels.proposal.ids import node_id
 from strata_labels.proposal.score import Scorer, Scores
 from strata_labels.proposal.signals import hit_weights
-from strata_labels.tables import SCHEMAS
+from strata_labels.tables import SCHEMAS, without_cycle_search
 
 COLUMNS = SCHEMAS["proposals"].names
 NUM_ALTERNATIVES = 3
@@ -70,7 +70,10 @@ def propose(
     verdicts = _verdicts(classes, len(items))
     hits = _best_hits(scorer)
     cluster_of = _cluster_of_class(scorer.nodes, mains, hits, verdicts)
-    item_rows, class_names = _item_rows(items, scorer, scores, verdicts, hits, mains, cluster_of)
+    with without_cycle_search():
+        item_rows, class_names = _item_rows(
+            items, scorer, scores, verdicts, hits, mains, cluster_of
+        )
     used = {parent for parent in map(itemgetter(COLUMNS.index("parent")), item_rows) if parent}
     rows = item_rows + _class_rows(used, cluster_of, mains, class_names) + _cluster_rows(leaves)
     table = proposal_table(rows)
