@@ -19,7 +19,7 @@ from strata_labels.build import (
     Counts,
     Stage,
     Workspace,
-    back_to_review,
+    add_training_results,
     build_tree,
     rebuild,
     settings_of,
@@ -130,7 +130,7 @@ def train(
 def report(folder: Path, training: Path, images: Path | None, synthetic: bool) -> None:
     """Writes a training's report, and what retrieval doubts into the workspace."""
     workspace = Workspace(folder.resolve())
-    doubts = back_to_review(workspace, images or image_root(workspace), training, synthetic)
+    doubts = add_training_results(workspace, images or image_root(workspace), training, synthetic)
     publish_doubts(doubts)
 
 
