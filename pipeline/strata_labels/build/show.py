@@ -14,7 +14,7 @@ import pandas as pd
 from strata_labels.build.reviewers import reviewers_agreement
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
-from strata_labels.build.validated import validation
+from strata_labels.build.training_results import training_figures
 from strata_labels.build.workspace import Workspace
 from strata_labels.files import sha256_of, write_json
 from strata_labels.review import agreement_lines
@@ -108,7 +108,7 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
             "licence": hierarchy.licence,
             "tags": hierarchy.tags,
             "published": hierarchy.published,
-            "validation": validation(workspace, assignments),
+            "validation": training_figures(workspace, assignments),
             "options": _options(workspace, settings),
         },
     )

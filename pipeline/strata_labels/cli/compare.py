@@ -37,7 +37,7 @@ def compare(
     from strata_labels.files import write_json
     from strata_labels.validation import (
         FEWEST,
-        Placed,
+        ItemPaths,
         compare_heads,
         compare_trees,
         read_tree,
@@ -45,7 +45,7 @@ def compare(
     )
 
     problems: list[Problem] = []
-    trees: dict[str, Placed] = {}
+    trees: dict[str, ItemPaths] = {}
     for key, path in (("a", tree_a), ("b", tree_b)):
         try:
             trees[key] = read_tree(path)

@@ -86,10 +86,10 @@ def train(
     for level in range(len(data.levels)):
         print(_row(f"R@1 level {level}", f"recall_at_1_level{level}", result))
     if workspace is not None:
-        from strata_labels.build import Workspace, back_to_review, rebuild
+        from strata_labels.build import Workspace, add_training_results, rebuild
 
         built = Workspace(workspace.resolve())
-        doubts = back_to_review(built, images, out, synthetic)
+        doubts = add_training_results(built, images, out, synthetic)
         rebuild(built)
         print(f"{int((doubts['gain'] > 0).sum()):,} doubts are rows of {workspace / 'review.csv'}")
     else:

@@ -19,7 +19,7 @@ from strata_labels.build import (
     Counts,
     Stage,
     Workspace,
-    back_to_review,
+    add_training_results,
     build_tree,
     rebuild,
     settings_of,
@@ -128,7 +128,7 @@ def train(
 def report(workspace: Path, training: Path, images: Path | None, synthetic: bool) -> None:
     """Writes a training's report, and what retrieval doubts into the workspace."""
     place = Workspace(workspace.resolve())
-    doubts = back_to_review(place, images or image_root(place), training, synthetic)
+    doubts = add_training_results(place, images or image_root(place), training, synthetic)
     publish_doubts(doubts)
 
 

@@ -10,9 +10,9 @@ import jinja2
 import numpy as np
 
 from strata_labels.files import whole, write_json, write_text
-from strata_labels.validation.inputs import read_vectors, table_of
-from strata_labels.validation.numbers import Ranked, report_numbers
-from strata_labels.validation.pictures import draw_curves, map_points, thumbnail
+from strata_labels.validation.item_paths import read_item_table, read_vectors
+from strata_labels.validation.report_numbers import Ranked, report_numbers
+from strata_labels.validation.report_pictures import draw_curves, map_points, thumbnail
 
 FROZEN, TRAINED, ITEMS = "test_frozen.npy", "test_trained.npy", "test_items.parquet"
 METRICS, REPORT, NUMBERS, CURVES = "metrics.csv", "report.html", "report.json", "curves.png"
@@ -48,7 +48,7 @@ def write_report(
     names = names or {}
     frozen, _ = read_vectors(out / FROZEN, out / ITEMS)
     trained, _ = read_vectors(out / TRAINED, out / ITEMS)
-    table = table_of(out / ITEMS)
+    table = read_item_table(out / ITEMS)
     numbers = report_numbers(frozen, trained, table, names) | {"synthetic": synthetic}
     ranked = Ranked(trained, table)
     top = ranked.levels[-1]

@@ -1,8 +1,8 @@
-"""Where a tree is in doubt: what would raise H-AP most if it hung under another parent.
+"""Finds items and nodes whose move to another parent would raise H-AP most.
 
 A subject is a node of any level below the top. Its images' nearest images that are not its own
 suggest other parents; for each of them H-AP of the subject's own queries is computed again as if it
-hung there, exactly, on the same ranking. The other images' queries see the same pairs from their
+were there, exactly, on the same ranking. The other images' queries see the same pairs from their
 side and are left out: with them every candidate would cost a whole evaluation.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from strata_labels.progress import track
 from strata_labels.retrieval import check_embeddings, check_labels, check_nested
 from strata_labels.tables import SCHEMAS
-from strata_labels.validation.inputs import codes
+from strata_labels.validation.item_paths import codes
 from strata_labels.validation.moves import blocks, moved_hap, scores_of
 
 # How far a rise counts where the subject is alone under its parent: no sibling speaks against the
@@ -34,8 +34,7 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Doubts:
-    """Every subject that could hang elsewhere, the one whose move is expected to raise H-AP most
-    first.
+    """All subjects with another possible parent, the largest expected rise of H-AP first.
 
     Attributes:
         rows: `column` (of the labels), `subject`, `current` and `suggestion` (values of the labels
@@ -50,7 +49,7 @@ class Doubts:
 
     @property
     def disputed(self) -> pd.DataFrame:
-        """The rows worth asking a person about: H-AP would rise."""
+        """The rows worth a review: H-AP would rise."""
         return self.rows[self.rows.gain > 0]
 
 
