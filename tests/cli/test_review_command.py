@@ -61,7 +61,7 @@ def test_ctrl_c_ends_the_page_and_writes_tree_and_sheet(workspace: Path, home: P
 
 def test_learning_proposes_anew_until_the_page_is_closed(workspace: Path) -> None:
     before = load(workspace, "proposals").set_index("row_id")
-    has_others = before.alternatives.map(len) > 0
+    has_others = before.alternatives.str.len() > 0
     row = before[(before.level == 1) & ~before.accepted & has_others].iloc[0]
     say(workspace, "ann", {row.subject: row.alternatives[0].node})
     table = workspace / "tables" / "proposals.parquet"

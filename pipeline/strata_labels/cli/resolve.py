@@ -50,7 +50,7 @@ def resolve(
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
     """Find each landmark's Wikidata entity and the classes above it; resumes if it was stopped."""
-    from strata_labels.build import Workspace, ask_wikimedia, report_classes, settings_of
+    from strata_labels.build import Workspace, report_classes, resolve_categories, settings_of
     from strata_labels.errors import InputError, Problem, RetryError
     from strata_labels.files import write_json
     from strata_labels.hierarchy import load_hierarchy
@@ -84,7 +84,7 @@ def resolve(
         asking = client or Client(contact, apis)
         sources.append(SparqlSource(asking, check_endpoint(sparql)))
     items = SOURCES[hierarchy.source].read(metadata, hierarchy.levels).items
-    asked = ask_wikimedia(place, items["title"], apis, client, since, sources)
+    asked = resolve_categories(place, items["title"], apis, client, since, sources)
     settings = settings_of(tree, place.folder, metadata.resolve(), BuildOptions())
     numbers = {**asked.numbers, "reconciliation": report_classes(place, settings, items, asked)}
     if json:
