@@ -130,3 +130,6 @@ def test_a_killed_flow_is_continued_by_the_command(
     ran = {line.split()[0] for line in run.stdout.splitlines() if line.endswith(" ...")}
     assert {"items", "resolve", "embed"} <= done and not done & ran and "show" in ran
     shutil.rmtree(workspace / ".prefect")
+    with_prefect = strata("build", "table", workspace, "--items", items, "--prefect")
+    assert with_prefect.returncode == 3 and "Nothing to do" in with_prefect.stderr
+    assert (workspace / ".prefect" / "prefect.db").is_file()
