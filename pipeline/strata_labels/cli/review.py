@@ -19,7 +19,7 @@ from strata_labels.cli.result import finish, warn_of_cut_decisions
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace
-    from strata_labels.review.page import Material
+    from strata_labels.review.page import ReviewSetup
 
 
 def review(
@@ -88,14 +88,14 @@ def _page(
     from strata_labels.review.page import Desk, open_page
 
     with learning(place) as learn:
-        desk = Desk(replace(material(place), learn=learn), reviewer, blind, double)
+        desk = Desk(replace(review_setup(place), learn=learn), reviewer, blind, double)
         with open_page(desk, port) as page:
             print(f"Review page: {page.address}", flush=True)
             print("It is for this machine only. Ctrl-C ends it.", flush=True)
             if browser:
                 webbrowser.open(page.address)
             page.run()
-    print(f"\n{desk.recorded} lines added to {desk.material.ledgers[-1]}", flush=True)
+    print(f"\n{desk.recorded} lines added to {desk.setup.ledgers[-1]}", flush=True)
     return desk.recorded
 
 
@@ -128,7 +128,7 @@ def learning(place: Workspace) -> Iterator[Callable[[], None]]:
             process.wait()
 
 
-def material(place: Workspace) -> Material:
+def review_setup(place: Workspace) -> ReviewSetup:
     """Where the page finds the things of a workspace.
 
     Raises:
@@ -136,7 +136,7 @@ def material(place: Workspace) -> Material:
     """
     from strata_labels.build import ledgers
     from strata_labels.embedding import image_files
-    from strata_labels.review.page import Material
+    from strata_labels.review.page import ReviewSetup
 
     settings = place.last_settings()
     root = settings.image_root
@@ -145,7 +145,7 @@ def material(place: Workspace) -> Material:
         found = image_files(root, [image], 1) if root else []
         return found[0] if found else None
 
-    return Material(
+    return ReviewSetup(
         folder=place.folder,
         ledgers=ledgers(settings),
         levels=settings.hierarchy.levels,
