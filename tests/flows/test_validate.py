@@ -130,7 +130,7 @@ def test_the_flow_does_what_the_command_does(
     (workspace / "review.csv").unlink()
     run = subprocess.run(
         [sys.executable, "flows/validate.py", str(workspace), "--images", str(folder / "products"),
-         "--out", str(tmp_path / "out"), "--synthetic"],
+         "--out", str(tmp_path / "out"), "--encoder", "registry", "--synthetic"],
         cwd=ROOT,
         env=strata_environment(home),
         capture_output=True,

@@ -56,7 +56,7 @@ def test_rows_that_are_wrong_are_all_listed(pictures: Pictures) -> None:
     assert problems_of(path, root, table) == [
         ("blank cell", 2, "level1", None),
         ("no such split", 3, "split", "validation"),
-        ("image stands twice", 5, "path", table.path[2]),
+        ("image listed twice", 5, "path", table.path[2]),
     ]
 
 

@@ -12,7 +12,7 @@ from strata_labels.build.simulate import simulate_review
 from strata_labels.build.stage import Counts, Stage, counts_text
 from strata_labels.build.stages import EMBED, PROPOSE, STAGES, write_formats
 from strata_labels.build.training_results import add_training_results
-from strata_labels.build.wikimedia import ask_wikimedia
+from strata_labels.build.wikimedia import resolve_categories
 from strata_labels.build.workspace import Workspace
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "Workspace",
     "add_training_results",
     "apply_sheet",
-    "ask_wikimedia",
     "build_tree",
     "check_inputs",
     "counts_text",
@@ -37,6 +36,7 @@ __all__ = [
     "ledgers",
     "rebuild",
     "report_classes",
+    "resolve_categories",
     "run_here",
     "run_stages",
     "settings_of",

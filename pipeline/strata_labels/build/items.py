@@ -44,14 +44,14 @@ def read_metadata(settings: BuildSettings) -> Metadata:
     return replace(metadata, labels=labels, counts=counts)
 
 
-def saved_metadata(place: Workspace) -> Metadata:
+def saved_metadata(workspace: Workspace) -> Metadata:
     """What the stage has written, as `read_metadata` returned it, without the counts."""
-    return Metadata(load(place.folder, "items"), load(place.folder, "labels"), {})
+    return Metadata(load(workspace.folder, "items"), load(workspace.folder, "labels"), {})
 
 
-def _write(place: Workspace, metadata: Metadata) -> Counts:
-    save(place.folder, "items", metadata.items)
-    save(place.folder, "labels", metadata.labels)
+def _write(workspace: Workspace, metadata: Metadata) -> Counts:
+    save(workspace.folder, "items", metadata.items)
+    save(workspace.folder, "labels", metadata.labels)
     return metadata.counts
 
 
@@ -62,17 +62,17 @@ ITEMS = Stage(
         *settings.source.files(Path(settings.metadata)),
         *([Path(settings.known_labels)] if settings.known_labels else []),
     ],
-    writes=lambda place, _: [place.table("items"), place.table("labels")],
-    run=lambda place, settings: _write(place, read_metadata(settings)),
+    writes=lambda workspace, _: [workspace.table("items"), workspace.table("labels")],
+    run=lambda workspace, settings: _write(workspace, read_metadata(settings)),
 )
 
 
 def items_stage(metadata: Metadata, key: str) -> Stage:
     """The stage, for metadata that has been read when the stage's key was `key`."""
 
-    def run(place: Workspace, settings: BuildSettings) -> Counts:
+    def run(workspace: Workspace, settings: BuildSettings) -> Counts:
         # A file may have been changed since.
-        same = stage_key(ITEMS, place, settings) == key
-        return _write(place, metadata if same else read_metadata(settings))
+        same = stage_key(ITEMS, workspace, settings) == key
+        return _write(workspace, metadata if same else read_metadata(settings))
 
     return replace(ITEMS, run=run)

@@ -45,16 +45,16 @@ from strata_labels.tables import labels_at, load, save
 _LEXICON = ["node", "qid", "language", "term", "strength"]
 
 
-def _propose(place: Workspace, settings: BuildSettings) -> Counts:
-    items = load(place.folder, "items")
+def _propose(workspace: Workspace, settings: BuildSettings) -> Counts:
+    items = load(workspace.folder, "items")
     if settings.hierarchy.published:
-        proposals, nodes = propose_published(place, settings, items)
+        proposals, nodes = propose_published(workspace, settings, items)
     else:
-        put_filled_in_aside(place.to_map, "node")
+        put_filled_in_aside(workspace.to_map, "node")
         into = _into_found_nodes if settings.clusters else _into_vocabulary
-        proposals, nodes = into(place, settings, items)
-    save(place.folder, "proposals", proposals)
-    save(place.folder, "vocabulary", nodes)
+        proposals, nodes = into(workspace, settings, items)
+    save(workspace.folder, "proposals", proposals)
+    save(workspace.folder, "vocabulary", nodes)
     of_items = proposals[proposals["level"] == 1]
     statuses = of_items["status"].value_counts().sort_index()
     return {
@@ -76,30 +76,30 @@ def level_sizes(clusters: int, num_levels: int) -> list[int]:
 
 
 def _into_found_nodes(
-    place: Workspace, settings: BuildSettings, items: pd.DataFrame
+    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     sizes = level_sizes(settings.clusters or 0, len(settings.hierarchy.levels))
     sizes[0] = min(sizes[0], len(items))
     if sizes[0] < sizes[1]:
         fix = f"Ask for at most {len(items)}."
         raise InputError(Problem("--clusters", "more nodes than items:", fix, value=sizes[1]))
-    vectors = np.load(place.vectors / NAMES)
-    if (place.vectors / IMAGES).is_file():
-        vectors = np.hstack([vectors, np.nan_to_num(np.load(place.vectors / IMAGES))])
+    vectors = np.load(workspace.vectors / NAMES)
+    if (workspace.vectors / IMAGES).is_file():
+        vectors = np.hstack([vectors, np.nan_to_num(np.load(workspace.vectors / IMAGES))])
     return propose_free(items, vectors, sizes)
 
 
 def _into_vocabulary(
-    place: Workspace, settings: BuildSettings, items: pd.DataFrame
+    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     ledger = read_ledger(*ledgers(settings))
-    knowledge = _read_knowledge(place, settings, ledger)
+    knowledge = _read_knowledge(workspace, settings, ledger)
     write_reconciliation(
-        place, *reconcile(items, knowledge.entities, knowledge.graph, knowledge.labels)
+        workspace, *reconcile(items, knowledge.entities, knowledge.graph, knowledge.labels)
     )
     vocabulary, classes = knowledge.vocabulary, knowledge.classes
-    scorer = _scorer(place, settings, items, knowledge)
-    known = _known(place, settings, items, vocabulary)
+    scorer = _scorer(workspace, settings, items, knowledge)
+    known = _known(workspace, settings, items, vocabulary)
     met = _met(knowledge.lexicon, classes)
     nodes = curated_nodes(settings, vocabulary, ledger, met, knowledge.labels)
     scores = scorer.fit(known)
@@ -116,7 +116,7 @@ def _into_vocabulary(
         proposals = propose(items, scorer, scores, vocabulary.frame, classes)
         through = proposals["subject"].isin(items["item_id"][by_class])
         proposals.loc[through, "origin"] = "human"
-    category = categories(items, titles_of(place))
+    category = categories(items, titles_of(workspace))
     proposals, _ = meet(items, proposals, category, learnt >= 0)
     return proposals, nodes
 
@@ -142,37 +142,39 @@ class _Knowledge:
     lexicon: pd.DataFrame
 
 
-def _read_knowledge(place: Workspace, settings: BuildSettings, ledger: Ledger) -> _Knowledge:
+def _read_knowledge(workspace: Workspace, settings: BuildSettings, ledger: Ledger) -> _Knowledge:
     vocabulary = vocabulary_in_force(settings)
     assets = assets_in_force(settings, vocabulary, ledger)
     decided_on = decided_classes(ledger, vocabulary)
-    entities, classes = load(place.folder, "entities"), load(place.folder, "classes")
+    entities, classes = load(workspace.folder, "entities"), load(workspace.folder, "classes")
     named = zip(classes["qid"], classes["label"], strict=True)
     labels = {**assets.labels, **{qid: label for qid, label in named if label}}
     graph = ClassGraph(classes, assets.placed, assets.stops)
     evidence = _class_evidence(entities, graph, labels, decided_on)
-    lexicon = _lexicon(place, settings, vocabulary)
+    lexicon = _lexicon(workspace, settings, vocabulary)
     return _Knowledge(vocabulary, entities, graph, labels, evidence, lexicon)
 
 
 def _scorer(
-    place: Workspace, settings: BuildSettings, items: pd.DataFrame, knowledge: _Knowledge
+    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame, knowledge: _Knowledge
 ) -> Scorer:
     vocabulary = knowledge.vocabulary
     return Scorer(
-        _signals(place, items, vocabulary, knowledge.classes),
+        _signals(workspace, items, vocabulary, knowledge.classes),
         vocabulary.nodes,
         Lexicon(knowledge.lexicon, vocabulary.nodes),
-        Prompts(np.load(place.vectors / PHRASES), vocabulary.phrase_nodes),
+        Prompts(np.load(workspace.vectors / PHRASES), vocabulary.phrase_nodes),
         settings.hierarchy.target,
     )
 
 
-def scorer_of(place: Workspace, settings: BuildSettings) -> tuple[pd.DataFrame, Vocabulary, Scorer]:
+def scorer_of(
+    workspace: Workspace, settings: BuildSettings
+) -> tuple[pd.DataFrame, Vocabulary, Scorer]:
     """Items, vocabulary and scorer of a workspace whose vectors are there."""
-    items = load(place.folder, "items")
-    knowledge = _read_knowledge(place, settings, read_ledger(*ledgers(settings)))
-    return items, knowledge.vocabulary, _scorer(place, settings, items, knowledge)
+    items = load(workspace.folder, "items")
+    knowledge = _read_knowledge(workspace, settings, read_ledger(*ledgers(settings)))
+    return items, knowledge.vocabulary, _scorer(workspace, settings, items, knowledge)
 
 
 def curated_nodes(
@@ -244,26 +246,26 @@ def _class_evidence(
     return pd.DataFrame(rows, columns=[*columns, "decided"])
 
 
-def _lexicon(place: Workspace, settings: BuildSettings, vocabulary: Vocabulary) -> pd.DataFrame:
+def _lexicon(workspace: Workspace, settings: BuildSettings, vocabulary: Vocabulary) -> pd.DataFrame:
     curated = read_people_csv(settings.hierarchy.lexicon, _LEXICON)
-    words = pd.concat([curated, load(place.folder, "lexicon")], ignore_index=True)
+    words = pd.concat([curated, load(workspace.folder, "lexicon")], ignore_index=True)
     words = words.drop_duplicates(["node", "qid", "language", "term"])
     return words[words["node"].isin(vocabulary.nodes)].reset_index(drop=True)
 
 
 def _signals(
-    place: Workspace, items: pd.DataFrame, vocabulary: Vocabulary, classes: pd.DataFrame
+    workspace: Workspace, items: pd.DataFrame, vocabulary: Vocabulary, classes: pd.DataFrame
 ) -> Signals:
     image, image_to_text = None, None
-    about = json.loads((place.vectors / ABOUT).read_text(encoding="utf-8"))
-    if (place.vectors / IMAGES).is_file():
-        image = np.nan_to_num(np.load(place.vectors / IMAGES))
+    about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
+    if (workspace.vectors / IMAGES).is_file():
+        image = np.nan_to_num(np.load(workspace.vectors / IMAGES))
         if about["aligned"]:
-            image_to_text = about["logit_scale"] * image @ np.load(place.vectors / NODES).T
+            image_to_text = about["logit_scale"] * image @ np.load(workspace.vectors / NODES).T
     return Signals(
         names=items["name"].tolist(),
         qualifiers=items["qualifier"].fillna("").tolist(),
-        text=np.load(place.vectors / NAMES),
+        text=np.load(workspace.vectors / NAMES),
         image=image,
         image_to_text=image_to_text,
         class_node=vocabulary.index(classes["node"].where(classes["status"] == "reached", "")),
@@ -281,11 +283,11 @@ def _tied(vocabulary: Vocabulary, ties: pd.Series) -> sp.csr_matrix:
 
 
 def _known(
-    place: Workspace, settings: BuildSettings, items: pd.DataFrame, vocabulary: Vocabulary
+    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame, vocabulary: Vocabulary
 ) -> np.ndarray:
     """Node index of each item that `--known-labels` names, else -1, `[n]`."""
     level = settings.hierarchy.compared_level
-    labels = load(place.folder, "labels")
+    labels = load(workspace.folder, "labels")
     return vocabulary.index(labels_at(labels, items["item_id"], level, "known"))
 
 
@@ -306,30 +308,30 @@ def decided(
     tree = resolution.tree
     rows = resolution.rows
     rows = rows[(rows["level"] == 1) & (rows["state"] == "settled")].set_index("subject")
-    place = rows["parent"].reindex(items["item_id"])
+    parents = rows["parent"].reindex(items["item_id"])
     lines = resolution.effective.drop_duplicates("subject").set_index("subject")
     line = lines.groupby(["file", "row"], sort=False).ngroup().reindex(items["item_id"])
     labels = {node: tree.name.get(above, "") for node, above in tree.parent.items()}
-    node = vocabulary.index(place.map(labels).fillna(""))
+    node = vocabulary.index(parents.map(labels).fillna(""))
     return node, line.fillna(-1).to_numpy(dtype=np.int64)
 
 
 PROPOSE = Stage(
     name="propose",
     version=4,
-    reads=lambda place, settings: [
-        *(place.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
-        *(place.table(name) for name in ("titles", "taxa")),
-        *(place.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
+    reads=lambda workspace, settings: [
+        *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
+        *(workspace.table(name) for name in ("titles", "taxa")),
+        *(workspace.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
         *settings.class_files,
         settings.hierarchy.lexicon,
         settings.hierarchy.names,
         *ledgers(settings),
     ],
-    writes=lambda place, settings: [
-        place.table("proposals"),
-        place.table("vocabulary"),
-        *([] if settings.hierarchy.published else [place.reconciliation]),
+    writes=lambda workspace, settings: [
+        workspace.table("proposals"),
+        workspace.table("vocabulary"),
+        *([] if settings.hierarchy.published else [workspace.reconciliation]),
     ],
     settings=("clusters",),
     run=_propose,

@@ -14,7 +14,7 @@ import pandas as pd
 
 from strata_labels.build.assets import class_assets, ledgers, vocabulary_in_force
 from strata_labels.build.settings import BuildSettings
-from strata_labels.build.wikimedia import Asked
+from strata_labels.build.wikimedia import ResolvedTitles
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.files import whole, write_json
@@ -137,7 +137,7 @@ def reconcile(
 
 
 def report_classes(
-    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame, asked: Asked
+    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame, asked: ResolvedTitles
 ) -> dict[str, Any]:
     """Writes the reconciliation of what was just asked, before any build; returns its numbers."""
     vocabulary = vocabulary_in_force(settings)

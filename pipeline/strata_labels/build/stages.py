@@ -14,7 +14,7 @@ from strata_labels.build.reconcile import put_filled_in_aside
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.show import SHOW
 from strata_labels.build.stage import Counts, Stage
-from strata_labels.build.wikimedia import ask_for_build, asked_of
+from strata_labels.build.wikimedia import answers_fingerprint, resolve_for_build
 from strata_labels.build.workspace import Workspace
 from strata_labels.export import About, ExportResult, check_formats, export
 from strata_labels.files import write_json
@@ -41,7 +41,7 @@ def _resolve(workspace: Workspace, settings: BuildSettings) -> Counts:
     if settings.hierarchy.published:
         return _resolve_taxa(workspace, settings, items)
     assets = class_assets(settings, vocabulary_in_force(settings))
-    files, titles = ask_for_build(workspace, settings, items["title"])
+    files, titles = resolve_for_build(workspace, settings, items["title"])
     ids: list[str] = [] if titles is None else titles["qid"].dropna().tolist()
     snapshot = read_snapshot(files, items["title"], assets.placed, ids)
     entities, classes = link(items, snapshot, titles)
@@ -87,10 +87,14 @@ RESOLVE = Stage(
             workspace.table(name)
             for name in ("entities", "classes", "class_cuts", "lexicon", "taxa")
         ),
-        *([workspace.table("titles"), workspace.answers] if asked_of(workspace, settings) else []),
+        *(
+            [workspace.table("titles"), workspace.answers]
+            if answers_fingerprint(workspace, settings)
+            else []
+        ),
     ],
     run=_resolve,
-    looks_at=asked_of,
+    looks_at=answers_fingerprint,
 )
 
 

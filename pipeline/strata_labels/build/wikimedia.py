@@ -31,7 +31,7 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Asked:
+class ResolvedTitles:
     """The result of resolving a data set's categories.
 
     Attributes:
@@ -52,14 +52,14 @@ class Asked:
         return f"{titles} categories and {ids} items have no answer yet: {shown}{more}"
 
 
-def ask_wikimedia(
+def resolve_categories(
     workspace: Workspace,
     titles: Iterable[str],
     apis: Apis,
     client: Client | None = None,
     since: int = 0,
     sources: Iterable[AnswerSource] = (),
-) -> Asked:
+) -> ResolvedTitles:
     """Resolves categories from the store, and from the APIs and sources given.
 
     Writes the entities, classes and countries (`entities.jsonl.gz`) and the table `titles`.
@@ -92,10 +92,10 @@ def ask_wikimedia(
         "requests": client.requests if client else 0,
     }
     left = [title.removeprefix("Category:") for title in resolved.missing_titles]
-    return Asked(resolved.frame, numbers, [*left, *resolved.missing_ids])
+    return ResolvedTitles(resolved.frame, numbers, [*left, *resolved.missing_ids])
 
 
-def ask_for_build(
+def resolve_for_build(
     workspace: Workspace, settings: BuildSettings, titles: Iterable[str]
 ) -> tuple[list[Path], pd.DataFrame | None]:
     """Resolves the categories of a build; without a contact, from the store alone.
@@ -104,7 +104,7 @@ def ask_for_build(
         Snapshots of entities to read, and the table `titles`; None if there is no store.
 
     Raises:
-        RetryError: as `ask_wikimedia`, or something has no answer.
+        RetryError: as `resolve_categories`, or something has no answer.
     """
     given = Path(settings.entities) if settings.entities else None
     files = [given] if given else []
@@ -112,12 +112,12 @@ def ask_for_build(
         return files, None
     apis = Apis(settings.commons_api or COMMONS_API, settings.wikidata_api or WIKIDATA_API)
     if settings.contact is None:
-        asked = ask_wikimedia(workspace, titles, apis)
+        asked = resolve_categories(workspace, titles, apis)
         if asked.unanswered:
             print(f"{asked.missing_text()}; --contact asks for them", file=sys.stderr)
     else:
         with Client(settings.contact, apis) as client:
-            asked = ask_wikimedia(workspace, titles, apis, client)
+            asked = resolve_categories(workspace, titles, apis, client)
         if asked.unanswered:
             raise RetryError(asked.missing_text())
     return [workspace.answers, *files], asked.titles
@@ -128,8 +128,8 @@ def titles_of(workspace: Workspace) -> pd.DataFrame | None:
     return load(workspace.folder, "titles") if workspace.table("titles").is_file() else None
 
 
-def asked_of(workspace: Workspace, settings: BuildSettings) -> str:
-    """Fingerprint of what `ask_for_build` reads besides the user's files.
+def answers_fingerprint(workspace: Workspace, settings: BuildSettings) -> str:
+    """Fingerprint of what `resolve_for_build` reads besides the user's files.
 
     A build with a contact ends with everything answered. A later `strata resolve` changes the files
     that the stage has left, which makes it run again.

@@ -11,11 +11,13 @@ from strata_labels.cli.result import warn_of_cut_decisions
 
 
 def propose(
-    workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
+    ],
 ) -> None:
     """Propose a parent for every item, class and cluster."""
     from strata_labels.build import PROPOSE, Workspace, rebuild
 
-    place = Workspace(workspace.resolve())
-    rebuild(place, [PROPOSE])
-    warn_of_cut_decisions(place)
+    workspace = Workspace(folder.resolve())
+    rebuild(workspace, [PROPOSE])
+    warn_of_cut_decisions(workspace)

@@ -10,7 +10,9 @@ import typer
 
 
 def resolve(
-    workspace: Annotated[Path, typer.Argument(help="Folder of this build, made if absent.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="WORKSPACE", help="Folder of this build, made if absent.")
+    ],
     metadata: Annotated[Path, typer.Option(help="Folder with the data set's metadata.")],
     contact: Annotated[
         str | None,
@@ -50,7 +52,7 @@ def resolve(
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
     """Find each landmark's Wikidata entity and the classes above it; resumes if it was stopped."""
-    from strata_labels.build import Workspace, ask_wikimedia, report_classes, settings_of
+    from strata_labels.build import Workspace, report_classes, resolve_categories, settings_of
     from strata_labels.errors import InputError, Problem, RetryError
     from strata_labels.files import write_json
     from strata_labels.hierarchy import load_hierarchy
@@ -68,7 +70,7 @@ def resolve(
     from strata_labels.settings import BuildOptions
     from strata_labels.sources import SOURCES
 
-    place = Workspace(workspace.resolve())
+    workspace = Workspace(folder.resolve())
     apis = Apis(commons_api or COMMONS_API, wikidata_api or WIKIDATA_API)
     since = int(time.time()) - read_age(refresh_older_than) if refresh_older_than else 0
     hierarchy = load_hierarchy(tree)
@@ -84,9 +86,9 @@ def resolve(
         asking = client or Client(contact, apis)
         sources.append(SparqlSource(asking, check_endpoint(sparql)))
     items = SOURCES[hierarchy.source].read(metadata, hierarchy.levels).items
-    asked = ask_wikimedia(place, items["title"], apis, client, since, sources)
-    settings = settings_of(tree, place.folder, metadata.resolve(), BuildOptions())
-    numbers = {**asked.numbers, "reconciliation": report_classes(place, settings, items, asked)}
+    asked = resolve_categories(workspace, items["title"], apis, client, since, sources)
+    settings = settings_of(tree, workspace.folder, metadata.resolve(), BuildOptions())
+    numbers = {**asked.numbers, "reconciliation": report_classes(workspace, settings, items, asked)}
     if json:
         write_json(json, numbers)
     print(
@@ -95,8 +97,8 @@ def resolve(
     for status, number in numbers["by_status"].items():
         print(f"  {status:<14} {number}")
     print("\n".join(_lines(numbers["reconciliation"])))
-    print(f"{numbers['entities']} entities and classes in {place.answers} (for --entities)")
-    print(f"numbers in {place.reconciliation}, classes to map in {place.to_map}")
+    print(f"{numbers['entities']} entities and classes in {workspace.answers} (for --entities)")
+    print(f"numbers in {workspace.reconciliation}, classes to map in {workspace.to_map}")
     if not asked.unanswered:
         return
     if client:

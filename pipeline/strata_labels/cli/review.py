@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 def review(
-    workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
+    ],
     reviewer: Annotated[
         str | None, typer.Option(help="Your name in the ledger; else your login's.")
     ] = None,
@@ -51,19 +53,19 @@ def review(
     from strata_labels.build import Workspace, ledgers, rebuild
     from strata_labels.review import draw_audit
 
-    place = Workspace(workspace.resolve())
-    warn_of_cut_decisions(place)
+    workspace = Workspace(folder.resolve())
+    warn_of_cut_decisions(workspace)
     share = _share(double) if double is not None else 0.0
     drawn, recorded = 0, 0
     if audit:
-        drawn = draw_audit(place.folder, audit, ledgers(place.last_settings()))
+        drawn = draw_audit(workspace.folder, audit, ledgers(workspace.last_settings()))
         print(f"{drawn} accepted rows drawn for the audit", flush=True)
     if not sheet:
         who = reviewer or getpass.getuser()
-        recorded = _page(place, who, blind, share, port, not no_browser)
+        recorded = _page(workspace, who, blind, share, port, not no_browser)
     if sheet or recorded or drawn:
-        rebuild(place)
-    finish(place, json)
+        rebuild(workspace)
+    finish(workspace, json)
 
 
 def _share(text: str) -> float:
@@ -82,13 +84,13 @@ def _share(text: str) -> float:
 
 
 def _page(
-    place: Workspace, reviewer: str, blind: bool, double: float, port: int, browser: bool
+    workspace: Workspace, reviewer: str, blind: bool, double: float, port: int, browser: bool
 ) -> int:
     """Serves the page until it is ended; returns how many decisions were recorded."""
     from strata_labels.review.page import Desk, open_page
 
-    with learning(place) as learn:
-        desk = Desk(replace(review_setup(place), learn=learn), reviewer, blind, double)
+    with learning(workspace) as learn:
+        desk = Desk(replace(review_setup(workspace), learn=learn), reviewer, blind, double)
         with open_page(desk, port) as page:
             print(f"Review page: {page.address}", flush=True)
             print("It is for this machine only. Ctrl-C ends it.", flush=True)
@@ -100,11 +102,11 @@ def _page(
 
 
 @contextmanager
-def learning(place: Workspace) -> Iterator[Callable[[], None]]:
+def learning(workspace: Workspace) -> Iterator[Callable[[], None]]:
     """Gives a function that proposes anew, in a process of its own, so that the page keeps
     answering. At the end that process is ended, and no further one starts: a rebuild follows.
     """
-    command = [sys.executable, "-m", "strata_labels.cli", "propose", str(place.folder)]
+    command = [sys.executable, "-m", "strata_labels.cli", "propose", str(workspace.folder)]
     lock, running, ended = threading.Lock(), list[subprocess.Popen[bytes]](), threading.Event()
 
     def learn() -> None:
@@ -128,8 +130,8 @@ def learning(place: Workspace) -> Iterator[Callable[[], None]]:
             process.wait()
 
 
-def review_setup(place: Workspace) -> ReviewSetup:
-    """Where the page finds the things of a workspace.
+def review_setup(workspace: Workspace) -> ReviewSetup:
+    """What the page has to know of a workspace.
 
     Raises:
         InputError: the folder holds no build.
@@ -138,7 +140,7 @@ def review_setup(place: Workspace) -> ReviewSetup:
     from strata_labels.embedding import image_files
     from strata_labels.review.page import ReviewSetup
 
-    settings = place.last_settings()
+    settings = workspace.last_settings()
     root = settings.image_root
 
     def find(image: str) -> Path | None:
@@ -146,11 +148,11 @@ def review_setup(place: Workspace) -> ReviewSetup:
         return found[0] if found else None
 
     return ReviewSetup(
-        folder=place.folder,
+        folder=workspace.folder,
         ledgers=ledgers(settings),
         levels=settings.hierarchy.levels,
         title=settings.hierarchy.title,
         target=settings.hierarchy.target,
-        vectors=[place.vectors / name for name in ("names.npy", "images.npy")],
+        vectors=[workspace.vectors / name for name in ("names.npy", "images.npy")],
         find_image=find if root else None,
     )

@@ -1,4 +1,4 @@
-"""Knowledge: which Wikidata entity an item is, and which vocabulary node its classes lead to."""
+"""Links items to Wikidata entities, and their classes to nodes of the vocabulary."""
 
 from strata_labels.knowledge.class_assets import (
     LEXICON_COLUMNS,

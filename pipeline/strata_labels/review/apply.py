@@ -266,7 +266,6 @@ class _Placement:
 def _decided_rows(
     rows: pd.DataFrame, place: dict[str, Decision], found: Validated, placement: _Placement
 ) -> pd.DataFrame:
-    rows = rows.copy()
     for column in ("parent", "suggestion", "origin"):
         rows[column] = rows[column].fillna("").astype(object)
     rows["status"] = rows.status.astype(object)

@@ -210,11 +210,10 @@ def batch_decisions(decisions: pd.DataFrame) -> pd.DataFrame:
         `unbatch_decisions` takes it apart again. If an id contains a bar, or what was seen is not
         JSON, the decisions are returned as they are.
     """
-    seen = decisions["seen"] if "seen" in decisions else pd.Series("", decisions.index)
-    plain = ~(seen.eq("") | seen.str.startswith("{"))
     if len(decisions) < 2 or decisions["subject"].str.contains(BAR, regex=False).any():
         return decisions
-    if plain.any() and seen.nunique() > 1:
+    seen = decisions["seen"] if "seen" in decisions else pd.Series("", decisions.index)
+    if seen.nunique() > 1 and not (seen.eq("") | seen.str.startswith("{")).all():
         return decisions
     one = decisions.iloc[:1].copy()
     one["subject"] = BAR.join(decisions["subject"])

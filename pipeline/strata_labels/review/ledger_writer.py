@@ -135,20 +135,27 @@ class LedgerWriter:
         """
         reviewer = clean_cell(reviewer)
         with self._locked():
-            rows = pd.DataFrame(self._index.latest_active(reviewer), dtype=object)
-            state = self._state
+            active, state = self._index.latest_active(reviewer), self._state
         if expected is not None and expected != state:
             raise LedgerChanged(f"{self.path} has been written to since you looked.")
-        if rows.empty:
-            return pd.DataFrame(columns=DECISION_COLUMNS, dtype=str)
-        rows = rows.drop_duplicates(["level", "subject"]).assign(
-            row_id=rows["level"] + ":" + rows["subject"], decision=WITHDRAW,
-            target=rows["decided_at"], decided_at="", reviewer=reviewer, evidence_hash="",
-        )  # fmt: skip
+        same: dict[tuple[str, str], dict[str, None]] = {}  # the subjects of each line, once
+        for subject, level, time in active:
+            same.setdefault((level, time), {})[subject] = None
+        blank = dict.fromkeys(("note", "decided_at", "evidence_hash", "seen"), "")
+        lines = [
+            pd.DataFrame(
+                [
+                    {"row_id": f"{level}:{subject}", "subject": subject, "level": level,
+                     "decision": WITHDRAW, "target": time, "reviewer": reviewer, **blank}
+                    for subject in subjects
+                ]
+            )
+            for (level, time), subjects in same.items()
+        ]  # fmt: skip
         if "evidence_hash" in self._header:  # needed to read a line on several items
-            same = rows.groupby(["level", "target"], sort=False)
-            rows = pd.concat([batch_decisions(part) for _, part in same], ignore_index=True)
-        return self.record(rows, expected=state)
+            lines = [batch_decisions(line) for line in lines]
+        none = pd.DataFrame(columns=DECISION_COLUMNS, dtype=str)
+        return self.record(pd.concat(lines), expected=state) if lines else none
 
     def _forget(self) -> None:
         self._key: tuple[int, int, int] = (0, 0, 0)
@@ -287,7 +294,10 @@ class _Index:
         names = ("subject", "level", "reviewer", "decided_at", *_SAME)
         self._cells: dict[str, list[str]] = {name: [] for name in names}
         self._when: list[datetime] = []
-        self._by_subject: dict[str, list[int]] = {}
+        # A subject's last row, and for each row the one before it on its subject (or -1): in a
+        # long ledger most subjects have one row.
+        self._last: dict[str, int] = {}
+        self._before: list[int] = []
         # Each reviewer's rows by time, those of one time in the order of the file.
         self._by_reviewer: dict[str, list[int]] = {}
 
@@ -304,9 +314,10 @@ class _Index:
         self._when += (when for when in times if when)
         for name, cells in self._cells.items():
             cells += columns[name]
-        by_subject, added = self._by_subject, dict[str, list[int]]()
+        last, before, added = self._last, self._before, dict[str, list[int]]()
         for number, subject in enumerate(columns["subject"], first):
-            by_subject.setdefault(subject, []).append(number)
+            before.append(last.get(subject, -1))
+            last[subject] = number
         for number, reviewer in enumerate(columns["reviewer"], first):
             added.setdefault(reviewer, []).append(number)
         for reviewer, numbers in added.items():
@@ -331,7 +342,7 @@ class _Index:
             reviewer: who decides.
             same: the cells `_SAME`.
         """
-        if BAR not in subject and subject not in self._by_subject:
+        if BAR not in subject and subject not in self._last:
             return False
         cells = {"subject": subject, "level": "", **dict(zip(_SAME, same, strict=True))}
         return all(self._repeats(part, reviewer) for part in unbatch_cells(cells))
@@ -353,7 +364,7 @@ class _Index:
             for old in changed
         )
 
-    def latest_active(self, reviewer: str) -> list[dict[str, str]]:
+    def latest_active(self, reviewer: str) -> list[tuple[str, str, str]]:
         """The reviewer's active decisions of the latest time that has any.
 
         Returns:
@@ -368,7 +379,8 @@ class _Index:
             active = [n for n in rows[start:end] if self._is_active(n)]
             if active:
                 names = ("subject", "level", "decided_at")
-                return [{name: self._cells[name][n] for name in names} for n in active]
+                subject, level, time = (self._cells[name] for name in names)
+                return [(subject[n], level[n], time[n]) for n in active]
             end = start
         return []
 
@@ -377,8 +389,12 @@ class _Index:
         return overridden(self._decisions(rows))[rows.index(number)] is None
 
     def _rows_of(self, subject: str, reviewer: str) -> list[int]:
-        whose = self._cells["reviewer"]
-        return [n for n in self._by_subject.get(subject, ()) if whose[n] == reviewer]
+        found, number = [], self._last.get(subject, -1)
+        while number >= 0:
+            if self._cells["reviewer"][number] == reviewer:
+                found.append(number)
+            number = self._before[number]
+        return found[::-1]
 
     def _decisions(self, rows: list[int]) -> list[Decision]:
         cells = self._cells

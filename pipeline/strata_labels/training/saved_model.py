@@ -1,4 +1,4 @@
-"""A finished training's model as a file, and taken up again."""
+"""Writes and loads the model of a finished training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is trained in each mode: a head on cached vectors, or a whole network on pictures."""
+"""The two modes of training: a head on cached vectors, or a whole network on images."""
 
 from __future__ import annotations
 

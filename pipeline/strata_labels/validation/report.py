@@ -52,7 +52,7 @@ def write_report(
     numbers = report_numbers(frozen, trained, table, names) | {"synthetic": synthetic}
     ranked = Ranked(trained, table)
     top = ranked.levels[-1]
-    # By the coarsest level that tells anything apart.
+    # Coloured by the coarsest level that has several nodes.
     several = [name for name in ranked.levels if table[name].nunique() > 1]
     chart = map_points(trained.numpy(), table[several[-1] if several else top].tolist())
     chart["classes"] = [(names.get(name, name), colour) for name, colour in chart["classes"]]
@@ -89,9 +89,9 @@ def write_report(
 def _headlines(levels: int) -> list[tuple[str, str]]:
     rows = [("H-AP", "hap"), ("ASI", "asi"), ("NDCG", "ndcg")]
     for level in range(levels):
-        told = [("AP", "ap"), ("mAP@R", "map_at_r")]
-        told += [("R@1", "recall_at_1"), ("R@10", "recall_at_10")]
-        rows += [(f"{label}, level {level}", f"{name}_level{level}") for label, name in told]
+        shown = [("AP", "ap"), ("mAP@R", "map_at_r")]
+        shown += [("R@1", "recall_at_1"), ("R@10", "recall_at_10")]
+        rows += [(f"{label}, level {level}", f"{name}_level{level}") for label, name in shown]
     return rows
 
 

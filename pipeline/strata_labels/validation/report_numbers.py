@@ -1,4 +1,4 @@
-"""The numbers of a validation report, from embeddings and the paths of what they show."""
+"""Computes the numbers of a validation report from embeddings and the items' paths."""
 
 from __future__ import annotations
 

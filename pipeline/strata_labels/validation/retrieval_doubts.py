@@ -100,7 +100,7 @@ def doubts_table(vectors: Tensor, table: pd.DataFrame, images: Path | None = Non
 def rank_doubts(
     vectors: Tensor, labels: Tensor, progress: Callable[[int], None] | None = None
 ) -> Doubts:
-    """Ranks all subjects by how much H-AP is expected to rise if each hung under its best other
+    """Ranks all subjects by how much H-AP is expected to rise if each were under its best other
     parent.
 
     The rise is a mean over the subject's own queries, so that a small class is not buried under a
@@ -121,13 +121,13 @@ def rank_doubts(
     check_embeddings(vectors, "vectors", unit=True)
     if len(vectors) != len(labels):
         raise ValueError(f"{len(vectors)} vectors and {len(labels)} labels")
-    tell = progress or (lambda _: None)
+    report = progress or (lambda _: None)
     found: list[tuple[object, ...]] = []
-    near = _nearest(vectors, labels, tell)
+    near = _nearest(vectors, labels, report)
     slots = [_slots(near[column], labels, column) for column in range(labels.shape[1] - 1)]
     at = [torch.searchsorted(slot[0], labels[:, n].contiguous()) for n, slot in enumerate(slots)]
     targets = [slot[2][place] for slot, place in zip(slots, at, strict=True)]
-    base, moved = moved_hap(vectors, labels, targets, tell)
+    base, moved = moved_hap(vectors, labels, targets, report)
     for column, (subjects, parents, _) in enumerate(slots):
         rise = (moved[column] - base[:, None]).nan_to_num(0.0)
         gains = torch.zeros(parents.shape, dtype=torch.float64).index_add_(0, at[column], rise)
@@ -152,7 +152,7 @@ def _alone(rows: pd.DataFrame, labels: Tensor) -> np.ndarray:
     return np.array([children[column][parent] == 1 for column, parent in pairs], dtype=bool)
 
 
-def _nearest(vectors: Tensor, labels: Tensor, tell: Callable[[int], None]) -> list[pd.DataFrame]:
+def _nearest(vectors: Tensor, labels: Tensor, report: Callable[[int], None]) -> list[pd.DataFrame]:
     """For each column, pairs `subject, parent, score, row`: images' nearest outside the subject."""
     parts: list[list[pd.DataFrame]] = [[] for _ in range(labels.shape[1] - 1)]
     for block in blocks(len(vectors)):
@@ -173,7 +173,7 @@ def _nearest(vectors: Tensor, labels: Tensor, tell: Callable[[int], None]) -> li
                     }
                 )
             )
-        tell(block.stop - block.start)
+        report(block.stop - block.start)
     return [pd.concat(part, ignore_index=True) for part in parts]
 
 

@@ -338,16 +338,17 @@ class Desk:
             note=clean_cell(note),
             decided_at="",
             evidence_hash=table.hash[n],
-            seen=write_seen(seen_of(table.proposed[n], table.evidence[n])),
+            seen="",
             written=target,
             when=datetime.now(UTC),
             file="the decision",
             row=None,
         )
+        # A blank target means the place that the page shows, which is the row's present parent.
         checked = table.checker.check(decision)
         if isinstance(checked, Problem):
             raise Refused(refusal(checked))
-        return checked
+        return checked._replace(seen=write_seen(seen_of(table.proposed[n], table.evidence[n])))
 
     def _check_merges(self, merges: list[Decision]) -> None:
         """Refuses merges that go in a circle with those in force."""
