@@ -424,7 +424,7 @@ _WORDING: dict[str, Callable[[list[Evidence], _Names], str]] = {
     "taxonomy": _taxonomy,
     "members": lambda run, _: f"This holds for {run[0].value:.0f} items, such as {run[0].text}.",
     "category": lambda run, name: (
-        f"{run[0].ids[0]}, of the same category, is under {name(run[0].node)}."
+        f"Item {run[0].ids[0]} has the same category and is under {name(run[0].node)}."
     ),
     "cluster": _cluster,
     "retrieval": lambda run, name: (

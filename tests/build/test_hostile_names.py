@@ -18,7 +18,7 @@ from strata_labels.build import (
     apply_sheet,
     run_stages,
 )
-from strata_labels.cli.review import material
+from strata_labels.cli.review import review_setup
 from strata_labels.evidence import read_seen
 from strata_labels.people_csv import clean_cell
 from strata_labels.review import read_ledger, replay
@@ -104,7 +104,7 @@ def test_names_pass_through_page_sheet_and_ledger(
     assert len(ties) == 2 and {piece.text for piece in ties} == {label}
 
     # The page shows the names as they are, and writes what it showed.
-    desk = Desk(material(place), "ann")
+    desk = Desk(review_setup(place), "ann")
     card = desk.show("1:gldv2/train/0")["row"]
     assert card["name"] == items.name["gldv2/train/0"]
     told = " ".join([*card["facts"], *(card["current"] or {"evidence": []})["evidence"]])

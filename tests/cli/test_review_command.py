@@ -49,7 +49,7 @@ def test_ctrl_c_ends_the_page_and_writes_tree_and_sheet(workspace: Path, home: P
     assert asked["row"]["subject"] == item
     answer = _post(f"{page}decide", {"state": asked["state"], "row_id": f"1:{item}",
                                      "decision": "exclude"})  # fmt: skip
-    assert "Excluded" in json.loads(answer)["told"]
+    assert "Excluded" in json.loads(answer)["message"]
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=120)
     assert "1 lines added" in said and process.returncode in (0, 3), said

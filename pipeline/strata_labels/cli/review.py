@@ -19,7 +19,7 @@ from strata_labels.cli.result import finish, warn_of_cut_decisions
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace
-    from strata_labels.review.page import Material
+    from strata_labels.review.page import ReviewSetup
 
 
 def review(
@@ -90,14 +90,14 @@ def _page(
     from strata_labels.review.page import Desk, open_page
 
     with learning(workspace) as learn:
-        desk = Desk(replace(material(workspace), learn=learn), reviewer, blind, double)
+        desk = Desk(replace(review_setup(workspace), learn=learn), reviewer, blind, double)
         with open_page(desk, port) as page:
             print(f"Review page: {page.address}", flush=True)
             print("It is for this machine only. Ctrl-C ends it.", flush=True)
             if browser:
                 webbrowser.open(page.address)
             page.run()
-    print(f"\n{desk.recorded} lines added to {desk.material.ledgers[-1]}", flush=True)
+    print(f"\n{desk.recorded} lines added to {desk.setup.ledgers[-1]}", flush=True)
     return desk.recorded
 
 
@@ -130,15 +130,15 @@ def learning(workspace: Workspace) -> Iterator[Callable[[], None]]:
             process.wait()
 
 
-def material(workspace: Workspace) -> Material:
-    """Where the page finds the things of a workspace.
+def review_setup(workspace: Workspace) -> ReviewSetup:
+    """What the page has to know of a workspace.
 
     Raises:
         InputError: the folder holds no build.
     """
     from strata_labels.build import ledgers
     from strata_labels.embedding import image_files
-    from strata_labels.review.page import Material
+    from strata_labels.review.page import ReviewSetup
 
     settings = workspace.last_settings()
     root = settings.image_root
@@ -147,7 +147,7 @@ def material(workspace: Workspace) -> Material:
         found = image_files(root, [image], 1) if root else []
         return found[0] if found else None
 
-    return Material(
+    return ReviewSetup(
         folder=workspace.folder,
         ledgers=ledgers(settings),
         levels=settings.hierarchy.levels,

@@ -59,8 +59,9 @@ class ExportInput:
         """Number of levels, the item's own included."""
         return len(self.levels)
 
+    @cached_property
     def rows(self) -> pd.DataFrame:
-        """Assignments with the items' columns, by split (train first) and source id.
+        """Assignments with the items' columns, by split (train first) and source id; not to change.
 
         `id` is the source's own id: the item's without data set and split.
         """

@@ -23,7 +23,7 @@ IMAGE_FOLDERS = ("train", "index", "test")
 
 def _frames(given: ExportInput) -> dict[str, pd.DataFrame]:
     names = dict(zip(["level1_name", "level2_name", "level3_name"], COLUMNS[2:], strict=True))
-    rows = given.rows().rename(columns={"source_id": "landmark_id", "source_url": "category"})
+    rows = given.rows.rename(columns={"source_id": "landmark_id", "source_url": "category"})
     rows = rows.rename(columns=names)
     return {
         f"{split}_label_to_hierarchical.csv": part[COLUMNS].fillna("")

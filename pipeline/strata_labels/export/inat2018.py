@@ -29,7 +29,7 @@ IMAGE_FOLDERS = (_ROOT,)
 
 def _frames(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Categories (`id, plain` and `unique` ranks), images (`path, id, split, image`), left out."""
-    rows = given.rows()
+    rows = given.rows
     rows, left = set_aside(rows, no_label=rows.status != LABELLED)
     if rows.source_id.is_unique:
         rows["number"] = rows.source_id

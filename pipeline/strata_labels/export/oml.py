@@ -16,7 +16,7 @@ COLUMNS = ["label", "path", "split", "is_query", "is_gallery"]
 
 
 def _frames(given: ExportInput) -> tuple[dict[str, pd.DataFrame], pd.DataFrame, dict[str, int]]:
-    rows = given.rows()
+    rows = given.rows
     without_images, unlabelled = rows.image_ids.str.len() == 0, rows.status != LABELLED
     rows, left = set_aside(rows, no_label=unlabelled, no_images=without_images)
     nodes = given.nodes()

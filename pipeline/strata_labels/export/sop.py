@@ -26,7 +26,7 @@ _AS_PUBLISHED = re.compile(r"[^\s/]+_final/[^\s/]+")
 
 def _frames(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Lines of both lists with `split` and `image`, the names, and the items left out."""
-    rows = given.rows()
+    rows = given.rows
     without_images = rows.image_ids.str.len() == 0
     unlabelled = rows.status != LABELLED
     rows, left = set_aside(rows, no_label=unlabelled, no_images=without_images)
