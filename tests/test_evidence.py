@@ -74,6 +74,18 @@ def test_of_a_ledger_of_version_0_1_0_the_place_is_read():
     assert read_seen("") is None
 
 
+@pytest.mark.parametrize(
+    "cell", ['{"place": "1/a", "evid', '{"place": "1/a"}', '{"evidence": [1]}']
+)
+def test_a_damaged_cell_says_nothing(cell):
+    assert read_seen(cell) is None
+
+
+def test_evidence_of_an_unknown_kind_is_left_out():
+    cell = '{"evidence":[{"kind":"of_a_later_version"},{"kind":"text","node":"2/a"}],"place":"1/a"}'
+    assert read_seen(cell) == Seen("1/a", (Evidence("text", "2/a"),))
+
+
 def test_the_hash_tells_names_apart():
     assert evidence_hash(name="a", classes=["b"]) != evidence_hash(name="a", classes=["b", ""])
     assert evidence_hash(name="a;b") != evidence_hash(name="a", classes=["b"])

@@ -1,4 +1,4 @@
-"""Evidence as data: its types, the fixed kinds, how columns hold it, its fingerprint, its wording.
+"""Evidence as data: its types, its fixed kinds, its columns, its hash, and its sentences.
 
 Every room writes and compares lists of `Evidence`. Only a person reads sentences: `evidence_text`
 and `reason_text` are the only functions that make them.
@@ -246,14 +246,19 @@ def write_seen(seen: Seen) -> str:
 
 
 def read_seen(text: str) -> Seen | None:
-    """What `write_seen` wrote; of a cell of version 0.1.0 the place only; None if it says nothing.
+    """What `write_seen` wrote; None if the cell is blank or damaged.
 
-    Version 0.1.0 wrote `proposed <node id>; <sentences>`, or sentences alone.
+    Version 0.1.0 wrote `proposed <node id>; <sentences>`, or sentences alone: of these the place is
+    read. Evidence of a kind that this version does not know is left out.
     """
     if text.startswith("{"):
-        found = json.loads(text)
-        pieces = ({**piece, "ids": tuple(piece.get("ids", ()))} for piece in found["evidence"])
-        return Seen(found["place"], tuple(Evidence(**piece) for piece in pieces))
+        try:
+            found = json.loads(text)
+            pieces = [{**piece, "ids": tuple(piece.get("ids", ()))} for piece in found["evidence"]]
+            known = (Evidence(**piece) for piece in pieces if piece["kind"] in KINDS)
+            return Seen(str(found["place"]), tuple(known))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None  # a person or a program has changed the cell
     if not text:
         return None
     start, _, rest = text.partition(" ")
@@ -286,7 +291,7 @@ _DECIDED = {
 _FOR_ITS_NODE = {
     "name_word", "text", "image_to_text", "image", "class_chain", "class_tie", "neighbours",
 }  # fmt: skip
-#: Kinds of which one sentence tells all that stand together.
+#: Kinds whose adjacent pieces share one sentence.
 _ONE_SENTENCE = {"text", "image_to_text", "taxonomy"}
 _ARROW = " › "
 
@@ -336,7 +341,7 @@ def reason_text(reasons: Iterable[Reason], names: Mapping[str, str]) -> list[str
 
 
 def _runs(evidence: Iterable[Evidence]) -> Iterator[list[Evidence]]:
-    """Pieces that one sentence tells, in their order."""
+    """Pieces in their order, grouped by the sentence that is made of them."""
     for kind, run in groupby(evidence, lambda piece: piece.kind):
         pieces = list(run)
         yield from [pieces] if kind in _ONE_SENTENCE else ([piece] for piece in pieces)

@@ -111,6 +111,20 @@ def test_a_moved_or_copied_workspace_is_itself(workspace: Workspace, tmp_path: P
     assert IDLE in strata(*COMMANDS["build"](moved.folder))
 
 
+def test_metadata_may_be_in_a_folder_named_like_a_tree(workspace: Workspace) -> None:
+    folder = workspace.folder / "table"
+    folder.mkdir()
+    (workspace.folder / "items.csv").rename(folder / "items.csv")
+    build_tree(workspace, changed(settings_of(workspace), metadata=folder))
+    assert workspace.last_settings().metadata == folder
+    rebuild(workspace)
+
+
+def test_explain_names_the_command_for_published_labels(workspace: Workspace) -> None:
+    result = CliRunner().invoke(app, ["explain", "1", str(workspace.folder)])
+    assert isinstance(result.exception, InputError) and "strata history" in str(result.exception)
+
+
 def decision(item: str) -> pd.DataFrame:
     return pd.DataFrame([{"subject": item, "level": "1", "decision": "exclude", "reviewer": "ann"}])
 

@@ -54,8 +54,8 @@ def done(truth: Path, tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tu
 def test_a_page_is_answered_right_in_as_few_answers_as_it_takes(labels):
     truth = np.array(labels)
     page = answer_page(np.arange(len(labels)), truth)
-    assert sorted(page.single + page.together) == list(range(len(labels)))
-    assert len(set(truth[page.together])) <= 1 and len(page.together) != 1
+    assert sorted(page.single + page.batch) == list(range(len(labels)))
+    assert len(set(truth[page.batch])) <= 1 and len(page.batch) != 1
     most = int(np.bincount(truth).max())
     assert page.decisions == (1 + len(labels) - most if most > 1 else len(labels))
 

@@ -383,6 +383,15 @@ def test_a_hash_of_version_0_1_0_is_stale_only_if_the_place_differs(seen, stale)
     assert bool(len(resolution.stale)) == stale
 
 
+@pytest.mark.parametrize(("word", "stale"), [("keep", True), ("exclude", False)])
+def test_only_a_decision_that_means_the_place_seen_needs_that_place(word, stale):
+    seen = write_seen(Seen("1/Q-gone"))
+    digest = row(resolve(), f"1:{item(5)}").evidence_hash
+    table = decisions((item(5), 1, word, "", "ann", LATER, digest))
+    resolution = replay(table.assign(seen=seen), proposals(), VOCABULARY)
+    assert bool(len(resolution.stale)) == stale
+
+
 def test_reviewers_who_agree_do_not_contradict():
     resolution = resolve(
         (item(4), 1, "keep", ""),

@@ -104,7 +104,7 @@ def test_any_decisions_leave_a_tree_that_agrees_with_the_assignments(rows):
     tree = LabelTree.checked(nodes)
     for row in labelled.itertuples():
         path = [getattr(row, f"level{n}_id") for n in (1, 2, 3)]
-        assert tree.ancestors(row.item_id) == [node for node in path if not pd.isna(node)]
+        assert tree.path(row.item_id)[1:] == [node for node in path if not pd.isna(node)]
         for n in (1, 2, 3):
             node = getattr(row, f"level{n}_id")
             if not pd.isna(node):

@@ -4,9 +4,9 @@ from strata_labels.build.apply import apply_sheet
 from strata_labels.build.assets import ledgers
 from strata_labels.build.check import check_inputs
 from strata_labels.build.explain import Explanation, explain
-from strata_labels.build.history import ItemHistory, item_history
+from strata_labels.build.history import item_history
 from strata_labels.build.reconcile import report_classes
-from strata_labels.build.runner import Execute, build_tree, rebuild, run_here, run_stages
+from strata_labels.build.runner import build_tree, rebuild, run_stages
 from strata_labels.build.settings import BuildSettings, settings_of
 from strata_labels.build.simulate import simulate_review
 from strata_labels.build.stage import Counts, Stage, counts_text
@@ -21,9 +21,7 @@ __all__ = [
     "STAGES",
     "BuildSettings",
     "Counts",
-    "Execute",
     "Explanation",
-    "ItemHistory",
     "Stage",
     "Workspace",
     "add_training_results",
@@ -37,7 +35,6 @@ __all__ = [
     "rebuild",
     "report_classes",
     "resolve_categories",
-    "run_here",
     "run_stages",
     "settings_of",
     "simulate_review",

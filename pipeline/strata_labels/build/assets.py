@@ -50,7 +50,7 @@ def class_assets(settings: BuildSettings, vocabulary: Vocabulary) -> ClassAssets
 
 def ledgers(settings: BuildSettings) -> list[Path]:
     """The tree's curated decisions, then the workspace's."""
-    return [settings.hierarchy.decisions, Path(settings.decisions)]
+    return [settings.hierarchy.decisions, settings.decisions]
 
 
 def found_names(settings: BuildSettings) -> pd.DataFrame:

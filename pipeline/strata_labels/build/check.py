@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -81,7 +80,7 @@ def check_inputs(settings: BuildSettings, metadata: Metadata | None = None) -> M
         if len(ledger.decisions):
             attempt(lambda: _check_decisions(ledger.decisions, items, nodes, settings))
     for option, path in (("--entities", settings.entities), ("--images", settings.images)):
-        if path and not Path(path).exists():
+        if path and not path.exists():
             problems.append(Problem(option, "not found:", "Check the path.", value=path))
     attempt(lambda: check_formats(dict.fromkeys(hierarchy.formats), len(hierarchy.levels)))
     if problems or metadata is None:
@@ -90,7 +89,7 @@ def check_inputs(settings: BuildSettings, metadata: Metadata | None = None) -> M
 
 
 def _unused(settings: BuildSettings) -> list[Problem]:
-    """Options that a tree of published labels has no use for."""
+    """Options that do not apply to a tree of published labels."""
     given = {
         "--known-labels": settings.known_labels,
         "--vocabulary": settings.vocabulary,

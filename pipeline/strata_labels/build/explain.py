@@ -1,4 +1,4 @@
-"""Why an item is where it is: its entity and classes, the path they took, and the others."""
+"""Explains an item's label: its Wikidata entity, its classes, and the paths they lead to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NEAR = 5
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the tables of a workspace say of an item.
+    """What the tables of a workspace know about an item.
 
     Attributes:
         item: its row of `items`.
@@ -52,9 +52,14 @@ def explain(workspace: Workspace, item: str) -> Explanation:
     """Looks an item up by its id, or by the end of it (`train/123`, `123`) where that says which.
 
     Raises:
-        InputError: no build here, or no such item; near ids are named.
+        InputError: no build here; the tree has no classes, since its labels are published; no such
+            item (near ids are named).
     """
     settings = workspace.last_settings()
+    if settings.hierarchy.published:
+        what = f"the labels of {settings.hierarchy.title} came with the data, not from classes:"
+        fix = "Use `strata history` to see its path, evidence and decisions."
+        raise InputError(Problem("ITEM", what, fix, value=item))
     items = load(workspace.folder, "items")
     item_id = _find(items, item)
     vocabulary = vocabulary_in_force(settings)

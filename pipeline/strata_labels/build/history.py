@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from strata_labels.build.propose import ledgers
+from strata_labels.build.assets import ledgers
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import evidence_text, read_seen
@@ -17,7 +17,7 @@ from strata_labels.tree import LabelTree
 
 @dataclass(frozen=True)
 class ItemHistory:
-    """What is told of an item or a node.
+    """The present state of an item or a node, and the decisions about it.
 
     Attributes:
         subject: its id.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 
@@ -21,7 +20,7 @@ def read_metadata(settings: BuildSettings) -> Metadata:
     Raises:
         InputError: every problem of the files; a level that should be published and is not.
     """
-    hierarchy, folder = settings.hierarchy, Path(settings.metadata)
+    hierarchy, folder = settings.hierarchy, settings.metadata
     metadata = settings.source.read(folder, hierarchy.levels)
     if hierarchy.published:
         given = settings.source.levels(folder)
@@ -36,9 +35,7 @@ def read_metadata(settings: BuildSettings) -> Metadata:
             raise InputError(problems)
     if not settings.known_labels:
         return metadata
-    known = settings.source.read_labels(
-        Path(settings.known_labels), metadata.items, hierarchy.levels
-    )
+    known = settings.source.read_labels(settings.known_labels, metadata.items, hierarchy.levels)
     labels = pd.concat([metadata.labels, known.table], ignore_index=True)
     counts = {**metadata.counts, "known_labels": known.counts}
     return replace(metadata, labels=labels, counts=counts)
@@ -59,8 +56,8 @@ ITEMS = Stage(
     name="items",
     version=2,
     reads=lambda _, settings: [
-        *settings.source.files(Path(settings.metadata)),
-        *([Path(settings.known_labels)] if settings.known_labels else []),
+        *settings.source.files(settings.metadata),
+        *([settings.known_labels] if settings.known_labels else []),
     ],
     writes=lambda workspace, _: [workspace.table("items"), workspace.table("labels")],
     run=lambda workspace, settings: _write(workspace, read_metadata(settings)),

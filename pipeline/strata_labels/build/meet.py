@@ -1,4 +1,4 @@
-"""Where items of several splits, or several of one, have the same category: one label for all."""
+"""Gives items of the same category, in one split or several, the same label."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def categories(items: pd.DataFrame, titles: pd.DataFrame | None) -> pd.Series:
 
 def meet(
     items: pd.DataFrame, proposals: pd.DataFrame, category: pd.Series, decided: np.ndarray
-) -> tuple[pd.DataFrame, int]:
+) -> pd.DataFrame:
     """Gives the items of one category one label; where they differ, each row is open and says so.
 
     The label is what people decided on one of them, else the published one, else the most
@@ -35,8 +35,7 @@ def meet(
         decided: whether people placed the item, boolean `[n]`.
 
     Returns:
-        The proposals, without the classes that no item has any more, and how many categories
-        differ.
+        The proposals, without the classes that no item has any more.
     """
     rows = proposals.set_index("subject", drop=False)
     label = rows.loc[rows["level"] == 2, "parent"]
@@ -54,7 +53,6 @@ def meet(
     )
     shared = mine[(mine["category"] != "") & mine["category"].duplicated(keep=False)]
     changed: dict[str, dict[str, object]] = {}
-    differ = 0
     for _, group in shared.groupby("category", sort=True):
         placed = group[group["label"] != ""]
         if placed.empty or (placed["parent"].nunique() == 1 and len(placed) == len(group)):
@@ -65,7 +63,6 @@ def meet(
         # What people decided holds for the others too; two who decided apart are a dispute.
         settled = placed[placed["decided"]]["label"].nunique() == 1
         dispute = len(labels) > 1 and not settled
-        differ += dispute
         for item_id in group["item_id"]:
             row = rows.loc[item_id]
             more = [
@@ -75,7 +72,7 @@ def meet(
             ]
             changed[item_id] = _met(row, rows.loc[best["item_id"]], more, labels, dispute)
     if not changed:
-        return proposals, 0
+        return proposals
     new = pd.DataFrame.from_dict(changed, orient="index")
     table = proposals.copy()
     at = table.index[(table["level"] == 1) & table["subject"].isin(changed)]
@@ -85,7 +82,7 @@ def meet(
         table.loc[at, column] = values.set_axis(at)
     table = table.astype(proposals.dtypes.to_dict())
     used = set(table.loc[table["level"] == 1, "parent"].dropna())
-    return table[(table["level"] != 2) | table["subject"].isin(used)].reset_index(drop=True), differ
+    return table[(table["level"] != 2) | table["subject"].isin(used)].reset_index(drop=True)
 
 
 def _met(

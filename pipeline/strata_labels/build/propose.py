@@ -1,4 +1,4 @@
-"""The stage that brings all evidence together and proposes."""
+"""The stage that combines all evidence and proposes a parent for every item, class and cluster."""
 
 from __future__ import annotations
 
@@ -106,19 +106,18 @@ def _into_vocabulary(
     proposals = propose(items, scorer, scores, vocabulary.frame, classes)
     learnt = np.full(len(items), -1)
     if len(ledger.decisions):
-        learnt, together = decided(proposals, nodes, ledger.decisions, items, vocabulary)
+        learnt, line = decided(proposals, nodes, ledger.decisions, items, vocabulary)
         # A decision on a class holds for all that lead to it, but for those decided themselves.
         of_class = vocabulary.index(classes["node"].where(classes["decided"], ""))
         by_class = (learnt < 0) & (of_class >= 0)
         learnt = np.where(by_class, of_class, learnt)
         both = np.where(learnt >= 0, learnt, known)
-        scores = scorer.fit(both, together)
+        scores = scorer.fit(both, line)
         proposals = propose(items, scorer, scores, vocabulary.frame, classes)
         through = proposals["subject"].isin(items["item_id"][by_class])
         proposals.loc[through, "origin"] = "human"
     category = categories(items, titles_of(workspace))
-    proposals, _ = meet(items, proposals, category, learnt >= 0)
-    return proposals, nodes
+    return meet(items, proposals, category, learnt >= 0), nodes
 
 
 @dataclass(frozen=True)

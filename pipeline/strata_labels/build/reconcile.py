@@ -219,31 +219,28 @@ def write_reconciliation(
         harmless.to_csv(beside, index=False, encoding="utf-8-sig", lineterminator="\n")
 
 
-def put_filled_in_aside(sheet: Path, column: str) -> Path | None:
-    """Puts a sheet with decisions aside, so that a new one does not overwrite somebody's work.
+def put_filled_in_aside(sheet: Path, column: str) -> None:
+    """Renames a sheet with decisions, so that a new one does not overwrite somebody's work.
+
+    The copy is `review.filled-in-1.csv` beside it, or has a higher number.
 
     Args:
         sheet: the sheet, where there is one.
         column: in which people decide.
-
-    Returns:
-        Where it went, `review.filled-in-1.csv` beside it or a higher number; None if nobody has
-        decided anything in it.
     """
     if not sheet.is_file():
-        return None
+        return
     try:
         decided = bool((read_people_csv(sheet, [column])[column] != "").any())
     except InputError:
         decided = True  # whatever it is now, it is not ours to throw away
     if not decided:
-        return None
+        return
     number = 1
     while (kept := sheet.with_name(f"{sheet.stem}.filled-in-{number}.csv")).exists():
         number += 1
     sheet.replace(kept)
     print(f"{sheet.name} had decisions that were not applied: kept as {kept}", file=sys.stderr)
-    return kept
 
 
 def is_class_sheet(path: Path) -> bool:

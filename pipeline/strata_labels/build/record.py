@@ -99,7 +99,7 @@ def last_settings(path: Path) -> BuildSettings:
     before = None if "format" in record else _earlier_folder(values)
     for name in (*PATHS, "tree"):
         value = values.get(name)
-        if not isinstance(value, str) or value in known_trees():
+        if not isinstance(value, str) or (name == "tree" and value in known_trees()):
             continue
         given = Path(value)
         if before is not None and given.is_relative_to(before):

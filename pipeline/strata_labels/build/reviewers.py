@@ -1,4 +1,4 @@
-"""How far the reviewers of a workspace agree, and what an audit of the rest has found."""
+"""How far the reviewers of a workspace agree, and the error rate that an audit has found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from strata_labels.tables import load
 
 
 def reviewers_agreement(workspace: Workspace, settings: BuildSettings) -> Agreement | None:
-    """Reviewers held against each other, audited rows against what they were accepted as.
+    """Compares reviewers with each other, and audited rows with what they were accepted as.
 
     Returns:
         None where no item was decided twice and no audited row was decided.

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from strata_labels.build.embed import ABOUT
 from strata_labels.build.reviewers import reviewers_agreement
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
@@ -51,7 +52,7 @@ class InputFile:
 
 def input_files(settings: BuildSettings) -> list[InputFile]:
     """The files that a build was given and those of its tree, as far as they are there."""
-    hierarchy, metadata = settings.hierarchy, Path(settings.metadata)
+    hierarchy, metadata = settings.hierarchy, settings.metadata
     root = metadata if metadata.is_dir() else metadata.parent
     files = [
         InputFile("metadata", path.relative_to(root).as_posix(), path)
@@ -63,7 +64,7 @@ def input_files(settings: BuildSettings) -> list[InputFile]:
         "--vocabulary": settings.vocabulary,
         "ledger of this workspace": settings.decisions,
     }
-    files += [InputFile(key, Path(path).name, Path(path)) for key, path in options.items() if path]
+    files += [InputFile(key, path.name, path) for key, path in options.items() if path]
     assets = [hierarchy.file, hierarchy.vocabulary, hierarchy.classes, hierarchy.outside]
     assets += [hierarchy.lexicon, hierarchy.names, hierarchy.decisions]
     files += [InputFile(f"tree {hierarchy.tree}", path.name, path) for path in assets]
@@ -97,7 +98,9 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
             "agreement": agreed,
             "reviewers": agreement_lines(both, hierarchy.levels) if both else [],
             "picture": workspace.picture.name,
-            "encoder": json.loads((workspace.vectors / "about.json").read_text())["encoder"],
+            "encoder": json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))[
+                "encoder"
+            ],
             "versions": versions(),
             "inputs": [
                 {"name": file.name, "given_as": file.given_as, "sha256": sha256_of(file.path)}
@@ -155,7 +158,7 @@ SHOW = Stage(
         *(workspace.table(name) for name in ("proposals", "vocabulary", "doubts", "audit")),
         workspace.settled,
         workspace.validation,
-        workspace.vectors / "about.json",
+        workspace.vectors / ABOUT,
         *user_files(settings),
     ],
     writes=lambda workspace, _: [

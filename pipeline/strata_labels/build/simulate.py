@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from strata_labels.build.assets import ledgers
 from strata_labels.build.check import check_inputs
-from strata_labels.build.propose import decided, ledgers, scorer_of
+from strata_labels.build.propose import decided, scorer_of
 from strata_labels.build.runner import run_stages
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stages import PROPOSE, SETTLE, STAGES
@@ -35,7 +36,7 @@ FIRST_ANSWER = datetime(2000, 1, 1, tzinfo=UTC)
 # Share of the items that are answered between two refits.
 BATCH = 0.015
 # While no more decisions than this share of the items are made, every third page is drawn from all,
-# sure rows too: a scorer that has only ever seen its doubts cannot tell how sure it should be.
+# sure rows too: a scorer that has only ever seen its doubts cannot judge how sure it should be.
 EVENLY, EVERY = 0.15, 3
 # Decisions after which the calibration of the open rows is measured.
 MEASURE_AFTER = 1_000
@@ -43,20 +44,20 @@ MEASURE_AFTER = 1_000
 
 @dataclass(frozen=True)
 class Page:
-    """What a page of rows came to.
+    """The answers to a page of rows.
 
     Attributes:
-        single: rows answered one by one.
-        together: rows that one answer was for, in the same act.
+        single: rows with an answer each.
+        batch: rows that share one answer.
     """
 
     single: list[int]
-    together: list[int]
+    batch: list[int]
 
     @property
     def decisions(self) -> int:
         """Answers given."""
-        return len(self.single) + bool(self.together)
+        return len(self.single) + bool(self.batch)
 
 
 def answer_page(rows: np.ndarray, truth: np.ndarray) -> Page:
@@ -93,7 +94,7 @@ def simulate_review(
         encoder: see `strata_labels.embedding.load_encoder`.
         targets: shares of all items that have to agree with the truth, each over 0, at most 1.
         page_size: rows that the curator sees at a time; 1: one by one, a decision each.
-        say: told a line now and then.
+        say: called with a line of text at each refit.
 
     Returns:
         `num_items`, `ignored`, `decisions_per_1000` and `decisions` by target; `curve`, a point
@@ -197,7 +198,7 @@ class _Review:
         settings: of the build.
         wanted: label of each item, by item id, in the order of `items`.
         page_size: rows on a page.
-        say: told a line at each refit.
+        say: called with a line of text at each refit.
     """
 
     def __init__(
@@ -225,8 +226,8 @@ class _Review:
         """Refits and answers in turn until the target is reached."""
         num_items = len(self.items)
         while True:
-            known, together = self._known()
-            scores = self.scorer.fit(known, together)
+            known, line = self._known()
+            scores = self.scorer.fit(known, line)
             right = scores.node == self.truth
             still_open = np.flatnonzero(known < 0)
             self.curve.append(
@@ -263,7 +264,7 @@ class _Review:
 
     def _answer(self, page: Page) -> None:
         """Keeps the answers to a page for the next write: a line of the ledger each."""
-        for rows in [[row] for row in page.single] + ([page.together] if page.together else []):
+        for rows in [[row] for row in page.single] + ([page.batch] if page.batch else []):
             when = FIRST_ANSWER + timedelta(seconds=self.decisions)
             subjects = self.items["item_id"].iloc[rows]
             answer = pd.DataFrame(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
 from strata_labels.build.assets import class_assets, ledgers, vocabulary_in_force
@@ -30,10 +28,6 @@ from strata_labels.knowledge import (
 from strata_labels.review import read_ledger, replay, reviewed, write_sheet
 from strata_labels.tables import assignments_schema, load, save
 from strata_labels.tree import build_tree
-
-
-def _metadata(_place: Workspace, settings: BuildSettings) -> list[Path]:
-    return settings.source.files(Path(settings.metadata))
 
 
 def _resolve(workspace: Workspace, settings: BuildSettings) -> Counts:
@@ -64,13 +58,13 @@ def _resolve(workspace: Workspace, settings: BuildSettings) -> Counts:
 
 
 def _resolve_taxa(workspace: Workspace, settings: BuildSettings, items: pd.DataFrame) -> Counts:
-    """Published trees have no classes; their ranks may be held against the snapshot's taxa."""
-    asked = Path(settings.entities) if settings.entities and settings.hierarchy.taxa else None
-    entities, taxa = link_taxa(items, asked)
+    """Published trees have no classes; their ranks may be compared with the snapshot's taxa."""
+    snapshot = settings.entities if settings.hierarchy.taxa else None
+    entities, taxa = link_taxa(items, snapshot)
     save(workspace.folder, "entities", entities)
     save(workspace.folder, "taxa", taxa)
     statuses = entities["status"].value_counts().sort_index()
-    matched = {str(key): int(n) for key, n in statuses.items()} if asked else {}
+    matched = {str(key): int(n) for key, n in statuses.items()} if snapshot else {}
     return {"items": len(items), **matched}
 
 
@@ -80,7 +74,7 @@ RESOLVE = Stage(
     reads=lambda workspace, settings: [
         workspace.table("items"),
         *settings.class_files,
-        *([Path(settings.entities)] if settings.entities else []),
+        *([settings.entities] if settings.entities else []),
     ],
     writes=lambda workspace, settings: [
         *(
@@ -149,7 +143,7 @@ def write_formats(
             workspace.export / name,
             items,
             assignments,
-            Path(settings.metadata),
+            settings.metadata,
             levels=hierarchy.levels,
             entities=entities,
             about=about,
@@ -170,7 +164,7 @@ EXPORT = Stage(
         workspace.table("items"),
         workspace.table("assignments"),
         workspace.table("entities"),
-        *_metadata(workspace, settings),
+        *settings.source.files(settings.metadata),
     ],
     writes=lambda workspace, _: sorted(
         path for path in workspace.export.rglob("*") if path.is_file()

@@ -106,8 +106,7 @@ def resolve_for_build(
     Raises:
         RetryError: as `resolve_categories`, or something has no answer.
     """
-    given = Path(settings.entities) if settings.entities else None
-    files = [given] if given else []
+    files = [settings.entities] if settings.entities else []
     if not (settings.contact or workspace.store.is_file()):
         return files, None
     apis = Apis(settings.commons_api or COMMONS_API, settings.wikidata_api or WIKIDATA_API)

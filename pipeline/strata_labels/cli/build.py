@@ -1,4 +1,4 @@
-"""`strata build`: the whole way, from metadata to a reviewed tree."""
+"""`strata build`: from metadata to tree, exports and review sheet."""
 
 from __future__ import annotations
 

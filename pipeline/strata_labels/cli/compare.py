@@ -113,11 +113,11 @@ def _lines(result: dict[str, Any]) -> list[str]:
         lines += ["", "Heads, H-AP in the mean of the seeds"]
         rows = result["trained"]["seeds"]
         for key in rows[0]["trained_on"]:
-            told = [
+            cells = [
                 f"{100 * sum(row['trained_on'][key][name] for row in rows) / len(rows):9.2f}"
                 for name in ("hap_a", "hap_b")
             ]
-            lines.append(f"{'trained on ' + key:<24}{''.join(told)}")
+            lines.append(f"{'trained on ' + key:<24}{''.join(cells)}")
     for key in ("a", "b"):
         edges = result[key]["edges"]
         counts = {word: sum(edge["verdict"] == word for edge in edges) for word in _VERDICTS}
@@ -145,8 +145,8 @@ _VERDICTS = ("earns", "costs", "unclear", "alone")
 
 def _row(label: str, a: float, b: float, gap: dict[str, Any]) -> str:
     low, high = gap["interval"]
-    told = f"   [{_percent(low)}, {_percent(high)}]"
-    return f"{label:<24}{100 * a:9.2f}{100 * b:9.2f}{_percent(gap['difference']):>9}{told}"
+    interval = f"   [{_percent(low)}, {_percent(high)}]"
+    return f"{label:<24}{100 * a:9.2f}{100 * b:9.2f}{_percent(gap['difference']):>9}{interval}"
 
 
 def _percent(value: float | None) -> str:

@@ -27,7 +27,7 @@ def diff(
         Path | None, typer.Option(help="Write TREE_B's page here, changes marked.")
     ] = None,
 ) -> None:
-    """Tell what changed from TREE_A to TREE_B: nodes and items added, removed, renamed, moved."""
+    """List what changed from TREE_A to TREE_B: nodes and items added, removed, renamed, moved."""
     from strata_labels.files import whole, write_json
     from strata_labels.tree import diff as compare
 

@@ -31,7 +31,7 @@ def explain(
         Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
     ] = Path(),
 ) -> None:
-    """Say why an item is where it is: entity, classes, path and alternatives, cuts met."""
+    """Explain an item's label: entity, classes, path, alternatives, statements not followed."""
     from strata_labels.build import Workspace
     from strata_labels.build import explain as look_up
 

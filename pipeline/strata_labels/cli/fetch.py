@@ -9,7 +9,7 @@ import typer
 
 
 def fetch(
-    source: Annotated[str, typer.Argument(help="The data set: gldv2.")],
+    source: Annotated[str, typer.Argument(help="The data set: gldv2, sop or inat2018.")],
     workspace: Annotated[Path, typer.Argument(help="Its metadata goes to WORKSPACE/metadata.")],
     base_url: Annotated[str | None, typer.Option(help="A mirror of the official address.")] = None,
 ) -> None:

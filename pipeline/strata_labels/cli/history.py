@@ -20,7 +20,7 @@ def history(
     ] = Path(),
     json: Annotated[Path | None, typer.Option(help="Write the history here.")] = None,
 ) -> None:
-    """Tell who decided what on an item or a node, when, and on which evidence."""
+    """List who decided what on an item or a node, when, and on which evidence."""
     from strata_labels.build import Workspace, item_history
     from strata_labels.files import write_json
 
@@ -31,8 +31,8 @@ def history(
     print(f"  now: {found.path or 'without a place'} ({found.state or 'not in the data'})")
     if found.evidence:
         print(f"  evidence now: {' '.join(found.evidence)}")
-    _tell("Decisions on it", found.own)
-    _tell("Decisions on what it hangs below, or was proposed to", found.above)
+    _print_decisions("Decisions on it", found.own)
+    _print_decisions("Decisions on what it hangs below, or was proposed to", found.above)
     if json:
         record = found.__dict__ | {
             "own": found.own.to_dict("records"),
@@ -41,7 +41,7 @@ def history(
         write_json(json, record)
 
 
-def _tell(title: str, decisions: pd.DataFrame) -> None:
+def _print_decisions(title: str, decisions: pd.DataFrame) -> None:
     print(f"\n{title}:" if len(decisions) else f"\n{title}: none")
     for row in decisions.to_dict("records"):
         target = f" {row['target']}" if row["target"] else ""

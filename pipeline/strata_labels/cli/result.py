@@ -38,7 +38,7 @@ def finish(workspace: Workspace, json: Path | None = None) -> None:
     print()
     print("\n".join(summary_lines(record["title"], numbers, agreed)))
     print()
-    places = {
+    paths = {
         "tree": workspace.page,
         "picture": workspace.picture,
         "card": workspace.card,
@@ -46,7 +46,7 @@ def finish(workspace: Workspace, json: Path | None = None) -> None:
         "exports": workspace.export,
         "review": workspace.sheet,
     }
-    for name, path in places.items():
+    for name, path in paths.items():
         print(f"  {name:<9} {_short(path)}")
     if numbers["open_rows"]:
         print(

@@ -113,7 +113,7 @@ def learning(workspace: Workspace) -> Iterator[Callable[[], None]]:
         with lock:
             if ended.is_set():
                 return
-            # What it has to say is said again when the page is closed. Ctrl-C is not for it.
+            # The rebuild at the end repeats its messages; Ctrl-C must end the page only.
             quiet = subprocess.DEVNULL
             running[:] = [
                 subprocess.Popen(command, start_new_session=True, stdout=quiet, stderr=quiet)

@@ -54,7 +54,7 @@ def simulate_review(
     print()
     for goal in targets:
         count = result["decisions_per_1000"][str(goal)]
-        told = "not reached" if count is None else f"{count:,.0f} decisions per 1,000 items"
-        print(f"  {goal:.0%} agreement: {told}")
+        shown = "not reached" if count is None else f"{count:,.0f} decisions per 1,000 items"
+        print(f"  {goal:.0%} agreement: {shown}")
     if out:
         print(f"  ledger and assignments: {folder}")

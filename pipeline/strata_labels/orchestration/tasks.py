@@ -115,8 +115,8 @@ def train(
         folder: a workspace that a build has filled.
         recipe, mode, seed: see `strata train`.
         images: root of the images; None for the build's.
-        encoder: of head mode; None for the build's.
         out: folder of the training; None for `training` in the workspace.
+        encoder: of head mode; None for the build's.
     """
     workspace = Workspace(folder.resolve())
     out = out or workspace.training

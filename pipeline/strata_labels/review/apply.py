@@ -1,4 +1,4 @@
-"""Applying decisions: the rows and the tree as the decisions make them, as a pure function."""
+"""Applies decisions to the proposals and the tree, as a pure function."""
 
 from __future__ import annotations
 
@@ -140,10 +140,10 @@ def replay(
 
 
 def _check_proposals(proposals: pd.DataFrame, tree: LabelTree) -> None:
-    """Every node that a proposal names is known, each row is there once.
+    """Checks that every node a proposal names is known and that no row is there twice.
 
     Raises:
-        InputError: otherwise.
+        InputError: every unknown node and every duplicate row.
     """
     above = proposals[proposals.level > 1]
     fix = "Run `strata build` again."

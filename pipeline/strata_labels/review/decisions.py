@@ -1,4 +1,4 @@
-"""A decision of a person: how it is read from a ledger's cells, and whether it is active."""
+"""Decisions: reading them from a ledger's rows, and the rule for which are active."""
 
 from __future__ import annotations
 

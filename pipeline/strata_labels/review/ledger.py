@@ -1,4 +1,4 @@
-"""The decision ledger's file: an append-only CSV with one decision of a person a line.
+"""The decision ledger's file: an append-only CSV with one decision per line.
 
 A line may hold one decision on several items, with all their ids in one cell: `batch_decisions`.
 `LedgerWriter` adds lines; `decisions.py` says what they mean.

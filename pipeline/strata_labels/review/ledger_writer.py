@@ -1,4 +1,4 @@
-"""Adding to the ledger: each decision is on the disk before the next is asked for."""
+"""Appends decisions to the ledger; each is on the disk before the next is asked for."""
 
 from __future__ import annotations
 

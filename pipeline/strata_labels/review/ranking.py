@@ -1,4 +1,4 @@
-"""The order in which to ask: what settles most doubt with one answer comes first."""
+"""The order of the open rows: those where one answer settles most doubt come first."""
 
 from __future__ import annotations
 

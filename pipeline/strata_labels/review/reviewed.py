@@ -1,4 +1,4 @@
-"""The proposals as people are asked about them: with what retrieval doubts and what is audited."""
+"""The proposals to be reviewed, with the doubts of retrieval and the audited rows opened."""
 
 from __future__ import annotations
 

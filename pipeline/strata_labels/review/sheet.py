@@ -195,7 +195,7 @@ def read_sheet(
             wrong("no reviewer", "Write who decided, or give --reviewer.", "reviewer", None)
         if word.casefold() == "move" and not target and suggested[n] != own[n]:
             target = suggested[n]
-        # A sheet of version 0.1.0 has another hash; its column `current` tells the place seen.
+        # A sheet of version 0.1.0 has another hash; its column `current` shows the place seen.
         seen_hash = seen_hash.removeprefix(_HASH_MARK)
         same = current == _cell(resolution.tree.path_name(parents[n]))
         old = bool(seen_hash) and is_old_hash(seen_hash)

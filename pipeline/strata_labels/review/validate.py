@@ -21,6 +21,8 @@ from strata_labels.tree import LabelTree, NodeFinder, fold
 
 _NEEDS_TARGET = {"move", "merge", "split", "rename"}
 _ONLY_NODES = {"merge", "split", "rename"}
+#: Without a target these mean the place that their reviewer saw.
+_MEANS_PLACE_SEEN = {"keep", "stop"}
 _NEEDED = {
     "rename": "Write the new name.",
     "split": "Write the new node's name and what goes there: name|member|member.",
@@ -64,7 +66,7 @@ class Checker:
     Args:
         tree: all nodes.
         rows: proposals, indexed by `row_id`: `evidence_hash, proposed, own, suggestion`. Before a
-            build nothing is proposed yet: without these columns, what they tell is not checked.
+            build nothing is proposed yet: without these columns, nothing is checked against them.
         decisions: all that were read; splits and renames among them, also those that are not
             active, give nodes and names that other decisions may use.
 
@@ -104,13 +106,13 @@ class Checker:
 
         A hash of version 0.1.0 may have been made of sentences, which no hash is made of now: if it
         is not the row's, the decision is stale only if the place its reviewer saw is not the
-        proposed one. A decision without a target is stale too if the place that was seen is not in
-        the tree any more.
+        proposed one. A `keep` or `stop` without a target is stale too if the place that was seen is
+        not in the tree any more.
         """
         at = self._at.get(decision.row_id)
         if at is None or self._columns is None:
             return False
-        if not decision.target:
+        if not decision.target and decision.decision in _MEANS_PLACE_SEEN:
             saw = read_seen(decision.seen)
             if saw is not None and saw.place and saw.place not in self.tree.level:
                 return True
@@ -329,7 +331,7 @@ def agreed(decisions: list[Decision]) -> tuple[list[Decision], list[list[Decisio
 def without_conflicts(
     effective: list[Decision], tree: LabelTree, made: dict[str, Decision]
 ) -> tuple[list[Decision], list[list[Decision]], list[Problem]]:
-    """Takes out decisions that are wrong only together, see `find_conflicts`.
+    """Takes out decisions that contradict each other, see `find_conflicts`.
 
     Between reviewers it is a dispute (each was right alone, two ledgers were merged); of one
     reviewer, a problem.

@@ -1,16 +1,14 @@
 """Label trees: the one tree type, finding nodes, building from proposals, comparing, splitting."""
 
 from strata_labels.tree.build import build_tree, tree_of_assignments
-from strata_labels.tree.diff import TreeDiff, diff
+from strata_labels.tree.diff import diff
 from strata_labels.tree.find import NodeFinder, fold
-from strata_labels.tree.label_tree import ARROW, LabelTree, node_problems
+from strata_labels.tree.label_tree import LabelTree, node_problems
 from strata_labels.tree.split import split_items
 
 __all__ = [
-    "ARROW",
     "LabelTree",
     "NodeFinder",
-    "TreeDiff",
     "build_tree",
     "diff",
     "fold",

@@ -174,10 +174,6 @@ class LabelTree:
         """The names along the path: `church › human-made`."""
         return ARROW.join(self.name[step] for step in self.path(node))
 
-    def ancestors(self, node: str) -> list[str]:
-        """The nodes above, nearest first."""
-        return self.path(node)[1:]
-
     def children(self, node: str) -> list[str]:
         """The nodes right below, by id; of "" the nodes without a parent."""
         return self._children.get(node, [])

@@ -1,4 +1,4 @@
-"""The review page: a local server, one HTML file, one decision a key."""
+"""The review page: a local server, one HTML file, one key per decision."""
 
 from strata_labels.review.page.desk import Desk, Refused, Stale
 from strata_labels.review.page.review_rows import ReviewSetup

@@ -1,4 +1,4 @@
-"""Answers given on the page: as lines of the ledger, and as sentences."""
+"""Answers given on the page, as lines of the ledger and as sentences."""
 
 from __future__ import annotations
 

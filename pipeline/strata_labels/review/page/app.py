@@ -1,4 +1,4 @@
-"""The page's HTTP face, and everything it refuses."""
+"""The page's HTTP application, and the requests it refuses."""
 
 from __future__ import annotations
 

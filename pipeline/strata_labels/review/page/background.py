@@ -1,4 +1,4 @@
-"""Work that the reviewer does not wait for."""
+"""Runs work in a thread, so that the reviewer does not wait for it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 
 class Background:
-    """One piece of work, run away from the reviewer, never twice at a time.
+    """One function, run in a thread, never twice at a time.
 
     Args:
-        work: what to do.
+        work: the function.
     """
 
     def __init__(self, work: Callable[[], None]) -> None:
@@ -20,7 +20,7 @@ class Background:
         self._once_more = False
 
     def start(self) -> None:
-        """Has the work done from the beginning, at once or after what runs already."""
+        """Runs the work: at once, or again from the beginning if it is running."""
         with self._lock:
             if self._thread is not None:
                 self._once_more = True

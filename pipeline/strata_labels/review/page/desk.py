@@ -1,4 +1,4 @@
-"""The review itself: what is asked next, what is decided, what is taken back. No HTTP here."""
+"""A review session: the next row, recording decisions, undo. No HTTP here."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ class Desk:
             self._refresh()
 
     def _refresh(self) -> None:
-        """Brings rows and paths up to date without letting anybody wait."""
+        """Brings rows and paths up to date in the background."""
         self._refreshing.start()
 
     def _bring_up_to_date(self) -> None:
@@ -267,7 +267,7 @@ class Desk:
             try:
                 table = ReviewRows(self.setup, self.reviewer, self.double)
             except InputError:
-                return  # the next look at the ledger tells
+                return  # the next look at the ledger reports it
             with self._lock:
                 if epoch != self._epoch or stamp != self._watch.stamp():
                     continue

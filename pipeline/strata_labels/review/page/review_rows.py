@@ -1,4 +1,4 @@
-"""What the page shows and decides on: the workspace's tables under the ledger of now."""
+"""The rows of the page: the workspace's proposals with the ledger's decisions applied."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ class ReviewRows:
     Args:
         setup: what is reviewed.
         reviewer: who is asked.
-        double: a share of the item rows that others have decided is asked, and nothing else, as
-            if nobody but the reviewer had decided anything; 0: what is open is asked.
+        double: ask only this share of the item rows that others have decided, as if only the
+            reviewer had decided anything; 0: ask the open rows.
     """
 
     def __init__(self, setup: ReviewSetup, reviewer: str, double: float = 0.0) -> None:

@@ -132,7 +132,7 @@ def _even(table: ReviewRows, own: str, others: list[Alternative]) -> list[Altern
     raised = next((node for node in path if table.known.level[node] >= top), "")
     nodes = [raised, *(other.node for other in others)]
     nodes = [node for node in dict.fromkeys(nodes) if node][:PICKS]
-    if len(nodes) < 2:  # one alone would be told for the proposal
+    if len(nodes) < 2:  # one alone would give the proposal away
         return []
     nodes.sort(key=lambda node: (table.known.name[node].casefold(), node))
     return [Alternative(node) for node in nodes]

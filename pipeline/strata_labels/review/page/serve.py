@@ -1,4 +1,4 @@
-"""Opening the page: one server a ledger, on this machine only."""
+"""Serves the page: one server per ledger, reachable from this machine only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Served:
     socket: socket.socket
 
     def run(self) -> None:
-        """Answers until the process is told to stop (Ctrl-C)."""
+        """Answers until the process is interrupted (Ctrl-C)."""
         with suppress(KeyboardInterrupt):
             self.server.run(sockets=[self.socket])
 
