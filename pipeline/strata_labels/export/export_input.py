@@ -106,7 +106,7 @@ class ExportInput:
             Problem("levels", "a level is named like a column of the export:", fix, value=level)
             for level in self.levels[1:]
             if level.casefold() in taken
-            for fix in ("Call the level otherwise in hierarchy.toml.",)
+            for fix in ("Rename the level in hierarchy.toml.",)
         ]
         if problems:
             raise InputError(problems)

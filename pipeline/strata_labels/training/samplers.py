@@ -1,5 +1,7 @@
-"""Batches of classes. A whole epoch follows from seed and epoch number: the same in every process,
-and taken up again in its middle by two numbers."""
+"""Samplers of batches by class, the same in every process.
+
+An epoch's batches follow from the seed and the epoch's number, so two numbers are enough to resume.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,7 @@ class MPerClassSampler:
                     batch[number] = group
             waiting.extendleft(reversed(later))
             batches.append(np.concatenate(list(batch.values())))
-        # A lone class at the end has no negative to be told from.
+        # A lone class at the end would have no negative.
         if len(batches) > 1 and len(batches[-1]) <= self.m:
             batches.pop()
         return batches
