@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from strata_labels.evidence import Alternative, Evidence, Reason
-from strata_labels.review.page import Desk, Material
+from strata_labels.review.page import Desk, ReviewSetup
 from strata_labels.tables import SCHEMAS, save
 
 ROWS, CLASSES, LABELS, DIM, ASKED = 200_000, 900, 78, 384, 60
@@ -27,7 +27,7 @@ EVIDENCE = (
 )
 
 
-def make(folder: Path) -> Material:
+def make(folder: Path) -> ReviewSetup:
     """A workspace of `ROWS` open items, evenly over `CLASSES` classes; vectors at random."""
     rng = np.random.default_rng(0)
     ids = [f"made/train/{n}" for n in range(ROWS)]
@@ -60,7 +60,7 @@ def make(folder: Path) -> Material:
     save(folder, "vocabulary", pd.DataFrame(nodes, columns=SCHEMAS["vocabulary"].names))
     save(folder, "proposals", rows)
     np.save(folder / "names.npy", rng.normal(size=(ROWS, DIM)).astype(np.float32))
-    return Material(
+    return ReviewSetup(
         folder, [folder / "decisions.csv"], LEVELS, "made", 0.95, [folder / "names.npy"]
     )
 
@@ -75,9 +75,9 @@ def timed(act: Callable[[], object]) -> float:
 def main() -> None:
     """Opens a desk, decides and turns pages as the page does."""
     with tempfile.TemporaryDirectory() as name:
-        material = make(Path(name))
+        setup = make(Path(name))
         began = time.perf_counter()
-        desk = Desk(material, "ann")
+        desk = Desk(setup, "ann")
         opened = time.perf_counter() - began
         pages, decisions = [], []
         for _ in range(ASKED):

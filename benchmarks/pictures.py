@@ -15,7 +15,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 from strata_labels.build import Workspace
-from strata_labels.cli.review import material
+from strata_labels.cli.review import review_setup
 from strata_labels.review.page import Desk, open_page
 
 ROW = "1:gldv2/index/11"
@@ -23,7 +23,7 @@ ROW = "1:gldv2/index/11"
 
 def main() -> None:
     """Opens the page at a row with evidence for several places, and takes it."""
-    found = material(Workspace(Path(sys.argv[1]).resolve()))
+    found = review_setup(Workspace(Path(sys.argv[1]).resolve()))
     with tempfile.TemporaryDirectory() as folder:
         ledger = Path(folder) / "decisions.csv"
         desk = Desk(replace(found, ledgers=[*found.ledgers[:-1], ledger]), "ann")

@@ -22,11 +22,11 @@ import pandas as pd
 from scipy.optimize import minimize
 from sklearn.model_selection import KFold, StratifiedKFold
 from strata_labels.proposal import (
-    Evidence,
     Lexicon,
     Prompts,
     Scorer,
     Scores,
+    Signals,
     calibration,
     calibration_error,
     score,
@@ -107,7 +107,7 @@ def scorer_over(
     nodes = _leaves()["node"].tolist()
     lexicon = pd.read_csv(ASSETS / "lexicon.csv", dtype=str, keep_default_na=False)
     return Scorer(
-        Evidence(table["name"].tolist(), table["qualifier"].tolist(), text=text),
+        Signals(table["name"].tolist(), table["qualifier"].tolist(), text=text),
         nodes,
         Lexicon(lexicon, nodes) if words else None,
         prompts,
@@ -229,7 +229,7 @@ def grocery(shared: Path, cache: Path, repeats: int = 20) -> None:
     coarse = table.groupby("fine_id")["coarse_id"].first()[fine].to_numpy()
     nodes, truth = np.unique(coarse, return_inverse=True)
     scorer = Scorer(
-        Evidence([""] * len(fine), [""] * len(fine), image=means), [str(n) for n in nodes]
+        Signals([""] * len(fine), [""] * len(fine), image=means), [str(n) for n in nodes]
     )
     ours, nearest, possible = [], [], []
     for seed in range(repeats):

@@ -114,9 +114,11 @@ def measure(name: str, folder: Path, out: Path) -> dict[str, Any]:
     source = SOURCES[name]
     metadata = source.read(folder, ("item", *levels))
     done("read")
-    published = published_tree(metadata.items, metadata.labels, 1 + len(levels), "incertae sedis")
+    proposals, nodes = published_tree(
+        metadata.items, metadata.labels, 1 + len(levels), "incertae sedis"
+    )
     none = pd.DataFrame(columns=[*DECISION_COLUMNS, "file", "row"])
-    resolution = replay(none, published.proposals, published.vocabulary)
+    resolution = replay(none, proposals, nodes)
     _, assignments, report = build_tree(metadata.items, resolution.rows, resolution.tree)
     done("tree")
     for format in formats:

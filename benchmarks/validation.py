@@ -22,7 +22,7 @@ from strata_labels.embedding import VectorStore, embed_images, load_encoder
 from strata_labels.retrieval import evaluate_embeddings
 from strata_labels.training import Head, load_recipe, train_head
 from strata_labels.validation import against_shuffled, compare_heads, doubts_table
-from strata_labels.validation.inputs import Placed
+from strata_labels.validation.item_paths import ItemPaths
 from torch import Tensor
 
 SEEDS, SHARE, FIRST = 20, 0.05, 0.15
@@ -111,7 +111,7 @@ def trained_control(frame: pd.DataFrame, vectors: Tensor) -> None:
     def train(taught: Tensor, labels: Tensor, seed: int) -> Head:
         return train_head(taught, labels, recipe, seed)
 
-    tree = {"a": Placed(paths, {}, Path("grocery"))}
+    tree = {"a": ItemPaths(paths, {}, Path("grocery"))}
     found = compare_heads(vectors, frame.level0, tree, train, range(5))
     for row in found["seeds"]:
         on, told = row["trained_on"], row["against_shuffled"]

@@ -21,7 +21,7 @@ def validate(
     out: Path | None = None,
     recipe: str = "happier",
     mode: Literal["head", "full"] = "head",
-    encoder: str = "registry",
+    encoder: str | None = None,
     seed: int = 0,
     synthetic: bool = False,
 ) -> None:
@@ -33,7 +33,7 @@ def validate(
         out: Folder of the training; WORKSPACE/training if none is given.
         recipe: A shipped recipe (`strata list recipes`), or a file .toml.
         mode: Train a head on the encoder's vectors, or the whole network.
-        encoder: registry, MODEL/TAG, MODEL/CHECKPOINT or local-dir:DIR.
+        encoder: registry, MODEL/TAG, MODEL/CHECKPOINT or local-dir:DIR; else the build's.
         seed: Of every random choice.
         synthetic: The images are drawn, which the report then says.
     """

@@ -85,7 +85,7 @@ def test_a_definition_is_checked_whole(tmp_path: Path) -> None:
         "export.formats",
     }
     assert str(found["tree"]).endswith(
-        "column 'tree': input should be a valid string: 1. Mend the value."
+        "column 'tree': input should be a valid string: 1. Correct the value."
     )
     assert "Known: acceptance, assets, card, embedding" in found["colour"].fix
     assert found["variants.deep.level"].fix == "Known: formats, found, levels."

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from strata_labels.training import load_recipe
 from strata_labels.training.head import Head
-from strata_labels.training.processes import Processes, joined
+from strata_labels.training.processes import Processes, process_group
 from strata_labels.training.recipe import Recipe
 from strata_labels.training.trainer import Trainer
 from torch import Tensor, nn
@@ -67,7 +67,7 @@ def trainer(recipe: Recipe, processes: Processes | None = None, dropout: float =
 
 def main() -> None:
     """Runs the steps."""
-    with joined() as processes:
+    with process_group() as processes:
         own = trainer(load_recipe(sys.argv[2], "full", SMALL), processes)
         own.run(steps=20)
         if processes.first:

@@ -48,10 +48,10 @@ def build(
     read = SOURCES[source].read(folder, ["item", *levels])
     items = read.items
     blank = "incertae sedis" if source == "inat2018" else "unspecified"
-    published = published_tree(items, read.labels, len(levels) + 1, blank)
+    proposals, nodes = published_tree(items, read.labels, len(levels) + 1, blank)
     if decisions is None:
         decisions = pd.DataFrame(columns=[*DECISION_COLUMNS, "file", "row"])
-    resolution = replay(decisions, published.proposals, published.vocabulary)
+    resolution = replay(decisions, proposals, nodes)
     return Built(items, *build_tree(items, resolution.rows, resolution.tree))
 
 

@@ -1,4 +1,4 @@
-"""Errors a user can mend: every problem of an input is collected, then raised at once."""
+"""Errors that a user can correct: every problem of an input is collected, then raised at once."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class InputError(ValueError):
     """The user's input is wrong (exit status 2). Lists every problem found.
 
     Example:
-        >>> problem = Problem("a.csv", "not an integer:", "Mend.", 3, "landmark_id", "x")
+        >>> problem = Problem("a.csv", "not an integer:", "Correct it.", 3, "id", "x")
         >>> raise InputError([problem])  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        strata_labels.errors.InputError: a.csv, row 3, column 'landmark_id': not an integer: ...
+        strata_labels.errors.InputError: a.csv, row 3, column 'id': not an integer: ...
     """
 
     SHOWN = 50
@@ -64,4 +64,4 @@ class InputError(ValueError):
 
 
 class RetryError(RuntimeError):
-    """Something outside failed that a later run may find mended (exit status 1)."""
+    """Something outside failed; a later run may succeed (exit status 1)."""

@@ -127,21 +127,32 @@ def encode(rows: _Rows, kind: pa.ListType) -> pa.ListArray:
     Raises:
         ValueError: a kind that `KINDS` or `REASONS` does not know.
     """
-    lists = [() if row is None else row for row in rows]
-    ends = np.zeros(len(lists) + 1, dtype=np.int32)
-    np.cumsum([len(row) for row in lists], out=ends[1:])
+    ends, flat = _flat(rows)
     struct = kind.value_type
-    flat = list(chain.from_iterable(lists))
     columns = list(zip(*flat, strict=True)) if flat else [()] * struct.num_fields
     if struct.field(0).name == "kind":
         unknown = set(columns[0]) - (KINDS if kind == EVIDENCE_LIST else REASONS).keys()
         if unknown:
             raise ValueError(f"unknown kinds: {', '.join(sorted(map(str, unknown)))}")
-    fields = [
-        encode(values, field.type) if field.type == EVIDENCE_LIST else pa.array(values, field.type)
-        for values, field in zip(columns, struct, strict=True)
-    ]
+    fields = [_encoded(*pair) for pair in zip(columns, struct, strict=True)]
     return pa.ListArray.from_arrays(ends, pa.StructArray.from_arrays(fields, fields=list(struct)))
+
+
+def _encoded(values: Sequence[Any], field: pa.Field) -> pa.Array:
+    if field.type == EVIDENCE_LIST:
+        return encode(values, field.type)
+    if pa.types.is_list(field.type):
+        ends, flat = _flat(values)
+        return pa.ListArray.from_arrays(ends, pa.array(flat, field.type.value_type))
+    return pa.array(values, field.type)
+
+
+def _flat(rows: _Rows) -> tuple[np.ndarray, list[Any]]:
+    """Where each list begins and ends in all of them joined, and these."""
+    lists = [() if row is None else row for row in rows]
+    ends = np.zeros(len(lists) + 1, dtype=np.int32)
+    np.cumsum([len(row) for row in lists], out=ends[1:])
+    return ends, list(chain.from_iterable(lists))
 
 
 def decode(column: pa.ListArray | pa.ChunkedArray) -> list[tuple[Any, ...]]:
@@ -177,6 +188,8 @@ def has_reason(rows: Iterable[Sequence[Reason]], *kinds: str) -> np.ndarray:
 # --- fingerprint and record -----------------------------------------------------------------
 
 _MARK = "e2:"
+# Made once: a large table has hundreds of thousands of rows.
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def evidence_hash(**known: str | Sequence[Any]) -> str:
@@ -228,7 +241,7 @@ def write_seen(seen: Seen) -> str:
         {name: value for name, value in piece._asdict().items() if value not in (None, "", ())}
         for piece in seen.evidence
     ]
-    text = json.dumps({"place": seen.place, "evidence": evidence}, separators=(",", ":"))
+    text = _JSON.encode({"place": seen.place, "evidence": evidence})
     return text.replace("  ", "\\u0020\\u0020")
 
 
@@ -411,7 +424,7 @@ _WORDING: dict[str, Callable[[list[Evidence], _Names], str]] = {
     "taxonomy": _taxonomy,
     "members": lambda run, _: f"This holds for {run[0].value:.0f} items, such as {run[0].text}.",
     "category": lambda run, name: (
-        f"{run[0].ids[0]}, of the same category, is under {name(run[0].node)}."
+        f"Item {run[0].ids[0]} has the same category and is under {name(run[0].node)}."
     ),
     "cluster": _cluster,
     "retrieval": lambda run, name: (

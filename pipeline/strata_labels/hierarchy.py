@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.settings import problems_of
 
 _ASSETS = ("vocabulary", "classes", "outside", "lexicon", "decisions", "names")
 
@@ -208,7 +209,7 @@ def load_hierarchy(tree: str, levels: str | None = None) -> Hierarchy:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(Problem(path, f"not TOML ({error})", "Mend the line.")) from None
+        raise InputError(Problem(path, f"not TOML ({error})", "Correct the line.")) from None
     read = _checked(path, data)
     variants = tuple(read.variants)
     chosen = levels or next(iter(variants), "")
@@ -255,7 +256,7 @@ def _checked(path: Path, data: dict[str, Any]) -> _File:
     try:
         read = _File.model_validate(data)
     except ValidationError as error:
-        problems = [*_problems(path, error), *problems]
+        problems = [*problems_of(error, path, _File), *problems]
     if read and not problems:
         problems = [
             Problem(path, "asset not found:", "Add the file.", column=f"assets.{key}", value=name)
@@ -265,40 +266,6 @@ def _checked(path: Path, data: dict[str, Any]) -> _File:
     if read is None or problems:
         raise InputError(problems)
     return read
-
-
-def _problems(path: Path, error: ValidationError) -> list[Problem]:
-    problems = []
-    for found in error.errors(include_url=False, include_context=False):
-        column = ".".join(map(str, found["loc"]))
-        if found["type"] == "missing":
-            problems.append(Problem(path, "key missing:", "Add it.", column=column))
-        elif found["type"] == "extra_forbidden":
-            fix = f"Known: {', '.join(_known_keys(found['loc'][:-1]))}."
-            problems.append(Problem(path, "unknown key:", fix, column=column))
-        else:
-            what = found["msg"][:1].lower() + found["msg"][1:] + ":"
-            problems.append(
-                Problem(path, what, "Mend the value.", column=column, value=found["input"])
-            )
-    return problems
-
-
-_SECTIONS: dict[str, type[BaseModel]] = {
-    "published": _Published,
-    "assets": _Assets,
-    "embedding": _Embedding,
-    "acceptance": _Acceptance,
-    "card": _Card,
-    "export": _Export,
-    "variants": _Variant,
-}
-
-
-def _known_keys(place: tuple[int | str, ...]) -> list[str]:
-    """The keys of the section at `place`, e.g. `("variants", "deep")`."""
-    model = _SECTIONS.get(str(place[0]), _File) if place else _File
-    return sorted(_SourceOfCard.model_fields if "sources" in place else model.model_fields)
 
 
 def _missing_parts(path: Path, data: dict[str, Any]) -> list[Problem]:

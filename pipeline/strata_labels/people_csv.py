@@ -157,7 +157,7 @@ def read_people_csv(
                 lines.append(line)
     except csv.Error as error:
         what = f"not CSV ({error})"
-        problems.append(Problem(path, what, "Mend the quotation marks.", row=start))
+        problems.append(Problem(path, what, "Correct the quotation marks.", row=start))
     if header is None:
         problems.append(
             Problem(path, "the file is empty", f"It needs the columns {', '.join(required)}.")
@@ -241,6 +241,6 @@ def _header_problems(path: Path, header: list[str], required: list[str], row: in
     ]
     doubled = sorted({name for name in header if name and header.count(name) > 1})
     return problems + [
-        Problem(path, "column stands twice:", "Keep one.", row=row, column=column)
+        Problem(path, "column appears twice:", "Keep one.", row=row, column=column)
         for column in doubled
     ]

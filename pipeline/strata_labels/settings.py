@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -89,10 +89,27 @@ def problems_of(error: ValidationError, where: str | Path, model: type[BaseModel
         if found["type"] == "missing":
             problems.append(Problem(where, "key missing:", "Add it.", column=column))
         elif found["type"] == "extra_forbidden":
-            fix = f"Known: {', '.join(sorted(model.model_fields))}."
+            known = _model_at(model, found["loc"][:-1]).model_fields
+            fix = f"Known: {', '.join(sorted(known))}."
             problems.append(Problem(where, "unknown key:", fix, column=column))
         else:
             what = found["msg"][:1].lower() + found["msg"][1:] + ":"
             fix = "Correct the value."
             problems.append(Problem(where, what, fix, column=column, value=found["input"]))
     return problems
+
+
+def _model_at(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model of a section inside a model; `place` may hold list positions and names too."""
+    for part in place:
+        field = model.model_fields.get(str(part))
+        model = (_model_in(field.annotation) if field else None) or model
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model in a type such as `dict[str, Model]` or `Model | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_model_in(part) for part in get_args(annotation))
+    return next((model for model in inner if model), None)

@@ -6,7 +6,9 @@ are read by `strata_labels.people_csv`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -246,9 +248,26 @@ def load_file(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
         raise InputError(Problem(path, "column missing:", fix, column=name) for name in missing)
     typed = [field.name for field in table.schema if field.type in _TYPED]
     frame = table.drop_columns(typed).to_pandas()
-    for name in typed:
-        frame[name] = pd.Series(decode(table[name]), frame.index, dtype=object)
+    with without_cycle_search():
+        for name in typed:
+            frame[name] = pd.Series(decode(table[name]), frame.index, dtype=object)
     return frame[list(columns or table.column_names)]
+
+
+@contextmanager
+def without_cycle_search() -> Iterator[None]:
+    """Keeps Python from looking for reference cycles while rows become objects that have none.
+
+    It would walk all of them again and again as they grow: a fifth of the time of proposing for
+    200,000 items, two fifths of reading as many decisions.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def labels_at(labels: pd.DataFrame, items: pd.Series, level: int, origin: str) -> pd.Series:

@@ -22,6 +22,7 @@ from strata_labels.build import (
 from strata_labels.cli import app
 from strata_labels.errors import InputError
 from strata_labels.evidence import Evidence, Reason
+from strata_labels.review import LedgerWriter
 from strata_labels.tables import load
 from tiny_clip import make_tiny_clip
 from typer.testing import CliRunner
@@ -193,6 +194,10 @@ def test_a_class_may_have_no_place(built: Workspace, settings: BuildSettings) ->
     assert proposals.status["gldv2/train/1"] == proposals.status["gldv2/train/2"] == "no_place"
     check_inputs(settings)  # the ledger still fits
     run(built, settings, "resolve", "propose", "settle")
+    LedgerWriter(built.ledger).undo("ann")  # taken back, the class waits for a place again
+    run(built, settings, "propose", "settle")
+    left = pd.read_csv(built.to_map, dtype=str, encoding="utf-8-sig")
+    assert FOLLY in left.class_qid.tolist()
 
 
 def test_every_wrong_row_of_a_class_sheet_is_named_and_nothing_is_taken(built: Workspace) -> None:

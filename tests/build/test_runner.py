@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from building import changed
+from recorded_workspace import unpack
 from strata_labels.build import STAGES, BuildSettings, Counts, Stage, Workspace, build_tree, rebuild
 from strata_labels.cli import app
 from strata_labels.errors import InputError
 from strata_labels.review import append
+from strata_labels.sources import SOURCES, Metadata
 from strata_labels.tables import load
 from typer.testing import CliRunner
 
@@ -126,6 +129,19 @@ def test_a_path_that_is_gone_is_told_with_its_option(tmp_path: Path) -> None:
     rebuild(place)
 
 
+def test_a_moved_workspace_of_version_0_1_0_has_its_own_ledger(tmp_path: Path) -> None:
+    before = unpack(tmp_path / "before").parent
+    moved = Workspace(before.rename(tmp_path / "after") / "workspace")
+    settings = moved.last_settings()
+    assert settings.decisions == moved.ledger and settings.entities == before / "entities.jsonl"
+    ledger = moved.ledger.read_bytes()
+    run = CliRunner().invoke(app, ["apply", str(moved.folder), "--reviewer", "ann"])
+    assert isinstance(run.exception, InputError) and len(run.exception.problems) == 2
+    for part in ("--metadata", str(before / "metadata"), "--entities"):
+        assert part in str(run.exception)
+    assert moved.ledger.read_bytes() == ledger
+
+
 def test_the_record_keeps_no_contact(workspace: Workspace) -> None:
     settings = changed(settings_of(workspace), contact="me@institute.example")
     build_tree(workspace, settings)
@@ -145,3 +161,42 @@ def test_wrong_values_in_a_record_are_told_together(workspace: Workspace) -> Non
     workspace.record.write_text(workspace.record.read_text()[:40])
     with pytest.raises(InputError, match="damaged"):
         workspace.last_run()
+
+
+def test_the_metadata_is_read_once(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    real = SOURCES["table"].read
+    monkeypatch.setattr(
+        SOURCES["table"], "read", lambda *given: (read.append("read"), real(*given))[1]
+    )
+    build_tree(workspace, settings_of(workspace))
+    assert read == []  # the tables are checked
+    items = workspace.folder / "items.csv"
+    items.write_text(ITEMS + "5,Milk,drink,food\n")
+    build_tree(workspace, settings_of(workspace))
+    assert read == ["read"]
+    assert len(load(workspace.folder, "items")) == 5
+    # Labels alone change: they are read, and arrive in the tree.
+    items.write_text(ITEMS.replace("2,Salt,,", "2,Salt,spice,food"))
+    build_tree(workspace, settings_of(workspace))
+    assert read == ["read"] * 2
+    assert load(workspace.folder, "assignments")["status"].eq("labelled").all()
+
+
+def test_a_file_that_changes_after_the_check_is_read_again(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = workspace.folder / "items.csv"
+    real = SOURCES["table"].read
+
+    def changing(folder: Path, levels: Sequence[str]) -> Metadata:
+        found = real(folder, levels)
+        items.write_text(ITEMS.replace("Tea", "Coffee"))
+        return found
+
+    items.write_text(ITEMS.replace("Tea", "Cocoa"))
+    monkeypatch.setattr(SOURCES["table"], "read", changing)
+    build_tree(workspace, settings_of(workspace))
+    assert "Coffee" in set(load(workspace.folder, "items")["name"])

@@ -58,7 +58,7 @@ def test_wrong_lists_are_told_whole(strata: Strata, tmp_path: Path) -> None:
     )
     run = strata("build", "sop-h", tmp_path / "ws", "--metadata", folder)
     assert run.returncode == 2
-    assert "stands in both splits" in run.stderr and "under two super-classes" in run.stderr
+    assert "appears in both splits" in run.stderr and "under two super-classes" in run.stderr
     gaps = write_sop(tmp_path / "gaps", "1 1 1 a_final/1.JPG\n", "4 3 1 a_final/3.JPG\n")
     run = strata("build", "sop-h", tmp_path / "ws", "--metadata", gaps)
     assert run.returncode == 2 and "missing: '2 to 3'" in run.stderr

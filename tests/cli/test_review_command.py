@@ -49,7 +49,7 @@ def test_ctrl_c_ends_the_page_and_writes_tree_and_sheet(workspace: Path, home: P
     assert asked["row"]["subject"] == item
     answer = _post(f"{page}decide", {"state": asked["state"], "row_id": f"1:{item}",
                                      "decision": "exclude"})  # fmt: skip
-    assert "Excluded" in json.loads(answer)["told"]
+    assert "Excluded" in json.loads(answer)["message"]
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=120)
     assert "1 lines added" in said and process.returncode in (0, 3), said
@@ -61,8 +61,9 @@ def test_ctrl_c_ends_the_page_and_writes_tree_and_sheet(workspace: Path, home: P
 
 def test_learning_proposes_anew_until_the_page_is_closed(workspace: Path) -> None:
     before = load(workspace, "proposals").set_index("row_id")
-    row = before[(before.level == 1) & ~before.accepted].iloc[0]
-    say(workspace, "ann", {row.subject: row.alternatives.split("|")[0]})
+    has_others = before.alternatives.str.len() > 0
+    row = before[(before.level == 1) & ~before.accepted & has_others].iloc[0]
+    say(workspace, "ann", {row.subject: row.alternatives[0].node})
     table = workspace / "tables" / "proposals.parquet"
     with learning(Workspace(workspace)) as learn:
         assert not load(workspace, "proposals").set_index("row_id").accepted[row.name]
@@ -70,7 +71,7 @@ def test_learning_proposes_anew_until_the_page_is_closed(workspace: Path) -> Non
         after = load(workspace, "proposals").set_index("row_id")
         assert after.accepted[row.name] and after.status[row.name] == "known"
     written = table.stat().st_mtime_ns
-    say(workspace, "ben", {row.subject: row.alternatives.split("|")[0]})
+    say(workspace, "ben", {row.subject: row.alternatives[0].node})
     learn()
     assert table.stat().st_mtime_ns == written
 
@@ -82,7 +83,7 @@ def test_audit_and_two_reviewers_are_in_card_and_status(
     done = strata("review", workspace, "--sheet", "--audit", 2)
     assert done.returncode == 3 and "2 accepted rows drawn" in done.stdout, done.stdout
     sheet = pd.read_csv(workspace / "review.csv", encoding="utf-8-sig", dtype=str)
-    assert sheet.reasons[:2].str.startswith("It was accepted without asking").all()
+    assert sheet.reasons[:2].str.startswith("It was accepted without review").all()
     drawn = load(workspace, "audit")
     items = drawn.row_id.str.removeprefix("1:").tolist()
     say(workspace, "ann", {items[0]: drawn.parent[0], items[1]: drawn.parent[1]})

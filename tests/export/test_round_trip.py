@@ -97,9 +97,9 @@ def test_gldv2(table):
             split = path.name.split("_")[0]
             read = SOURCES["gldv2"].read(path, ["landmark", *columns])
             items = read.items
-            made = published_tree(items, read.labels, 4)
-            parent = made.vocabulary.set_index("node_id").parent_id.to_dict()
-            first = made.proposals[made.proposals.level == 1].set_index("subject").parent
+            proposals, nodes = published_tree(items, read.labels, 4)
+            parent = nodes.set_index("node_id").parent_id.to_dict()
+            first = proposals[proposals.level == 1].set_index("subject").parent
             for number, item in zip(items.source_id, items.item_id, strict=True):
                 second = parent[first[item]]
                 again[split, number] = [first[item], second, parent[second]]

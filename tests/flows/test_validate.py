@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from building import ROOT, Strata, strata_environment
 from strata_labels.build import Workspace
-from strata_labels.cli.review import material
+from strata_labels.cli.review import review_setup
 from strata_labels.evidence import read_seen
 from strata_labels.review.page import Desk
 from strata_labels.sources import draw_products
@@ -78,7 +78,7 @@ def test_the_misplaced_product_is_the_first_row(trained: tuple[Path, str]) -> No
     assert "images look like those of another place" in first.reasons
     shown = first.evidence.split("Images: ")[1].split(". ")[0].split(", ")
     assert shown and all(Path(picture).is_file() for picture in shown)
-    desk = Desk(material(Workspace(folder / "ws")), "ann")
+    desk = Desk(review_setup(Workspace(folder / "ws")), "ann")
     row = desk.show()["row"]
     assert row["row_id"] == f"1:{item}" and row["options"][0]["name"] == RIGHT
     assert not any(str(folder) in text for text in row["current"]["evidence"])
@@ -130,7 +130,7 @@ def test_the_flow_does_what_the_command_does(
     (workspace / "review.csv").unlink()
     run = subprocess.run(
         [sys.executable, "flows/validate.py", str(workspace), "--images", str(folder / "products"),
-         "--out", str(tmp_path / "out"), "--synthetic"],
+         "--out", str(tmp_path / "out"), "--encoder", "registry", "--synthetic"],
         cwd=ROOT,
         env=strata_environment(home),
         capture_output=True,

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from strata_labels.proposal import Evidence, Lexicon
+from strata_labels.proposal import Lexicon, Signals
 
 NODES = ["bridge", "castle / fort", "church", "lake", "tower"]
 
@@ -41,5 +41,5 @@ def lexicon(table: pd.DataFrame) -> Lexicon:
     return Lexicon(table, NODES)
 
 
-def named(*names: str, **more: np.ndarray) -> Evidence:
-    return Evidence(list(names), [""] * len(names), **more)
+def named(*names: str, **more: np.ndarray) -> Signals:
+    return Signals(list(names), [""] * len(names), **more)

@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from strata_labels.proposal import Evidence, Prompts, Scorer, calibration_error
+from strata_labels.proposal import Prompts, Scorer, Signals, calibration_error
 from strata_labels.proposal.calibration import acceptance_threshold
-from strata_labels.proposal.evidence import Columns, features
 from strata_labels.proposal.learners import kernel, kernel_ridge
 from strata_labels.proposal.score import _spread_over_nodes
+from strata_labels.proposal.signals import NodeScores, features
 
 from tests.proposal.conftest import NODES, named
 
@@ -99,8 +99,8 @@ def test_same_input_same_answer():
 @pytest.mark.parametrize("block", [[4], [2, 4, 19]])
 def test_left_out_scores_are_those_of_a_fit_without_the_rows_of_the_answer(block):
     vectors, truth = _blobs(np.random.default_rng(2), 40)
-    evidence = Evidence([f"name {n % 7}" for n in range(40)], [""] * 40, text=vectors)
-    parts = features(evidence, Columns(pd.DataFrame()), K)
+    evidence = Signals([f"name {n % 7}" for n in range(40)], [""] * 40, text=vectors)
+    parts = features(evidence, NodeScores(pd.DataFrame()), K)
     rows = np.arange(30)
     together = np.full(30, -1)
     together[block], together[[7, 8]] = 5, 0
@@ -118,7 +118,7 @@ def test_left_out_scores_are_those_of_a_fit_without_the_rows_of_the_answer(block
 
 def test_resampled_scores_are_those_of_fits_without_a_part():
     vectors, truth = _blobs(np.random.default_rng(4), 40)
-    parts = features(named(*[""] * 40, text=vectors), Columns(pd.DataFrame()), K)
+    parts = features(named(*[""] * 40, text=vectors), NodeScores(pd.DataFrame()), K)
     rows, some = np.arange(30), np.array([3, 33, 39])
     together = np.full(30, -1)
     together[:6] = 1  # one answer is left out as a whole

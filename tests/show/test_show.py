@@ -114,7 +114,7 @@ def test_the_page_counts_items_where_they_hang(tmp_path: Path) -> None:
     text = " ".join(page(tmp_path / "tree.html", items(), nodes, assignments).text.split())
     assert "8 items, 6 with a label: 2 accepted automatically, 2 decided by people, 2 open" in text
     assert "natural 3" in text and "human-made 3" in text and "church 2" in text
-    assert "1 items have no finer label: Landmark 2" in text
+    assert "Without a finer label: 1 Landmark 2" in text
     assert "hierarchical label: 1" in text and "natural or human made: 1" in text
     assert "no evidence: 1" in text and "no place: 1" in text
 
@@ -185,7 +185,7 @@ def card(path: Path, **more: Any) -> str:
 def test_the_card_tells_who_decided_and_what_stops_early(tmp_path: Path) -> None:
     text = card(tmp_path / "card.md")
     assert "Of 6 labels, 2 (33.3 %) were accepted automatically and 1 (16.7 %) decided by" in text
-    assert "1 items are labelled only as far as natural or human made." in text
+    assert "Labelled only as far as natural or human made: 1." in text
     for digest in ("a" * 64, "b" * 64):  # two files of one name
         assert digest in text
 

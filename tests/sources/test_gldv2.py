@@ -213,11 +213,16 @@ def test_fetch_gets_all_files_from_a_mirror_of_either_shape(site, tmp_path):
         site.files[f"/{folder}/{name}.csv"] = name.encode()
     GLDV2.fetch(tmp_path / "deep", site.url + "/")
     site.files = {f"/m/{name}.csv": name.encode() for name in FILES}
-    GLDV2.fetch(tmp_path / "flat", f"{site.url}/m", ["train", "retrieval_solution_v2.1"])
-    assert {p.name for p in (tmp_path / "deep").glob("*.csv")} == {f"{n}.csv" for n in FILES}
-    assert (tmp_path / "flat" / "retrieval_solution_v2.1.csv").exists()
+    GLDV2.fetch(tmp_path / "flat", f"{site.url}/m")
+    for shape in ("deep", "flat"):
+        found = {path.name for path in (tmp_path / shape).glob("*.csv")}
+        assert found == {f"{name}.csv" for name in FILES}
 
 
-def test_fetch_refuses_what_it_does_not_know(tmp_path):
-    found = problems(GLDV2.fetch, tmp_path, "s3://bucket", ["train", "tarin"])
-    assert [value for _, _, value, _ in found] == ["tarin", "s3://bucket"]
+def test_fetch_refuses_what_is_no_address(tmp_path):
+    for source in ("gldv2", "sop", "inat2018"):
+        with pytest.raises(InputError, match="not an address: 's3://bucket'"):
+            SOURCES[source].fetch(tmp_path, "s3://bucket")
+    with pytest.raises(InputError, match="a table of your own is not fetched"):
+        SOURCES["table"].fetch(tmp_path)
+    assert not list(tmp_path.iterdir())

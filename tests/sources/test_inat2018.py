@@ -182,7 +182,7 @@ def test_everything_wrong_with_categories_is_listed(tmp_path):
     ]
     found = problems(write(tmp_path, rows))
     assert "column 'categories[0].genus': category 0 has no genus: 'a a'" in found
-    assert "column 'categories[1].id': id stands twice (first in categories[0]): 0" in found
+    assert "column 'categories[1].id': id appears twice (first in categories[0]): 0" in found
     assert "column 'categories[2].id': not an id: 'x'" in found
     assert "column 'categories[3].name': category 4 has no name" in found
     assert "column 'categories[4].genus': category 5 has no genus: 'b b'" in found
@@ -206,7 +206,7 @@ def test_a_coded_tree_with_two_parents_or_a_rank_missing(tmp_path):
     (tmp_path / "inat_class_index.json").write_text(json.dumps(names))
     found = problems(tmp_path)
     assert "row 9: a second parent (first in row 2): 'G'" in found
-    assert "category with 5 ranks above it where 6 are asked: 2" in found
+    assert "category with 5 ranks above it where 6 are needed: 2" in found
 
 
 def test_no_categories(tmp_path):

@@ -52,10 +52,10 @@ def test_proposals_have_the_contract_and_decisions_apply():
         {"item_id": ["t/1", "t/2"], "dataset": "t", "split": "train", "source_id": [1, 2]}
     ).assign(title="", name=["x", "y"], qualifier="", source_url="", image_ids=[[], []])
     wide = pd.DataFrame({"item_id": ["t/1", "t/2"], "a": ["p", "q"], "b": ["top", "top"]})
-    made = published_tree(items, label_rows(wide, ["item", "a", "b"], "published"), 3)
-    assert made.proposals.row_id.tolist() == ["1:t/1", "1:t/2", "2:1/top/p", "2:1/top/q"]
-    assert made.proposals.evidence[0][0].ids == ("1/top/p", "2/top")
-    assert made.proposals.evidence_hash.str.fullmatch("e2:[0-9a-f]{16}").all()
+    proposals, nodes = published_tree(items, label_rows(wide, ["item", "a", "b"], "published"), 3)
+    assert proposals.row_id.tolist() == ["1:t/1", "1:t/2", "2:1/top/p", "2:1/top/q"]
+    assert proposals.evidence[0][0].ids == ("1/top/p", "2/top")
+    assert proposals.evidence_hash.str.fullmatch("e2:[0-9a-f]{16}").all()
     decided = {
         "row_id": "1:t/1",
         "subject": "t/1",
@@ -65,11 +65,11 @@ def test_proposals_have_the_contract_and_decisions_apply():
         "reviewer": "me",
         "note": "",
         "decided_at": "2026-01-31T12:00:00Z",
-        "evidence_hash": made.proposals.evidence_hash[0],
+        "evidence_hash": proposals.evidence_hash[0],
         "seen": "",
     }
     ledger = pd.DataFrame([decided])[DECISION_COLUMNS].assign(file="d", row=2)
-    resolution = replay(ledger, made.proposals, made.vocabulary)
+    resolution = replay(ledger, proposals, nodes)
     _, assignments, report = build_tree(items, resolution.rows, resolution.tree)
     assert assignments.level1_id.tolist() == ["1/top/q", "1/top/q"]
     assert report["origin"] == {"human": 1, "published": 1}
@@ -78,10 +78,10 @@ def test_proposals_have_the_contract_and_decisions_apply():
 def test_the_tables_can_be_saved(tmp_path):
     items = pd.DataFrame({"item_id": ["t/1"]})
     wide = pd.DataFrame({"item_id": ["t/1"], "a": ["p"]})
-    made = published_tree(items, label_rows(wide, ["item", "a"], "published"), 2)
-    save(tmp_path, "proposals", made.proposals)
-    save(tmp_path, "nodes", made.vocabulary)
-    assert made.vocabulary.columns.tolist() == SCHEMAS["nodes"].names
+    proposals, nodes = published_tree(items, label_rows(wide, ["item", "a"], "published"), 2)
+    save(tmp_path, "proposals", proposals)
+    save(tmp_path, "nodes", nodes)
+    assert nodes.columns.tolist() == SCHEMAS["nodes"].names
 
 
 def test_known_labels_are_no_part_of_the_published_tree():
@@ -89,9 +89,9 @@ def test_known_labels_are_no_part_of_the_published_tree():
     wide = pd.DataFrame({"item_id": ["t/1", "t/2"], "a": ["p", ""]})
     known = pd.DataFrame({"item_id": ["t/2"], "a": ["q"]})
     labels = [label_rows(w, ["item", "a"], o) for w, o in ((wide, "published"), (known, "known"))]
-    made = published_tree(items, pd.concat(labels), 2)
-    assert made.vocabulary.name.tolist() == ["p"]
-    assert made.proposals.parent.tolist() == ["1/p", ""]
+    proposals, nodes = published_tree(items, pd.concat(labels), 2)
+    assert nodes.name.tolist() == ["p"]
+    assert proposals.parent.tolist() == ["1/p", ""]
 
 
 @settings(deadline=None, max_examples=60)

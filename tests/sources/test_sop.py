@@ -80,8 +80,8 @@ def test_everything_wrong_is_listed(tmp_path):
         "row 6, column 'class_id': not an id: 'x'",
         "row 6, column 'super_class_id': not an id: '0'",
         "class under two super-classes (2 in Ebay_train.txt, row 4, 1 here): 2",
-        "image id stands in both splits (first in Ebay_train.txt, row 3): 2",
-        "image stands in both splits (first in Ebay_train.txt, row 4): 'coffee_maker",
+        "image id appears in both splits (first in Ebay_train.txt, row 3): 2",
+        "image appears in both splits (first in Ebay_train.txt, row 4): 'coffee_maker",
     ):
         assert text in found, found
 

@@ -59,7 +59,7 @@ def test_everything_wrong_is_listed(tmp_path):
         TABLE.read(tmp_path, ("item",))
     assert [(problem.row, problem.what) for problem in caught.value.problems] == [
         (4, "blank id"),
-        (3, "id stands twice (first in row 2):"),
+        (3, "id appears twice (first in row 2):"),
     ]
     write(tmp_path, "id,split,image\n1,train,a.jpg\n2,test,a.jpg\n3,test,empty\n")
     with pytest.raises(InputError) as caught:
@@ -108,7 +108,7 @@ def test_every_wrong_row_of_known_labels_is_listed(tmp_path):
         (2, "items of several splits have this id:"),
         (3, "no such item in the metadata:"),
         (4, "no such item in the metadata:"),
-        (6, "id stands twice (first in row 5):"),
+        (6, "id appears twice (first in row 5):"),
     ]
     with pytest.raises(InputError, match="has no column of labels"):
         known(tmp_path, "id,kind\n1,mug\n")

@@ -88,17 +88,19 @@ def test_everything_wrong_is_listed(tmp_path: Path) -> None:
         load_recipe(str(path), "full", ["lr", "foo=1", "clip=-1", "memory=nan"])
     columns = [problem.column for problem in error.value.problems]
     assert columns == [
-        *("learning_rate", "lr", "epochs", "layer_norm", "sampler", "tau", "weights"),
-        *("head.losses", "head.none", None, "foo", "clip", "memory"),
+        *(None, "learning_rate", "lr", "epochs", "layer_norm", "sampler", "tau", "weights"),
+        *("foo", "clip", "memory", "head.losses", "head.none"),
     ]
 
 
 def test_contradictions_are_listed() -> None:
-    settings = ['losses=["suphap", "hap"]', "weights=[1]", "h_rank=[1]", "batch_size=4"]
+    settings = ['losses=["supap", "suphap"]', "weights=[1]", "h_rank=[1]", "batch_size=4"]
     with pytest.raises(InputError) as error:
         load_recipe("happier", "full", [*settings, "recall_at=[]"])
     columns = [problem.column for problem in error.value.problems]
-    assert columns == ["losses", "weights", "h_rank", "batch_size", "recall_at"]
+    assert columns == ["weights", "h_rank", "batch_size", "recall_at"]
+    with pytest.raises(InputError, match=r"losses.*'suphap'.* or 'triplet': 'hap'"):
+        load_recipe("happier", "full", ['losses=["suphap", "hap"]'])
 
 
 @pytest.mark.parametrize(

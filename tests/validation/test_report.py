@@ -17,7 +17,7 @@ from PIL import Image
 from strata_labels.errors import InputError
 from strata_labels.retrieval import evaluate_embeddings
 from strata_labels.validation import write_report
-from strata_labels.validation.numbers import Ranked
+from strata_labels.validation.report_numbers import Ranked
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from strata_labels.build.apply import apply_sheet
 from strata_labels.build.assets import ledgers
-from strata_labels.build.back_to_review import back_to_review
 from strata_labels.build.check import check_inputs
 from strata_labels.build.explain import Explanation, explain
 from strata_labels.build.history import ItemHistory, item_history
@@ -12,7 +11,8 @@ from strata_labels.build.settings import BuildSettings, settings_of
 from strata_labels.build.simulate import simulate_review
 from strata_labels.build.stage import Counts, Stage, counts_text
 from strata_labels.build.stages import EMBED, PROPOSE, STAGES, write_formats
-from strata_labels.build.wikimedia import ask_wikimedia
+from strata_labels.build.training_results import add_training_results
+from strata_labels.build.wikimedia import resolve_categories
 from strata_labels.build.workspace import Workspace
 
 __all__ = [
@@ -26,9 +26,8 @@ __all__ = [
     "ItemHistory",
     "Stage",
     "Workspace",
+    "add_training_results",
     "apply_sheet",
-    "ask_wikimedia",
-    "back_to_review",
     "build_tree",
     "check_inputs",
     "counts_text",
@@ -37,6 +36,7 @@ __all__ = [
     "ledgers",
     "rebuild",
     "report_classes",
+    "resolve_categories",
     "run_here",
     "run_stages",
     "settings_of",

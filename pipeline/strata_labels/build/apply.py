@@ -1,4 +1,4 @@
-"""From a filled-in sheet to the ledger."""
+"""Checks a filled-in sheet and appends its decisions to the ledger."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from strata_labels.build.assets import ledgers
 from strata_labels.build.reconcile import is_class_sheet, read_class_sheet, with_classes
+from strata_labels.build.record import check_paths
 from strata_labels.build.workspace import Workspace
 from strata_labels.review import (
     Sheet,
@@ -22,7 +23,7 @@ from strata_labels.review import (
 from strata_labels.tables import load
 
 
-def apply_sheet(place: Workspace, sheet: Path, reviewer: str | None) -> tuple[int, list[str]]:
+def apply_sheet(workspace: Workspace, sheet: Path, reviewer: str | None) -> tuple[int, list[str]]:
     """Checks a filled-in sheet as a whole and appends its decisions to the ledger.
 
     Returns:
@@ -30,11 +31,12 @@ def apply_sheet(place: Workspace, sheet: Path, reviewer: str | None) -> tuple[in
         changed since the sheet was written.
 
     Raises:
-        InputError: every problem of the sheet, alone or together with the ledger; nothing is
-            appended then.
+        InputError: a path that the build was given is gone; every problem of the sheet, alone or
+            together with the ledger. Nothing is appended then.
     """
-    settings = place.last_settings()
-    proposals, nodes = reviewed(place.folder), load(place.folder, "vocabulary")
+    settings = workspace.last_settings()
+    check_paths(settings, workspace.record)
+    proposals, nodes = reviewed(workspace.folder), load(workspace.folder, "vocabulary")
     ledger = read_ledger(*ledgers(settings))
     before = ledger.decisions
     when = time_after(ledger, datetime.now(UTC))
@@ -48,6 +50,6 @@ def apply_sheet(place: Workspace, sheet: Path, reviewer: str | None) -> tuple[in
     both = pd.concat([before, taken.decisions.assign(file=str(sheet), row=0)], ignore_index=True)
     replay(both, proposals, nodes)
     added = append(settings.decisions, taken.decisions) if len(taken.decisions) else 0
-    if sheet.resolve() in (place.sheet, place.to_map) and not taken.stale:
+    if sheet.resolve() in (workspace.sheet, workspace.to_map) and not taken.stale:
         sheet.unlink()  # all of it is in the ledger; the rebuild writes the next one
     return added, [str(problem) for problem in taken.stale]

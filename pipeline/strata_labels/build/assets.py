@@ -1,4 +1,4 @@
-"""Vocabulary and classes in force: the tree's own, or one's own completed from the tree's."""
+"""Vocabulary and classes in force: the tree's, or a user's own completed from the tree's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every input of a build looked at before anything is written."""
+"""Checking every input of a build before anything is written."""
 
 from __future__ import annotations
 
@@ -35,8 +35,12 @@ def _check_decisions(
     check_before_build(decisions, items["item_id"], tree, complete)
 
 
-def check_inputs(settings: BuildSettings) -> Metadata:
+def check_inputs(settings: BuildSettings, metadata: Metadata | None = None) -> Metadata:
     """Reads what a person gave a build and collects all that is wrong with it.
+
+    Args:
+        settings: the build.
+        metadata: the items and labels, where they are known; else they are read.
 
     Returns:
         The items and labels that were read.
@@ -54,13 +58,14 @@ def check_inputs(settings: BuildSettings) -> Metadata:
             return None
 
     hierarchy = settings.hierarchy
-    metadata = attempt(lambda: read_metadata(settings))
+    if metadata is None:
+        metadata = attempt(lambda: read_metadata(settings))
     ledger = attempt(lambda: read_ledger(*ledgers(settings)))
     nodes = None
     if hierarchy.published:
         problems += _unused(settings)
         if metadata is not None:
-            nodes = published_part(settings, metadata.items, metadata.labels).vocabulary
+            _, nodes = published_part(settings, metadata.items, metadata.labels)
             problems += _no_image(settings, metadata.items)
     else:
         vocabulary = attempt(lambda: vocabulary_in_force(settings))
@@ -71,15 +76,17 @@ def check_inputs(settings: BuildSettings) -> Metadata:
         )
     if not hierarchy.published or settings.image_root:
         attempt(lambda: load_encoder(settings.encoder))
-    if not problems and nodes is not None and len(ledger.decisions) and not settings.clusters:
-        attempt(lambda: _check_decisions(ledger.decisions, metadata.items, nodes, settings))
+    if not (problems or nodes is None or metadata is None or settings.clusters):
+        items = metadata.items
+        if len(ledger.decisions):
+            attempt(lambda: _check_decisions(ledger.decisions, items, nodes, settings))
     for option, path in (("--entities", settings.entities), ("--images", settings.images)):
         if path and not Path(path).exists():
             problems.append(Problem(option, "not found:", "Check the path.", value=path))
     attempt(lambda: check_formats(dict.fromkeys(hierarchy.formats), len(hierarchy.levels)))
     if problems or metadata is None:
         raise InputError(problems)
-    return metadata  # type: ignore[no-any-return]
+    return metadata
 
 
 def _unused(settings: BuildSettings) -> list[Problem]:

@@ -28,51 +28,53 @@ NAMES, PHRASES, NODES, IMAGES = "names.npy", "phrases.npy", "nodes.npy", "images
 ABOUT = "about.json"
 
 
-def _embed(place: Workspace, settings: BuildSettings) -> Counts:
+def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
     hierarchy = settings.hierarchy
     about: dict[str, Any] = {"encoder": "none", "aligned": False, "logit_scale": None}
     counts: Counts = {}
     for name in (NAMES, PHRASES, NODES, IMAGES):
-        (place.vectors / name).unlink(missing_ok=True)
+        (workspace.vectors / name).unlink(missing_ok=True)
     if not hierarchy.published or settings.image_root:
         encoder = load_encoder(settings.encoder)
-        store = VectorStore(place.vector_store)
+        store = VectorStore(workspace.vector_store)
         about |= {"encoder": encoder.id, "aligned": encoder.aligned}
         if not hierarchy.published:
-            counts |= _embed_names(place, settings, store, encoder)
+            counts |= _embed_names(workspace, settings, store, encoder)
         elif encoder.aligned and hierarchy.names.is_file():
             names = found_names(settings)["name"].tolist()
             nodes = prompt_vectors(store, encoder, names, hierarchy.class_templates)
-            _save(place.vectors / NODES, nodes)
+            _save(workspace.vectors / NODES, nodes)
         if settings.image_root:
-            counts |= _embed_images(place, settings, store, encoder, settings.image_root)
+            counts |= _embed_images(workspace, settings, store, encoder, settings.image_root)
             if encoder.aligned:
                 about["logit_scale"] = encoder.logit_scale
-    write_json(place.vectors / ABOUT, about)
+    write_json(workspace.vectors / ABOUT, about)
     return counts
 
 
 def _embed_names(
-    place: Workspace, settings: BuildSettings, store: VectorStore, encoder: Encoder
+    workspace: Workspace, settings: BuildSettings, store: VectorStore, encoder: Encoder
 ) -> Counts:
     hierarchy = settings.hierarchy
-    names = load(place.folder, "items")["name"].tolist()
-    _save(place.vectors / NAMES, prompt_vectors(store, encoder, names, hierarchy.name_templates))
+    names = load(workspace.folder, "items")["name"].tolist()
+    _save(
+        workspace.vectors / NAMES, prompt_vectors(store, encoder, names, hierarchy.name_templates)
+    )
     vocabulary = read_vocabulary(settings.vocabulary_file)
     phrases = prompt_vectors(store, encoder, vocabulary.phrases, hierarchy.name_templates)
-    _save(place.vectors / PHRASES, phrases)
+    _save(workspace.vectors / PHRASES, phrases)
     nodes = prompt_vectors(store, encoder, vocabulary.nodes, hierarchy.class_templates)
-    _save(place.vectors / NODES, nodes)
+    _save(workspace.vectors / NODES, nodes)
     return {"names": len(names), "phrases": len(vocabulary.phrases)}
 
 
 def _embed_images(
-    place: Workspace, settings: BuildSettings, store: VectorStore, encoder: Encoder, root: Path
+    workspace: Workspace, settings: BuildSettings, store: VectorStore, encoder: Encoder, root: Path
 ) -> Counts:
-    items = load(place.folder, "items")
+    items = load(workspace.folder, "items")
     pairs = zip(items["item_id"], items["image_ids"], strict=True)
     found = image_vectors(store, encoder, pairs, root, settings.images_per_landmark)
-    _save(place.vectors / IMAGES, found.vectors)
+    _save(workspace.vectors / IMAGES, found.vectors)
     return {
         "items_with_images": int((found.num_images > 0).sum()),
         "images": int(found.num_images.sum()),
@@ -88,20 +90,20 @@ def _save(path: Path, vectors: np.ndarray) -> None:
 
 def _encoder_files(settings: BuildSettings) -> list[Path]:
     """Local files the encoder is made of; a tag of the hub stands for itself."""
-    place = Path(settings.encoder.partition(":")[2])
-    if settings.encoder.startswith("local-dir:") and place.is_dir():
-        return sorted(path for path in place.rglob("*") if path.is_file())
+    folder = Path(settings.encoder.partition(":")[2])
+    if settings.encoder.startswith("local-dir:") and folder.is_dir():
+        return sorted(path for path in folder.rglob("*") if path.is_file())
     checkpoint = Path(settings.encoder.partition("/")[2])
     return [checkpoint] if checkpoint.is_file() else []
 
 
-def _images_there(place: Workspace, settings: BuildSettings) -> str:
+def _images_there(workspace: Workspace, settings: BuildSettings) -> str:
     """Sizes and times of the items' image files: millions of images are not hashed again."""
     root = settings.image_root
     if not root:
         return ""
     mark = hashlib.sha256()
-    for ids in load(place.folder, "items")["image_ids"]:
+    for ids in load(workspace.folder, "items")["image_ids"]:
         for path in image_files(root, ids, settings.images_per_landmark):
             state = path.stat()
             mark.update(f"{path.name} {state.st_size} {state.st_mtime_ns}\n".encode())
@@ -111,14 +113,14 @@ def _images_there(place: Workspace, settings: BuildSettings) -> str:
 EMBED = Stage(
     name="embed",
     version=1,
-    reads=lambda place, settings: [
-        place.table("items"),
+    reads=lambda workspace, settings: [
+        workspace.table("items"),
         settings.vocabulary_file,
         settings.hierarchy.names,
         *_encoder_files(settings),
     ],
-    writes=lambda place, _: [
-        place.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)
+    writes=lambda workspace, _: [
+        workspace.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)
     ],
     settings=("encoder", "images", "images_per_landmark"),
     run=_embed,

@@ -48,30 +48,30 @@ class Explanation:
         return " > ".join(name_of(qid, self.labels) for qid in way.path)
 
 
-def explain(place: Workspace, item: str) -> Explanation:
+def explain(workspace: Workspace, item: str) -> Explanation:
     """Looks an item up by its id, or by the end of it (`train/123`, `123`) where that says which.
 
     Raises:
         InputError: no build here, or no such item; near ids are named.
     """
-    settings = place.last_settings()
-    items = load(place.folder, "items")
+    settings = workspace.last_settings()
+    items = load(workspace.folder, "items")
     item_id = _find(items, item)
     vocabulary = vocabulary_in_force(settings)
     assets = assets_in_force(settings, vocabulary, read_ledger(*ledgers(settings)))
-    classes = load(place.folder, "classes")
+    classes = load(workspace.folder, "classes")
     labels = dict(assets.labels)
     labels |= {q: text for q, text in zip(classes["qid"], classes["label"], strict=True) if text}
     graph = ClassGraph(classes, assets.placed, assets.stops)
-    entity = _row(load(place.folder, "entities"), "item_id", item_id)
+    entity = _row(load(workspace.folder, "entities"), "item_id", item_id)
     own = list(entity["class_qids"])
     verdict = graph.reach(own)
     met = {*verdict.path, *(qid for way in (*verdict.ties, *verdict.others) for qid in way.path)}
-    recorded = load(place.folder, "class_cuts")
+    recorded = load(workspace.folder, "class_cuts")
     recorded = recorded[
         recorded["reason"].isin(["rank", "missing"]) & recorded["from_qid"].isin(met)
     ]
-    proposals, nodes = load(place.folder, "proposals"), load(place.folder, "vocabulary")
+    proposals, nodes = load(workspace.folder, "proposals"), load(workspace.folder, "vocabulary")
     return Explanation(
         item=_row(items, "item_id", item_id),
         entity=entity,
@@ -80,7 +80,7 @@ def explain(place: Workspace, item: str) -> Explanation:
         labels=labels,
         nodes=dict(zip(nodes["node_id"], nodes["name"], strict=True)),
         proposal=_row(proposals[proposals["level"] == 1], "subject", item_id),
-        assignment=_row(load(place.folder, "assignments"), "item_id", item_id),
+        assignment=_row(load(workspace.folder, "assignments"), "item_id", item_id),
     )
 
 

@@ -38,19 +38,19 @@ class ItemHistory:
     above: pd.DataFrame
 
 
-def item_history(place: Workspace, asked: str) -> ItemHistory:
+def item_history(workspace: Workspace, asked: str) -> ItemHistory:
     """Everything people decided on an item or node, and on what it hangs below.
 
     Args:
-        place: a workspace that was built.
+        workspace: a workspace that was built.
         asked: an item's or a node's id, or a row id (`level:id`).
 
     Raises:
         InputError: nothing has that id (the nearest ids are named), or the ledger is wrong.
     """
-    settings = place.last_settings()
-    items, proposals = load(place.folder, "items"), reviewed(place.folder)
-    vocabulary = load(place.folder, "vocabulary")
+    settings = workspace.last_settings()
+    items, proposals = load(workspace.folder, "items"), reviewed(workspace.folder)
+    vocabulary = load(workspace.folder, "vocabulary")
     decisions = read_ledger(*ledgers(settings)).decisions
     resolution = replay(decisions, proposals, vocabulary)
     before, after = LabelTree.from_nodes(vocabulary), resolution.tree
@@ -62,7 +62,9 @@ def item_history(place: Workspace, asked: str) -> ItemHistory:
     decided = set(decisions["subject"])
     if subject not in names and subject not in decided:
         fix = f"Did you mean {', '.join(near(asked, names, names.values()))}?"
-        raise InputError(Problem(place.folder, "no item or node has this id:", fix, value=asked))
+        raise InputError(
+            Problem(workspace.folder, "no item or node has this id:", fix, value=asked)
+        )
 
     rows = resolution.rows[resolution.rows["subject"] == subject]
     proposed = proposals.loc[proposals["subject"] == subject, "parent"].fillna("").tolist()
@@ -92,5 +94,5 @@ def _seen_text(cell: str, tree: LabelTree) -> str:
     seen = read_seen(cell)
     if seen is None or not seen.evidence:
         return cell
-    place = [f"Proposed under {tree.name.get(seen.place, seen.place)}."] if seen.place else []
-    return " ".join([*place, *evidence_text(seen.evidence, tree.name)])
+    proposed = [f"Proposed under {tree.name.get(seen.place, seen.place)}."] if seen.place else []
+    return " ".join([*proposed, *evidence_text(seen.evidence, tree.name)])

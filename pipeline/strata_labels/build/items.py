@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.build.settings import BuildSettings
-from strata_labels.build.stage import Counts, Stage
+from strata_labels.build.stage import Counts, Stage, stage_key
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.sources import Metadata
-from strata_labels.tables import save
+from strata_labels.tables import load, save
 
 
 def read_metadata(settings: BuildSettings) -> Metadata:
@@ -26,7 +26,7 @@ def read_metadata(settings: BuildSettings) -> Metadata:
     if hierarchy.published:
         given = settings.source.levels(folder)
         wanted = hierarchy.levels[2 if hierarchy.found else 1 :]
-        fix = f"The labels have {', '.join(given) or 'none'}; mend the levels or add the column."
+        fix = f"The labels have {', '.join(given) or 'none'}; correct the levels or add the column."
         problems = [
             Problem("labels", "no published label for level", fix, column=level)
             for level in wanted
@@ -44,10 +44,14 @@ def read_metadata(settings: BuildSettings) -> Metadata:
     return replace(metadata, labels=labels, counts=counts)
 
 
-def _read_items(place: Workspace, settings: BuildSettings) -> Counts:
-    metadata = read_metadata(settings)
-    save(place.folder, "items", metadata.items)
-    save(place.folder, "labels", metadata.labels)
+def saved_metadata(workspace: Workspace) -> Metadata:
+    """What the stage has written, as `read_metadata` returned it, without the counts."""
+    return Metadata(load(workspace.folder, "items"), load(workspace.folder, "labels"), {})
+
+
+def _write(workspace: Workspace, metadata: Metadata) -> Counts:
+    save(workspace.folder, "items", metadata.items)
+    save(workspace.folder, "labels", metadata.labels)
     return metadata.counts
 
 
@@ -58,6 +62,17 @@ ITEMS = Stage(
         *settings.source.files(Path(settings.metadata)),
         *([Path(settings.known_labels)] if settings.known_labels else []),
     ],
-    writes=lambda place, _: [place.table("items"), place.table("labels")],
-    run=_read_items,
+    writes=lambda workspace, _: [workspace.table("items"), workspace.table("labels")],
+    run=lambda workspace, settings: _write(workspace, read_metadata(settings)),
 )
+
+
+def items_stage(metadata: Metadata, key: str) -> Stage:
+    """The stage, for metadata that has been read when the stage's key was `key`."""
+
+    def run(workspace: Workspace, settings: BuildSettings) -> Counts:
+        # A file may have been changed since.
+        same = stage_key(ITEMS, workspace, settings) == key
+        return _write(workspace, metadata if same else read_metadata(settings))
+
+    return replace(ITEMS, run=run)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -28,10 +30,10 @@ from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge import ClassGraph
 from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal import (
-    Evidence,
     Lexicon,
     Prompts,
     Scorer,
+    Signals,
     Vocabulary,
     propose,
     propose_free,
@@ -43,16 +45,16 @@ from strata_labels.tables import labels_at, load, save
 _LEXICON = ["node", "qid", "language", "term", "strength"]
 
 
-def _propose(place: Workspace, settings: BuildSettings) -> Counts:
-    items = load(place.folder, "items")
+def _propose(workspace: Workspace, settings: BuildSettings) -> Counts:
+    items = load(workspace.folder, "items")
     if settings.hierarchy.published:
-        proposals, nodes = propose_published(place, settings, items)
+        proposals, nodes = propose_published(workspace, settings, items)
     else:
-        put_filled_in_aside(place.to_map, "node")
+        put_filled_in_aside(workspace.to_map, "node")
         into = _into_found_nodes if settings.clusters else _into_vocabulary
-        proposals, nodes = into(place, settings, items)
-    save(place.folder, "proposals", proposals)
-    save(place.folder, "vocabulary", nodes)
+        proposals, nodes = into(workspace, settings, items)
+    save(workspace.folder, "proposals", proposals)
+    save(workspace.folder, "vocabulary", nodes)
     of_items = proposals[proposals["level"] == 1]
     statuses = of_items["status"].value_counts().sort_index()
     return {
@@ -74,27 +76,32 @@ def level_sizes(clusters: int, num_levels: int) -> list[int]:
 
 
 def _into_found_nodes(
-    place: Workspace, settings: BuildSettings, items: pd.DataFrame
+    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     sizes = level_sizes(settings.clusters or 0, len(settings.hierarchy.levels))
     sizes[0] = min(sizes[0], len(items))
     if sizes[0] < sizes[1]:
         fix = f"Ask for at most {len(items)}."
         raise InputError(Problem("--clusters", "more nodes than items:", fix, value=sizes[1]))
-    vectors = np.load(place.vectors / NAMES)
-    if (place.vectors / IMAGES).is_file():
-        vectors = np.hstack([vectors, np.nan_to_num(np.load(place.vectors / IMAGES))])
+    vectors = np.load(workspace.vectors / NAMES)
+    if (workspace.vectors / IMAGES).is_file():
+        vectors = np.hstack([vectors, np.nan_to_num(np.load(workspace.vectors / IMAGES))])
     return propose_free(items, vectors, sizes)
 
 
 def _into_vocabulary(
-    place: Workspace, settings: BuildSettings, items: pd.DataFrame
+    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     ledger = read_ledger(*ledgers(settings))
-    vocabulary, classes, lexicon = _knowledge(place, settings, ledger)
-    scorer = _scorer(place, settings, items, vocabulary, classes, lexicon)
-    known = _known(place, settings, items, vocabulary)
-    nodes = curated_nodes(settings, vocabulary, ledger, _met(lexicon, classes), _labels(place))
+    knowledge = _read_knowledge(workspace, settings, ledger)
+    write_reconciliation(
+        workspace, *reconcile(items, knowledge.entities, knowledge.graph, knowledge.labels)
+    )
+    vocabulary, classes = knowledge.vocabulary, knowledge.classes
+    scorer = _scorer(workspace, settings, items, knowledge)
+    known = _known(workspace, settings, items, vocabulary)
+    met = _met(knowledge.lexicon, classes)
+    nodes = curated_nodes(settings, vocabulary, ledger, met, knowledge.labels)
     scores = scorer.fit(known)
     proposals = propose(items, scorer, scores, vocabulary.frame, classes)
     learnt = np.full(len(items), -1)
@@ -109,43 +116,65 @@ def _into_vocabulary(
         proposals = propose(items, scorer, scores, vocabulary.frame, classes)
         through = proposals["subject"].isin(items["item_id"][by_class])
         proposals.loc[through, "origin"] = "human"
-    category = categories(items, titles_of(place))
+    category = categories(items, titles_of(workspace))
     proposals, _ = meet(items, proposals, category, learnt >= 0)
     return proposals, nodes
 
 
-def _knowledge(
-    place: Workspace, settings: BuildSettings, ledger: Ledger
-) -> tuple[Vocabulary, pd.DataFrame, pd.DataFrame]:
-    """Vocabulary, class evidence of each item, and lexicon."""
+@dataclass(frozen=True)
+class _Knowledge:
+    """What the knowledge base, the curated files and people's decisions on classes say.
+
+    Attributes:
+        vocabulary: the nodes of the upper levels.
+        entities: the table `entities`, a row an item.
+        graph: the classes, with those that have a place.
+        labels: names of classes.
+        classes: where each item's classes lead, see `_class_evidence`.
+        lexicon: words that speak for a node.
+    """
+
+    vocabulary: Vocabulary
+    entities: pd.DataFrame
+    graph: ClassGraph
+    labels: dict[str, str]
+    classes: pd.DataFrame
+    lexicon: pd.DataFrame
+
+
+def _read_knowledge(workspace: Workspace, settings: BuildSettings, ledger: Ledger) -> _Knowledge:
     vocabulary = vocabulary_in_force(settings)
-    classes = _class_evidence(place, settings, vocabulary, ledger)
-    return vocabulary, classes, _lexicon(place, settings, vocabulary)
+    assets = assets_in_force(settings, vocabulary, ledger)
+    decided_on = decided_classes(ledger, vocabulary)
+    entities, classes = load(workspace.folder, "entities"), load(workspace.folder, "classes")
+    named = zip(classes["qid"], classes["label"], strict=True)
+    labels = {**assets.labels, **{qid: label for qid, label in named if label}}
+    graph = ClassGraph(classes, assets.placed, assets.stops)
+    evidence = _class_evidence(entities, graph, labels, decided_on)
+    lexicon = _lexicon(workspace, settings, vocabulary)
+    return _Knowledge(vocabulary, entities, graph, labels, evidence, lexicon)
 
 
 def _scorer(
-    place: Workspace,
-    settings: BuildSettings,
-    items: pd.DataFrame,
-    vocabulary: Vocabulary,
-    classes: pd.DataFrame,
-    lexicon: pd.DataFrame,
+    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame, knowledge: _Knowledge
 ) -> Scorer:
+    vocabulary = knowledge.vocabulary
     return Scorer(
-        _evidence(place, items, vocabulary, classes),
+        _signals(workspace, items, vocabulary, knowledge.classes),
         vocabulary.nodes,
-        Lexicon(lexicon, vocabulary.nodes),
-        Prompts(np.load(place.vectors / PHRASES), vocabulary.phrase_nodes),
+        Lexicon(knowledge.lexicon, vocabulary.nodes),
+        Prompts(np.load(workspace.vectors / PHRASES), vocabulary.phrase_nodes),
         settings.hierarchy.target,
     )
 
 
-def scorer_of(place: Workspace, settings: BuildSettings) -> tuple[pd.DataFrame, Vocabulary, Scorer]:
+def scorer_of(
+    workspace: Workspace, settings: BuildSettings
+) -> tuple[pd.DataFrame, Vocabulary, Scorer]:
     """Items, vocabulary and scorer of a workspace whose vectors are there."""
-    items = load(place.folder, "items")
-    ledger = read_ledger(*ledgers(settings))
-    vocabulary, classes, lexicon = _knowledge(place, settings, ledger)
-    return items, vocabulary, _scorer(place, settings, items, vocabulary, classes, lexicon)
+    items = load(workspace.folder, "items")
+    knowledge = _read_knowledge(workspace, settings, read_ledger(*ledgers(settings)))
+    return items, knowledge.vocabulary, _scorer(workspace, settings, items, knowledge)
 
 
 def curated_nodes(
@@ -184,27 +213,25 @@ def _met(lexicon: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(ways)
 
 
-def _labels(place: Workspace) -> dict[str, str]:
-    classes = load(place.folder, "classes")
-    return {q: label for q, label in zip(classes["qid"], classes["label"], strict=True) if label}
-
-
 def _class_evidence(
-    place: Workspace, settings: BuildSettings, vocabulary: Vocabulary, ledger: Ledger
+    entities: pd.DataFrame,
+    graph: ClassGraph,
+    labels: Mapping[str, str],
+    decided_on: Container[str],
 ) -> pd.DataFrame:
     """Where each item's classes lead.
+
+    Args:
+        entities: the table `entities`.
+        graph: the classes, with those that have a place.
+        labels: names of classes.
+        decided_on: classes that people placed.
 
     Returns:
         `status, node, class_qid, class_label, qid, class_qids`; `ties`, `(node, path, label)` of
         each way that ties (the class and those above it, and the label of the first); `decided`,
         whether people placed the class that it leads to.
     """
-    assets = assets_in_force(settings, vocabulary, ledger)
-    decided = decided_classes(ledger, vocabulary)
-    items = load(place.folder, "items")
-    entities, classes = load(place.folder, "entities"), load(place.folder, "classes")
-    labels = {**assets.labels, **_labels(place)}
-    graph = ClassGraph(classes, assets.placed, assets.stops)
     rows = []
     for qid, class_qids in zip(entities["qid"], entities["class_qids"], strict=True):
         verdict = graph.reach(class_qids)
@@ -213,34 +240,32 @@ def _class_evidence(
             (verdict.reason, verdict.node or "", own, labels.get(own, ""), qid or "",
              list(class_qids),
              [(way.node, way.path, labels.get(way.path[0], "")) for way in verdict.ties],
-             bool(verdict.node) and not verdict.ties and verdict.path[-1] in decided)
+             bool(verdict.node) and not verdict.ties and verdict.path[-1] in decided_on)
         )  # fmt: skip
-    write_reconciliation(place, *reconcile(items, entities, graph, labels))
     columns = ["status", "node", "class_qid", "class_label", "qid", "class_qids", "ties"]
-    columns += ["decided"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*columns, "decided"])
 
 
-def _lexicon(place: Workspace, settings: BuildSettings, vocabulary: Vocabulary) -> pd.DataFrame:
+def _lexicon(workspace: Workspace, settings: BuildSettings, vocabulary: Vocabulary) -> pd.DataFrame:
     curated = read_people_csv(settings.hierarchy.lexicon, _LEXICON)
-    words = pd.concat([curated, load(place.folder, "lexicon")], ignore_index=True)
+    words = pd.concat([curated, load(workspace.folder, "lexicon")], ignore_index=True)
     words = words.drop_duplicates(["node", "qid", "language", "term"])
     return words[words["node"].isin(vocabulary.nodes)].reset_index(drop=True)
 
 
-def _evidence(
-    place: Workspace, items: pd.DataFrame, vocabulary: Vocabulary, classes: pd.DataFrame
-) -> Evidence:
+def _signals(
+    workspace: Workspace, items: pd.DataFrame, vocabulary: Vocabulary, classes: pd.DataFrame
+) -> Signals:
     image, image_to_text = None, None
-    about = json.loads((place.vectors / ABOUT).read_text(encoding="utf-8"))
-    if (place.vectors / IMAGES).is_file():
-        image = np.nan_to_num(np.load(place.vectors / IMAGES))
+    about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
+    if (workspace.vectors / IMAGES).is_file():
+        image = np.nan_to_num(np.load(workspace.vectors / IMAGES))
         if about["aligned"]:
-            image_to_text = about["logit_scale"] * image @ np.load(place.vectors / NODES).T
-    return Evidence(
+            image_to_text = about["logit_scale"] * image @ np.load(workspace.vectors / NODES).T
+    return Signals(
         names=items["name"].tolist(),
         qualifiers=items["qualifier"].fillna("").tolist(),
-        text=np.load(place.vectors / NAMES),
+        text=np.load(workspace.vectors / NAMES),
         image=image,
         image_to_text=image_to_text,
         class_node=vocabulary.index(classes["node"].where(classes["status"] == "reached", "")),
@@ -258,11 +283,11 @@ def _tied(vocabulary: Vocabulary, ties: pd.Series) -> sp.csr_matrix:
 
 
 def _known(
-    place: Workspace, settings: BuildSettings, items: pd.DataFrame, vocabulary: Vocabulary
+    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame, vocabulary: Vocabulary
 ) -> np.ndarray:
     """Node index of each item that `--known-labels` names, else -1, `[n]`."""
     level = settings.hierarchy.compared_level
-    labels = load(place.folder, "labels")
+    labels = load(workspace.folder, "labels")
     return vocabulary.index(labels_at(labels, items["item_id"], level, "known"))
 
 
@@ -283,30 +308,30 @@ def decided(
     tree = resolution.tree
     rows = resolution.rows
     rows = rows[(rows["level"] == 1) & (rows["state"] == "settled")].set_index("subject")
-    place = rows["parent"].reindex(items["item_id"])
+    parents = rows["parent"].reindex(items["item_id"])
     lines = resolution.effective.drop_duplicates("subject").set_index("subject")
     line = lines.groupby(["file", "row"], sort=False).ngroup().reindex(items["item_id"])
     labels = {node: tree.name.get(above, "") for node, above in tree.parent.items()}
-    node = vocabulary.index(place.map(labels).fillna(""))
+    node = vocabulary.index(parents.map(labels).fillna(""))
     return node, line.fillna(-1).to_numpy(dtype=np.int64)
 
 
 PROPOSE = Stage(
     name="propose",
     version=4,
-    reads=lambda place, settings: [
-        *(place.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
-        *(place.table(name) for name in ("titles", "taxa")),
-        *(place.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
+    reads=lambda workspace, settings: [
+        *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
+        *(workspace.table(name) for name in ("titles", "taxa")),
+        *(workspace.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
         *settings.class_files,
         settings.hierarchy.lexicon,
         settings.hierarchy.names,
         *ledgers(settings),
     ],
-    writes=lambda place, settings: [
-        place.table("proposals"),
-        place.table("vocabulary"),
-        *([] if settings.hierarchy.published else [place.reconciliation]),
+    writes=lambda workspace, settings: [
+        workspace.table("proposals"),
+        workspace.table("vocabulary"),
+        *([] if settings.hierarchy.published else [workspace.reconciliation]),
     ],
     settings=("clusters",),
     run=_propose,

@@ -14,28 +14,29 @@ from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
 from strata_labels.proposal import Candidates, propose_within
-from strata_labels.sources import Published, published_tree
+from strata_labels.sources import published_tree
 from strata_labels.tables import SCHEMAS, load
 
 _SHOWN = 3
 
 
-def published_part(settings: BuildSettings, items: pd.DataFrame, labels: pd.DataFrame) -> Published:
-    """The published part of the tree; a level found right above the items is left free."""
+def published_part(
+    settings: BuildSettings, items: pd.DataFrame, labels: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Proposals and nodes of the published levels; a level found above the items is left out."""
     hierarchy = settings.hierarchy
     first = 2 if hierarchy.found else 1
     return published_tree(items, labels, len(hierarchy.levels), hierarchy.blank, first)
 
 
 def propose_published(
-    place: Workspace, settings: BuildSettings, items: pd.DataFrame
+    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Proposals and nodes of a tree whose labels are published."""
-    published = published_part(settings, items, load(place.folder, "labels"))
-    proposals, nodes = published.proposals, published.vocabulary
+    proposals, nodes = published_part(settings, items, load(workspace.folder, "labels"))
     if settings.hierarchy.found:
-        proposals, nodes = _with_found_level(place, settings, items, proposals, nodes)
-    taxa = load(place.folder, "taxa")
+        proposals, nodes = _with_found_level(workspace, settings, items, proposals, nodes)
+    taxa = load(workspace.folder, "taxa")
     if len(taxa):
         hierarchy = settings.hierarchy
         proposals = question_taxa(proposals, nodes, items, taxa, hierarchy.levels, hierarchy.blank)
@@ -43,7 +44,7 @@ def propose_published(
 
 
 def _with_found_level(
-    place: Workspace,
+    workspace: Workspace,
     settings: BuildSettings,
     items: pd.DataFrame,
     proposals: pd.DataFrame,
@@ -56,9 +57,9 @@ def _with_found_level(
         items[placed],
         parents[placed].tolist(),
         dict(zip(nodes["node_id"], nodes["name"], strict=True)),
-        np.load(place.vectors / IMAGES)[placed],
+        np.load(workspace.vectors / IMAGES)[placed],
         settings.hierarchy.target,
-        _candidates(place, settings),
+        _candidates(workspace, settings),
     )
     kept = proposals[~proposals["row_id"].isin(made["row_id"])]
     table = pd.concat([kept, made], ignore_index=True)
@@ -68,12 +69,12 @@ def _with_found_level(
     return table, nodes.astype({"level": "int8"})
 
 
-def _candidates(place: Workspace, settings: BuildSettings) -> Candidates | None:
-    about = json.loads((place.vectors / ABOUT).read_text(encoding="utf-8"))
-    if not (place.vectors / NODES).is_file() or not about["aligned"]:
+def _candidates(workspace: Workspace, settings: BuildSettings) -> Candidates | None:
+    about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
+    if not (workspace.vectors / NODES).is_file() or not about["aligned"]:
         return None
     names = found_names(settings)
-    vectors = np.load(place.vectors / NODES)
+    vectors = np.load(workspace.vectors / NODES)
     return Candidates(
         names["parent"].tolist(), names["name"].tolist(), vectors, about["logit_scale"]
     )

@@ -14,7 +14,7 @@ import pandas as pd
 
 from strata_labels.build.assets import class_assets, ledgers, vocabulary_in_force
 from strata_labels.build.settings import BuildSettings
-from strata_labels.build.wikimedia import Asked
+from strata_labels.build.wikimedia import ResolvedTitles
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.files import whole, write_json
@@ -137,19 +137,19 @@ def reconcile(
 
 
 def report_classes(
-    place: Workspace, settings: BuildSettings, items: pd.DataFrame, asked: Asked
+    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame, asked: ResolvedTitles
 ) -> dict[str, Any]:
     """Writes the reconciliation of what was just asked, before any build; returns its numbers."""
     vocabulary = vocabulary_in_force(settings)
     assets = assets_in_force(settings, vocabulary, read_ledger(*ledgers(settings)))
     ids = asked.titles["qid"].dropna().tolist()
-    snapshot = read_snapshot(place.answers, items["title"], assets.placed, ids)
+    snapshot = read_snapshot(workspace.answers, items["title"], assets.placed, ids)
     entities, classes = link(items, snapshot, asked.titles)
     named = dict(zip(classes["qid"], classes["label"], strict=True))
     graph = ClassGraph(classes, assets.placed, assets.stops)
-    put_filled_in_aside(place.to_map, "node")
+    put_filled_in_aside(workspace.to_map, "node")
     numbers, to_map = reconcile(items, entities, graph, {**assets.labels, **named})
-    write_reconciliation(place, numbers, to_map)
+    write_reconciliation(workspace, numbers, to_map)
     return numbers
 
 
@@ -209,11 +209,13 @@ def name_of(qid: str, labels: Mapping[str, str]) -> str:
     return f"{labels[qid]} ({qid})" if labels.get(qid) else qid
 
 
-def write_reconciliation(place: Workspace, numbers: dict[str, Any], to_map: pd.DataFrame) -> None:
+def write_reconciliation(
+    workspace: Workspace, numbers: dict[str, Any], to_map: pd.DataFrame
+) -> None:
     """Writes the numbers, and the classes to map as a sheet for a curator."""
-    write_json(place.reconciliation, numbers)
+    write_json(workspace.reconciliation, numbers)
     harmless = to_map.map(lambda cell: neutralise(cell) if isinstance(cell, str) else cell)
-    with whole(place.to_map) as beside:
+    with whole(workspace.to_map) as beside:
         harmless.to_csv(beside, index=False, encoding="utf-8-sig", lineterminator="\n")
 
 

@@ -9,15 +9,15 @@ from strata_labels.review import Agreement, agreement, audited, read_ledger, rev
 from strata_labels.tables import load
 
 
-def reviewers_agreement(place: Workspace, settings: BuildSettings) -> Agreement | None:
+def reviewers_agreement(workspace: Workspace, settings: BuildSettings) -> Agreement | None:
     """Reviewers held against each other, audited rows against what they were accepted as.
 
     Returns:
         None where no item was decided twice and no audited row was decided.
     """
     decisions = read_ledger(*ledgers(settings)).decisions
-    drawn = audited(place.folder)
+    drawn = audited(workspace.folder)
     if decisions["reviewer"].nunique() < 2 and not drawn:
         return None
-    proposals, nodes = reviewed(place.folder), load(place.folder, "vocabulary")
+    proposals, nodes = reviewed(workspace.folder), load(workspace.folder, "vocabulary")
     return agreement(decisions, proposals, nodes, drawn) or None

@@ -1,4 +1,4 @@
-"""The one runner: which stages of a build have to run, running them, and recording each."""
+"""The one runner: decides which stages of a build have to run, runs and records them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from strata_labels.build.check import check_inputs
+from strata_labels.build.items import ITEMS, items_stage, saved_metadata
 from strata_labels.build.record import add_to_record, check_paths, portable
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.show import user_files, versions
@@ -92,14 +93,20 @@ def _is_done(stage: Stage, key: str, workspace: Workspace) -> bool:
 def build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute = run_here) -> None:
     """Builds a tree: checks every input, then runs the stages that have to run.
 
+    The metadata's files are read once: what the check has read is handed to the stage `items`, and
+    where that stage has nothing to do, its tables are checked instead.
+
     Raises:
         InputError: what is wrong with the inputs; a first build then leaves no table behind.
     """
-    check_inputs(settings)
+    key = stage_key(ITEMS, workspace, settings)
+    known = saved_metadata(workspace) if _is_done(ITEMS, key, workspace) else None
+    metadata = check_inputs(settings, known)
+    stages = [items_stage(metadata, key) if stage is ITEMS else stage for stage in STAGES]
     first = not workspace.record.exists()
     workspace.folder.mkdir(parents=True, exist_ok=True)
     try:
-        run_stages(STAGES, workspace, settings, execute)
+        run_stages(stages, workspace, settings, execute)
     except InputError:
         if first:  # only a stage could find out
             shutil.rmtree(workspace.tables, ignore_errors=True)

@@ -14,7 +14,7 @@ import pandas as pd
 from strata_labels.build.reviewers import reviewers_agreement
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
-from strata_labels.build.validated import validation
+from strata_labels.build.training_results import training_figures
 from strata_labels.build.workspace import Workspace
 from strata_labels.files import sha256_of, write_json
 from strata_labels.review import agreement_lines
@@ -75,29 +75,29 @@ def user_files(settings: BuildSettings) -> list[Path]:
     return [file.path for file in input_files(settings)]
 
 
-def _show(place: Workspace, settings: BuildSettings) -> Counts:
+def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
     hierarchy = settings.hierarchy
-    items, nodes = load(place.folder, "items"), load(place.folder, "nodes")
-    assignments = load(place.folder, "assignments")
+    items, nodes = load(workspace.folder, "items"), load(workspace.folder, "nodes")
+    assignments = load(workspace.folder, "assignments")
     title = hierarchy.title
-    open_rows = json.loads(place.settled.read_text(encoding="utf-8"))["rows_to_review"]
+    open_rows = json.loads(workspace.settled.read_text(encoding="utf-8"))["rows_to_review"]
     numbers = numbers_of(items, nodes, assignments, hierarchy.levels, open_rows)
-    agreed = _agreement(place, settings, assignments)
-    both = reviewers_agreement(place, settings)
+    agreed = _agreement(workspace, settings, assignments)
+    both = reviewers_agreement(workspace, settings)
     shown = {"numbers": numbers, "agreement": agreed, "title": title}
-    write_json(place.numbers, {**shown, "reviewers": both.as_json() if both else None})
-    render_page(place.page, items, nodes, assignments, hierarchy.levels, title)
-    draw_tree(place.picture, assignments, hierarchy.levels, title)
+    write_json(workspace.numbers, {**shown, "reviewers": both.as_json() if both else None})
+    render_page(workspace.page, items, nodes, assignments, hierarchy.levels, title)
+    draw_tree(workspace.picture, assignments, hierarchy.levels, title)
     render_card(
-        place.card,
+        workspace.card,
         {
             "title": title,
             "total": len(items),
             "numbers": numbers,
             "agreement": agreed,
             "reviewers": agreement_lines(both, hierarchy.levels) if both else [],
-            "picture": place.picture.name,
-            "encoder": json.loads((place.vectors / "about.json").read_text())["encoder"],
+            "picture": workspace.picture.name,
+            "encoder": json.loads((workspace.vectors / "about.json").read_text())["encoder"],
             "versions": versions(),
             "inputs": [
                 {"name": file.name, "given_as": file.given_as, "sha256": sha256_of(file.path)}
@@ -108,19 +108,19 @@ def _show(place: Workspace, settings: BuildSettings) -> Counts:
             "licence": hierarchy.licence,
             "tags": hierarchy.tags,
             "published": hierarchy.published,
-            "validation": validation(place, assignments),
-            "options": _options(place, settings),
+            "validation": training_figures(workspace, assignments),
+            "options": _options(workspace, settings),
         },
     )
     return {"open_rows": open_rows}
 
 
 def _agreement(
-    place: Workspace, settings: BuildSettings, assignments: pd.DataFrame
+    workspace: Workspace, settings: BuildSettings, assignments: pd.DataFrame
 ) -> dict[str, Any] | None:
     """How far the tree agrees with the published labels, where they are not the tree itself."""
     hierarchy = settings.hierarchy
-    labels = load(place.folder, "labels")
+    labels = load(workspace.folder, "labels")
     if hierarchy.published or not (labels["origin"] == "published").any():
         return None
     level = hierarchy.compared_level
@@ -128,7 +128,7 @@ def _agreement(
     return {"level": hierarchy.levels[level], **found}
 
 
-def _options(place: Workspace, settings: BuildSettings) -> dict[str, Any]:
+def _options(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
     hierarchy = settings.hierarchy
     if hierarchy.published:
         return {
@@ -139,7 +139,7 @@ def _options(place: Workspace, settings: BuildSettings) -> dict[str, Any]:
         }
     return {
         "evidence from a Wikidata snapshot": settings.entities is not None
-        or place.table("titles").is_file(),
+        or workspace.table("titles").is_file(),
         "known labels as evidence": settings.known_labels is not None,
         "image evidence": settings.images is not None,
         "own vocabulary": settings.vocabulary is not None,
@@ -150,15 +150,20 @@ def _options(place: Workspace, settings: BuildSettings) -> dict[str, Any]:
 SHOW = Stage(
     name="show",
     version=3,
-    reads=lambda place, settings: [
-        *(place.table(name) for name in ("items", "labels", "nodes", "assignments")),
-        *(place.table(name) for name in ("proposals", "vocabulary", "doubts", "audit")),
-        place.settled,
-        place.validation,
-        place.vectors / "about.json",
+    reads=lambda workspace, settings: [
+        *(workspace.table(name) for name in ("items", "labels", "nodes", "assignments")),
+        *(workspace.table(name) for name in ("proposals", "vocabulary", "doubts", "audit")),
+        workspace.settled,
+        workspace.validation,
+        workspace.vectors / "about.json",
         *user_files(settings),
     ],
-    writes=lambda place, _: [place.page, place.picture, place.card, place.numbers],
+    writes=lambda workspace, _: [
+        workspace.page,
+        workspace.picture,
+        workspace.card,
+        workspace.numbers,
+    ],
     settings=("images", "clusters"),
     run=_show,
 )

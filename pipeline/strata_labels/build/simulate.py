@@ -86,8 +86,8 @@ def simulate_review(
     """Reviews items whose labels are known until the last target is reached.
 
     Args:
-        truth: released GLDv2 labels with `landmark_id, category, hierarchical_label`; rows without
-            a label are ignored.
+        truth: a file of labelled items that the tree's source reads; items without a label are
+            ignored.
         out: workspace, new or empty: tables, ledger and assignments are left in it.
         tree: whose vocabulary and lexicon are used.
         encoder: see `strata_labels.embedding.load_encoder`.
@@ -110,28 +110,28 @@ def simulate_review(
         for target in targets
         if not 0 < target <= 1
     ]
-    place = Workspace(out)
-    if place.ledger.exists():
+    workspace = Workspace(out)
+    if workspace.ledger.exists():
         fix = "Give a new folder: the simulation writes a ledger of its own."
-        problems.append(Problem(place.ledger, "holds decisions already", fix))
+        problems.append(Problem(workspace.ledger, "holds decisions already", fix))
     if problems:
         raise InputError(problems)
     settings = BuildSettings(
         tree=tree,
         metadata=truth,
-        decisions=place.ledger,
+        decisions=workspace.ledger,
         encoder=encoder,
     )
     metadata = check_inputs(settings)
-    labels, ignored = _labelled(truth, metadata, settings.hierarchy, place)
+    labels, ignored = _labelled(truth, metadata, settings.hierarchy, workspace)
     before_review = STAGES[1 : STAGES.index(PROPOSE) + 1]
-    run_stages(before_review, place, settings)
-    wanted = labels.reindex(load(place.folder, "items")["item_id"])
-    review = _Review(place, settings, wanted, page_size, say)
+    run_stages(before_review, workspace, settings)
+    wanted = labels.reindex(load(workspace.folder, "items")["item_id"])
+    review = _Review(workspace, settings, wanted, page_size, say)
     review.until(max(targets))
-    run_stages([*before_review, SETTLE], place, settings)
+    run_stages([*before_review, SETTLE], workspace, settings)
     level = settings.hierarchy.compared_level
-    left = load(place.folder, "assignments").set_index("item_id")[f"level{level}_name"]
+    left = load(workspace.folder, "assignments").set_index("item_id")[f"level{level}_name"]
     reached = {target: _reached(review.curve, target) for target in targets}
     return {
         "num_items": len(wanted),
@@ -148,7 +148,7 @@ def simulate_review(
 
 
 def _labelled(
-    truth: Path, read: Metadata, hierarchy: Hierarchy, place: Workspace
+    truth: Path, read: Metadata, hierarchy: Hierarchy, workspace: Workspace
 ) -> tuple[pd.Series, int]:
     """Label of each labelled item, and how many have none; the items are saved without labels."""
     level = hierarchy.compared_level
@@ -163,8 +163,8 @@ def _labelled(
             Problem(truth, "no node of the vocabulary:", fix, column=column, value=label)
             for label in unknown
         )
-    save(place.folder, "items", read.items[labelled])
-    save(place.folder, "labels", read.labels[:0])
+    save(workspace.folder, "items", read.items[labelled])
+    save(workspace.folder, "labels", read.labels[:0])
     labels = found[labelled].set_axis(read.items["item_id"][labelled])
     return labels, int((~labelled).sum())
 
@@ -193,7 +193,7 @@ class _Review:
     """One simulated review.
 
     Args:
-        place: with tables `items, proposals, vocabulary` and vectors.
+        workspace: with tables `items, proposals, vocabulary` and vectors.
         settings: of the build.
         wanted: label of each item, by item id, in the order of `items`.
         page_size: rows on a page.
@@ -202,17 +202,17 @@ class _Review:
 
     def __init__(
         self,
-        place: Workspace,
+        workspace: Workspace,
         settings: BuildSettings,
         wanted: pd.Series,
         page_size: int,
         say: Callable[[str], None],
     ) -> None:
-        self.items, self.vocabulary, self.scorer = scorer_of(place, settings)
-        self.place, self.settings, self.say = place, settings, say
+        self.items, self.vocabulary, self.scorer = scorer_of(workspace, settings)
+        self.workspace, self.settings, self.say = workspace, settings, say
         self.page_size = page_size
-        self.proposals = load(place.folder, "proposals")
-        self.nodes = load(place.folder, "vocabulary")
+        self.proposals = load(workspace.folder, "proposals")
+        self.nodes = load(workspace.folder, "vocabulary")
         self.truth = self.vocabulary.index(wanted)
         own = self.proposals[self.proposals["level"] == 1].set_index("subject")
         self.hashes = own["evidence_hash"].reindex(self.items["item_id"]).to_numpy(dtype=object)
@@ -283,5 +283,5 @@ class _Review:
             self.decisions += 1
 
     def _write(self) -> None:
-        append(self.place.ledger, pd.concat(self._unwritten, ignore_index=True))
+        append(self.workspace.ledger, pd.concat(self._unwritten, ignore_index=True))
         self._unwritten.clear()

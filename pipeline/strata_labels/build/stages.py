@@ -14,7 +14,7 @@ from strata_labels.build.reconcile import put_filled_in_aside
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.show import SHOW
 from strata_labels.build.stage import Counts, Stage
-from strata_labels.build.wikimedia import ask_for_build, asked_of
+from strata_labels.build.wikimedia import answers_fingerprint, resolve_for_build
 from strata_labels.build.workspace import Workspace
 from strata_labels.export import About, ExportResult, check_formats, export
 from strata_labels.files import write_json
@@ -36,23 +36,23 @@ def _metadata(_place: Workspace, settings: BuildSettings) -> list[Path]:
     return settings.source.files(Path(settings.metadata))
 
 
-def _resolve(place: Workspace, settings: BuildSettings) -> Counts:
-    items = load(place.folder, "items")
+def _resolve(workspace: Workspace, settings: BuildSettings) -> Counts:
+    items = load(workspace.folder, "items")
     if settings.hierarchy.published:
-        return _resolve_taxa(place, settings, items)
+        return _resolve_taxa(workspace, settings, items)
     assets = class_assets(settings, vocabulary_in_force(settings))
-    files, titles = ask_for_build(place, settings, items["title"])
+    files, titles = resolve_for_build(workspace, settings, items["title"])
     ids: list[str] = [] if titles is None else titles["qid"].dropna().tolist()
     snapshot = read_snapshot(files, items["title"], assets.placed, ids)
     entities, classes = link(items, snapshot, titles)
-    save(place.folder, "entities", entities)
-    save(place.folder, "classes", classes)
+    save(workspace.folder, "entities", entities)
+    save(workspace.folder, "classes", classes)
     graph = ClassGraph(classes, assets.placed, assets.stops)
     own = {qid for qids in entities["class_qids"] for qid in qids}
     cuts = [*graph.cuts(own), *unclimbed(snapshot, classes["qid"])]
-    save(place.folder, "class_cuts", pd.DataFrame(sorted(cuts), columns=CUT_COLUMNS))
+    save(workspace.folder, "class_cuts", pd.DataFrame(sorted(cuts), columns=CUT_COLUMNS))
     words = snapshot_lexicon(snapshot, graph)
-    save(place.folder, "lexicon", words)
+    save(workspace.folder, "lexicon", words)
     statuses = entities["status"].value_counts().sort_index()
     return {
         "items": len(items),
@@ -63,12 +63,12 @@ def _resolve(place: Workspace, settings: BuildSettings) -> Counts:
     }
 
 
-def _resolve_taxa(place: Workspace, settings: BuildSettings, items: pd.DataFrame) -> Counts:
+def _resolve_taxa(workspace: Workspace, settings: BuildSettings, items: pd.DataFrame) -> Counts:
     """Published trees have no classes; their ranks may be held against the snapshot's taxa."""
     asked = Path(settings.entities) if settings.entities and settings.hierarchy.taxa else None
     entities, taxa = link_taxa(items, asked)
-    save(place.folder, "entities", entities)
-    save(place.folder, "taxa", taxa)
+    save(workspace.folder, "entities", entities)
+    save(workspace.folder, "taxa", taxa)
     statuses = entities["status"].value_counts().sort_index()
     matched = {str(key): int(n) for key, n in statuses.items()} if asked else {}
     return {"items": len(items), **matched}
@@ -77,69 +77,76 @@ def _resolve_taxa(place: Workspace, settings: BuildSettings, items: pd.DataFrame
 RESOLVE = Stage(
     name="resolve",
     version=3,
-    reads=lambda place, settings: [
-        place.table("items"),
+    reads=lambda workspace, settings: [
+        workspace.table("items"),
         *settings.class_files,
         *([Path(settings.entities)] if settings.entities else []),
     ],
-    writes=lambda place, settings: [
-        *(place.table(name) for name in ("entities", "classes", "class_cuts", "lexicon", "taxa")),
-        *([place.table("titles"), place.answers] if asked_of(place, settings) else []),
+    writes=lambda workspace, settings: [
+        *(
+            workspace.table(name)
+            for name in ("entities", "classes", "class_cuts", "lexicon", "taxa")
+        ),
+        *(
+            [workspace.table("titles"), workspace.answers]
+            if answers_fingerprint(workspace, settings)
+            else []
+        ),
     ],
     run=_resolve,
-    looks_at=asked_of,
+    looks_at=answers_fingerprint,
 )
 
 
-def _settle(place: Workspace, settings: BuildSettings) -> Counts:
-    items, proposals = load(place.folder, "items"), reviewed(place.folder)
+def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
+    items, proposals = load(workspace.folder, "items"), reviewed(workspace.folder)
     ledger = read_ledger(*ledgers(settings))
-    resolution = replay(ledger.decisions, proposals, load(place.folder, "vocabulary"))
+    resolution = replay(ledger.decisions, proposals, load(workspace.folder, "vocabulary"))
     nodes, assignments, counts = build_tree(items, resolution.rows, resolution.tree)
     counts["review"] = resolution.report
     levels = settings.hierarchy.levels
-    save(place.folder, "nodes", nodes)
-    save(place.folder, "assignments", assignments, assignments_schema(len(levels)))
-    put_filled_in_aside(place.sheet, "decision")
-    counts["rows_to_review"] = write_sheet(place.sheet, resolution, items, levels)
-    write_json(place.settled, counts)
+    save(workspace.folder, "nodes", nodes)
+    save(workspace.folder, "assignments", assignments, assignments_schema(len(levels)))
+    put_filled_in_aside(workspace.sheet, "decision")
+    counts["rows_to_review"] = write_sheet(workspace.sheet, resolution, items, levels)
+    write_json(workspace.settled, counts)
     return counts
 
 
 SETTLE = Stage(
     name="settle",
     version=3,
-    reads=lambda place, settings: [
-        place.table("items"),
-        place.table("proposals"),
-        place.table("vocabulary"),
-        place.table("doubts"),
-        place.table("audit"),
+    reads=lambda workspace, settings: [
+        workspace.table("items"),
+        workspace.table("proposals"),
+        workspace.table("vocabulary"),
+        workspace.table("doubts"),
+        workspace.table("audit"),
         *ledgers(settings),
     ],
-    writes=lambda place, _: [
-        place.table("nodes"),
-        place.table("assignments"),
-        place.settled,
-        place.sheet,
+    writes=lambda workspace, _: [
+        workspace.table("nodes"),
+        workspace.table("assignments"),
+        workspace.settled,
+        workspace.sheet,
     ],
     run=_settle,
 )
 
 
 def write_formats(
-    place: Workspace, settings: BuildSettings, formats: list[str]
+    workspace: Workspace, settings: BuildSettings, formats: list[str]
 ) -> dict[str, ExportResult]:
     """Exports the tree; returns what was written by format (see `strata_labels.export.export`)."""
     hierarchy = settings.hierarchy
-    items, assignments = load(place.folder, "items"), load(place.folder, "assignments")
-    entities = load(place.folder, "entities")
+    items, assignments = load(workspace.folder, "items"), load(workspace.folder, "assignments")
+    entities = load(workspace.folder, "entities")
     about = About(title=hierarchy.title, licence=hierarchy.licence, sources=hierarchy.sources)
-    check_formats({name: place.export / name for name in formats}, len(hierarchy.levels))
+    check_formats({name: workspace.export / name for name in formats}, len(hierarchy.levels))
     return {
         name: export(
             name,
-            place.export / name,
+            workspace.export / name,
             items,
             assignments,
             Path(settings.metadata),
@@ -151,21 +158,23 @@ def write_formats(
     }
 
 
-def _export(place: Workspace, settings: BuildSettings) -> Counts:
-    written = write_formats(place, settings, list(settings.hierarchy.formats))
+def _export(workspace: Workspace, settings: BuildSettings) -> Counts:
+    written = write_formats(workspace, settings, list(settings.hierarchy.formats))
     return {name: result.counts() for name, result in written.items()}
 
 
 EXPORT = Stage(
     name="export",
     version=2,
-    reads=lambda place, settings: [
-        place.table("items"),
-        place.table("assignments"),
-        place.table("entities"),
-        *_metadata(place, settings),
+    reads=lambda workspace, settings: [
+        workspace.table("items"),
+        workspace.table("assignments"),
+        workspace.table("entities"),
+        *_metadata(workspace, settings),
     ],
-    writes=lambda place, _: sorted(path for path in place.export.rglob("*") if path.is_file()),
+    writes=lambda workspace, _: sorted(
+        path for path in workspace.export.rglob("*") if path.is_file()
+    ),
     run=_export,
 )
 

@@ -1,4 +1,4 @@
-"""What the response store and, where somebody says who asks, Wikimedia know of the categories."""
+"""Resolves Commons categories from the response store and, with a contact, from Wikimedia."""
 
 from __future__ import annotations
 
@@ -31,56 +31,56 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What became of a data set's categories.
+class ResolvedTitles:
+    """The result of resolving a data set's categories.
 
     Attributes:
         titles: the table `titles`: `TITLES_SCHEMA`.
         numbers: counts, for people and for JSON.
-        unanswered: categories and items that nobody answered.
+        unanswered: categories and items without an answer.
     """
 
     titles: pd.DataFrame
     numbers: dict[str, Any]
     unanswered: list[str]
 
-    def in_words(self) -> str:
-        """What is missing, for people."""
+    def missing_text(self) -> str:
+        """One sentence about what is missing."""
         shown = ", ".join(self.unanswered[:_SHOWN])
         more = ", ..." if len(self.unanswered) > _SHOWN else ""
         titles, ids = self.numbers["missing_titles"], self.numbers["missing_ids"]
-        return f"{titles} categories and {ids} items were never answered: {shown}{more}"
+        return f"{titles} categories and {ids} items have no answer yet: {shown}{more}"
 
 
-def ask_wikimedia(
-    place: Workspace,
+def resolve_categories(
+    workspace: Workspace,
     titles: Iterable[str],
     apis: Apis,
     client: Client | None = None,
     since: int = 0,
     sources: Iterable[AnswerSource] = (),
-) -> Asked:
-    """Resolves categories from the store, and from whoever else can be asked.
+) -> ResolvedTitles:
+    """Resolves categories from the store, and from the APIs and sources given.
 
     Writes the entities, classes and countries (`entities.jsonl.gz`) and the table `titles`.
 
     Args:
-        place: holds the store.
+        workspace: holds the store.
         titles: Commons categories; blank ones are left out.
-        apis: whose answers are meant.
-        client: asks them; None asks nobody.
-        since: answers from before (seconds since 1970) are asked for again.
-        sources: who is asked besides.
+        apis: the APIs whose answers are used.
+        client: sends requests to them; None: no network requests.
+        since: answers older than this (seconds since 1970) are requested again.
+        sources: further sources of answers, such as a dump.
 
     Raises:
         InputError: the store is another version's or damaged, or there is no API at an address.
         RetryError: a server is out of reach; what was answered is in the store.
     """
     wanted = sorted({title for title in titles if title})
-    with ResponseStore(place.store) as store:
+    with ResponseStore(workspace.store) as store:
         resolved = resolve_titles(wanted, store, apis, client, since, list(sources))
-        count = write_snapshot(place.answers, resolved.entities())
-    write_table(place.table("titles"), resolved.frame, TITLES_SCHEMA)
+        count = write_snapshot(workspace.answers, resolved.entities())
+    write_table(workspace.table("titles"), resolved.frame, TITLES_SCHEMA)
     numbers = {
         "titles": len(wanted),
         "by_status": resolved.counts(),
@@ -92,47 +92,48 @@ def ask_wikimedia(
         "requests": client.requests if client else 0,
     }
     left = [title.removeprefix("Category:") for title in resolved.missing_titles]
-    return Asked(resolved.frame, numbers, [*left, *resolved.missing_ids])
+    return ResolvedTitles(resolved.frame, numbers, [*left, *resolved.missing_ids])
 
 
-def ask_for_build(
-    place: Workspace, settings: BuildSettings, titles: Iterable[str]
+def resolve_for_build(
+    workspace: Workspace, settings: BuildSettings, titles: Iterable[str]
 ) -> tuple[list[Path], pd.DataFrame | None]:
-    """What a build knows of the categories: snapshots to read, and the table `titles`, if any.
+    """Resolves the categories of a build; without a contact, from the store alone.
 
-    Without a contact nobody is asked: the store and `--entities` are what is known.
+    Returns:
+        Snapshots of entities to read, and the table `titles`; None if there is no store.
 
     Raises:
-        RetryError: as `ask_wikimedia`, or something was never answered.
+        RetryError: as `resolve_categories`, or something has no answer.
     """
     given = Path(settings.entities) if settings.entities else None
     files = [given] if given else []
-    if not (settings.contact or place.store.is_file()):
+    if not (settings.contact or workspace.store.is_file()):
         return files, None
     apis = Apis(settings.commons_api or COMMONS_API, settings.wikidata_api or WIKIDATA_API)
     if settings.contact is None:
-        asked = ask_wikimedia(place, titles, apis)
+        asked = resolve_categories(workspace, titles, apis)
         if asked.unanswered:
-            print(f"{asked.in_words()}; --contact asks for them", file=sys.stderr)
+            print(f"{asked.missing_text()}; --contact asks for them", file=sys.stderr)
     else:
         with Client(settings.contact, apis) as client:
-            asked = ask_wikimedia(place, titles, apis, client)
+            asked = resolve_categories(workspace, titles, apis, client)
         if asked.unanswered:
-            raise RetryError(asked.in_words())
-    return [place.answers, *files], asked.titles
+            raise RetryError(asked.missing_text())
+    return [workspace.answers, *files], asked.titles
 
 
-def titles_of(place: Workspace) -> pd.DataFrame | None:
-    """The table `titles`, where somebody was asked."""
-    return load(place.folder, "titles") if place.table("titles").is_file() else None
+def titles_of(workspace: Workspace) -> pd.DataFrame | None:
+    """The table `titles`, if categories were resolved."""
+    return load(workspace.folder, "titles") if workspace.table("titles").is_file() else None
 
 
-def asked_of(place: Workspace, settings: BuildSettings) -> str:
-    """Fingerprint of what `ask_for_build` looks at besides files of a person's own.
+def answers_fingerprint(workspace: Workspace, settings: BuildSettings) -> str:
+    """Fingerprint of what `resolve_for_build` reads besides the user's files.
 
-    With a contact all is answered when it is done, and what a later `strata resolve` brings shows
-    in the files that it writes.
+    A build with a contact ends with everything answered. A later `strata resolve` changes the files
+    that the stage has left, which makes it run again.
     """
     if settings.contact or settings.asked:
         return f"asks {settings.commons_api} {settings.wikidata_api}"
-    return sha256_of(place.store) if place.store.is_file() else ""
+    return sha256_of(workspace.store) if workspace.store.is_file() else ""

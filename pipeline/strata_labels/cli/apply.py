@@ -11,9 +11,11 @@ from strata_labels.cli.result import finish
 
 
 def apply(
-    workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
+    ],
     sheet: Annotated[
-        Path | None, typer.Argument(help="The filled-in sheet [default: WORKSPACE/review.csv].")
+        Path | None, typer.Argument(help="The filled-in sheet; else WORKSPACE/review.csv.")
     ] = None,
     reviewer: Annotated[
         str | None, typer.Option(help="Your name, where the sheet's column is blank.")
@@ -23,10 +25,11 @@ def apply(
     """Check a filled-in review sheet, append its decisions to the ledger, rebuild."""
     from strata_labels.build import Workspace, apply_sheet, rebuild
 
-    place = Workspace(workspace.resolve())
-    added, refused = apply_sheet(place, sheet or place.sheet, reviewer)
-    print(f"{added} decision{'' if added == 1 else 's'} added to {place.last_settings().decisions}")
+    workspace = Workspace(folder.resolve())
+    added, refused = apply_sheet(workspace, sheet or workspace.sheet, reviewer)
+    ledger = workspace.last_settings().decisions
+    print(f"{added} decision{'' if added == 1 else 's'} added to {ledger}")
     for line in refused:
         print(f"not taken: {line}")
-    rebuild(place)
-    finish(place, json)
+    rebuild(workspace)
+    finish(workspace, json)

@@ -15,7 +15,9 @@ from strata_labels.settings import BuildOptions
 
 def build(
     tree: Annotated[str, typer.Argument(help="A shipped tree, or a folder with hierarchy.toml.")],
-    workspace: Annotated[Path, typer.Argument(help="Folder of this build, made if absent.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="WORKSPACE", help="Folder of this build, made if absent.")
+    ],
     options: BuildOptions,
     metadata: Annotated[
         Path | None, typer.Option(help="Folder with the data set's metadata.")
@@ -40,8 +42,8 @@ def build(
     if given is None or (metadata and items):
         fix = "Give --metadata FOLDER, or --items TABLE for a table of your own."
         raise InputError(Problem("--metadata, --items", "one of the two is needed", fix))
-    place = Workspace(workspace.resolve())
-    settings = settings_of(tree, place.folder, given.resolve(), options, levels)
+    workspace = Workspace(folder.resolve())
+    settings = settings_of(tree, workspace.folder, given.resolve(), options, levels)
     run = build_with_prefect if prefect or "PREFECT_API_URL" in os.environ else build_tree
-    run(place, settings)
-    finish(place, json)
+    run(workspace, settings)
+    finish(workspace, json)

@@ -32,12 +32,12 @@ def compare(
         list[str] | None, typer.Option("--set", help="A setting of the recipe, e.g. head_lr=1e-4.")
     ] = None,
 ) -> None:
-    """Say which of two trees the embeddings bear out, and which edges earn their place or cost."""
+    """Compare two trees on the same embeddings: which one, and which edges, help retrieval."""
     from strata_labels.errors import InputError, Problem
     from strata_labels.files import write_json
     from strata_labels.validation import (
         FEWEST,
-        Placed,
+        ItemPaths,
         compare_heads,
         compare_trees,
         read_tree,
@@ -45,7 +45,7 @@ def compare(
     )
 
     problems: list[Problem] = []
-    trees: dict[str, Placed] = {}
+    trees: dict[str, ItemPaths] = {}
     for key, path in (("a", tree_a), ("b", tree_b)):
         try:
             trees[key] = read_tree(path)

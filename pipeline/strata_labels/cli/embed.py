@@ -9,9 +9,11 @@ import typer
 
 
 def embed(
-    workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
+    ],
 ) -> None:
     """Encode names and images; what is in the store is not encoded again."""
     from strata_labels.build import EMBED, Workspace, rebuild
 
-    rebuild(Workspace(workspace.resolve()), [EMBED])
+    rebuild(Workspace(folder.resolve()), [EMBED])

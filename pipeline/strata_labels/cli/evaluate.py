@@ -21,7 +21,9 @@ def evaluate(
     gallery_embeddings: Annotated[
         Path | None, typer.Option(help="Without a gallery each query ranks all the others.")
     ] = None,
-    gallery_labels: Annotated[Path | None, typer.Option()] = None,
+    gallery_labels: Annotated[
+        Path | None, typer.Option(help="[g, L] integers; given with --gallery-embeddings.")
+    ] = None,
     relevance: Annotated[
         Literal["pop", "map"],
         typer.Option(

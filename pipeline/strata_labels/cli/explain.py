@@ -27,15 +27,15 @@ _CUTS = {
 
 def explain(
     item: Annotated[str, typer.Argument(help="The item's id, such as gldv2/train/123.")],
-    workspace: Annotated[
-        Path, typer.Argument(help="A folder that `strata build` has filled.")
+    folder: Annotated[
+        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
     ] = Path(),
 ) -> None:
     """Say why an item is where it is: entity, classes, path and alternatives, cuts met."""
     from strata_labels.build import Workspace
     from strata_labels.build import explain as look_up
 
-    for line in _lines(look_up(Workspace(workspace.resolve()), item)):
+    for line in _lines(look_up(Workspace(folder.resolve()), item)):
         print(line)
 
 

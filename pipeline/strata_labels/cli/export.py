@@ -9,10 +9,12 @@ import typer
 
 
 def export(
-    workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
+    ],
     format: Annotated[
         list[str] | None,
-        typer.Option(help="See `strata list formats`; may be repeated [default: the tree's]."),
+        typer.Option(help="See `strata list formats`; may be repeated. Else the tree's own."),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write counts and files here.")] = None,
 ) -> None:
@@ -20,9 +22,9 @@ def export(
     from strata_labels.build import Workspace, write_formats
     from strata_labels.files import write_json
 
-    place = Workspace(workspace.resolve())
-    settings = place.last_settings()
-    written = write_formats(place, settings, list(format or settings.hierarchy.formats))
+    workspace = Workspace(folder.resolve())
+    settings = workspace.last_settings()
+    written = write_formats(workspace, settings, list(format or settings.hierarchy.formats))
     for name, result in written.items():
         print(f"{name}: {result.summary()}")
         for path in result.files:

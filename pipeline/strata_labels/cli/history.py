@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strata_labels.cli.result import warn_of_cut_decisions
+
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def history(
     item: Annotated[str, typer.Argument(help="Id of an item or a node.")],
-    workspace: Annotated[
-        Path, typer.Argument(help="A folder that `strata build` has filled.")
+    folder: Annotated[
+        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
     ] = Path(),
     json: Annotated[Path | None, typer.Option(help="Write the history here.")] = None,
 ) -> None:
@@ -22,7 +24,9 @@ def history(
     from strata_labels.build import Workspace, item_history
     from strata_labels.files import write_json
 
-    found = item_history(Workspace(workspace.resolve()), item)
+    workspace = Workspace(folder.resolve())
+    found = item_history(workspace, item)
+    warn_of_cut_decisions(workspace)
     print(f"{found.subject}  {found.name}")
     print(f"  now: {found.path or 'without a place'} ({found.state or 'not in the data'})")
     if found.evidence:

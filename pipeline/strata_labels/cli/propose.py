@@ -7,11 +7,17 @@ from typing import Annotated
 
 import typer
 
+from strata_labels.cli.result import warn_of_cut_decisions
+
 
 def propose(
-    workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
+    ],
 ) -> None:
     """Propose a parent for every item, class and cluster."""
     from strata_labels.build import PROPOSE, Workspace, rebuild
 
-    rebuild(Workspace(workspace.resolve()), [PROPOSE])
+    workspace = Workspace(folder.resolve())
+    rebuild(workspace, [PROPOSE])
+    warn_of_cut_decisions(workspace)

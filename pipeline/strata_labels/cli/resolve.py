@@ -10,17 +10,19 @@ import typer
 
 
 def resolve(
-    workspace: Annotated[Path, typer.Argument(help="Folder of this build, made if absent.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="WORKSPACE", help="Folder of this build, made if absent.")
+    ],
     metadata: Annotated[Path, typer.Option(help="Folder with the data set's metadata.")],
     contact: Annotated[
         str | None,
         typer.Option(
             envvar="STRATA_CONTACT",
-            help="Your e-mail or web address, which Wikimedia asks of who sends many requests.",
+            help="Your e-mail or web address, sent to Wikimedia with every request.",
         ),
     ] = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Ask nobody; say what the store does not have.")
+        bool, typer.Option("--offline", help="Send no requests; report what the store lacks.")
     ] = False,
     commons_api: Annotated[
         str | None, typer.Option(help="A mirror of the Commons API (its api.php).")
@@ -29,25 +31,28 @@ def resolve(
         str | None, typer.Option(help="A mirror of the Wikidata API, or another Wikibase's.")
     ] = None,
     refresh_older_than: Annotated[
-        str | None, typer.Option(help="Ask again for answers older than this, such as 90d.")
+        str | None,
+        typer.Option(help="Request answers again that are older than this, such as 90d."),
     ] = None,
     dump: Annotated[
         Path | None,
         typer.Option(
-            help="Wikidata's JSON dump or truthy N-Triples, read before anybody is asked."
+            help="Wikidata's JSON dump or truthy N-Triples, read before any request is sent."
         ),
     ] = None,
     sparql: Annotated[
         str | None,
-        typer.Option(help="A SPARQL endpoint of your own, asked which items name a category."),
+        typer.Option(
+            help="A SPARQL endpoint of your own that finds the items that name a category."
+        ),
     ] = None,
     tree: Annotated[
-        str, typer.Option(help="Whose vocabulary the classes are to reach.")
+        str, typer.Option(help="The tree whose vocabulary the classes should reach.")
     ] = "gldv2-h",
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
-    """Find each landmark's Wikidata entity and the classes above it; killed, it goes on."""
-    from strata_labels.build import Workspace, ask_wikimedia, report_classes, settings_of
+    """Find each landmark's Wikidata entity and the classes above it; resumes if it was stopped."""
+    from strata_labels.build import Workspace, report_classes, resolve_categories, settings_of
     from strata_labels.errors import InputError, Problem, RetryError
     from strata_labels.files import write_json
     from strata_labels.hierarchy import load_hierarchy
@@ -65,7 +70,7 @@ def resolve(
     from strata_labels.settings import BuildOptions
     from strata_labels.sources import SOURCES
 
-    place = Workspace(workspace.resolve())
+    workspace = Workspace(folder.resolve())
     apis = Apis(commons_api or COMMONS_API, wikidata_api or WIKIDATA_API)
     since = int(time.time()) - read_age(refresh_older_than) if refresh_older_than else 0
     hierarchy = load_hierarchy(tree)
@@ -81,9 +86,9 @@ def resolve(
         asking = client or Client(contact, apis)
         sources.append(SparqlSource(asking, check_endpoint(sparql)))
     items = SOURCES[hierarchy.source].read(metadata, hierarchy.levels).items
-    asked = ask_wikimedia(place, items["title"], apis, client, since, sources)
-    settings = settings_of(tree, place.folder, metadata.resolve(), BuildOptions())
-    numbers = {**asked.numbers, "reconciliation": report_classes(place, settings, items, asked)}
+    asked = resolve_categories(workspace, items["title"], apis, client, since, sources)
+    settings = settings_of(tree, workspace.folder, metadata.resolve(), BuildOptions())
+    numbers = {**asked.numbers, "reconciliation": report_classes(workspace, settings, items, asked)}
     if json:
         write_json(json, numbers)
     print(
@@ -92,13 +97,13 @@ def resolve(
     for status, number in numbers["by_status"].items():
         print(f"  {status:<14} {number}")
     print("\n".join(_lines(numbers["reconciliation"])))
-    print(f"{numbers['entities']} entities and classes in {place.answers} (for --entities)")
-    print(f"numbers in {place.reconciliation}, classes to map in {place.to_map}")
+    print(f"{numbers['entities']} entities and classes in {workspace.answers} (for --entities)")
+    print(f"numbers in {workspace.reconciliation}, classes to map in {workspace.to_map}")
     if not asked.unanswered:
         return
     if client:
-        raise RetryError(asked.in_words())
-    print(f"{asked.in_words()}\nRun it with --contact to ask for them.")
+        raise RetryError(asked.missing_text())
+    print(f"{asked.missing_text()}\nRun it with --contact to ask for them.")
 
 
 def _lines(numbers: dict[str, Any]) -> list[str]:

@@ -1,9 +1,10 @@
-"""How a command that built something ends: summary, paths, exit status."""
+"""How a command on a workspace ends: summary, paths, exit status, decisions that were cut short."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def finish(workspace: Workspace, json: Path | None = None) -> None:
-    """Prints the last build's summary and paths; exits with 3 if review rows are open."""
+    """Prints the last build's summary and paths; exits with 3 if review rows are open.
+
+    Decisions that a crash cut short are listed on stderr, and in the JSON as `cut_decisions`.
+    """
     from strata_labels.errors import InputError, Problem
     from strata_labels.files import write_json
     from strata_labels.show import summary_lines
@@ -22,9 +26,15 @@ def finish(workspace: Workspace, json: Path | None = None) -> None:
         fix = "Run the same `strata build` again; finished work is kept."
         raise InputError(Problem(workspace.folder, "its build was stopped", fix))
     numbers, agreed = record["numbers"], record["agreement"]
+    cut = warn_of_cut_decisions(workspace)
     if json:
-        reviewers = record.get("reviewers")  # a build of an earlier version has none
-        write_json(json, {"numbers": numbers, "agreement": agreed, "reviewers": reviewers})
+        numbers_of = {
+            "numbers": numbers,
+            "agreement": agreed,
+            "reviewers": record.get("reviewers"),  # a build of an earlier version has none
+            "cut_decisions": cut,
+        }
+        write_json(json, numbers_of)
     print()
     print("\n".join(summary_lines(record["title"], numbers, agreed)))
     print()
@@ -44,6 +54,21 @@ def finish(workspace: Workspace, json: Path | None = None) -> None:
             f"then run: strata apply {_short(workspace.folder)}"
         )
         raise typer.Exit(3)
+
+
+def warn_of_cut_decisions(workspace: Workspace) -> list[dict[str, Any]]:
+    """Says on stderr which decisions a crash has cut short, until they are decided again.
+
+    Returns:
+        `file, row, text` of each; the row is None if it is not known.
+    """
+    from strata_labels.build import ledgers
+    from strata_labels.review import cut_decisions
+
+    found = cut_decisions(*ledgers(workspace.last_settings()))
+    for problem in found:
+        print(f"warning: {problem}", file=sys.stderr, flush=True)
+    return [{"file": str(p.where), "row": p.row, "text": p.value} for p in found]
 
 
 def _short(path: Path) -> str:

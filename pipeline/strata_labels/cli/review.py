@@ -1,4 +1,4 @@
-"""`strata review`: decide what is open, on a local page."""
+"""`strata review`: the local review page."""
 
 from __future__ import annotations
 
@@ -15,24 +15,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strata_labels.cli.result import finish
+from strata_labels.cli.result import finish, warn_of_cut_decisions
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace
-    from strata_labels.review.page import Material
+    from strata_labels.review.page import ReviewSetup
 
 
 def review(
-    workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
+    ],
     reviewer: Annotated[
-        str | None, typer.Option(help="Your name in the ledger [default: your login's].")
+        str | None, typer.Option(help="Your name in the ledger; else your login's.")
     ] = None,
     double: Annotated[
         str | None,
-        typer.Option(help="Decide this share of what others decided, blind: 10% or 0.1."),
+        typer.Option(
+            help="Decide this share of what others have decided, without seeing it: 10% or 0.1."
+        ),
     ] = None,
     audit: Annotated[
-        int, typer.Option(min=0, help="Ask also for so many rows accepted without asking.")
+        int,
+        typer.Option(min=0, help="Also ask about this many rows that were accepted automatically."),
     ] = 0,
     blind: Annotated[bool, typer.Option("--blind", help="Hide what is proposed.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
@@ -40,26 +45,27 @@ def review(
         bool, typer.Option("--no-browser", help="Only print the page's address.")
     ] = False,
     sheet: Annotated[
-        bool, typer.Option("--sheet", help="No page: write tree and sheet from the ledger of now.")
+        bool, typer.Option("--sheet", help="No page: rebuild tree and sheet from the ledger.")
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the numbers here at the end.")] = None,
 ) -> None:
-    """Decide the open rows on a local page; write tree and sheet again when it is closed."""
+    """Decide the open rows on a local page; closing it rebuilds tree, exports and sheet."""
     from strata_labels.build import Workspace, ledgers, rebuild
     from strata_labels.review import draw_audit
 
-    place = Workspace(workspace.resolve())
+    workspace = Workspace(folder.resolve())
+    warn_of_cut_decisions(workspace)
     share = _share(double) if double is not None else 0.0
     drawn, recorded = 0, 0
     if audit:
-        drawn = draw_audit(place.folder, audit, ledgers(place.last_settings()))
+        drawn = draw_audit(workspace.folder, audit, ledgers(workspace.last_settings()))
         print(f"{drawn} accepted rows drawn for the audit", flush=True)
     if not sheet:
         who = reviewer or getpass.getuser()
-        recorded = _page(place, who, blind, share, port, not no_browser)
+        recorded = _page(workspace, who, blind, share, port, not no_browser)
     if sheet or recorded or drawn:
-        rebuild(place)
-    finish(place, json)
+        rebuild(workspace)
+    finish(workspace, json)
 
 
 def _share(text: str) -> float:
@@ -78,29 +84,29 @@ def _share(text: str) -> float:
 
 
 def _page(
-    place: Workspace, reviewer: str, blind: bool, double: float, port: int, browser: bool
+    workspace: Workspace, reviewer: str, blind: bool, double: float, port: int, browser: bool
 ) -> int:
     """Serves the page until it is ended; returns how many decisions were recorded."""
     from strata_labels.review.page import Desk, open_page
 
-    with learning(place) as learn:
-        desk = Desk(replace(material(place), learn=learn), reviewer, blind, double)
+    with learning(workspace) as learn:
+        desk = Desk(replace(review_setup(workspace), learn=learn), reviewer, blind, double)
         with open_page(desk, port) as page:
             print(f"Review page: {page.address}", flush=True)
             print("It is for this machine only. Ctrl-C ends it.", flush=True)
             if browser:
                 webbrowser.open(page.address)
             page.run()
-    print(f"\n{desk.recorded} lines added to {desk.material.ledgers[-1]}", flush=True)
+    print(f"\n{desk.recorded} lines added to {desk.setup.ledgers[-1]}", flush=True)
     return desk.recorded
 
 
 @contextmanager
-def learning(place: Workspace) -> Iterator[Callable[[], None]]:
+def learning(workspace: Workspace) -> Iterator[Callable[[], None]]:
     """Gives a function that proposes anew, in a process of its own, so that the page keeps
     answering. At the end that process is ended, and no further one starts: a rebuild follows.
     """
-    command = [sys.executable, "-m", "strata_labels.cli", "propose", str(place.folder)]
+    command = [sys.executable, "-m", "strata_labels.cli", "propose", str(workspace.folder)]
     lock, running, ended = threading.Lock(), list[subprocess.Popen[bytes]](), threading.Event()
 
     def learn() -> None:
@@ -124,29 +130,29 @@ def learning(place: Workspace) -> Iterator[Callable[[], None]]:
             process.wait()
 
 
-def material(place: Workspace) -> Material:
-    """Where the page finds the things of a workspace.
+def review_setup(workspace: Workspace) -> ReviewSetup:
+    """What the page has to know of a workspace.
 
     Raises:
         InputError: the folder holds no build.
     """
     from strata_labels.build import ledgers
     from strata_labels.embedding import image_files
-    from strata_labels.review.page import Material
+    from strata_labels.review.page import ReviewSetup
 
-    settings = place.last_settings()
+    settings = workspace.last_settings()
     root = settings.image_root
 
     def find(image: str) -> Path | None:
         found = image_files(root, [image], 1) if root else []
         return found[0] if found else None
 
-    return Material(
-        folder=place.folder,
+    return ReviewSetup(
+        folder=workspace.folder,
         ledgers=ledgers(settings),
         levels=settings.hierarchy.levels,
         title=settings.hierarchy.title,
         target=settings.hierarchy.target,
-        vectors=[place.vectors / name for name in ("names.npy", "images.npy")],
+        vectors=[workspace.vectors / name for name in ("names.npy", "images.npy")],
         find_image=find if root else None,
     )

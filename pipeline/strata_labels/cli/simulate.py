@@ -19,7 +19,7 @@ def simulate_review(
     ] = None,
     target: Annotated[
         list[float] | None,
-        typer.Option(help="Agreement to reach, may be given again [default: 0.95 and 0.99]."),
+        typer.Option(help="Agreement to reach; may be repeated. Else 0.95 and 0.99."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Leave ledger and assignments in this new folder.")

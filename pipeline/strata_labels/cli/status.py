@@ -11,10 +11,12 @@ from strata_labels.cli.result import finish
 
 
 def status(
-    workspace: Annotated[Path, typer.Argument(help="A folder that `strata build` has filled.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
+    ],
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
     """Say what the last build of a workspace left and what is open."""
     from strata_labels.build import Workspace
 
-    finish(Workspace(workspace.resolve()), json)
+    finish(Workspace(folder.resolve()), json)

@@ -1,4 +1,4 @@
-"""`strata train`: does the tree help retrieval."""
+"""`strata train`: trains on a tree's labels, reports retrieval before and after."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def train(
         str | None,
         typer.Option(
             help="registry, MODEL/TAG, MODEL/CHECKPOINT or local-dir:DIR; in full mode a timm "
-            "model too [default: registry; in full mode the recipe's backbone]."
+            "model too. Else registry, in full mode the recipe's backbone."
         ),
     ] = None,
     vectors: Annotated[
         Path | None,
         typer.Option(
-            help="Where head mode keeps the encoder's vectors [default: the workspace's, "
-            "else OUT/vectors]."
+            help="Where head mode keeps the encoder's vectors; else in the workspace, or in "
+            "OUT/vectors without one."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the recipe, e.g. lr=1e-4.")
     ] = None,
@@ -86,10 +86,11 @@ def train(
     for level in range(len(data.levels)):
         print(_row(f"R@1 level {level}", f"recall_at_1_level{level}", result))
     if workspace is not None:
-        from strata_labels.build import Workspace, back_to_review, rebuild
+        from strata_labels.build import Workspace, add_training_results, rebuild
 
-        doubts = back_to_review(workspace, images, out, synthetic)
-        rebuild(Workspace(workspace.resolve()))
+        built = Workspace(workspace.resolve())
+        doubts = add_training_results(built, images, out, synthetic)
+        rebuild(built)
         print(f"{int((doubts['gain'] > 0).sum()):,} doubts are rows of {workspace / 'review.csv'}")
     else:
         from strata_labels.validation import write_report

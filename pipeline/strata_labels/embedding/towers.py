@@ -1,4 +1,4 @@
-"""An open_clip model in memory: loading it, with errors a user can act on, and running it."""
+"""Loads an open_clip model, with errors that name a remedy, and runs its two towers."""
 
 from __future__ import annotations
 

@@ -92,8 +92,8 @@ def _description(
     named = about.licence and about.licence != "other"
     # Without a licence that has a name, what the sources say of theirs.
     licences = [about.licence] if named else [source["licence"] for source in about.sources]
-    told = [f"{row['name']} ({row['licence']}; {row['origin']})" for row in about.sources]
-    sources = [f"Sources: {'; '.join(told)}."] if told else []
+    listed = [f"{row['name']} ({row['licence']}; {row['origin']})" for row in about.sources]
+    sources = [f"Sources: {'; '.join(listed)}."] if listed else []
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",

@@ -59,8 +59,9 @@ class ExportInput:
         """Number of levels, the item's own included."""
         return len(self.levels)
 
+    @cached_property
     def rows(self) -> pd.DataFrame:
-        """Assignments with the items' columns, by split (train first) and source id.
+        """Assignments with the items' columns, by split (train first) and source id; not to change.
 
         `id` is the source's own id: the item's without data set and split.
         """
@@ -146,7 +147,7 @@ def slug(name: str) -> str:
 
 
 def image_file(split: str, image: str) -> str:
-    """Where an image lies below the root of images: a path as it is, an id as GLDv2 stores it."""
+    """The path of an image below the root of images: a path as it is, an id as a/b/c/abc....jpg."""
     if "/" in image or "." in image or len(image) < 3:
         return image
     return f"{split}/{image[0]}/{image[1]}/{image[2]}/{image}.jpg"

@@ -39,8 +39,8 @@ class ExportResult:
         """What is in the export and what is not: `5 of 8 items; left out: 3 no label`."""
         parts = [f"{self.items:,} of {self.items + sum(self.set_aside.values()):,} items"]
         if self.set_aside:
-            told = (f"{n:,} {reason.replace('_', ' ')}" for reason, n in self.set_aside.items())
-            parts.append(f"left out: {', '.join(told)}")
+            reasons = (f"{n:,} {reason.replace('_', ' ')}" for reason, n in self.set_aside.items())
+            parts.append(f"left out: {', '.join(reasons)}")
         if self.missing:
             parts.append(f"not there to copy: {', '.join(self.missing)}")
         return "; ".join(parts)

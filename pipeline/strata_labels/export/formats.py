@@ -1,4 +1,4 @@
-"""The formats, and the one way in."""
+"""The formats, and `export`, which writes one of them."""
 
 from __future__ import annotations
 
@@ -33,11 +33,19 @@ OWNED = ".strata-export.json"
 
 @dataclass(frozen=True)
 class Format:
-    """A format's two functions, and how many levels (items included) it carries; None: any."""
+    """A format.
 
-    num_levels: tuple[int, ...] | None
+    Attributes:
+        write: writes the files into a folder.
+        check: reads them back as a loader would, and compares.
+        num_levels: how many levels, items included, it can carry; None for any number.
+        image_folders: where its loader expects images beside the files.
+    """
+
     write: Callable[[Path, ExportInput], ExportResult]
     check: Callable[[Path, ExportInput], None]
+    num_levels: tuple[int, ...] | None = None
+    image_folders: tuple[str, ...] = ()
 
     def carries(self, num_levels: int) -> bool:
         """Whether a tree of that many levels fits."""
@@ -45,15 +53,15 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "croissant": Format(None, croissant.write, croissant.check),
-    "gldv2": Format((4,), gldv2.write, gldv2.check),
-    "huggingface": Format(None, huggingface.write, huggingface.check),
-    "inat2018": Format((2, 7), inat2018.write, inat2018.check),
-    "landmarks": Format(None, landmarks.write, landmarks.check),
-    "newick": Format(None, newick.write, newick.check),
-    "oml": Format(None, oml.write, oml.check),
-    "sop": Format((2,), sop.write, sop.check),
-    "suprank": Format((4,), suprank.write, suprank.check),
+    "croissant": Format(croissant.write, croissant.check),
+    "gldv2": Format(gldv2.write, gldv2.check, (4,), gldv2.IMAGE_FOLDERS),
+    "huggingface": Format(huggingface.write, huggingface.check),
+    "inat2018": Format(inat2018.write, inat2018.check, (2, 7), inat2018.IMAGE_FOLDERS),
+    "landmarks": Format(landmarks.write, landmarks.check),
+    "newick": Format(newick.write, newick.check),
+    "oml": Format(oml.write, oml.check),
+    "sop": Format(sop.write, sop.check, (2,)),
+    "suprank": Format(suprank.write, suprank.check, (4,), gldv2.IMAGE_FOLDERS),
 }
 
 
@@ -137,7 +145,7 @@ def check_formats(folders: Mapping[str, Path | None], num_levels: int) -> None:
             fix = "Export into an empty folder, or move the file away."
             problems += [
                 Problem(folder, "holds a file that no export wrote:", fix, value=file)
-                for file in _foreign(folder)
+                for file in _foreign(folder, chosen)
             ]
     if problems:
         raise InputError(problems)
@@ -151,8 +159,8 @@ def _owned(folder: Path) -> set[str]:
         return set()
 
 
-def _foreign(folder: Path) -> list[str]:
-    """Files of `folder` that no export wrote; images that stand beside an export are welcome."""
+def _foreign(folder: Path, format: Format | None) -> list[str]:
+    """Files of `folder` that no export wrote, without the images that a loader expects there."""
     if folder.exists() and not folder.is_dir():
         return [folder.name]
     owned = _owned(folder)
@@ -160,7 +168,7 @@ def _foreign(folder: Path) -> list[str]:
     if not owned:
         return sorted(path.name for path in folder.glob("*") if path.name != OWNED)
     beside = {Path(name).parts[0] for name in owned if len(Path(name).parts) > 1}
-    beside |= {"images", "train", "index", "test", "train_val2018"}
+    beside |= {"images", *(format.image_folders if format else ())}
     return sorted(
         path.name
         for path in folder.glob("*")

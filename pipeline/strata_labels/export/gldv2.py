@@ -17,10 +17,13 @@ COLUMNS = [
     "natural_or_human_made",
 ]
 
+#: Where loaders of the set expect images beside the labels.
+IMAGE_FOLDERS = ("train", "index", "test")
+
 
 def _frames(given: ExportInput) -> dict[str, pd.DataFrame]:
     names = dict(zip(["level1_name", "level2_name", "level3_name"], COLUMNS[2:], strict=True))
-    rows = given.rows().rename(columns={"source_id": "landmark_id", "source_url": "category"})
+    rows = given.rows.rename(columns={"source_id": "landmark_id", "source_url": "category"})
     rows = rows.rename(columns=names)
     return {
         f"{split}_label_to_hierarchical.csv": part[COLUMNS].fillna("")

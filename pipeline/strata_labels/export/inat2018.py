@@ -23,10 +23,13 @@ SETS = "Inat_dataset_splits/Inaturalist_{}_set1.txt"
 
 _ROOT = "train_val2018"
 
+#: Where loaders of the set expect images beside the lists.
+IMAGE_FOLDERS = (_ROOT,)
+
 
 def _frames(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Categories (`id, plain` and `unique` ranks), images (`path, id, split, image`), left out."""
-    rows = given.rows()
+    rows = given.rows
     rows, left = set_aside(rows, no_label=rows.status != LABELLED)
     if rows.source_id.is_unique:
         rows["number"] = rows.source_id
@@ -160,9 +163,9 @@ def check(folder: Path, given: ExportInput) -> None:
         lines = path.read_text(encoding="utf-8").split("\n")
         if lines.count("") != 1 or lines.pop() != "":
             raise ValueError(f"{path}: not exactly one line break at the end")
-        strangers = [line for line in lines if line not in label]
-        if strangers:
-            raise ValueError(f"{path}: not in the annotations: {strangers[0]}")
+        unknown = [line for line in lines if line not in label]
+        if unknown:
+            raise ValueError(f"{path}: not in the annotations: {unknown[0]}")
         listed = pd.DataFrame({"path": lines, "category": [label[line] for line in lines]})
         compare(path, listed, part[["path", "category"]])
         folders = [PurePosixPath(line).parent.name for line in lines]

@@ -15,7 +15,7 @@ PLACE = {"qid": "wikidata", "country": "country", "lat": "latitude", "lon": "lon
 
 def _frame(given: ExportInput) -> pd.DataFrame:
     columns = given.level_columns(["id", "split", "name", *PLACE.values()])
-    rows = given.rows().rename(columns=columns)
+    rows = given.rows.rename(columns=columns)
     known = given.entities
     if known is None:
         known = pd.DataFrame(columns=["item_id", *PLACE])

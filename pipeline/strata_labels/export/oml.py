@@ -16,9 +16,9 @@ COLUMNS = ["label", "path", "split", "is_query", "is_gallery"]
 
 
 def _frames(given: ExportInput) -> tuple[dict[str, pd.DataFrame], pd.DataFrame, dict[str, int]]:
-    rows = given.rows()
-    bare, unlabelled = rows.image_ids.str.len() == 0, rows.status != LABELLED
-    rows, left = set_aside(rows, no_label=unlabelled, no_images=bare)
+    rows = given.rows
+    without_images, unlabelled = rows.image_ids.str.len() == 0, rows.status != LABELLED
+    rows, left = set_aside(rows, no_label=unlabelled, no_images=without_images)
     nodes = given.nodes()
     leaves = pd.DataFrame(
         {"node_id": rows.item_id, "level": 0, "name": rows["name"], "parent_id": None}
@@ -79,9 +79,9 @@ def check(folder: Path, given: ExportInput) -> None:
         found = pd.read_csv(path, low_memory=False)
         if not pd.api.types.is_integer_dtype(found.label):
             raise ValueError(f"{path}: labels are not integers")
-        asked = found.is_query.notna()
-        if (asked != (found.split == "validation")).any() or (
-            asked != found.is_gallery.notna()
+        queries = found.is_query.notna()
+        if (queries != (found.split == "validation")).any() or (
+            queries != found.is_gallery.notna()
         ).any():
             raise ValueError(f"{path}: queries and gallery are not the validation images")
         columns = [column for column in frame if column not in ("is_query", "is_gallery")]

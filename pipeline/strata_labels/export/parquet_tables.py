@@ -35,8 +35,7 @@ def items_table(given: ExportInput) -> tuple[pd.DataFrame, pa.Schema]:
         InputError: a level is named like another column.
     """
     columns = given.level_columns(ITEMS)
-    rows = given.rows()
-    rows["node_id"] = given.parents(rows)
+    rows = given.rows.assign(node_id=given.parents(given.rows))
     rows = rows.rename(columns={**columns, "image_ids": "image", "source_url": "url"})
     fields = [(name, kind) for name, kind in ITEMS.items() if name not in ("url", "image")]
     fields[3:3] = [(name, _TEXT) for name in columns.values()]

@@ -25,7 +25,7 @@ _NAME = "{}_label_to_subcategory_with_clusters.csv"
 
 def _frames(given: ExportInput) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
     """Rows by file, and the items left out."""
-    rows = given.rows()
+    rows = given.rows
     unlabelled = rows.status != LABELLED
     rows, left = set_aside(rows, no_label=unlabelled, label_stops_early=rows.level2_id.isna())
     names = ["source_id", "level2_name", "level3_name"]

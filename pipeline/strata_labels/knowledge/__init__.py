@@ -1,6 +1,6 @@
-"""Knowledge: which Wikidata entity an item is, and which vocabulary node its classes lead to."""
+"""Links items to Wikidata entities, and their classes to nodes of the vocabulary."""
 
-from strata_labels.knowledge.assets import (
+from strata_labels.knowledge.class_assets import (
     LEXICON_COLUMNS,
     ClassAssets,
     read_class_assets,

@@ -1,4 +1,4 @@
-"""From classes to vocabulary nodes: the nearest node above a class, or proof that there is none."""
+"""Finds the nearest vocabulary node above a Wikidata class, or proves that there is none."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class ClassGraph:
         return sorted(found, key=lambda cut: (_number(cut.from_qid), _number(cut.to_qid), cut))
 
     def ancestors(self, qid: str) -> set[str]:
-        """All classes above one, through whatever is said, the class itself left out.
+        """All classes above one, through all statements, without the class itself.
 
         A class in a loop is above itself, and yet left out.
         """

@@ -1,4 +1,4 @@
-"""From items to entities: which Wikidata item a Commons category stands for."""
+"""Finds the Wikidata entity of each item by its Commons category."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def link(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Finds each item's entity in the snapshot, and the classes above them.
 
-    What the APIs said of a category (`resolved`) comes first, since they follow redirects. Else its
+    The APIs' answer about a category (`resolved`) comes first: they follow redirects. Else its
     entity is, in this order: the item whose sitelink is the category; the topic of the category's
     own item (P301, or the topic's P910 where only that is there); the item that names the category
-    in P373. Where several stand at the same place, the one with the lowest number is taken and the
+    in P373. Of several in the same order, the one with the lowest number is taken and the
     status says so. The same category has the same entity, whichever split it is in.
 
     Args:
@@ -46,17 +46,17 @@ def link(
     Returns:
         `entities`, a row per item in the items' order, with `status` in {resolved, redirected,
         ambiguous, category_only (a category's item whose topic is not in the snapshot; no entity),
-        missing} or what else the APIs said of a category that no item claims; `linked_by` in
+        missing} or the APIs' status of a category that no item claims; `linked_by` in
         {sitelink, category item, commons category} and `other_qids` (the entities that also claim
         the category); and `classes` (`qid, label, parent_qids`), by qid.
     """
     links = _Links(snapshot)
-    said = {}
+    answers = {}
     if resolved is not None:
         plain = resolved.astype(object).where(resolved.notna(), None)
-        said = {row.title: row for row in plain.itertuples()}
+        answers = {row.title: row for row in plain.itertuples()}
     found_by_title = {
-        title: links.resolved(said[title]) if title in said else links.of(clean_title(title))
+        title: links.resolved(answers[title]) if title in answers else links.of(clean_title(title))
         for title in items["title"].unique()
     }
     rows = []
@@ -121,7 +121,7 @@ class _Links:
         return _Link("missing")
 
     def resolved(self, row: Any) -> _Link:
-        """What the APIs said of a title, completed from the entities; see `link`."""
+        """The APIs' answer about a title, completed from the entities; see `link`."""
         entity = self._entities.get(row.qid)
         if entity is not None:
             return _Link(row.status, entity, row.linked_by, tuple(row.other_qids))

@@ -75,7 +75,7 @@ def link_taxa(items: pd.DataFrame, path: Path | None) -> tuple[pd.DataFrame, pd.
         columns=ENTITY_COLUMNS,
     ).astype({"lat": "float64", "lon": "float64", "revision": "Int64"})
     above = {qids[0]: _ranked(qids[0], kept) for qids in found.values()}
-    # Of several taxa of one name nothing is said.
+    # A name that several taxa have gives no ancestors.
     rows = [
         (item, taxon.rank, taxon.name, taxon.qid)
         for item, name in zip(items["item_id"], names, strict=True)

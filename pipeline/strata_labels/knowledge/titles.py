@@ -1,4 +1,4 @@
-"""Titles of Commons categories, as the wiki itself writes them."""
+"""Normalises titles of Commons categories as MediaWiki does."""
 
 from __future__ import annotations
 

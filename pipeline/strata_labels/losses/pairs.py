@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from strata_labels.losses.inputs import Batch, check, check_level
+from strata_labels.losses.batch import Batch, check, check_level
 
 
 class CalibrationLoss(nn.Module):

@@ -50,7 +50,7 @@ def pair_sum(
 
 
 class _PairSum(torch.autograd.Function):
-    """The differences of a block are computed anew for the gradient: nothing cubic is kept."""
+    """The differences of a block are computed again for the gradient: nothing cubic is kept."""
 
     @staticmethod
     def forward(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from strata_labels.losses.inputs import check, check_class_indices, check_level
+from strata_labels.losses.batch import check, check_class_indices, check_level
 
 
 class ClusterLoss(nn.Module):

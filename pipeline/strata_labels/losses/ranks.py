@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from strata_labels.label_tensors import agreement
-from strata_labels.losses.inputs import Batch, check, check_level
+from strata_labels.losses.batch import Batch, check, check_level
 from strata_labels.losses.pairwise import pair_sum
 from strata_labels.losses.surrogates import LeakyStep, Sigmoid, SupRank
 

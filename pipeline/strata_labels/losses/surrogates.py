@@ -1,4 +1,4 @@
-"""Smooth stand-ins for the step function that counts who is ranked before whom."""
+"""Smooth approximations of the step function that counts which items rank before an item."""
 
 from __future__ import annotations
 

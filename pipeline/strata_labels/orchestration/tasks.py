@@ -19,7 +19,7 @@ from strata_labels.build import (
     Counts,
     Stage,
     Workspace,
-    back_to_review,
+    add_training_results,
     build_tree,
     rebuild,
     settings_of,
@@ -69,9 +69,9 @@ def as_task(stage: Stage, workspace: Workspace, settings: BuildSettings) -> Coun
     retry_condition_fn=_may_mend,
     log_prints=True,
 )
-def fetch(source: str, workspace: Path) -> Path:
+def fetch(source: str, folder: Path) -> Path:
     """Downloads a data set's metadata, verified; returns its folder."""
-    folder = workspace / "metadata"
+    folder = folder / "metadata"
     with listen(publish_progress()):
         SOURCES[source].fetch(folder)
     return folder
@@ -79,7 +79,7 @@ def fetch(source: str, workspace: Path) -> Path:
 
 def build(
     tree: str,
-    workspace: Path,
+    folder: Path,
     metadata: Path,
     options: BuildOptions,
     levels: str | None = None,
@@ -88,52 +88,54 @@ def build(
 
     Args:
         tree: a shipped tree, or a folder with `hierarchy.toml`.
-        workspace: folder of the build.
+        folder: the workspace.
         metadata: folder or table of the data set's metadata.
         options: see `strata_labels.settings`.
         levels: the variant of the tree's levels; None for its first.
     """
-    place = Workspace(workspace.resolve())
-    settings = settings_of(tree, place.folder, metadata.resolve(), options, levels)
-    build_tree(place, settings, as_task)
-    publish_build(place)
+    workspace = Workspace(folder.resolve())
+    settings = settings_of(tree, workspace.folder, metadata.resolve(), options, levels)
+    build_tree(workspace, settings, as_task)
+    publish_build(workspace)
 
 
 @task(task_run_name="train", log_prints=True)
 def train(
-    workspace: Path,
+    folder: Path,
     recipe: str,
     mode: Literal["head", "full"],
     images: Path | None = None,
     out: Path | None = None,
-    encoder: str = "registry",
+    encoder: str | None = None,
     seed: int = 0,
 ) -> Path:
     """Trains on a workspace's tree, from its checkpoint if it was stopped; returns its folder.
 
     Args:
-        workspace: a folder that a build has filled.
-        recipe, mode, encoder, seed: see `strata train`.
+        folder: a workspace that a build has filled.
+        recipe, mode, seed: see `strata train`.
         images: root of the images; None for the build's.
+        encoder: of head mode; None for the build's.
         out: folder of the training; None for `training` in the workspace.
     """
-    place = Workspace(workspace.resolve())
-    out = out or place.training
-    data = read_workspace(place.folder, images or image_root(place))
-    run_training(data, load_recipe(recipe, mode), mode, out, encoder, place.vector_store, seed)
+    workspace = Workspace(folder.resolve())
+    out = out or workspace.training
+    data = read_workspace(workspace.folder, images or image_root(workspace))
+    encoder = encoder or workspace.last_settings().encoder
+    run_training(data, load_recipe(recipe, mode), mode, out, encoder, workspace.vector_store, seed)
     return out
 
 
 @task(task_run_name="report", log_prints=True)
-def report(workspace: Path, training: Path, images: Path | None, synthetic: bool) -> None:
+def report(folder: Path, training: Path, images: Path | None, synthetic: bool) -> None:
     """Writes a training's report, and what retrieval doubts into the workspace."""
-    place = Workspace(workspace.resolve())
-    doubts = back_to_review(place.folder, images or image_root(place), training, synthetic)
+    workspace = Workspace(folder.resolve())
+    doubts = add_training_results(workspace, images or image_root(workspace), training, synthetic)
     publish_doubts(doubts)
 
 
 def validate(
-    workspace: Path,
+    folder: Path,
     training: Path,
     images: Path | None = None,
     synthetic: bool = False,
@@ -141,13 +143,13 @@ def validate(
     """Reports a training inside a flow, and brings its doubts back to the review sheet.
 
     Args:
-        workspace: a folder that a build has filled.
+        folder: a workspace that a build has filled.
         training: folder of a training on it.
         images: root of the images; None for the build's.
         synthetic: the images are drawn, which the report then says.
     """
-    report(workspace, training, images, synthetic)
-    rebuild(Workspace(workspace.resolve()), execute=as_task)
+    report(folder, training, images, synthetic)
+    rebuild(Workspace(folder.resolve()), execute=as_task)
 
 
 def image_root(workspace: Workspace) -> Path:

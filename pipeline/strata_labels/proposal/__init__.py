@@ -2,24 +2,24 @@
 
 from strata_labels.proposal.calibration import calibration_error
 from strata_labels.proposal.clusters import find_nodes
-from strata_labels.proposal.evidence import Evidence, Prompts
 from strata_labels.proposal.free import propose_free
 from strata_labels.proposal.ids import node_id, slug
 from strata_labels.proposal.lexicon import Lexicon
 from strata_labels.proposal.propose import NUM_ALTERNATIVES, propose
 from strata_labels.proposal.score import Scorer, Scores
+from strata_labels.proposal.signals import Prompts, Signals
 from strata_labels.proposal.vocabulary import Vocabulary, read_vocabulary, vocabulary_nodes
 from strata_labels.proposal.within import Candidates, Kinds, find_kinds, propose_within
 
 __all__ = [
     "NUM_ALTERNATIVES",
     "Candidates",
-    "Evidence",
     "Kinds",
     "Lexicon",
     "Prompts",
     "Scorer",
     "Scores",
+    "Signals",
     "Vocabulary",
     "calibration_error",
     "find_kinds",

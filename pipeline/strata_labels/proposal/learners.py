@@ -10,7 +10,7 @@ from scipy.linalg import cho_solve
 from scipy.linalg.lapack import spotrf, spotri
 from scipy.optimize import minimize
 
-from strata_labels.proposal.evidence import Features
+from strata_labels.proposal.signals import Features
 
 _CHUNK = 4_096
 # Parts of the known rows, each left out once to see what the answer hangs on.

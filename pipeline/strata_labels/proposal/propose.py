@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
-from strata_labels.proposal.evidence import hit_weights
 from strata_labels.proposal.ids import node_id
 from strata_labels.proposal.score import Scorer, Scores
-from strata_labels.tables import SCHEMAS
+from strata_labels.proposal.signals import hit_weights
+from strata_labels.tables import SCHEMAS, without_cycle_search
 
 COLUMNS = SCHEMAS["proposals"].names
 NUM_ALTERNATIVES = 3
@@ -69,15 +70,18 @@ def propose(
     verdicts = _verdicts(classes, len(items))
     hits = _best_hits(scorer)
     cluster_of = _cluster_of_class(scorer.nodes, mains, hits, verdicts)
-    item_rows, class_names = _item_rows(items, scorer, scores, verdicts, hits, mains, cluster_of)
-    used = {row["parent"] for row in item_rows if row["parent"]}
+    with without_cycle_search():
+        item_rows, class_names = _item_rows(
+            items, scorer, scores, verdicts, hits, mains, cluster_of
+        )
+    used = {parent for parent in map(itemgetter(COLUMNS.index("parent")), item_rows) if parent}
     rows = item_rows + _class_rows(used, cluster_of, mains, class_names) + _cluster_rows(leaves)
     table = proposal_table(rows)
     order = table.assign(_level=-table["level"]).sort_values(["_level", "subject"], kind="stable")
     return table.loc[order.index].reset_index(drop=True)
 
 
-def proposal_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+def proposal_table(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
     """Rows of `proposal_row` as a table under its contract."""
     types = dict.fromkeys(("confidence", "margin", "score"), "float32")
     types |= {"level": "int8", "accepted": "bool"}
@@ -99,25 +103,20 @@ def proposal_row(
     evidence: Sequence[Evidence] = (),
     reasons: Sequence[Reason] = (),
     alternatives: Sequence[Alternative] = (),
-) -> dict[str, object]:
-    """A row of the table: the parent is its suggestion, the confidence its score by default."""
-    return {
-        "row_id": f"{level}:{subject}",
-        "subject": subject,
-        "level": level,
-        "status": status,
-        "parent": parent,
-        "origin": origin,
-        "confidence": confidence,
-        "margin": margin,
-        "accepted": accepted,
-        "score": confidence if score is None else score,
-        "evidence": tuple(evidence),
-        "reasons": tuple(reasons),
-        "suggestion": parent or "",
-        "alternatives": tuple(alternatives),
-        "evidence_hash": fingerprint,
-    }
+) -> tuple[object, ...]:
+    """Cells in the order of `COLUMNS`; the suggestion is the parent.
+
+    Args:
+        fingerprint: see `evidence_hash`.
+        score: the confidence by default.
+    """
+    row_id, suggestion = f"{level}:{subject}", parent or ""
+    if score is None:
+        score = confidence
+    return (
+        row_id, subject, level, status, parent, origin, confidence, margin, accepted, score,
+        tuple(evidence), tuple(reasons), suggestion, tuple(alternatives), fingerprint,
+    )  # fmt: skip
 
 
 class Verdict(NamedTuple):
@@ -143,7 +142,7 @@ def _verdicts(classes: pd.DataFrame | None, num_items: int) -> list[Verdict]:
 
 def _best_hits(scorer: Scorer) -> dict[int, list[tuple[int, float, str, str, str]]]:
     """Per item its hits, strongest first, one a node: (node, weight, term, language, qid)."""
-    hits = scorer.columns.hits.copy()
+    hits = scorer.node_scores.hits.copy()
     if not len(hits):
         return {}
     hits["weight"] = hit_weights(hits)
@@ -187,13 +186,13 @@ def _item_rows(
     hits: Mapping[int, list[tuple[int, float, str, str, str]]],
     mains: Mapping[str, list[str]],
     cluster_of: Mapping[str, str],
-) -> tuple[list[dict[str, object]], dict[str, str]]:
+) -> tuple[list[tuple[object, ...]], dict[str, str]]:
     nodes, accepted = scorer.nodes, scores.accepted
     ids = [node_id(2, node) for node in nodes]
-    sources = scorer.columns.scores
-    vectors = {name: _top(matrix) for name, matrix in sources.items() if name in _VECTORS}
+    sources = scorer.node_scores.by_source
     speaks = {name: np.asarray(matrix.any(axis=1)) for name, matrix in sources.items()}
     silent = ~np.asarray(sum(speaks.values()), dtype=bool) if sources else None
+    vectors = {name: _nearest(sources[name], speaks[name]) for name in _VECTORS if name in sources}
     differ = _splits_differ(items, scores.node)
     of_classes = [_class_evidence(verdict) for verdict in verdicts]
     others = _alternatives(scorer, scores, hits, of_classes, ids)
@@ -212,13 +211,10 @@ def _item_rows(
             for k, _, term, language, _ in found[:_SHOWN_WORDS]
         ]
         opinions: dict[str, int] = {"name": found[0][0]} if found else {}
-        for source, (best, second, share) in vectors.items():
-            if speaks[source][n]:
-                opinions[source] = int(best[n])
-                evidence += [
-                    Evidence(source, ids[k], round(float(value), DECIMALS))
-                    for k, value in zip((best[n], second[n]), share[n], strict=True)
-                ]
+        for source, nearest in vectors.items():
+            if nearest[n]:
+                opinions[source] = nearest[n][0][0]
+                evidence += [Evidence(source, ids[k], value) for k, value in nearest[n]]
         if verdict.status == "reached":
             opinions["class"] = nodes.index(verdict.node)
         evidence += of_classes[n]
@@ -325,42 +321,53 @@ def _alternatives(
     opened = np.flatnonzero(~scores.accepted)
     places, values = {}, {}
     for source in _VECTORS:
-        if source in scorer.columns.scores:
-            matrix = scorer.columns.scores[source][opened]
+        if source in scorer.node_scores.by_source:
+            matrix = scorer.node_scores.by_source[source][opened]
             value = np.take_along_axis(matrix, best[opened], axis=1)
             place = np.column_stack([(matrix > v[:, None]).sum(axis=1) for v in value.T])
             place[~matrix.any(axis=1)] = len(ids)
-            places[source], values[source] = place.tolist(), value.round(DECIMALS).tolist()
-    found = [
-        [Alternative(ids[k], p) for k, p in zip(row, sure, strict=True)]
-        for row, sure in zip(best.tolist(), likely.round(4).tolist(), strict=True)
-    ]
-    for number, n in enumerate(opened.tolist()):
+            places[source], values[source] = (
+                place.tolist(),
+                value.astype(float).round(DECIMALS).tolist(),
+            )
+    number = dict(zip(opened.tolist(), range(len(opened)), strict=True))
+    found: list[list[Alternative]] = []
+    for n, (row, sure) in enumerate(zip(best.tolist(), likely.round(4).tolist(), strict=True)):
+        m = number.get(n)
+        if m is None:
+            found.append([Alternative(ids[k], p) for k, p in zip(row, sure, strict=True)])
+            continue
         words = {hit[0]: hit for hit in reversed(hits.get(n, []))}
-        for column, (k, other) in enumerate(zip(best[n].tolist(), found[n], strict=True)):
+        mine = []
+        for column, (k, probability) in enumerate(zip(row, sure, strict=True)):
+            if probability < LEAST_LIKELY:
+                break
             node, evidence = ids[k], []
             if k in words:
                 _, _, term, language, _ = words[k]
                 evidence.append(Evidence("name_word", node, text=term, language=language))
             for source, place in places.items():
-                if place[number][column] < NUM_ALTERNATIVES:
-                    evidence.append(Evidence(source, node, values[source][number][column]))
+                if place[m][column] < NUM_ALTERNATIVES:
+                    evidence.append(Evidence(source, node, values[source][m][column]))
             evidence += [piece for piece in of_classes[n] if piece.node == node]
             if k == scores.neighbours[n]:
                 evidence.append(Evidence("neighbours", node))
-            found[n][column] = other._replace(evidence=tuple(evidence))
-        found[n] = [other for other in found[n] if (other.confidence or 0) >= LEAST_LIKELY]
+            mine.append(Alternative(node, probability, tuple(evidence)))
+        found.append(mine)
     return found
 
 
-def _top(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Best and second column of each row, and their values `[n, 2]`."""
+def _nearest(matrix: np.ndarray, speaks: np.ndarray) -> list[list[tuple[int, float]]]:
+    """The two best nodes of each row with their values, best first; none where nothing speaks."""
     best = matrix.argmax(axis=1)
-    index = np.arange(len(matrix))
     rest = matrix.copy()
-    rest[index, best] = -np.inf
-    second = rest.argmax(axis=1)
-    return best, second, np.column_stack([matrix[index, best], matrix[index, second]])
+    rest[np.arange(len(matrix)), best] = -np.inf
+    nodes = np.column_stack([best, rest.argmax(axis=1)])
+    values = np.take_along_axis(matrix, nodes, axis=1).astype(float).round(DECIMALS)
+    return [
+        list(zip(row, value, strict=True)) if on else []
+        for row, value, on in zip(nodes.tolist(), values.tolist(), speaks.tolist(), strict=True)
+    ]
 
 
 def _origin(opinions: Mapping[str, int], chosen: int) -> str:
@@ -395,7 +402,7 @@ def _class_rows(
     cluster_of: Mapping[str, str],
     mains: Mapping[str, list[str]],
     class_names: Mapping[str, str],
-) -> list[dict[str, object]]:
+) -> list[tuple[object, ...]]:
     by_id = {node_id(1, qid): (qid, node) for qid, node in cluster_of.items()}
     by_id |= {node_id(1, node): ("", node) for node, qids in mains.items() if not qids}
     rows = []
@@ -415,7 +422,7 @@ def _class_rows(
     return rows
 
 
-def _cluster_rows(leaves: pd.DataFrame) -> list[dict[str, object]]:
+def _cluster_rows(leaves: pd.DataFrame) -> list[tuple[object, ...]]:
     return [
         proposal_row(
             node_id(2, node), 3, node_id(3, top), "vocabulary",

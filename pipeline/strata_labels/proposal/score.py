@@ -18,16 +18,16 @@ from strata_labels.proposal.calibration import (
     fit_calibration,
     zero_shot_log_odds,
 )
-from strata_labels.proposal.evidence import (
-    Columns,
-    Evidence,
-    Features,
-    Prompts,
-    columns,
-    features,
-)
 from strata_labels.proposal.learners import Blend, Ridge, fit_blend, kernel_ridge
 from strata_labels.proposal.lexicon import Lexicon
+from strata_labels.proposal.signals import (
+    Features,
+    NodeScores,
+    Prompts,
+    Signals,
+    features,
+    node_scores,
+)
 
 # Weights of the evidence columns before any label is known, and how far labels may move them.
 # `name` and `text` were fitted once, with the map in calibration.py, on two thirds of the
@@ -105,7 +105,7 @@ class Scorer:
     """Combines the evidence about a fixed set of items; refitting on more labels is cheap.
 
     Args:
-        evidence: what is known of the items.
+        signals: what is known of the items.
         nodes: names of the K nodes.
         lexicon: compiled for the same nodes, or None.
         prompts: vectors of the nodes' phrases, or None where there are no text vectors.
@@ -114,16 +114,16 @@ class Scorer:
 
     def __init__(
         self,
-        evidence: Evidence,
+        signals: Signals,
         nodes: Sequence[str],
         lexicon: Lexicon | None = None,
         prompts: Prompts | None = None,
         target: float = 0.95,
     ) -> None:
-        self.evidence = evidence
+        self.signals = signals
         self.nodes = list(nodes)
         self.target = target
-        self.columns: Columns = columns(evidence, len(self.nodes), lexicon, prompts)
+        self.node_scores: NodeScores = node_scores(signals, len(self.nodes), lexicon, prompts)
         self._features: Features | None = None
 
     def fit(self, known: np.ndarray | None = None, together: np.ndarray | None = None) -> Scores:
@@ -135,17 +135,17 @@ class Scorer:
                 other; rows of one answer are left out together wherever a row is scored without
                 its own label.
         """
-        num_items, num_nodes = len(self.evidence), len(self.nodes)
+        num_items, num_nodes = len(self.signals), len(self.nodes)
         known = np.full(num_items, -1) if known is None else np.asarray(known)
         rows = np.flatnonzero(known >= 0)
         ridge: Ridge | None = None
-        names = list(self.columns.scores)
-        sources = [self.columns.scores[name] for name in names]
+        names = list(self.node_scores.by_source)
+        sources = [self.node_scores.by_source[name] for name in names]
         prior = [PRIOR_WEIGHTS[name] for name in names]
         spread = [WEIGHT_SPREAD[name] for name in names]
         if len(rows) >= MIN_LABELS:
             if self._features is None:
-                self._features = features(self.evidence, self.columns, num_nodes)
+                self._features = features(self.signals, self.node_scores, num_nodes)
             used = _spread_over_nodes(rows, known[rows], MOST_LABELS)
             acts = None if together is None else together[used]
             ridge = kernel_ridge(self._features, used, known[used], num_nodes, RIDGE, acts)
@@ -178,7 +178,7 @@ class Scorer:
         assert self._features is not None
         still_open = np.flatnonzero(~scores.accepted)
         some = still_open[np.argsort(scores.margin[still_open], kind="stable")[:MOST_RESAMPLED]]
-        fixed = [source[some] for source in self.columns.scores.values()]
+        fixed = [source[some] for source in self.node_scores.by_source.values()]
         flips = np.zeros(len(scores.node))
         for learnt in ridge.resampled(self._features, some):
             best = blend.probabilities([*fixed, *_both_ways(learnt)]).argmax(axis=1)
@@ -242,14 +242,14 @@ class Scorer:
         contradiction is the head word of the name, or labels of look-alikes learnt from.
         """
         index = np.arange(len(best))
-        reached = self.columns.scores.get("class")
+        reached = self.node_scores.by_source.get("class")
         if reached is None:
             return np.zeros(len(best), dtype=bool)
         trusted = reached[index, best] >= 1.0
-        names = self.columns.scores.get("name")
+        names = self.node_scores.by_source.get("name")
         if names is not None:
             trusted |= (reached[index, best] > 0) & (names[index, best] >= STRONG_NAME)
-        strong = [names, *sources[len(self.columns.scores) :]]
+        strong = [names, *sources[len(self.node_scores.by_source) :]]
         for source, limit in zip(strong, (STRONG_NAME, STRONG_KNOWN), strict=False):
             if source is not None:
                 own = source.argmax(axis=1)

@@ -122,8 +122,8 @@ def propose_within(
             titles, items["qualifier"].fillna(""), images, strict=True
         )
     ]
-    of_items: dict[int, dict[str, object]] = {}
-    of_nodes: list[dict[str, object]] = []
+    of_items: dict[int, tuple[object, ...]] = {}
+    of_nodes: list[tuple[object, ...]] = []
     nodes: list[tuple[str, int, str, str, None]] = []
     parent_of = np.asarray(parents, dtype=object)
     for parent in sorted(set(parents)):

@@ -26,7 +26,7 @@ from strata_labels.retrieval.metrics import (
     precision_at_k,
     recall_at_k,
 )
-from strata_labels.retrieval.ranking import rank_levels
+from strata_labels.retrieval.ranked_levels import rank_levels
 from strata_labels.retrieval.relevance import Map, Pop, Relevance
 from strata_labels.retrieval.resampling import Comparison, bootstrap_interval, paired_test
 from strata_labels.retrieval.similarity import Similarity

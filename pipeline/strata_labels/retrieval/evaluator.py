@@ -11,7 +11,7 @@ from torch import Tensor
 from strata_labels.label_tensors import agreement, check_labels, check_nested
 from strata_labels.retrieval import metrics
 from strata_labels.retrieval.hits import Hits
-from strata_labels.retrieval.ranking import rank_levels
+from strata_labels.retrieval.ranked_levels import rank_levels
 from strata_labels.retrieval.relevance import Pop, Relevance
 from strata_labels.retrieval.similarity import Similarity, prepare
 

@@ -55,7 +55,7 @@ def hap(
 
 
 def asi(levels: Tensor, num_levels: int) -> Tensor:
-    """Average set intersection: how much of the ideal first n stands in the first n, n <= P.
+    """Average set intersection: how much of the ideal first n is in the first n, n <= P.
 
     ASI = 1/P sum over n <= P of 1/n sum over l of min(#l in the first n, #l in the ideal first n),
     P the number of positives.
@@ -127,7 +127,7 @@ def precision_at_k(levels: Tensor, k: int, at_least: int = 1) -> Tensor:
 
 
 def recall_at_k(levels: Tensor, k: int, at_least: int = 1) -> Tensor:
-    """True recall: share of all positives that stand in the first k.
+    """True recall: share of all positives that are in the first k.
 
     Raises:
         ValueError: k is not in 1 ... n.
@@ -136,7 +136,7 @@ def recall_at_k(levels: Tensor, k: int, at_least: int = 1) -> Tensor:
 
 
 def hit_rate_at_k(levels: Tensor, k: int, at_least: int = 1) -> Tensor:
-    """1 where at least one positive stands in the first k: the field's R@k.
+    """1 where at least one positive is in the first k: the field's R@k.
 
     Raises:
         ValueError: k is not in 1 ... n.

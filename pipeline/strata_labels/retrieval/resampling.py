@@ -1,4 +1,4 @@
-"""How sure a mean over queries is: bootstrap intervals, and a paired test of two embeddings."""
+"""Bootstrap intervals of a mean over queries, and a paired test of two embeddings."""
 
 from __future__ import annotations
 

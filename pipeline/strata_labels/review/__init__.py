@@ -9,8 +9,7 @@ from strata_labels.review.agreement import (
     error_rate,
 )
 from strata_labels.review.apply import Resolution, replay
-from strata_labels.review.decisions import DECISIONS
-from strata_labels.review.history import HISTORY_COLUMNS, history, near
+from strata_labels.review.history import history, near
 from strata_labels.review.ledger import (
     Ledger,
     batch_decisions,
@@ -25,8 +24,6 @@ from strata_labels.review.sheet import SHEET_COLUMNS, Sheet, neutralise, read_sh
 from strata_labels.review.validate import check_before_build, undisputed
 
 __all__ = [
-    "DECISIONS",
-    "HISTORY_COLUMNS",
     "PAGE",
     "SHEET_COLUMNS",
     "Agreement",

@@ -1,4 +1,4 @@
-"""How far reviewers agree, and how far what nobody reviewed can be trusted."""
+"""Agreement between reviewers, and the error rate of labels that were accepted without review."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ class Agreement:
     """Two reviewers on the same items.
 
     Attributes:
-        levels: `level, rows, agree` (share), `kappa` (Cohen 1960; NaN where both reviewers gave
-            one and the same node throughout, so that chance alone explains it).
+        levels: `level, rows, agree` (share), `kappa` (Cohen 1960; NaN if both reviewers gave one
+            and the same node throughout, so that chance alone explains it).
         confusions: `level, one, other, rows`: different nodes given to an item, names in
             alphabetical order, most frequent first.
         audit: of the audited rows, how many were accepted wrongly.
@@ -125,7 +125,7 @@ class Agreement:
         return bool(self.audit.checked) or bool(self.levels["rows"].any())
 
     def as_json(self) -> dict[str, Any]:
-        """Plain numbers; `kappa` is None where it is not defined."""
+        """Plain numbers; `kappa` is None if it is not defined."""
         levels = self.levels.astype(object).where(self.levels.notna(), None)
         return {
             "levels": levels.to_dict("records"),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +11,7 @@ from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import Evidence, Reason, read_seen
 from strata_labels.review.decisions import Decision, decisions_frame, seen_of, what_changed
 from strata_labels.review.validate import Checker, Validated, validate
+from strata_labels.tables import without_cycle_search
 from strata_labels.tree import LabelTree, fold
 
 #: Statuses of rows that a decision gave (others come from the proposals).
@@ -32,7 +30,7 @@ class Resolution:
             finally under, which is above its own if a decision stops there, and blank if one
             excludes it.
         tree: every node after the decisions; merged nodes are not among them.
-        merged: the node that each merged one is part of now.
+        merged: for each merged node the one that it is part of.
         effective, disputed, stale, gone: decisions that are applied, on which reviewers differ,
             whose evidence has changed (`changed` says how), and whose subject is not in the data
             any more; `DECISION_COLUMNS`, `file` and `row`.
@@ -85,7 +83,7 @@ def replay(
 
     A decision on a class settles its items too (an item's confidence is that of its label above
     the class), unless an item's own decision is stale or unsure. What a person decided has
-    confidence 1 and origin `human`. Where reviewers differ, or their decisions cannot hold together
+    confidence 1 and origin `human`. If reviewers differ, or their decisions cannot hold together
     (merges in a circle, a name twice), none of them is applied and the rows are open again with
     all opinions, until one of the reviewers decides anew or withdraws.
 
@@ -105,7 +103,7 @@ def replay(
     above = rows[rows.level > 1]
     parents = {**known.parent, **dict(zip(above.subject, above.proposed, strict=True))}
     known = LabelTree(known.level, known.name, parents, known.qid)
-    with _no_collection():
+    with without_cycle_search():
         found, checker = validate(decisions, known, rows)
     if found.problems:
         raise InputError(found.problems)
@@ -213,9 +211,9 @@ class _Placement:
                 self.parent[node] = self.merged.get(target, target)
 
     def main_child(self, target: str, level: int) -> str:
-        """The node of `level` that stands for `target`, which is at that level or above.
+        """The main node of `level` below `target`, which is at that level or above.
 
-        Levels from `level` up have their parents by now, so what is found once stays right.
+        Levels from `level` up have their parents by now, so a result stays right once found.
         """
         key = target, level
         if key not in self._main:
@@ -268,7 +266,6 @@ class _Placement:
 def _decided_rows(
     rows: pd.DataFrame, place: dict[str, Decision], found: Validated, placement: _Placement
 ) -> pd.DataFrame:
-    rows = rows.copy()
     for column in ("parent", "suggestion", "origin"):
         rows[column] = rows[column].fillna("").astype(object)
     rows["status"] = rows.status.astype(object)
@@ -351,18 +348,3 @@ def _as_evidence(decision: Decision, placement: _Placement, kind: str) -> Eviden
     written = (decision.written,) if decision.written else ()
     ids = (decision.decision, decision.decided_at, *written)
     return Evidence(kind, target, text=decision.reviewer, ids=ids)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keeps Python from looking for cycles, of which hundreds of thousands of decisions have none.
-
-    It would walk all of them again and again as they grow (40 % of the time of a long ledger).
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -125,7 +125,7 @@ def overridden(decisions: Sequence[Decision]) -> list[Decision | None]:
         decisions: of one reviewer on one subject, in any order.
 
     Returns:
-        One for each; a withdrawal stands for itself.
+        One for each; for a withdrawal itself.
     """
     withdrawals = [d for d in decisions if d.decision == WITHDRAW]
     by: list[Decision | None] = []
@@ -204,7 +204,7 @@ class _Row(NamedTuple):
 
 
 def read_decisions(decisions: pd.DataFrame) -> tuple[list[Decision], list[Problem]]:
-    """The rows whose reviewer, time, decision and row id can be read, and the problems of others.
+    """Reads the rows of a ledger; a row with a problem is left out, and the problem returned.
 
     Args:
         decisions: `Ledger.decisions`; all but `subject, level, decision, target, reviewer,

@@ -1,6 +1,6 @@
 """The decision ledger's file: an append-only CSV with one decision of a person a line.
 
-A line may hold one decision on several items: their ids stand in one cell, see `batch_decisions`.
+A line may hold one decision on several items, with all their ids in one cell: `batch_decisions`.
 `LedgerWriter` adds lines; `decisions.py` says what they mean.
 """
 
@@ -96,8 +96,8 @@ def cut_record(row: int, tail: bytes) -> bytes:
 def cut_decisions(*paths: Path) -> list[Problem]:
     """One problem for each decision that a crash cut short and that was not decided again.
 
-    Its line is the last of the ledger, or stands in `cut_file` after the next decision. It counts
-    as decided again if a later line of the ledger decides on all that it names.
+    The cut line is the last of the ledger; the next decision moves it to `cut_file`. It counts as
+    decided again if a later line of the ledger decides on everything that it names.
     """
     problems = []
     for path in map(Path, paths):
@@ -210,11 +210,10 @@ def batch_decisions(decisions: pd.DataFrame) -> pd.DataFrame:
         `unbatch_decisions` takes it apart again. If an id contains a bar, or what was seen is not
         JSON, the decisions are returned as they are.
     """
-    seen = decisions["seen"] if "seen" in decisions else pd.Series("", decisions.index)
-    plain = ~(seen.eq("") | seen.str.startswith("{"))
     if len(decisions) < 2 or decisions["subject"].str.contains(BAR, regex=False).any():
         return decisions
-    if plain.any() and seen.nunique() > 1:
+    seen = decisions["seen"] if "seen" in decisions else pd.Series("", decisions.index)
+    if seen.nunique() > 1 and not (seen.eq("") | seen.str.startswith("{")).all():
         return decisions
     one = decisions.iloc[:1].copy()
     one["subject"] = BAR.join(decisions["subject"])
@@ -228,8 +227,8 @@ def batch_decisions(decisions: pd.DataFrame) -> pd.DataFrame:
 def unbatch_decisions(decisions: pd.DataFrame) -> pd.DataFrame:
     """A row an item for lines on several; all others as they are, in their order.
 
-    A subject stands for several items if as many evidence hashes stand beside it; an id that merely
-    contains a bar has one hash and stays whole.
+    A subject names several items if there are as many evidence hashes; an id that merely contains a
+    bar has one hash and stays whole.
     """
     bars = decisions["subject"].str.count(r"\|")
     several = (bars > 0) & (bars == decisions["evidence_hash"].str.count(r"\|"))

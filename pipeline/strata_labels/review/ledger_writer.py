@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem, RetryError
+from strata_labels.evidence import same_hash
 from strata_labels.people_csv import clean_cell, clean_cells
 from strata_labels.review.decisions import WITHDRAW, Decision, overridden, parse_times, time_text
 from strata_labels.review.ledger import (
@@ -84,8 +85,8 @@ class LedgerWriter:
         Args:
             decisions: at least `subject, level, decision, target, reviewer` of `DECISION_COLUMNS`,
                 text; a blank `row_id` is `level:subject`, a blank `decided_at` is now (or just
-                after the reviewer's latest decision, where a clock was put back).
-            expected: the `state` that the reviewer has seen; None: any.
+                after the reviewer's latest decision, if a clock was put back).
+            expected: the `state` that the reviewer has seen; None for any.
 
         Returns:
             What was added, `DECISION_COLUMNS`.
@@ -109,7 +110,9 @@ class LedgerWriter:
             ]
             names = ("subject", "reviewer", *_SAME)
             new = [
-                n for n, cells in enumerate(_zip(columns, *names)) if not self._index.says(*cells)
+                n
+                for n, cells in enumerate(_zip(columns, *names))
+                if not self._index.repeats(*cells)
             ]
             added = {name: [cells[n] for n in new] for name, cells in columns.items()}
             if new:
@@ -132,20 +135,27 @@ class LedgerWriter:
         """
         reviewer = clean_cell(reviewer)
         with self._locked():
-            rows = pd.DataFrame(self._index.latest_active(reviewer), dtype=object)
-            state = self._state
+            active, state = self._index.latest_active(reviewer), self._state
         if expected is not None and expected != state:
             raise LedgerChanged(f"{self.path} has been written to since you looked.")
-        if rows.empty:
-            return pd.DataFrame(columns=DECISION_COLUMNS, dtype=str)
-        rows = rows.drop_duplicates(["level", "subject"]).assign(
-            row_id=rows["level"] + ":" + rows["subject"], decision=WITHDRAW,
-            target=rows["decided_at"], decided_at="", reviewer=reviewer, evidence_hash="",
-        )  # fmt: skip
-        if "evidence_hash" in self._header:  # which tells a line on several items
-            same = rows.groupby(["level", "target"], sort=False)
-            rows = pd.concat([batch_decisions(part) for _, part in same], ignore_index=True)
-        return self.record(rows, expected=state)
+        same: dict[tuple[str, str], dict[str, None]] = {}  # the subjects of each line, once
+        for subject, level, time in active:
+            same.setdefault((level, time), {})[subject] = None
+        blank = dict.fromkeys(("note", "decided_at", "evidence_hash", "seen"), "")
+        lines = [
+            pd.DataFrame(
+                [
+                    {"row_id": f"{level}:{subject}", "subject": subject, "level": level,
+                     "decision": WITHDRAW, "target": time, "reviewer": reviewer, **blank}
+                    for subject in subjects
+                ]
+            )
+            for (level, time), subjects in same.items()
+        ]  # fmt: skip
+        if "evidence_hash" in self._header:  # needed to read a line on several items
+            lines = [batch_decisions(line) for line in lines]
+        none = pd.DataFrame(columns=DECISION_COLUMNS, dtype=str)
+        return self.record(pd.concat(lines), expected=state) if lines else none
 
     def _forget(self) -> None:
         self._key: tuple[int, int, int] = (0, 0, 0)
@@ -194,7 +204,7 @@ class LedgerWriter:
             self._settle(descriptor)
 
     def _parsed(self, added: bytes) -> _Columns | None:
-        """Rows that others have appended, or None where only a look at the whole file can tell."""
+        """Rows that others have appended, or None if the whole file has to be read."""
         if added and not added.endswith(b"\n"):
             return None
         try:
@@ -251,7 +261,7 @@ class LedgerWriter:
         if lost:
             raise InputError(lost)
         out = io.StringIO(newline="")
-        # Every cell is quoted, so that a line cut anywhere can be told from a whole one.
+        # Every cell is quoted, so that a line cut anywhere differs from a whole one.
         writer = csv.writer(
             out, delimiter=self._separator, lineterminator="\n", quoting=csv.QUOTE_ALL
         )
@@ -277,14 +287,17 @@ class _Index:
     """The rows of a ledger by subject and by reviewer.
 
     They are kept as columns, so that opening a long ledger makes no object a row. Rows whose time
-    cannot be read are passed over; `replay` refuses them, by line.
+    cannot be read are left out; `replay` refuses them, by line.
     """
 
     def __init__(self) -> None:
         names = ("subject", "level", "reviewer", "decided_at", *_SAME)
         self._cells: dict[str, list[str]] = {name: [] for name in names}
         self._when: list[datetime] = []
-        self._by_subject: dict[str, list[int]] = {}
+        # A subject's last row, and for each row the one before it on its subject (or -1): in a
+        # long ledger most subjects have one row.
+        self._last: dict[str, int] = {}
+        self._before: list[int] = []
         # Each reviewer's rows by time, those of one time in the order of the file.
         self._by_reviewer: dict[str, list[int]] = {}
 
@@ -301,9 +314,10 @@ class _Index:
         self._when += (when for when in times if when)
         for name, cells in self._cells.items():
             cells += columns[name]
-        by_subject, added = self._by_subject, dict[str, list[int]]()
+        last, before, added = self._last, self._before, dict[str, list[int]]()
         for number, subject in enumerate(columns["subject"], first):
-            by_subject.setdefault(subject, []).append(number)
+            before.append(last.get(subject, -1))
+            last[subject] = number
         for number, reviewer in enumerate(columns["reviewer"], first):
             added.setdefault(reviewer, []).append(number)
         for reviewer, numbers in added.items():
@@ -320,7 +334,7 @@ class _Index:
         latest = max(map(self._when.__getitem__, last), default=None)
         return time_text(latest, datetime.now(UTC))
 
-    def says(self, subject: str, reviewer: str, *same: str) -> bool:
+    def repeats(self, subject: str, reviewer: str, *same: str) -> bool:
         """Whether this very decision is active already, on every item that it names.
 
         Args:
@@ -328,27 +342,29 @@ class _Index:
             reviewer: who decides.
             same: the cells `_SAME`.
         """
-        if BAR not in subject and subject not in self._by_subject:
+        if BAR not in subject and subject not in self._last:
             return False
         cells = {"subject": subject, "level": "", **dict(zip(_SAME, same, strict=True))}
-        return all(self._says(part, reviewer) for part in unbatch_cells(cells))
+        return all(self._repeats(part, reviewer) for part in unbatch_cells(cells))
 
-    def _says(self, cells: dict[str, str], reviewer: str) -> bool:
+    def _repeats(self, cells: dict[str, str], reviewer: str) -> bool:
         new = _decision(cells, _END_OF_TIME)
         before = self._decisions(self._rows_of(cells["subject"], reviewer))
         changed = [
             old for old, by in zip(before, overridden([*before, new]), strict=False) if by is new
         ]
         if new.decision == WITHDRAW:
-            # It says nothing new if all that it names has been taken back before.
+            # It repeats an earlier one if all that it names has been taken back before.
             return not changed and any(
                 new.takes_back(old) for old in before if old.decision != WITHDRAW
             )
         return bool(changed) and all(
-            getattr(old, name) == getattr(new, name) for old in changed for name in _SAME
+            (old.decision, old.target, old.note) == (new.decision, new.target, new.note)
+            and same_hash(old.evidence_hash, new.evidence_hash)
+            for old in changed
         )
 
-    def latest_active(self, reviewer: str) -> list[dict[str, str]]:
+    def latest_active(self, reviewer: str) -> list[tuple[str, str, str]]:
         """The reviewer's active decisions of the latest time that has any.
 
         Returns:
@@ -363,7 +379,8 @@ class _Index:
             active = [n for n in rows[start:end] if self._is_active(n)]
             if active:
                 names = ("subject", "level", "decided_at")
-                return [{name: self._cells[name][n] for name in names} for n in active]
+                subject, level, time = (self._cells[name] for name in names)
+                return [(subject[n], level[n], time[n]) for n in active]
             end = start
         return []
 
@@ -372,8 +389,12 @@ class _Index:
         return overridden(self._decisions(rows))[rows.index(number)] is None
 
     def _rows_of(self, subject: str, reviewer: str) -> list[int]:
-        whose = self._cells["reviewer"]
-        return [n for n in self._by_subject.get(subject, ()) if whose[n] == reviewer]
+        found, number = [], self._last.get(subject, -1)
+        while number >= 0:
+            if self._cells["reviewer"][number] == reviewer:
+                found.append(number)
+            number = self._before[number]
+        return found[::-1]
 
     def _decisions(self, rows: list[int]) -> list[Decision]:
         cells = self._cells
@@ -406,7 +427,7 @@ def _zip(columns: _Columns, *names: str) -> Iterator[tuple[str, ...]]:
 
 
 def _whole(columns: _Columns) -> _Columns:
-    """With the subject and level that only the row id tells."""
+    """With subject and level from the row id, for rows that have only that."""
     if "" not in columns["subject"]:
         return columns
     named = [

@@ -92,8 +92,8 @@ def queue(resolution: Resolution, items: pd.DataFrame) -> pd.DataFrame:
             "audit": ~audit,
             "retrieval": -gain,
             "level": -rows.level.astype(int),
-            "gain": -_together(doubt.where(is_item, doubt * settles), group),
-            "images": -_together(rows.subject.map(images).fillna(0).astype(float), group),
+            "gain": -_group_sum(doubt.where(is_item, doubt * settles), group),
+            "images": -_group_sum(rows.subject.map(images).fillna(0).astype(float), group),
             "group": group,
             "score": score,
             "row_id": rows.row_id,
@@ -103,6 +103,6 @@ def queue(resolution: Resolution, items: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[order.sort_values(list(order.columns)).index].reset_index(drop=True)
 
 
-def _together(values: pd.Series, group: pd.Series) -> pd.Series:
+def _group_sum(values: pd.Series, group: pd.Series) -> pd.Series:
     """A group's members share the sum of their values."""
     return values.where(group == "", values.groupby(group).transform("sum"))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import Seen, evidence_text, reason_text, write_seen
+from strata_labels.evidence import Seen, evidence_text, is_old_hash, reason_text, write_seen
 from strata_labels.files import whole
 from strata_labels.people_csv import clean_cell, read_people_csv
 from strata_labels.review.apply import Resolution
@@ -196,7 +196,9 @@ def read_sheet(
         if word.casefold() == "move" and not target and suggested[n] != own[n]:
             target = suggested[n]
         # A sheet of version 0.1.0 has another hash; its column `current` tells the place seen.
+        seen_hash = seen_hash.removeprefix(_HASH_MARK)
         same = current == _cell(resolution.tree.path_name(parents[n]))
+        old = bool(seen_hash) and is_old_hash(seen_hash)
         read.append(
             Decision(
                 subject=subjects[n],
@@ -206,8 +208,8 @@ def read_sheet(
                 reviewer=who,
                 note=note,
                 decided_at=decided_at,
-                evidence_hash=seen_hash.removeprefix(_HASH_MARK),
-                seen=write_seen(Seen(proposed[n])) if same else "",
+                evidence_hash=seen_hash,
+                seen=write_seen(Seen(proposed[n])) if old and same else "",
                 written=target,
                 when=when,
                 file=str(path),
@@ -224,12 +226,14 @@ def read_sheet(
             continue
         if not decision.reviewer or decision.decision not in DECISIONS:
             continue
-        n = at[clean_cell(decision.row_id)]
-        seen = write_seen(seen_of(proposed[n], evidence[n]))
-        checked = checker.check(decision._replace(evidence_hash=hashes[n], seen=seen))
+        # A blank target means the place that the sheet shows, which is the row's present parent.
+        checked = checker.check(decision._replace(seen=""))
         if isinstance(checked, Problem):
             problems.append(checked)
             continue
+        n = at[clean_cell(checked.row_id)]
+        seen = write_seen(seen_of(proposed[n], evidence[n]))
+        checked = checked._replace(evidence_hash=hashes[n], seen=seen)
         first = accepted.setdefault((checked.row_id, checked.aspect, checked.reviewer), checked)
         if first.outcome != checked.outcome:
             what = f"contradicts row {first.row} ({first}) on {checked.row_id}:"

@@ -205,9 +205,9 @@ class Checker:
     def _place_seen(self, decision: Decision) -> str | None:
         """What a blank target means: the place that the reviewer saw.
 
-        If the ledger does not say it, the row's parent of now, or its suggestion. "" if it cannot
-        be told: before a build, or if the place is not in the tree any more (the decision is
-        stale then). None if there is no place.
+        If the ledger does not say it, the row's present parent, or its suggestion. "" if it is not
+        known: before a build, or if the place is not in the tree any more (the decision is stale
+        then). None if there is no place.
         """
         tree, at = self.tree, self._at.get(decision.row_id)
         saw = read_seen(decision.seen)

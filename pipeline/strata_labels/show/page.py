@@ -106,8 +106,8 @@ def _counted(changes: pd.DataFrame | None, levels: tuple[str, ...]) -> list[str]
     lines = []
     for level in sorted(set(changes["level"]), reverse=True):
         counts = changes["change"][changes["level"] == level].value_counts().sort_index()
-        told = ", ".join(f"{number:,} {change}" for change, number in counts.items())
-        lines.append(f"{levels[level].replace('_', ' ')}: {told}")
+        parts = ", ".join(f"{number:,} {change}" for change, number in counts.items())
+        lines.append(f"{levels[level].replace('_', ' ')}: {parts}")
     return lines or ["nothing"]
 
 

@@ -4,7 +4,7 @@ from strata_labels.sources import gldv2, inat2018, sop, table
 from strata_labels.sources.contract import Labels, Metadata, Source
 from strata_labels.sources.download import Fetched, download_all
 from strata_labels.sources.drawn import draw_products
-from strata_labels.sources.published import Published, published_tree
+from strata_labels.sources.published import published_tree
 
 # By the `source` of a tree's hierarchy.toml.
 SOURCES: dict[str, Source] = {
@@ -19,7 +19,6 @@ __all__ = [
     "Fetched",
     "Labels",
     "Metadata",
-    "Published",
     "Source",
     "download_all",
     "draw_products",

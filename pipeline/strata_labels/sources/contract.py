@@ -47,13 +47,8 @@ class Labels:
 class Source(Protocol):
     """One data set's reader: its files from the network, its items and labels from the files."""
 
-    def fetch(
-        self,
-        folder: Path,
-        base_url: str = ...,
-        names: Sequence[str] | None = None,
-    ) -> list[Fetched]:
-        """Downloads the metadata files (all that a build can use, or those named)."""
+    def fetch(self, folder: Path, base_url: str = ...) -> list[Fetched]:
+        """Downloads the metadata files, all that a build can use."""
         ...
 
     def files(self, folder: Path) -> list[Path]:

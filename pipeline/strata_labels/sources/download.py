@@ -103,28 +103,25 @@ def download_all(
     return fetched
 
 
-def download_named(
-    folder: Path, base_url: str, names: Sequence[str], known: Sequence[str]
-) -> list[Fetched]:
-    """Downloads files that lie side by side (see `download_all`).
+def download_from(folder: Path, base_url: str, files: Mapping[str, Sequence[str]]) -> list[Fetched]:
+    """Downloads files of one server (see `download_all`).
 
     Args:
         folder: where they go.
-        base_url: the folder they are in.
-        names: the files wanted.
-        known: the files there are.
+        base_url: the server's folder.
+        files: for each file's name its paths below the folder, in the order to try them.
 
     Raises:
-        InputError: an unknown name; as `download_all`.
+        InputError: `base_url` is not an address; as `download_all`.
         RetryError: as `download_all`.
     """
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise InputError(
-            Problem("names", "no such file:", f"Known: {', '.join(known)}.", value=name)
-            for name in unknown
-        )
-    return download_all(folder, {name: [f"{base_url.rstrip('/')}/{name}"] for name in names})
+    if not base_url.startswith(("http://", "https://")):
+        fix = "Give an address that begins with http:// or https://."
+        raise InputError(Problem("--base-url", "not an address:", fix, value=base_url))
+    base = base_url.rstrip("/")
+    return download_all(
+        folder, {name: [f"{base}/{path}" for path in paths] for name, paths in files.items()}
+    )
 
 
 def read_manifest(folder: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.sources.contract import Counts, Labels, Metadata, count_labels, label_rows
-from strata_labels.sources.download import Fetched, download_all
+from strata_labels.sources.download import Fetched, download_from
 from strata_labels.sources.gldv2_images import add_images
 from strata_labels.sources.gldv2_landmarks import (
     LEVELS,
@@ -47,44 +47,23 @@ FILES = {
 }
 
 
-def fetch(
-    folder: Path,
-    base_url: str = BASE_URL,
-    names: Sequence[str] | None = None,
-) -> list[Fetched]:
+def fetch(folder: Path, base_url: str = BASE_URL) -> list[Fetched]:
     """Downloads the official metadata files; those already there and right are kept.
 
     Args:
         folder: where they go, as `NAME.csv`, with a manifest `checksums.sha256`.
         base_url: the bucket or a mirror of it: `metadata/` and `ground_truth/` below it, or all
             files in it.
-        names: official names without `.csv`; all of `FILES` if None.
 
     Returns:
         The files.
 
     Raises:
-        InputError: an unknown name, a base that is no address, files the server does not have.
-        RetryError: a server out of reach or broken; another run goes on from there.
+        InputError: a base that is no address, files the server does not have.
+        RetryError: a server out of reach or broken; another run continues the download.
     """
-    names = list(FILES) if names is None else list(names)
-    problems = [
-        Problem("names", "no such file:", f"Known: {', '.join(FILES)}.", value=name)
-        for name in names
-        if name not in FILES
-    ]
-    if not base_url.startswith(("http://", "https://")):
-        fix = f"Give an http or https address, such as {BASE_URL}."
-        problems.append(Problem("--base-url", "no address:", fix, value=base_url))
-    if problems:
-        raise InputError(problems)
-    base = base_url.rstrip("/")
-    addresses = {
-        f"{name}.csv": [f"{base}/{FILES[name]}/{name}.csv", f"{base}/{name}.csv"] for name in names
-    }
-    if base == BASE_URL:
-        addresses = {name: urls[:1] for name, urls in addresses.items()}
-    return download_all(folder, addresses)
+    paths = {f"{name}.csv": (f"{place}/{name}.csv", f"{name}.csv") for name, place in FILES.items()}
+    return download_from(folder, base_url, paths)
 
 
 def read(folder: Path, levels: Sequence[str]) -> Metadata:
@@ -133,8 +112,8 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
         raise InputError(problems)
     items, counts["images"] = add_images(pd.concat(parts, ignore_index=True), there)
     for split, counted in counts["landmarks"].items():
-        bare = (items["image_ids"].list.len() == 0) & (items["split"] == split)
-        counted["without_images"] = int(bare.sum())
+        own = items.loc[items["split"] == split, "image_ids"]
+        counted["without_images"] = int((own.list.len() == 0).sum())
     none = label_rows(pd.DataFrame({"item_id": []}), levels, "published")
     return Metadata(items, pd.concat(labels or [none], ignore_index=True), counts)
 

@@ -92,9 +92,9 @@ def read_released(path: Path, items: pd.DataFrame) -> pd.DataFrame:
         (`"ocean area "` is in the published files), a missing label is "".
 
     Raises:
-        InputError: every value that is no id, id that stands twice, id that the metadata does not
+        InputError: every value that is no id, id that appears twice, id that the metadata does not
             have in that split, category that is another in the metadata; a missing column; an end
-            cut short; a split that nothing tells.
+            cut short; a split that nothing says.
     """
     optional = ["category", "split", "supercategory", "natural_or_human_made"]
     frame = read_people_csv(path, ["landmark_id", "hierarchical_label"], optional, ended=True)
@@ -110,7 +110,7 @@ def read_released(path: Path, items: pd.DataFrame) -> pd.DataFrame:
         frame.index,
         dtype=str,
     )
-    problems += _strangers(path, frame, keys, items)
+    problems += _not_in_metadata(path, frame, keys, items)
     if problems:
         raise InputError(sorted(problems, key=lambda problem: problem.row or 0))
     wide = frame[list(LEVELS)].assign(item_id=keys)[["item_id", *LEVELS]]
@@ -152,7 +152,7 @@ def _twice(path: Path, splits: pd.Series, ids: pd.Series) -> list[Problem]:
             continue
         before = first.setdefault((split, number), _row(row))
         if before != row:
-            what = f"landmark id stands twice (first in row {before}):"
+            what = f"landmark id appears twice (first in row {before}):"
             fix = "Keep one of the rows."
             problems.append(Problem(path, what, fix, _row(row), "landmark_id", number))
     return problems
@@ -172,7 +172,7 @@ def _splits(
     whole = named or (known[0] if len(known) == 1 else "")
     if not whole and not (column != "").any():
         fix = "Name the file train_... or index_..., or add a column `split`."
-        what = f"nothing tells whether its ids are of {' or '.join(known)}"
+        what = f"does not say whether its ids are of {' or '.join(known)}"
         problems.append(Problem(path, what, fix))
         return pd.Series("", column.index)
     if named and named not in known:
@@ -183,7 +183,7 @@ def _splits(
     for row, text in column.items():
         split = text.casefold() or whole
         if split not in known or (text and named and split != named):
-            what = "not the split that the file's name tells:" if named else "no such split:"
+            what = "not the split in the file's name:" if named else "no such split:"
             if not (named and named not in known and not text):
                 fix = f"Write {named or ' or '.join(known)}."
                 problems.append(Problem(path, what, fix, _row(row), "split", text))
@@ -192,7 +192,7 @@ def _splits(
     return pd.Series(splits, column.index, dtype=str)
 
 
-def _strangers(
+def _not_in_metadata(
     path: Path, frame: pd.DataFrame, keys: pd.Series, items: pd.DataFrame
 ) -> list[Problem]:
     """Ids that the metadata does not have, and categories that are another there."""
@@ -211,7 +211,7 @@ def _strangers(
             name = _category(address, path, _row(row), problems)
             if name is not None and name.title != titles[key]:
                 what = f"{split} landmark {number} is {titles[key]!r} in the metadata, here:"
-                fix = f"Mend the id; is it one of the {_other(split)} split?"
+                fix = f"Correct the id; is it one of the {_other(split)} split?"
                 problems.append(Problem(path, what, fix, _row(row), "category", address))
     return problems
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
-from strata_labels.sources.download import Fetched, download_named
+from strata_labels.sources.download import Fetched, download_from
 from strata_labels.sources.inat2018_categories import (
     CATEGORIES,
     RANKS,
@@ -44,23 +44,18 @@ _SETS = {split: f"Inat_dataset_splits/Inaturalist_{split}_set1.txt" for split in
 _NO_LIST = "train"
 
 
-def fetch(
-    folder: Path,
-    base_url: str = BASE_URL,
-    names: Sequence[str] | None = None,
-) -> list[Fetched]:
+def fetch(folder: Path, base_url: str = BASE_URL) -> list[Fetched]:
     """Downloads the official archives of categories and annotations, which `read` reads packed.
 
     Args:
         folder: where they go.
         base_url: the bucket or a mirror of it.
-        names: of `FILES`; all if None.
 
     Raises:
-        InputError: an unknown name; the server has no such file.
+        InputError: not an address; the server has no such file.
         RetryError: a server out of reach or broken.
     """
-    return download_named(folder, base_url, FILES if names is None else names, FILES)
+    return download_from(folder, base_url, {name: [name] for name in FILES})
 
 
 def files(folder: Path) -> list[Path]:
@@ -223,7 +218,7 @@ def _splits(folder: Path, owner: dict[str, int], problems: list[Problem]) -> dic
         path = folder / relative
         if not path.is_file():
             continue
-        told = set[int]()
+        reported = set[int]()
         for row, line in enumerate(_lines(path), start=1):
             number = owner.get(line)
             if number is None:
@@ -231,8 +226,8 @@ def _splits(folder: Path, owner: dict[str, int], problems: list[Problem]) -> dic
             if where.setdefault(line, name) != name:
                 what = "image in both splits:"
                 problems.append(Problem(path, what, "Keep it in one.", row, value=line))
-            elif split.setdefault(number, name) != name and number not in told:
-                told.add(number)
+            elif split.setdefault(number, name) != name and number not in reported:
+                reported.add(number)
                 what = "species in both splits:"
                 fix = "The splits share no class: keep it in one."
                 problems.append(Problem(path, what, fix, row, value=number))

@@ -62,7 +62,7 @@ def read_categories(folder: Path, annotated: dict[str, Any]) -> pd.DataFrame:
         file that has super-categories only.
 
     Raises:
-        InputError: no file of categories; an id that is none or stands twice, a category without a
+        InputError: no file of categories; an id that is none or appears twice, a category without a
             name, without a genus where others have one, or that is not in the coded tree.
     """
     named = next((found for name in _NAMED if (found := find_json(folder, name))), None)
@@ -88,7 +88,7 @@ def read_categories(folder: Path, annotated: dict[str, Any]) -> pd.DataFrame:
         raise InputError(problems)
     codes = pd.DataFrame({rank: frame[f"code_{rank}"] for rank in RANKS}, frame.index)
     if other is not None:
-        problems += _strangers(coded[0] if coded else "", frame, other)
+        problems += _in_one_file_only(coded[0] if coded else "", frame, other)
         codes = other.set_index("id")[list(RANKS)].reindex(frame.id).set_axis(frame.index)
     elif tree is not None and not (codes != "").any(axis=None):
         codes = _lineages(tree, frame, problems)
@@ -165,7 +165,7 @@ def _frame(where: str, value: Any, problems: list[Problem]) -> pd.DataFrame:
             wrong("id", "not an id:", "Write a whole number from 0 up.", shown=found)
             continue
         if found in first:
-            what = f"id stands twice (first in categories[{first[found]}]):"
+            what = f"id appears twice (first in categories[{first[found]}]):"
             wrong("id", what, "Keep one.", shown=found)
             continue
         first[found] = number
@@ -190,7 +190,7 @@ def _text(value: Any) -> str:
     return clean_cell(str(value)) if value is not None else ""
 
 
-def _strangers(where: str, frame: pd.DataFrame, other: pd.DataFrame) -> list[Problem]:
+def _in_one_file_only(where: str, frame: pd.DataFrame, other: pd.DataFrame) -> list[Problem]:
     fix = "Take both files from one version of the set."
     return [
         Problem(where, "category in only one of the files of categories:", fix, None, "id", number)
@@ -242,7 +242,7 @@ def _lineages(tree: Packed, frame: pd.DataFrame, problems: list[Problem]) -> pd.
             path.append(node)
         path = path[:-1] if path and path[-1] == _ROOT else path
         if len(path) != len(RANKS):
-            what = f"category with {len(path)} ranks above it where {len(RANKS)} are asked:"
+            what = f"category with {len(path)} ranks above it where {len(RANKS)} are needed:"
             fix = "Complete its lineage."
             problems.append(Problem(str(tree), what, fix, value=int(number)))
             path = [""] * len(RANKS)

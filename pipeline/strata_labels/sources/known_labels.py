@@ -26,7 +26,7 @@ def read_labels(path: Path, items: pd.DataFrame, levels: Sequence[str]) -> Label
 
     Raises:
         InputError: no column of any level; every id that no item has, that items of several splits
-            have, or that stands twice.
+            have, or that appears twice.
     """
     frame = read_people_csv(path, ["id"], ["split"], further=True)
     named = [level for level in levels[1:] if level.casefold() in frame]
@@ -47,14 +47,14 @@ def read_labels(path: Path, items: pd.DataFrame, levels: Sequence[str]) -> Label
         candidates = by_id.get(number, []) if not split else [known] if known else []
         if len(candidates) != 1:
             what = "no such item in the metadata:"
-            fix = "Remove the row, or mend id and split."
+            fix = "Remove the row, or correct id and split."
             if candidates:
                 what, fix = "items of several splits have this id:", "Add a column `split`."
             problems.append(Problem(path, what, fix, int(row), "id", number))
             continue
         before = first.setdefault(candidates[0], int(row))
         if before != row:
-            what = f"id stands twice (first in row {before}):"
+            what = f"id appears twice (first in row {before}):"
             problems.append(Problem(path, what, "Keep one.", int(row), "id", number))
         found[int(row)] = candidates[0]
     if problems:

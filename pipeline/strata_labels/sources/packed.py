@@ -1,4 +1,4 @@
-"""Metadata files as they lie in a folder, or in the archive they are published in."""
+"""Metadata files in a folder, unpacked or in the archive they are published in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Packed:
 
     Attributes:
         path: the file, or the archive it is in.
-        member: its name in the archive; "" where it lies open.
+        member: its name in the archive; "" for an unpacked file.
     """
 
     path: Path

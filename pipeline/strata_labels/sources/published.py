@@ -1,8 +1,7 @@
-"""A tree whose labels are published: the same tables that proposals make, and nothing in doubt."""
+"""A tree made of published labels, in the tables that proposals come in; no label is in doubt."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,31 +14,13 @@ from strata_labels.tables import SCHEMAS, labels_at
 PROPOSED, NO_LABEL = "proposed", "no_label"
 
 
-@dataclass(frozen=True)
-class Published:
-    """A published tree in the tables that `replay` and `build_tree` take.
-
-    Attributes:
-        proposals: under `SCHEMAS["proposals"]`, one row for each item and each node below the top;
-            origin `published`, confidence 1, accepted. An item without any label has a row too,
-            open, so that a person can place it.
-        vocabulary: under `SCHEMAS["nodes"]`, every node above the items.
-        counts: `in`, `out` and `set_aside` of the items; `nodes` by level; `filled`, the nodes that
-            stand for blanks; `homonyms`, the names that several nodes of a level have.
-    """
-
-    proposals: pd.DataFrame
-    vocabulary: pd.DataFrame
-    counts: dict[str, object]
-
-
 def published_tree(
     items: pd.DataFrame,
     labels: pd.DataFrame,
     num_levels: int,
     blank: str = "unspecified",
     first: int = 1,
-) -> Published:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Makes nodes and edges of published labels.
 
     A node is its lineage: two genera of one name in different families stay two nodes. Its id says
@@ -52,6 +33,11 @@ def published_tree(
         num_levels: number of levels, the item's own included.
         blank: the word for a missing label; taxonomists say `incertae sedis`.
         first: the lowest level that is published; above 1 where levels between are made elsewhere.
+
+    Returns:
+        `(proposals, nodes)`. Proposals under `SCHEMAS["proposals"]`, one for each item and each
+        node below the top: origin `published`, confidence 1, accepted; an item without any label
+        has an open row. Nodes under `SCHEMAS["nodes"]`, all above the items.
     """
     levels = range(first, num_levels)
     ids = items["item_id"]
@@ -63,7 +49,6 @@ def published_tree(
     known = pd.Series("", named.index, dtype=object)
     above = pd.Series(None, named.index, dtype=object)
     parts: list[pd.DataFrame] = []
-    filled: dict[str, int] = {}
     for level in reversed(levels):
         own = named[level]
         stand_in = known.map(lambda name: f"{blank} in {name}" if name else blank)
@@ -79,11 +64,9 @@ def published_tree(
                 "name": name,
                 "parent_id": above,
                 "qid": None,
-                "filled": own == "",
             }
-        ).drop_duplicates("node_id")
-        filled[str(level)] = int(rows.filled.sum())
-        parts.append(rows)
+        )
+        parts.append(rows.drop_duplicates("node_id"))
         known = own.where(own != "", known)
         above = node
     columns = SCHEMAS["nodes"].names
@@ -96,19 +79,7 @@ def published_tree(
         made += [_rows(named.index, 1, above, parent_of), _open_rows(names.index[~labelled])]
     proposals = pd.concat(made)
     proposals = proposals.sort_values(["level", "subject"], ignore_index=True)
-    twice = nodes[nodes.duplicated(["level", "name"], keep=False)]
-    counts: dict[str, object] = {
-        "in": len(items),
-        "out": int(labelled.sum()),
-        "set_aside": {NO_LABEL: int((~labelled).sum())} if not labelled.all() else {},
-        "nodes": {str(level): int(n) for level, n in nodes.level.value_counts().items()},
-        "filled": filled,
-        "homonyms": {
-            str(level): sorted(set(part.name)) for level, part in twice.groupby("level", sort=True)
-        },
-    }
-    vocabulary = nodes.astype({"level": "int8"})
-    return Published(proposals[SCHEMAS["proposals"].names], vocabulary, counts)
+    return proposals[SCHEMAS["proposals"].names], nodes.astype({"level": "int8"})
 
 
 _SIGNS = str.maketrans({" ": "_", "_": "%5F", "/": "%2F", "%": "%25"})

@@ -12,7 +12,7 @@ import pandas as pd
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import read_people_csv
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
-from strata_labels.sources.download import Fetched, download_named
+from strata_labels.sources.download import Fetched, download_from
 from strata_labels.sources.known_labels import read_labels
 from strata_labels.sources.packed import Packed, find
 
@@ -41,23 +41,18 @@ _HEADER = ["image_id", "class_id", "super_class_id", "path"]
 _FOLDER = "Stanford_Online_Products"
 
 
-def fetch(
-    folder: Path,
-    base_url: str = BASE_URL,
-    names: Sequence[str] | None = None,
-) -> list[Fetched]:
+def fetch(folder: Path, base_url: str = BASE_URL) -> list[Fetched]:
     """Downloads the official zip (2.9 GB, images included), from which `read` takes the lists.
 
     Args:
         folder: where it goes.
         base_url: the project's address or a mirror's.
-        names: of `FILES`; all if None.
 
     Raises:
-        InputError: an unknown name; the server has no such file.
+        InputError: not an address; the server has no such file.
         RetryError: a server out of reach or broken.
     """
-    return download_named(folder, base_url, FILES if names is None else names, FILES)
+    return download_from(folder, base_url, {name: [name] for name in FILES})
 
 
 def files(folder: Path) -> list[Path]:
@@ -205,7 +200,7 @@ def _rows(file: Packed, split: str, problems: list[Problem]) -> Iterable[Any]:
         if not cells:
             continue
         if len(cells) != len(_HEADER):
-            what = f"{len(cells)} cells where 4 are asked; is the file cut short?"
+            what = f"{len(cells)} cells where 4 are needed; is the file cut short?"
             problems.append(Problem(where, what, "Restore the line.", number, value=line))
             continue
         wrong = [
@@ -224,7 +219,7 @@ def _twice(frame: pd.DataFrame, column: str, what: str) -> list[Problem]:
     again = frame[frame[column].duplicated()]
     first = frame.drop_duplicates(column).set_index(column).loc[again[column]]
     for late, early in zip(again.to_dict("records"), first.to_dict("records"), strict=True):
-        both = "stands in both splits" if late["split"] != early["split"] else "stands twice"
+        both = "appears in both splits" if late["split"] != early["split"] else "appears twice"
         text = f"{what} {both} (first in {_where(early)}):"
         problems.append(
             Problem(late["where"], text, "Keep one.", late["row"], column, late[column])
@@ -274,7 +269,7 @@ def _names(folder: Path, frame: pd.DataFrame) -> dict[int, dict[int, str]]:
     problems, names = [], {0: dict[int, str](), 1: dict[int, str]()}
     for row, (level, number, name) in zip(table.index, table.to_numpy(), strict=True):
         if level not in have or not number.isdecimal() or int(number) not in have[level]:
-            what, fix = "no such id in the lists:", "Mend the line or leave the file out."
+            what, fix = "no such id in the lists:", "Correct the line or leave the file out."
             problems.append(Problem(path, what, fix, int(row), "id", number))
         elif name:
             names[int(level)][int(number)] = name

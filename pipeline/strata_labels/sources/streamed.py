@@ -17,14 +17,13 @@ from strata_labels.people_csv import cut_short
 _BLOCK = 4 << 20
 _CELL_LIMIT = 1 << 26
 _PROBLEMS_AT_MOST = 10_000
-_FIX = "Get the file again, or mend the value."
+_FIX = "Get the file again, or correct the value."
 
 
 def stream_csv(path: Path, columns: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
     """Reads columns of a large CSV in batches of about 4 MB of text, every value as text.
 
-    The way is quick where the file is right; a file in which anything is wrong is read again,
-    slowly, to say where.
+    A file in which anything is wrong is read again, slowly, to say where.
 
     Args:
         path: a CSV with a header, separated by `,` `;` or tab, UTF-8 or (with a byte-order mark)
@@ -109,7 +108,7 @@ def _problems(
 ) -> Iterator[Problem]:
     """Every problem of the file, with its row."""
     checks = [(name, header.index(name), re.compile(columns[name], re.ASCII)) for name in columns]
-    found = told = 0
+    found = cut_at = 0
     limit = csv.field_size_limit(_CELL_LIMIT)
     try:
         with path.open(encoding=encoding, errors="replace", newline="") as file:
@@ -123,12 +122,12 @@ def _problems(
                     break
                 except csv.Error as error:
                     what = f"not CSV ({error})"
-                    yield Problem(path, what, "Mend the quotation marks.", row=row)
+                    yield Problem(path, what, "Correct the quotation marks.", row=row)
                     return
                 if not cells:
                     continue
                 if len(cells) != len(header):
-                    found, told = found + 1, reader.line_num
+                    found, cut_at = found + 1, reader.line_num
                     what = f"{len(cells)} cells where the header has {len(header)}"
                     yield cut_short(path, row, what)
                     continue
@@ -143,5 +142,5 @@ def _problems(
             rows = reader.line_num
     finally:
         csv.field_size_limit(limit)
-    if told < rows and not _ended(path, encoding):
+    if cut_at < rows and not _ended(path, encoding):
         yield cut_short(path, rows, "the last line has no line end")

@@ -40,12 +40,8 @@ _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _BETWEEN = "|"
 
 
-def fetch(
-    folder: Path,
-    base_url: str = "",
-    names: Sequence[str] | None = None,
-) -> list[Fetched]:
-    """Nothing of a user's own table is published anywhere.
+def fetch(folder: Path, base_url: str = "") -> list[Fetched]:
+    """A user's own table is not published anywhere.
 
     Raises:
         InputError: always.
@@ -85,7 +81,7 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
         levels: names of the tree's levels, the item's first.
 
     Raises:
-        InputError: no table, a missing column, a blank id, one that stands twice in its split, an
+        InputError: no table, a missing column, a blank id, one that appears twice in its split, an
             image in both splits, a folder without pictures.
     """
     path = _path(Path(folder))
@@ -160,7 +156,7 @@ def _frame(path: Path) -> pd.DataFrame:
     for row, item, number in zip(frame.index, frame.item_id, frame.id, strict=True):
         before = first.setdefault(item, int(row))
         if before != row and number:
-            what = f"id stands twice (first in row {before}):"
+            what = f"id appears twice (first in row {before}):"
             problems.append(Problem(path, what, "Keep one.", int(row), "id", number))
     if frame.empty:
         problems.append(Problem(path, "holds no item", "Add a row for each item."))

@@ -1,5 +1,7 @@
-"""Training and validation. `strata_labels.losses` needs only torch, so that it can be lifted
-out: this file imports nothing until a name of it is asked for."""
+"""Trains a head or a whole network on the labels of a tree, by a recipe.
+
+A name is imported when it is used first: reading recipes needs no torch.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +9,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from strata_labels.training.data import LabelledImages, read_labels_csv, read_workspace
     from strata_labels.training.head import Head, train_head
+    from strata_labels.training.labelled_images import (
+        LabelledImages,
+        read_labels_csv,
+        read_workspace,
+    )
     from strata_labels.training.recipe import Recipe, load_recipe, recipe_names
-    from strata_labels.training.run import RESULT, train
-    from strata_labels.training.saved import Saved, load_model
+    from strata_labels.training.saved_model import TrainedModel, load_model
+    from strata_labels.training.training_run import RESULT, train
 
 _HOME = {
-    "RESULT": "run",
+    "RESULT": "training_run",
     "Head": "head",
-    "LabelledImages": "data",
+    "LabelledImages": "labelled_images",
     "Recipe": "recipe",
-    "Saved": "saved",
-    "load_model": "saved",
+    "TrainedModel": "saved_model",
+    "load_model": "saved_model",
     "load_recipe": "recipe",
-    "read_labels_csv": "data",
-    "read_workspace": "data",
+    "read_labels_csv": "labelled_images",
+    "read_workspace": "labelled_images",
     "recipe_names": "recipe",
-    "train": "run",
+    "train": "training_run",
     "train_head": "head",
 }
 
@@ -33,7 +39,7 @@ __all__ = [
     "Head",
     "LabelledImages",
     "Recipe",
-    "Saved",
+    "TrainedModel",
     "load_model",
     "load_recipe",
     "read_labels_csv",

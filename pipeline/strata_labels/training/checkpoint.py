@@ -1,4 +1,4 @@
-"""Checkpoints that appear whole and are taken up by the same training only."""
+"""Writes and loads checkpoints; only the same training may continue from one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def load(path: Path, trainer: Trainer, about: dict[str, Any]) -> None:
     Raises:
         InputError: damaged, or of another training; every difference is listed.
     """
-    other = "Give another --out, or remove the checkpoint to begin anew."
+    other = "Give another --out, or remove the checkpoint to start from the beginning."
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         found = content["about"]

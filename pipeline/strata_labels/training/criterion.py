@@ -1,4 +1,4 @@
-"""A recipe's loss."""
+"""Builds the loss of a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process or several (torchrun): who works on what, and gathering embeddings with gradients."""
+"""Shares a batch between the processes of torchrun, and gathers embeddings with gradients."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ class Processes:
 
 
 @contextmanager
-def joined() -> Iterator[Processes]:
-    """The processes torchrun started, joined; this one alone where it did not."""
+def process_group() -> Iterator[Processes]:
+    """The processes that torchrun started, as a group; without torchrun this one alone."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Processes()

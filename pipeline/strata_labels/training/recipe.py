@@ -1,13 +1,21 @@
-"""Recipes: what is trained, how, as data. `recipes/*.toml` ship with the package."""
+"""Recipes: settings of a training, read from TOML files; `recipes/*.toml` ship with the package."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, fields
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from strata_labels.errors import InputError, Problem
 
@@ -23,10 +31,17 @@ LossName = Literal[
     "csl",
     "triplet",
 ]
+_Entry = TypeVar("_Entry")
+# TOML has lists; strictness is left to their entries.
+List = Annotated[tuple[_Entry, ...], Field(strict=False)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+AtLeast1 = Annotated[int, Field(ge=1)]
+AtLeast2 = Annotated[int, Field(ge=2)]
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(BaseModel):
     """Settings of one training. A recipe file holds some of them; these are the others' values.
 
     Attributes:
@@ -73,103 +88,104 @@ class Recipe:
         checkpoint_every: steps between checkpoints.
     """
 
-    title: str
-    losses: tuple[str, ...]
-    weights: tuple[float, ...]
-    level: int = 0
-    tau: float = 0.01
-    rho: float = 100.0
-    delta: float = 0.05
-    start: float = 0.5
-    offset: float = 1.44
-    h_rank: tuple[float, ...] = ()
-    recall_at: tuple[int, ...] = (1, 2, 4, 8, 16)
-    recall_temperature: float = 1.0
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    title: str = ""
+    losses: List[LossName] = Field(default=(), validate_default=True, min_length=1)
+    weights: List[float] = Field(default=(), validate_default=True)
+    level: Count = 0
+    tau: Positive = 0.01
+    rho: NotNegative = 100.0
+    delta: NotNegative = 0.05
+    start: NotNegative = 0.5
+    offset: NotNegative = 1.44
+    h_rank: List[float] = ()
+    recall_at: List[AtLeast1] = Field(default=(1, 2, 4, 8, 16), min_length=1)
+    recall_temperature: Positive = 1.0
     positive_margin: float = 0.9
     negative_margin: float = 0.6
     triplet_margin: float = 0.1
-    cluster_temperature: float = 0.05
-    csl_margins: tuple[float, ...] = ()
-    csl_scale: float = 32.0
+    cluster_temperature: Positive = 0.05
+    csl_margins: List[float] = ()
+    csl_scale: Positive = 32.0
     proxies: Literal["random", "means"] = "random"
     sampler: Literal["m-per-class", "hierarchical"] = "m-per-class"
-    batch_size: int = 256
-    images_per_class: int = 4
-    max_per_class: int = 0
-    super_classes: int = 2
-    batches_per_group: int = 0
-    epochs: int = 100
-    warmup_epochs: int = 5
+    images_per_class: AtLeast2 = 4
+    batch_size: AtLeast2 = Field(default=256, validate_default=True)
+    max_per_class: Count = 0
+    super_classes: AtLeast1 = 2
+    batches_per_group: Count = 0
+    epochs: Count = 100
+    warmup_epochs: Count = 5
     optimizer: Literal["adam", "sgd"] = "adam"
-    lr: float = 5e-5
-    head_lr: float = 1e-4
-    proxy_lr: float = 10.0
+    lr: NotNegative = 5e-5
+    head_lr: NotNegative = 1e-4
+    proxy_lr: NotNegative = 10.0
     proxy_lr_end: float = -1.0
-    weight_decay: float = 1e-4
+    weight_decay: NotNegative = 1e-4
     schedule: Literal["cosine", "constant"] = "cosine"
-    clip: float = 0.0
-    memory: int = 0
+    clip: NotNegative = 0.0
+    memory: Count = 0
     precision: Literal["auto", "bf16", "float32"] = "auto"
     backbone: str = "resnet50"
     pretrained: str = "yes"
     pooling: Literal["avg", "max", "avgmax"] = "avg"
     layer_norm: bool = True
-    dim: int = 512
+    dim: Count = 512
     identity: bool = False
     freeze_batch_norm: bool = True
-    resize: int = 256
-    crop: int = 224
-    min_scale: float = 0.16
-    max_scale: float = 1.0
-    min_ratio: float = 0.75
+    resize: AtLeast1 = 256
+    crop: AtLeast1 = 224
+    min_scale: NotNegative = 0.16
+    max_scale: NotNegative = 1.0
+    min_ratio: Positive = 0.75
     max_ratio: float = 1.33
-    checkpoint_every: int = 500
+    checkpoint_every: AtLeast1 = 500
+
+    # A validator sees only the fields before its own that are right.
+    @field_validator("weights")
+    @classmethod
+    def _as_many_as_losses(cls, weights: Any, info: ValidationInfo) -> Any:
+        losses = info.data.get("losses")
+        if losses is not None and len(losses) != len(weights):
+            raise ValueError(f"as many weights as losses are needed ({len(losses)})")
+        return weights
+
+    @field_validator("h_rank")
+    @classmethod
+    def _none_or_three(cls, h_rank: Any) -> Any:
+        if len(h_rank) not in (0, 3):
+            raise ValueError("give beta, gamma and leak, or nothing")
+        return h_rank
+
+    @field_validator("batch_size")
+    @classmethod
+    def _two_classes(cls, batch_size: int, info: ValidationInfo) -> int:
+        least = 2 * info.data.get("images_per_class", 1)
+        if batch_size < least:
+            raise ValueError(f"two classes at least are needed ({least} images)")
+        return batch_size
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values: lists for tuples."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return self.model_dump(mode="json")
 
 
-_HINTS = get_type_hints(Recipe)
-_FIELDS: dict[str, Field[Any]] = {field.name: field for field in fields(Recipe)}
-# Keys of a file that are no settings: another recipe it starts from, and settings of one mode.
+# Keys of a file that are not settings: the recipe it starts from, and the settings of one mode.
 _EXTENDS = "extends"
-# What plain recipes share; no recipe of its own.
+# What plain recipes share; not a recipe of its own.
 _SHARED = "_plain"
-_MODES: tuple[str, ...] = get_args(Mode)
+_MODES: tuple[Mode, ...] = get_args(Mode)
 
-# Least value each number may have, and whether that value itself is allowed.
-_LEAST: dict[str, tuple[float, bool]] = {
-    **dict.fromkeys(
-        ("tau", "recall_temperature", "cluster_temperature", "csl_scale", "min_ratio"), (0, False)
-    ),
-    **dict.fromkeys(
-        (
-            "level",
-            "rho",
-            "delta",
-            "start",
-            "offset",
-            "max_per_class",
-            "batches_per_group",
-            "epochs",
-            "warmup_epochs",
-            "lr",
-            "head_lr",
-            "proxy_lr",
-            "weight_decay",
-            "clip",
-            "memory",
-            "dim",
-            "min_scale",
-            "max_scale",
-        ),
-        (0, True),
-    ),
-    **dict.fromkeys(("super_classes", "resize", "crop", "checkpoint_every"), (1, True)),
-    "batch_size": (2, True),
-    "images_per_class": (2, True),
-}
+
+class _Setting(NamedTuple):
+    """A value and where it is written: a file or `--set`, with the key's full name."""
+
+    key: str
+    value: Any
+    where: str
+    column: str
+    mode: Mode | None  # of a section that counts in this mode alone
 
 
 def recipe_names() -> list[str]:
@@ -188,167 +204,104 @@ def load_recipe(name: str, mode: Mode, settings: Iterable[str] = ()) -> Recipe:
         settings: `key=value` texts that win over the file, values as in TOML (bare text too).
 
     Raises:
-        InputError: no such recipe, unknown keys, wrong types, values out of range; all listed.
+        InputError: no such recipe, unknown keys, wrong types, values out of range or that do not
+            go together; all listed.
     """
     problems: list[Problem] = []
-    values = _read(name, mode, problems)
-    values |= _given(settings, problems)
-    if problems:
-        raise InputError(problems)
-    for key, field in _FIELDS.items():
-        if field.default is MISSING and key not in values:
-            problems.append(Problem(f"recipe {name}", "key missing:", "Add it.", column=key))
-    if not problems:
-        recipe = Recipe(**values)
-        problems += _contradictions(name, recipe)
-    if problems:
+    read = [*_read_file(name, problems), *_read_settings(settings, problems)]
+    recipe = None
+    for each in (mode, *(other for other in _MODES if other != mode)):
+        used: dict[str, _Setting] = {}
+        for setting in read:
+            if setting.mode in (None, each):
+                used.pop(setting.key, None)  # the place in the order is that of the last one
+                used[setting.key] = setting
+        try:
+            checked = Recipe.model_validate({key: setting.value for key, setting in used.items()})
+            recipe = recipe or checked
+        except ValidationError as error:
+            # Of the other mode only what is wrong in its own section is new.
+            shown = {key for key in used if each == mode or used[key].mode == each}
+            problems += _problems(name, error, used, shown)
+    if problems or recipe is None:
         raise InputError(problems)
     return recipe
+
+
+def _problems(
+    name: str, error: ValidationError, used: dict[str, _Setting], shown: set[str]
+) -> list[Problem]:
+    """What is wrong with the settings `shown` or with defaults, in the settings' order."""
+    order = {key: at for at, key in enumerate(used)}
+    found = []
+    for detail in error.errors(include_url=False):
+        key = str(detail["loc"][0])
+        if key not in shown and (key in used or not shown):
+            continue
+        written = used.get(key, _Setting(key, None, f"recipe {name}", key, None))
+        what, fix, value = f"{detail['msg']}:", "Correct the value.", detail["input"]
+        if detail["type"] == "extra_forbidden":
+            what, value = "unknown key", None
+            fix = f"Known: {', '.join(sorted(Recipe.model_fields))}."
+        what = what.removeprefix("Value error, ").replace("valid tuple", "list")
+        what = what[:1].lower() + what[1:]
+        problem = Problem(written.where, what, fix, None, written.column, value)
+        found.append((order.get(key, len(order)), problem))
+    return [problem for _, problem in sorted(found, key=lambda pair: pair[0])]
 
 
 def _folder() -> Path:
     return Path(str(resources.files("strata_labels.training") / "recipes"))
 
 
-def _read(name: str, mode: Mode, problems: list[Problem], above: tuple[str, ...] = ()) -> dict:
-    """The settings of a recipe file and of those it extends, the nearest winning."""
+def _read_file(name: str, problems: list[Problem], above: tuple[str, ...] = ()) -> list[_Setting]:
+    """The settings of a recipe file after those of the recipe it extends; later ones win."""
     own = name.endswith(".toml")
     path = Path(name) if own else _folder() / f"{name}.toml"
     shipped = own or name in {*recipe_names(), _SHARED}
     if not shipped or not path.is_file():
         fix = f"Take one of {', '.join(recipe_names())}, or a file of your own ending in .toml."
         problems.append(Problem("--recipe", "no such recipe:", fix, value=name))
-        return {}
+        return []
     if name in above:
         problems.append(Problem(path, "extends itself", "Let it start from another recipe."))
-        return {}
+        return []
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        problems.append(Problem(path, f"not TOML ({error})", "Mend the line."))
-        return {}
-    shown = str(path) if own else f"recipe {name}"
-    values: dict[str, Any] = {}
+        problems.append(Problem(path, f"not TOML ({error})", "Correct the line."))
+        return []
+    where = str(path) if own else f"recipe {name}"
+    settings: list[_Setting] = []
     base = data.pop(_EXTENDS, None)
     if isinstance(base, str):
-        values = _read(base, mode, problems, (*above, name))
+        settings = _read_file(base, problems, (*above, name))
     elif base is not None:
-        problems.append(_not_a(shown, _EXTENDS, "text", base))
-    sections = {}
-    for section in _MODES:
-        sections[section] = data.pop(section, {})
-        if not isinstance(sections[section], dict):
-            problems.append(_not_a(shown, section, "table", sections[section]))
-            sections[section] = {}
-    values |= _checked(data, shown, "", problems)
-    for section, settings in sections.items():
-        checked = _checked(settings, shown, f"{section}.", problems)
-        if section == mode:
-            values |= checked
-    return values
-
-
-def _given(settings: Iterable[str], problems: list[Problem]) -> dict[str, Any]:
-    """Settings of the command line, `key=value`."""
-    values: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        key, text = key.strip(), text.strip()
-        if not equals:
-            problems.append(Problem("--set", "not key=value:", "Write lr=1e-4.", value=setting))
+        problems.append(Problem(where, "not text:", "Name a recipe.", None, _EXTENDS, base))
+    for mode in _MODES:
+        section = data.pop(mode, {})
+        if not isinstance(section, dict):
+            problems.append(Problem(where, "not a table:", f"Write [{mode}].", None, mode, section))
             continue
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except (tomllib.TOMLDecodeError, KeyError):
-            value = text
-        values |= _checked({key: value}, "--set", "", problems)
-    return values
-
-
-def _checked(
-    data: Mapping[str, Any], where: str, prefix: str, problems: list[Problem]
-) -> dict[str, Any]:
-    """The settings that have a known key, the right type and a value in range."""
-    values = {}
+        data |= {(mode, key): value for key, value in section.items()}
     for key, value in data.items():
-        if key not in _FIELDS:
-            fix = f"Known: {', '.join(sorted(_FIELDS))}."
-            problems.append(Problem(where, "unknown key", fix, column=prefix + key))
+        of, bare = key if isinstance(key, tuple) else (None, key)
+        column = f"{of}.{bare}" if of else bare
+        settings.append(_Setting(bare, value, where, column, of))
+    return settings
+
+
+def _read_settings(texts: Iterable[str], problems: list[Problem]) -> list[_Setting]:
+    """Settings of the command line, `key=value`."""
+    settings = []
+    for text in texts:
+        key, equals, written = (part.strip() for part in text.partition("="))
+        if not equals:
+            problems.append(Problem("--set", "not key=value:", "Write lr=1e-4.", value=text))
             continue
         try:
-            values[key] = _converted(value, _HINTS[key])
-        except TypeError as error:
-            problems.append(_not_a(where, prefix + key, str(error), value))
-            continue
-        least, included = _LEAST.get(key, (float("-inf"), True))
-        if isinstance(values[key], int | float) and not (
-            values[key] < float("inf")
-            and (values[key] > least or (included and values[key] == least))
-        ):
-            fix = f"Give a number {'>=' if included else '>'} {least:g}."
-            problems.append(Problem(where, "out of range:", fix, column=prefix + key, value=value))
-    return values
-
-
-def _converted(value: Any, hint: Any) -> Any:
-    """The value as the hint has it.
-
-    Raises:
-        TypeError: it is something else; the message says what is wanted.
-    """
-    if hint is bool:
-        if isinstance(value, bool):
-            return value
-        raise TypeError("true or false")
-    if hint is str:
-        if isinstance(value, str):
-            return value
-        raise TypeError("text")
-    if hint is int:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        raise TypeError("whole number")
-    if hint is float:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        raise TypeError("number")
-    choices = get_args(hint)
-    if choices and choices[-1] is Ellipsis:
-        if not isinstance(value, list):
-            raise TypeError("list")
-        return tuple(_converted(entry, choices[0]) for entry in value)
-    if value in choices:
-        return value
-    raise TypeError(f"one of {', '.join(map(str, choices))}")
-
-
-def _not_a(where: str, key: str, wanted: str, value: Any) -> Problem:
-    return Problem(where, f"wrong type or value, {wanted} is wanted:", "Mend it.", None, key, value)
-
-
-def _contradictions(name: str, recipe: Recipe) -> list[Problem]:
-    """Settings that are right each, but not together."""
-    where = f"recipe {name}"
-    problems = []
-    known = get_args(LossName)
-    for loss in recipe.losses:
-        if loss not in known:
-            fix = f"Known: {', '.join(known)}."
-            problems.append(Problem(where, "no such loss:", fix, column="losses", value=loss))
-    if not recipe.losses or len(recipe.losses) != len(recipe.weights):
-        fix = "Give as many weights as losses, at least one."
-        what = f"{len(recipe.losses)} losses and {len(recipe.weights)} weights"
-        problems.append(Problem(where, what, fix, column="weights"))
-    if len(recipe.h_rank) not in (0, 3):
-        fix = "Give beta, gamma and leak, or nothing."
-        value = list(recipe.h_rank)
-        problems.append(Problem(where, "not three numbers:", fix, None, "h_rank", value))
-    if recipe.batch_size < recipe.images_per_class * 2:
-        fix = "Make it twice images_per_class at least."
-        what = "too small for two classes:"
-        problems.append(Problem(where, what, fix, None, "batch_size", recipe.batch_size))
-    if not recipe.recall_at or min(recipe.recall_at) < 1:
-        fix = "Give list lengths >= 1."
-        value = list(recipe.recall_at)
-        problems.append(Problem(where, "out of range:", fix, None, "recall_at", value))
-    return problems
+            value = tomllib.loads(f"value = {written}")["value"]
+        except (tomllib.TOMLDecodeError, KeyError):
+            value = written
+        settings.append(_Setting(key, value, "--set", key, None))
+    return settings

@@ -31,7 +31,7 @@ class MPerClassSampler:
         seed: of every random choice.
 
     Attributes:
-        epoch, done: where it stands: epoch, and batches of it already taken.
+        epoch, done: the current epoch, and its batches already taken.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class MPerClassSampler:
         return self._planned[1]
 
     def state_dict(self) -> dict[str, int]:
-        """Where it stands."""
+        """Epoch and batches done."""
         return {"epoch": self.epoch, "done": self.done, "seed": self.seed}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes on from where another sampler of the same classes stood."""
+        """Continues from the state of another sampler of the same classes."""
         self.epoch, self.done, self.seed = state["epoch"], state["done"], state["seed"]
         self._planned = (-1, [])
 

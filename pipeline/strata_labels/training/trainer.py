@@ -40,7 +40,7 @@ class Trainer:
         device: where the loss and the model are.
 
     Attributes:
-        model, loss, sampler, step: as they stand.
+        model, loss, sampler, step: the current ones.
         history: `HISTORY` of each step so far.
     """
 
@@ -107,7 +107,7 @@ class Trainer:
                     return
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a later training needs to go on as if it had never stopped."""
+        """Everything that a later training needs to continue exactly."""
         random = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self.device)

@@ -137,7 +137,7 @@ def _report(assignments: pd.DataFrame, nodes: pd.DataFrame, empty: pd.DataFrame)
 
 
 def tree_of_assignments(assignments: pd.DataFrame) -> LabelTree:
-    """The tree that a table `assignments` describes, items included; it tells no Wikidata ids."""
+    """The tree that a table `assignments` describes, items included, without Wikidata ids."""
     levels = sorted(
         int(match[1])
         for name in assignments

@@ -148,7 +148,7 @@ class LabelTree:
             raise InputError(problems)
         return cls.from_nodes(nodes)
 
-    @property
+    @cached_property
     def top(self) -> int:
         """The highest level, 0 in an empty tree."""
         return max(self.level.values(), default=0)

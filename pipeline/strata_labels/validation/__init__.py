@@ -1,23 +1,29 @@
-"""Validation: does a tree help retrieval, which of its edges, and where is it wrong?"""
+"""Tests a tree by retrieval: report of a training, comparison of two trees, doubts for review."""
 
-from strata_labels.validation.compare import against_shuffled, compare_heads, compare_trees
-from strata_labels.validation.doubts import Doubts, doubts_table, rank_doubts
-from strata_labels.validation.inputs import FEWEST, Placed, read_tree, read_vectors, table_of
+from strata_labels.validation.item_paths import (
+    FEWEST,
+    ItemPaths,
+    read_item_table,
+    read_tree,
+    read_vectors,
+)
 from strata_labels.validation.report import ITEMS, TRAINED, write_report
+from strata_labels.validation.retrieval_doubts import Doubts, doubts_table, rank_doubts
+from strata_labels.validation.tree_comparison import against_shuffled, compare_heads, compare_trees
 
 __all__ = [
     "FEWEST",
     "ITEMS",
     "TRAINED",
     "Doubts",
-    "Placed",
+    "ItemPaths",
     "against_shuffled",
     "compare_heads",
     "compare_trees",
     "doubts_table",
     "rank_doubts",
+    "read_item_table",
     "read_tree",
     "read_vectors",
-    "table_of",
     "write_report",
 ]

@@ -1,4 +1,4 @@
-"""Rankings of every image by every other, and H-AP as if a node hung under another parent."""
+"""Computes H-AP as if a node were under another parent, on the same ranking."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def moved_hap(
     targets: list[Tensor],
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """H-AP of every query as the tree is, and as if one node above it hung elsewhere.
+    """H-AP of every query as the tree is, and as if one node above it had another parent.
 
     A node is moved for its own queries alone, exactly, on the same ranking; a query without
     positives counts as 0, since a move may give it some.

@@ -10,9 +10,9 @@ import jinja2
 import numpy as np
 
 from strata_labels.files import whole, write_json, write_text
-from strata_labels.validation.inputs import read_vectors, table_of
-from strata_labels.validation.numbers import Ranked, report_numbers
-from strata_labels.validation.pictures import draw_curves, map_points, thumbnail
+from strata_labels.validation.item_paths import read_item_table, read_vectors
+from strata_labels.validation.report_numbers import Ranked, report_numbers
+from strata_labels.validation.report_pictures import draw_curves, map_points, thumbnail
 
 FROZEN, TRAINED, ITEMS = "test_frozen.npy", "test_trained.npy", "test_items.parquet"
 METRICS, REPORT, NUMBERS, CURVES = "metrics.csv", "report.html", "report.json", "curves.png"
@@ -48,11 +48,11 @@ def write_report(
     names = names or {}
     frozen, _ = read_vectors(out / FROZEN, out / ITEMS)
     trained, _ = read_vectors(out / TRAINED, out / ITEMS)
-    table = table_of(out / ITEMS)
+    table = read_item_table(out / ITEMS)
     numbers = report_numbers(frozen, trained, table, names) | {"synthetic": synthetic}
     ranked = Ranked(trained, table)
     top = ranked.levels[-1]
-    # By the coarsest level that tells anything apart.
+    # Coloured by the coarsest level that has several nodes.
     several = [name for name in ranked.levels if table[name].nunique() > 1]
     chart = map_points(trained.numpy(), table[several[-1] if several else top].tolist())
     chart["classes"] = [(names.get(name, name), colour) for name, colour in chart["classes"]]
@@ -89,9 +89,9 @@ def write_report(
 def _headlines(levels: int) -> list[tuple[str, str]]:
     rows = [("H-AP", "hap"), ("ASI", "asi"), ("NDCG", "ndcg")]
     for level in range(levels):
-        told = [("AP", "ap"), ("mAP@R", "map_at_r")]
-        told += [("R@1", "recall_at_1"), ("R@10", "recall_at_10")]
-        rows += [(f"{label}, level {level}", f"{name}_level{level}") for label, name in told]
+        shown = [("AP", "ap"), ("mAP@R", "map_at_r")]
+        shown += [("R@1", "recall_at_1"), ("R@10", "recall_at_10")]
+        rows += [(f"{label}, level {level}", f"{name}_level{level}") for label, name in shown]
     return rows
 
 

@@ -65,7 +65,7 @@ def test_resolve_again_and_offline(small_world: World, metadata: Path, tmp_path:
 def test_offline_without_a_store_says_what_is_missing(metadata: Path, tmp_path: Path) -> None:
     run = strata(tmp_path / "ws", "--metadata", metadata, "--offline")
     assert run.exit_code == 0, run.output
-    assert "5 categories and 0 items were never answered: Canal" in run.stdout
+    assert "5 categories and 0 items have no answer yet: Canal" in run.stdout
 
 
 @pytest.mark.parametrize(

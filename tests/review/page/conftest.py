@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from page_world import make_workspace
 from strata_labels.build import Workspace
-from strata_labels.cli.review import material
+from strata_labels.cli.review import review_setup
 from strata_labels.review.page import Desk, Served, open_page
 
 
@@ -34,7 +34,7 @@ def ledger(workspace: Path) -> Callable[[], list[tuple[str, str, str]]]:
 @pytest.fixture
 def desk(workspace: Path) -> Callable[..., Desk]:
     def make(reviewer: str = "ann", **more: object) -> Desk:
-        return Desk(material(Workspace(workspace)), reviewer, **more)
+        return Desk(review_setup(Workspace(workspace)), reviewer, **more)
 
     return make
 

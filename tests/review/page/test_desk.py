@@ -24,7 +24,7 @@ from strata_labels.review import (
     reviewed,
 )
 from strata_labels.review.page import Desk, Refused, Stale
-from strata_labels.review.page.material import Table
+from strata_labels.review.page.review_rows import ReviewRows
 from strata_labels.tables import load, save
 
 OPEN = SINGLES + ALIKE + 1  # and the uncertain class
@@ -159,7 +159,7 @@ def test_reviewers_who_differ_are_asked_again_in_turn(desk: Callable[..., Desk])
     row = f"1:{item(4)}"
     ann.decide(ann.state, row, "move", "2/lake")
     append(
-        ben.material.ledgers[-1],
+        ben.setup.ledgers[-1],
         pd.DataFrame([{"subject": item(4), "level": "1", "decision": "move",
                        "reviewer": "ben", "target": "2/mountain"}]),
     )  # fmt: skip
@@ -189,13 +189,13 @@ def test_a_blind_reviewer_who_agrees_agrees(desk: Callable[..., Desk]) -> None:
     ann, row = desk("ann"), f"1:{item(0)}"
     ann.decide(ann.state, row, "keep")
     append(
-        ann.material.ledgers[-1],
+        ann.setup.ledgers[-1],
         pd.DataFrame([{"subject": item(0), "level": "1", "decision": "withdraw",
                        "reviewer": "ann", "target": ""}]),
     )  # fmt: skip
     ben = desk("ben", blind=True)
     ben.decide(ben.state, row, "move", "2/church")
-    written = read_ledger(ann.material.ledgers[-1]).decisions
+    written = read_ledger(ann.setup.ledgers[-1]).decisions
     assert written.target.iloc[-1] == "1/Q16970"  # what ann kept
 
 
@@ -229,7 +229,7 @@ def test_a_batch_of_answers_has_the_rest_scored_anew_without_anybody_waiting(
         proposals.loc[proposals.row_id == f"1:{item(SINGLES - 2)}", "accepted"] = True
         save(workspace, "proposals", proposals)
 
-    ann = Desk(replace(desk().material, learn=learn), "ann")
+    ann = Desk(replace(desk().setup, learn=learn), "ann")
     answer(ann)  # the class
     start = ann.show()["progress"]["open"]
     answer(ann, "exclude")
@@ -255,13 +255,13 @@ def test_answers_given_while_rows_are_loaded_are_not_asked_again(
     answer(ann)
     before, loaded, go = ann.show()["progress"], threading.Event(), threading.Event()
 
-    class Slow(Table):
+    class Slow(ReviewRows):
         def __init__(self, *given: Any) -> None:
             super().__init__(*given)
             loaded.set()
             assert go.wait(10)
 
-    monkeypatch.setattr("strata_labels.review.page.desk.Table", Slow)
+    monkeypatch.setattr("strata_labels.review.page.desk.ReviewRows", Slow)
     save(workspace, "proposals", load(workspace, "proposals"))
     ann.show()
     assert loaded.wait(10)
@@ -316,7 +316,7 @@ def test_search_finds_by_name_path_accent_and_id(desk: Callable[..., Desk]) -> N
 def test_the_forecast_counts_down_and_comes_true(desk: Callable[..., Desk]) -> None:
     ann = desk()
     before = ann.show()["progress"]
-    items = load(ann.material.folder, "proposals").query("level == 1")
+    items = load(ann.setup.folder, "proposals").query("level == 1")
     assert before["now"] == pytest.approx(items.confidence.mean(), abs=1e-6)
     assert 0 < before["decisions"] < OPEN
     for left in range(before["decisions"], 0, -1):
@@ -358,7 +358,7 @@ def test_a_second_reviewer_is_asked_blind_what_another_has_decided(
 def test_an_audit_asks_for_accepted_rows_first_one_by_one(
     desk: Callable[..., Desk], workspace: Path
 ) -> None:
-    ledgers = desk().material.ledgers
+    ledgers = desk().setup.ledgers
     assert draw_audit(workspace, 4, list(ledgers)) == 4
     assert draw_audit(workspace, 4, list(ledgers)) == 0  # they stay
     ann = desk()

@@ -49,7 +49,7 @@ class ApiSource:
         answers = category_pages.read_answer(parts, titles)
         missing = [title for title, stored in answers.items() if "missing" in stored.body]
         for title, before in self._store.get(self._wikis[PAGE], PAGE, missing):
-            # The API does not tell a deleted page from one that never was; the store may.
+            # The API reports a deleted page like one that never existed; the store may know better.
             if "missing" not in before.body or "existed" in before.body:
                 answers[title].body["existed"] = True
         return answers

@@ -52,7 +52,7 @@ def question(titles: Sequence[str]) -> dict[str, str]:
 
 
 def read_answer(parts: Iterable[ApiResponse], titles: Sequence[str]) -> dict[str, Answer]:
-    """What the parts of an answer say of each title; titles that it leaves out are left out.
+    """The content of an answer by title; titles without an answer are left out.
 
     Returns:
         By title the body to store: `page` (the title where normalisation and hard redirects led),

@@ -155,7 +155,7 @@ class Client:
                     return wiki
         except (_NotAnApiError, ApiError) as error:
             raise InputError(Problem(option, f"no API there ({error})", fix)) from None
-        what = "no API of MediaWiki; it does not say which wiki it is:"
+        what = "not an API of MediaWiki; it does not name its wiki:"
         raise InputError(Problem(option, what, fix, value=address))
 
     def query(self, address: str, params: Mapping[str, str]) -> Iterator[ApiResponse]:
@@ -263,7 +263,7 @@ class Client:
         timeout = self._policy.timeout
         if len(urlencode(params)) <= _LONGEST_QUERY:
             return self._session.get(address, params=params, timeout=timeout, stream=True)
-        # Wikimedia routes a POST that says so as the reading it is.
+        # With this header Wikimedia routes a POST like a read request.
         headers = {"Promise-Non-Write-API-Action": "true"} if "action" in params else {}
         return self._session.post(
             address, data=params, headers=headers, timeout=timeout, stream=True

@@ -113,7 +113,7 @@ class ResponseStore:
             raise InputError(Problem(self.path, "a database, but no response store", fix))
         elif found != VERSION:
             what = f"a response store of version {found}; this Strata reads version {VERSION}"
-            fix = "Use the Strata that wrote it, or move it away to start anew."
+            fix = "Use the Strata that wrote it, or move it away to start a new one."
             raise InputError(Problem(self.path, what, fix))
         report = base.execute("PRAGMA quick_check(1)").fetchone()[0]
         if report != "ok":
@@ -134,7 +134,7 @@ class ResponseStore:
                 raise RetryError(text) from None
             if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
                 raise RetryError(f"{self.path}: {error}") from None
-            fix = "It is left as it is; put a copy in its place, or move it away to start anew."
+            fix = "The file is unchanged; restore a copy, or move it away to start a new one."
             what = f"a damaged response store ({error})"
             raise InputError(Problem(self.path, what, fix)) from None
 

@@ -1,4 +1,4 @@
-"""A SPARQL endpoint of the user's own: which items name a Commons category in P373.
+"""A SPARQL endpoint of the user as a source: items that name a Commons category in P373.
 
 It answers nothing else; subclasses (`P279*`) would overload it.
 """

@@ -44,7 +44,7 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
     async def page(request: Request) -> Response:
         nonce = secrets.token_urlsafe(16)
         values = {
-            "__TITLE__": desk.material.title,
+            "__TITLE__": desk.setup.title,
             "__REVIEWER__": desk.reviewer,
             "__BLIND__": "blind" if desk.blind else "",
         }
@@ -73,7 +73,7 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
             return _refusal(400, "A decision is a JSON object of texts.")
 
         def act() -> dict[str, Any]:
-            told = desk.decide(
+            message = desk.decide(
                 given["state"],
                 given["row_id"],
                 given["decision"],
@@ -81,7 +81,7 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
                 given["note"],
                 given["group"] == "yes",
             )
-            return {"told": told, **desk.show(after=given["row_id"])}
+            return {"message": message, **desk.show(after=given["row_id"])}
 
         return await _answer(act, desk=desk, row_id=given["row_id"])
 
@@ -91,8 +91,8 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
             return _refusal(400, "An undo is a JSON object of texts.")
 
         def act() -> dict[str, Any]:
-            told, row_id = desk.undo(given["state"])
-            return {"told": told or "Nothing is left to take back", **desk.show(row_id)}
+            message, row_id = desk.undo(given["state"])
+            return {"message": message or "Nothing is left to take back", **desk.show(row_id)}
 
         return await _answer(act, desk=desk, row_id=given["row_id"])
 
@@ -202,14 +202,14 @@ async def _body(receive: Receive) -> bytes | None:
 def _replayed(body: bytes, receive: Receive) -> Receive:
     given = False
 
-    async def again() -> Message:
+    async def receive_body() -> Message:
         nonlocal given
         if given:
             return await receive()
         given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return again
+    return receive_body
 
 
 async def _given(request: Request) -> dict[str, str] | None:
@@ -229,7 +229,7 @@ async def _answer(
 ) -> Response:
     """Runs what may wait for the disk beside the event loop; errors become answers."""
 
-    def told() -> tuple[int, dict[str, Any]]:
+    def run() -> tuple[int, dict[str, Any]]:
         try:
             return 200, act(*args)
         except Stale:
@@ -237,15 +237,15 @@ async def _answer(
                 "Somebody decided elsewhere meanwhile, in another window or program. Nothing of "
                 "this window was recorded; this is the present state."
             )
-            return 409, {"told": text, **(desk.show(row_id) if desk else {})}
+            return 409, {"message": text, **(desk.show(row_id) if desk else {})}
         except Refused as refused:
-            return 422, {"told": str(refused)}
+            return 422, {"message": str(refused)}
         except RetryError as error:
-            return 503, {"told": f"Nothing was recorded: {error}"}
+            return 503, {"message": f"Nothing was recorded: {error}"}
         except InputError as error:
-            return 500, {"told": f"The ledger or a table cannot be read: {error}"}
+            return 500, {"message": f"The ledger or a table cannot be read: {error}"}
 
-    status, value = await run_in_threadpool(told)
+    status, value = await run_in_threadpool(run)
     return JSONResponse(value, status)
 
 

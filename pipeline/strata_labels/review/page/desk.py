@@ -16,11 +16,11 @@ from strata_labels.people_csv import clean_cell
 from strata_labels.review.decisions import Decision, seen_of
 from strata_labels.review.ledger import unbatch_decisions
 from strata_labels.review.ledger_writer import LedgerChanged, LedgerWriter
+from strata_labels.review.page.answers import answer_text, as_decision, ledger_lines, refusal
 from strata_labels.review.page.background import Background
-from strata_labels.review.page.card import card, name_of
 from strata_labels.review.page.forecast import Forecast, forecast_of
-from strata_labels.review.page.material import Material, Stamp, Table
-from strata_labels.review.page.record import again, in_words, ledger_lines, refusal
+from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup, Stamp, Watch
+from strata_labels.review.page.row_card import card, name_of
 from strata_labels.review.page.search import Search
 from strata_labels.review.validate import find_conflicts, split_nodes
 
@@ -56,7 +56,7 @@ class Desk:
     a desk opened again on the same ledger asks what the lost one would have asked.
 
     Args:
-        material: where the things are.
+        setup: what is reviewed.
         reviewer: who decides.
         blind: whether suggestions and evidence are hidden.
         double: share of the item rows that others have decided, to be decided blind once more,
@@ -67,23 +67,24 @@ class Desk:
     """
 
     def __init__(
-        self, material: Material, reviewer: str, blind: bool = False, double: float = 0.0
+        self, setup: ReviewSetup, reviewer: str, blind: bool = False, double: float = 0.0
     ) -> None:
-        self.material, self.blind, self.double = material, blind or double > 0, double
+        self.setup, self.blind, self.double = setup, blind or double > 0, double
         self.reviewer = clean_cell(reviewer)
         if not self.reviewer:
             raise InputError(Problem("--reviewer", "no name", "Say who decides."))
-        self._writer = LedgerWriter(material.ledgers[-1])
+        self._writer = LedgerWriter(setup.ledgers[-1])
         self._lock = threading.RLock()
         self._refreshing = Background(self._bring_up_to_date)
-        self._learning = Background(material.learn) if material.learn and not double else None
+        self._learning = Background(setup.learn) if setup.learn and not double else None
         self._unlearnt = 0
         # Loads that a reload or an undo has overtaken are of no use; own answers given since a
         # load began are brought to it.
         self._epoch = 0
         self._since: list[tuple[list[str], str]] = []
         self.recorded = 0
-        self._state, self._stamp = "", material.stamp()
+        self._watch = Watch(setup)
+        self._state, self._stamp = "", self._watch.stamp()
         self._open = np.zeros(0, bool)
         self._structure: list[Decision] = []
         self._reload()
@@ -107,7 +108,7 @@ class Desk:
                 n = self._next(self._table.at.get(after, -1))
             shown = None
             if n >= 0:
-                shown = card(self._table, n, self.blind, self._together(n), self._open)
+                shown = card(self._table, n, self.blind, self._look_alikes(n), self._open)
             return {"state": self._state, "row": shown, "progress": self._progress()}
 
     def decide(
@@ -130,7 +131,7 @@ class Desk:
             whole_group: decide all open look-alikes of the row the same way, as one act.
 
         Returns:
-            What was recorded, in words.
+            What was recorded, as a sentence.
 
         Raises:
             Stale: somebody else has decided since, or the row is not open any more.
@@ -146,10 +147,10 @@ class Desk:
                 raise Refused(f"The page cannot decide {word!r}.")
             if word == "keep" and self.blind:
                 raise Refused("Nothing is shown to keep: name a place.")
-            rows = self._together(n) if whole_group else [n]
+            rows = self._look_alikes(n) if whole_group else [n]
             decisions = [self._checked(row, word, target, note) for row in rows]
             if word == "merge":
-                self._hold_together(decisions)
+                self._check_merges(decisions)
             try:
                 written = self._writer.record(ledger_lines(decisions), expected=self._state)
             except LedgerChanged:
@@ -164,13 +165,13 @@ class Desk:
                 self._refresh()
             self._learn(len(rows))
             target = self._table.known.name.get(decisions[0].target, "")
-            return in_words(decisions, name_of(self._table, n), target)
+            return answer_text(decisions, name_of(self._table, n), target)
 
     def undo(self, state: str) -> tuple[str, str]:
         """Takes the reviewer's last act back, as further rows of the ledger.
 
         Returns:
-            What was taken back, in words, and the row to show again; blank if there was nothing.
+            What was taken back, as a sentence, and the row to show again; blank if nothing was.
         """
         with self._lock:
             self._catch_up()
@@ -209,7 +210,7 @@ class Desk:
 
     def picture(self, item: str, image: str) -> Path | None:
         """The file of an image, if it is one of the workspace's."""
-        find = self.material.find_image
+        find = self.setup.find_image
         if find is None or ".." in image or image not in self._table.images_of(item):
             return None
         return find(image)
@@ -224,14 +225,14 @@ class Desk:
     def _reload(self) -> None:
         """Reads tables and ledger as they are now."""
         while True:
-            state, stamp = self._writer.look(), self.material.stamp()
-            table = Table(self.material, self.reviewer, self.double)
-            if (state, stamp) == (self._writer.look(), self.material.stamp()):
+            state, stamp = self._writer.look(), self._watch.stamp()
+            table = ReviewRows(self.setup, self.reviewer, self.double)
+            if (state, stamp) == (self._writer.look(), self._watch.stamp()):
                 break
         self._epoch += 1
         self._take(table, state, stamp)
 
-    def _take(self, table: Table, state: str, stamp: Stamp) -> None:
+    def _take(self, table: ReviewRows, state: str, stamp: Stamp) -> None:
         self._table = table
         self._state, self._stamp = state, stamp
         self._open = np.zeros(len(table.row_id), bool)
@@ -242,12 +243,12 @@ class Desk:
         self._acts: list[_Act] = []
         effective = table.resolution.effective
         chosen = effective[effective.decision.isin(["merge", "rename", "split"])]
-        self._structure = [again(row) for row in chosen.to_dict("records")]
+        self._structure = [as_decision(row) for row in chosen.to_dict("records")]
         self._search = Search(table)
         table.members, table.sizes, table.by_place, table.item_at  # noqa: B018 (before it is asked)
 
     def _catch_up(self) -> None:
-        stamp = self.material.stamp()
+        stamp = self._watch.stamp()
         if self._writer.look() != self._state or stamp.fixed != self._stamp.fixed:
             self._reload()
         elif stamp != self._stamp:  # only scored anew: what is shown stands until that is loaded
@@ -262,13 +263,13 @@ class Desk:
             with self._lock:
                 epoch, since = self._epoch, self._since
                 since.clear()
-            stamp = self.material.stamp()
+            stamp = self._watch.stamp()
             try:
-                table = Table(self.material, self.reviewer, self.double)
+                table = ReviewRows(self.setup, self.reviewer, self.double)
             except InputError:
                 return  # the next look at the ledger tells
             with self._lock:
-                if epoch != self._epoch or stamp != self.material.stamp():
+                if epoch != self._epoch or stamp != self._watch.stamp():
                     continue
                 self._take(table, self._state, stamp)
                 for row_ids, word in since:
@@ -284,7 +285,7 @@ class Desk:
             self._learning.start()
             self._unlearnt = 0
 
-    def _together(self, n: int) -> list[int]:
+    def _look_alikes(self, n: int) -> list[int]:
         """The open look-alikes of a row, itself first."""
         others = self._table.groups.get(self._table.group[n], [])
         return [n, *(row for row in others if row != n and self._open[row])]
@@ -311,12 +312,12 @@ class Desk:
     def _progress(self) -> dict[str, Any]:
         ahead = Forecast(None, None, None)
         if not self.double:  # a second look is not on the way to the target
-            ahead = forecast_of(self._table, self._confidence, self._open, self.material.target)
+            ahead = forecast_of(self._table, self._confidence, self._open, self.setup.target)
         return {
             "decided": self._decided,
             "open": int(self._open.sum()),
             "unsure": self._unsure,
-            "target": self.material.target,
+            "target": self.setup.target,
             "now": ahead.now,
             "decisions": ahead.decisions,
             "best": ahead.best,
@@ -337,18 +338,19 @@ class Desk:
             note=clean_cell(note),
             decided_at="",
             evidence_hash=table.hash[n],
-            seen=write_seen(seen_of(table.proposed[n], table.evidence[n])),
+            seen="",
             written=target,
             when=datetime.now(UTC),
             file="the decision",
             row=None,
         )
+        # A blank target means the place that the page shows, which is the row's present parent.
         checked = table.checker.check(decision)
         if isinstance(checked, Problem):
             raise Refused(refusal(checked))
-        return checked
+        return checked._replace(seen=write_seen(seen_of(table.proposed[n], table.evidence[n])))
 
-    def _hold_together(self, merges: list[Decision]) -> None:
+    def _check_merges(self, merges: list[Decision]) -> None:
         """Refuses merges that go in a circle with those in force."""
         tree, decisions = self._table.known, [*self._structure, *merges]
         for group, problem in find_conflicts(decisions, tree, split_nodes(tree, decisions)):

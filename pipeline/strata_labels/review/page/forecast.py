@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from strata_labels.review.page.material import Table
+from strata_labels.review.page.review_rows import ReviewRows
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def forecast(
 
 
 def forecast_of(
-    table: Table, confidence: NDArray[np.float64], is_open: NDArray[np.bool_], target: float
+    table: ReviewRows, confidence: NDArray[np.float64], is_open: NDArray[np.bool_], target: float
 ) -> Forecast:
     """The forecast for a review.
 

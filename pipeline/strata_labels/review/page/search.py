@@ -5,8 +5,8 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-from strata_labels.review.page.card import describe
-from strata_labels.review.page.material import Table
+from strata_labels.review.page.review_rows import ReviewRows
+from strata_labels.review.page.row_card import describe
 
 FOUND = 8
 
@@ -18,7 +18,7 @@ class Search:
         table: all rows.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: ReviewRows) -> None:
         self._table, known = table, table.known
         self._nodes = [
             (node, level, _plain(known.name[node]),

@@ -43,7 +43,7 @@ def open_page(desk: Desk, port: int = 0) -> Iterator[Served]:
     Raises:
         InputError: another page is open on the ledger, or the port is taken.
     """
-    with _only_one(desk.material.ledgers[-1]) as lock, socket.socket() as bound:
+    with _only_one(desk.setup.ledgers[-1]) as lock, socket.socket() as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind(("127.0.0.1", port))

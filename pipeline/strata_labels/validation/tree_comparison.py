@@ -1,4 +1,4 @@
-"""Two trees on the same embeddings: which fits better, and which of its edges earn their place."""
+"""Compares two trees on the same embeddings: which fits better, and what each edge is worth."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from strata_labels.retrieval import (
     macro_average,
     paired_test,
 )
-from strata_labels.validation.inputs import Placed
+from strata_labels.validation.item_paths import ItemPaths
 from strata_labels.validation.moves import moved_hap
 
-#: Other parents an edge is held against, drawn at random.
+#: Other parents that an edge is compared with, drawn at random.
 RIVALS = 4
+# Share of the items that heads are trained on.
+_TRAIN_SHARE = 0.6
 HEADLINES = ("hap", "asi", "ndcg")
 
 #: Gives a head for vectors `[n, d]` and labels `[n, L]` of the train part, with a seed.
@@ -31,9 +33,9 @@ TrainHead = Callable[[Tensor, Tensor, int], Callable[[Tensor], Tensor]]
 
 
 def shuffled(labels: Tensor, seed: int) -> Tensor:
-    """A tree of the same shape with the items dealt out anew: labels `[n, L]` to `[n, L]`.
+    """A tree of the same shape with the items shuffled: labels `[n, L]` to `[n, L]`.
 
-    Every node keeps its parent and its number of items; only which items is chance.
+    Every node keeps its parent and its number of items.
     """
     items, first, inverse = np.unique(labels[:, 0].numpy(), return_index=True, return_inverse=True)
     paths = labels[torch.from_numpy(first), 1:]
@@ -42,8 +44,10 @@ def shuffled(labels: Tensor, seed: int) -> Tensor:
 
 
 def by_item(values: Tensor, labels: Tensor) -> Tensor:
-    """Means over each item's queries, `[items]`: the queries of one item are not independent, so
-    that items, not queries, are what intervals have to draw."""
+    """Means over each item's queries, `[items]`.
+
+    The queries of one item are not independent, so intervals resample items, not queries.
+    """
     frame = pd.Series(values.numpy()).groupby(labels[:, 0].numpy()).mean()
     return torch.from_numpy(frame.to_numpy(copy=True))
 
@@ -92,9 +96,10 @@ def against_shuffled(
     return {"seeds": rows, "told_apart": all(_above(row) for row in rows)}, lift
 
 
-def edges(vectors: Tensor, tree: Placed, items: pd.Series, seed: int = 0) -> list[dict[str, Any]]:
-    """What each edge is worth: H-AP of the child's queries with it, less the mean H-AP if the child
-    hung under other parents of the level, drawn at random.
+def edges(vectors: Tensor, tree: ItemPaths, items: pd.Series) -> list[dict[str, Any]]:
+    """The value of each edge: H-AP of the child's queries, less their mean under other parents.
+
+    The other parents are of the same level, drawn at random.
 
     Returns:
         Per edge `level` (of the child), `child, parent`, their names, `queries, value, interval`
@@ -104,7 +109,7 @@ def edges(vectors: Tensor, tree: Placed, items: pd.Series, seed: int = 0) -> lis
     """
     labels = tree.labels(items)
     columns = [items, *(items.map(tree.paths[name]) for name in tree.paths)]
-    targets = [_rivals(labels, column, seed) for column in range(labels.shape[1] - 1)]
+    targets = [_rivals(labels, column) for column in range(labels.shape[1] - 1)]
     base, moved = moved_hap(vectors, labels, targets)
     rows = []
     for column, tried in enumerate(moved):
@@ -140,14 +145,14 @@ def edges(vectors: Tensor, tree: Placed, items: pd.Series, seed: int = 0) -> lis
 def compare_trees(
     vectors: Tensor,
     items: pd.Series,
-    one: Placed,
-    other: Placed,
+    one: ItemPaths,
+    other: ItemPaths,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
 ) -> dict[str, Any]:
     """Scores the same embeddings under two trees.
 
-    H-AP depends on a tree's shape too, so each tree is also held against shuffled trees of its own
-    shape: what it is above these (`lift`) compares where the numbers of nodes differ.
+    H-AP depends on a tree's shape too, so each tree is also compared with shuffled trees of its own
+    shape; the difference (`lift`) can be compared between trees of different shapes.
 
     Args:
         vectors: `[n, d]` of unit length; each ranks all the others.
@@ -158,7 +163,7 @@ def compare_trees(
     Returns:
         `a` and `b` (means by metric, `intervals`, `shuffled`, `lift`, `edges`), `difference`
         (b - a, paired, of `hap, asi, ndcg`), `lift` (of the two lifts), `changed` (items and nodes
-        that hang elsewhere: H-AP of their queries under b less that under a) and `warnings`.
+        under another parent: H-AP of their queries under b less that under a) and `warnings`.
     """
     trees = {"a": one, "b": other}
     labels = {key: tree.labels(items) for key, tree in trees.items()}
@@ -183,8 +188,8 @@ def compare_trees(
         }
         if not control["told_apart"]:
             warnings.append(
-                f"Tree {key} cannot be told from a shuffled one: nothing below about it is "
-                "evidence for its edges."
+                f"Tree {key} is not significantly better than a shuffled one; the values of its "
+                "edges are no evidence."
             )
     result["difference"] = {
         name: difference(reports["a"].per_query[name], reports["b"].per_query[name], labels["a"])
@@ -199,14 +204,13 @@ def compare_trees(
 def compare_heads(
     vectors: Tensor,
     items: pd.Series,
-    trees: dict[str, Placed],
+    trees: dict[str, ItemPaths],
     train: TrainHead,
     seeds: Sequence[int],
-    train_share: float = 0.6,
 ) -> dict[str, Any]:
     """Heads trained on each tree, and on a shuffled first tree, scored under each tree.
 
-    In each seed `train_share` of the items are trained on and the others tested on, the same for
+    In each seed 60 % of the items are trained on and the others tested on, the same for
     all trees, and all heads get the same recipe.
 
     Returns:
@@ -220,7 +224,7 @@ def compare_heads(
     rows: list[dict[str, Any]] = []
     for seed in seeds:
         names = np.unique(items.to_numpy(dtype=str))
-        drawn = np.random.default_rng(seed).permutation(names)[: round(train_share * len(names))]
+        drawn = np.random.default_rng(seed).permutation(names)[: round(_TRAIN_SHARE * len(names))]
         in_train = torch.tensor(items.isin(drawn).tolist())
         taught = {key: value[in_train] for key, value in labels.items()}
         taught["shuffled"] = shuffled(taught[first], seed)
@@ -257,9 +261,9 @@ def compare_heads(
     return result
 
 
-def _rivals(labels: Tensor, column: int, seed: int) -> Tensor:
+def _rivals(labels: Tensor, column: int) -> Tensor:
     """For each query `[n, RIVALS]` rows below other parents of its node, the same for a node."""
-    random = np.random.default_rng([seed, column])
+    random = np.random.default_rng([0, column])
     parents, below = np.unique(labels[:, column + 1].numpy(), return_index=True)
     nodes, first, inverse = np.unique(
         labels[:, column].numpy(), return_index=True, return_inverse=True
@@ -273,7 +277,7 @@ def _rivals(labels: Tensor, column: int, seed: int) -> Tensor:
 
 
 def _changed(
-    trees: dict[str, Placed],
+    trees: dict[str, ItemPaths],
     items: pd.Series,
     reports: dict[str, Report],
     labels: dict[str, Tensor],

@@ -1,4 +1,4 @@
-"""Pictures as training sees them: transforms of the papers, decoded in worker processes."""
+"""Loads training images: the transforms of the papers, decoded in worker processes."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def embed(
 
 
 def unreadable(paths: Sequence[Path]) -> dict[int, str]:
-    """Decodes every image; says which cannot be, and why."""
+    """Decodes every image; returns which cannot be decoded, and why."""
     with (
         ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool,
         track(len(paths), "checking images") as tracker,

@@ -1,4 +1,4 @@
-"""One training from labelled images to files: vectors, model, metrics, numbers."""
+"""Runs one training, from labelled images to files: vectors, model, metrics, result."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from strata_labels.files import whole, write_json, write_table, write_text
 from strata_labels.progress import track
 from strata_labels.retrieval import Report, evaluate_embeddings
 from strata_labels.training import checkpoint
-from strata_labels.training.data import GALLERY, TRAIN, LabelledImages
-from strata_labels.training.images import unreadable
-from strata_labels.training.processes import joined
+from strata_labels.training.image_loading import unreadable
+from strata_labels.training.labelled_images import GALLERY, TRAIN, LabelledImages
+from strata_labels.training.processes import process_group
 from strata_labels.training.recipe import Mode, Recipe
-from strata_labels.training.saved import save_model
+from strata_labels.training.saved_model import save_model
 from strata_labels.training.trainer import HISTORY, Trainer
-from strata_labels.training.work import TESTED, FullWork, HeadWork
+from strata_labels.training.training_modes import TESTED, FullTraining, HeadTraining
 
 CHECKPOINT, MODEL, RESULT, METRICS = "checkpoint.pt", "model.pt", "result.json", "metrics.csv"
 FROZEN, TRAINED, ITEMS = "test_frozen.npy", "test_trained.npy", "test_items.parquet"
@@ -45,7 +45,7 @@ def train(
     skip_damaged: bool = False,
     workers: int = 2,
 ) -> dict[str, Any]:
-    """Trains and evaluates; goes on where a stopped training of the same kind left its checkpoint.
+    """Trains and evaluates; continues from the checkpoint of a stopped training of the same kind.
 
     Writes into `out`: `model.pt`, `metrics.csv` (every step), TensorBoard events,
     `test_frozen.npy` and `test_trained.npy` (float32 `[n, d]`, unit vectors before and after
@@ -73,16 +73,16 @@ def train(
             training, a training that diverged.
         RetryError: stopped by a signal or a full disk; the checkpoint stays.
     """
-    with joined() as processes:
+    with process_group() as processes:
         torch.manual_seed(seed)
         if not (out / CHECKPOINT).exists():  # else they were checked when it was begun
             images = images.without(unreadable(images.paths), skip_damaged)
-        work: HeadWork | FullWork
+        work: HeadTraining | FullTraining
         if mode == "head":
             store = VectorStore(vectors or out / "vectors")
-            work = HeadWork(images, recipe, load_encoder(encoder), store, processes)
+            work = HeadTraining(images, recipe, load_encoder(encoder), store, processes)
         else:
-            work = FullWork(images, recipe, seed, workers)
+            work = FullTraining(images, recipe, seed, workers)
         about = {
             "recipe": recipe.as_dict(),
             "mode": mode,

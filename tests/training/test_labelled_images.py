@@ -11,7 +11,12 @@ import torch
 from strata_labels.errors import InputError
 from strata_labels.tables import SCHEMAS, assignments_schema, save
 from strata_labels.training import load_recipe, read_labels_csv, read_workspace
-from strata_labels.training.images import TrainImages, plain_transform, random_transform, unreadable
+from strata_labels.training.image_loading import (
+    TrainImages,
+    plain_transform,
+    random_transform,
+    unreadable,
+)
 from strata_labels.training.processes import Processes
 
 Pictures = tuple[Path, Path, pd.DataFrame]
@@ -51,7 +56,7 @@ def test_rows_that_are_wrong_are_all_listed(pictures: Pictures) -> None:
     assert problems_of(path, root, table) == [
         ("blank cell", 2, "level1", None),
         ("no such split", 3, "split", "validation"),
-        ("image stands twice", 5, "path", table.path[2]),
+        ("image listed twice", 5, "path", table.path[2]),
     ]
 
 

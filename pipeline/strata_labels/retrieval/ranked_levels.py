@@ -1,4 +1,4 @@
-"""Ranking a gallery: scores in, levels of agreement in ranked order out.
+"""Ranks a gallery: from scores to levels of agreement in ranked order.
 
 Ties: items of equal score are ranked in the order of the gallery, on every device and in every
 precision. Positive and negative zero are equal.

@@ -190,6 +190,27 @@ def test_merges_in_a_circle(tmp_path):
     assert "circle" in told
 
 
+def test_a_blank_keep_means_the_place_that_the_sheet_shows(tmp_path):
+    # The place is decided, and the row is open again for another reason.
+    rows = [("2/church", 3, "move", "natural"), ("2/church", 3, "split", "Dome|1/Q2977")]
+    differs = ("2/church", 3, "split", "Dome|1/Q16970", "ben")
+    resolution = replay(decisions(*rows, differs), proposals(), VOCABULARY)
+    path = tmp_path / "review.csv"
+    write_sheet(path, resolution, items(), LEVELS)
+    frame = decide(path, ("3:2/church", "keep", ""))
+    assert frame.set_index("row_id").current["3:2/church"] == "natural"
+    assert read(path, resolution).decisions.target.tolist() == ["3/natural"]
+
+
+@pytest.mark.parametrize(("current", "taken"), [(None, 1), ("lake › natural", 0)])
+def test_a_hash_of_version_0_1_0_is_stale_if_the_place_differs(sheet, resolution, current, taken):
+    frame = decide(sheet, (ROW, "exclude", ""), evidence_hash="#0123456789abcdef")
+    if current:
+        frame.assign(current=current).to_csv(sheet, index=False)
+    found = read(sheet, resolution)
+    assert (len(found.decisions), len(found.stale)) == (taken, 1 - taken)
+
+
 def test_a_stale_row_is_refused_by_name_and_the_rest_taken(sheet):
     decide(sheet, (ROW, "move", "church"), ("2:1/Q2977", "keep", ""))
     table = proposals()

@@ -1,4 +1,4 @@
-"""The curated knowledge of a tree: which classes belong to which node, and where chains stop."""
+"""Reads the curated classes of a tree: the node of each class, and classes where chains stop."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from strata_labels.evidence import Alternative, evidence_text, reason_text
 from strata_labels.people_csv import clean_cell
-from strata_labels.review.page.material import Table
+from strata_labels.review.page.review_rows import ReviewRows
 
 PICKS, SIBLINGS, PICTURES, SHOWN_OF_GROUP = 3, 4, 6, 10
 #: Nearest siblings are looked for among so many, the most confident first.
@@ -18,7 +18,7 @@ _COMPARED = 5000
 
 
 def card(
-    table: Table, n: int, blind: bool, in_group: list[int], is_open: NDArray[np.bool_]
+    table: ReviewRows, n: int, blind: bool, in_group: list[int], is_open: NDArray[np.bool_]
 ) -> dict[str, Any]:
     """What a curator sees of row `n`.
 
@@ -60,7 +60,7 @@ def card(
     }
 
 
-def describe(table: Table, node: str) -> dict[str, Any]:
+def describe(table: ReviewRows, node: str) -> dict[str, Any]:
     """A node, its path and its size, as search lists it."""
     return {
         "node": node,
@@ -71,7 +71,7 @@ def describe(table: Table, node: str) -> dict[str, Any]:
     }
 
 
-def name_of(table: Table, n: int) -> str:
+def name_of(table: ReviewRows, n: int) -> str:
     """A row's subject in words."""
     subject = table.subject[n]
     if not table.is_item[n]:
@@ -80,7 +80,7 @@ def name_of(table: Table, n: int) -> str:
     return str(table.items.name.iat[at]) if at is not None else subject
 
 
-def _named(table: Table, n: int) -> dict[str, str]:
+def _named(table: ReviewRows, n: int) -> dict[str, str]:
     subject = table.subject[n]
     named = {"name": name_of(table, n), "subject": subject, "address": "", "qualifier": ""}
     if table.is_item[n]:
@@ -97,11 +97,11 @@ def _named(table: Table, n: int) -> dict[str, str]:
     return named
 
 
-def _level_name(table: Table, level: int) -> str:
-    return table.material.levels[level].replace("_", " ")
+def _level_name(table: ReviewRows, level: int) -> str:
+    return table.setup.levels[level].replace("_", " ")
 
 
-def _path(table: Table, node: str) -> list[dict[str, str]]:
+def _path(table: ReviewRows, node: str) -> list[dict[str, str]]:
     known = table.known
     return [
         {"node": step, "name": known.name[step], "level": _level_name(table, known.level[step])}
@@ -110,7 +110,7 @@ def _path(table: Table, node: str) -> list[dict[str, str]]:
 
 
 def _place(
-    table: Table,
+    table: ReviewRows,
     n: int,
     is_open: NDArray[np.bool_],
     at: Alternative,
@@ -125,7 +125,7 @@ def _place(
     }
 
 
-def _even(table: Table, own: str, others: list[Alternative]) -> list[Alternative]:
+def _even(table: ReviewRows, own: str, others: list[Alternative]) -> list[Alternative]:
     """The candidates so that none shows which of them is the proposal: one level, by name."""
     top = min((table.known.level[other.node] for other in others), default=1)
     path = table.known.path(own)
@@ -138,7 +138,9 @@ def _even(table: Table, own: str, others: list[Alternative]) -> list[Alternative
     return [Alternative(node) for node in nodes]
 
 
-def _siblings(table: Table, n: int, node: str, is_open: NDArray[np.bool_]) -> list[dict[str, Any]]:
+def _siblings(
+    table: ReviewRows, n: int, node: str, is_open: NDArray[np.bool_]
+) -> list[dict[str, Any]]:
     """What already stands there and resembles the row most."""
     if not table.is_item[n]:
         below = [other for other in table.known.children(node) if other != table.subject[n]]
@@ -155,7 +157,7 @@ def _siblings(table: Table, n: int, node: str, is_open: NDArray[np.bool_]) -> li
     return [{"name": name, "picture": _first_picture(table, m)} for name, m in named.items()]
 
 
-def _nearest(table: Table, n: int, others: list[int]) -> list[int]:
+def _nearest(table: ReviewRows, n: int, others: list[int]) -> list[int]:
     """Others by likeness of their vectors to the row's, most alike first."""
     at = table.item_at.get(table.subject[n])
     if not others or at is None or not table.vectors:
@@ -167,7 +169,7 @@ def _nearest(table: Table, n: int, others: list[int]) -> list[int]:
     return [others[k] for k in np.argsort(-likeness, kind="stable")]
 
 
-def _members(table: Table, n: int) -> dict[str, Any] | None:
+def _members(table: ReviewRows, n: int) -> dict[str, Any] | None:
     """The items that a decision on a node settles."""
     if table.is_item[n]:
         return None
@@ -178,7 +180,7 @@ def _members(table: Table, n: int) -> dict[str, Any] | None:
     }
 
 
-def _below(table: Table, node: str, at_most: int) -> list[int]:
+def _below(table: ReviewRows, node: str, at_most: int) -> list[int]:
     rows, nodes = list[int](), [node]
     while nodes and len(rows) < at_most:
         first = nodes.pop(0)
@@ -187,21 +189,21 @@ def _below(table: Table, node: str, at_most: int) -> list[int]:
     return rows
 
 
-def _group(table: Table, n: int, rows: list[int]) -> dict[str, Any] | None:
+def _group(table: ReviewRows, n: int, rows: list[int]) -> dict[str, Any] | None:
     if len(rows) < 2:
         return None
     shown = [n, *(row for row in rows if row != n)][:SHOWN_OF_GROUP]
     return {"size": len(rows), "examples": [name_of(table, row) for row in shown]}
 
 
-def _stops(table: Table, n: int) -> list[dict[str, str]]:
+def _stops(table: ReviewRows, n: int) -> list[dict[str, str]]:
     """Nodes of the path at which a row can stop: above its own class for an item."""
     lowest = 2 if table.is_item[n] else 1
     path = _path(table, table.own[n])
     return [step for step in path if table.known.level[step["node"]] >= lowest]
 
 
-def _pictures(table: Table, n: int) -> list[dict[str, str]]:
+def _pictures(table: ReviewRows, n: int) -> list[dict[str, str]]:
     if table.is_item[n]:
         name = name_of(table, n)
         images = table.images_of(table.subject[n])[:PICTURES]
@@ -213,7 +215,7 @@ def _pictures(table: Table, n: int) -> list[dict[str, str]]:
     return [picture for row in rows if (picture := _first_picture(table, row))]
 
 
-def _first_picture(table: Table, n: int) -> dict[str, str] | None:
+def _first_picture(table: ReviewRows, n: int) -> dict[str, str] | None:
     images = table.images_of(table.subject[n])
     if not images:
         return None

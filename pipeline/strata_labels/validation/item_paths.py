@@ -1,4 +1,4 @@
-"""Trees and embedded images as they are handed over: read, checked, and brought together."""
+"""Reads and checks a tree (a path per item) and embedded images with their items."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ FEWEST = 11
 
 
 @dataclass(frozen=True)
-class Placed:
-    """Where a tree puts items.
+class ItemPaths:
+    """The path of each item in a tree.
 
     Attributes:
         paths: `level1 ... levelN` (text, node ids), indexed by item; an item whose label stops
             early is alone at the levels left out.
-        names: of nodes, where the tree tells them.
+        names: of nodes, where the tree has them.
         source: what was read.
     """
 
@@ -54,7 +54,7 @@ def codes(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return numbers.astype(np.int64), names
 
 
-def read_tree(path: Path) -> Placed:
+def read_tree(path: Path) -> ItemPaths:
     """Reads a built workspace, or a table of paths (CSV or Parquet).
 
     A table has the item in `level0` or `item_id` and its nodes in `level1, level2, ...` or
@@ -67,7 +67,7 @@ def read_tree(path: Path) -> Placed:
     if path.is_dir():
         source, table = path / "tables" / "assignments.parquet", load(path, "assignments")
     else:
-        source, table = path, table_of(path)
+        source, table = path, read_item_table(path)
     item = next((name for name in ITEM if name in table), None)
     found = sorted(
         (int(m[1]), name) for name in map(str, table) if (m := re.fullmatch(_LEVEL, name))
@@ -90,7 +90,7 @@ def read_tree(path: Path) -> Placed:
     paths = table[[item, *(name for _, name in found)]].astype(object)
     paths = paths.where(paths.notna(), "").map(str)
     paths.columns = pd.Index(["item", *(f"level{number}" for number, _ in found)])
-    # Without any label an item is in no place of the tree.
+    # An item without any label has no path.
     paths = paths[(paths.drop(columns="item") != "").any(axis=1) & (paths["item"] != "")]
     for name in paths.columns[1:]:
         paths[name] = paths[name].where(paths[name] != "", paths["item"])
@@ -100,7 +100,7 @@ def read_tree(path: Path) -> Placed:
         problems.append(Problem(source, "no item has a label", "Give a tree with labels."))
     if problems:
         raise InputError(problems)
-    return Placed(paths.set_index("item"), names, path)
+    return ItemPaths(paths.set_index("item"), names, path)
 
 
 _LEVEL = re.compile(r"level([1-9]\d*)(?:_id)?")
@@ -125,11 +125,11 @@ def _several_parents(source: Path, paths: pd.DataFrame) -> list[Problem]:
 
 
 def read_vectors(vectors: Path, items: Path | None = None) -> tuple[Tensor, pd.DataFrame]:
-    """Reads embeddings and what they are of.
+    """Reads embeddings and their items.
 
     Args:
         vectors: a training's folder (its test split, before training), or `.npy` `[n, d]`.
-        items: beside a `.npy`: table (CSV or Parquet), a row a vector, the item in `level0` or
+        items: beside a `.npy`: table (CSV or Parquet), a row per vector, the item in `level0` or
             `item_id`, and the picture's `path` where there is one.
 
     Returns:
@@ -144,15 +144,15 @@ def read_vectors(vectors: Path, items: Path | None = None) -> tuple[Tensor, pd.D
     problems: list[Problem] = []
     array, table = None, None
     if items is None:
-        fix = "Give --items FILE: a row a vector, with a column level0 or item_id."
-        problems.append(Problem("--items", f"nothing says what {vectors} is of", fix))
+        fix = "Give --items FILE: a row per vector, with a column level0 or item_id."
+        problems.append(Problem("--items", f"the items of {vectors} are unknown", fix))
     try:
         array = np.load(vectors, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         problems.append(Problem(vectors, f"cannot be read ({error})", "Save the array again."))
     if items is not None:
         try:
-            table = table_of(items)
+            table = read_item_table(items)
         except InputError as error:
             problems += error.problems
     if array is not None:
@@ -181,7 +181,7 @@ def read_vectors(vectors: Path, items: Path | None = None) -> tuple[Tensor, pd.D
     return unit, frame
 
 
-def table_of(path: Path) -> pd.DataFrame:
+def read_item_table(path: Path) -> pd.DataFrame:
     """A table from CSV or Parquet.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What is trained in each mode: a head on cached vectors, or a whole network on pictures."""
+"""The two modes of training: a head on cached vectors, or a whole network on images."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from strata_labels.embedding import Encoder, VectorStore, embed_images
-from strata_labels.training.data import GALLERY, QUERY, TEST, TRAIN, LabelledImages
 from strata_labels.training.head import new_head
-from strata_labels.training.images import TrainImages, embed, plain_transform, random_transform
+from strata_labels.training.image_loading import (
+    TrainImages,
+    embed,
+    plain_transform,
+    random_transform,
+)
+from strata_labels.training.labelled_images import GALLERY, QUERY, TEST, TRAIN, LabelledImages
 from strata_labels.training.model import RetrievalModel, build_model
 from strata_labels.training.processes import Processes, Share
 from strata_labels.training.recipe import Recipe
@@ -19,7 +24,7 @@ from strata_labels.training.recipe import Recipe
 TESTED = (TEST, QUERY, GALLERY)
 
 
-class HeadWork:
+class HeadTraining:
     """A head on the vectors of a frozen encoder.
 
     Attributes:
@@ -67,8 +72,8 @@ class HeadWork:
         return self.model.eval()(self.vectors(*splits))  # type: ignore[no-any-return]
 
 
-class FullWork:
-    """A whole network, on the GPU where there is one. Attributes as `HeadWork`."""
+class FullTraining:
+    """A whole network, on the GPU where there is one. Attributes as `HeadTraining`."""
 
     def __init__(self, images: LabelledImages, recipe: Recipe, seed: int, workers: int) -> None:
         self._images, self._recipe, self._seed, self._workers = images, recipe, seed, workers

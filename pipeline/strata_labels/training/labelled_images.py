@@ -1,4 +1,4 @@
-"""What is trained on: images with their path in the tree, and the split each is in."""
+"""Reads the images of a training with their path in the tree and their split."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ def _row_problems(images: LabelledImages) -> list[Problem]:
     ]
     twice = table.path[table.path.duplicated() & (table.path != "")]
     problems += [
-        Problem(source, "image stands twice:", "Keep one.", int(row), "path", value)
+        Problem(source, "image listed twice:", "Keep one.", int(row), "path", value)
         for row, value in zip(twice.index.tolist(), twice, strict=True)
     ]
     return problems

@@ -1,4 +1,4 @@
-"""Evidence about items, a matrix `[n, K]` a source, and the features labels are learnt on."""
+"""What is known of items before any label: scores of nodes by source, and features to learn on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHUNK = 16_384
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Signals:
     """What is known of n items before any label, row by row.
 
     Attributes:
@@ -63,36 +63,36 @@ class Prompts:
 
 
 @dataclass
-class Columns:
-    """Evidence as matrices: `[n, K]` float32 each, and the lexicon's hits they rest on.
+class NodeScores:
+    """How far each source speaks for each node: matrices `[n, K]` float32.
 
     Attributes:
-        hits: the lexicon's hits (see `Lexicon.match`).
-        scores: by source: `name` 0 to 1, `text` in standard deviations, `class` 0 to 1,
+        hits: the lexicon's hits (see `Lexicon.match`), on which `name` rests.
+        by_source: `name` 0 to 1, `text` in standard deviations, `class` 0 to 1,
             `image_to_text` log-probabilities.
     """
 
     hits: pd.DataFrame
-    scores: dict[str, np.ndarray] = field(default_factory=dict)
+    by_source: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def columns(
-    evidence: Evidence, num_nodes: int, lexicon: Lexicon | None, prompts: Prompts | None
-) -> Columns:
-    """Evidence matrices of all sources that are there."""
+def node_scores(
+    signals: Signals, num_nodes: int, lexicon: Lexicon | None, prompts: Prompts | None
+) -> NodeScores:
+    """The matrices of all sources that are there."""
     hits = (lexicon or Lexicon(pd.DataFrame(columns=["node", "term"]), [])).match(
-        evidence.names, evidence.qualifiers
+        signals.names, signals.qualifiers
     )
-    result = Columns(hits)
+    result = NodeScores(hits)
     if len(hits):
-        result.scores["name"] = _name_scores(hits, len(evidence), num_nodes)
-    if evidence.text is not None and prompts is not None:
-        result.scores["text"] = text_scores(evidence.text, prompts, num_nodes)
-    if evidence.image_to_text is not None:
-        result.scores["image_to_text"] = _log_softmax(evidence.image_to_text)
-    reached = _class_scores(evidence, num_nodes)
+        result.by_source["name"] = _name_scores(hits, len(signals), num_nodes)
+    if signals.text is not None and prompts is not None:
+        result.by_source["text"] = text_scores(signals.text, prompts, num_nodes)
+    if signals.image_to_text is not None:
+        result.by_source["image_to_text"] = _log_softmax(signals.image_to_text)
+    reached = _class_scores(signals, num_nodes)
     if reached is not None:
-        result.scores["class"] = reached
+        result.by_source["class"] = reached
     return result
 
 
@@ -132,17 +132,17 @@ def text_scores(text: np.ndarray, prompts: Prompts, num_nodes: int) -> np.ndarra
     return scores
 
 
-def _class_scores(evidence: Evidence, num_nodes: int) -> np.ndarray | None:
-    if evidence.class_node is None and evidence.class_tied is None:
+def _class_scores(signals: Signals, num_nodes: int) -> np.ndarray | None:
+    if signals.class_node is None and signals.class_tied is None:
         return None
-    scores = np.zeros((len(evidence), num_nodes), dtype=np.float32)
-    if evidence.class_tied is not None:
-        tied = evidence.class_tied.tocoo()
-        many = np.maximum(np.bincount(tied.row, minlength=len(evidence)), 2)
+    scores = np.zeros((len(signals), num_nodes), dtype=np.float32)
+    if signals.class_tied is not None:
+        tied = signals.class_tied.tocoo()
+        many = np.maximum(np.bincount(tied.row, minlength=len(signals)), 2)
         scores[tied.row, tied.col] = 1.0 / many[tied.row]
-    if evidence.class_node is not None:
-        reached = np.flatnonzero(evidence.class_node >= 0)
-        scores[reached, evidence.class_node[reached]] = 1.0
+    if signals.class_node is not None:
+        reached = np.flatnonzero(signals.class_node >= 0)
+        scores[reached, signals.class_node[reached]] = 1.0
     return scores
 
 
@@ -169,25 +169,25 @@ CHARACTERS, LEXICON, TEXT, IMAGE = 1.0, 0.5, 1.0, 1.0
 TEXT_GAMMA, IMAGE_GAMMA = 1.0, 2.0
 
 
-def features(evidence: Evidence, cols: Columns, num_nodes: int) -> Features:
-    """Kernel parts of the evidence at hand; their weights sum to one.
+def features(signals: Signals, scores: NodeScores, num_nodes: int) -> Features:
+    """Kernel parts of the signals that are there; their weights sum to one.
 
     Character n-grams are counted over all names, labelled or not.
     """
     parts: list[tuple[float, sp.csr_matrix]] = []
-    characters = _character_features(evidence.names)
+    characters = _character_features(signals.names)
     if characters is not None:
         parts.append((CHARACTERS, characters))
-    if len(cols.hits):
-        parts.append((LEXICON, _hit_features(cols.hits, len(evidence), num_nodes)))
+    if len(scores.hits):
+        parts.append((LEXICON, _hit_features(scores.hits, len(signals), num_nodes)))
     dense = []
-    if evidence.text is not None:
-        dense.append((evidence.text.astype(np.float32), TEXT, TEXT_GAMMA))
-    if evidence.image is not None:
-        dense.append((evidence.image.astype(np.float32), IMAGE, IMAGE_GAMMA))
+    if signals.text is not None:
+        dense.append((signals.text.astype(np.float32), TEXT, TEXT_GAMMA))
+    if signals.image is not None:
+        dense.append((signals.image.astype(np.float32), IMAGE, IMAGE_GAMMA))
     total = sum(weight for weight, _ in parts) + sum(weight for _, weight, _ in dense) or 1.0
     stacked = [matrix * np.float32(np.sqrt(weight / total)) for weight, matrix in parts]
-    sparse = sp.hstack(stacked, format="csr") if stacked else sp.csr_matrix((len(evidence), 0))
+    sparse = sp.hstack(stacked, format="csr") if stacked else sp.csr_matrix((len(signals), 0))
     return Features(sparse, [(v, weight / total, gamma) for v, weight, gamma in dense])
 
 

@@ -1,4 +1,4 @@
-"""What every loss takes: embeddings and labels, checked, with their references."""
+"""Checks the inputs of a loss: embeddings and labels, with their references."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions of the page on their way to the ledger, and in words."""
+"""Answers given on the page: as lines of the ledger, and as sentences."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from strata_labels.review.ledger import batch_decisions
 from strata_labels.tables import DECISION_COLUMNS
 
 
-def in_words(decisions: list[Decision], named: str, target: str) -> str:
+def answer_text(decisions: list[Decision], named: str, target: str) -> str:
     """What was decided, on the thing that is named and its look-alikes."""
-    told = {
+    sentence = {
         "keep": f"Kept {named} under {target}",
         "move": f"Moved {named} to {target}",
         "merge": f"Merged {named} into {target}",
@@ -24,7 +24,7 @@ def in_words(decisions: list[Decision], named: str, target: str) -> str:
         "unsure": f"Left {named} open, as unsure",
     }[decisions[0].decision]
     others = len(decisions) - 1
-    return f"{told}, and {others} look-alike{'s' if others > 1 else ''}" if others else told
+    return f"{sentence}, and {others} look-alike{'s' if others > 1 else ''}" if others else sentence
 
 
 def ledger_lines(decisions: list[Decision]) -> pd.DataFrame:
@@ -35,7 +35,7 @@ def ledger_lines(decisions: list[Decision]) -> pd.DataFrame:
     return pd.concat([batch_decisions(part) for _, part in same], ignore_index=True)
 
 
-def again(row: dict[Any, Any]) -> Decision:
+def as_decision(row: dict[Any, Any]) -> Decision:
     """A decision in force, for checking others against it."""
     cells = {key: "" if pd.isna(value) else value for key, value in row.items()}
     names = [name for name in DECISION_COLUMNS if name not in ("row_id", "level")]

@@ -1,8 +1,8 @@
-"""Where a tree is in doubt: what would raise H-AP most if it hung under another parent.
+"""Finds items and nodes whose move to another parent would raise H-AP most.
 
 A subject is a node of any level below the top. Its images' nearest images that are not its own
 suggest other parents; for each of them H-AP of the subject's own queries is computed again as if it
-hung there, exactly, on the same ranking. The other images' queries see the same pairs from their
+were there, exactly, on the same ranking. The other images' queries see the same pairs from their
 side and are left out: with them every candidate would cost a whole evaluation.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from strata_labels.progress import track
 from strata_labels.retrieval import check_embeddings, check_labels, check_nested
 from strata_labels.tables import SCHEMAS
-from strata_labels.validation.inputs import codes
+from strata_labels.validation.item_paths import codes
 from strata_labels.validation.moves import blocks, moved_hap, scores_of
 
 # How far a rise counts where the subject is alone under its parent: no sibling speaks against the
@@ -34,8 +34,7 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Doubts:
-    """Every subject that could hang elsewhere, the one whose move is expected to raise H-AP most
-    first.
+    """All subjects with another possible parent, the largest expected rise of H-AP first.
 
     Attributes:
         rows: `column` (of the labels), `subject`, `current` and `suggestion` (values of the labels
@@ -50,7 +49,7 @@ class Doubts:
 
     @property
     def disputed(self) -> pd.DataFrame:
-        """The rows worth asking a person about: H-AP would rise."""
+        """The rows worth a review: H-AP would rise."""
         return self.rows[self.rows.gain > 0]
 
 
@@ -101,7 +100,7 @@ def doubts_table(vectors: Tensor, table: pd.DataFrame, images: Path | None = Non
 def rank_doubts(
     vectors: Tensor, labels: Tensor, progress: Callable[[int], None] | None = None
 ) -> Doubts:
-    """Ranks all subjects by how much H-AP is expected to rise if each hung under its best other
+    """Ranks all subjects by how much H-AP is expected to rise if each were under its best other
     parent.
 
     The rise is a mean over the subject's own queries, so that a small class is not buried under a
@@ -122,13 +121,13 @@ def rank_doubts(
     check_embeddings(vectors, "vectors", unit=True)
     if len(vectors) != len(labels):
         raise ValueError(f"{len(vectors)} vectors and {len(labels)} labels")
-    tell = progress or (lambda _: None)
+    report = progress or (lambda _: None)
     found: list[tuple[object, ...]] = []
-    near = _nearest(vectors, labels, tell)
+    near = _nearest(vectors, labels, report)
     slots = [_slots(near[column], labels, column) for column in range(labels.shape[1] - 1)]
     at = [torch.searchsorted(slot[0], labels[:, n].contiguous()) for n, slot in enumerate(slots)]
     targets = [slot[2][place] for slot, place in zip(slots, at, strict=True)]
-    base, moved = moved_hap(vectors, labels, targets, tell)
+    base, moved = moved_hap(vectors, labels, targets, report)
     for column, (subjects, parents, _) in enumerate(slots):
         rise = (moved[column] - base[:, None]).nan_to_num(0.0)
         gains = torch.zeros(parents.shape, dtype=torch.float64).index_add_(0, at[column], rise)
@@ -153,7 +152,7 @@ def _alone(rows: pd.DataFrame, labels: Tensor) -> np.ndarray:
     return np.array([children[column][parent] == 1 for column, parent in pairs], dtype=bool)
 
 
-def _nearest(vectors: Tensor, labels: Tensor, tell: Callable[[int], None]) -> list[pd.DataFrame]:
+def _nearest(vectors: Tensor, labels: Tensor, report: Callable[[int], None]) -> list[pd.DataFrame]:
     """For each column, pairs `subject, parent, score, row`: images' nearest outside the subject."""
     parts: list[list[pd.DataFrame]] = [[] for _ in range(labels.shape[1] - 1)]
     for block in blocks(len(vectors)):
@@ -174,7 +173,7 @@ def _nearest(vectors: Tensor, labels: Tensor, tell: Callable[[int], None]) -> li
                     }
                 )
             )
-        tell(block.stop - block.start)
+        report(block.stop - block.start)
     return [pd.concat(part, ignore_index=True) for part in parts]
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.evidence import Alternative, Evidence, Reason, has_reason
+from strata_labels.files import sha256_of
 from strata_labels.people_csv import clean_cell
 from strata_labels.review.agreement import decided_alone, for_second_look
 from strata_labels.review.apply import replay
@@ -41,8 +41,8 @@ class Stamp(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Material:
-    """Where a review finds its things.
+class ReviewSetup:
+    """What is reviewed: the workspace and what the page has to know of it.
 
     Attributes:
         folder: the workspace.
@@ -65,14 +65,32 @@ class Material:
     find_image: Callable[[str], Path | None] | None = None
     learn: Callable[[], None] | None = None
 
-    def stamp(self) -> Stamp:
-        """Changes when a table that is shown is written again."""
-        nodes, *asked = (self._table(name) for name in ("vocabulary", "doubts", "audit"))
-        fixed = [_digest(nodes, *_written(nodes)), *map(_written, [*asked, *self.ledgers[:-1]])]
-        return Stamp(tuple(fixed), _written(self._table("proposals")))
-
-    def _table(self, name: str) -> Path:
+    def table(self, name: str) -> Path:
+        """The file of a table."""
         return self.folder / "tables" / f"{name}.parquet"
+
+
+class Watch:
+    """Notices when a table that a review shows is written again.
+
+    Args:
+        setup: what is reviewed.
+    """
+
+    def __init__(self, setup: ReviewSetup) -> None:
+        self._setup = setup
+        self._nodes = (0, 0)
+        self._digest = ""
+
+    def stamp(self) -> Stamp:
+        """The state of the tables and of the other ledgers."""
+        nodes, *others = map(self._setup.table, ("vocabulary", "doubts", "audit"))
+        # Scoring anew writes the nodes too, mostly the same ones: read once for each time.
+        if (written := _written(nodes)) != self._nodes:
+            self._digest, self._nodes = sha256_of(nodes) if written[1] else "", written
+        files = [*others, *self._setup.ledgers[:-1]]
+        fixed = (self._digest, *map(_written, files))
+        return Stamp(fixed, _written(self._setup.table("proposals")))
 
 
 def _written(path: Path) -> tuple[int, int]:
@@ -84,13 +102,7 @@ def _written(path: Path) -> tuple[int, int]:
     return state.st_mtime_ns, state.st_size
 
 
-@lru_cache(8)
-def _digest(path: Path, written: int, size: int) -> str:
-    """Of a file's bytes, read once for each time it is written."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if size else ""
-
-
-class Table:
+class ReviewRows:
     """All rows after the ledger's decisions, and the open ones in the order to ask them.
 
     Attributes:
@@ -105,17 +117,17 @@ class Table:
         mine: rows on which the reviewer has a decision that stands; these are not asked again.
 
     Args:
-        material: where the things are.
+        setup: what is reviewed.
         reviewer: who is asked.
         double: a share of the item rows that others have decided is asked, and nothing else, as
             if nobody but the reviewer had decided anything; 0: what is open is asked.
     """
 
-    def __init__(self, material: Material, reviewer: str, double: float = 0.0) -> None:
-        self.material, reviewer = material, clean_cell(reviewer)
-        self.items = load(material.folder, "items")
-        proposals, vocabulary = reviewed(material.folder), load(material.folder, "vocabulary")
-        decisions = read_ledger(*material.ledgers).decisions
+    def __init__(self, setup: ReviewSetup, reviewer: str, double: float = 0.0) -> None:
+        self.setup, reviewer = setup, clean_cell(reviewer)
+        self.items = load(setup.folder, "items")
+        proposals, vocabulary = reviewed(setup.folder), load(setup.folder, "vocabulary")
+        decisions = read_ledger(*setup.ledgers).decisions
         resolution = replay(decisions, proposals, vocabulary)
         twice: set[str] = set()
         if double:
@@ -199,7 +211,7 @@ class Table:
     @cached_property
     def vectors(self) -> list[np.ndarray]:
         """Memory-mapped, as far as they belong to these items."""
-        found = [np.load(path, mmap_mode="r") for path in self.material.vectors if path.exists()]
+        found = [np.load(path, mmap_mode="r") for path in self.setup.vectors if path.exists()]
         return [array for array in found if len(array) == len(self.items)]
 
     def _decided_by(self, reviewer: str, decisions: pd.DataFrame) -> np.ndarray:
@@ -222,7 +234,7 @@ class Table:
     def images_of(self, item: str) -> list[str]:
         """An item's image ids; none where the review has no images at all."""
         at = self.item_at.get(item)
-        if self.material.find_image is None or at is None:
+        if self.setup.find_image is None or at is None:
             return []
         return list(self.items.image_ids.iloc[at])
 

@@ -1,10 +1,10 @@
-"""A finished training's model as a file, and taken up again."""
+"""Writes and loads the model of a finished training."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ from strata_labels.errors import InputError, Problem
 from strata_labels.files import whole
 from strata_labels.training.checkpoint import DAMAGED
 from strata_labels.training.head import Head
-from strata_labels.training.images import plain_transform
+from strata_labels.training.image_loading import plain_transform
 from strata_labels.training.model import build_model
 from strata_labels.training.recipe import Mode, Recipe
 
 
 @dataclass(frozen=True)
-class Saved:
+class TrainedModel:
     """A trained model.
 
     Attributes:
@@ -48,7 +48,7 @@ def save_model(path: Path, model: nn.Module, about: dict[str, Any]) -> None:
         beside.write_bytes(content.getbuffer())
 
 
-def load_model(path: Path) -> Saved:
+def load_model(path: Path) -> TrainedModel:
     """Takes up the `model.pt` of a finished training, on the CPU.
 
     A timm backbone needs nothing but the file; one of open_clip is built by its encoder, whose own
@@ -60,14 +60,10 @@ def load_model(path: Path) -> Saved:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         about, weights = content["about"], content["model"]
-        given: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in about["recipe"].items()
-        }
-        recipe = Recipe(**given)
+        recipe = Recipe.model_validate(about["recipe"])
         mode, features = about["mode"], about["features"]
         if mode == "full":
-            own = build_model(replace(recipe, pretrained="no"))
+            own = build_model(recipe.model_copy(update={"pretrained": "no"}))
             model: nn.Module = own
             transform = plain_transform(recipe, own.mean, own.std)
         else:
@@ -78,4 +74,4 @@ def load_model(path: Path) -> Saved:
         reason = " ".join(str(error).split())[:150]
         fix = "Give the model.pt of a finished `strata train`."
         raise InputError(Problem(path, f"not a trained model ({reason})", fix)) from error
-    return Saved(model.eval(), transform, recipe, mode, features)
+    return TrainedModel(model.eval(), transform, recipe, mode, features)

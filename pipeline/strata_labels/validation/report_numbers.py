@@ -1,4 +1,4 @@
-"""The numbers of a validation report, from embeddings and the paths of what they show."""
+"""Computes the numbers of a validation report from embeddings and the items' paths."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from strata_labels.retrieval import Report, agreement, evaluate_embeddings, paired_test
-from strata_labels.validation.compare import by_item, interval_of, plain
-from strata_labels.validation.inputs import codes
+from strata_labels.validation.item_paths import codes
 from strata_labels.validation.moves import blocks
+from strata_labels.validation.tree_comparison import by_item, interval_of, plain
 
 #: Neighbours a retrieval sheet shows.
 FIRST = 10
