@@ -1,5 +1,8 @@
-"""Batches of classes. A whole epoch follows from seed and epoch number: the same in every process,
-and taken up again in its middle by two numbers."""
+"""Samplers that make batches of whole classes.
+
+An epoch follows from seed and epoch number: it is the same in every process, and two numbers are
+enough to continue in its middle.
+"""
 
 from __future__ import annotations
 
