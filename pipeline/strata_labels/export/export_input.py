@@ -28,7 +28,7 @@ class About:
         sources: `name`, `licence` and `origin` of each source of the data.
     """
 
-    title: str = "Label tree"
+    title: str = "Labels"
     description: str = "A label tree for image retrieval."
     licence: str = ""
     sources: tuple[Mapping[str, str], ...] = ()

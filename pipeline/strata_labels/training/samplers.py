@@ -1,6 +1,7 @@
-"""Samplers of batches by class, the same in every process.
+"""Samplers that make batches of whole classes.
 
-An epoch's batches follow from the seed and the epoch's number, so two numbers are enough to resume.
+An epoch follows from seed and epoch number: it is the same in every process, and two numbers are
+enough to continue in its middle.
 """
 
 from __future__ import annotations
