@@ -186,7 +186,7 @@ def test_a_stopped_training_goes_on(pictures: Pictures, encoder: str, tmp_path: 
     run.send_signal(signal.SIGTERM)
     shown = run.communicate(timeout=120)[1].decode()
     assert run.returncode == 1, shown
-    assert "The same command goes on" in shown
+    assert "Run the same command to continue" in shown
     steps = torch.load(checkpoint)["state"]["step"]
     assert 5 <= steps < 200
     for out in ("stopped", "whole"):
