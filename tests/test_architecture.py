@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from strata_labels.tables import SCHEMAS
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "pipeline" / "strata_labels"
@@ -49,7 +52,6 @@ EDGES: dict[str, set[str]] = {
         "export",
         "knowledge",
         "orchestration",
-        "proposal",
         "retrieval",
         "review",
         "show",
@@ -81,6 +83,17 @@ def imports(path: Path) -> set[str]:
 
 FILES = sorted((LIBRARY).rglob("*.py"))
 
+# The modules that belong to one data set: the only ones that may name its files and columns.
+DATA_SET_FILES = {
+    path
+    for path in FILES
+    if path.parent.name in ("sources", "export")
+    and re.match("gldv2|sop|inat2018|suprank|landmarks|drawn", path.name)
+}
+#: Names of taxonomic ranks are Wikidata's too, and these files have the same name anywhere.
+RANKS = {"class", "family", "genus", "kind", "kingdom", "order", "phylum", "species"}
+COMMON_FILES = {"README.txt", "images.csv", "names.csv", ".tar.gz"}
+
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_run_along_the_edges(path: Path) -> None:
@@ -101,6 +114,28 @@ def test_imports_run_along_the_edges(path: Path) -> None:
         )
 
 
+def used_edges() -> dict[str, set[str]]:
+    """For each room the rooms that its files import."""
+    found: dict[str, set[str]] = {room: set() for room in EDGES}
+    for path in FILES:
+        if (room := room_of(path)) in EDGES:
+            names = {
+                name.split(".")[1] for name in imports(path) if name.startswith("strata_labels.")
+            }
+            found[room] |= names & EDGES.keys() - {room}
+    return found
+
+
+def test_every_edge_is_used() -> None:
+    assert used_edges() == EDGES
+
+
+def test_the_contributors_graph_is_the_import_graph() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawn = re.findall(r"^    (\w+) --> (\w+)$", text, re.MULTILINE)
+    assert sorted(drawn) == sorted((a, b) for a, found in used_edges().items() for b in found)
+
+
 @pytest.mark.parametrize("room", ["retrieval", "losses"])
 def test_what_may_be_lifted_out_needs_torch_alone(room: str) -> None:
     own = f"strata_labels.{room.replace('/', '.')}"
@@ -111,16 +146,53 @@ def test_what_may_be_lifted_out_needs_torch_alone(room: str) -> None:
             assert known or shared or name.startswith(own), f"{path} imports {name}"
 
 
+def constants(path: Path) -> list[tuple[int, str]]:
+    """Line and text of every string of a module but its docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    notes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [
+        (node.lineno, node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if id(node) not in notes
+    ]
+
+
+def words_of_data_sets() -> set[str]:
+    """Names that belong to one data set: trees, titles, levels, files and columns of its source."""
+    contracts = {field.name for schema in SCHEMAS.values() for field in schema}
+    found: set[str] = set()
+    for file in (ROOT / "hierarchies").glob("*/hierarchy.toml"):
+        tree = tomllib.loads(file.read_text(encoding="utf-8"))
+        variants = tree.get("variants", {}).values()
+        levels = [*tree.get("levels", []), *(x for v in variants for x in v.get("levels", []))]
+        found |= {tree["title"], *levels} | ({tree["tree"]} - {"table"})
+    for path in DATA_SET_FILES:
+        texts = {text for _, text in constants(path)}
+        files = {text for text in texts if re.fullmatch(r"[\w{}.-]+\.(csv|txt|json|zip|gz)", text)}
+        columns = {text for text in texts if re.fullmatch(r"[a-z]+(_[a-z]+)*_id", text)}
+        found |= files | columns
+    return found - contracts - RANKS - COMMON_FILES
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_tree_is_named_inside_the_library(path: Path) -> None:
-    names = {folder.name for folder in (ROOT / "hierarchies").iterdir() if folder.is_dir()}
-    names.discard("__pycache__")
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Compare):
-            for side in ast.walk(node):
-                assert not (isinstance(side, ast.Constant) and side.value in names), (
-                    f"{path}, line {node.lineno}: what differs between trees is data"
-                )
+def test_no_data_set_is_named_inside_the_library(path: Path) -> None:
+    if path in DATA_SET_FILES:
+        return
+    words = words_of_data_sets()
+    named = [f"line {line}: {text!r}" for line, text in constants(path) if text in words]
+    assert not named, f"{path}: what differs between data sets is data or in its source: {named}"
+
+
+def test_the_words_of_data_sets_are_found() -> None:
+    known = {"gldv2-h", "landmark_id", "hierarchical_label", "Ebay_train.txt", "super_class_id"}
+    assert known <= words_of_data_sets()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_first_line_says_what_a_module_is_for(path: Path) -> None:
+    first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
+    assert first.endswith(".") and len(first.split()) >= 4, f"{path}: {first!r}"
 
 
 def test_help_imports_neither_prefect_nor_torch() -> None:

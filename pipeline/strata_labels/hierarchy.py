@@ -190,6 +190,11 @@ def known_trees() -> list[str]:
     return sorted(path.parent.name for path in shipped().glob("*/hierarchy.toml"))
 
 
+def tree_with_vocabulary() -> str:
+    """The first shipped tree whose items are sorted into a vocabulary."""
+    return next(tree for tree in known_trees() if not load_hierarchy(tree).published)
+
+
 def load_hierarchy(tree: str, levels: str | None = None) -> Hierarchy:
     """Reads the definition of a shipped tree, or of a folder that holds a `hierarchy.toml`.
 

@@ -15,7 +15,7 @@ from strata_labels.proposal import Vocabulary, read_vocabulary
 
 def vocabulary_in_force(settings: BuildSettings) -> Vocabulary:
     """The tree's vocabulary, or one's own: its nodes without classes have those of the tree's."""
-    vocabulary = read_vocabulary(settings.vocabulary_file)
+    vocabulary = read_vocabulary(settings.vocabulary_file, settings.hierarchy.levels)
     if not settings.vocabulary:
         return vocabulary
     tree = read_vocabulary(settings.hierarchy.vocabulary).frame

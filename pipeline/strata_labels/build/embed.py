@@ -60,7 +60,7 @@ def _embed_names(
     _save(
         workspace.vectors / NAMES, prompt_vectors(store, encoder, names, hierarchy.name_templates)
     )
-    vocabulary = read_vocabulary(settings.vocabulary_file)
+    vocabulary = read_vocabulary(settings.vocabulary_file, settings.hierarchy.levels)
     phrases = prompt_vectors(store, encoder, vocabulary.phrases, hierarchy.name_templates)
     _save(workspace.vectors / PHRASES, phrases)
     nodes = prompt_vectors(store, encoder, vocabulary.nodes, hierarchy.class_templates)

@@ -47,15 +47,15 @@ def resolve(
         ),
     ] = None,
     tree: Annotated[
-        str, typer.Option(help="The tree whose vocabulary the classes should reach.")
-    ] = "gldv2-h",
+        str | None, typer.Option(help="The tree whose vocabulary the classes should reach.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
     """Find each landmark's Wikidata entity and the classes above it; resumes if it was stopped."""
     from strata_labels.build import Workspace, report_classes, resolve_categories, settings_of
     from strata_labels.errors import InputError, Problem, RetryError
     from strata_labels.files import write_json
-    from strata_labels.hierarchy import load_hierarchy
+    from strata_labels.hierarchy import load_hierarchy, tree_with_vocabulary
     from strata_labels.knowledge import (
         COMMONS_API,
         WIKIDATA_API,
@@ -73,6 +73,7 @@ def resolve(
     workspace = Workspace(folder.resolve())
     apis = Apis(commons_api or COMMONS_API, wikidata_api or WIKIDATA_API)
     since = int(time.time()) - read_age(refresh_older_than) if refresh_older_than else 0
+    tree = tree or tree_with_vocabulary()
     hierarchy = load_hierarchy(tree)
     if offline and sparql:
         raise InputError(Problem("--sparql", "cannot be asked --offline", "Leave one of them out."))

@@ -27,7 +27,9 @@ def simulate_review(
     page: Annotated[
         int, typer.Option(min=1, max=10, help="Look-alikes seen at a time; 1: row by row.")
     ] = 10,
-    tree: Annotated[str, typer.Option(help="Whose vocabulary and words are used.")] = "gldv2-h",
+    tree: Annotated[
+        str | None, typer.Option(help="The tree whose vocabulary and lexicon are used.")
+    ] = None,
 ) -> None:
     """Review items whose labels are known, to see how many decisions agreement takes.
 
@@ -36,8 +38,9 @@ def simulate_review(
     """
     from strata_labels.build import simulate_review as simulate
     from strata_labels.files import write_json
-    from strata_labels.hierarchy import load_hierarchy
+    from strata_labels.hierarchy import load_hierarchy, tree_with_vocabulary
 
+    tree = tree or tree_with_vocabulary()
     targets = sorted(set(target or [0.95, 0.99]))
     with tempfile.TemporaryDirectory() as spare:
         folder = (out or Path(spare) / "simulated").resolve()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,6 @@ from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal.ids import node_id, slug
 
-# Files of published labels list nodes too; their columns mean the same.
-_ALIASES = {"hierarchical_label": "node", "natural_or_human_made": "parent"}
 _COLUMNS = ["node", "parent", "class_qids", "description"]
 
 
@@ -42,17 +41,20 @@ class Vocabulary:
         return names.map(place).fillna(-1).to_numpy(dtype=np.int64)
 
 
-def read_vocabulary(path: Path) -> Vocabulary:
+def read_vocabulary(path: Path, levels: Sequence[str] = ()) -> Vocabulary:
     """Reads `node, parent, class_qids, description` (the last two may be missing).
 
-    `hierarchical_label, natural_or_human_made` are understood too, so a list of published labels
-    can be used as it is; its parents need no rows of their own.
+    Args:
+        path: the file.
+        levels: names of the tree's levels, the item's first. With them, a list of published labels
+            is understood too: its columns are named like the levels of node and parent, and its
+            parents need no rows of their own.
 
     Raises:
         InputError: no such columns, a blank or doubled node, two names with one id, an unknown
             parent, a node under itself, a vocabulary deeper than two levels; all of them.
     """
-    frame = _read(path)
+    frame = _read(path, levels)
     problems = _problems(path, frame)
     if problems:
         raise InputError(problems)
@@ -113,15 +115,16 @@ def _first(qids: str) -> str | None:
     return qids.split("|")[0] or None
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, levels: Sequence[str]) -> pd.DataFrame:
+    published = dict(zip(levels[2:4], ("node", "parent"), strict=False))
     try:
         frame = read_people_csv(path, ["node", "parent"], _COLUMNS[2:])
     except InputError as error:
         try:
-            frame = read_people_csv(path, list(_ALIASES))
+            frame = read_people_csv(path, list(published) or ["node"])
         except InputError:
             raise error from None
-        frame = frame.rename(columns=_ALIASES).reindex(columns=_COLUMNS, fill_value="")
+        frame = frame.rename(columns=published).reindex(columns=_COLUMNS, fill_value="")
         tops = pd.DataFrame({"node": sorted(set(frame["parent"]) - {""}), "parent": ""})
         frame = pd.concat([frame, tops]).fillna("")
     frame["class_qids"] = frame["class_qids"].str.replace(" ", "")

@@ -1,5 +1,8 @@
-"""Batches of classes. A whole epoch follows from seed and epoch number: the same in every process,
-and taken up again in its middle by two numbers."""
+"""Samplers that make batches of whole classes.
+
+An epoch follows from seed and epoch number: it is the same in every process, and two numbers are
+enough to continue in its middle.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,7 @@ class MPerClassSampler:
                     batch[number] = group
             waiting.extendleft(reversed(later))
             batches.append(np.concatenate(list(batch.values())))
-        # A lone class at the end has no negative to be told from.
+        # A lone class at the end would have no negative.
         if len(batches) > 1 and len(batches[-1]) <= self.m:
             batches.pop()
         return batches
