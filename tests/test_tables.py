@@ -51,6 +51,24 @@ def test_a_table_that_is_not_there_or_damaged(tmp_path):
         load(tmp_path, "labels")
 
 
+def test_damage_anywhere_in_a_table_is_named(tmp_path):
+    whole = save(tmp_path, "labels", LABELS).read_bytes()
+    named = 0
+    for at in range(0, len(whole), 7):
+        content = bytearray(whole)
+        content[at] ^= 0xFF
+        for name in ("labels", "proposals"):
+            (tmp_path / "tables" / f"{name}.parquet").write_bytes(content)
+        for name in ("labels", "proposals"):
+            try:
+                load(tmp_path, name, ["item_id"])
+            except InputError as error:
+                named += "damaged table" in str(error)
+            except KeyError:  # labels are no proposals
+                assert name == "proposals"
+    assert named > len(whole) // 14
+
+
 def test_labels_of_items_at_a_level():
     items = pd.Series(["t/train/3", "t/train/1", "t/train/2"], index=[4, 5, 6])
     assert labels_at(LABELS, items, 1, "published").to_dict() == {4: "", 5: "mug", 6: ""}

@@ -59,7 +59,7 @@ class InputError(ValueError):
         self.problems = [problems] if isinstance(problems, Problem) else list(problems)
         lines = [str(problem) for problem in self.problems[: self.SHOWN]]
         if len(self.problems) > self.SHOWN:
-            lines.append(f"... and {len(self.problems) - self.SHOWN} more problems of this kind")
+            lines.append(f"... and {len(self.problems) - self.SHOWN} more problems")
         super().__init__("\n".join(lines))
 
 

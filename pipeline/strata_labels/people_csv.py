@@ -69,7 +69,7 @@ _INTEGER = re.compile(
 def read_integer(text: str) -> int:
     """The integer that a spreadsheet's cell shows, where it can be one only.
 
-    Thousands may stand apart by spaces (any of them) or apostrophes, by commas or points where
+    Thousands may be separated by spaces (any of them) or apostrophes, by commas or points where
     these cannot be a decimal sign, and decimals may follow where they are one or two zeros.
     `1.222`, `1,222` and `1.000` are one number in Paris and another in London: refused.
 
@@ -117,7 +117,7 @@ def read_people_csv(
         optional: columns added as blanks where they are not.
         ended: refuse a file whose last line has no line end. Programs end every line, so a file
             without is one cut short; a person's editor may leave it out.
-        ended_after: refuse such a file only where one of these columns stands last and the last
+        ended_after: refuse such a file only where one of these columns is the last and its last
             cell, not quoted, may be cut: what is left of it could mean something else.
         further: keep the file's other named columns too.
 

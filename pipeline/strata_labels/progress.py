@@ -26,7 +26,7 @@ from rich.text import Text
 
 _SECONDS_BETWEEN_LINES = 10.0
 
-#: Is told what is done, how much of it, and of how much (None if that is not known).
+#: Called with what is done, how much of it is done, and the total (None if it is not known).
 Listener = Callable[[str, int, int | None], None]
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
@@ -35,7 +35,7 @@ Unit = Literal["items", "bytes"]
 
 @contextmanager
 def listen(listener: Listener) -> Iterator[None]:
-    """Tells a listener, too, of all progress made inside the block."""
+    """Also reports all progress made inside the block to a listener."""
     token = _listener.set(listener)
     try:
         yield
@@ -53,7 +53,7 @@ def track(total: int | None, what: str, unit: Unit = "items") -> Iterator[Tracke
         unit: what is counted.
 
     Yields:
-        What to tell the progress.
+        The tracker to report progress to.
     """
     console = Console(stderr=True)
     if not console.is_terminal or total == 0:
@@ -72,7 +72,7 @@ def track(total: int | None, what: str, unit: Unit = "items") -> Iterator[Tracke
 
 
 class Tracker:
-    """Tells `track` how far the work is; made by `track`."""
+    """Counts what is done and shows it; made by `track`."""
 
     def __init__(
         self, total: int | None, what: str, unit: Unit, bar: Progress | None = None
@@ -83,7 +83,7 @@ class Tracker:
         self.restart(0, total)
 
     def restart(self, done: int, total: int | None) -> None:
-        """States where the work stands, e.g. where a download continues; the rate counts anew."""
+        """Sets what is done, e.g. where a download continues; the rate counts from here."""
         self._done = self._first = done
         self._total = total
         self._began = time.monotonic()

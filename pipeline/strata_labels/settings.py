@@ -93,8 +93,9 @@ def problems_of(error: ValidationError, where: str | Path, model: type[BaseModel
             fix = f"Known: {', '.join(sorted(known))}."
             problems.append(Problem(where, "unknown key:", fix, column=column))
         else:
-            what = found["msg"][:1].lower() + found["msg"][1:] + ":"
-            fix = "Correct the value."
+            # pydantic says "Value error, " before our own words, and reads TOML's lists as tuples.
+            what = found["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
+            what, fix = f"{what[:1].lower()}{what[1:]}:", "Correct the value."
             problems.append(Problem(where, what, fix, column=column, value=found["input"]))
     return problems
 

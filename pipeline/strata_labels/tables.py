@@ -82,7 +82,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         [(name, _TEXT) for name in ("node", "qid", "language", "term", "strength")]
     ),
     # A proposed parent for a subject (item, class or node) at one level. `confidence` is the
-    # calibrated probability that the parent is right; `accepted` means no review is asked. `score`,
+    # calibrated probability that the parent is right; `accepted`: it needs no review. `score`,
     # 0 to 1 (1 is clean), is the confidence lowered by what speaks against the row. `evidence`,
     # `reasons` and `alternatives` (best first) are lists as `strata_labels.evidence` says.
     "proposals": pa.schema(
@@ -214,10 +214,14 @@ def load(folder: Path, name: str, columns: Sequence[str] | None = None) -> pd.Da
         raise InputError(
             Problem(path, "table not found", "Run `strata build` on this workspace first.")
         )
-    if name == "proposals" and "score" not in pq.read_schema(path).names:
-        frame = _upgraded(load_file(path))
-        return frame[list(columns)] if columns else frame
-    return load_file(path, columns)
+    if name != "proposals":
+        return load_file(path, columns)
+    with _damage_named(path):
+        old = "score" not in pq.read_schema(path).names
+    if not old:
+        return load_file(path, columns)
+    frame = _upgraded(load_file(path))
+    return frame[list(columns)] if columns else frame
 
 
 def _upgraded(proposals: pd.DataFrame) -> pd.DataFrame:
@@ -234,14 +238,8 @@ def load_file(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     Raises:
         InputError: it is not there, is not a Parquet file, or has not these columns.
     """
-    try:
+    with _damage_named(path):
         table = pq.read_table(path, columns=None if columns is None else list(columns))
-    except FileNotFoundError:
-        raise InputError(Problem(path, "not found", "Check the path.")) from None
-    except pa.ArrowInvalid as error:
-        raise InputError(
-            Problem(path, f"damaged table ({error})", "Delete it and run the build again.")
-        ) from None
     missing = [name for name in columns or () if name not in table.column_names]
     if missing:
         fix = "Run the build again."
@@ -252,6 +250,19 @@ def load_file(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
         for name in typed:
             frame[name] = pd.Series(decode(table[name]), frame.index, dtype=object)
     return frame[list(columns or table.column_names)]
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Turns what Arrow raises on a file that it cannot read into an input error."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(Problem(path, "not found", "Check the path.")) from None
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            Problem(path, f"damaged table ({error})", "Delete it and run the build again.")
+        ) from None
 
 
 @contextmanager

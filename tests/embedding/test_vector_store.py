@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from strata_labels.embedding import Encoder, VectorStore, embed_texts, prompt_vectors
 from strata_labels.embedding.vector_store import VectorTable, text_key
-from strata_labels.errors import InputError
+from strata_labels.errors import InputError, RetryError
 
 
 def _keys(count: int, start: int = 0) -> list[bytes]:
@@ -107,6 +107,34 @@ def test_a_damaged_part_is_named_and_set_aside(tmp_path: Path, damage: str) -> N
         add(keys[:6], vectors[:6])
     assert table.vectors(keys).tobytes() == vectors.tobytes()
     assert _found(tmp_path, keys).tobytes() == vectors.tobytes()
+
+
+def test_a_table_has_more_parts_than_files_may_be_open(tmp_path: Path) -> None:
+    keys, vectors = _keys(30), _vectors(30)
+    for n in range(30):
+        _add(tmp_path, keys[n : n + 1], vectors[n : n + 1])
+    wanted = [key.hex() for key in keys]
+    code = f"""
+import resource
+from pathlib import Path
+from strata_labels.embedding import VectorStore
+used = len(list(Path("/proc/self/fd").iterdir()))
+resource.setrlimit(resource.RLIMIT_NOFILE, (used + 10, used + 10))
+table = VectorStore(Path({str(tmp_path)!r})).table("ViT/tag", "text")
+assert len(table) == 30 and not table.missing([bytes.fromhex(key) for key in {wanted}])
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert not list(tmp_path.rglob("*.damaged"))
+    assert _found(tmp_path, keys).tobytes() == vectors.tobytes()
+
+
+def test_a_part_that_cannot_be_opened_now_stays(tmp_path: Path) -> None:
+    _add(tmp_path, _keys(2), _vectors(2))
+    folder = next(tmp_path.glob("*/text"))
+    (folder / "part-0.vectors").mkdir()
+    with pytest.raises(RetryError, match="cannot be read"):
+        VectorStore(tmp_path).table("ViT/tag", "text")
+    assert sorted(path.suffix for path in folder.iterdir()) == [".vectors", ".vectors"]
 
 
 def test_a_store_of_version_0_1_0_is_no_obstacle(tmp_path: Path) -> None:

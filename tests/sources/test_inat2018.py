@@ -198,6 +198,12 @@ def test_lists_that_do_not_fit_the_categories(tmp_path):
     assert "row 3: not an image and its category: 'x'" in found
 
 
+def test_annotations_that_are_a_list_are_refused(tmp_path):
+    write(tmp_path)
+    write(tmp_path, [{"file_name": "a.jpg"}], "train2018.json")
+    assert "not a list of images" in problems(tmp_path)
+
+
 def test_a_coded_tree_with_two_parents_or_a_rank_missing(tmp_path):
     chain = ["0 G", "G F", "F O", "O C", "C P", "P K", "K __NULL__"]
     lines = [" ".join(reversed(pair.split())) for pair in chain]

@@ -83,6 +83,13 @@ def test_same_input_same_bytes(train, tmp_path: Path, mode: str) -> None:
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
+def test_vectors_of_an_earlier_training_are_replaced(train, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    np.save(tmp_path / "out" / "test_frozen.npy", np.ones((3, 2), np.float32))
+    assert train() == 0
+    assert len(np.load(tmp_path / "out" / "test_frozen.npy")) == 16
+
+
 def test_query_and_gallery(train, pictures: Pictures, tmp_path: Path) -> None:
     _, path, table = pictures
     queries = table.index[table.split == "test"][::4]
@@ -179,7 +186,7 @@ def test_a_stopped_training_goes_on(pictures: Pictures, encoder: str, tmp_path: 
     run.send_signal(signal.SIGTERM)
     shown = run.communicate(timeout=120)[1].decode()
     assert run.returncode == 1, shown
-    assert "The same command goes on" in shown
+    assert "Run the same command to continue" in shown
     steps = torch.load(checkpoint)["state"]["step"]
     assert 5 <= steps < 200
     for out in ("stopped", "whole"):

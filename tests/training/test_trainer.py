@@ -15,6 +15,7 @@ import training_steps
 from strata_labels.errors import InputError, RetryError
 from strata_labels.training import Recipe, checkpoint, load_recipe, recipe_names, train_head
 from strata_labels.training.memory import Memory
+from strata_labels.training.model import build_model
 from strata_labels.training.trainer import Trainer
 from subprocesses import run_checked
 from torch import nn
@@ -97,6 +98,24 @@ def test_backbone_is_frozen_in_the_warm_up_only() -> None:
     assert torch.equal(trainer.model.backbone[0].weight, before)
     trainer.run(steps=1)
     assert not torch.equal(trainer.model.backbone[0].weight, before)
+
+
+def test_frozen_batch_norm_keeps_its_weights() -> None:
+    settings = ["backbone=resnet18", "pretrained=no", "warmup_epochs=0", "lr=0.1", "dim=8"]
+    settings += ["crop=32", "batch_size=8", "images_per_class=2"]
+    model = build_model(load_recipe("triplet", "full", settings))
+    before = {name: value.clone() for name, value in model.backbone.state_dict().items()}
+    pictures = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    trainer = Trainer(
+        model,
+        load_recipe("triplet", "full", settings),
+        torch.arange(16)[:, None] // torch.tensor([4, 8]),
+        lambda epoch, first, shares: (pictures[share.images] for share in shares),
+    )
+    trainer.run(steps=1)
+    after = model.backbone.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert "conv1.weight" in moved and not [name for name in moved if "bn" in name]
 
 
 def test_rates_follow_the_schedule() -> None:

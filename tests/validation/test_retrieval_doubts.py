@@ -50,7 +50,7 @@ def test_a_misplaced_node_comes_first() -> None:
 def test_a_gain_is_what_evaluating_the_moved_tree_gives() -> None:
     frame, vectors = misplaced()
     labels = labels_of(frame)
-    row = rank_doubts(vectors, labels).rows.iloc[0]
+    row = rank_doubts(vectors, labels).iloc[0]
     own = labels[:, row.column] == row.subject
     moved = labels.clone()
     target = labels[(labels[:, row.column + 1] == row.suggestion).nonzero()[0, 0]]

@@ -93,8 +93,8 @@ def evaluate(
         except InputError as error:
             problems.extend(error.problems)
         except ValueError as error:
-            fix = "Mend the embeddings, or pass --normalize if only their length is off."
-            problems.append(Problem(path, str(error), "Mend the labels." if labels else fix))
+            fix = "Correct the embeddings, or pass --normalize if only their length is off."
+            problems.append(Problem(path, str(error), "Correct the labels." if labels else fix))
         return None
 
     query = load(query_embeddings, "query")
@@ -129,7 +129,7 @@ def evaluate(
                     progress=tracker.advance,
                 )
         except ValueError as error:
-            fix = "Mend the files so that they fit together."
+            fix = "Correct the files so that they fit together."
             raise InputError(Problem(query_embeddings, str(error), fix)) from error
 
     assert query is not None

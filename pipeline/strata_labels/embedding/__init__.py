@@ -8,8 +8,6 @@ from strata_labels.embedding.encoder import Encoder, load_encoder
 from strata_labels.embedding.encoder_spec import encoder_names
 from strata_labels.embedding.vector_store import VectorStore
 from strata_labels.embedding.vectors import (
-    ImageEmbeddings,
-    ItemVectors,
     embed_images,
     embed_texts,
     image_files,
@@ -19,8 +17,6 @@ from strata_labels.embedding.vectors import (
 
 __all__ = [
     "Encoder",
-    "ImageEmbeddings",
-    "ItemVectors",
     "VectorStore",
     "embed_images",
     "embed_texts",

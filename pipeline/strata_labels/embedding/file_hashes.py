@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from strata_labels.errors import RetryError
+
 _FILES_AT_ONCE = 512
 
 logger = logging.getLogger(__name__)
@@ -20,12 +22,17 @@ class FileHashes:
 
     Args:
         path: the SQLite file that remembers them. A damaged one is set aside: it is only a cache.
+
+    Raises:
+        RetryError: the file cannot be opened now.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._database = _open(path)
+        except sqlite3.OperationalError as error:  # locked, no permission: it is not damaged
+            raise RetryError(f"{path}: {error}.") from error
         except sqlite3.DatabaseError:
             aside = path.with_name(path.name + ".damaged")
             path.replace(aside)

@@ -4,7 +4,7 @@ The vectors of one encoder and modality are a table in a folder of part files. A
 (SHA-256 of the content) and the vectors of some thousand texts or images. It appears whole or not
 at all, and its name follows from its keys, so several processes, also on several machines, may
 write to one folder without a lock. The keys stand first in a part: opening a table reads them
-alone, the vectors are memory-mapped.
+alone; the vectors are memory-mapped while they are read.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from strata_labels.errors import RetryError
 from strata_labels.files import whole
 
 Floats = NDArray[np.float32]
@@ -58,6 +59,9 @@ class VectorTable:
     """Vectors of one encoder and modality, by content key.
 
     What other processes write after it was opened is not seen.
+
+    Raises:
+        RetryError: a part cannot be read now, though it may be whole (no permission).
 
     Attributes:
         dim: length of a vector; None while the table is empty.
@@ -154,7 +158,11 @@ class VectorTable:
     def _open(self, path: Path) -> None:
         try:
             part = _Part(path, self._identity)
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except FileNotFoundError:  # another process has just set it aside
+            return None
+        except OSError as error:  # no permission, too many open files: the part itself is whole
+            raise RetryError(f"{path} cannot be read ({error.strerror}).") from error
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             return self._set_aside(path, f"cannot be read ({error})")
         if self.dim not in (None, part.dim):
             return self._set_aside(path, f"has vectors of another length ({part.dim})")
@@ -176,14 +184,19 @@ class VectorTable:
 
     def _set_aside(self, path: Path, why: str) -> None:
         aside = path.with_suffix(".damaged")
-        path.replace(aside)
+        with suppress(FileNotFoundError):  # another process was first
+            path.replace(aside)
         text = f"{path} {why} and was set aside to {aside.name}; its vectors are encoded again."
         self.damaged.append(text)
         logger.warning(text)
 
 
 class _Part:
-    """A part file, opened: its keys in memory, its vectors memory-mapped."""
+    """A part file: its keys are in memory, its vectors on disk.
+
+    A memory map keeps its file open, and a table may have more parts than a process may open
+    files; so each use maps the vectors anew.
+    """
 
     def __init__(self, path: Path, identity: dict[str, object]) -> None:
         self.path, self.checked = path, False
@@ -193,16 +206,24 @@ class _Part:
             if header != identity:
                 raise ValueError("of another encoder or version")
             self._joined = file.read(count * _KEY_BYTES)
-        offset = _HEADER_BYTES + count * _KEY_BYTES
-        if path.stat().st_size != offset + count * self.dim * 4:
+        self._offset, self._shape = _HEADER_BYTES + count * _KEY_BYTES, (count, self.dim)
+        if path.stat().st_size != self._offset + count * self.dim * 4:
             raise ValueError("not of its full length")
         ends = range(0, len(self._joined), _KEY_BYTES)
         self.keys = [self._joined[at : at + _KEY_BYTES] for at in ends]
-        self.vectors = np.memmap(path, "<f4", "r", offset, (count, self.dim))
+
+    @property
+    def vectors(self) -> Floats:
+        """The part's vectors `[count, dim]`, memory-mapped."""
+        return np.memmap(self.path, "<f4", "r", self._offset, self._shape)
 
     def is_intact(self) -> bool:
         """Compares the content with its checksum."""
-        self.checked = zlib.crc32(self.vectors.data, zlib.crc32(self._joined)) == self._crc32
+        try:
+            checksum = zlib.crc32(self.vectors.data, zlib.crc32(self._joined))
+        except (FileNotFoundError, ValueError):  # set aside by another process, or cut short
+            return False
+        self.checked = checksum == self._crc32
         return self.checked
 
 

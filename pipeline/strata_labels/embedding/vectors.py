@@ -79,7 +79,7 @@ def prompt_vectors(
         store: where vectors are kept.
         encoder: a loaded encoder.
         names: e.g. class names.
-        templates: prompts in which `{}` stands for the name, at least one; averaging in the vector
+        templates: prompts in which the name replaces `{}`, at least one; averaging in the vector
             space is Radford et al. 2021 (CLIP), section 3.1.4.
 
     Raises:
@@ -118,7 +118,7 @@ def image_vectors(
         store: where vectors are kept.
         encoder: a loaded encoder.
         items: `(item id, image ids)` pairs.
-        root: folder of images: a path stands below it as it is, an id as `a/b/c/abc….jpg` (or
+        root: folder of images: a path is relative to it, an id has the file `a/b/c/abc….jpg` (or
             `.jpeg`, `.png`).
         images_per_item: at most this many images are averaged.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from strata_labels.export.export_input import ExportInput, slug
+from strata_labels.export.export_input import ExportInput, safe_name
 from strata_labels.export.export_result import ExportResult
 from strata_labels.export.parquet_tables import NODES, compare_table, items_table
 from strata_labels.files import sha256_of, write_json, write_table
@@ -98,7 +98,7 @@ def _description(
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
-        "name": slug(about.title),
+        "name": safe_name(about.title),
         "description": " ".join([about.description, *sources]),
         **({"license": list(dict.fromkeys(licences))} if licences else {}),
         "distribution": [_file(folder / f"{name}.parquet") for name in tables],
@@ -125,7 +125,9 @@ def _records(table: str, schema: pa.Schema) -> dict[str, Any]:
     fields = []
     for number, entry in enumerate(schema):
         # Level names may hold anything; ids of the description must not.
-        own = f"{table}/{entry.name}" if slug(entry.name) == entry.name else f"{table}/{number}"
+        own = (
+            f"{table}/{entry.name}" if safe_name(entry.name) == entry.name else f"{table}/{number}"
+        )
         field: dict[str, Any] = {
             "@type": "cr:Field",
             "@id": own,

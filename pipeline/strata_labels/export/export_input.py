@@ -106,7 +106,7 @@ class ExportInput:
             Problem("levels", "a level is named like a column of the export:", fix, value=level)
             for level in self.levels[1:]
             if level.casefold() in taken
-            for fix in ("Call the level otherwise in hierarchy.toml.",)
+            for fix in ("Rename the level in hierarchy.toml.",)
         ]
         if problems:
             raise InputError(problems)
@@ -141,8 +141,8 @@ def unique_names(tree: LabelTree) -> dict[str, str]:
     return found
 
 
-def slug(name: str) -> str:
-    """A name as a folder: letters, digits, `.` and `-`; anything else is `_`; not too long."""
+def safe_name(name: str) -> str:
+    """A name for folders and ids: letters, digits, `.` and `-`, else `_`; at most 60 long."""
     return re.sub(r"[^\w.-]+", "_", name)[:60].strip("._") or "node"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.export.export_input import ExportInput, exploded, slug, unique_names
+from strata_labels.export.export_input import ExportInput, exploded, safe_name, unique_names
 from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csv
 from strata_labels.files import whole, write_text
 from strata_labels.tables import LABELLED
@@ -61,7 +61,7 @@ def _frames(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, i
     else:
         nth = images.groupby("number").cumcount()
         images["path"] = [
-            f"{_ROOT}/{slug(name)}/{number}/{n}{PurePosixPath(image).suffix.strip() or '.jpg'}"
+            f"{_ROOT}/{safe_name(name)}/{number}/{n}{PurePosixPath(image).suffix.strip() or '.jpg'}"
             for name, number, n, image in zip(
                 images.supercategory, images.number, nth, images.image, strict=True
             )

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.export.export_input import ExportInput, exploded, slug
+from strata_labels.export.export_input import ExportInput, exploded, safe_name
 from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csv
 from strata_labels.files import write_text
 from strata_labels.tables import LABELLED
@@ -44,9 +44,9 @@ def _frames(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, i
     else:
         nth = images.groupby("class_id").cumcount()
         images["path"] = [
-            f"{slug(name)}_final/{number}_{n}{PurePosixPath(image).suffix or '.JPG'}"
+            f"{safe_name(name)}_final/{number}_{n}{PurePosixPath(image).suffix or '.JPG'}"
             if not re.search(r"\s", PurePosixPath(image).suffix)
-            else f"{slug(name)}_final/{number}_{n}.JPG"
+            else f"{safe_name(name)}_final/{number}_{n}.JPG"
             for name, number, n, image in zip(
                 images.level1_name, images.class_id, nth, images.image, strict=True
             )

@@ -1,16 +1,14 @@
 """Links items to Wikidata entities, and their classes to nodes of the vocabulary."""
 
 from strata_labels.knowledge.class_assets import (
-    LEXICON_COLUMNS,
     ClassAssets,
     read_class_assets,
     snapshot_lexicon,
 )
 from strata_labels.knowledge.classgraph import CUT_COLUMNS, ClassGraph, ClassVerdict, Cut, Reach
 from strata_labels.knowledge.linking import link, unclimbed
-from strata_labels.knowledge.snapshot import Entity, Snapshot, read_snapshot
+from strata_labels.knowledge.snapshot import Snapshot, read_snapshot
 from strata_labels.knowledge.taxa import link_taxa
-from strata_labels.knowledge.titles import clean_title
 from strata_labels.knowledge.wikimedia import (
     COMMONS_API,
     TITLES_SCHEMA,
@@ -31,7 +29,6 @@ from strata_labels.knowledge.wikimedia import (
 __all__ = [
     "COMMONS_API",
     "CUT_COLUMNS",
-    "LEXICON_COLUMNS",
     "TITLES_SCHEMA",
     "WIKIDATA_API",
     "AnswerSource",
@@ -42,14 +39,12 @@ __all__ = [
     "Client",
     "Cut",
     "DumpSource",
-    "Entity",
     "Reach",
     "ResponseStore",
     "Snapshot",
     "SparqlSource",
     "check_contact",
     "check_endpoint",
-    "clean_title",
     "link",
     "link_taxa",
     "read_age",

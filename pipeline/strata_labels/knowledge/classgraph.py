@@ -24,8 +24,8 @@ class Cut(NamedTuple):
         from_qid: the class.
         to_qid: the parent that the statement names; "" where the class's own record is missing.
         reason: `loop` (both are in one loop, which counts as one class), `depth` (beyond the cap),
-            `stop` (the class is on the stop-list), `rank` (a better-ranked statement stands beside
-            it, or it is deprecated), `missing` (nothing is known of the class).
+            `stop` (the class is on the stop-list), `rank` (there is a better-ranked statement, or
+            it is deprecated), `missing` (nothing is known of the class).
         detail: the cap, why the class is on the stop-list, or the statement's rank.
     """
 

@@ -1,4 +1,4 @@
-"""Vocabulary-free proposals: nodes found by clustering, each asked about before its items."""
+"""Vocabulary-free proposals: nodes found by clustering; a person reviews each of them."""
 
 from __future__ import annotations
 

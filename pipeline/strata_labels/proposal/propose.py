@@ -54,8 +54,8 @@ def propose(
         classes: class evidence, a row an item in the same order: `status` (`reached, tie, outside,
             unknown`), `node` and `class_qid` (what the chain reached, and from which class),
             `class_label`, `qid`, `class_qids`, and perhaps `ties` (`(node, path, label)` of each
-            way that ties: the class and those above it, and the label of the first); None where no
-            knowledge base was asked.
+            way that ties: the class and those above it, and the label of the first); None without a
+            knowledge base.
 
     Returns:
         Columns `COLUMNS`. `status` is `known`, `proposed`, `no_place` (its class has none in the
@@ -390,8 +390,8 @@ def _class_of(
 ) -> str:
     """An item's class under its cluster: its own, else what its name says, else the main one."""
     own = [verdict.class_qid] if verdict.status == "reached" and verdict.node == node else []
-    said = [qid for k, _, _, _, qid in found if k == chosen and qid]
-    for qid in own + said:
+    by_name = [qid for k, _, _, _, qid in found if k == chosen and qid]
+    for qid in own + by_name:
         if cluster_of.get(qid) == node:
             return qid
     return mains.get(node, [""])[0] if mains.get(node) else ""

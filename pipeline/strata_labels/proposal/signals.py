@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from strata_labels.proposal.lexicon import Lexicon, fold, words
 
-# How much a lexicon hit says by where it stands (head, head part, behind a function word,
+# How much a lexicon hit says by its place in the name (head, head part, behind a function word,
 # qualifier), for a whole word and for a part of a word. Set by hand in round numbers, with the hit
 # rates of the real sample in view; not fitted.
 PLACE_WEIGHTS = np.array([[1.0, 0.6], [0.5, 0.3], [0.25, 0.1], [0.2, 0.05]], dtype=np.float32)

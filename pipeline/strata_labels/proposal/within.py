@@ -100,9 +100,9 @@ def propose_within(
         items: `item_id, name, qualifier, image_ids`.
         parents: node each item is published under, `[n]`.
         names: names of these nodes.
-        vectors: image vectors `[n, d]`, rows of NaN where there is none: such an item hangs on its
-            parent and is asked about.
-        target: confidence from which no review is asked.
+        vectors: image vectors `[n, d]`, rows of NaN where there is none: such an item is placed
+            right below its parent, and its row is open for review.
+        target: confidence from which no review is needed.
         candidates: names with vectors; only of an encoder whose towers are aligned.
 
     Returns:

@@ -2,7 +2,7 @@
 
 from strata_labels.sources import gldv2, inat2018, sop, table
 from strata_labels.sources.contract import Labels, Metadata, Source
-from strata_labels.sources.download import Fetched, download_all
+from strata_labels.sources.download import download_all
 from strata_labels.sources.drawn import draw_products
 from strata_labels.sources.published import published_tree
 
@@ -16,7 +16,6 @@ SOURCES: dict[str, Source] = {
 
 __all__ = [
     "SOURCES",
-    "Fetched",
     "Labels",
     "Metadata",
     "Source",

@@ -45,7 +45,7 @@ class Fetched:
         path: where.
         sha256: hex.
         size: bytes.
-        kept: it was there before, and nothing was asked of the server.
+        kept: it was there before, and no request was made.
     """
 
     path: Path

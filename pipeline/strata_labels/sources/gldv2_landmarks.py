@@ -94,7 +94,7 @@ def read_released(path: Path, items: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: every value that is no id, id that appears twice, id that the metadata does not
             have in that split, category that is another in the metadata; a missing column; an end
-            cut short; a split that nothing says.
+            cut short; a split that is given nowhere.
     """
     optional = ["category", "split", "supercategory", "natural_or_human_made"]
     frame = read_people_csv(path, ["landmark_id", "hierarchical_label"], optional, ended=True)

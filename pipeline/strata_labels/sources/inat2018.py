@@ -81,7 +81,7 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
 
     Images come from the annotations (`train2018.json`, `val2018.json`), the lists
     `iNaturalist18_*.txt` and the set lists `Inat_dataset_splits/Inaturalist_{train,test}_set1.txt`,
-    each image once. The set lists also tell a species' split; without them all are `train`.
+    each image once. The set lists also give a species' split; without them all are `train`.
 
     The labels are the ranks of every species and its super-category. Every rank has a name where
     the set has ranks (blank ones `incertae sedis in PARENT`), and names tell nodes apart below one
@@ -161,16 +161,15 @@ def _lists(
 ) -> Iterator[tuple[Path, _Listed]]:
     """Each file of images with `(image, category, row)` for each image."""
     for name, value in annotated.items():
-        entries = value if isinstance(value, dict) else {}
         try:
-            category = {a["image_id"]: a["category_id"] for a in entries.get("annotations", [])}
+            category = {a["image_id"]: a["category_id"] for a in value.get("annotations", [])}
             listed: _Listed = [
                 (image["file_name"], category[image["id"]], None)
-                for image in entries.get("images", [])
+                for image in value.get("images", [])
             ]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             fix = "It needs images (id, file_name) and annotations (image_id, category_id)."
-            problems.append(Problem(folder / name, f"an image lacks {error}", fix))
+            problems.append(Problem(folder / name, f"not a list of images ({error!r})", fix))
             continue
         yield folder / name, listed
     for name in _LISTED:

@@ -69,7 +69,7 @@ def read_categories(folder: Path, annotated: dict[str, Any]) -> pd.DataFrame:
     coded = None
     for name in _CODED:
         value = annotated.get(name)
-        if value is not None and value.get("categories"):
+        if isinstance(value, dict) and value.get("categories"):
             coded = name, value["categories"]
             break
     tree = find(folder, _TREE)

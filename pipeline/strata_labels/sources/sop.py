@@ -176,7 +176,7 @@ def _read(folder: Path) -> pd.DataFrame:
     problems += _two(frame, "split", "class in both splits") + _two(
         frame, "super_class_id", "class under two super-classes"
     )
-    # A line that could not be read leaves gaps of its own, which are not worth telling.
+    # A line that could not be read leaves gaps of its own, which are not worth reporting.
     if not problems:
         for column in _HEADER[:3]:
             problems += _gaps(folder, column, set(frame[column]))
@@ -275,7 +275,9 @@ def _names(folder: Path, frame: pd.DataFrame) -> dict[int, dict[int, str]]:
             names[int(level)][int(number)] = name
     doubled = Counter(names[1].values())
     problems += [
-        Problem(path, "two super-classes have this name:", "Name them apart.", None, "name", name)
+        Problem(
+            path, "two super-classes have this name:", "Rename one of them.", None, "name", name
+        )
         for name, count in doubled.items()
         if count > 1
     ]

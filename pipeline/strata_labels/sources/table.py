@@ -32,8 +32,8 @@ DATASET = "table"
 
 _REQUIRED = ("id",)
 _OPTIONAL = ("name", "split", "image", "qid", "url")
-# What our own exports say of an item besides: no labels.
-_SAID = ("status", "node_id", "origin", "confidence", "accepted")
+# Further columns of our own exports, which hold no labels.
+_EXPORTED = ("status", "node_id", "origin", "confidence", "accepted")
 _PLACE = ("wikidata", "country", "latitude", "longitude")
 _SPLIT = "train"
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
@@ -57,7 +57,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def levels(folder: Path) -> tuple[str, ...]:
-    """Names of the table's further columns, as they stand: finest first."""
+    """Names of the table's further columns, in their order: finest first."""
     path = _path(Path(folder))
     if path.suffix == ".parquet" or path.is_dir():
         return tuple(_label_columns(_parquet(path).column_names))
@@ -100,7 +100,7 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
     if problems:
         raise InputError(problems)
     ids = frame.id.tolist()
-    # Numbers of the user's own are kept; any other ids are numbered as they stand in the table.
+    # Numbers of the user's own are kept; any other ids are numbered in the table's order.
     own = all(text.isascii() and text.isdecimal() and len(text) < 19 for text in ids)
     items = pd.DataFrame(
         {
@@ -130,7 +130,7 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
 
 
 def _label_columns(columns: Iterable[str]) -> list[str]:
-    others = {*_REQUIRED, *_OPTIONAL, *_SAID, *_PLACE, "item_id", ""}
+    others = {*_REQUIRED, *_OPTIONAL, *_EXPORTED, *_PLACE, "item_id", ""}
     return [str(column) for column in columns if column not in others]
 
 

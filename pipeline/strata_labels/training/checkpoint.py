@@ -53,7 +53,7 @@ def save(path: Path, trainer: Trainer, about: dict[str, Any]) -> None:
 
 
 def load(path: Path, trainer: Trainer, about: dict[str, Any]) -> None:
-    """Takes up a training where its checkpoint left it.
+    """Continues a training from its checkpoint.
 
     Raises:
         InputError: damaged, or of another training; every difference is listed.

@@ -14,7 +14,7 @@ class Head(nn.Module):
     Args:
         dim_in: d.
         dim_out: e.
-        layer_norm: whether one stands before the linear layer.
+        layer_norm: whether a layer norm comes before the linear layer.
 
     Attributes:
         dim: e.

@@ -108,7 +108,7 @@ def _timm(recipe: Recipe) -> tuple[nn.Module, Sequence[float], Sequence[float]]:
             ) from error
         raise RetryError(
             f"The weights of {name} could not be fetched ({reason}). Try again with a network; or "
-            "give a file of weights, --set pretrained=FILE; or take --encoder registry."
+            "give a file of weights, --set pretrained=FILE; or take --set backbone=registry."
         ) from error
     if file is not None:
         _load(model, file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
@@ -18,6 +19,7 @@ from pydantic import (
 )
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.settings import problems_of
 
 Mode = Literal["full", "head"]
 LossName = Literal[
@@ -74,10 +76,10 @@ class Recipe(BaseModel):
         clip: largest norm of the gradient; 0: not clipped.
         memory: embeddings kept as further references (cross-batch memory); 0: none.
         precision: `auto` (bf16 autocast on a GPU that has it), `bf16` or `float32`.
-        backbone: a timm model, `open_clip:MODEL/TAG`, or `registry`.
+        backbone: a timm model, open_clip's `MODEL/TAG`, `local-dir:FOLDER` or `registry`.
         pretrained: `yes` for the backbone's published weights, `no`, or a file of weights.
         pooling: `avg`, `max` or `avgmax`.
-        layer_norm: whether one stands before the linear layer.
+        layer_norm: whether a layer norm comes before the linear layer.
         dim: length of the embeddings; 0: as that of the layer's input.
         identity: the linear layer starts as the identity (as the first principal directions of
             the train vectors, if `dim` is less), on centred vectors. For heads on cached vectors.
@@ -234,18 +236,12 @@ def _problems(
     """What is wrong with the settings `shown` or with defaults, in the settings' order."""
     order = {key: at for at, key in enumerate(used)}
     found = []
-    for detail in error.errors(include_url=False):
-        key = str(detail["loc"][0])
+    for problem in problems_of(error, f"recipe {name}", Recipe):
+        key = str(problem.column).partition(".")[0]
         if key not in shown and (key in used or not shown):
             continue
-        written = used.get(key, _Setting(key, None, f"recipe {name}", key, None))
-        what, fix, value = f"{detail['msg']}:", "Correct the value.", detail["input"]
-        if detail["type"] == "extra_forbidden":
-            what, value = "unknown key", None
-            fix = f"Known: {', '.join(sorted(Recipe.model_fields))}."
-        what = what.removeprefix("Value error, ").replace("valid tuple", "list")
-        what = what[:1].lower() + what[1:]
-        problem = Problem(written.where, what, fix, None, written.column, value)
+        if written := used.get(key):
+            problem = replace(problem, where=written.where, column=written.column)
         found.append((order.get(key, len(order)), problem))
     return [problem for _, problem in sorted(found, key=lambda pair: pair[0])]
 

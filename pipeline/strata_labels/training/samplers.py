@@ -103,7 +103,7 @@ class MPerClassSampler:
                     batch[number] = group
             waiting.extendleft(reversed(later))
             batches.append(np.concatenate(list(batch.values())))
-        # A lone class at the end has no negative to be told from.
+        # A lone class at the end would have no negative.
         if len(batches) > 1 and len(batches[-1]) <= self.m:
             batches.pop()
         return batches

@@ -49,10 +49,10 @@ def save_model(path: Path, model: nn.Module, about: dict[str, Any]) -> None:
 
 
 def load_model(path: Path) -> TrainedModel:
-    """Takes up the `model.pt` of a finished training, on the CPU.
+    """Loads the `model.pt` of a finished training, on the CPU.
 
     A timm backbone needs nothing but the file; one of open_clip is built by its encoder, whose own
-    weights have to be within reach.
+    weights must be available.
 
     Raises:
         InputError: no such file, damaged, or not of a training.

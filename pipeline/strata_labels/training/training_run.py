@@ -75,7 +75,8 @@ def train(
     """
     with process_group() as processes:
         torch.manual_seed(seed)
-        if not (out / CHECKPOINT).exists():  # else they were checked when it was begun
+        resumed = (out / CHECKPOINT).exists()
+        if not resumed:  # else they were checked when it was begun
             images = images.without(unreadable(images.paths), skip_damaged)
         work: HeadTraining | FullTraining
         if mode == "head":
@@ -93,11 +94,12 @@ def train(
         trainer = Trainer(
             work.model, recipe, images.part(TRAIN).labels, work.load, processes, seed, work.device
         )
-        if (out / CHECKPOINT).exists():
+        if resumed:
             checkpoint.load(out / CHECKPOINT, trainer, about)
         elif recipe.proxies == "means":
             trainer.start_proxies(work.embedded(TRAIN))
-        if processes.first and not (out / FROZEN).exists():
+        # Without a checkpoint the file is of an earlier training in this folder.
+        if processes.first and not (resumed and (out / FROZEN).exists()):
             _save(out / FROZEN, work.frozen())
         _run(trainer, out, about)
         if not processes.first:
@@ -107,7 +109,7 @@ def train(
 
 
 def _run(trainer: Trainer, out: Path, about: dict[str, Any]) -> None:
-    """The training, with progress, metrics, checkpoints, and a stop when the system asks for it."""
+    """The training, with progress, metrics and checkpoints; SIGTERM stops it after a step."""
     from torch.utils.tensorboard import SummaryWriter
 
     first, recipe = trainer.processes.first, trainer.recipe
@@ -147,7 +149,7 @@ def _run(trainer: Trainer, out: Path, about: dict[str, Any]) -> None:
     if stopped.is_set():
         raise RetryError(
             f"Stopped after step {trainer.step}, which is in {out / CHECKPOINT}. "
-            "The same command goes on from there."
+            "Run the same command to continue."
         )
 
 

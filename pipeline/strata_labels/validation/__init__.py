@@ -8,14 +8,13 @@ from strata_labels.validation.item_paths import (
     read_vectors,
 )
 from strata_labels.validation.report import ITEMS, TRAINED, write_report
-from strata_labels.validation.retrieval_doubts import Doubts, doubts_table, rank_doubts
+from strata_labels.validation.retrieval_doubts import doubts_table, rank_doubts
 from strata_labels.validation.tree_comparison import against_shuffled, compare_heads, compare_trees
 
 __all__ = [
     "FEWEST",
     "ITEMS",
     "TRAINED",
-    "Doubts",
     "ItemPaths",
     "against_shuffled",
     "compare_heads",

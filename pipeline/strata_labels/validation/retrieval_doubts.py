@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,27 +31,6 @@ NEIGHBOURS, CANDIDATES = 10, 3
 SHOWN = 3
 
 
-@dataclass(frozen=True)
-class Doubts:
-    """All subjects with another possible parent, the largest expected rise of H-AP first.
-
-    Attributes:
-        rows: `column` (of the labels), `subject`, `current` and `suggestion` (values of the labels
-            in this column and the next), `alternatives` (a list of further parents, best first),
-            `gain` (rise of the mean H-AP of the subject's own queries), `total` (what that adds to
-            the mean over all queries), `expected` (`gain` weighted, see `rank_doubts`), `here` and
-            `there` (share of its nearest images under `current` and `suggestion`), `num_images`,
-            `images` (rows of the subject) and `nearest` (rows under the suggestion, nearest first).
-    """
-
-    rows: pd.DataFrame
-
-    @property
-    def disputed(self) -> pd.DataFrame:
-        """The rows worth a review: H-AP would rise."""
-        return self.rows[self.rows.gain > 0]
-
-
 def doubts_table(vectors: Tensor, table: pd.DataFrame, images: Path | None = None) -> pd.DataFrame:
     """The table `doubts`, of embedded images with their paths in the tree.
 
@@ -68,7 +46,7 @@ def doubts_table(vectors: Tensor, table: pd.DataFrame, images: Path | None = Non
     columns = [codes(table[name]) for name in levels]
     labels = torch.from_numpy(np.stack([numbers for numbers, _ in columns], axis=1))
     with track(2 * len(vectors), "ranking doubts") as tracker:
-        found = rank_doubts(vectors, labels, tracker.advance).rows
+        found = rank_doubts(vectors, labels, tracker.advance)
     ids = [names.astype(object) for _, names in columns]
     files = table["path"].tolist() if "path" in table else []
     if images is not None:
@@ -99,7 +77,7 @@ def doubts_table(vectors: Tensor, table: pd.DataFrame, images: Path | None = Non
 
 def rank_doubts(
     vectors: Tensor, labels: Tensor, progress: Callable[[int], None] | None = None
-) -> Doubts:
+) -> pd.DataFrame:
     """Ranks all subjects by how much H-AP is expected to rise if each were under its best other
     parent.
 
@@ -112,6 +90,15 @@ def rank_doubts(
         vectors: `[n, d]` of unit length; each ranks all the others.
         labels: `[n, L]` integers, nested, column 0 the finest.
         progress: called with the number of queries just done; `2 n` in all.
+
+    Returns:
+        All subjects with another possible parent, the largest expected rise first: `column` (of the
+        labels), `subject`, `current` and `suggestion` (values of the labels in this column and the
+        next), `alternatives` (a list of further parents, best first), `gain` (rise of the mean H-AP
+        of the subject's own queries), `total` (what that adds to the mean over all queries),
+        `expected` (`gain` weighted), `here` and `there` (share of its nearest images under
+        `current` and `suggestion`), `num_images`, `images` (rows of the subject) and `nearest`
+        (rows under the suggestion, nearest first).
 
     Raises:
         ValueError: embeddings or labels that do not fit, see `strata_labels.retrieval`.
@@ -141,7 +128,7 @@ def rank_doubts(
     rows["expected"] = rows.gain * likely * np.where(_alone(rows, labels), ALONE, 1.0)
     falling = rows.assign(expected=-rows.expected, column=-rows.column)
     order = falling.sort_values(["expected", "column", "subject"], kind="stable").index
-    return Doubts(rows.loc[order].reset_index(drop=True))
+    return rows.loc[order].reset_index(drop=True)
 
 
 def _alone(rows: pd.DataFrame, labels: Tensor) -> np.ndarray:
