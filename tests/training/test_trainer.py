@@ -100,7 +100,7 @@ def test_backbone_is_frozen_in_the_warm_up_only() -> None:
     assert not torch.equal(trainer.model.backbone[0].weight, before)
 
 
-def test_frozen_batch_norm_keeps_its_weights() -> None:
+def test_frozen_batch_norm_keeps_its_statistics_and_learns_scale_and_shift() -> None:
     settings = ["backbone=resnet18", "pretrained=no", "warmup_epochs=0", "lr=0.1", "dim=8"]
     settings += ["crop=32", "batch_size=8", "images_per_class=2"]
     model = build_model(load_recipe("triplet", "full", settings))
@@ -115,7 +115,8 @@ def test_frozen_batch_norm_keeps_its_weights() -> None:
     trainer.run(steps=1)
     after = model.backbone.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert "conv1.weight" in moved and not [name for name in moved if "bn" in name]
+    assert {"conv1.weight", "bn1.weight", "bn1.bias"} <= moved
+    assert not [name for name in moved if "running" in name or "num_batches" in name]
 
 
 def test_rates_follow_the_schedule() -> None:

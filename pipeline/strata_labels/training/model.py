@@ -20,7 +20,8 @@ class RetrievalModel(nn.Module):
     Args:
         backbone: pictures to pooled features `[n, d]`.
         head: features to embeddings.
-        freeze_batch_norm: batch norm keeps its pretrained statistics and weights.
+        freeze_batch_norm: batch norm keeps its pretrained statistics (it stays in evaluation
+            mode); its scale and shift learn, as published (HAPPIER, SupRank).
         mean, std: what pixels are normalised by.
     """
 
@@ -43,15 +44,13 @@ class RetrievalModel(nn.Module):
             for module in backbone.modules()
             if freeze_batch_norm and isinstance(module, nn.modules.batchnorm._BatchNorm)
         ]
-        for module in self._still:
-            module.requires_grad_(False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Embeddings of unit length."""
         return self.head(self.backbone(pixels))  # type: ignore[no-any-return]
 
     def train(self, mode: bool = True) -> RetrievalModel:
-        """Sets the mode; frozen batch norm stays in evaluation."""
+        """Sets the mode; batch norm with frozen statistics stays in evaluation."""
         super().train(mode)
         for module in self._still:
             module.eval()

@@ -83,7 +83,7 @@ class Recipe(BaseModel):
         dim: length of the embeddings; 0: as that of the layer's input.
         identity: the linear layer starts as the identity (as the first principal directions of
             the train vectors, if `dim` is less), on centred vectors. For heads on cached vectors.
-        freeze_batch_norm: batch norm keeps its pretrained statistics and weights.
+        freeze_batch_norm: batch norm keeps its pretrained statistics; its scale and shift learn.
         resize, crop: pixels: test images' shorter side, and the crop's side.
         min_scale, max_scale, min_ratio, max_ratio: of the random resized crop; `max_scale` 0:
             resize and random crop.

@@ -65,10 +65,8 @@ class Trainer:
         self.step = 0
         self.history: list[tuple[float, ...]] = []
         self._load = load
-        backbone = list(getattr(model, "backbone", nn.Identity()).parameters())
-        # What is frozen already (batch norm) stays frozen after the warm-up.
-        self._backbone = [parameter for parameter in backbone if parameter.requires_grad]
-        own = {id(parameter) for parameter in backbone}
+        self._backbone = list(getattr(model, "backbone", nn.Identity()).parameters())
+        own = {id(parameter) for parameter in self._backbone}
         self._head = [p for p in model.parameters() if id(p) not in own]
         self._proxies = list(self.loss.parameters())
         self.optimizer = self._optimizer()

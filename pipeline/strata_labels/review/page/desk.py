@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -245,6 +246,8 @@ class Desk:
         chosen = effective[effective.decision.isin(["merge", "rename", "split"])]
         self._structure = [as_decision(row) for row in chosen.to_dict("records")]
         self._search = Search(table)
+        # The rows have no reference cycles: looking for some among them would pause an answer.
+        gc.freeze()
         table.members, table.sizes, table.by_place, table.item_at  # noqa: B018 (before it is asked)
 
     def _catch_up(self) -> None:
