@@ -20,8 +20,9 @@ from strata_labels.build import (
     run_stages,
 )
 from strata_labels.cli import app
-from strata_labels.errors import InputError
+from strata_labels.errors import InputError, RetryError
 from strata_labels.evidence import Evidence, Reason
+from strata_labels.knowledge import ResponseStore
 from strata_labels.review import LedgerWriter
 from strata_labels.tables import load
 from tiny_clip import make_tiny_clip
@@ -131,6 +132,17 @@ def test_a_build_asks_once_and_then_knows(
     assert built.store.read_bytes() == before
     assert tables == {path.name: path.read_bytes() for path in built.tables.glob("*.parquet")}
     assert CONTACT not in built.record.read_text()
+
+
+def test_answers_that_a_stopped_build_lacks_are_not_taken_for_known(
+    settings: BuildSettings, tmp_path: Path
+) -> None:
+    place = Workspace(tmp_path / "ws")
+    run(place, settings, "items")
+    ResponseStore(place.store).close()  # what a build leaves that is stopped at its first request
+    with pytest.raises(RetryError, match="--contact asks for them"):
+        run(place, place.last_settings())
+    assert [done["stage"] for done in place.last_run()["stages"]] == ["items"]
 
 
 def test_the_same_category_has_one_entity_and_one_label(built: Workspace) -> None:

@@ -113,7 +113,10 @@ def resolve_for_build(
     if settings.contact is None:
         asked = resolve_categories(workspace, titles, apis)
         if asked.unanswered:
-            print(f"{asked.missing_text()}; --contact asks for them", file=sys.stderr)
+            text = f"{asked.missing_text()}; --contact asks for them"
+            if settings.asked:  # else this would count as done, and the rest never be asked for
+                raise RetryError(text)
+            print(text, file=sys.stderr)
     else:
         with Client(settings.contact, apis) as client:
             asked = resolve_categories(workspace, titles, apis, client)
