@@ -77,6 +77,7 @@ def test_history_tells_who_decided_what_and_what_became_of_it(trees, tmp_path):
     assert "Stronghold" in found["path"] and found["state"] == "settled"
     assert "ann: move castle / fort" in told and "note: it has a moat" in told
     assert "cem: rename Stronghold on 3:2/castle" in told
+    assert strata("history", FIRST.removeprefix("gldv2/"), after) == strata("history", FIRST, after)
     second = strata("history", f"1:{SECOND}", after)
     assert "taken back on" in second and "takes back" in second and "ann: exclude" in second
 

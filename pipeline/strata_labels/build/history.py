@@ -43,7 +43,8 @@ def item_history(workspace: Workspace, asked: str) -> ItemHistory:
 
     Args:
         workspace: a workspace that was built.
-        asked: an item's or a node's id, or a row id (`level:id`).
+        asked: an item's or a node's id, the end of an item's id if only one ends so (`train/123`,
+            `123`), or a row id (`level:id`).
 
     Raises:
         InputError: nothing has that id (the nearest ids are named), or the ledger is wrong.
@@ -58,7 +59,8 @@ def item_history(workspace: Workspace, asked: str) -> ItemHistory:
     names |= {**before.name, **after.name}
     subject = asked
     if asked not in names:
-        subject = asked.split(":", 1)[-1]
+        short = [item for item in items["item_id"] if item.endswith(f"/{asked}")]
+        subject = short[0] if len(short) == 1 else asked.split(":", 1)[-1]
     decided = set(decisions["subject"])
     if subject not in names and subject not in decided:
         fix = f"Did you mean {', '.join(near(asked, names, names.values()))}?"
