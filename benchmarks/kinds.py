@@ -25,7 +25,7 @@ TARGET = 0.95
 def drawn(folder: Path) -> pd.DataFrame:
     """`product, path, top, hidden` of the drawn set's images."""
     draw_products(folder)
-    items = SOURCES["sop"].read(folder).items
+    items = SOURCES["sop"].read(folder, ()).items
     planted = pd.read_csv(folder / "planted.csv").set_index("class_id")
     images = items[["source_id", "image_ids"]].explode("image_ids")
     return pd.DataFrame(

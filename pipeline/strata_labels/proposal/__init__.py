@@ -3,7 +3,7 @@
 from strata_labels.proposal.calibration import calibration_error
 from strata_labels.proposal.clusters import find_nodes
 from strata_labels.proposal.free import propose_free
-from strata_labels.proposal.ids import node_id, slug
+from strata_labels.proposal.ids import node_id
 from strata_labels.proposal.lexicon import Lexicon
 from strata_labels.proposal.propose import NUM_ALTERNATIVES, propose
 from strata_labels.proposal.score import Scorer, Scores
@@ -29,6 +29,5 @@ __all__ = [
     "propose_free",
     "propose_within",
     "read_vocabulary",
-    "slug",
     "vocabulary_nodes",
 ]
