@@ -219,11 +219,13 @@ def test_a_batch_of_answers_has_the_rest_scored_anew_without_anybody_waiting(
     desk: Callable[..., Desk], workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("strata_labels.review.page.desk.BATCH", 3)
-    ledger, go, calls = workspace / "decisions.csv", threading.Event(), list[int]()
+    ledger, calls = workspace / "decisions.csv", list[int]()
+    started, go = threading.Event(), threading.Event()
 
     def learn() -> None:
         """As the real step: reads the ledger, then writes the rows; one more is sure now."""
         calls.append(len(read_ledger(ledger).decisions))
+        started.set()
         assert go.wait(10)
         proposals = load(workspace, "proposals")
         proposals.loc[proposals.row_id == f"1:{item(SINGLES - 2)}", "accepted"] = True
@@ -234,7 +236,9 @@ def test_a_batch_of_answers_has_the_rest_scored_anew_without_anybody_waiting(
     start = ann.show()["progress"]["open"]
     answer(ann, "exclude")
     assert not calls
-    for _ in range(3):  # two of them while it runs
+    answer(ann, "exclude")
+    assert started.wait(10)
+    for _ in range(2):  # while it runs
         answer(ann, "exclude")
     assert ann.show()["progress"]["open"] == start - 4
     go.set()
