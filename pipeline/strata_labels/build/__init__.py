@@ -6,7 +6,7 @@ from strata_labels.build.check import check_inputs
 from strata_labels.build.explain import Explanation, explain
 from strata_labels.build.history import item_history
 from strata_labels.build.reconcile import report_classes
-from strata_labels.build.runner import build_tree, rebuild, run_stages
+from strata_labels.build.runner import build_tree, is_behind, rebuild, run_stages
 from strata_labels.build.settings import BuildSettings, settings_of
 from strata_labels.build.simulate import simulate_review
 from strata_labels.build.stage import Counts, Stage, counts_text
@@ -30,6 +30,7 @@ __all__ = [
     "check_inputs",
     "counts_text",
     "explain",
+    "is_behind",
     "item_history",
     "ledgers",
     "rebuild",

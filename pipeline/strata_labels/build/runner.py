@@ -6,22 +6,26 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+from strata_labels.build.assets import ledgers
 from strata_labels.build.check import check_inputs
 from strata_labels.build.items import ITEMS, items_stage, saved_metadata
 from strata_labels.build.record import add_to_record, check_paths, portable
 from strata_labels.build.settings import BuildSettings
-from strata_labels.build.show import user_files, versions
+from strata_labels.build.show import SHOW, user_files, versions
 from strata_labels.build.stage import (
     Counts,
     Stage,
     counts_text,
+    input_hashes,
     is_intact,
     output_hashes,
     stage_key,
 )
-from strata_labels.build.stages import STAGES
+from strata_labels.build.stages import EXPORT, SETTLE, STAGES
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError
 from strata_labels.files import sha256_of
@@ -53,7 +57,8 @@ def run_stages(
     """
     idle = True
     for stage in stages:
-        key = stage_key(stage, workspace, settings)
+        read = input_hashes(stage, workspace, settings)
+        key = stage_key(stage, workspace, settings, read)
         if _is_done(stage, key, workspace):
             continue
         idle = False
@@ -64,6 +69,7 @@ def run_stages(
         done = {
             "stage": stage.name,
             "key": key,
+            "inputs": read,
             "counts": counts,
             "seconds": seconds,
             "outputs": output_hashes(stage, workspace, settings),
@@ -98,13 +104,25 @@ def build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute =
 
     Raises:
         InputError: what is wrong with the inputs; a first build then leaves no table behind.
+        RetryError: another command is writing to the workspace.
     """
+    new = not workspace.folder.exists()
+    try:
+        with workspace.locked("build"):
+            _build_tree(workspace, settings, execute)
+    except InputError:
+        if new:
+            with suppress(OSError):  # it holds something
+                workspace.folder.rmdir()
+        raise
+
+
+def _build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute) -> None:
     key = stage_key(ITEMS, workspace, settings)
     known = saved_metadata(workspace) if _is_done(ITEMS, key, workspace) else None
     metadata = check_inputs(settings, known)
     stages = [items_stage(metadata, key) if stage is ITEMS else stage for stage in STAGES]
     first = not workspace.record.exists()
-    workspace.folder.mkdir(parents=True, exist_ok=True)
     try:
         run_stages(stages, workspace, settings, execute)
     except InputError:
@@ -121,7 +139,31 @@ def rebuild(
 
     Raises:
         InputError: the folder holds no build; a path that the build was given is gone.
+        RetryError: another command is writing to the workspace.
     """
     settings = workspace.last_settings()
     check_paths(settings, workspace.record)
-    run_stages(stages, workspace, settings, execute)
+    with workspace.locked("rebuild"):
+        run_stages(stages, workspace, settings, execute)
+
+
+_AFTER = (EXPORT.name, SHOW.name)  # stages that read what SETTLE leaves
+
+
+def is_behind(workspace: Workspace) -> bool:
+    """Whether decisions of the ledger are not in the tables, as a stopped command leaves them.
+
+    Raises:
+        InputError: the folder holds no build.
+    """
+    done = {stage["stage"]: stage for stage in workspace.last_run()["stages"]}
+    settle = done.get(SETTLE.name)
+    if settle is None or "inputs" not in settle:  # a stopped build, or one of an earlier version
+        return False
+    read = [digest for _, digest in settle["inputs"]]
+    files = ledgers(workspace.last_settings())
+    if any((sha256_of(path) if path.is_file() else None) not in read for path in files):
+        return True
+    left = {Path(name).name: digest for name, digest in settle["outputs"].items()}
+    later = [tuple(pair) for name in _AFTER for pair in done.get(name, {}).get("inputs", [])]
+    return any(digest != left.get(name, digest) for name, digest in later)

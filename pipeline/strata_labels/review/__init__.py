@@ -14,6 +14,7 @@ from strata_labels.review.ledger import (
     Ledger,
     batch_decisions,
     cut_decisions,
+    lock_of,
     read_ledger,
     time_after,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "draw_audit",
     "error_rate",
     "history",
+    "lock_of",
     "near",
     "neutralise",
     "pages",
