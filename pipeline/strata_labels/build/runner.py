@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from strata_labels.build.check import check_inputs
 from strata_labels.build.items import ITEMS, items_stage, saved_metadata
-from strata_labels.build.record import add_to_record, check_paths, portable
+from strata_labels.build.record import add_to_record, check_paths
 from strata_labels.build.settings import BuildSettings
-from strata_labels.build.show import user_files, versions
+from strata_labels.build.show import versions
 from strata_labels.build.stage import (
     Counts,
     Stage,
@@ -24,7 +22,6 @@ from strata_labels.build.stage import (
 from strata_labels.build.stages import STAGES
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError
-from strata_labels.files import sha256_of
 
 #: Runs one stage, in this process or elsewhere, and returns its counts.
 Execute = Callable[[Stage, Workspace, BuildSettings], Counts]
@@ -68,12 +65,7 @@ def run_stages(
             "seconds": seconds,
             "outputs": output_hashes(stage, workspace, settings),
         }
-        changes: dict[str, Any] = {"versions": versions()}
-        if stage.name == STAGES[-1].name:
-            changes |= json.loads(workspace.numbers.read_text(encoding="utf-8"))
-            changes["inputs"] = {
-                portable(path, workspace.folder): sha256_of(path) for path in user_files(settings)
-            }
+        changes = {"versions": versions(), **stage.records(workspace, settings)}
         add_to_record(workspace.record, settings, done, changes)
         print(f"{stage.name}: {counts_text(counts)} ({seconds:.1f} s)", flush=True)
     if idle:

@@ -8,6 +8,7 @@ from typing import Any
 
 from strata_labels.build.record import last_settings, read_record
 from strata_labels.build.settings import BuildSettings
+from strata_labels.tables import table_path
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Workspace:
         return self.folder / "training"
 
     def table(self, name: str) -> Path:
-        return self.tables / f"{name}.parquet"
+        return table_path(self.folder, name)
 
     def last_run(self) -> dict[str, Any]:
         """The record of the last build (see `strata_labels.build.record`).
