@@ -67,6 +67,14 @@ SUBROOMS = {"strata_labels.review.page"}
 WITH_PREFECT = {"orchestration"}
 
 
+# What programs of users may import, used in the library or not; None: all that a room offers.
+FOR_USERS: dict[str, set[str] | None] = {
+    "losses": None,
+    "retrieval": None,
+    "training": {"Recipe", "TrainedModel", "load_model"},
+}
+
+
 def room_of(path: Path) -> str:
     return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
 
@@ -134,6 +142,36 @@ def test_the_contributors_graph_is_the_import_graph() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     drawn = re.findall(r"^    (\w+) --> (\w+)$", text, re.MULTILINE)
     assert sorted(drawn) == sorted((a, b) for a, found in used_edges().items() for b in found)
+
+
+def offered(module: str) -> set[str]:
+    """What the `__init__` of a room lists in `__all__`."""
+    path = ROOT / "pipeline" / Path(*module.split(".")) / "__init__.py"
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def names_used(module: str) -> set[str]:
+    """What other rooms, the flows and the benchmarks import from a room."""
+    outside = [*(ROOT / "flows").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    inside = [path for path in FILES if room_of(path) != module.split(".")[1]]
+    return {
+        alias.name
+        for path in (*inside, *outside)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == module
+        for alias in node.names
+    }
+
+
+@pytest.mark.parametrize("module", [*(f"strata_labels.{room}" for room in EDGES), *SUBROOMS])
+def test_a_room_offers_only_what_others_use(module: str) -> None:
+    for_users = FOR_USERS.get(module.split(".")[1], set())
+    if for_users is not None:
+        idle = offered(module) - names_used(module) - for_users
+        assert not idle, f"{module} offers {sorted(idle)}, which nothing outside it imports"
 
 
 @pytest.mark.parametrize("room", ["retrieval", "losses"])

@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 from strata_labels.errors import InputError, RetryError
 from strata_labels.retry import RetryPolicy
-from strata_labels.sources import download_all
-from strata_labels.sources.download import MANIFEST, read_manifest
+from strata_labels.sources.download import MANIFEST, download_all, read_manifest
 from subprocesses import run_checked
 
 ROOT = Path(__file__).resolve().parents[2]

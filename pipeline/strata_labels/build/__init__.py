@@ -2,7 +2,6 @@
 
 from strata_labels.build.apply import apply_sheet
 from strata_labels.build.assets import ledgers
-from strata_labels.build.check import check_inputs
 from strata_labels.build.explain import Explanation, explain
 from strata_labels.build.history import item_history
 from strata_labels.build.reconcile import report_classes
@@ -27,7 +26,6 @@ __all__ = [
     "add_training_results",
     "apply_sheet",
     "build_tree",
-    "check_inputs",
     "counts_text",
     "explain",
     "item_history",
