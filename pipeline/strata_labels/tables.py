@@ -175,6 +175,11 @@ def assignments_schema(num_levels: int) -> pa.Schema:
     )
 
 
+def table_path(folder: Path, name: str) -> Path:
+    """The file of a workspace's table."""
+    return folder / "tables" / f"{name}.parquet"
+
+
 def save(folder: Path, name: str, frame: pd.DataFrame, schema: pa.Schema | None = None) -> Path:
     """Writes `frame` as `folder/tables/<name>.parquet` under its contract; returns the path.
 
@@ -188,7 +193,7 @@ def save(folder: Path, name: str, frame: pd.DataFrame, schema: pa.Schema | None 
             Problem(f"table {name}", "column missing:", "Add it.", column=column)
             for column in missing
         )
-    path = folder / "tables" / f"{name}.parquet"
+    path = table_path(folder, name)
     typed = [field for field in schema if field.type in _TYPED]
     plain = pa.schema([field for field in schema if field.type not in _TYPED])
     table = pa.Table.from_pandas(frame[plain.names], plain, preserve_index=False)
@@ -209,7 +214,7 @@ def load(folder: Path, name: str, columns: Sequence[str] | None = None) -> pd.Da
     Raises:
         InputError: the table is not there or is not a Parquet file, or has not these columns.
     """
-    path = folder / "tables" / f"{name}.parquet"
+    path = table_path(folder, name)
     if not path.exists():
         raise InputError(
             Problem(path, "table not found", "Run `strata build` on this workspace first.")

@@ -11,14 +11,8 @@ import pytest
 from building import changed
 from dumps import truthy_triples, write_dump
 from mediawiki import MediaWiki, World, item
-from strata_labels.build import (
-    STAGES,
-    BuildSettings,
-    Workspace,
-    apply_sheet,
-    check_inputs,
-    run_stages,
-)
+from strata_labels.build import STAGES, BuildSettings, Workspace, apply_sheet, run_stages
+from strata_labels.build.check import check_inputs
 from strata_labels.cli import app
 from strata_labels.errors import InputError, RetryError
 from strata_labels.evidence import Evidence, Reason

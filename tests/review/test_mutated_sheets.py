@@ -16,15 +16,9 @@ import pandas as pd
 import pytest
 from small_world import LEVELS, TIME, VOCABULARY, decisions, evidence_hash, item, items, proposals
 from strata_labels.errors import InputError
-from strata_labels.review import (
-    SHEET_COLUMNS,
-    LedgerWriter,
-    Resolution,
-    read_ledger,
-    read_sheet,
-    replay,
-    write_sheet,
-)
+from strata_labels.review import LedgerWriter, read_ledger, read_sheet, replay, write_sheet
+from strata_labels.review.apply import Resolution
+from strata_labels.review.sheet import SHEET_COLUMNS
 
 #: Row: decision, target as written, target as meant, note as written, note as meant.
 DECIDED = {

@@ -13,17 +13,9 @@ from small_world import LEVELS, TIME, VOCABULARY, decisions, evidence_hash, item
 from strata_labels.errors import InputError
 from strata_labels.evidence import Evidence
 from strata_labels.people_csv import clean_cell
-from strata_labels.review import (
-    SHEET_COLUMNS,
-    LedgerWriter,
-    Sheet,
-    queue,
-    read_ledger,
-    read_sheet,
-    replay,
-    write_sheet,
-)
-from strata_labels.review.sheet import neutralise, restore
+from strata_labels.review import LedgerWriter, Sheet, read_ledger, read_sheet, replay, write_sheet
+from strata_labels.review.ranking import queue
+from strata_labels.review.sheet import SHEET_COLUMNS, neutralise, restore
 
 ROW = f"1:{item(4)}"
 

@@ -1,12 +1,11 @@
 """The build: its stages, what each reads and writes, and the one runner."""
 
-from strata_labels.build.apply import apply_sheet
+from strata_labels.build.apply import apply_sheet, is_behind
 from strata_labels.build.assets import ledgers
-from strata_labels.build.check import check_inputs
 from strata_labels.build.explain import Explanation, explain
 from strata_labels.build.history import item_history
 from strata_labels.build.reconcile import report_classes
-from strata_labels.build.runner import build_tree, is_behind, rebuild, run_stages
+from strata_labels.build.runner import build_tree, rebuild, run_stages
 from strata_labels.build.settings import BuildSettings, settings_of
 from strata_labels.build.simulate import simulate_review
 from strata_labels.build.stage import Counts, Stage, counts_text
@@ -27,7 +26,6 @@ __all__ = [
     "add_training_results",
     "apply_sheet",
     "build_tree",
-    "check_inputs",
     "counts_text",
     "explain",
     "is_behind",

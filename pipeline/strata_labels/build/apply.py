@@ -1,4 +1,4 @@
-"""Checks a filled-in sheet and appends its decisions to the ledger."""
+"""Filled-in sheets into the ledger, and whether the tables have all of the ledger's decisions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pandas as pd
 from strata_labels.build.assets import ledgers
 from strata_labels.build.reconcile import is_class_sheet, read_class_sheet, with_classes
 from strata_labels.build.record import check_paths
+from strata_labels.build.show import SHOW
+from strata_labels.build.stages import EXPORT, SETTLE
 from strata_labels.build.workspace import Workspace
 from strata_labels.files import sha256_of
 from strata_labels.review import (
@@ -70,3 +72,25 @@ def apply_sheet(workspace: Workspace, sheet: Path, reviewer: str | None) -> Appl
         added = append(settings.decisions, taken.decisions) if len(taken.decisions) else 0
         workspace.note_applied(digest)
     return Applied(added, when, [str(problem) for problem in taken.stale + taken.replaced])
+
+
+_AFTER = (EXPORT.name, SHOW.name)  # stages that read what SETTLE leaves
+
+
+def is_behind(workspace: Workspace) -> bool:
+    """Whether decisions of the ledger are not in the tables, as a stopped command leaves them.
+
+    Raises:
+        InputError: the folder holds no build.
+    """
+    done = {stage["stage"]: stage for stage in workspace.last_run()["stages"]}
+    settle = done.get(SETTLE.name)
+    if settle is None or "inputs" not in settle:  # a stopped build, or one of an earlier version
+        return False
+    read = [digest for _, digest in settle["inputs"]]
+    files = ledgers(workspace.last_settings())
+    if any((sha256_of(path) if path.is_file() else None) not in read for path in files):
+        return True
+    left = {Path(name).name: digest for name, digest in settle["outputs"].items()}
+    later = [tuple(pair) for name in _AFTER for pair in done.get(name, {}).get("inputs", [])]
+    return any(digest != left.get(name, digest) for name, digest in later)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
-from strata_labels.build.assets import ledgers
 from strata_labels.build.check import check_inputs
 from strata_labels.build.items import ITEMS, items_stage, saved_metadata
-from strata_labels.build.record import add_to_record, check_paths, portable
+from strata_labels.build.record import add_to_record, check_paths
 from strata_labels.build.settings import BuildSettings
-from strata_labels.build.show import SHOW, user_files, versions
+from strata_labels.build.show import versions
 from strata_labels.build.stage import (
     Counts,
     Stage,
@@ -25,10 +21,9 @@ from strata_labels.build.stage import (
     output_hashes,
     stage_key,
 )
-from strata_labels.build.stages import EXPORT, SETTLE, STAGES
+from strata_labels.build.stages import STAGES
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError
-from strata_labels.files import sha256_of
 
 #: Runs one stage, in this process or elsewhere, and returns its counts.
 Execute = Callable[[Stage, Workspace, BuildSettings], Counts]
@@ -74,12 +69,7 @@ def run_stages(
             "seconds": seconds,
             "outputs": output_hashes(stage, workspace, settings),
         }
-        changes: dict[str, Any] = {"versions": versions()}
-        if stage.name == STAGES[-1].name:
-            changes |= json.loads(workspace.numbers.read_text(encoding="utf-8"))
-            changes["inputs"] = {
-                portable(path, workspace.folder): sha256_of(path) for path in user_files(settings)
-            }
+        changes = {"versions": versions(), **stage.records(workspace, settings)}
         add_to_record(workspace.record, settings, done, changes)
         print(f"{stage.name}: {counts_text(counts)} ({seconds:.1f} s)", flush=True)
     if idle:
@@ -145,25 +135,3 @@ def rebuild(
     check_paths(settings, workspace.record)
     with workspace.locked("rebuild"):
         run_stages(stages, workspace, settings, execute)
-
-
-_AFTER = (EXPORT.name, SHOW.name)  # stages that read what SETTLE leaves
-
-
-def is_behind(workspace: Workspace) -> bool:
-    """Whether decisions of the ledger are not in the tables, as a stopped command leaves them.
-
-    Raises:
-        InputError: the folder holds no build.
-    """
-    done = {stage["stage"]: stage for stage in workspace.last_run()["stages"]}
-    settle = done.get(SETTLE.name)
-    if settle is None or "inputs" not in settle:  # a stopped build, or one of an earlier version
-        return False
-    read = [digest for _, digest in settle["inputs"]]
-    files = ledgers(workspace.last_settings())
-    if any((sha256_of(path) if path.is_file() else None) not in read for path in files):
-        return True
-    left = {Path(name).name: digest for name, digest in settle["outputs"].items()}
-    later = [tuple(pair) for name in _AFTER for pair in done.get(name, {}).get("inputs", [])]
-    return any(digest != left.get(name, digest) for name, digest in later)

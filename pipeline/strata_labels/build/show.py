@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.build.embed import ABOUT
+from strata_labels.build.record import portable
 from strata_labels.build.reviewers import reviewers_agreement
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
@@ -71,11 +72,6 @@ def input_files(settings: BuildSettings) -> list[InputFile]:
     return [file for file in files if file.path.is_file()]
 
 
-def user_files(settings: BuildSettings) -> list[Path]:
-    """Paths of `input_files`."""
-    return [file.path for file in input_files(settings)]
-
-
 def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
     hierarchy = settings.hierarchy
     items, nodes = load(workspace.folder, "items"), load(workspace.folder, "nodes")
@@ -116,6 +112,15 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
         },
     )
     return {"open_rows": open_rows}
+
+
+def _record(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
+    """The figures of a finished build, and the files it was given."""
+    inputs = {
+        portable(file.path, workspace.folder): sha256_of(file.path)
+        for file in input_files(settings)
+    }
+    return {**json.loads(workspace.numbers.read_text(encoding="utf-8")), "inputs": inputs}
 
 
 def _agreement(
@@ -159,7 +164,7 @@ SHOW = Stage(
         workspace.settled,
         workspace.validation,
         workspace.vectors / ABOUT,
-        *user_files(settings),
+        *(file.path for file in input_files(settings)),
     ],
     writes=lambda workspace, _: [
         workspace.page,
@@ -169,4 +174,5 @@ SHOW = Stage(
     ],
     settings=("images", "clusters"),
     run=_show,
+    records=_record,
 )

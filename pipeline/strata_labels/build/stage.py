@@ -29,6 +29,7 @@ class Stage:
         settings: names of the settings that change its output, besides the tree and its levels.
         run: does the work, writes whole files, returns counts for people (in = out + set aside).
         looks_at: fingerprint of what it depends on that is not a file of moderate size.
+        records: what it adds to `run.json` besides its own entry, once it is done.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Stage:
     run: Callable[[Workspace, BuildSettings], Counts]
     settings: tuple[str, ...] = ()
     looks_at: Callable[[Workspace, BuildSettings], str] = lambda _workspace, _settings: ""
+    records: Callable[[Workspace, BuildSettings], dict[str, Any]] = lambda _workspace, _settings: {}
 
 
 #: Name and sha256 of each file that a stage reads; None for one that is not there.

@@ -12,6 +12,7 @@ from typing import Any
 from strata_labels.build.record import last_settings, read_record
 from strata_labels.build.settings import BuildSettings
 from strata_labels.files import only_one, write_json
+from strata_labels.tables import table_path
 
 _SHEETS_KEPT = 20
 
@@ -132,7 +133,7 @@ class Workspace:
             yield
 
     def table(self, name: str) -> Path:
-        return self.tables / f"{name}.parquet"
+        return table_path(self.folder, name)
 
     def last_run(self) -> dict[str, Any]:
         """The record of the last build (see `strata_labels.build.record`).

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import read_people_csv
-from strata_labels.tables import load
+from strata_labels.tables import load, table_path
 
 ITEM = ("level0", "item_id")
 # The evaluation ranks ten images at least.
@@ -65,7 +65,7 @@ def read_tree(path: Path) -> ItemPaths:
             parents, nothing labelled; all problems listed.
     """
     if path.is_dir():
-        source, table = path / "tables" / "assignments.parquet", load(path, "assignments")
+        source, table = table_path(path, "assignments"), load(path, "assignments")
     else:
         source, table = path, read_item_table(path)
     item = next((name for name in ITEM if name in table), None)

@@ -13,7 +13,8 @@ import pytest
 from page_world import IMAGE
 from small_world import item
 from strata_labels.errors import InputError, RetryError
-from strata_labels.review.page import Desk, Served, open_page
+from strata_labels.review.page import Desk, open_page
+from strata_labels.review.page.serve import Served
 
 
 class Client:
