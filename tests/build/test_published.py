@@ -158,7 +158,7 @@ def test_taxa_that_moved_wait_for_a_person(tmp_path: Path, species: Path, snapsh
     sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     sheet.loc[sheet.row_id == f"2:{genus}", ["decision", "target"]] = ["move", moved.suggestion]
     sheet.to_csv(place.sheet, index=False)
-    assert apply_sheet(place, place.sheet, "ann") == (1, [])
+    assert apply_sheet(place, place.sheet, "ann").added == 1
     rebuild(place)
     found = load(place.folder, "assignments").set_index("name")
     assert set(found.level2_name[["Quiscalus major", "Quiscalus minor"]]) == {"Muscicapidae"}
@@ -201,7 +201,7 @@ def test_the_planted_level_is_found_in_the_drawn_set(tmp_path: Path) -> None:
     # A name that was given holds when the same images are clustered again.
     sheet.loc[kinds.index[0], ["decision", "target"]] = ["rename", "the first kind"]
     sheet.to_csv(place.sheet, index=False)
-    assert apply_sheet(place, place.sheet, "ann") == (1, [])
+    assert apply_sheet(place, place.sheet, "ann").added == 1
     rebuild(place)
     assert "the first kind" in set(load(place.folder, "nodes").name)
 

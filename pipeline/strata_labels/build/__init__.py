@@ -1,6 +1,6 @@
 """The build: its stages, what each reads and writes, and the one runner."""
 
-from strata_labels.build.apply import apply_sheet
+from strata_labels.build.apply import apply_sheet, is_behind
 from strata_labels.build.assets import ledgers
 from strata_labels.build.explain import Explanation, explain
 from strata_labels.build.history import item_history
@@ -28,6 +28,7 @@ __all__ = [
     "build_tree",
     "counts_text",
     "explain",
+    "is_behind",
     "item_history",
     "ledgers",
     "rebuild",

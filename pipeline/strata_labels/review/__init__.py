@@ -11,6 +11,7 @@ from strata_labels.review.ledger import (
     Ledger,
     batch_decisions,
     cut_decisions,
+    lock_of,
     read_ledger,
     time_after,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "cut_decisions",
     "draw_audit",
     "history",
+    "lock_of",
     "near",
     "neutralise",
     "pages",
