@@ -63,8 +63,8 @@ def main() -> None:
         place = Workspace(folder / "workspace")
         settings = BuildSettings(
             tree="gldv2-h",
-            metadata=str(metadata),
-            decisions=str(place.ledger),
+            metadata=metadata,
+            decisions=place.ledger,
             encoder=load_hierarchy("gldv2-h").encoder,
         )
         give_vectors(place, settings, given.rows)

@@ -41,8 +41,8 @@ class Card:
         """The build that the card tells of."""
         return BuildSettings(
             tree=self.tree,
-            metadata=str(metadata),
-            decisions=str(place.ledger),
+            metadata=metadata,
+            decisions=place.ledger,
             encoder="registry",
             **self.options,
         )

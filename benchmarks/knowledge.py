@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +202,8 @@ def _apart(name: str, *arguments: str) -> dict[str, Any]:
 
 def _part(name: str, *arguments: str) -> None:
     begun = time.monotonic()
-    result = {"client": client, "extraction": extraction}[name](*arguments)
+    parts: dict[str, Callable[..., dict[str, Any]]] = {"client": client, "extraction": extraction}
+    result = parts[name](*arguments)
     used = resource.getrusage(resource.RUSAGE_SELF)
     result |= {
         "seconds": round(time.monotonic() - begun, 1),

@@ -36,7 +36,7 @@ def make_sop(folder: Path) -> None:
     rng = np.random.default_rng(0)
     extra = rng.integers(0, PRODUCTS, LINES - PRODUCTS)
     owners = np.sort(np.concatenate([np.arange(PRODUCTS), extra]))
-    lines = {"train": [], "test": []}
+    lines: dict[str, list[str]] = {"train": [], "test": []}
     nth = pd.Series(owners).groupby(owners).cumcount()
     for image, (product, n) in enumerate(zip(owners.tolist(), nth, strict=True), start=1):
         group = product % 12

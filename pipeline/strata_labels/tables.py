@@ -238,13 +238,12 @@ def _upgraded(proposals: pd.DataFrame) -> pd.DataFrame:
 
 
 def load_file(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Reads a Parquet file; columns of evidence come as tuples of named tuples.
+    """Reads a table of a workspace; columns of evidence come as tuples of named tuples.
 
     Raises:
         InputError: it is not there, is not a Parquet file, or has not these columns.
     """
-    with _damage_named(path):
-        table = pq.read_table(path, columns=None if columns is None else list(columns))
+    table = read_parquet(path, columns)
     missing = [name for name in columns or () if name not in table.column_names]
     if missing:
         fix = "Run the build again."
@@ -257,6 +256,16 @@ def load_file(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     return frame[list(columns or table.column_names)]
 
 
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Reads a Parquet file of any contents, or a folder of them; `columns` it lacks are left out.
+
+    Raises:
+        InputError: it is not there, or is not a Parquet file.
+    """
+    with _damage_named(path):
+        return pq.read_table(path, columns=None if columns is None else list(columns))
+
+
 @contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
     """Turns what Arrow raises on a file that it cannot read into an input error."""
@@ -266,7 +275,7 @@ def _damage_named(path: Path) -> Iterator[None]:
         raise InputError(Problem(path, "not found", "Check the path.")) from None
     except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise InputError(
-            Problem(path, f"damaged table ({error})", "Delete it and run the build again.")
+            Problem(path, f"damaged table ({error})", "Write it again: a workspace's, by a build.")
         ) from None
 
 

@@ -20,7 +20,7 @@ from strata_labels.build.training_results import training_figures
 from strata_labels.build.workspace import Workspace
 from strata_labels.files import sha256_of, write_json
 from strata_labels.review import agreement_lines
-from strata_labels.show import agreement, draw_tree, numbers_of, render_card, render_page
+from strata_labels.show import draw_tree, numbers_of, published_agreement, render_card, render_page
 from strata_labels.tables import load
 
 _PACKAGES = ("numpy", "open_clip_torch", "pandas", "prefect", "pyarrow", "scikit-learn", "torch")
@@ -132,7 +132,7 @@ def _agreement(
     if hierarchy.published or not (labels["origin"] == "published").any():
         return None
     level = hierarchy.compared_level
-    found = agreement(assignments, labels, level)
+    found = published_agreement(assignments, labels, level)
     return {"level": hierarchy.levels[level], **found}
 
 
@@ -157,7 +157,7 @@ def _options(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
 
 SHOW = Stage(
     name="show",
-    version=3,
+    version=4,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "nodes", "assignments")),
         *(workspace.table(name) for name in ("proposals", "vocabulary", "doubts", "audit")),
