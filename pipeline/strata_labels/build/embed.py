@@ -111,7 +111,7 @@ def _images_there(workspace: Workspace, settings: BuildSettings) -> str:
 
 EMBED = Stage(
     name="embed",
-    version=1,
+    version=2,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         settings.vocabulary_file,
