@@ -1,4 +1,4 @@
-"""`make cards`: the data cards, rendered from builds of what a newcomer has."""
+"""`make cards`: renders the data cards from builds of the data that the repository contains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A ledger of 200,000 decisions: opening, one decision on the disk, undo, reading, replay.
+"""Time of work on a ledger of 200,000 decisions: opening, one decision, undo, reading, replay.
 
 `python -m benchmarks.ledger` prints one line of JSON. Times of one decision are of 50, each with
 the lock, the write and the fsync; half of them come after another process's decision. `memory_mb`

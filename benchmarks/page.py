@@ -1,4 +1,4 @@
-"""The review page on 200,000 open rows: the next page, a decision on the disk.
+"""Time of the review page with 200,000 open rows: the next page, a decision, undo, search.
 
 `python -m benchmarks.page` prints one line of JSON.
 """

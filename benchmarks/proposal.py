@@ -1,6 +1,6 @@
 """Quality of proposals against published labels, printed as tables.
 
-    python benchmarks/proposal.py names|known|map|errors|grocery --shared DIR
+    python -m benchmarks.proposal names|known|map|errors|grocery --shared DIR
 
 `names` needs nothing but names; `known` gives four fifths of the published labels as evidence for
 the last fifth, five-fold; `map` fits the shipped zero-shot map again; `errors` lists confident

@@ -1,4 +1,4 @@
-"""Commons addresses: what a person reads in them."""
+"""Addresses of Commons categories are read into titles, names and qualifiers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads from a real server that misbehaves."""
+"""Downloads from a local server that breaks off, lies about lengths and changes files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_file_appears_whole_with_its_checksum(site, tmp_path):
     run_checked(check, cwd=tmp_path)
 
 
-def test_a_right_file_is_not_asked_again_and_a_wrong_one_is(site, tmp_path):
+def test_only_a_file_with_a_wrong_checksum_is_downloaded_again(site, tmp_path):
     get(site, tmp_path)
     assert get(site, tmp_path).kept
     assert len(site.log) == 1
@@ -63,7 +63,7 @@ def test_a_right_file_is_not_asked_again_and_a_wrong_one_is(site, tmp_path):
 FAULTS = [(fault, etags) for fault in ("503", "429", "cut", "reset") for etags in (True, False)]
 
 
-# Damage can be told only where a checksum is published.
+# Damage is detected only where a checksum is published.
 @pytest.mark.parametrize(("fault", "etags"), [*FAULTS, ("damage", True)])
 def test_faults_are_outlived(site, tmp_path, fault, etags):
     site.faults, site.etags = [fault, fault], etags
@@ -87,7 +87,7 @@ def test_without_ranges_or_a_validator_it_begins_again(site, tmp_path, lacking):
     assert [status for _, _, status in site.log] == [200, 200]
 
 
-def test_a_remote_file_that_changed_between_is_begun_again(site, tmp_path):
+def test_a_download_starts_again_if_the_remote_file_changed(site, tmp_path):
     site.faults = ["cut"] + ["503"] * 4
     with pytest.raises(RetryError):
         get(site, tmp_path)

@@ -27,7 +27,7 @@ from strata_labels.knowledge import (
 )
 from strata_labels.review import read_ledger, replay, reviewed, write_sheet
 from strata_labels.tables import assignments_schema, load, save
-from strata_labels.tree import build_tree
+from strata_labels.tree import tree_tables
 
 
 def _resolve(workspace: Workspace, settings: BuildSettings) -> Counts:
@@ -99,7 +99,7 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
     items, proposals = load(workspace.folder, "items"), reviewed(workspace.folder)
     ledger = read_ledger(*ledgers(settings))
     resolution = replay(ledger.decisions, proposals, load(workspace.folder, "vocabulary"))
-    nodes, assignments, counts = build_tree(items, resolution.rows, resolution.tree)
+    nodes, assignments, counts = tree_tables(items, resolution.rows, resolution.tree)
     counts["review"] = resolution.report
     levels = settings.hierarchy.levels
     save(workspace.folder, "nodes", nodes)
