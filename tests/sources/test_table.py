@@ -165,7 +165,8 @@ def test_columns_that_are_no_labels_are_named(tmp_path):
 
 def test_given_wikidata_ids_are_kept_and_wrong_ones_named(tmp_path):
     write(tmp_path, "id,qid,class\n1,Q90,city\n2,,city\n")
-    assert TABLE.read(tmp_path, ("item", "class")).items.qid.tolist() == ["Q90", None]
+    items = TABLE.read(tmp_path, ("item", "class")).items
+    assert items.qid.fillna("").tolist() == ["Q90", ""]
     write(tmp_path, "id,qid,class\n1,foo,city\n2,90,city\n3,Q05,city\n4,q7,\n5,Q7,\n")
     with pytest.raises(InputError) as caught:
         TABLE.read(tmp_path, ("item", "class"))
