@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import signal
@@ -218,3 +219,35 @@ def _until(true, child):
         assert child.poll() is None, "the download ended too early"
         time.sleep(0.01)
     raise AssertionError("the download did not get there")
+
+
+PAGE = b"\n<!DOCTYPE html><html><title>Sign in</title></html>"
+PACKED = gzip.compress(BODY, mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "right"),
+    [
+        ("a.csv", b"", BODY),
+        ("a.csv", PAGE, BODY),
+        ("a.json.gz", PACKED[:-9], PACKED),
+        ("a.json.gz", PACKED[: len(PACKED) // 2], PACKED),
+        ("a.json.gz", PAGE, PACKED),
+        ("a.zip", b"PK\x03\x04 half of an archive", None),
+    ],
+)
+def test_a_file_that_cannot_be_what_it_should_be_is_told_and_mended_by_the_next_fetch(
+    site, tmp_path, name, wrong, right
+):
+    site.files[f"/{name}"], site.etags = wrong, False
+    with pytest.raises(RetryError, match=r"an empty file|a web page|a damaged file"):
+        get(site, tmp_path, name)
+    assert not (tmp_path / name).exists()
+    if right is None:
+        return
+    # An earlier version has taken it for right.
+    (tmp_path / name).write_bytes(wrong)
+    (tmp_path / MANIFEST).write_text(f"{hashlib.sha256(wrong).hexdigest()}  {name}\n")
+    site.files[f"/{name}"] = right
+    assert get(site, tmp_path, name).path.read_bytes() == right
+    assert get(site, tmp_path, name).kept

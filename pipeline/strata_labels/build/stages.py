@@ -61,6 +61,9 @@ def _resolve_taxa(workspace: Workspace, settings: BuildSettings, items: pd.DataF
     """Published trees have no classes; their ranks may be compared with the snapshot's taxa."""
     snapshot = settings.entities if settings.hierarchy.taxa else None
     entities, taxa = link_taxa(items, snapshot)
+    if "qid" in items and (given := items["qid"].notna()).any():
+        entities.loc[given, "qid"] = items.loc[given, "qid"]
+        entities.loc[given, ["status", "linked_by"]] = ["resolved", "given"]
     save(workspace.folder, "entities", entities)
     save(workspace.folder, "taxa", taxa)
     statuses = entities["status"].value_counts().sort_index()
