@@ -131,8 +131,9 @@ def test_arrays_that_claim_too_much_or_are_objects(tmp_path: Path) -> None:
     np.save(tmp_path / "objects.npy", np.array([{1: 2}], object), allow_pickle=True)
     np.save(tmp_path / "labels.npy", np.zeros((3, 2), np.int64))
     for name in ("huge", "huger", "objects"):
-        told = refused("evaluate", "--query-embeddings", tmp_path / f"{name}.npy",
-                       "--query-labels", tmp_path / "labels.npy", "--json", tmp_path / "out.json")  # fmt: skip
+        files = ["--query-embeddings", tmp_path / f"{name}.npy"]
+        files += ["--query-labels", tmp_path / "labels.npy", "--json", tmp_path / "out.json"]
+        told = refused("evaluate", *files)
         assert f"{name}.npy" in told
 
 
