@@ -111,7 +111,9 @@ def _into_vocabulary(
         of_class = vocabulary.index(classes["node"].where(classes["decided"], ""))
         by_class = (learnt < 0) & (of_class >= 0)
         learnt = np.where(by_class, of_class, learnt)
-        both = np.where(learnt >= 0, learnt, known)
+        both = known.copy()
+        both[learnt >= 0] = -1
+        both[:, 0] = np.where(learnt >= 0, learnt, known[:, 0])
         scores = scorer.fit(both, line)
         proposals = propose(items, scorer, scores, vocabulary.frame, classes)
         through = proposals["subject"].isin(items["item_id"][by_class])
@@ -164,6 +166,7 @@ def _scorer(
         Lexicon(knowledge.lexicon, vocabulary.nodes),
         Prompts(np.load(workspace.vectors / PHRASES), vocabulary.phrase_nodes),
         settings.hierarchy.target,
+        [pd.factorize(vocabulary.tops, sort=True)[0]],
     )
 
 
@@ -255,18 +258,19 @@ def _lexicon(workspace: Workspace, settings: BuildSettings, vocabulary: Vocabula
 def _signals(
     workspace: Workspace, items: pd.DataFrame, vocabulary: Vocabulary, classes: pd.DataFrame
 ) -> Signals:
-    image, image_to_text = None, None
+    image, nodes = None, None
     about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
     if (workspace.vectors / IMAGES).is_file():
         image = np.nan_to_num(np.load(workspace.vectors / IMAGES))
         if about["aligned"]:
-            image_to_text = about["logit_scale"] * image @ np.load(workspace.vectors / NODES).T
+            nodes = np.load(workspace.vectors / NODES)
     return Signals(
         names=items["name"].tolist(),
         qualifiers=items["qualifier"].fillna("").tolist(),
         text=np.load(workspace.vectors / NAMES),
         image=image,
-        image_to_text=image_to_text,
+        node_vectors=nodes,
+        logit_scale=about["logit_scale"] or 1.0,
         class_node=vocabulary.index(classes["node"].where(classes["status"] == "reached", "")),
         class_tied=_tied(vocabulary, classes["ties"]),
     )
@@ -284,10 +288,13 @@ def _tied(vocabulary: Vocabulary, ties: pd.Series) -> sp.csr_matrix:
 def _known(
     workspace: Workspace, settings: BuildSettings, items: pd.DataFrame, vocabulary: Vocabulary
 ) -> np.ndarray:
-    """Node index of each item that `--known-labels` names, else -1, `[n]`."""
+    """Node index of each item that `--known-labels` names at the scored levels, else -1, `[n, 2]`."""
     level = settings.hierarchy.compared_level
     labels = load(workspace.folder, "labels")
-    return vocabulary.index(labels_at(labels, items["item_id"], level, "known"))
+    finest = vocabulary.index(labels_at(labels, items["item_id"], level, "known"))
+    tops = pd.Index(sorted(set(vocabulary.tops)))
+    coarse = tops.get_indexer(labels_at(labels, items["item_id"], level + 1, "known"))
+    return np.column_stack([finest, coarse])
 
 
 def decided(
