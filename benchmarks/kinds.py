@@ -52,7 +52,7 @@ def grocery(folder: Path) -> pd.DataFrame:
 
 
 def measure(images: pd.DataFrame, store: VectorStore) -> str:
-    vectors = embed_images(store, load_encoder("registry"), images.path.tolist()).vectors
+    vectors, _ = embed_images(store, load_encoder("registry"), images.path.tolist())
     products = images.drop_duplicates("product").set_index("product").sort_index()
     means = np.stack([vectors[(images["product"] == p).to_numpy()].mean(0) for p in products.index])
     means /= np.linalg.norm(means, axis=1, keepdims=True)

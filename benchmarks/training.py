@@ -67,7 +67,7 @@ def grocery(shared: Path, store: Path) -> tuple[Tensor, Tensor]:
     folder = shared / "grocery"
     table = pd.read_csv(folder / "subset.csv")
     paths = [folder / "subset" / path for path in table.path]
-    vectors = embed_images(VectorStore(store), load_encoder("registry"), paths).vectors
+    vectors, _ = embed_images(VectorStore(store), load_encoder("registry"), paths)
     top = table.top.astype("category").cat.codes
     labels = np.stack([table.fine_id, table.coarse_id, top], axis=1).astype(np.int64)
     return torch.from_numpy(vectors), torch.from_numpy(labels)

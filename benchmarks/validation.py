@@ -41,12 +41,12 @@ def read(shared: Path) -> tuple[pd.DataFrame, Tensor]:
         }
     )
     with tempfile.TemporaryDirectory() as store:
-        found = embed_images(
+        vectors, _ = embed_images(
             VectorStore(Path(store)),
             load_encoder("registry"),
             [folder / "subset" / path for path in table.path],
         )
-    return frame, torch.from_numpy(found.vectors)
+    return frame, torch.from_numpy(vectors)
 
 
 def planted(frame: pd.DataFrame, vectors: Tensor, seeds: range, number: int | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -65,6 +66,14 @@ EDGES: dict[str, set[str]] = {
 SUBROOMS = {"strata_labels.review.page"}
 # The only rooms that may import Prefect; `flows/`, outside the library, may too.
 WITH_PREFECT = {"orchestration"}
+
+
+# What programs of users may import, used in the library or not; None: all that a room offers.
+FOR_USERS: dict[str, set[str] | None] = {
+    "losses": None,
+    "retrieval": None,
+    "training": {"Recipe", "TrainedModel", "load_model"},
+}
 
 
 def room_of(path: Path) -> str:
@@ -136,6 +145,36 @@ def test_the_contributors_graph_is_the_import_graph() -> None:
     assert sorted(drawn) == sorted((a, b) for a, found in used_edges().items() for b in found)
 
 
+def offered(module: str) -> set[str]:
+    """What the `__init__` of a room lists in `__all__`."""
+    path = ROOT / "pipeline" / Path(*module.split(".")) / "__init__.py"
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def names_used(module: str) -> set[str]:
+    """What other rooms, the flows and the benchmarks import from a room."""
+    outside = [*(ROOT / "flows").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    inside = [path for path in FILES if room_of(path) != module.split(".")[1]]
+    return {
+        alias.name
+        for path in (*inside, *outside)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == module
+        for alias in node.names
+    }
+
+
+@pytest.mark.parametrize("module", [*(f"strata_labels.{room}" for room in EDGES), *SUBROOMS])
+def test_a_room_offers_only_what_others_use(module: str) -> None:
+    for_users = FOR_USERS.get(module.split(".")[1], set())
+    if for_users is not None:
+        idle = offered(module) - names_used(module) - for_users
+        assert not idle, f"{module} offers {sorted(idle)}, which nothing outside it imports"
+
+
 @pytest.mark.parametrize("room", ["retrieval", "losses"])
 def test_what_may_be_lifted_out_needs_torch_alone(room: str) -> None:
     own = f"strata_labels.{room.replace('/', '.')}"
@@ -158,21 +197,44 @@ def constants(path: Path) -> list[tuple[int, str]]:
     ]
 
 
-def words_of_data_sets() -> set[str]:
-    """Names that belong to one data set: trees, titles, levels, files and columns of its source."""
+def templates(path: Path) -> list[str]:
+    """Every f-string of a module, `{}` for what is filled in."""
+    return [
+        "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.JoinedStr)
+    ]
+
+
+@functools.cache
+def words_of_data_sets() -> re.Pattern[str]:
+    """Names that belong to one data set: trees, titles, levels, files and columns of its source.
+
+    Names of files and columns are found anywhere in a text, also a file's name of which a source
+    fills in a part; the other names are whole texts.
+    """
     contracts = {field.name for schema in SCHEMAS.values() for field in schema}
-    found: set[str] = set()
+    words: set[str] = set()
+    files: set[str] = set()
     for file in (ROOT / "hierarchies").glob("*/hierarchy.toml"):
         tree = tomllib.loads(file.read_text(encoding="utf-8"))
         variants = tree.get("variants", {}).values()
         levels = [*tree.get("levels", []), *(x for v in variants for x in v.get("levels", []))]
-        found |= {tree["title"], *levels} | ({tree["tree"]} - {"table"})
+        words |= {tree["title"], *levels} | ({tree["tree"]} - {"table"})
     for path in DATA_SET_FILES:
         texts = {text for _, text in constants(path)}
-        files = {text for text in texts if re.fullmatch(r"[\w{}.-]+\.(csv|txt|json|zip|gz)", text)}
-        columns = {text for text in texts if re.fullmatch(r"[a-z]+(_[a-z]+)*_id", text)}
-        found |= files | columns
-    return found - contracts - RANKS - COMMON_FILES
+        words |= {text for text in texts if re.fullmatch(r"[a-z]+(_[a-z]+)*_id", text)}
+        for text in texts | set(templates(path)):
+            name = text.rpartition("/")[2]
+            if re.fullmatch(r"[\w{}-]*\w{3}[\w{}.-]*?(\.tar)?\.(csv|txt|json|zip|gz)", name):
+                files.add(name)
+    words -= contracts | RANKS
+    columns = sorted(word for word in words if "_" in word)
+    names = "|".join(map(re.escape, sorted(words.difference(columns))))
+    patterns = columns + [
+        re.escape(file).replace(r"\{\}", r"\w+") for file in sorted(files - COMMON_FILES)
+    ]
+    return re.compile(rf"^({names})$|(?<![\w.-])({'|'.join(patterns)})(?!\w)")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -180,13 +242,24 @@ def test_no_data_set_is_named_inside_the_library(path: Path) -> None:
     if path in DATA_SET_FILES:
         return
     words = words_of_data_sets()
-    named = [f"line {line}: {text!r}" for line, text in constants(path) if text in words]
+    named = [f"line {line}: {text!r}" for line, text in constants(path) if words.search(text)]
     assert not named, f"{path}: what differs between data sets is data or in its source: {named}"
 
 
-def test_the_words_of_data_sets_are_found() -> None:
-    known = {"gldv2-h", "landmark_id", "hierarchical_label", "Ebay_train.txt", "super_class_id"}
-    assert known <= words_of_data_sets()
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "gldv2-h",
+        "No column landmark_id.",
+        "hierarchical_label",
+        "super_class_id",
+        "Ebay_test.txt",
+        "train_label_to_category.csv",
+        "Found no metadata/train2018.json in the folder.",
+    ],
+)
+def test_a_planted_name_of_a_data_set_is_found(planted: str) -> None:
+    assert words_of_data_sets().search(planted)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -59,7 +59,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     assert found.levels == ("thing", "kind", "group") and not found.published
     assert (found.vocabulary, found.lexicon) == (tmp_path / "v.csv", tmp_path / "l.csv")
     assert (found.target, found.images_per_landmark, found.compared_level) == (0.9, 4, 2)
-    assert found.sources[0]["origin"] == "https://example.org"
+    assert found.sources[0].origin == "https://example.org"
     assert (found.licence, found.formats, found.class_templates) == (
         "other",
         ("newick",),

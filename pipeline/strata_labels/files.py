@@ -1,13 +1,15 @@
-"""Files that appear whole or not at all, and their fingerprints."""
+"""Files that appear whole or not at all, locks that end with their holder, and fingerprints."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +17,112 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from strata_labels.errors import RetryError
+
+# What `whole` writes to, beside the file; downloads that can be resumed are called otherwise.
+_PART = re.compile(r"\..+\.strata-[a-z0-9_]{8}\.part")
+_SWEPT: set[Path] = set()  # folders that this process has looked through
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Gives a path beside `path` to write to; renames it to `path` if the block succeeds.
 
     Written data is flushed to disk before the rename, so a killed process or a power cut leaves
-    the old file or the new one.
+    the old file or the new one. What killed processes left in the folder is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    beside = Path(name)
+    _sweep(path.parent)
+    handle, beside = _part_file(path)
     try:
         yield beside
         appear(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _part_file(path: Path) -> tuple[int, Path]:
+    """A new file beside `path`, locked as long as its writer lives, so that nobody sweeps it."""
+    while True:
+        prefix = f".{path.name}.strata-"
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
+        if _is_locked(handle, Path(name)):
+            return handle, Path(name)
+        os.close(handle)
+
+
+def _is_locked(descriptor: int, path: Path) -> bool:
+    """Locks an open file; whether that worked and the file is still the one at `path`."""
+    with suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed processes left of files that they were writing in a folder."""
+    folder = folder.absolute()
+    if folder in _SWEPT:
+        return
+    _SWEPT.add(folder)
+    for entry in os.scandir(folder):
+        if _PART.fullmatch(entry.name):
+            with suppress(OSError):
+                handle = os.open(entry.path, os.O_RDWR)
+                try:
+                    if _is_locked(handle, Path(entry.path)):
+                        os.unlink(entry.path)  # noqa: PTH108
+                finally:
+                    os.close(handle)
+
+
+def holder(path: Path) -> str:
+    """Who holds the lock file `path`, see `only_one`; "" for nobody."""
+    with suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.read(descriptor, 200).decode("utf-8", "replace").strip()
+            return text or "another process"
+        finally:
+            os.close(descriptor)
+    return ""
+
+
+@contextmanager
+def only_one(path: Path, doing: str) -> Iterator[int]:
+    """Holds the lock file `path`, which is removed at the end.
+
+    The system lets go of a lock however its process ends, so a dead holder's lock is taken over.
+
+    Args:
+        path: the lock file.
+        doing: what is done under it; shown to others with this process's id.
+
+    Yields:
+        The descriptor of the lock file.
+
+    Raises:
+        RetryError: another process holds it; the message says which and what it does.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        if _is_locked(descriptor, path):
+            break
+        os.close(descriptor)
+        if who := holder(path):
+            raise RetryError(f"{path.parent}: in use by {who}.")
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} ({doing})\n".encode(), 0)
+        yield descriptor
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def appear(beside: Path, path: Path) -> None:

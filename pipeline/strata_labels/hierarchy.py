@@ -1,99 +1,30 @@
 """A tree's definition, `hierarchies/<tree>/hierarchy.toml`: what differs between trees is here.
 
-The models of this file are its format: a section is a class, a key is a field. `Hierarchy` is what
-the library works with, one choice of levels made.
+A section of the file is a class, a key is a field. `Hierarchy` has the fields of all sections, with
+one choice of levels made; the library works with it.
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.settings import problems_of
+from strata_labels.settings import List, problems_of
 
-_ASSETS = ("vocabulary", "classes", "outside", "lexicon", "decisions", "names")
+# TOML has text for paths.
+_Name = Annotated[Path, Field(strict=False)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class _Published(_Section):
-    blank: str
-    taxa: bool = False
-
-
-class _Assets(_Section):
-    vocabulary: str = "vocabulary.csv"
-    classes: str = "classes.csv"
-    outside: str = "outside.csv"
-    lexicon: str = "lexicon.csv"
-    decisions: str = "decisions.csv"
-    names: str = "names.csv"
-
-
-class _Embedding(_Section):
-    encoder: str
-    class_templates: list[str]
-    name_templates: list[str]
-    images_per_landmark: int = Field(ge=1)
-
-
-class _Acceptance(_Section):
-    target: float = Field(default=0.95, gt=0, le=1)
-
-
-class _SourceOfCard(_Section):
-    name: str
-    licence: str
-    origin: str
-
-
-class _Card(_Section):
-    compared_level: int = Field(default=1, ge=1)
-    licence: str = "other"
-    tags: list[str] = []
-    sources: list[_SourceOfCard] = []
-    limits: list[str] = []
-
-
-class _Export(_Section):
-    formats: list[str] = []
-
-
-class _Variant(_Section):
-    levels: list[str] | None = None
-    found: str = ""
-    formats: list[str] | None = None
-
-
-class _File(_Section):
-    """A whole `hierarchy.toml`."""
-
-    tree: str
-    title: str
-    source: str
-    levels: list[str] = []
-    published: _Published | None = None
-    assets: _Assets = _Assets()
-    embedding: _Embedding | None = None
-    acceptance: _Acceptance = _Acceptance()
-    card: _Card = _Card()
-    export: _Export = _Export()
-    variants: dict[str, _Variant] = {}
-
-
-@dataclass(frozen=True)
-class Hierarchy:
-    """One tree's settings, with one choice of levels."""
-
-    file: Path
-    """The `hierarchy.toml`."""
+class _Top(_Section):
+    """The keys above all sections."""
 
     tree: str
     """Its short name on the command line, e.g. `gldv2-h`."""
@@ -104,8 +35,124 @@ class Hierarchy:
     source: str
     """Name of the source in `strata_labels.sources` that reads its items."""
 
-    levels: tuple[str, ...]
+    levels: List[str] = ()
     """Names of the levels, level 0 (the item) first; empty where they are the table's columns."""
+
+
+class _Published(_Section):
+    """`[published]`: the labels that come with the metadata are the tree."""
+
+    blank: str = ""
+    """The word for a missing label between published ones."""
+
+    taxa: bool = False
+    """Published ranks are compared with the taxa of a Wikidata snapshot."""
+
+
+class _Assets(_Section):
+    """`[assets]`: files beside the definition."""
+
+    vocabulary: _Name = Path("vocabulary.csv")
+    """The nodes of the upper levels, where nothing is published."""
+
+    classes: _Name = Path("classes.csv")
+    """Which class of the knowledge base belongs to which node."""
+
+    outside: _Name = Path("outside.csv")
+    """Classes that have no place in the tree, where chains of classes stop."""
+
+    lexicon: _Name = Path("lexicon.csv")
+    """Words that speak for a node."""
+
+    decisions: _Name = Path("decisions.csv")
+    """The curated decisions (a header alone is none)."""
+
+    names: _Name = Path("names.csv")
+    """Names that a found node may take, by the node above it."""
+
+
+class _Embedding(_Section):
+    """`[embedding]`: all keys are needed where the section is."""
+
+    encoder: str = ""
+    """The default encoder: `registry`, `MODEL/TAG` or `local-dir:DIR`; "" for none."""
+
+    class_templates: List[str] = ()
+    """Prompts for a class; `{}` stands for its name."""
+
+    name_templates: List[str] = ()
+    """Prompts for an item's name."""
+
+    images_per_landmark: int = Field(default=8, ge=1)
+    """Images averaged into an item's image vector, at most."""
+
+
+class _Acceptance(_Section):
+    """`[acceptance]`"""
+
+    target: float = Field(default=0.95, gt=0, le=1)
+    """Accuracy asked of the proposals that are accepted without review, from 0 to 1."""
+
+
+class CardSource(_Section):
+    """`[[card.sources]]`: a source of the data, for card and exports."""
+
+    name: str
+    licence: str
+    origin: str
+
+
+class _Card(_Section):
+    """`[card]`: for the data card and the exports."""
+
+    compared_level: int = Field(default=1, ge=1)
+    """The level at which agreement with published labels is counted."""
+
+    licence: str = "other"
+    """The labels' licence as data set hubs name it."""
+
+    tags: List[str] = ()
+    """Tags of the card."""
+
+    sources: List[CardSource] = ()
+    """Where the data come from."""
+
+    limits: List[str] = ()
+    """Known limits, a sentence of Markdown each."""
+
+
+class _Export(_Section):
+    """`[export]`"""
+
+    formats: List[str] = ()
+    """The exports that a build writes."""
+
+
+class _Variant(_Section):
+    """`[variants.NAME]`: a choice of levels. It wins over the same keys elsewhere."""
+
+    levels: List[str] | None = None
+    found: str = ""
+    formats: List[str] | None = None
+
+
+class _File(_Top):
+    """A whole `hierarchy.toml`."""
+
+    published: _Published | None = None
+    assets: _Assets = _Assets()
+    embedding: _Embedding = _Embedding()
+    acceptance: _Acceptance = _Acceptance()
+    card: _Card = _Card()
+    export: _Export = _Export()
+    variants: dict[str, _Variant] = {}
+
+
+class Hierarchy(_Top, _Published, _Assets, _Embedding, _Acceptance, _Card, _Export):
+    """One tree's settings, with one choice of levels; the fields of the sections, and these."""
+
+    file: Path
+    """The `hierarchy.toml`."""
 
     variants: tuple[str, ...]
     """Names of the choices of levels, the default first; empty where there is one choice."""
@@ -113,65 +160,8 @@ class Hierarchy:
     published: bool
     """The labels that come with the metadata are the tree."""
 
-    blank: str
-    """The word for a missing label between published ones."""
-
-    taxa: bool
-    """Published ranks are compared with the taxa of a Wikidata snapshot."""
-
     found: str
     """The level right above the items that is found among image vectors; "" for none."""
-
-    vocabulary: Path
-    """The nodes of the upper levels, where nothing is published."""
-
-    classes: Path
-    """Which class of the knowledge base belongs to which node."""
-
-    outside: Path
-    """Classes that have no place in the tree, where chains of classes stop."""
-
-    lexicon: Path
-    """Words that speak for a node."""
-
-    decisions: Path
-    """The curated decisions (a header alone is none)."""
-
-    names: Path
-    """Names that a found node may take, by the node above it."""
-
-    encoder: str
-    """The default encoder: `registry`, `MODEL/TAG` or `local-dir:DIR`; "" for none."""
-
-    class_templates: tuple[str, ...]
-    """Prompts for a class; `{}` stands for its name."""
-
-    name_templates: tuple[str, ...]
-    """Prompts for an item's name."""
-
-    images_per_landmark: int
-    """Images averaged into an item's image vector, at most."""
-
-    target: float
-    """Accuracy asked of the proposals that are accepted without review, from 0 to 1."""
-
-    formats: tuple[str, ...]
-    """The exports that a build writes."""
-
-    compared_level: int
-    """The level at which agreement with published labels is counted."""
-
-    licence: str
-    """The labels' licence as data set hubs name it, for card and exports."""
-
-    tags: tuple[str, ...]
-    """Tags of the card."""
-
-    sources: tuple[dict[str, str], ...]
-    """`name`, `licence` and `origin` of each source, for card and exports."""
-
-    limits: tuple[str, ...]
-    """Known limits for the card, a sentence of Markdown each."""
 
 
 def shipped() -> Path:
@@ -221,32 +211,20 @@ def load_hierarchy(tree: str, levels: str | None = None) -> Hierarchy:
     if levels and levels not in variants:
         fix = f"It has {', '.join(variants)}." if variants else "It has one choice: leave it out."
         raise InputError(Problem("--levels", f"no such levels of {tree}:", fix, value=levels))
-    # A variant's own word counts before the tree's.
     variant = read.variants.get(chosen, _Variant())
-    embedding = read.embedding
+    sections = (read.published or _Published(), read.embedding, read.acceptance, read.card)
     return Hierarchy(
+        **{key: value for section in sections for key, value in section},
+        **{key: folder / name for key, name in read.assets},
         file=path,
         tree=read.tree,
         title=read.title,
         source=read.source,
-        levels=tuple(read.levels if variant.levels is None else variant.levels),
+        levels=read.levels if variant.levels is None else variant.levels,
+        formats=read.export.formats if variant.formats is None else variant.formats,
         variants=variants,
         published=read.published is not None,
-        blank=read.published.blank if read.published else "",
-        taxa=read.published is not None and read.published.taxa,
         found=variant.found,
-        **{key: folder / getattr(read.assets, key) for key in _ASSETS},
-        encoder=embedding.encoder if embedding else "",
-        class_templates=tuple(embedding.class_templates) if embedding else (),
-        name_templates=tuple(embedding.name_templates) if embedding else (),
-        images_per_landmark=embedding.images_per_landmark if embedding else 8,
-        target=read.acceptance.target,
-        formats=tuple(read.export.formats if variant.formats is None else variant.formats),
-        compared_level=read.card.compared_level,
-        licence=read.card.licence,
-        tags=tuple(read.card.tags),
-        sources=tuple(source.model_dump() for source in read.card.sources),
-        limits=tuple(read.card.limits),
     )
 
 
@@ -285,7 +263,9 @@ def _missing_parts(path: Path, data: dict[str, Any]) -> list[Problem]:
     needed: list[tuple[str, str]] = []
     if sorting:
         needed += [("assets", key) for key in ("vocabulary", "classes", "outside", "lexicon")]
-    if (sorting or found) and "embedding" not in data:
+    if not sorting:
+        needed.append(("published", "blank"))
+    if sorting or found or "embedding" in data:
         needed += [("embedding", key) for key in _Embedding.model_fields]
     if any("formats" not in section(name, variants) for name in variants or [""]):
         needed.append(("export", "formats"))

@@ -118,7 +118,7 @@ def read_people_csv(
         ended: refuse a file whose last line has no line end. Programs end every line, so a file
             without is one cut short; a person's editor may leave it out.
         ended_after: refuse such a file only where one of these columns is the last and its last
-            cell, not quoted, may be cut: what is left of it could mean something else.
+            cell is not quoted: what is left of it could mean something else.
         further: keep the file's other named columns too.
 
     Returns:
@@ -163,10 +163,7 @@ def read_people_csv(
             Problem(path, "the file is empty", f"It needs the columns {', '.join(required)}.")
         )
     elif (
-        (
-            ended
-            or (header[-1] in ended_after and rows and clean_cell(rows[-1][-1]) and text[-1] != '"')
-        )
+        (ended or (header[-1] in ended_after and rows and text[-1] != '"'))
         and not text.endswith(("\n", "\r"))
         and not (problems and problems[-1].row == reader.line_num)
     ):

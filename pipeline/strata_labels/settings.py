@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from strata_labels.errors import InputError, Problem
 
 Model = TypeVar("Model", bound=BaseModel)
+_Entry = TypeVar("_Entry")
+# TOML has lists; strictness is left to their entries.
+List = Annotated[tuple[_Entry, ...], Field(strict=False)]
 
 
 class BuildOptions(BaseModel):

@@ -175,6 +175,11 @@ def assignments_schema(num_levels: int) -> pa.Schema:
     )
 
 
+def table_path(folder: Path, name: str) -> Path:
+    """The file of a workspace's table."""
+    return folder / "tables" / f"{name}.parquet"
+
+
 def save(folder: Path, name: str, frame: pd.DataFrame, schema: pa.Schema | None = None) -> Path:
     """Writes `frame` as `folder/tables/<name>.parquet` under its contract; returns the path.
 
@@ -188,7 +193,7 @@ def save(folder: Path, name: str, frame: pd.DataFrame, schema: pa.Schema | None 
             Problem(f"table {name}", "column missing:", "Add it.", column=column)
             for column in missing
         )
-    path = folder / "tables" / f"{name}.parquet"
+    path = table_path(folder, name)
     typed = [field for field in schema if field.type in _TYPED]
     plain = pa.schema([field for field in schema if field.type not in _TYPED])
     table = pa.Table.from_pandas(frame[plain.names], plain, preserve_index=False)
@@ -209,7 +214,7 @@ def load(folder: Path, name: str, columns: Sequence[str] | None = None) -> pd.Da
     Raises:
         InputError: the table is not there or is not a Parquet file, or has not these columns.
     """
-    path = folder / "tables" / f"{name}.parquet"
+    path = table_path(folder, name)
     if not path.exists():
         raise InputError(
             Problem(path, "table not found", "Run `strata build` on this workspace first.")
@@ -233,13 +238,12 @@ def _upgraded(proposals: pd.DataFrame) -> pd.DataFrame:
 
 
 def load_file(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Reads a Parquet file; columns of evidence come as tuples of named tuples.
+    """Reads a table of a workspace; columns of evidence come as tuples of named tuples.
 
     Raises:
         InputError: it is not there, is not a Parquet file, or has not these columns.
     """
-    with _damage_named(path):
-        table = pq.read_table(path, columns=None if columns is None else list(columns))
+    table = read_parquet(path, columns)
     missing = [name for name in columns or () if name not in table.column_names]
     if missing:
         fix = "Run the build again."
@@ -252,6 +256,16 @@ def load_file(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     return frame[list(columns or table.column_names)]
 
 
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Reads a Parquet file of any contents, or a folder of them; `columns` it lacks are left out.
+
+    Raises:
+        InputError: it is not there, or is not a Parquet file.
+    """
+    with _damage_named(path):
+        return pq.read_table(path, columns=None if columns is None else list(columns))
+
+
 @contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
     """Turns what Arrow raises on a file that it cannot read into an input error."""
@@ -261,7 +275,7 @@ def _damage_named(path: Path) -> Iterator[None]:
         raise InputError(Problem(path, "not found", "Check the path.")) from None
     except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise InputError(
-            Problem(path, f"damaged table ({error})", "Delete it and run the build again.")
+            Problem(path, f"damaged table ({error})", "Write it again: a workspace's, by a build.")
         ) from None
 
 

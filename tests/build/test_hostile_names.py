@@ -118,7 +118,7 @@ def test_names_pass_through_page_sheet_and_ledger(
     assert label in sheet.evidence[sheet.subject == "gldv2/train/0"].item()
     sheet.loc[row, ["decision", "target"]] = ["move", "palace"]
     sheet.to_csv(place.sheet, index=False)
-    assert apply_sheet(place, place.sheet, "ben") == (1, [])
+    assert apply_sheet(place, place.sheet, "ben").added == 1
 
     decisions = read_ledger(place.ledger).decisions
     for subject, cell in zip(decisions.subject, decisions.seen, strict=True):

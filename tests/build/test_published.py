@@ -10,18 +10,13 @@ import pandas as pd
 import pytest
 from building import changed
 from sklearn.metrics import v_measure_score
-from strata_labels.build import (
-    BuildSettings,
-    Workspace,
-    apply_sheet,
-    build_tree,
-    check_inputs,
-    rebuild,
-)
+from strata_labels.build import BuildSettings, Workspace, apply_sheet, build_tree, rebuild
+from strata_labels.build.check import check_inputs
 from strata_labels.errors import InputError
 from strata_labels.evidence import Reason, evidence_text
 from strata_labels.files import sha256_of
-from strata_labels.proposal import Candidates, find_kinds, propose_within
+from strata_labels.proposal import Candidates, propose_within
+from strata_labels.proposal.within import find_kinds
 from strata_labels.sources import draw_products
 from strata_labels.tables import DECISION_COLUMNS, load
 
@@ -163,7 +158,7 @@ def test_taxa_that_moved_wait_for_a_person(tmp_path: Path, species: Path, snapsh
     sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     sheet.loc[sheet.row_id == f"2:{genus}", ["decision", "target"]] = ["move", moved.suggestion]
     sheet.to_csv(place.sheet, index=False)
-    assert apply_sheet(place, place.sheet, "ann") == (1, [])
+    assert apply_sheet(place, place.sheet, "ann").added == 1
     rebuild(place)
     found = load(place.folder, "assignments").set_index("name")
     assert set(found.level2_name[["Quiscalus major", "Quiscalus minor"]]) == {"Muscicapidae"}
@@ -206,7 +201,7 @@ def test_the_planted_level_is_found_in_the_drawn_set(tmp_path: Path) -> None:
     # A name that was given holds when the same images are clustered again.
     sheet.loc[kinds.index[0], ["decision", "target"]] = ["rename", "the first kind"]
     sheet.to_csv(place.sheet, index=False)
-    assert apply_sheet(place, place.sheet, "ann") == (1, [])
+    assert apply_sheet(place, place.sheet, "ann").added == 1
     rebuild(place)
     assert "the first kind" in set(load(place.folder, "nodes").name)
 

@@ -11,14 +11,8 @@ import pytest
 from building import changed
 from dumps import truthy_triples, write_dump
 from mediawiki import MediaWiki, World, item
-from strata_labels.build import (
-    STAGES,
-    BuildSettings,
-    Workspace,
-    apply_sheet,
-    check_inputs,
-    run_stages,
-)
+from strata_labels.build import STAGES, BuildSettings, Workspace, apply_sheet, run_stages
+from strata_labels.build.check import check_inputs
 from strata_labels.cli import app
 from strata_labels.errors import InputError, RetryError
 from strata_labels.evidence import Evidence, Reason
@@ -185,8 +179,8 @@ def test_one_decision_on_a_class_settles_all_its_landmarks(
     assert sheet.why.tolist() == ["unknown", "unknown", "tie"]
     sheet.loc[0, "node"] = "Castle / Fort"
     sheet.to_csv(built.to_map, index=False, sep=";", encoding="utf-8-sig", lineterminator="\r\n")
-    assert apply_sheet(built, built.to_map, "ann") == (1, [])
-    assert not built.to_map.exists()
+    assert apply_sheet(built, built.to_map, "ann").added == 1
+    assert built.to_map.exists()
     run(built, settings, "propose", "settle")
     found = labels(built)
     for item_id in ("train/1", "train/2", "train/3", "index/1"):  # those of its subclass too
@@ -200,7 +194,7 @@ def test_one_decision_on_a_class_settles_all_its_landmarks(
 def test_a_class_may_have_no_place(built: Workspace, settings: BuildSettings) -> None:
     sheet = pd.DataFrame({"class_qid": [FOLLY], "node": ["none"], "reviewer": ["ann"]})
     sheet.to_csv(built.to_map, index=False)
-    assert apply_sheet(built, built.to_map, None) == (1, [])
+    assert apply_sheet(built, built.to_map, None).added == 1
     run(built, settings, "propose", "settle")
     proposals = load(built.folder, "proposals").set_index("subject")
     assert proposals.status["gldv2/train/1"] == proposals.status["gldv2/train/2"] == "no_place"

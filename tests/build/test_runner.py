@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from building import changed
 from recorded_workspace import unpack
 from strata_labels.build import STAGES, BuildSettings, Counts, Stage, Workspace, build_tree, rebuild
 from strata_labels.cli import app
-from strata_labels.errors import InputError
+from strata_labels.errors import InputError, RetryError
 from strata_labels.review import append
 from strata_labels.sources import SOURCES, Metadata
 from strata_labels.tables import load
@@ -73,6 +74,68 @@ def test_after_any_three_commands_a_build_does_nothing(
         strata(*COMMANDS[name](workspace.folder))
     told = strata(*COMMANDS["build"](workspace.folder))
     assert IDLE in told and "..." not in told.split(IDLE)[0]
+
+
+def sheet_and_ledger(place: Workspace) -> tuple[bytes, bytes]:
+    return place.sheet.read_bytes(), place.ledger.read_bytes()
+
+
+def test_applying_a_sheet_again_changes_nothing(workspace: Workspace) -> None:
+    copy = filled_sheet(workspace.folder)
+    shutil.copy(copy, workspace.sheet)  # filled in where it lies, and a copy kept
+    told = strata("apply", workspace.folder, "--reviewer", "ann")
+    assert "1 decision added" in told
+    assert not list(workspace.folder.glob("review.filled-in-*"))
+    after = sheet_and_ledger(workspace)
+    for sheet in ([], [copy], [workspace.sheet]):
+        told = strata("apply", workspace.folder, *sheet, "--reviewer", "ann")
+        assert "0 decisions added" in told and IDLE in told
+        assert sheet_and_ledger(workspace) == after
+    shutil.copy(copy, workspace.sheet)  # an editor saves the old sheet once more
+    told = strata("apply", workspace.folder, "--reviewer", "ann")
+    assert "0 decisions added" in told and sheet_and_ledger(workspace) == after
+
+
+@pytest.mark.parametrize("stage", ["propose", "settle", "export", "show"])
+def test_a_stopped_apply_is_finished_by_the_next_command(
+    workspace: Workspace, stage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = Workspace(shutil.copytree(workspace.folder, tmp_path / "other"))
+    shutil.copy(filled_sheet(workspace.folder), workspace.sheet)
+    shutil.copy(workspace.sheet, other.sheet)
+    with pytest.MonkeyPatch.context() as patch:
+        real = Stage.__getattribute__
+
+        def stopping(one: Stage, name: str) -> object:
+            if name == "run" and real(one, "name") == stage:
+                raise KeyboardInterrupt
+            return real(one, name)
+
+        patch.setattr(Stage, "__getattribute__", stopping)
+        result = CliRunner().invoke(app, ["apply", str(workspace.folder), "--reviewer", "ann"])
+        assert result.exit_code == 130
+    told = CliRunner().invoke(app, ["status", str(workspace.folder)])
+    assert told.exit_code in (0, 3) and "a command was stopped" in told.stderr
+    strata("apply", other.folder, "--reviewer", "ann")
+    for name in ("review.csv", "tables/assignments.parquet", "tree.html"):
+        assert (workspace.folder / name).read_bytes() == (other.folder / name).read_bytes()
+    quiet = CliRunner().invoke(app, ["status", str(workspace.folder)])
+    assert "stopped" not in quiet.stderr
+    again = strata("apply", workspace.folder, "--reviewer", "ann")
+    assert "0 decisions added" in again and IDLE in again
+
+
+def test_two_commands_do_not_write_to_one_workspace(workspace: Workspace) -> None:
+    with workspace.locked("train"):
+        for words in (("build", "table", workspace.folder, "--items", workspace.folder /
+                       "items.csv"), ("apply", workspace.folder),
+                      ("review", workspace.folder, "--sheet", "--audit", 1),
+                      ("export", workspace.folder)):  # fmt: skip
+            result = CliRunner().invoke(app, [str(word) for word in words])
+            assert isinstance(result.exception, RetryError), words
+            assert f"process {os.getpid()} (train)" in str(result.exception)
+        strata("status", workspace.folder)
+    assert not (workspace.folder / ".strata.lock").exists()
 
 
 def test_a_killed_build_repeats_no_finished_stage(tmp_path: Path) -> None:

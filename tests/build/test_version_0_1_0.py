@@ -10,7 +10,8 @@ from recorded_workspace import unpack
 from strata_labels.build import Workspace, ledgers
 from strata_labels.cli import app
 from strata_labels.evidence import has_reason
-from strata_labels.review import Resolution, read_ledger, replay, reviewed
+from strata_labels.review import read_ledger, replay, reviewed
+from strata_labels.review.apply import Resolution
 from strata_labels.tables import load
 from typer.testing import CliRunner
 

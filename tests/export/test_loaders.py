@@ -16,13 +16,14 @@ from PIL import Image
 from strata_labels.errors import InputError
 from strata_labels.export import FORMATS, About, export
 from strata_labels.export.export_input import ExportInput
+from strata_labels.hierarchy import CardSource
 from trees import RANKS, build, build_table
 
 LICENSED = About(
     title="Mugs & lamps",
     description="A small tree.",
     licence="cc-by-4.0",
-    sources=({"name": "Mugs | lamps", "licence": "CC0", "origin": "https://example.org"},),
+    sources=(CardSource(name="Mugs | lamps", licence="CC0", origin="https://example.org"),),
 )
 
 
@@ -270,7 +271,7 @@ def test_a_hub_reads_the_card_and_its_tables(tmp_path):
 
 def test_a_licence_without_a_name_is_told_in_the_words_of_its_sources(tmp_path):
     built = build_table(table(["group"]), ["group"])
-    sources = ({"name": "Lists", "licence": "see the project's page", "origin": "https://a.org"},)
+    sources = (CardSource(name="Lists", licence="see the project's page", origin="https://a.org"),)
     about = About(licence="other", sources=sources)
     for format in ("croissant", "huggingface"):
         export(format, tmp_path / format, built.items, built.assignments, about=about)

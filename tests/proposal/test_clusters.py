@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from strata_labels.proposal import clusters, find_nodes
+from strata_labels.proposal import clusters
+from strata_labels.proposal.clusters import find_nodes
 
 
 def _items(size: int = 90) -> tuple[list[str], list[str], np.ndarray]:

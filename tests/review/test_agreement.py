@@ -7,14 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import beta
 from small_world import LEVELS, TIME, VOCABULARY, decisions, item, proposals
-from strata_labels.review import (
-    agreement,
-    agreement_lines,
-    audit_sample,
-    double_sample,
-    error_rate,
-    replay,
-)
+from strata_labels.review import agreement, agreement_lines, replay
+from strata_labels.review.agreement import audit_sample, double_sample, error_rate
 
 
 def test_the_double_sample_is_its_rows_own_and_grows_with_the_share():

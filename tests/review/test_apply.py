@@ -17,7 +17,8 @@ from small_world import (
 )
 from strata_labels.errors import InputError
 from strata_labels.evidence import Evidence, Reason, Seen, write_seen
-from strata_labels.review import Resolution, replay
+from strata_labels.review import replay
+from strata_labels.review.apply import Resolution
 from strata_labels.tree import build_tree
 
 LATER = "2026-02-01T00:00:00Z"

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import VOCABULARY, decisions, item, proposals
 from strata_labels.errors import InputError, RetryError
-from strata_labels.review import LedgerChanged, LedgerWriter, cut_decisions, read_ledger, replay
+from strata_labels.review import LedgerWriter, cut_decisions, read_ledger, replay
+from strata_labels.review.ledger_writer import LedgerChanged
 from subprocesses import run_checked
 
 ROOT = Path(__file__).resolve().parents[2]

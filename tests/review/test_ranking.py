@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import VOCABULARY, decisions, item, items, proposals
 from strata_labels.evidence import Reason
-from strata_labels.review import pages, queue, replay
+from strata_labels.review import pages, replay
+from strata_labels.review.ranking import queue
 
 
 @given(

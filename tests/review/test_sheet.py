@@ -13,8 +13,9 @@ from small_world import LEVELS, TIME, VOCABULARY, decisions, evidence_hash, item
 from strata_labels.errors import InputError
 from strata_labels.evidence import Evidence
 from strata_labels.people_csv import clean_cell
-from strata_labels.review import SHEET_COLUMNS, Sheet, queue, read_sheet, replay, write_sheet
-from strata_labels.review.sheet import neutralise, restore
+from strata_labels.review import LedgerWriter, Sheet, read_ledger, read_sheet, replay, write_sheet
+from strata_labels.review.ranking import queue
+from strata_labels.review.sheet import SHEET_COLUMNS, neutralise, restore
 
 ROW = f"1:{item(4)}"
 
@@ -45,8 +46,8 @@ def decide(path, *rows: tuple[str, str, str], **cells_of_all: str) -> pd.DataFra
     return frame
 
 
-def read(path, resolution, reviewer="ann") -> Sheet:
-    return read_sheet(path, resolution, reviewer=reviewer, decided_at=TIME)
+def read(path, resolution, reviewer="ann", decided_at=TIME) -> Sheet:
+    return read_sheet(path, resolution, reviewer=reviewer, decided_at=decided_at)
 
 
 def problems(path, resolution, **options) -> list[str]:
@@ -206,19 +207,82 @@ def test_a_blank_keep_means_the_place_that_the_sheet_shows(tmp_path):
 def test_a_hash_of_version_0_1_0_is_stale_if_the_place_differs(sheet, resolution, current, taken):
     frame = decide(sheet, (ROW, "exclude", ""), evidence_hash="#0123456789abcdef")
     if current:
-        frame.assign(current=current).to_csv(sheet, index=False)
+        frame.assign(current=current, current_id="").to_csv(sheet, index=False)
     found = read(sheet, resolution)
-    assert (len(found.decisions), len(found.stale)) == (taken, 1 - taken)
+    assert (len(found.decisions), len(found.stale)) == (1, 1 - taken)
 
 
-def test_a_stale_row_is_refused_by_name_and_the_rest_taken(sheet):
+def test_a_stale_row_is_kept_as_stale_by_name_and_the_rest_applied(sheet):
     decide(sheet, (ROW, "move", "church"), ("2:1/Q2977", "keep", ""))
     table = proposals()
     table.loc[table.row_id == ROW, "evidence_hash"] = "e2:" + "f" * 16
     found = read(sheet, replay(decisions(), table, VOCABULARY))
-    assert found.decisions.row_id.tolist() == ["2:1/Q2977"]
+    assert found.decisions.row_id.tolist() == ["2:1/Q2977", ROW]
     (told,) = found.stale
     assert item(4) in str(told) and told.row == 6
+    after = replay(found.decisions, table, VOCABULARY)
+    assert after.stale.row_id.tolist() == [ROW]
+    assert after.effective.row_id.tolist() == ["2:1/Q2977"]
+
+
+def test_a_sheet_means_what_it_showed_however_often_and_late_it_is_applied(tmp_path):
+    """`stop` does not climb, `merge` finds its node, and an identical repeat adds nothing."""
+    path, ledger = tmp_path / "review.csv", tmp_path / "decisions.csv"
+    table = proposals().assign(accepted=False)
+    resolution = replay(decisions(), table, VOCABULARY)
+    write_sheet(path, resolution, items(), LEVELS)
+    decide(path, (ROW, "stop", ""), ("2:1/Q2977", "merge", "church building"),
+           (f"1:{item(2)}", "keep", ""))  # fmt: skip
+    whole = path.read_bytes()
+    bare = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    bare = bare[["row_id", "decision", "target", "reviewer"]]
+    for day in ("01", "02", "03"):
+        for form in ("whole", "without what it showed"):
+            path.write_bytes(whole)
+            if form != "whole":
+                bare.to_csv(path, index=False)
+            before = read_ledger(ledger).decisions
+            found = read(
+                path, replay(before, table, VOCABULARY), decided_at=f"2026-02-{day}T00:00:00Z"
+            )
+            LedgerWriter(ledger).record(found.decisions)
+            assert not found.stale and not found.replaced
+        kept = read_ledger(ledger).decisions
+        assert len(kept) == 3 and set(kept.decided_at) == {"2026-02-01T00:00:00Z"}
+        assert dict(zip(kept.row_id, kept.target, strict=True))[ROW] == "2/castle"
+
+
+def test_what_others_decided_since_is_not_what_a_sheet_showed(tmp_path):
+    path = tmp_path / "review.csv"
+    write_sheet(path, replay(decisions(), proposals(), VOCABULARY), items(), LEVELS)
+    decide(path, (ROW, "keep", ""))
+    ben = decisions((item(4), 1, "move", "mountain", "ben"))
+    found = read(path, replay(ben, proposals(), VOCABULARY))
+    assert found.decisions.target.tolist() == ["1/Q23413"]
+
+
+def test_a_decision_that_was_replaced_is_not_taken_again_but_named(tmp_path):
+    path, ledger = tmp_path / "review.csv", tmp_path / "decisions.csv"
+    write_sheet(path, replay(decisions(), proposals(), VOCABULARY), items(), LEVELS)
+    decide(path, (ROW, "move", "mountain"))
+    writer = LedgerWriter(ledger)
+
+    def apply(day):
+        before = read_ledger(ledger).decisions
+        found = read(
+            path, replay(before, proposals(), VOCABULARY), decided_at=f"2026-02-{day}T00:00:00Z"
+        )
+        writer.record(found.decisions)
+        return found
+
+    assert len(apply("01").decisions) == 1
+    own = {"subject": item(4), "level": "1", "decision": "exclude", "reviewer": "ann"}
+    writer.record(pd.DataFrame([own | {"decided_at": "2026-02-02T00:00:00Z"}]))
+    again = apply("03")
+    assert again.decisions.empty and "replaced on 2026-02-02" in str(again.replaced[0])
+    for _ in range(2):  # both are taken back: the sheet counts anew
+        writer.undo("ann")
+    assert len(apply("04").decisions) == 1
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+49", "-x", "@a", "'=x", "''=x", "'quoted'", "a=b", "'"])

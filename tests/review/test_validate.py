@@ -6,7 +6,8 @@ import pytest
 from small_world import TIME, VOCABULARY, decisions, evidence_hash, item, items, proposals
 from strata_labels.errors import InputError
 from strata_labels.evidence import Seen, write_seen
-from strata_labels.review import Resolution, check_before_build, replay, undisputed
+from strata_labels.review import check_before_build, replay, undisputed
+from strata_labels.review.apply import Resolution
 from strata_labels.tree import LabelTree
 
 LATER = "2026-02-01T00:00:00Z"

@@ -12,9 +12,9 @@ from PIL import Image
 from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
 from strata_labels.review import replay
 from strata_labels.show import (
-    agreement,
     draw_tree,
     numbers_of,
+    published_agreement,
     render_card,
     render_page,
     summary_lines,
@@ -44,6 +44,17 @@ def test_people_and_machine_are_counted_apart() -> None:
     lines = "\n".join(summary_lines("T", found, None))
     assert "accepted   2 automatically (25.0 %)" in lines
     assert "decided    2 by people (25.0 %)" in lines
+
+
+def test_nodes_of_one_name_are_counted_apart() -> None:
+    nodes, assignments = built()
+    before = numbers(nodes, assignments)["levels"][2]
+    assert before["largest"][0] == ["church", 3]
+    at = assignments.index[assignments["level2_name"] == "church"][0]
+    assignments.loc[at, "level2_id"] = "2/another church"
+    after = numbers(nodes, assignments)["levels"][2]
+    assert after["largest"][0] == ["church", 2] and ["church", 1] in after["smallest"]
+    assert after["items"] == before["items"]
 
 
 def test_a_label_that_stops_early_is_a_label() -> None:
@@ -81,7 +92,7 @@ def test_agreement_leaves_out_what_was_taken_over_and_what_people_said() -> None
         }
     )
     other = labels.assign(node="palace", origin="known")
-    found = agreement(assignments, pd.concat([labels, other]), 2)
+    found = published_agreement(assignments, pd.concat([labels, other]), 2)
     assert found == {"compared": 4, "agreed": 2, "accepted": 1, "accepted_agreed": 1}
 
 

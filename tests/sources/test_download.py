@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 from strata_labels.errors import InputError, RetryError
 from strata_labels.retry import RetryPolicy
-from strata_labels.sources import download_all
-from strata_labels.sources.download import MANIFEST, read_manifest
+from strata_labels.sources.download import MANIFEST, download_all, read_manifest
 from subprocesses import run_checked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -204,7 +203,8 @@ def test_the_manifest_of_sha256sum_is_read(tmp_path):
 
 def _child(site, folder):
     code = (
-        "import sys; from pathlib import Path; from strata_labels.sources import download_all;"
+        "import sys; from pathlib import Path;"
+        "from strata_labels.sources.download import download_all;"
         "download_all(Path(sys.argv[1]), {'a.csv': [sys.argv[2]]})"
     )
     arguments = [sys.executable, "-c", code, str(folder), f"{site.url}/a.csv"]

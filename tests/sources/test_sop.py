@@ -118,3 +118,12 @@ def test_a_super_class_without_a_folder_of_its_own_has_its_number(tmp_path):
         "super-class 1",
         "lamp",
     ]
+
+
+def test_super_classes_of_one_folder_name_stay_apart(tmp_path):
+    write(tmp_path, test=["4 3 1 bicycle_final/3.JPG", "5 4 3 new/bicycle_final/4.JPG"])
+    found = SOURCES["sop"].read(tmp_path, LEVELS).labels.node.tolist()
+    assert found == ["super-class 1", "coffee maker", "super-class 1", "super-class 3"]
+    (tmp_path / "names.csv").write_text("level,id,name\n1,3,bicycle\n")
+    found = SOURCES["sop"].read(tmp_path, LEVELS).labels.node.tolist()
+    assert found == ["super-class 1", "coffee maker", "super-class 1", "bicycle"]

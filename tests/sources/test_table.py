@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from strata_labels.errors import InputError
 from strata_labels.sources import SOURCES
@@ -97,7 +98,12 @@ def test_known_labels_name_items_by_either_id(tmp_path):
         "node": ["mug", "lamp"],
         "origin": ["known", "known"],
     }
-    assert found.counts == {"in": 3, "out": 2, "set_aside": {"no label": 1}}
+    assert found.counts == {
+        "in": 3,
+        "out": 2,
+        "set_aside": {"no label": 1},
+        "columns_not_read": "note",
+    }
 
 
 def test_every_wrong_row_of_known_labels_is_listed(tmp_path):
@@ -112,3 +118,28 @@ def test_every_wrong_row_of_known_labels_is_listed(tmp_path):
     ]
     with pytest.raises(InputError, match="has no column of labels"):
         known(tmp_path, "id,kind\n1,mug\n")
+    with pytest.raises(InputError, match=r"column 'clas': no such level\. Write class"):
+        known(tmp_path, "id,clas\n1,mug\n")
+
+
+def test_a_parquet_table_is_cleaned_as_a_csv_is(tmp_path):
+    pd.DataFrame(
+        {
+            " ID": [22.0, 7.0],
+            "Name": ["  Red\u00a0mug ", None],
+            "Class": ["caf\u0065\u0301", " mug"],
+            "image": [["a.jpg", "b.jpg"], None],
+        }
+    ).to_parquet(tmp_path / "items.parquet")
+    assert TABLE.levels(tmp_path) == ("class",)
+    metadata = TABLE.read(tmp_path, ("Item", "Class"))
+    assert metadata.items["item_id"].tolist() == ["table/train/7", "table/train/22"]
+    assert metadata.items["name"].tolist() == ["7", "Red mug"]
+    assert metadata.items["image_ids"].tolist() == [[], ["a.jpg", "b.jpg"]]
+    assert metadata.labels["node"].tolist() == ["caf\u00e9", "mug"]
+    pd.DataFrame({"Id": [1], "id": [2]}).to_parquet(tmp_path / "items.parquet")
+    with pytest.raises(InputError, match="column appears twice"):
+        TABLE.read(tmp_path, ("item",))
+    (tmp_path / "items.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="damaged table"):
+        TABLE.read(tmp_path, ("item",))

@@ -58,7 +58,7 @@ def test_a_head(pictures: tuple[Path, Path, pd.DataFrame], encoder: str, tmp_pat
     assert (saved.mode, saved.features, saved.transform) == ("head", loaded.id, None)
     items = pd.read_parquet(tmp_path / "out" / "test_items.parquet")
     store = VectorStore(tmp_path / "out" / "vectors")
-    vectors = embed_images(store, loaded, [root / path for path in items.path]).vectors
+    vectors, _ = embed_images(store, loaded, [root / path for path in items.path])
     with torch.inference_mode():
         embedded = saved.model(torch.from_numpy(vectors)).numpy()
     np.testing.assert_allclose(embedded, np.load(tmp_path / "out/test_trained.npy"), atol=1e-6)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from small_world import VOCABULARY
 from strata_labels.errors import InputError
 from strata_labels.people_csv import read_people_csv
-from strata_labels.tree import LabelTree, NodeFinder, diff, node_problems
+from strata_labels.tree import LabelTree, NodeFinder, diff
+from strata_labels.tree.label_tree import node_problems
 
 
 def frame(*rows: tuple) -> pd.DataFrame:

@@ -1,8 +1,7 @@
 """The build: its stages, what each reads and writes, and the one runner."""
 
-from strata_labels.build.apply import apply_sheet
+from strata_labels.build.apply import apply_sheet, is_behind
 from strata_labels.build.assets import ledgers
-from strata_labels.build.check import check_inputs
 from strata_labels.build.explain import Explanation, explain
 from strata_labels.build.history import item_history
 from strata_labels.build.reconcile import report_classes
@@ -27,9 +26,9 @@ __all__ = [
     "add_training_results",
     "apply_sheet",
     "build_tree",
-    "check_inputs",
     "counts_text",
     "explain",
+    "is_behind",
     "item_history",
     "ledgers",
     "rebuild",

@@ -1,7 +1,8 @@
-"""Checks a filled-in sheet and appends its decisions to the ledger."""
+"""Filled-in sheets into the ledger, and whether the tables have all of the ledger's decisions."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import pandas as pd
 from strata_labels.build.assets import ledgers
 from strata_labels.build.reconcile import is_class_sheet, read_class_sheet, with_classes
 from strata_labels.build.record import check_paths
+from strata_labels.build.show import SHOW
+from strata_labels.build.stages import EXPORT, SETTLE
 from strata_labels.build.workspace import Workspace
+from strata_labels.files import sha256_of
 from strata_labels.review import (
     Sheet,
     append,
@@ -23,33 +27,70 @@ from strata_labels.review import (
 from strata_labels.tables import load
 
 
-def apply_sheet(workspace: Workspace, sheet: Path, reviewer: str | None) -> tuple[int, list[str]]:
+@dataclass(frozen=True)
+class Applied:
+    """What became of a sheet.
+
+    Attributes:
+        added: number of decisions that the ledger did not have.
+        sheet_id: the time of these decisions, by which all of them can be taken back.
+        remarks: a sentence for each row that is kept as stale, or that was replaced since.
+    """
+
+    added: int
+    sheet_id: str
+    remarks: list[str]
+
+
+def apply_sheet(workspace: Workspace, sheet: Path, reviewer: str | None) -> Applied:
     """Checks a filled-in sheet as a whole and appends its decisions to the ledger.
 
-    Returns:
-        Number of decisions added, and a sentence for each row refused because its evidence has
-        changed since the sheet was written.
+    The sheet is left as it is. It may be applied again, also after this was stopped anywhere.
 
     Raises:
         InputError: a path that the build was given is gone; every problem of the sheet, alone or
             together with the ledger. Nothing is appended then.
+        RetryError: another command is writing to the workspace.
     """
     settings = workspace.last_settings()
     check_paths(settings, workspace.record)
-    proposals, nodes = reviewed(workspace.folder), load(workspace.folder, "vocabulary")
-    ledger = read_ledger(*ledgers(settings))
-    before = ledger.decisions
-    when = time_after(ledger, datetime.now(UTC))
-    if is_class_sheet(sheet):
-        decisions = read_class_sheet(sheet, nodes, reviewer or "", when)
-        qids = decisions["subject"].str.removeprefix("1/")
-        taken = Sheet(decisions, [])
-        nodes = with_classes(nodes, dict.fromkeys(qids, ""))
-    else:
-        taken = read_sheet(sheet, replay(before, proposals, nodes), reviewer or "", when)
-    both = pd.concat([before, taken.decisions.assign(file=str(sheet), row=0)], ignore_index=True)
-    replay(both, proposals, nodes)
-    added = append(settings.decisions, taken.decisions) if len(taken.decisions) else 0
-    if sheet.resolve() in (workspace.sheet, workspace.to_map) and not taken.stale:
-        sheet.unlink()  # all of it is in the ledger; the rebuild writes the next one
-    return added, [str(problem) for problem in taken.stale]
+    with workspace.locked("apply"):
+        digest = sha256_of(sheet) if sheet.is_file() else ""
+        proposals, nodes = reviewed(workspace.folder), load(workspace.folder, "vocabulary")
+        ledger = read_ledger(*ledgers(settings))
+        before = ledger.decisions
+        when = time_after(ledger, datetime.now(UTC))
+        if is_class_sheet(sheet):
+            decisions = read_class_sheet(sheet, nodes, reviewer or "", when)
+            qids = decisions["subject"].str.removeprefix("1/")
+            taken = Sheet(decisions, [], [])
+            nodes = with_classes(nodes, dict.fromkeys(qids, ""))
+        else:
+            taken = read_sheet(sheet, replay(before, proposals, nodes), reviewer or "", when)
+        new = taken.decisions.assign(file=str(sheet), row=0)
+        replay(pd.concat([before, new], ignore_index=True), proposals, nodes)
+        added = append(settings.decisions, taken.decisions) if len(taken.decisions) else 0
+        workspace.note_applied(digest)
+    return Applied(added, when, [str(problem) for problem in taken.stale + taken.replaced])
+
+
+_AFTER = (EXPORT.name, SHOW.name)  # stages that read what SETTLE leaves
+
+
+def is_behind(workspace: Workspace) -> bool:
+    """Whether decisions of the ledger are not in the tables, as a stopped command leaves them.
+
+    Raises:
+        InputError: the folder holds no build.
+    """
+    done = {stage["stage"]: stage for stage in workspace.last_run()["stages"]}
+    settle = done.get(SETTLE.name)
+    if settle is None or "inputs" not in settle:  # a stopped build, or one of an earlier version
+        return False
+    read = [digest for _, digest in settle["inputs"]]
+    files = ledgers(workspace.last_settings())
+    if any((sha256_of(path) if path.is_file() else None) not in read for path in files):
+        return True
+    left = {Path(name).name: digest for name, digest in settle["outputs"].items()}
+    later = [tuple(pair) for name in _AFTER for pair in done.get(name, {}).get("inputs", [])]
+    return any(digest != left.get(name, digest) for name, digest in later)

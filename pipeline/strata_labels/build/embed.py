@@ -71,9 +71,8 @@ def _embed_names(
 def _embed_images(
     workspace: Workspace, settings: BuildSettings, store: VectorStore, encoder: Encoder, root: Path
 ) -> Counts:
-    items = load(workspace.folder, "items")
-    pairs = zip(items["item_id"], items["image_ids"], strict=True)
-    found = image_vectors(store, encoder, pairs, root, settings.images_per_landmark)
+    images = load(workspace.folder, "items")["image_ids"]
+    found = image_vectors(store, encoder, images, root, settings.images_per_landmark)
     _save(workspace.vectors / IMAGES, found.vectors)
     return {
         "items_with_images": int((found.num_images > 0).sum()),

@@ -17,7 +17,7 @@ from strata_labels.build.settings import BuildSettings
 from strata_labels.build.wikimedia import ResolvedTitles
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
-from strata_labels.files import whole, write_json
+from strata_labels.files import sha256_of, whole, write_json
 from strata_labels.knowledge import (
     ClassAssets,
     ClassGraph,
@@ -222,13 +222,15 @@ def write_reconciliation(
 def put_filled_in_aside(sheet: Path, column: str) -> None:
     """Renames a sheet with decisions, so that a new one does not overwrite somebody's work.
 
+    A sheet whose decisions are in the ledger is left to be overwritten.
+
     The copy is `review.filled-in-1.csv` beside it, or has a higher number.
 
     Args:
         sheet: the sheet, where there is one.
         column: in which people decide.
     """
-    if not sheet.is_file():
+    if not sheet.is_file() or sha256_of(sheet) in Workspace(sheet.parent).applied:
         return
     try:
         decided = bool((read_people_csv(sheet, [column])[column] != "").any())

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import suppress
 
 from strata_labels.build.check import check_inputs
 from strata_labels.build.items import ITEMS, items_stage, saved_metadata
-from strata_labels.build.record import add_to_record, check_paths, portable
+from strata_labels.build.record import add_to_record, check_paths
 from strata_labels.build.settings import BuildSettings
-from strata_labels.build.show import user_files, versions
+from strata_labels.build.show import versions
 from strata_labels.build.stage import (
     Counts,
     Stage,
     counts_text,
+    input_hashes,
     is_intact,
     output_hashes,
     stage_key,
@@ -24,7 +24,6 @@ from strata_labels.build.stage import (
 from strata_labels.build.stages import STAGES
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError
-from strata_labels.files import sha256_of
 
 #: Runs one stage, in this process or elsewhere, and returns its counts.
 Execute = Callable[[Stage, Workspace, BuildSettings], Counts]
@@ -53,7 +52,8 @@ def run_stages(
     """
     idle = True
     for stage in stages:
-        key = stage_key(stage, workspace, settings)
+        read = input_hashes(stage, workspace, settings)
+        key = stage_key(stage, workspace, settings, read)
         if _is_done(stage, key, workspace):
             continue
         idle = False
@@ -64,16 +64,12 @@ def run_stages(
         done = {
             "stage": stage.name,
             "key": key,
+            "inputs": read,
             "counts": counts,
             "seconds": seconds,
             "outputs": output_hashes(stage, workspace, settings),
         }
-        changes: dict[str, Any] = {"versions": versions()}
-        if stage.name == STAGES[-1].name:
-            changes |= json.loads(workspace.numbers.read_text(encoding="utf-8"))
-            changes["inputs"] = {
-                portable(path, workspace.folder): sha256_of(path) for path in user_files(settings)
-            }
+        changes = {"versions": versions(), **stage.records(workspace, settings)}
         add_to_record(workspace.record, settings, done, changes)
         print(f"{stage.name}: {counts_text(counts)} ({seconds:.1f} s)", flush=True)
     if idle:
@@ -98,13 +94,25 @@ def build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute =
 
     Raises:
         InputError: what is wrong with the inputs; a first build then leaves no table behind.
+        RetryError: another command is writing to the workspace.
     """
+    new = not workspace.folder.exists()
+    try:
+        with workspace.locked("build"):
+            _build_tree(workspace, settings, execute)
+    except InputError:
+        if new:
+            with suppress(OSError):  # it holds something
+                workspace.folder.rmdir()
+        raise
+
+
+def _build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute) -> None:
     key = stage_key(ITEMS, workspace, settings)
     known = saved_metadata(workspace) if _is_done(ITEMS, key, workspace) else None
     metadata = check_inputs(settings, known)
     stages = [items_stage(metadata, key) if stage is ITEMS else stage for stage in STAGES]
     first = not workspace.record.exists()
-    workspace.folder.mkdir(parents=True, exist_ok=True)
     try:
         run_stages(stages, workspace, settings, execute)
     except InputError:
@@ -121,7 +129,9 @@ def rebuild(
 
     Raises:
         InputError: the folder holds no build; a path that the build was given is gone.
+        RetryError: another command is writing to the workspace.
     """
     settings = workspace.last_settings()
     check_paths(settings, workspace.record)
-    run_stages(stages, workspace, settings, execute)
+    with workspace.locked("rebuild"):
+        run_stages(stages, workspace, settings, execute)

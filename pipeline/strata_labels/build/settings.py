@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,8 @@ class BuildSettings(BuildOptions):
         found = load_hierarchy(self.tree, self.levels)
         if found.levels:
             return found
-        return replace(found, levels=("item", *SOURCES[found.source].levels(self.metadata)))
+        levels = ("item", *SOURCES[found.source].levels(self.metadata))
+        return found.model_copy(update={"levels": levels})
 
     @property
     def source(self) -> Source:

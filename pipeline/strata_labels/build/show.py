@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.build.embed import ABOUT
+from strata_labels.build.record import portable
 from strata_labels.build.reviewers import reviewers_agreement
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
@@ -19,7 +20,7 @@ from strata_labels.build.training_results import training_figures
 from strata_labels.build.workspace import Workspace
 from strata_labels.files import sha256_of, write_json
 from strata_labels.review import agreement_lines
-from strata_labels.show import agreement, draw_tree, numbers_of, render_card, render_page
+from strata_labels.show import draw_tree, numbers_of, published_agreement, render_card, render_page
 from strata_labels.tables import load
 
 _PACKAGES = ("numpy", "open_clip_torch", "pandas", "prefect", "pyarrow", "scikit-learn", "torch")
@@ -71,11 +72,6 @@ def input_files(settings: BuildSettings) -> list[InputFile]:
     return [file for file in files if file.path.is_file()]
 
 
-def user_files(settings: BuildSettings) -> list[Path]:
-    """Paths of `input_files`."""
-    return [file.path for file in input_files(settings)]
-
-
 def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
     hierarchy = settings.hierarchy
     items, nodes = load(workspace.folder, "items"), load(workspace.folder, "nodes")
@@ -118,6 +114,15 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
     return {"open_rows": open_rows}
 
 
+def _record(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
+    """The figures of a finished build, and the files it was given."""
+    inputs = {
+        portable(file.path, workspace.folder): sha256_of(file.path)
+        for file in input_files(settings)
+    }
+    return {**json.loads(workspace.numbers.read_text(encoding="utf-8")), "inputs": inputs}
+
+
 def _agreement(
     workspace: Workspace, settings: BuildSettings, assignments: pd.DataFrame
 ) -> dict[str, Any] | None:
@@ -127,7 +132,7 @@ def _agreement(
     if hierarchy.published or not (labels["origin"] == "published").any():
         return None
     level = hierarchy.compared_level
-    found = agreement(assignments, labels, level)
+    found = published_agreement(assignments, labels, level)
     return {"level": hierarchy.levels[level], **found}
 
 
@@ -152,14 +157,14 @@ def _options(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
 
 SHOW = Stage(
     name="show",
-    version=3,
+    version=4,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "nodes", "assignments")),
         *(workspace.table(name) for name in ("proposals", "vocabulary", "doubts", "audit")),
         workspace.settled,
         workspace.validation,
         workspace.vectors / ABOUT,
-        *user_files(settings),
+        *(file.path for file in input_files(settings)),
     ],
     writes=lambda workspace, _: [
         workspace.page,
@@ -169,4 +174,5 @@ SHOW = Stage(
     ],
     settings=("images", "clusters"),
     run=_show,
+    records=_record,
 )

@@ -29,6 +29,7 @@ class Stage:
         settings: names of the settings that change its output, besides the tree and its levels.
         run: does the work, writes whole files, returns counts for people (in = out + set aside).
         looks_at: fingerprint of what it depends on that is not a file of moderate size.
+        records: what it adds to `run.json` besides its own entry, once it is done.
     """
 
     name: str
@@ -38,20 +39,42 @@ class Stage:
     run: Callable[[Workspace, BuildSettings], Counts]
     settings: tuple[str, ...] = ()
     looks_at: Callable[[Workspace, BuildSettings], str] = lambda _workspace, _settings: ""
+    records: Callable[[Workspace, BuildSettings], dict[str, Any]] = lambda _workspace, _settings: {}
 
 
-def stage_key(stage: Stage, workspace: Workspace, settings: BuildSettings) -> str:
-    """Fingerprint of all a stage's output depends on: its version, settings and input bytes."""
-    values = stored(settings, workspace.folder)
-    inputs = [
-        [path.name, sha256_of(path) if path.is_file() else None]
+#: Name and sha256 of each file that a stage reads; None for one that is not there.
+Inputs = list[tuple[str, str | None]]
+
+
+def input_hashes(stage: Stage, workspace: Workspace, settings: BuildSettings) -> Inputs:
+    """The files a stage reads, in their order."""
+    return [
+        (path.name, sha256_of(path) if path.is_file() else None)
         for path in stage.reads(workspace, settings)
     ]
+
+
+def stage_key(
+    stage: Stage,
+    workspace: Workspace,
+    settings: BuildSettings,
+    read: Inputs | None = None,
+) -> str:
+    """Fingerprint of all a stage's output depends on: its version, settings and input bytes.
+
+    Args:
+        stage: the stage.
+        workspace: where it works.
+        settings: what the build was asked for.
+        read: its `input_hashes`, where they are known.
+    """
+    values = stored(settings, workspace.folder)
+    read = input_hashes(stage, workspace, settings) if read is None else read
     parts = {
         "stage": [stage.name, stage.version],
         "tree": [sha256_of(settings.hierarchy.file), settings.levels],
         "settings": {name: values[name] for name in stage.settings},
-        "inputs": inputs,
+        "inputs": read,
         "looked_at": stage.looks_at(workspace, settings),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -69,11 +92,14 @@ def output_hashes(stage: Stage, workspace: Workspace, settings: BuildSettings) -
 def is_intact(done: dict[str, Any], workspace: Workspace) -> bool:
     """Whether every file that a finished stage has left is still there, byte for byte.
 
-    The review sheet is people's to write in: it only has to be there.
+    The review sheet is people's to write in: it only has to be there, and is not to be one whose
+    decisions are in the ledger.
     """
     for name, digest in done["outputs"].items():
         path = workspace.folder / name
-        if not path.is_file() or (path != workspace.sheet and sha256_of(path) != digest):
+        found = sha256_of(path) if path.is_file() else ""
+        edited = path == workspace.sheet and found and found not in workspace.applied
+        if found != digest and not edited:
             return False
     return True
 

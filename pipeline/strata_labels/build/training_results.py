@@ -46,10 +46,11 @@ def add_training_results(
     numbers = write_report(training, images, names=names, synthetic=synthetic)
     vectors, _ = read_vectors(training / TRAINED, training / ITEMS)
     doubts = doubts_table(vectors, read_item_table(training / ITEMS), images.resolve())
-    save(workspace.folder, "doubts", doubts)
     result = json.loads((training / RESULT).read_text(encoding="utf-8"))
     placement = _placement(load(workspace.folder, "assignments"))
-    write_json(workspace.validation, {**_figures(numbers, result), "labels": placement})
+    with workspace.locked("results of a training"):
+        save(workspace.folder, "doubts", doubts)
+        write_json(workspace.validation, {**_figures(numbers, result), "labels": placement})
     return doubts
 
 

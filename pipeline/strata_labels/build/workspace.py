@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from strata_labels.build.record import last_settings, read_record
 from strata_labels.build.settings import BuildSettings
+from strata_labels.files import only_one, write_json
+from strata_labels.tables import table_path
+
+_SHEETS_KEPT = 20
 
 
 @dataclass(frozen=True)
@@ -100,8 +107,33 @@ class Workspace:
         """Where a flow trains on the tree."""
         return self.folder / "training"
 
+    @property
+    def applied(self) -> list[str]:
+        """Sha256 of the last sheets whose decisions are all in the ledger."""
+        path = self.tables / "applied.json"
+        return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
+
+    def note_applied(self, digest: str) -> None:
+        """Notes that the decisions of the sheet with this sha256 are in the ledger."""
+        known = self.applied
+        if digest and digest not in known:
+            write_json(self.tables / "applied.json", [*known, digest][-_SHEETS_KEPT:])
+
+    @contextmanager
+    def locked(self, doing: str) -> Iterator[None]:
+        """Keeps other commands from writing to the workspace.
+
+        Args:
+            doing: what is done meanwhile, for the message of the others.
+
+        Raises:
+            RetryError: another command is writing to it; the message says which process.
+        """
+        with only_one(self.folder / ".strata.lock", doing):
+            yield
+
     def table(self, name: str) -> Path:
-        return self.tables / f"{name}.parquet"
+        return table_path(self.folder, name)
 
     def last_run(self) -> dict[str, Any]:
         """The record of the last build (see `strata_labels.build.record`).

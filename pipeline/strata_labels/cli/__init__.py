@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +20,7 @@ from strata_labels.cli.fetch import fetch
 from strata_labels.cli.history import history
 from strata_labels.cli.list import list_
 from strata_labels.cli.options import as_command
+from strata_labels.cli.process import run_command
 from strata_labels.cli.propose import propose
 from strata_labels.cli.resolve import resolve
 from strata_labels.cli.result import finish
@@ -28,15 +28,12 @@ from strata_labels.cli.review import review
 from strata_labels.cli.simulate import simulate_review
 from strata_labels.cli.status import status
 from strata_labels.cli.train import train
-from strata_labels.errors import InputError, RetryError
-
-FAILED, INPUT_WRONG = 1, 2
 
 app = typer.Typer(
     name="strata",
     help="Rebuild, review and validate hierarchical labels for image retrieval. "
     "Exit status: 0 done; 3 done and written, review rows open; 2 the input is wrong, nothing "
-    "written; 1 a failure that a retry may mend.",
+    "written; 1 a failure that a retry may mend; 128 + N stopped by signal N.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -100,23 +97,9 @@ def run_flow(flow: Any) -> None:
     descriptions = {name: field.get("description", "") for name, field in properties.items()}
     command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     command.command()(as_command(flow.fn, descriptions, call))
-    run(command)
+    run_command(command)
 
 
 def main() -> None:
     """Entry point of `strata`."""
-    run(app)
-
-
-def run(command: typer.Typer) -> None:
-    """Runs a command; turns errors into messages and exit statuses."""
-    try:
-        command()
-    except InputError as error:
-        number = len(error.problems)
-        print(f"{number} problem{'s' if number > 1 else ''} in the input:", file=sys.stderr)
-        print(error, file=sys.stderr)
-        sys.exit(INPUT_WRONG)
-    except RetryError as error:
-        print(f"{error}\nTry again; finished work is kept.", file=sys.stderr)
-        sys.exit(FAILED)
+    run_command(app)

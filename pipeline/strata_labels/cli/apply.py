@@ -26,10 +26,12 @@ def apply(
     from strata_labels.build import Workspace, apply_sheet, rebuild
 
     workspace = Workspace(folder.resolve())
-    added, refused = apply_sheet(workspace, sheet or workspace.sheet, reviewer)
+    applied = apply_sheet(workspace, sheet or workspace.sheet, reviewer)
     ledger = workspace.last_settings().decisions
-    print(f"{added} decision{'' if added == 1 else 's'} added to {ledger}")
-    for line in refused:
-        print(f"not taken: {line}")
+    print(f"{applied.added} decision{'' if applied.added == 1 else 's'} added to {ledger}")
+    if applied.added:
+        print(f"strata status {folder} --undo-sheet {applied.sheet_id} takes them back")
+    for line in applied.remarks:
+        print(f"not applied: {line}")
     rebuild(workspace)
     finish(workspace, json)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.tables import read_parquet
 
 
 def read_embeddings(path: Path) -> np.ndarray:
@@ -21,7 +21,7 @@ def read_embeddings(path: Path) -> np.ndarray:
         InputError: the file is missing, damaged, or holds something else.
     """
     if path.suffix == ".parquet":
-        table = _read_parquet(path)
+        table = read_parquet(path)
         lists = [field.name for field in table.schema if _is_list(field.type)]
         if len(lists) == 1:
             array = _stack(path, table[lists[0]])
@@ -54,7 +54,7 @@ def read_labels(path: Path) -> np.ndarray:
         InputError: the file is missing, damaged, or holds something else.
     """
     if path.suffix == ".parquet":
-        table = _read_parquet(path)
+        table = read_parquet(path)
         names = [field.name for field in table.schema if pa.types.is_integer(field.type)]
         levels = [f"level{level}" for level in range(len(table.schema))]
         named = [name for name in levels if name in table.schema.names]
@@ -93,15 +93,6 @@ def _read_npy(path: Path) -> np.ndarray:
         raise _wrong(path, "no such file", "Check the path.") from None
     except (OSError, ValueError, EOFError) as error:
         raise _wrong(path, f"cannot be read ({error})", "Save the array again.") from error
-
-
-def _read_parquet(path: Path) -> pa.Table:
-    try:
-        return pq.read_table(path)
-    except FileNotFoundError:
-        raise _wrong(path, "no such file", "Check the path.") from None
-    except (OSError, pa.ArrowInvalid) as error:
-        raise _wrong(path, f"cannot be read ({error})", "Write the table again.") from error
 
 
 def _columns(path: Path, table: pa.Table, names: list[str]) -> np.ndarray:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strata_labels.cli.result import open_workspace
+
 if TYPE_CHECKING:
     from strata_labels.build import Explanation
 
@@ -32,10 +34,9 @@ def explain(
     ] = Path(),
 ) -> None:
     """Explain an item's label: entity, classes, path, alternatives, statements not followed."""
-    from strata_labels.build import Workspace
     from strata_labels.build import explain as look_up
 
-    for line in _lines(look_up(Workspace(folder.resolve()), item)):
+    for line in _lines(look_up(open_workspace(folder), item)):
         print(line)
 
 

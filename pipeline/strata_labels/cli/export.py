@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from strata_labels.cli.result import open_workspace
+
 
 def export(
     folder: Annotated[
@@ -19,12 +21,13 @@ def export(
     json: Annotated[Path | None, typer.Option(help="Write counts and files here.")] = None,
 ) -> None:
     """Write the tree in the formats the field's loaders read."""
-    from strata_labels.build import Workspace, write_formats
+    from strata_labels.build import write_formats
     from strata_labels.files import write_json
 
-    workspace = Workspace(folder.resolve())
+    workspace = open_workspace(folder)
     settings = workspace.last_settings()
-    written = write_formats(workspace, settings, list(format or settings.hierarchy.formats))
+    with workspace.locked("export"):
+        written = write_formats(workspace, settings, list(format or settings.hierarchy.formats))
     for name, result in written.items():
         print(f"{name}: {result.summary()}")
         for path in result.files:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strata_labels.cli.result import warn_of_cut_decisions
+from strata_labels.cli.result import open_workspace, warn_of_cut_decisions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,10 +21,10 @@ def history(
     json: Annotated[Path | None, typer.Option(help="Write the history here.")] = None,
 ) -> None:
     """List who decided what on an item or a node, when, and on which evidence."""
-    from strata_labels.build import Workspace, item_history
+    from strata_labels.build import item_history
     from strata_labels.files import write_json
 
-    workspace = Workspace(folder.resolve())
+    workspace = open_workspace(folder)
     found = item_history(workspace, item)
     warn_of_cut_decisions(workspace)
     print(f"{found.subject}  {found.name}")

@@ -56,6 +56,31 @@ def finish(workspace: Workspace, json: Path | None = None) -> None:
         raise typer.Exit(3)
 
 
+def open_workspace(folder: Path) -> Workspace:
+    """The workspace in a folder, with all decisions of its ledger in its tables.
+
+    A command that was stopped leaves decisions in the ledger alone; they are brought in first.
+    While a review page is open on the ledger, its end does that.
+
+    Raises:
+        InputError: the folder holds no build; a path that the build was given is gone.
+    """
+    from strata_labels.build import Workspace, is_behind, rebuild
+    from strata_labels.files import holder
+    from strata_labels.review import lock_of
+
+    workspace = Workspace(folder.resolve())
+    if is_behind(workspace):
+        who = holder(lock_of(workspace.last_settings().decisions))
+        what = f"{workspace.folder}: decisions of the ledger are not in the tables yet"
+        if who:
+            print(f"{what}; {who} brings them in at its end.", file=sys.stderr, flush=True)
+        else:
+            print(f"{what}, since a command was stopped.", file=sys.stderr, flush=True)
+            rebuild(workspace)
+    return workspace
+
+
 def warn_of_cut_decisions(workspace: Workspace) -> list[dict[str, Any]]:
     """Says on stderr which decisions a crash has cut short, until they are decided again.
 

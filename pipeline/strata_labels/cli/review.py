@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strata_labels.cli.result import finish, warn_of_cut_decisions
+from strata_labels.cli.result import finish, open_workspace, warn_of_cut_decisions
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace
@@ -50,10 +50,10 @@ def review(
     json: Annotated[Path | None, typer.Option(help="Write the numbers here at the end.")] = None,
 ) -> None:
     """Decide the open rows on a local page; closing it rebuilds tree, exports and sheet."""
-    from strata_labels.build import Workspace, ledgers, rebuild
+    from strata_labels.build import ledgers, rebuild
     from strata_labels.review import draw_audit
 
-    workspace = Workspace(folder.resolve())
+    workspace = open_workspace(folder)
     warn_of_cut_decisions(workspace)
     share = _share(double) if double is not None else 0.0
     drawn, recorded = 0, 0
@@ -101,12 +101,20 @@ def _page(
     return desk.recorded
 
 
+_LEARN = """\
+from strata_labels.cli import main
+from strata_labels.cli.process import end_with_parent
+end_with_parent()
+main()
+"""
+
+
 @contextmanager
 def learning(workspace: Workspace) -> Iterator[Callable[[], None]]:
     """Gives a function that proposes anew, in a process of its own, so that the page keeps
     answering. At the end that process is ended, and no further one starts: a rebuild follows.
     """
-    command = [sys.executable, "-m", "strata_labels.cli", "propose", str(workspace.folder)]
+    command = [sys.executable, "-c", _LEARN, "propose", str(workspace.folder)]
     lock, running, ended = threading.Lock(), list[subprocess.Popen[bytes]](), threading.Event()
 
     def learn() -> None:
@@ -116,7 +124,13 @@ def learning(workspace: Workspace) -> Iterator[Callable[[], None]]:
             # The rebuild at the end repeats its messages; Ctrl-C must end the page only.
             quiet = subprocess.DEVNULL
             running[:] = [
-                subprocess.Popen(command, start_new_session=True, stdout=quiet, stderr=quiet)
+                subprocess.Popen(
+                    command,
+                    start_new_session=True,
+                    stdin=subprocess.PIPE,  # its end tells the process that this one is gone
+                    stdout=quiet,
+                    stderr=quiet,
+                )
             ]
         running[0].wait()
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from strata_labels.cli.result import finish
+from strata_labels.cli.result import finish, open_workspace
 
 
 def status(
@@ -17,6 +17,4 @@ def status(
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
     """Say what the last build of a workspace left and what is open."""
-    from strata_labels.build import Workspace
-
-    finish(Workspace(folder.resolve()), json)
+    finish(open_workspace(folder), json)

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from strata_labels.cli.result import open_workspace
+
 
 def train(
     out: Annotated[Path, typer.Option(help="Folder of this training, made if absent.")],
@@ -67,11 +69,10 @@ def train(
     if labels is not None:
         data = read_labels_csv(labels, images)
     else:
-        from strata_labels.build import Workspace
-
         assert workspace is not None
+        built = open_workspace(workspace)
         data = read_workspace(workspace, images)
-        vectors = vectors or Workspace(workspace).vector_store
+        vectors = vectors or built.vector_store
     for reason, count in data.set_aside.items():
         print(f"{count:,} set aside: {reason}")
     result = run(data, plan, mode, out, encoder or "registry", vectors, seed, skip_damaged, workers)
@@ -86,9 +87,8 @@ def train(
     for level in range(len(data.levels)):
         print(_row(f"R@1 level {level}", f"recall_at_1_level{level}", result))
     if workspace is not None:
-        from strata_labels.build import Workspace, add_training_results, rebuild
+        from strata_labels.build import add_training_results, rebuild
 
-        built = Workspace(workspace.resolve())
         doubts = add_training_results(built, images, out, synthetic)
         rebuild(built)
         print(f"{int((doubts['gain'] > 0).sum()):,} doubts are rows of {workspace / 'review.csv'}")

@@ -9,7 +9,6 @@ from strata_labels.embedding.encoder_spec import encoder_names
 from strata_labels.embedding.vector_store import VectorStore
 from strata_labels.embedding.vectors import (
     embed_images,
-    embed_texts,
     image_files,
     image_vectors,
     prompt_vectors,
@@ -19,7 +18,6 @@ __all__ = [
     "Encoder",
     "VectorStore",
     "embed_images",
-    "embed_texts",
     "encoder_names",
     "image_files",
     "image_vectors",

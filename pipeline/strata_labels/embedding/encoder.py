@@ -53,13 +53,8 @@ class Encoder:
         self._cache_folder = cache_folder
 
     @cached_property
-    def text_dim(self) -> int:
-        """Length of a text vector."""
-        return self.encode_texts([""]).shape[1]
-
-    @cached_property
     def image_dim(self) -> int:
-        """Length of an image vector; differs from `text_dim` only where not aligned."""
+        """Length of an image vector."""
         return self._loaded.image_vectors(self._loaded.blank_image()[None]).shape[1]
 
     @cached_property
@@ -72,11 +67,6 @@ class Encoder:
         self._check_aligned()
         return float(self._loaded.model.logit_scale.detach().exp())
 
-    def encode_texts(self, texts: Sequence[str]) -> Floats:
-        """Vectors `[len(texts), text_dim]`."""
-        parts = list(self.text_batches(texts))
-        return _in_order(parts, len(texts)) if parts else np.empty((0, self.text_dim), np.float32)
-
     def text_batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Floats]]:
         """Yields `(positions, vectors)` batch by batch, every position once, in any order."""
         loaded = self._loaded
@@ -88,23 +78,6 @@ class Encoder:
                 for start in range(0, len(rows), loaded.text_batch):
                     some = rows[start : start + loaded.text_batch]
                     yield (some + first).tolist(), loaded.text_vectors(tokens[some, :length])
-
-    def encode_images(self, paths: Sequence[Path]) -> Floats:
-        """Vectors `[len(paths), image_dim]`.
-
-        Raises:
-            InputError: images that cannot be read (all listed).
-        """
-        parts, damaged = [], {}
-        for positions, vectors, unread in self.image_batches(paths):
-            parts.append((positions, vectors))
-            damaged.update(unread)
-        if damaged:
-            fix = "Replace or remove the file."
-            raise InputError(
-                Problem(paths[n], f"not an image ({why})", fix) for n, why in damaged.items()
-            )
-        return _in_order(parts, len(paths)) if parts else np.empty((0, self.image_dim), np.float32)
 
     def image_batches(
         self, paths: Sequence[Path]
@@ -149,10 +122,3 @@ def _finish(
     if not good:
         return [], np.empty((0, 0), np.float32), damaged
     return good, loaded.image_vectors(torch.stack([results[n] for n in good])), damaged
-
-
-def _in_order(parts: list[tuple[list[int], Floats]], count: int) -> Floats:
-    vectors = np.empty((count, parts[0][1].shape[1]), np.float32)
-    for positions, some in parts:
-        vectors[positions] = some
-    return vectors

@@ -65,22 +65,17 @@ class VectorTable:
 
     Attributes:
         dim: length of a vector; None while the table is empty.
-        damaged: one sentence per damaged part met so far, with the name it was set aside under.
     """
 
     def __init__(self, folder: Path, encoder_id: str, modality: str) -> None:
         self.folder = folder
         self.dim: int | None = None
-        self.damaged: list[str] = []
         self._identity = {"encoder": encoder_id, "modality": modality, "format": 2}
         self._parts: list[_Part] = []
         self._starts: list[int] = []  # a part's first row
         self._rows: dict[bytes, int] = {}
         for path in sorted(folder.glob("part-*.vectors")):
             self._open(path)
-
-    def __len__(self) -> int:
-        return len(self._rows)
 
     def missing(self, keys: Iterable[bytes]) -> list[bytes]:
         """The keys without a vector, each once, in order.
@@ -186,9 +181,8 @@ class VectorTable:
         aside = path.with_suffix(".damaged")
         with suppress(FileNotFoundError):  # another process was first
             path.replace(aside)
-        text = f"{path} {why} and was set aside to {aside.name}; its vectors are encoded again."
-        self.damaged.append(text)
-        logger.warning(text)
+        text = "%s %s and was set aside to %s; its vectors are encoded again."
+        logger.warning(text, path, why, aside.name)
 
 
 class _Part:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +19,6 @@ from strata_labels.progress import track
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 _IMAGES_AT_ONCE = 4096
-
-
-@dataclass(frozen=True)
-class ImageEmbeddings:
-    """Vectors of image files.
-
-    Attributes:
-        vectors: `[n, d]`, a row of NaN where an image is missing or damaged.
-        missing: files that are not there.
-        damaged: files that are no images, with the reason.
-    """
-
-    vectors: Floats
-    missing: list[Path] = field(default_factory=list)
-    damaged: dict[Path, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,8 +85,15 @@ def prompt_vectors(
     return _normalised(vectors.reshape(shape).mean(axis=1))
 
 
-def embed_images(store: VectorStore, encoder: Encoder, paths: Sequence[Path]) -> ImageEmbeddings:
-    """Vectors of image files; only images whose content the store does not know are encoded."""
+def embed_images(
+    store: VectorStore, encoder: Encoder, paths: Sequence[Path]
+) -> tuple[Floats, dict[Path, str]]:
+    """Vectors of image files; only images whose content the store does not know are encoded.
+
+    Returns:
+        Vectors `[len(paths), d]`, a row of NaN where an image is missing or damaged; and the files
+        that are no images, with the reason.
+    """
     with track(len(paths), "embedding images") as tracker:
         return _embed_images(store, encoder, paths, tracker.advance)
 
@@ -108,7 +101,7 @@ def embed_images(store: VectorStore, encoder: Encoder, paths: Sequence[Path]) ->
 def image_vectors(
     store: VectorStore,
     encoder: Encoder,
-    items: Iterable[tuple[str, Sequence[str]]],
+    items: Iterable[Sequence[str]],
     root: Path,
     images_per_item: int = 8,
 ) -> ItemVectors:
@@ -117,7 +110,7 @@ def image_vectors(
     Args:
         store: where vectors are kept.
         encoder: a loaded encoder.
-        items: `(item id, image ids)` pairs.
+        items: image references of each item.
         root: folder of images: a path is relative to it, an id has the file `a/b/c/abc….jpg` (or
             `.jpeg`, `.png`).
         images_per_item: at most this many images are averaged.
@@ -129,40 +122,41 @@ def image_vectors(
         fix = "Give the folder whose sub-folders are the first characters of the image ids."
         raise InputError(Problem("--images", "no such folder:", fix, value=str(root)))
     missing: list[str] = []
-    files = [image_files(root, images, images_per_item, missing) for _, images in items]
-    means: list[Floats | None] = []
-    counts: list[int] = []
+    files = [image_files(root, images, images_per_item, missing) for images in items]
+    sizes = np.array([len(item) for item in files], np.int64)
+    portions = np.cumsum(sizes) // _IMAGES_AT_ONCE  # so that memory stays bounded
+    num_images = np.zeros(len(files), np.int32)
+    means: dict[int, Floats] = {}
     damaged: dict[Path, str] = {}
-    with track(sum(map(len, files)), "embedding images") as tracker:
-        for some in _portions(files):
-            paths = [path for item in some for path in item]
-            found = _embed_images(store, encoder, paths, tracker.advance)
-            damaged |= found.damaged
-            for rows in np.split(found.vectors, np.cumsum([len(item) for item in some])[:-1]):
-                good = rows[~np.isnan(rows).any(axis=1)] if rows.size else rows[:0]
-                counts.append(len(good))
-                means.append(good.mean(axis=0) if len(good) else None)
+    with track(int(sizes.sum()), "embedding images") as tracker:
+        for portion in np.unique(portions):
+            some = np.flatnonzero(portions == portion).tolist()
+            paths = [path for item in some for path in files[item]]
+            vectors, unread = _embed_images(store, encoder, paths, tracker.advance)
+            damaged |= unread
+            for item, rows in zip(
+                some, np.split(vectors, np.cumsum(sizes[some])[:-1]), strict=True
+            ):
+                good = rows[np.isfinite(rows).any(axis=1)]
+                if len(good):
+                    num_images[item], means[item] = len(good), good.mean(axis=0)
     dim = store.table(encoder.id, "image").dim or encoder.image_dim
-    vectors = np.full((len(means), dim), np.nan, np.float32)
-    for row, mean in enumerate(means):
-        if mean is not None:
-            vectors[row] = mean
-    return ItemVectors(_normalised(vectors), np.array(counts, np.int32), missing, damaged)
+    vectors = np.full((len(files), dim), np.nan, np.float32)
+    for item, mean in means.items():
+        vectors[item] = mean
+    return ItemVectors(_normalised(vectors), num_images, missing, damaged)
 
 
 def _embed_images(
     store: VectorStore, encoder: Encoder, paths: Sequence[Path], advance: Callable[[int], None]
-) -> ImageEmbeddings:
-    hashes = FileHashes(store.folder / "images.sqlite")
-    try:
+) -> tuple[Floats, dict[Path, str]]:
+    with closing(FileHashes(store.folder / "images.sqlite")) as hashes:
         keys = hashes.keys(paths)
-    finally:
-        hashes.close()
     table = store.table(encoder.id, "image")
     by_key = {key: path for path, key in zip(paths, keys, strict=True) if key is not None}
     new = table.missing(by_key)
     advance(len(paths) - len(new))
-    reasons: dict[bytes, str] = {}
+    reasons: dict[bytes | None, str] = {}
     if new:
         with table.writer() as add:
             for positions, vectors, damaged in encoder.image_batches([by_key[k] for k in new]):
@@ -171,13 +165,11 @@ def _embed_images(
                 reasons |= {new[n]: why for n, why in damaged.items()}
                 advance(len(positions) + len(damaged))
     known = {n: key for n, key in enumerate(keys) if key is not None and key not in reasons}
-    vectors = np.full((len(paths), table.dim or 0), np.nan, np.float32)
-    vectors[list(known)] = table.vectors(list(known.values()))
-    missing = [path for path, key in zip(paths, keys, strict=True) if key is None]
-    named = {
-        path: reasons[key] for path, key in zip(paths, keys, strict=True) if key and key in reasons
+    found = np.full((len(paths), table.dim or 0), np.nan, np.float32)
+    found[list(known)] = table.vectors(list(known.values()))
+    return found, {
+        path: reasons[key] for path, key in zip(paths, keys, strict=True) if key in reasons
     }
-    return ImageEmbeddings(vectors, missing, named)
 
 
 def image_files(
@@ -205,20 +197,6 @@ def _file(root: Path, image: str) -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-def _portions(files: list[list[Path]]) -> Iterable[list[list[Path]]]:
-    """Items in groups of a few thousand images, so that memory stays bounded."""
-    portion: list[list[Path]] = []
-    size = 0
-    for item in files:
-        portion.append(item)
-        size += len(item)
-        if size >= _IMAGES_AT_ONCE:
-            yield portion
-            portion, size = [], 0
-    if portion:
-        yield portion
 
 
 def _normalised(vectors: Floats) -> Floats:

@@ -91,8 +91,8 @@ def _description(
     about = given.about
     named = about.licence and about.licence != "other"
     # Without a licence that has a name, what the sources say of theirs.
-    licences = [about.licence] if named else [source["licence"] for source in about.sources]
-    listed = [f"{row['name']} ({row['licence']}; {row['origin']})" for row in about.sources]
+    licences = [about.licence] if named else [source.licence for source in about.sources]
+    listed = [f"{row.name} ({row.licence}; {row.origin})" for row in about.sources]
     sources = [f"Sources: {'; '.join(listed)}."] if listed else []
     return {
         "@context": _CONTEXT,

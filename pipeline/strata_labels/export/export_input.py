@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.hierarchy import CardSource
 from strata_labels.tables import own_ids
 from strata_labels.tree import LabelTree, tree_of_assignments
 
@@ -25,13 +26,13 @@ class About:
         description: a sentence or two.
         licence: the labels' licence as data set hubs name it (`cc-by-4.0`); `other` where it has no
             such name, "" where it is unknown.
-        sources: `name`, `licence` and `origin` of each source of the data.
+        sources: of the data.
     """
 
     title: str = "Labels"
     description: str = "A label tree for image retrieval."
     licence: str = ""
-    sources: tuple[Mapping[str, str], ...] = ()
+    sources: tuple[CardSource, ...] = ()
 
 
 @dataclass(frozen=True)

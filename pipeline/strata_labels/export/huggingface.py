@@ -59,8 +59,8 @@ def _card(given: ExportInput, files: list[str]) -> str:
     ]
     if about.sources:
         lines += ["", "| source | licence | from |", "| --- | --- | --- |"]
-        keys = ("name", "licence", "origin")
-        lines += [f"| {' | '.join(_cell(row[key]) for key in keys)} |" for row in about.sources]
+        rows = ((source.name, source.licence, source.origin) for source in about.sources)
+        lines += [f"| {' | '.join(map(_cell, row))} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from strata_labels.export.export_input import ExportInput
+from strata_labels.tables import read_parquet
 
 _TEXT = pa.string()
 
@@ -46,6 +46,6 @@ def items_table(given: ExportInput) -> tuple[pd.DataFrame, pa.Schema]:
 def compare_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
     """Raises ValueError unless the Parquet file holds exactly this table."""
     expected = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
-    found = pq.read_table(path)
+    found = read_parquet(path)
     if not found.equals(expected.replace_schema_metadata(None)):
         raise ValueError(f"{path}: another table than was written")

@@ -1,11 +1,12 @@
-"""Checks the inputs of a loss: embeddings and labels, with their references."""
+"""What all losses share: the checks of their inputs and parameters, and one signature."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from strata_labels.label_tensors import check_embeddings, check_labels, check_nested
 
@@ -40,29 +41,46 @@ class Batch:
     def cosines(self) -> Tensor:
         """`[b, n]` dot products of the normalised embeddings."""
         left, right = (
-            torch.nn.functional.normalize(vectors, dim=1)
+            nn.functional.normalize(vectors, dim=1)
             for vectors in (self.embeddings, self.references)
         )
         return replace(self, embeddings=left, references=right).scores()
 
 
-def check(
+class Loss(nn.Module):
+    """A loss: checks its inputs, then takes them as a `Batch`."""
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        reference_embeddings: Tensor | None = None,
+        reference_labels: Tensor | None = None,
+    ) -> Tensor:
+        """The loss, a scalar.
+
+        Args:
+            embeddings: `[b, d]`, b >= 1, finite.
+            labels: `[b, L]` integers, nested, column 0 the finest; `[b]` is one level.
+            reference_embeddings: `[n, d]`, n >= 1: a memory bank, or gathered from other processes.
+            reference_labels: `[n, L]`.
+
+        Raises:
+            ValueError: with the argument and the value.
+        """
+        return self.batch_loss(_checked(embeddings, labels, reference_embeddings, reference_labels))
+
+    def batch_loss(self, batch: Batch) -> Tensor:
+        """The loss of checked inputs, a scalar."""
+        raise NotImplementedError
+
+
+def _checked(
     embeddings: Tensor,
     labels: Tensor,
-    reference_embeddings: Tensor | None = None,
-    reference_labels: Tensor | None = None,
+    reference_embeddings: Tensor | None,
+    reference_labels: Tensor | None,
 ) -> Batch:
-    """Checks what a loss is given.
-
-    Args:
-        embeddings: `[b, d]`, b >= 1, finite.
-        labels: `[b, L]` integers, nested, column 0 the finest; `[b]` is one level.
-        reference_embeddings: `[n, d]`, n >= 1: a memory bank, or gathered from other processes.
-        reference_labels: `[n, L]`.
-
-    Raises:
-        ValueError: with the argument and the value.
-    """
     alone = reference_embeddings is None
     if alone != (reference_labels is None):
         raise ValueError("reference_embeddings and reference_labels must be given together")
@@ -86,6 +104,17 @@ def check(
     return Batch(embeddings, labels, references, reference_labels, alone)
 
 
+def check_number(name: str, value: float, zero: bool = False) -> float:
+    """The value of a parameter, if it is finite and > 0 (or 0, where `zero`).
+
+    Raises:
+        ValueError: with the name and the value.
+    """
+    if not (0 <= value < math.inf) or (value == 0 and not zero):
+        raise ValueError(f"{name} must be finite and {'>=' if zero else '>'} 0, got {value}")
+    return value
+
+
 def check_level(level: int, labels: Tensor) -> int:
     """The level, if the labels `[n, L]` have it.
 
@@ -95,21 +124,6 @@ def check_level(level: int, labels: Tensor) -> int:
     if not 0 <= level < labels.shape[1]:
         raise ValueError(f"level must be in 0 ... {labels.shape[1] - 1}, got {level}")
     return level
-
-
-def check_class_indices(classes: Tensor, num_classes: int, level: int) -> Tensor:
-    """Labels of one level as indices of proxies.
-
-    Raises:
-        ValueError: a label is not in 0 ... num_classes - 1.
-    """
-    wrong = (classes < 0) | (classes >= num_classes)
-    if bool(wrong.any()):
-        raise ValueError(
-            f"labels of level {level} must be class indices in 0 ... {num_classes - 1} here, "
-            f"since each class has a proxy; got {classes[wrong][0].item()}"
-        )
-    return classes
 
 
 def _check_pair(embeddings: Tensor, labels: Tensor, prefix: str) -> Tensor:

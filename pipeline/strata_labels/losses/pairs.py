@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from strata_labels.losses.batch import Batch, check, check_level
+from strata_labels.losses.batch import Batch, Loss, check_level
 
 
-class CalibrationLoss(nn.Module):
+class CalibrationLoss(Loss):
     """Pulls positives above one margin and negatives below another (ROADMAP 2021).
 
     Mean of relu(positive_margin - s) over positive pairs plus mean of relu(s - negative_margin)
@@ -30,19 +30,7 @@ class CalibrationLoss(nn.Module):
         self.positive_margin = positive_margin
         self.negative_margin = negative_margin
 
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        reference_embeddings: Tensor | None = None,
-        reference_labels: Tensor | None = None,
-    ) -> Tensor:
-        """The loss, a scalar.
-
-        Raises:
-            ValueError: with the argument and the value.
-        """
-        batch = check(embeddings, labels, reference_embeddings, reference_labels)
+    def batch_loss(self, batch: Batch) -> Tensor:
         scores = batch.cosines()
         positive, negative = _pairs(batch, self.level)
         return _mean_of_nonzero(
@@ -50,8 +38,9 @@ class CalibrationLoss(nn.Module):
         ) + _mean_of_nonzero((scores - self.negative_margin).relu() * negative)
 
 
-class TripletLoss(nn.Module):
-    """relu(margin + hardest negative - hardest positive), meaned over queries that have both.
+class TripletLoss(Loss):
+    """relu(margin + hardest negative - hardest positive), meaned over queries that have both; 0
+    where none has.
 
     Hard mining in the batch (Hermans et al., "In defense of the triplet loss", 2017): for each
     query the positive of the lowest and the negative of the highest score. In a batch without
@@ -67,19 +56,7 @@ class TripletLoss(nn.Module):
         self.level = level
         self.margin = margin
 
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        reference_embeddings: Tensor | None = None,
-        reference_labels: Tensor | None = None,
-    ) -> Tensor:
-        """The loss, a scalar; 0 where no query has both a positive and a negative.
-
-        Raises:
-            ValueError: with the argument and the value.
-        """
-        batch = check(embeddings, labels, reference_embeddings, reference_labels)
+    def batch_loss(self, batch: Batch) -> Tensor:
         scores = batch.scores()
         positive, negative = _pairs(batch, self.level)
         usable = positive.any(1) & negative.any(1)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from strata_labels.losses.batch import check, check_class_indices, check_level
+from strata_labels.losses.batch import Batch, Loss, check_level, check_number
 
 
-class ClusterLoss(nn.Module):
+class ClusterLoss(Loss):
     """Cross-entropy of similarities to class proxies (HAPPIER 2022).
 
     Proxies are normalised, embeddings are taken as given: cosine if they are unit vectors.
@@ -30,32 +30,24 @@ class ClusterLoss(nn.Module):
     ) -> None:
         super().__init__()
         _check_sizes(num_classes=num_classes, dim=dim)
-        if not 0 < temperature < float("inf"):
-            raise ValueError(f"temperature must be finite and > 0, got {temperature}")
         self.level = level
-        self.temperature = temperature
+        self.temperature = check_number("temperature", temperature)
         self.proxies = nn.Parameter(nn.init.xavier_uniform_(torch.empty(num_classes, dim)))
 
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        reference_embeddings: Tensor | None = None,
-        reference_labels: Tensor | None = None,
-    ) -> Tensor:
-        """The loss, a scalar.
-
-        Raises:
-            ValueError: with the argument and the value; a label that is no class index.
-        """
-        batch = check(embeddings, labels, reference_embeddings, reference_labels)
+    def batch_loss(self, batch: Batch) -> Tensor:
         level = check_level(self.level, batch.labels)
-        classes = check_class_indices(batch.labels[:, level], len(self.proxies), level)
+        classes, num_classes = batch.labels[:, level], len(self.proxies)
+        wrong = (classes < 0) | (classes >= num_classes)
+        if bool(wrong.any()):
+            raise ValueError(
+                f"labels of level {level} must be class indices in 0 ... {num_classes - 1} here, "
+                f"since each class has a proxy; got {classes[wrong][0].item()}"
+            )
         similarity = _similarity(batch.embeddings, self.proxies)
         return nn.functional.cross_entropy(similarity / self.temperature, classes)
 
 
-class CSLLoss(nn.Module):
+class CSLLoss(Loss):
     """Hierarchical proxy loss with one margin per level (CSL, as in HAPPIER's comparison).
 
     Sum over levels of the mean over items of softplus(LSE over proxies that differ on the level
@@ -87,26 +79,12 @@ class CSLLoss(nn.Module):
                 f"margins must have one entry per level ({proxy_labels.shape[1]}), "
                 f"got {len(margins)}"
             )
-        if not 0 < scale < float("inf"):
-            raise ValueError(f"scale must be finite and > 0, got {scale}")
         self.margins = [float(margin) for margin in margins]
-        self.scale = scale
+        self.scale = check_number("scale", scale)
         self.register_buffer("proxy_labels", proxy_labels.to(torch.int64))
         self.proxies = nn.Parameter(nn.init.xavier_uniform_(torch.empty(len(proxy_labels), dim)))
 
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        reference_embeddings: Tensor | None = None,
-        reference_labels: Tensor | None = None,
-    ) -> Tensor:
-        """The loss, a scalar.
-
-        Raises:
-            ValueError: with the argument and the value; an item whose finest class has no proxy.
-        """
-        batch = check(embeddings, labels, reference_embeddings, reference_labels)
+    def batch_loss(self, batch: Batch) -> Tensor:
         if batch.labels.shape[1] != len(self.margins):
             raise ValueError(
                 f"labels must have {len(self.margins)} levels, got {batch.labels.shape[1]}"

@@ -16,27 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from strata_labels.label_tensors import agreement
-from strata_labels.losses.batch import Batch, check, check_level
+from strata_labels.losses.batch import Batch, Loss, check_level, check_number
 from strata_labels.losses.pairwise import pair_sum
 from strata_labels.losses.surrogates import LeakyStep, Sigmoid, SupRank
 
 
-class _RankLoss(nn.Module):
-    """Checks the inputs, and means a value per query over the queries that have positives."""
+class _RankLoss(Loss):
+    """Means a value per query over the queries that have positives."""
 
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        reference_embeddings: Tensor | None = None,
-        reference_labels: Tensor | None = None,
-    ) -> Tensor:
-        """The loss, a scalar.
-
-        Raises:
-            ValueError: with the argument and the value.
-        """
-        batch = check(embeddings, labels, reference_embeddings, reference_labels)
+    def batch_loss(self, batch: Batch) -> Tensor:
         quality, valid = self.quality(batch)
         chosen = quality[valid]
         if len(chosen) == 0:
@@ -90,9 +78,7 @@ class SupHAPLoss(_RankLoss):
             )
         else:
             self.h_rank = LeakyStep(beta, gamma, leak)
-        if not 0 <= alpha < float("inf"):
-            raise ValueError(f"alpha must be finite and >= 0, got {alpha}")
-        self.alpha = alpha
+        self.alpha = check_number("alpha", alpha, zero=True)
 
     def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
         scores, levels = batch.scores(), _levels(batch)
@@ -217,9 +203,7 @@ class SupRecallLoss(_RankLoss):
             raise ValueError(f"ks must be one or more numbers >= 1, got {tuple(ks)}")
         self.level = level
         self.ks = tuple(ks)
-        if not 0 < temperature < float("inf"):
-            raise ValueError(f"temperature must be finite and > 0, got {temperature}")
-        self.temperature = temperature
+        self.temperature = check_number("temperature", temperature)
         self.surrogate = SupRank(tau, rho, delta, start, offset)
 
     def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from strata_labels.losses.batch import check_number
+
 
 @dataclass(frozen=True)
 class Sigmoid:
@@ -16,7 +18,7 @@ class Sigmoid:
     tau: float
 
     def __post_init__(self) -> None:
-        _check_positive("tau", self.tau)
+        check_number("tau", self.tau)
 
     def value(self, t: Tensor) -> Tensor:
         return (t * (1 / self.tau)).sigmoid_()
@@ -48,11 +50,11 @@ class SupRank:
     offset: float | None = None
 
     def __post_init__(self) -> None:
-        _check_positive("tau", self.tau)
+        check_number("tau", self.tau)
         for name in ("rho", "delta", "start", "offset"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be finite and >= 0, got {value}")
+            if value is not None:
+                check_number(name, value, zero=True)
 
     def value(self, t: Tensor) -> Tensor:
         # Held at its value at delta, the sigmoid needs no mask beyond it: only jumps are added.
@@ -95,9 +97,7 @@ class LeakyStep:
 
     def __post_init__(self) -> None:
         for name in ("beta", "gamma", "leak"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be finite and >= 0, got {value}")
+            check_number(name, getattr(self, name), zero=True)
 
     def value(self, t: Tensor) -> Tensor:
         above = (t * self.beta).add_(self.gamma).clamp_(max=1.0).mul_(_step(t))
@@ -112,8 +112,3 @@ class LeakyStep:
 def _step(t: Tensor) -> Tensor:
     """1 where t > 0, else 0. Boolean masks would do, but on a CPU they are ten times slower."""
     return t.relu().sign_()
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be finite and > 0, got {value}")

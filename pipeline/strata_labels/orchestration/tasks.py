@@ -1,7 +1,7 @@
 """The steps of a flow as Prefect tasks. Import it only to run a flow: it imports Prefect.
 
 Which stages run is decided by the runner of `strata_labels.build`, as without Prefect; Prefect adds
-retries, logs, progress and artifacts. Between tasks go paths and counts, never tables.
+retries, logs, progress and artifacts. Tasks return counts and exchange files, never tables.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from strata_labels.build import (
-    STAGES,
     BuildSettings,
     Counts,
     Stage,
@@ -43,23 +43,23 @@ def _may_mend(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
 
 
 @task(
-    task_run_name="{name}",
+    task_run_name="{stage.name}",
     tags=["strata-stage"],
+    cache_policy=NO_CACHE,  # the runner decides what has to run
     retries=2,
     retry_delay_seconds=[5, 60],
     retry_condition_fn=_may_mend,
     log_prints=True,
 )
-def run_stage(name: str, folder: Path, settings: BuildSettings) -> Counts:
+def run_stage(stage: Stage, folder: Path, settings: BuildSettings) -> Counts:
     """Runs one stage of a build."""
-    stage = next(stage for stage in STAGES if stage.name == name)
     with listen(publish_progress()):
         return stage.run(Workspace(folder), settings)
 
 
 def as_task(stage: Stage, workspace: Workspace, settings: BuildSettings) -> Counts:
     """Runs a stage as a Prefect task: what the runner calls `execute`."""
-    return run_stage(stage.name, workspace.folder, settings)
+    return run_stage(stage, workspace.folder, settings)
 
 
 @task(

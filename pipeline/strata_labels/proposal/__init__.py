@@ -1,7 +1,6 @@
 """Proposals: all evidence and every known label in, a calibrated parent for everything out."""
 
 from strata_labels.proposal.calibration import calibration_error
-from strata_labels.proposal.clusters import find_nodes
 from strata_labels.proposal.free import propose_free
 from strata_labels.proposal.ids import node_id
 from strata_labels.proposal.lexicon import Lexicon
@@ -9,12 +8,11 @@ from strata_labels.proposal.propose import NUM_ALTERNATIVES, propose
 from strata_labels.proposal.score import Scorer, Scores
 from strata_labels.proposal.signals import Prompts, Signals
 from strata_labels.proposal.vocabulary import Vocabulary, read_vocabulary, vocabulary_nodes
-from strata_labels.proposal.within import Candidates, Kinds, find_kinds, propose_within
+from strata_labels.proposal.within import Candidates, propose_within
 
 __all__ = [
     "NUM_ALTERNATIVES",
     "Candidates",
-    "Kinds",
     "Lexicon",
     "Prompts",
     "Scorer",
@@ -22,8 +20,6 @@ __all__ = [
     "Signals",
     "Vocabulary",
     "calibration_error",
-    "find_kinds",
-    "find_nodes",
     "node_id",
     "propose",
     "propose_free",

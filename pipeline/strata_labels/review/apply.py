@@ -30,7 +30,9 @@ class Resolution:
             finally under, which is above its own if a decision stops there, and blank if one
             excludes it.
         tree: every node after the decisions; merged nodes are not among them.
+        known: every node before them, with those that splits make.
         merged: for each merged node the one that it is part of.
+        read: all decisions that were read, also those that are not active.
         effective, disputed, stale, gone: decisions that are applied, on which reviewers differ,
             whose evidence has changed (`changed` says how), and whose subject is not in the data
             any more; `DECISION_COLUMNS`, `file` and `row`.
@@ -38,7 +40,9 @@ class Resolution:
 
     rows: pd.DataFrame
     tree: LabelTree
+    known: LabelTree
     merged: dict[str, str]
+    read: list[Decision]
     effective: pd.DataFrame
     disputed: pd.DataFrame
     stale: pd.DataFrame
@@ -131,7 +135,9 @@ def replay(
     return Resolution(
         rows=decided,
         tree=placement.tree(),
+        known=checker.tree,
         merged=placement.merged,
+        read=found.read,
         effective=decisions_frame(found.effective),
         disputed=decisions_frame(d for group in found.disputed for d in group),
         stale=decisions_frame(found.stale).assign(changed=changed),

@@ -87,6 +87,11 @@ def cut_file(ledger: Path) -> Path:
     return ledger.with_name(ledger.name + ".cut")
 
 
+def lock_of(ledger: Path) -> Path:
+    """The lock file of the review page that is open on a ledger."""
+    return ledger.with_name(ledger.name + ".lock")
+
+
 def cut_record(row: int, tail: bytes) -> bytes:
     """A line of `cut_file`: the ledger's line and what was left of it, as JSON."""
     text = tail.decode("utf-8", "replace")

@@ -11,7 +11,7 @@ from strata_labels.review.agreement import audit_sample
 from strata_labels.review.apply import replay
 from strata_labels.review.doubts import with_doubts
 from strata_labels.review.ledger import read_ledger
-from strata_labels.tables import load, save
+from strata_labels.tables import load, save, table_path
 
 AUDIT = "audit"
 
@@ -26,7 +26,7 @@ def reviewed(folder: Path) -> pd.DataFrame:
         Rows of `proposals`; with doubts also their `gain` (see `with_doubts`).
     """
     proposals = load(folder, "proposals")
-    if _path(folder, "doubts").is_file():  # a validation has left its doubts
+    if table_path(folder, "doubts").is_file():  # a validation has left its doubts
         proposals = with_doubts(proposals, load(folder, "doubts"))
     drawn = audited(folder)
     return with_audit(proposals, drawn) if drawn else proposals
@@ -34,7 +34,7 @@ def reviewed(folder: Path) -> pd.DataFrame:
 
 def audited(folder: Path) -> dict[str, str]:
     """The parent that each audited row had been accepted with, by row id."""
-    if not _path(folder, AUDIT).is_file():
+    if not table_path(folder, AUDIT).is_file():
         return {}
     drawn = load(folder, AUDIT)
     return dict(zip(drawn.row_id, drawn.parent, strict=True))
@@ -75,7 +75,3 @@ def with_audit(proposals: pd.DataFrame, drawn: dict[str, str]) -> pd.DataFrame:
         for reasons, opened in zip(table.reasons, at, strict=True)
     ]
     return table
-
-
-def _path(folder: Path, name: str) -> Path:
-    return folder / "tables" / f"{name}.parquet"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -16,7 +17,14 @@ from strata_labels.evidence import Seen, evidence_text, is_old_hash, reason_text
 from strata_labels.files import whole
 from strata_labels.people_csv import clean_cell, read_people_csv
 from strata_labels.review.apply import Resolution
-from strata_labels.review.decisions import DECISIONS, Decision, decisions_frame, seen_of
+from strata_labels.review.decisions import (
+    DECISIONS,
+    WITHDRAW,
+    Decision,
+    decisions_frame,
+    overridden,
+    seen_of,
+)
 from strata_labels.review.ranking import queue
 from strata_labels.review.validate import Checker, agreed, without_conflicts
 from strata_labels.tree import LabelTree
@@ -32,6 +40,7 @@ SHEET_COLUMNS = [
     "name",
     "address",
     "current",
+    "current_id",
     "suggestion",
     "suggestion_id",
     "confidence",
@@ -62,13 +71,16 @@ class Sheet:
     """What people decided in a sheet.
 
     Attributes:
-        decisions: `DECISION_COLUMNS`, targets as node ids: ready for `append`.
-        stale: one problem for each decided row whose evidence has changed since the sheet was
-            written: refused by name, while the rest is taken.
+        decisions: `DECISION_COLUMNS`, targets as node ids: ready for `append`. Those whose evidence
+            has changed since the sheet was written are among them, with the evidence they saw.
+        stale: one problem for each of these: it is kept, shown as stale, and not applied.
+        replaced: one problem for each decision that the ledger has, and that its reviewer has
+            replaced since: it is not taken again.
     """
 
     decisions: pd.DataFrame
     stale: list[Problem]
+    replaced: list[Problem]
 
 
 def neutralise(cell: str) -> str:
@@ -115,6 +127,7 @@ def write_sheet(
             "name": rows.subject.map(described.name).where(is_item, rows.subject.map(known.name)),
             "address": rows.subject.map(described.source_url),
             "current": rows.parent.map(path_name),
+            "current_id": rows.parent,
             "suggestion": rows.suggestion.map(path_name),
             "suggestion_id": rows.suggestion,
             "confidence": rows.confidence.fillna(0).map("{:.3f}".format),
@@ -151,89 +164,61 @@ def read_sheet(
     left out, and the file may come from a spreadsheet (see `read_people_csv`). Whether they
     contradict the ledger is for `replay` to say, on both together, before they are appended.
 
-    A `move` without a target is to the suggestion, where that is another place than the present.
+    A `move` without a target is to the suggestion, where that is another place than the present;
+    `keep` and `stop` without one mean the place that the sheet shows. What the ledger says already
+    is not taken again, so a sheet may be applied any number of times.
 
     Args:
         path: the sheet.
-        resolution: from `replay` on the tables of now.
+        resolution: from `replay` on the tables of now and the decisions of the ledger.
         reviewer: who decided, for rows whose cell is blank.
         decided_at: UTC time of the decisions, e.g. `2026-01-31T12:00:00Z`.
 
     Raises:
         InputError: every problem of the whole sheet, by row; nothing is taken then.
     """
-    optional = ["target", "note", "reviewer", "evidence_hash", "subject", "current"]
-    frame = read_people_csv(path, ["row_id", "decision"], optional, ended_after=EDITABLE)
+    frame = read_people_csv(path, ["row_id", "decision"], _Row._fields[3:], ended_after=EDITABLE)
     frame = frame[frame.decision != ""].map(restore)
-    # The tables' own text is cleaned in the sheet, so an id is looked up as it is written there.
-    rows = resolution.rows.set_index("row_id", drop=False)
-    at = {clean_cell(row): n for n, row in enumerate(rows.index)}
-    subjects, levels = rows.subject.tolist(), rows.level.tolist()
-    own, suggested = rows.own.tolist(), rows.suggestion.fillna("").tolist()
-    proposed, evidence = rows.proposed.tolist(), rows.evidence.tolist()
-    parents, hashes = rows.parent.tolist(), rows.evidence_hash.fillna("").tolist()
+    rows = _SheetRows(resolution)
     when = datetime.fromisoformat(decided_at) if decided_at else datetime.fromtimestamp(0, UTC)
     read: list[Decision] = []
-    problems, stale = [], []
-    for line, row_id, word, target, note, who, seen_hash, subject, current in frame.itertuples():
-
-        def wrong(what: str, fix: str, column: str, value: object, line: int = line) -> None:
-            problems.append(Problem(path, what, fix, line, column, value))
-
-        who = who or clean_cell(reviewer)
-        if row_id not in at:
-            wrong("unknown row:", "Take the row_id from a current sheet.", "row_id", row_id)
-            continue
-        n = at[row_id]
-        if subject and subject != clean_cell(subjects[n]):
-            fix = "Take both cells from one row of the sheet."
-            wrong(f"the row of {subjects[n]}, but its subject is:", fix, "subject", subject)
-            continue
-        if word.casefold() not in DECISIONS:
-            wrong("unknown decision:", f"Write one of {', '.join(DECISIONS)}.", "decision", word)
+    problems: list[Problem] = []
+    for row in map(_Row._make, frame.itertuples()):
+        wrong = rows.problems(path, row)
+        who = row.reviewer or clean_cell(reviewer)
         if not who:
-            wrong("no reviewer", "Write who decided, or give --reviewer.", "reviewer", None)
-        if word.casefold() == "move" and not target and suggested[n] != own[n]:
-            target = suggested[n]
-        # A sheet of version 0.1.0 has another hash; its column `current` shows the place seen.
-        seen_hash = seen_hash.removeprefix(_HASH_MARK)
-        same = current == _cell(resolution.tree.path_name(parents[n]))
-        old = bool(seen_hash) and is_old_hash(seen_hash)
-        read.append(
-            Decision(
-                subject=subjects[n],
-                level=levels[n],
-                decision=word.casefold(),
-                target=target,
-                reviewer=who,
-                note=note,
-                decided_at=decided_at,
-                evidence_hash=seen_hash,
-                seen=write_seen(Seen(proposed[n])) if old and same else "",
-                written=target,
-                when=when,
-                file=str(path),
-                row=line,
-            )
-        )
-    checker = Checker(resolution.tree, rows, read)
+            fix = "Write who decided, or give --reviewer."
+            wrong.append(Problem(path, "no reviewer", fix, row.line, "reviewer"))
+        problems += wrong
+        if all(problem.column not in ("row_id", "subject") for problem in wrong):
+            read.append(rows.decision(row, who, decided_at, when, str(path)))
+    checker = rows.checker(read)
+    known = _by_subject(resolution.read)
     accepted: dict[tuple[str, str, str], Decision] = {}
+    stale, replaced = [], []
     for decision in read:
-        if checker.is_stale(decision):
-            what = f"the evidence for {decision.subject} has changed since this sheet was written:"
-            fix = "Decide it in the new sheet."
-            stale.append(Problem(path, what, fix, decision.row, "row_id", decision.row_id))
-            continue
         if not decision.reviewer or decision.decision not in DECISIONS:
             continue
-        # A blank target means the place that the sheet shows, which is the row's present parent.
-        checked = checker.check(decision._replace(seen=""))
+        old = checker.is_stale(decision)
+        # A blank target means the place that the sheet shows.
+        checked = checker.check(decision)
         if isinstance(checked, Problem):
-            problems.append(checked)
+            if not old:
+                problems.append(checked)
+                continue
+            checked = decision
+        checked = rows.as_recorded(checked, old)
+        earlier = known.get((checked.subject, checked.reviewer), [])
+        if (by := _replaced(checked, earlier)) is not None:
+            what = f"{checked} on {checked.row_id} is in the ledger; replaced on {by.decided_at} by"
+            fix = "Decide it in a new sheet, or take the later decision back."
+            replaced.append(Problem(path, f"{what}:", fix, checked.row, "decision", str(by)))
             continue
-        n = at[clean_cell(checked.row_id)]
-        seen = write_seen(seen_of(proposed[n], evidence[n]))
-        checked = checked._replace(evidence_hash=hashes[n], seen=seen)
+        if old:
+            what = f"the evidence for {checked.subject} has changed since this sheet was written;"
+            fix = "It is in the ledger, and not applied. Decide it in the new sheet."
+            stale.append(Problem(path, f"{what} kept as stale:", fix, checked.row, "row_id",
+                                 checked.row_id))  # fmt: skip
         first = accepted.setdefault((checked.row_id, checked.aspect, checked.reviewer), checked)
         if first.outcome != checked.outcome:
             what = f"contradicts row {first.row} ({first}) on {checked.row_id}:"
@@ -242,10 +227,139 @@ def read_sheet(
     # Together a reviewer's decisions have to hold as well: no circle of merges, no name given
     # twice. Where reviewers differ it is a dispute, for `replay`.
     found = list(accepted.values())
-    problems += without_conflicts(agreed(found)[0], checker.tree, checker.made)[2]
+    late = {problem.row for problem in stale}
+    fresh = [decision for decision in found if decision.row not in late]
+    problems += without_conflicts(agreed(fresh)[0], checker.tree, checker.made)[2]
     if problems:
         raise InputError(sorted(problems, key=lambda p: (p.row or 0, p.column or "", p.what)))
-    return Sheet(decisions_frame(found), stale)
+    return Sheet(decisions_frame(found), stale, replaced)
+
+
+class _Row(NamedTuple):
+    """A row of a sheet as text."""
+
+    line: int
+    row_id: str
+    decision: str
+    target: str
+    note: str
+    reviewer: str
+    evidence_hash: str
+    subject: str
+    current: str
+    current_id: str
+    suggestion_id: str
+
+
+class _SheetRows:
+    """The rows that a sheet's rows are about, as the tables have them.
+
+    Args:
+        resolution: the tables, with the ledger's decisions.
+    """
+
+    def __init__(self, resolution: Resolution) -> None:
+        rows = resolution.rows.set_index("row_id", drop=False)
+        self._resolution, self._rows = resolution, rows
+        # The tables' own text is cleaned in the sheet: an id is looked up as it is written there.
+        self.at = {clean_cell(row): n for n, row in enumerate(rows.index)}
+        self._subjects, self._levels = rows.subject.tolist(), rows.level.tolist()
+        self._own, self._suggested = rows.own.tolist(), rows.suggestion.fillna("").tolist()
+        self._proposed, self._evidence = rows.proposed.tolist(), rows.evidence.tolist()
+        self._parents = rows.parent.tolist()
+        self._hashes = rows.evidence_hash.fillna("").tolist()
+        self._by_path: dict[str, list[str]] = defaultdict(list)
+        for tree in (resolution.tree, resolution.known):
+            for node in tree.level:
+                nodes = self._by_path[_cell(tree.path_name(node))]
+                nodes += [] if node in nodes else [node]
+
+    def problems(self, path: Path, row: _Row) -> list[Problem]:
+        """What is wrong with the row, its subject or its decision."""
+        line = row.line
+        if row.row_id not in self.at:
+            fix = "Take the row_id from a current sheet."
+            return [Problem(path, "unknown row:", fix, line, "row_id", row.row_id)]
+        subject = self._subjects[self.at[row.row_id]]
+        if row.subject and row.subject != clean_cell(subject):
+            what = f"the row of {subject}, but its subject is:"
+            fix = "Take both cells from one row of the sheet."
+            return [Problem(path, what, fix, line, "subject", row.subject)]
+        if row.decision.casefold() not in DECISIONS:
+            fix = f"Write one of {', '.join(DECISIONS)}."
+            return [Problem(path, "unknown decision:", fix, line, "decision", row.decision)]
+        return []
+
+    def decision(self, row: _Row, who: str, decided_at: str, when: datetime, file: str) -> Decision:
+        """The row's decision; its `seen` is the place that the sheet shows."""
+        n = self.at[row.row_id]
+        word, target = row.decision.casefold(), row.target
+        if word == "move" and not target and self._suggested[n] != self._own[n]:
+            target = self._suggested[n]
+        place = self._place_shown(row) or row.suggestion_id
+        digest = row.evidence_hash.removeprefix(_HASH_MARK)
+        if digest and is_old_hash(digest) and place == self._own[n]:
+            place = self._proposed[n]  # which is what a hash of version 0.1.0 is compared by
+        return Decision(
+            subject=self._subjects[n],
+            level=self._levels[n],
+            decision=word,
+            target=target,
+            reviewer=who,
+            note=row.note,
+            decided_at=decided_at,
+            evidence_hash=digest,
+            seen=write_seen(Seen(place)) if place else "",
+            written=target,
+            when=when,
+            file=file,
+            row=row.line,
+        )
+
+    def _place_shown(self, row: _Row) -> str:
+        """The place in the sheet's cells `current_id` or `current`; else the proposed one."""
+        n, known = self.at[row.row_id], self._resolution.known
+        own, proposed = self._own[n], self._proposed[n]
+        found = [row.current_id] if row.current_id else self._by_path.get(row.current, [])
+        if self._parents[n] in found:  # it shows the place of now, an item's as far as it counts
+            return str(own)
+        if not found or {proposed, *known.path(proposed)} & set(found):
+            return str(proposed)
+        return str(found[0])
+
+    def checker(self, read: list[Decision]) -> Checker:
+        """Checks decisions as `replay` will: on the tree before all decisions."""
+        rows = self._rows.assign(own=self._rows.proposed)
+        return Checker(self._resolution.known, rows, [*self._resolution.read, *read])
+
+    def as_recorded(self, decision: Decision, stale: bool) -> Decision:
+        """The decision with the evidence of now, which it was made on unless it is stale."""
+        if stale:
+            return decision
+        n = self.at[clean_cell(decision.row_id)]
+        seen = write_seen(seen_of(self._proposed[n], self._evidence[n]))
+        return decision._replace(evidence_hash=self._hashes[n], seen=seen)
+
+
+def _by_subject(decisions: list[Decision]) -> dict[tuple[str, str], list[Decision]]:
+    found: dict[tuple[str, str], list[Decision]] = defaultdict(list)
+    for decision in decisions:
+        found[decision.subject, decision.reviewer].append(decision)
+    return found
+
+
+def _replaced(decision: Decision, earlier: list[Decision]) -> Decision | None:
+    """The later decision by which the same reviewer has replaced this very one."""
+    names = ("decision", "target", "note", "evidence_hash")
+    same = [
+        by
+        for before, by in zip(earlier, overridden(earlier), strict=True)
+        if all(getattr(before, name) == getattr(decision, name) for name in names)
+    ]
+    if not same or None in same:
+        return None
+    last = max((by for by in same if by is not None), key=lambda by: by.when)
+    return None if last.decision == WITHDRAW else last
 
 
 def _members(

@@ -42,6 +42,7 @@ class Validated:
         stale: made on evidence that has changed.
         gone: whose subject is not in the data any more.
         problems: what is wrong with the others.
+        read: all that were read, also those that are not active.
     """
 
     effective: list[Decision]
@@ -49,6 +50,7 @@ class Validated:
     stale: list[Decision]
     gone: list[Decision]
     problems: list[Problem]
+    read: list[Decision]
 
 
 def split_nodes(tree: LabelTree, decisions: Iterable[Decision]) -> dict[str, Decision]:
@@ -269,6 +271,7 @@ def validate(
         stale=sorted(stale, key=order),
         gone=sorted(gone, key=order),
         problems=problems + wrong,
+        read=read,
     ), checker
 
 

@@ -60,11 +60,14 @@ def numbers_of(
         here = nodes[nodes["level"] == level]
         row: dict[str, Any] = {"level": level, "name": name, "nodes": len(here)}
         if level > 0:
-            sizes = assignments[f"level{level}_name"].dropna().value_counts()
-            sizes = sizes.sort_index(kind="stable").sort_values(ascending=False, kind="stable")
+            # By id: two nodes may have one name.
+            node = [f"level{level}_name", f"level{level}_id"]
+            sizes = assignments.groupby(node, sort=True).size()
+            sizes = sizes.sort_values(ascending=False, kind="stable")
+            names = sizes.index.get_level_values(0)
+            named = [[name, int(count)] for name, count in zip(names, sizes, strict=True)]
             row["items"] = int(sizes.sum())
-            row["largest"] = [[key, int(count)] for key, count in sizes.head(3).items()]
-            row["smallest"] = [[key, int(count)] for key, count in sizes.tail(3).items()]
+            row["largest"], row["smallest"] = named[:3], named[-3:]
         per_level.append(row)
     return {
         "items": _counts(items["split"]),
@@ -83,7 +86,9 @@ def numbers_of(
     }
 
 
-def agreement(assignments: pd.DataFrame, labels: pd.DataFrame, level: int) -> dict[str, int]:
+def published_agreement(
+    assignments: pd.DataFrame, labels: pd.DataFrame, level: int
+) -> dict[str, int]:
     """How often a tree says what a published label says; no answer counts as wrong.
 
     Items whose answer was taken from a published label are left out.

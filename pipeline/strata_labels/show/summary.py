@@ -11,7 +11,7 @@ def summary_lines(title: str, numbers: dict[str, Any], agreed: dict[str, Any] | 
     Args:
         title: the tree's name.
         numbers: see `numbers_of`.
-        agreed: see `agreement`, or None.
+        agreed: see `published_agreement`, or None.
     """
     total = sum(numbers["items"].values())
     splits = ", ".join(f"{count:,} {split}" for split, count in numbers["items"].items())

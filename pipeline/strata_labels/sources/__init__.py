@@ -1,8 +1,7 @@
 """Data sets: fetching their metadata, and reading it as items and published labels."""
 
 from strata_labels.sources import gldv2, inat2018, sop, table
-from strata_labels.sources.contract import Labels, Metadata, Source
-from strata_labels.sources.download import download_all
+from strata_labels.sources.contract import Metadata, Source
 from strata_labels.sources.drawn import draw_products
 from strata_labels.sources.published import published_tree
 
@@ -16,10 +15,8 @@ SOURCES: dict[str, Source] = {
 
 __all__ = [
     "SOURCES",
-    "Labels",
     "Metadata",
     "Source",
-    "download_all",
     "draw_products",
     "published_tree",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
@@ -22,15 +23,24 @@ def read_labels(path: Path, items: pd.DataFrame, levels: Sequence[str]) -> Label
         levels: names of the tree's levels, the item's first.
 
     Returns:
-        The labels; columns that are no level are not read.
+        The labels. Columns that are no level are not read; the counts name them.
 
     Raises:
-        InputError: no column of any level; every id that no item has, that items of several splits
-            have, or that appears twice.
+        InputError: no column of any level; every column whose name is nearly that of a level that
+            the file lacks, and every id that no item has, that items of several splits have, or
+            that appears twice.
     """
     frame = read_people_csv(path, ["id"], ["split"], further=True)
     named = [level for level in levels[1:] if level.casefold() in frame]
-    if not named:
+    lacking = [level for level in levels[1:] if level not in named]
+    used = {"id", "split", *(level.casefold() for level in named)}
+    others = [str(column) for column in frame if column not in used]
+    problems = [
+        Problem(path, "no such level:", f"Write {near[0]}, or remove the column.", column=column)
+        for column in others
+        if (near := get_close_matches(column, lacking, n=1, cutoff=0.85))
+    ]
+    if not (named or problems):
         fix = f"Add a column for a level: {', '.join(levels[1:])}."
         raise InputError(Problem(path, "has no column of labels", fix))
     by_id: dict[str, list[str]] = {}
@@ -39,7 +49,6 @@ def read_labels(path: Path, items: pd.DataFrame, levels: Sequence[str]) -> Label
         by_id[item] = [item]
         by_id.setdefault(own, []).append(item)
         by_split[split, own] = item
-    problems: list[Problem] = []
     found: dict[int, str] = {}
     first: dict[str, int] = {}
     for row, number, split in zip(frame.index, frame["id"], frame["split"], strict=True):
@@ -62,4 +71,7 @@ def read_labels(path: Path, items: pd.DataFrame, levels: Sequence[str]) -> Label
     wide = pd.DataFrame({level: frame[level.casefold()] for level in named})
     wide.insert(0, "item_id", pd.Series(found, dtype=object))
     wide = wide.reset_index(drop=True)
-    return Labels(label_rows(wide, levels, "known"), count_labels(wide))
+    counts = count_labels(wide)
+    if others:
+        counts["columns_not_read"] = ", ".join(others)
+    return Labels(label_rows(wide, levels, "known"), counts)

@@ -107,7 +107,7 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
             "image_ids": images.reindex(products.class_id).to_numpy(),
         }
     )
-    called = _super_classes(frame) | names[1]
+    called = _super_classes(frame, names[1])
     wide = pd.DataFrame(
         {
             "item_id": items.item_id,
@@ -123,14 +123,18 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
     return Metadata(items, label_rows(wide, levels, "published"), counts)
 
 
-def _super_classes(frame: pd.DataFrame) -> dict[int, str]:
-    """Names of super-classes by id: of the folder of their images where that is theirs alone."""
+def _super_classes(frame: pd.DataFrame, given: dict[int, str]) -> dict[int, str]:
+    """Names of super-classes by id: given, else of the folder of their images where that is theirs
+    alone and no other is called so."""
     folders = frame.assign(folder=[Path(name).parent.as_posix() for name in frame.path])
     folders = folders[["super_class_id", "folder"]].drop_duplicates()
     shared = folders.folder.duplicated(keep=False) | folders.super_class_id.duplicated(keep=False)
     names = {number: f"super-class {number}" for number in sorted(set(folders.super_class_id))}
     own = zip(folders.super_class_id[~shared], map(_plain, folders.folder[~shared]), strict=True)
-    return names | {number: name for number, name in own if name}
+    called = {number: name for number, name in own if name} | given
+    count = Counter(called.values())
+    alone = {number: name for number, name in called.items() if count[name] == 1}
+    return names | alone | given
 
 
 def item_id(class_id: int) -> str:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.people_csv import read_header, read_people_csv
+from strata_labels.people_csv import clean_cell, clean_cells, read_header, read_people_csv
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
 from strata_labels.sources.download import Fetched
 from strata_labels.sources.known_labels import read_labels
+from strata_labels.tables import read_parquet
 
 __all__ = [
     "FILES",
@@ -60,7 +60,7 @@ def levels(folder: Path) -> tuple[str, ...]:
     """Names of the table's further columns, in their order: finest first."""
     path = _path(Path(folder))
     if path.suffix == ".parquet" or path.is_dir():
-        return tuple(_label_columns(_parquet(path).column_names))
+        return tuple(_label_columns(_header(path, read_parquet(path))))
     return tuple(_label_columns(read_header(path)))
 
 
@@ -117,6 +117,7 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
     )
     items = items.sort_values(["split", "source_id"], ignore_index=True)
     wide = frame[["item_id", *_label_columns(frame.columns)]]
+    wide = wide.rename(columns={level.casefold(): level for level in levels})
     counts: Counts = {"items": {}, "labels": count_labels(wide)}
     for name, part in items.groupby("split", sort=True):
         number = len(part)
@@ -172,29 +173,40 @@ def _text_table(path: Path) -> pd.DataFrame:
     """
     if path.suffix != ".parquet" and not path.is_dir():
         return read_people_csv(path, _REQUIRED, _OPTIONAL, further=True)
-    table = _parquet(path)
+    table = read_parquet(path)
     frame = pd.DataFrame(index=pd.RangeIndex(1, table.num_rows + 1))
-    for name in table.column_names:
-        column = table[name]
-        if pa.types.is_list(column.type):
-            frame[name] = [_BETWEEN.join(cell or ()) for cell in column.to_pylist()]
-        else:
-            frame[name] = ["" if cell is None else str(cell) for cell in column.to_pylist()]
+    for name, column in zip(_header(path, table), table.columns, strict=True):
+        frame[name] = clean_cells([_text(cell) for cell in column.to_pylist()])
     return frame.assign(**{name: "" for name in _OPTIONAL if name not in frame})
 
 
-def _parquet(path: Path) -> pa.Table:
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        fix = "Write the table again."
-        raise InputError(Problem(path, f"cannot be read ({error})", fix)) from None
-    missing = [name for name in _REQUIRED if name not in table.column_names]
-    if missing:
-        raise InputError(
-            Problem(path, "column missing:", "Add it.", column=name) for name in missing
-        )
-    return table
+def _header(path: Path, table: pa.Table) -> list[str]:
+    """The columns' names, cleaned as those of a CSV.
+
+    Raises:
+        InputError: a column is missing or there twice.
+    """
+    names = [clean_cell(name).casefold() for name in table.column_names]
+    problems = [
+        *(("column missing:", "Add it.", name) for name in _REQUIRED if name not in names),
+        *(
+            ("column appears twice:", "Keep one.", name)
+            for name in sorted(set(names))
+            if names.count(name) > 1
+        ),
+    ]
+    if problems:
+        raise InputError(Problem(path, what, fix, column=name) for what, fix, name in problems)
+    return names
+
+
+def _text(cell: object) -> str:
+    """A cell as text: blank for a missing one, whole numbers without decimals."""
+    if isinstance(cell, list):
+        return _BETWEEN.join(map(_text, cell))
+    if cell is None or cell != cell:  # NaN
+        return ""
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
 def _pictures(path: Path, row: int, cell: str, problems: list[Problem]) -> list[str]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from strata_labels.training.head import Head, train_head
     from strata_labels.training.labelled_images import (
-        LabelledImages,
         read_labels_csv,
         read_workspace,
     )
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 _HOME = {
     "RESULT": "training_run",
     "Head": "head",
-    "LabelledImages": "labelled_images",
     "Recipe": "recipe",
     "TrainedModel": "saved_model",
     "load_model": "saved_model",
@@ -37,7 +35,6 @@ _HOME = {
 __all__ = [
     "RESULT",
     "Head",
-    "LabelledImages",
     "Recipe",
     "TrainedModel",
     "load_model",

@@ -15,7 +15,7 @@ from torch import Tensor
 from strata_labels.embedding import image_files
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import read_people_csv
-from strata_labels.tables import LABELLED, load
+from strata_labels.tables import LABELLED, load, table_path
 from strata_labels.tree import LabelTree, split_items
 
 TRAIN, TEST, QUERY, GALLERY = "train", "test", "query", "gallery"
@@ -152,7 +152,7 @@ def read_workspace(
         raise InputError(problems)
     assigned = load(workspace, "assignments")
     items = load(workspace, "items").set_index("item_id").loc[assigned.item_id]
-    source = workspace / "tables" / "assignments.parquet"
+    source = table_path(workspace, "assignments")
     labelled = assigned.status.to_numpy() == LABELLED
     aside = {"no label": int((~labelled).sum())}
     listed = [

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import (
     BaseModel,
@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.settings import problems_of
+from strata_labels.settings import List, problems_of
 
 Mode = Literal["full", "head"]
 LossName = Literal[
@@ -33,9 +33,6 @@ LossName = Literal[
     "csl",
     "triplet",
 ]
-_Entry = TypeVar("_Entry")
-# TOML has lists; strictness is left to their entries.
-List = Annotated[tuple[_Entry, ...], Field(strict=False)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]

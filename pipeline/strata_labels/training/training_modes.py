@@ -47,7 +47,8 @@ class HeadTraining:
         processes.wait()
         if not processes.first:  # read what the first wrote
             store = VectorStore(store.folder)
-        self._all = torch.from_numpy(embed_images(store, encoder, images.paths).vectors)
+        vectors, _ = embed_images(store, encoder, images.paths)
+        self._all = torch.from_numpy(vectors)
         self._split = images.table.split.to_numpy()
         self.device = torch.device("cpu")
         self._train = self.vectors(TRAIN)

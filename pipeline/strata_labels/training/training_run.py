@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from strata_labels.embedding import VectorStore, load_encoder
 from strata_labels.errors import RetryError
-from strata_labels.files import whole, write_json, write_table, write_text
+from strata_labels.files import only_one, whole, write_json, write_table, write_text
 from strata_labels.progress import track
 from strata_labels.retrieval import Report, evaluate_embeddings
 from strata_labels.training import checkpoint
@@ -71,9 +71,12 @@ def train(
     Raises:
         InputError: unreadable images, too little left to train on, a checkpoint of another
             training, a training that diverged.
-        RetryError: stopped by a signal or a full disk; the checkpoint stays.
+        RetryError: stopped by a signal or a full disk; the checkpoint stays. Another training is
+            running in `out`.
     """
-    with process_group() as processes:
+    with process_group() as processes, ExitStack() as held:
+        if processes.first:
+            held.enter_context(only_one(out / ".strata.lock", "training"))
         torch.manual_seed(seed)
         resumed = (out / CHECKPOINT).exists()
         if not resumed:  # else they were checked when it was begun

@@ -3,7 +3,7 @@
 from strata_labels.tree.build import build_tree, tree_of_assignments
 from strata_labels.tree.diff import diff
 from strata_labels.tree.find import NodeFinder, fold
-from strata_labels.tree.label_tree import LabelTree, node_problems
+from strata_labels.tree.label_tree import LabelTree
 from strata_labels.tree.split import split_items
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "build_tree",
     "diff",
     "fold",
-    "node_problems",
     "split_items",
     "tree_of_assignments",
 ]

@@ -8,7 +8,7 @@ from strata_labels.validation.item_paths import (
     read_vectors,
 )
 from strata_labels.validation.report import ITEMS, TRAINED, write_report
-from strata_labels.validation.retrieval_doubts import doubts_table, rank_doubts
+from strata_labels.validation.retrieval_doubts import doubts_table
 from strata_labels.validation.tree_comparison import against_shuffled, compare_heads, compare_trees
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "compare_heads",
     "compare_trees",
     "doubts_table",
-    "rank_doubts",
     "read_item_table",
     "read_tree",
     "read_vectors",

@@ -9,14 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import read_people_csv
-from strata_labels.tables import load
+from strata_labels.tables import load, read_parquet, table_path
 
 ITEM = ("level0", "item_id")
 # The evaluation ranks ten images at least.
@@ -65,7 +63,7 @@ def read_tree(path: Path) -> ItemPaths:
             parents, nothing labelled; all problems listed.
     """
     if path.is_dir():
-        source, table = path / "tables" / "assignments.parquet", load(path, "assignments")
+        source, table = table_path(path, "assignments"), load(path, "assignments")
     else:
         source, table = path, read_item_table(path)
     item = next((name for name in ITEM if name in table), None)
@@ -189,9 +187,4 @@ def read_item_table(path: Path) -> pd.DataFrame:
     """
     if path.suffix != ".parquet":
         return read_people_csv(path, [], further=True).reset_index(drop=True)
-    try:
-        return pq.read_table(path).to_pandas()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(
-            Problem(path, f"cannot be read ({error})", "Write the table again.")
-        ) from None
+    return read_parquet(path).to_pandas()

@@ -12,7 +12,8 @@ import pytest
 from page_world import make_workspace
 from strata_labels.build import Workspace
 from strata_labels.cli.review import review_setup
-from strata_labels.review.page import Desk, Served, open_page
+from strata_labels.review.page import Desk, open_page
+from strata_labels.review.page.serve import Served
 
 
 @pytest.fixture

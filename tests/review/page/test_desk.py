@@ -23,7 +23,8 @@ from strata_labels.review import (
     replay,
     reviewed,
 )
-from strata_labels.review.page import Desk, Refused, Stale
+from strata_labels.review.page import Desk
+from strata_labels.review.page.desk import Refused, Stale
 from strata_labels.review.page.review_rows import ReviewRows
 from strata_labels.tables import load, save
 

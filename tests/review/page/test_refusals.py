@@ -12,8 +12,9 @@ from urllib.parse import quote, urlsplit
 import pytest
 from page_world import IMAGE
 from small_world import item
-from strata_labels.errors import InputError
-from strata_labels.review.page import Desk, Served, open_page
+from strata_labels.errors import InputError, RetryError
+from strata_labels.review.page import Desk, open_page
+from strata_labels.review.page.serve import Served
 
 
 class Client:
@@ -165,7 +166,7 @@ def test_a_second_page_on_the_same_ledger_is_refused(
 ) -> None:
     page = serve(desk())
     port = urlsplit(page.address).port
-    with pytest.raises(InputError, match=f"already open.*port {port}"), open_page(desk("ben")):
+    with pytest.raises(RetryError, match=f"review page on port {port}"), open_page(desk("ben")):
         pass
 
 

@@ -1,7 +1,7 @@
 """The review page: a local server, one HTML file, one key per decision."""
 
-from strata_labels.review.page.desk import Desk, Refused, Stale
+from strata_labels.review.page.desk import Desk
 from strata_labels.review.page.review_rows import ReviewSetup
-from strata_labels.review.page.serve import Served, open_page
+from strata_labels.review.page.serve import open_page
 
-__all__ = ["Desk", "Refused", "ReviewSetup", "Served", "Stale", "open_page"]
+__all__ = ["Desk", "ReviewSetup", "open_page"]

@@ -21,7 +21,7 @@ from strata_labels.review.ledger import read_ledger
 from strata_labels.review.ranking import queue
 from strata_labels.review.reviewed import reviewed
 from strata_labels.review.validate import Checker
-from strata_labels.tables import load
+from strata_labels.tables import load, table_path
 
 #: The level whose nodes are searched for nearest siblings: classes below it are too small.
 _WIDE = 2
@@ -67,7 +67,7 @@ class ReviewSetup:
 
     def table(self, name: str) -> Path:
         """The file of a table."""
-        return self.folder / "tables" / f"{name}.parquet"
+        return table_path(self.folder, name)
 
 
 class Watch:

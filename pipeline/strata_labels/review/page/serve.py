@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import uvicorn
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.files import only_one
+from strata_labels.review.ledger import lock_of
 from strata_labels.review.page.app import make_app
 from strata_labels.review.page.desk import Desk
 
@@ -27,9 +29,28 @@ class Served:
     socket: socket.socket
 
     def run(self) -> None:
-        """Answers until the process is interrupted (Ctrl-C)."""
-        with suppress(KeyboardInterrupt):
+        """Answers until the process is interrupted (Ctrl-C), terminated, or its terminal closed.
+
+        What is being recorded then is recorded first.
+        """
+        with suppress(KeyboardInterrupt), self._ended_by(signal.SIGHUP):
             self.server.run(sockets=[self.socket])
+
+    @contextmanager
+    def _ended_by(self, number: signal.Signals) -> Iterator[None]:
+        """Lets a signal that the server does not know end it as SIGTERM does."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.getsignal(number)
+        if before != signal.SIG_IGN:
+            signal.signal(number, self.server.handle_exit)
+        try:
+            yield
+        finally:
+            # A shell passes on the terminal's SIGHUP: a second one must not stop the rebuild.
+            again = number in self.server._captured_signals
+            signal.signal(number, signal.SIG_IGN if again else before)
 
 
 @contextmanager
@@ -41,9 +62,11 @@ def open_page(desk: Desk, port: int = 0) -> Iterator[Served]:
         port: 0 for any that is free.
 
     Raises:
-        InputError: another page is open on the ledger, or the port is taken.
+        InputError: the port is taken.
+        RetryError: another page is open on the ledger.
     """
-    with _only_one(desk.setup.ledgers[-1]) as lock, socket.socket() as bound:
+    lock_file = lock_of(desk.setup.ledgers[-1].resolve())
+    with only_one(lock_file, "review page") as lock, socket.socket() as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind(("127.0.0.1", port))
@@ -54,8 +77,7 @@ def open_page(desk: Desk, port: int = 0) -> Iterator[Served]:
             raise InputError(Problem("--port", what, fix, value=port)) from None
         port = bound.getsockname()[1]
         token = secrets.token_urlsafe(24)
-        os.ftruncate(lock, 0)
-        os.write(lock, f"process {os.getpid()}, port {port}\n".encode())
+        os.pwrite(lock, f"process {os.getpid()} (review page on port {port})\n".encode(), 0)
         config = uvicorn.Config(
             make_app(desk, token, port),
             log_level="warning",
@@ -66,22 +88,3 @@ def open_page(desk: Desk, port: int = 0) -> Iterator[Served]:
             timeout_graceful_shutdown=2,
         )
         yield Served(f"http://127.0.0.1:{port}/{token}/", uvicorn.Server(config), bound)
-
-
-@contextmanager
-def _only_one(ledger: Path) -> Iterator[int]:
-    """Holds `<ledger>.lock`; the system lets go of it however the process ends."""
-    ledger = ledger.resolve()
-    path = ledger.with_name(ledger.name + ".lock")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            who = os.read(descriptor, 100).decode("utf-8", "replace").strip()
-            what = f"a review page is already open on this ledger ({who})"
-            fix = "Go on there, or end it first."
-            raise InputError(Problem(ledger, what, fix)) from None
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,87 @@
+"""Files that appear whole, what killed writers leave, and locks that end with their holder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from strata_labels import files
+from strata_labels.errors import RetryError
+from strata_labels.files import holder, only_one, whole, write_text
+
+_WRITER = """
+import sys, time
+from pathlib import Path
+from strata_labels.files import whole
+with whole(Path(sys.argv[1])) as beside:
+    beside.write_text("half")
+    print("writing", flush=True)
+    time.sleep(100)
+"""
+_HOLDER = """
+import sys, time
+from pathlib import Path
+from strata_labels.files import only_one
+with only_one(Path(sys.argv[1]), "train"):
+    print("held", flush=True)
+    time.sleep(100)
+"""
+
+
+def started(code: str, path: Path) -> subprocess.Popen[str]:
+    """A process that has said that it is at work."""
+    command = [sys.executable, "-c", code, str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline()
+    return process
+
+
+def end(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> None:
+    process.send_signal(number)
+    process.communicate()
+
+
+def parts(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.endswith(".part"))
+
+
+def test_what_a_killed_writer_left_is_swept_and_a_living_ones_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_SWEPT", set())
+    alive = started(_WRITER, tmp_path / "alive.csv")
+    dead = started(_WRITER, tmp_path / "dead.csv")
+    end(dead)
+    other = tmp_path / ".some.download.part"  # another program's, or a download to be resumed
+    other.write_text("not ours")
+    assert len(parts(tmp_path)) == 3
+    write_text(tmp_path / "new.csv", "x")
+    left = parts(tmp_path)
+    assert len(left) == 2 and other.name in left and left[0].startswith(".alive.csv.")
+    end(alive)
+
+
+def test_a_failed_writing_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    write_text(path, "old")
+    with pytest.raises(KeyError), whole(path) as beside:
+        beside.write_text("new")
+        raise KeyError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lock_names_its_holder_and_ends_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / ".lock"
+    first = started(_HOLDER, path)
+    for _ in range(2):
+        with pytest.raises(RetryError, match=rf"process {first.pid} \(train\)"):
+            only_one(path, "build").__enter__()
+    end(first)
+    assert path.exists() and holder(path) == ""
+    with only_one(path, "build"):
+        assert holder(path) == f"process {os.getpid()} (build)"
+    assert not path.exists()
