@@ -1,4 +1,4 @@
-"""Learners: kernel ridge over all labels with leave-one-out answers, and the blend of all evidence."""
+"""Learners: kernel ridge with leave-one-out answers, and the blend of all evidence."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ CHUNK = 4_096
 MOST_EXACT, RANK = 8_000, 4_096
 #: Parts of the labelled rows, each left out once to see what an answer depends on.
 PARTS = 8
-# Ridge values that are tried; the one of the least leave-one-out error is used.
+# Ridge values that are tried; the one of the least leave-one-out error is used. With fewer answers
+# than these that says too little, and the usual one is taken.
 RIDGES = (0.02, 0.05, 0.15, 0.4)
+USUAL_RIDGE, FEWEST_ANSWERS = 0.15, 100
 # Rows that these are tried on, at most.
 SAMPLE = 2_000
 _JITTER = 1e-4
@@ -66,7 +68,9 @@ class Targets:
         """One in the column of each row's node, `[len(positions), K]`."""
         labels = self.labels[positions]
         place = (np.arange(len(labels)), labels)
-        return sp.csr_matrix((np.ones(len(labels), np.float32), place), (len(labels), self.num_nodes))
+        return sp.csr_matrix(
+            (np.ones(len(labels), np.float32), place), (len(labels), self.num_nodes)
+        )
 
 
 class KernelRidge:
@@ -175,6 +179,8 @@ class KernelRidge:
         Measured with the exact kernel on a sample that has one row of each answer.
         """
         first = np.array([answer[0] for answer in self._targets.answers])
+        if len(first) < FEWEST_ANSWERS:
+            return USUAL_RIDGE
         some = np.sort(first[np.linspace(0, len(first) - 1, min(len(first), SAMPLE)).astype(int)])
         rows = self._targets.rows[some]
         values, vectors = np.linalg.eigh(kernel(self._features, rows, rows).astype(np.float64))

@@ -191,8 +191,10 @@ def _item_rows(
     nodes, accepted = scorer.nodes, scores.accepted
     ids = [node_id(2, node) for node in nodes]
     sources = scorer.node_scores.by_source
-    silent = ~np.logical_or.reduce([source.speaks for source in sources.values()] or [[False]])
-    vectors = {name: nearest_nodes(sources[name]) for name in _VECTORS if name in sources}
+    silent = np.ones(len(items), dtype=bool)
+    for source in sources.values():
+        silent &= ~source.speaks
+    vectors = {name: _nearest(sources[name]) for name in _VECTORS if name in sources}
     differ = _splits_differ(items, scores.node)
     of_classes = [_class_evidence(verdict) for verdict in verdicts]
     others = _alternatives(scorer, scores, hits, of_classes, ids)
@@ -211,10 +213,10 @@ def _item_rows(
             for k, _, term, language, _ in found[:_SHOWN_WORDS]
         ]
         opinions: dict[str, int] = {"name": found[0][0]} if found else {}
-        for source, nearest in vectors.items():
+        for kind, nearest in vectors.items():
             if nearest[n]:
-                opinions[source] = nearest[n][0][0]
-                evidence += [Evidence(source, ids[k], value) for k, value in nearest[n]]
+                opinions[kind] = nearest[n][0][0]
+                evidence += [Evidence(kind, ids[k], value) for k, value in nearest[n]]
         if verdict.status == "reached":
             opinions["class"] = nodes.index(verdict.node)
         evidence += of_classes[n]
@@ -320,7 +322,8 @@ def _alternatives(
     best = np.take_along_axis(scores.top, order, axis=1)
     likely = np.clip(left[:, None] * np.take_along_axis(share, order, axis=1), 0.0, 1.0)
     opened = np.flatnonzero(~scores.accepted)
-    places, values = {}, {}
+    places: dict[str, list[list[int]]] = {}
+    values: dict[str, list[list[float]]] = {}
     for name in _VECTORS:
         if name not in scorer.node_scores.by_source:
             continue
@@ -334,7 +337,8 @@ def _alternatives(
                 [(matrix > v[:, None]).sum(axis=1) for v in value[part].T.astype(np.float32)]
             )
         rank[~source.speaks[opened]] = len(ids)
-        places[name], values[name] = rank.tolist(), value.round(DECIMALS).tolist()
+        places[name] = rank.tolist()
+        values[name] = np.round(value, DECIMALS).tolist()
     number = dict(zip(opened.tolist(), range(len(opened)), strict=True))
     found: list[list[Alternative]] = []
     for n, (row, sure) in enumerate(zip(best.tolist(), likely.round(4).tolist(), strict=True)):
@@ -351,9 +355,9 @@ def _alternatives(
             if k in words:
                 _, _, term, language, _ = words[k]
                 evidence.append(Evidence("name_word", node, text=term, language=language))
-            for source, place in places.items():
+            for kind, place in places.items():
                 if place[m][column] < NUM_ALTERNATIVES:
-                    evidence.append(Evidence(source, node, values[source][m][column]))
+                    evidence.append(Evidence(kind, node, values[kind][m][column]))
             evidence += [piece for piece in of_classes[n] if piece.node == node]
             if k == scores.neighbours[n]:
                 evidence.append(Evidence("neighbours", node))
@@ -362,7 +366,7 @@ def _alternatives(
     return found
 
 
-def nearest_nodes(source: NodeSource) -> list[list[tuple[int, float]]]:
+def _nearest(source: NodeSource) -> list[list[tuple[int, float]]]:
     """The two best nodes of each item with their values, best first; none where nothing speaks."""
     found: list[list[tuple[int, float]]] = []
     for start in range(0, len(source.speaks), CHUNK):

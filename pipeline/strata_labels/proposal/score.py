@@ -22,6 +22,7 @@ from strata_labels.proposal.calibration import (
     zero_shot_log_odds,
 )
 from strata_labels.proposal.learners import (
+    CHUNK,
     MOST_EXACT,
     RANK,
     Blend,
@@ -29,6 +30,7 @@ from strata_labels.proposal.learners import (
     Targets,
     answers_of,
     fit_blend,
+    kernel,
     spread_over_nodes,
 )
 from strata_labels.proposal.lexicon import Lexicon
@@ -68,6 +70,10 @@ MIN_LABELS = 2
 NUM_TOP = 6
 # Values in the columns that the blend and the calibration are fitted on, and the fewest rows.
 MOST_VALUES, FEWEST_ROWS, MOST_ROWS = 40_000_000, 1_000, 8_000
+# Labelled items that are shown beside a row, and those they are looked for among at most.
+NUM_NEAREST, MOST_REFERENCES = 5, 20_000
+# Of the ridge on "labelled or not" (chosen with `outside.MOST_SET_ASIDE`).
+SHARE_RIDGE, SHARE_RANK = 3.0, 1_000
 # Values scored at a time.
 CHUNK_VALUES = 8_000_000
 # Decimals of confidences: fewer than what other BLAS kernels change.
@@ -89,10 +95,10 @@ class Scores:
         trusted: whether an uncontradicted class chain vouches for the finest node, `[n]`.
         top, top_probability: the likeliest finest nodes, best first, `[n, T]`, and their shares; of
             a row with a known finest label as without it.
-        given_probability: of a known label, its probability without the row's own labels, `[n, S]`;
-            NaN where unknown.
-        other, other_probability: the likeliest other node at each level and its probability,
-            without the row's own labels, `[n, S]`.
+        labelled: positions of the m items with a label at any level, `[m]`.
+        left_out: their probabilities of the finest nodes without their own labels, `[m, K]`.
+        learnt_best: highest share of a finest node in what known look-alikes say, without the row's
+            own label, `[n]`; 0 where nothing was learnt.
         left_out_node, left_out_confidence: finest node without the row's own label and its
             calibrated confidence, `[n]`.
         neighbours: finest node that known look-alikes speak for, -1 where none of them is like
@@ -111,9 +117,9 @@ class Scores:
     trusted: np.ndarray
     top: np.ndarray
     top_probability: np.ndarray
-    given_probability: np.ndarray
-    other: np.ndarray
-    other_probability: np.ndarray
+    labelled: np.ndarray
+    left_out: np.ndarray
+    learnt_best: np.ndarray
     left_out_node: np.ndarray
     left_out_confidence: np.ndarray
     neighbours: np.ndarray
@@ -233,6 +239,59 @@ class Scorer:
         model = self._learn(known, rows, sample, together)
         return self._score(model, known, sample, together)
 
+    @property
+    def main_source(self) -> str:
+        """The kind of evidence that labels are learnt from: `image`, `text` or `name`."""
+        if self.signals.image is not None:
+            return "image"
+        return "name" if self.signals.text is None else "text"
+
+    def nearest_labelled(
+        self, rows: np.ndarray, scores: Scores, number: int = NUM_NEAREST
+    ) -> list[list[tuple[int, int, float]]]:
+        """The most similar items with a known finest label, each row itself left out.
+
+        Args:
+            rows: positions of the items asked about, `[r]`.
+            scores: names the known ones; they are looked for among at most `MOST_REFERENCES`.
+            number: how many.
+
+        Returns:
+            For each row `(item, node, similarity)`, most similar first.
+        """
+        labelled = np.flatnonzero(scores.known)
+        if len(labelled) > MOST_REFERENCES:
+            labelled = labelled[np.linspace(0, len(labelled) - 1, MOST_REFERENCES).astype(int)]
+        found: list[list[tuple[int, int, float]]] = []
+        count = min(number, len(labelled))
+        for start in range(0, len(rows), CHUNK):
+            some = rows[start : start + CHUNK]
+            values = kernel(self._learnable(), some, labelled)
+            values[some[:, None] == labelled[None]] = -1.0
+            best = np.argsort(-values, axis=1, kind="stable")[:, :count]
+            for line, order in zip(values, best, strict=True):
+                found.append(
+                    [
+                        (int(labelled[k]), int(scores.path[labelled[k], 0]), float(line[k]))
+                        for k in order
+                        if line[k] > 0
+                    ]
+                )
+        return found
+
+    def labelled_share(self, known: np.ndarray) -> np.ndarray:
+        """Share of labelled items among those like each item, itself left out, `[n]`.
+
+        Args:
+            known: whether the item's node is known, boolean `[n]`.
+        """
+        rows = np.arange(len(known))
+        alone = answers_of(np.full(len(known), -1))
+        landmarks = rows[np.linspace(0, len(rows) - 1, min(len(rows), SHARE_RANK)).astype(int)]
+        targets = Targets(rows, known.astype(np.int64), 2, alone)
+        ridge = KernelRidge(self._learnable(), targets, landmarks, SHARE_RIDGE)
+        return np.concatenate([ridge.scores(some)[:, 1] for some in self._chunks(len(rows))])
+
     def level(self, values: np.ndarray, level: int) -> np.ndarray:
         """Sums of values of the finest nodes over the nodes of a level, `[n, K_level]`."""
         return values if level == 0 else values @ self._sums[level]
@@ -279,11 +338,12 @@ class Scorer:
         if len(sample) < MIN_LABELS or not learnable:
             return _Model({}, zero_shot or Blend(np.zeros(1), no_bias), zero_shot)
         ridges: dict[int, KernelRidge] = {}
+        num_rows = 0
         for level in range(len(self.above)):
             some = rows[known[rows, level] >= 0]
-            if level == 0 or len(some) > len(rows_before):
+            if len(some) > num_rows:
                 ridges[level] = self._ridge(known[:, level], some, self.sizes[level], together)
-            rows_before = some
+            num_rows = len(some)
         learnt = self._ridge_columns(self._learnt({n: r.scores(sample) for n, r in ridges.items()}))
         for _ in range(len(learnt) // 2):
             prior += [0.0, 0.0]
@@ -393,9 +453,11 @@ class Scorer:
         num_top = min(NUM_TOP, len(self.nodes))
         shape = (num_items, num_levels)
         path, top = np.empty(shape, np.int64), np.empty((num_items, num_top), np.int64)
-        confidence, top_probability = np.ones(shape), np.empty(top.shape, np.float32)
-        given_probability = np.full(shape, np.nan, np.float32)
-        other, other_probability = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
+        confidence: np.ndarray = np.ones(shape)
+        top_probability = np.empty(top.shape, np.float32)
+        labelled = np.flatnonzero(known_level < num_levels)
+        left_out_probability = np.empty((len(labelled), len(self.nodes)), np.float32)
+        learnt_best = np.zeros(num_items, np.float32)
         left_out_node, left_out = np.empty(num_items, np.int64), np.empty(num_items)
         neighbours, margin = np.full(num_items, -1), np.empty(num_items, np.float32)
         trusted = np.zeros(num_items, dtype=bool)
@@ -403,15 +465,8 @@ class Scorer:
         for rows in self._chunks(num_items):
             chunk = self._chunk(model, rows)
             free = chunk.probabilities
-            for level in range(num_levels):
-                sums, has = self.level(free, level), known[rows, level] >= 0
-                label = np.where(has, known[rows, level], sums.argmax(axis=1))
-                own = sums[np.arange(len(rows)), label]
-                given_probability[rows, level] = np.where(has, own, np.nan)
-                rest = sums.copy()
-                rest[np.arange(len(rows)), label] = -1.0
-                other[rows, level] = rest.argmax(axis=1)
-                other_probability[rows, level] = np.maximum(rest.max(axis=1), 0.0)
+            own = known_level[rows] < num_levels
+            left_out_probability[np.searchsorted(labelled, rows[own])] = free[own]
             sure_without = np.empty(len(rows))
             for given in np.unique(known_level[rows]).tolist():
                 part = known_level[rows] == given
@@ -439,8 +494,8 @@ class Scorer:
             left_out[rows] = sure_without
             if chunk.learnt:
                 best = chunk.learnt[0].argmax(axis=1)
-                like = chunk.learnt[0][np.arange(len(rows)), best] >= SPOKEN
-                neighbours[rows] = np.where(like, best, -1)
+                learnt_best[rows] = chunk.learnt[0][np.arange(len(rows)), best]
+                neighbours[rows] = np.where(learnt_best[rows] >= SPOKEN, best, -1)
         confidence = np.round(np.maximum.accumulate(confidence, axis=1), DECIMALS)
         accepted_level, threshold = self._accepted(
             confidence, known, known_level, trusted, sample, together, measured
@@ -454,9 +509,9 @@ class Scorer:
             trusted=trusted,
             top=top,
             top_probability=top_probability,
-            given_probability=given_probability,
-            other=other,
-            other_probability=other_probability,
+            labelled=labelled,
+            left_out=left_out_probability,
+            learnt_best=learnt_best,
             left_out_node=left_out_node,
             left_out_confidence=np.round(left_out, DECIMALS),
             neighbours=neighbours,
@@ -467,9 +522,7 @@ class Scorer:
             scores.instability[:] = self._unstable(model, scores)
         return scores
 
-    def _confidence(
-        self, model: _Model, chunk: _Chunk, path: np.ndarray, given: int
-    ) -> np.ndarray:
+    def _confidence(self, model: _Model, chunk: _Chunk, path: np.ndarray, given: int) -> np.ndarray:
         """Calibrated confidences of paths, `[n, S]`; 1 from the given level on upwards."""
         sure = np.ones(path.shape)
         for level in range(given):
@@ -534,12 +587,14 @@ class Scorer:
         for given in range(1, num_levels + 1):
             rows = np.flatnonzero((known_level == given) & ~trusted)
             for level in range(given):
-                told: tuple[np.ndarray, ...] = ()
+                own = confidence[rows, level]
                 if given in measured:
                     free = ~trusted[sample]
-                    sure, right = measured[given]
-                    told = sure[free, level], right[free, level], together[sample][free]
-                limit = acceptance_threshold(confidence[rows, level], self.target, *told)
+                    sure, right = (values[free, level] for values in measured[given])
+                    answer = together[sample][free]
+                    limit = acceptance_threshold(own, self.target, sure, right, answer)
+                else:
+                    limit = acceptance_threshold(own, self.target)
                 passed[rows, level] = confidence[rows, level] >= limit
                 if given == num_levels and level == 0:
                     threshold = limit

@@ -72,7 +72,7 @@ class SparseScores:
 
     def __init__(self, matrix: sp.csr_matrix) -> None:
         self.matrix = matrix
-        self.speaks = np.diff(matrix.indptr) > 0
+        self.speaks: np.ndarray = np.diff(matrix.indptr) > 0
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
         """Scores of some items, float32 `[len(rows), K]`."""
@@ -92,7 +92,7 @@ class TextScores:
         self._text, self._vectors = text, prompts.vectors[order].T.astype(np.float32)
         self._starts = np.searchsorted(prompts.node[order], np.arange(num_nodes))
         self._counts = np.diff(np.append(self._starts, len(order))).astype(np.float32)
-        self.speaks = text.any(axis=1)
+        self.speaks: np.ndarray = np.asarray(text.any(axis=1))
         self._deviation = 1.0
         total = 0.0
         for start in range(0, len(text), _CHUNK):
@@ -114,7 +114,7 @@ class ImageTextScores:
 
     def __init__(self, image: np.ndarray, nodes: np.ndarray, logit_scale: float) -> None:
         self._image, self._nodes = image, (logit_scale * nodes.T).astype(np.float32)
-        self.speaks = image.any(axis=1)
+        self.speaks: np.ndarray = np.asarray(image.any(axis=1))
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
         """Scores of some items, float32 `[len(rows), K]`; zeros where an item has no image."""
@@ -243,7 +243,7 @@ def features(signals: Signals, scores: NodeScores, num_nodes: int) -> Features:
 
 def centred(vectors: np.ndarray) -> np.ndarray:
     """Unit vectors less what all have in common, float32; rows of zeros (no vector) stay so."""
-    there = vectors.any(axis=1)
+    there: np.ndarray = np.asarray(vectors.any(axis=1))
     moved = (vectors - vectors[there].mean(axis=0)).astype(np.float32) if there.any() else vectors
     length = np.linalg.norm(moved, axis=1, keepdims=True)
     return np.where(there[:, None], moved / np.maximum(length, 1e-9), 0.0).astype(np.float32)
