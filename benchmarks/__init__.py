@@ -1,0 +1,1 @@
+"""Benchmarks: figures of benchmarks/README.md, run as `python -m benchmarks`."""

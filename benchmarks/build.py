@@ -1,4 +1,4 @@
-"""A build at GLDv2's full size: 203,094 landmarks, the real sample repeated, vectors given.
+"""Time and memory of a build at GLDv2's full size: the real sample repeated, vectors given.
 
 `python -m benchmarks.build --shared DIR` prints one line of JSON: seconds by stage, and the peak
 memory of this process. Vectors are random unit vectors, since encoding is timed elsewhere.
@@ -63,8 +63,8 @@ def main() -> None:
         place = Workspace(folder / "workspace")
         settings = BuildSettings(
             tree="gldv2-h",
-            metadata=str(metadata),
-            decisions=str(place.ledger),
+            metadata=metadata,
+            decisions=place.ledger,
             encoder=load_hierarchy("gldv2-h").encoder,
         )
         give_vectors(place, settings, given.rows)

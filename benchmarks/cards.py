@@ -1,4 +1,4 @@
-"""`make cards`: the data cards, rendered from builds of what a newcomer has."""
+"""`make cards`: renders the data cards from builds of the data that the repository contains."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Card:
         """The build that the card tells of."""
         return BuildSettings(
             tree=self.tree,
-            metadata=str(metadata),
-            decisions=str(place.ledger),
+            metadata=metadata,
+            decisions=place.ledger,
             encoder="registry",
             **self.options,
         )

@@ -1,10 +1,10 @@
-"""Where the recorded landmarks of Wikidata end in GLDv2-H's vocabulary: a list to read.
+"""Lists the node of GLDv2-H that the classes of each recorded Wikidata landmark lead to.
 
-    python benchmarks/entities.py --shared DIR
+    python -m benchmarks.entities --shared DIR
 
-`entities.txt` beside this file is its output. DIR is the folder with the shared `data/`. Items are
-the recorded ones that have a Commons category (P373) and coordinates
-(P625); then the rows of `gldv2_matches.csv`, beside their published label.
+`entities.txt` beside this file is its output; DIR is the folder of the real data. Landmarks are the
+recorded items with a Commons category (P373) and coordinates (P625), then the rows of
+`gldv2_matches.csv` with their published label.
 """
 
 from __future__ import annotations

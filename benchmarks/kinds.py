@@ -1,9 +1,9 @@
-"""The level that SOP-H `deep` finds among images: how well a level that is known is recovered.
+"""Quality of the level that SOP-H `deep` finds among images, where the true level is known.
 
 `python -m benchmarks.kinds --shared DIR` prints, for the drawn product set (a kind is planted in
 each super-class) and for the grocery photographs (81 fine classes as products, 3 top classes given,
-43 coarse classes hidden), V-measure, number of nodes, and how many of the accepted products are
-with most of their own. Encoder `registry`.
+43 coarse classes hidden), V-measure, number of nodes, and the share of accepted
+products in a node where their own class has the majority. Encoder `registry`.
 """
 
 from __future__ import annotations

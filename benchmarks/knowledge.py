@@ -1,14 +1,14 @@
-"""Knowledge at full size: titles through the APIs, and a dump of all of Wikidata, both made up.
+"""Time and memory of Wikidata work at full size: titles by the APIs, a synthetic dump, the closure.
 
-    python benchmarks/knowledge.py titles [--number 300000] [--json out.json]
-    python benchmarks/knowledge.py dump [--number 1000000] [--form json|nt] [--json out.json]
-    python benchmarks/knowledge.py closure --shared DIR [--json out.json]
+    python -m benchmarks.knowledge titles [--number 300000] [--json out.json]
+    python -m benchmarks.knowledge dump [--number 1000000] [--form json|nt] [--json out.json]
+    python -m benchmarks.knowledge closure --shared DIR [--json out.json]
 
-`titles` resolves categories against a local server at full speed; printed are the seconds and the
-peak memory of the client's process alone, and its requests beside the floor. `dump` takes 2 % of
-the categories out of a gzipped dump. `closure` is that of the recorded subclass graph, and how many
-rows differ from the recorded closure. What is measured runs in a process of its own, but for
-`closure`, where it is the seconds.
+`titles` resolves categories against a local server and prints seconds and peak memory of the client
+process, and its requests beside the least possible number. `dump` extracts 2 % of the categories
+from a gzipped dump. `closure` computes the closure of the recorded subclass graph, and counts the
+rows that differ from the recorded closure. `titles` and `dump` are measured in processes of their
+own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +202,8 @@ def _apart(name: str, *arguments: str) -> dict[str, Any]:
 
 def _part(name: str, *arguments: str) -> None:
     begun = time.monotonic()
-    result = {"client": client, "extraction": extraction}[name](*arguments)
+    parts: dict[str, Callable[..., dict[str, Any]]] = {"client": client, "extraction": extraction}
+    result = parts[name](*arguments)
     used = resource.getrusage(resource.RUSAGE_SELF)
     result |= {
         "seconds": round(time.monotonic() - begun, 1),

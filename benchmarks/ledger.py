@@ -1,4 +1,4 @@
-"""A ledger of 200,000 decisions: opening, one decision on the disk, undo, reading, replay.
+"""Time of work on a ledger of 200,000 decisions: opening, one decision, undo, reading, replay.
 
 `python -m benchmarks.ledger` prints one line of JSON. Times of one decision are of 50, each with
 the lock, the write and the fsync; half of them come after another process's decision. `memory_mb`
@@ -43,8 +43,8 @@ def _world() -> tuple[pd.DataFrame, pd.DataFrame]:
     rows["suggestion"] = ""
     rows = rows.assign(status="proposed", origin="text", margin=0.1, accepted=False)
     rows = rows.assign(confidence=0.5, score=0.5, evidence_hash="e2:0123456789abcdef")
-    rows["evidence"] = [EVIDENCE] * len(rows)
-    rows["reasons"] = rows["alternatives"] = [()] * len(rows)
+    rows["evidence"] = pd.Series([EVIDENCE] * len(rows), dtype=object)
+    rows["reasons"] = rows["alternatives"] = pd.Series([()] * len(rows), dtype=object)
     return rows, vocabulary
 
 
@@ -76,7 +76,9 @@ def main() -> None:
         timed("write_all_s", lambda: LedgerWriter(path).record(batch))
         writer = timed("open_s", lambda: LedgerWriter(path))
         other = LedgerWriter(path)
-        alone, after_other, undone = [], [], []
+        alone: list[float] = []
+        after_other: list[float] = []
+        undone: list[float] = []
         for number in range(TRIES):
             row = batch.iloc[[number]].assign(target="1/Q0", decided_at="", reviewer="cem")
             if number % 2:

@@ -1,7 +1,7 @@
-"""SupHAP against the plain reference, in one run: `python -m benchmarks.losses`.
+"""Time of SupHAP, as a ratio to the plain reference: `python -m benchmarks.losses`.
 
 Forward and backward, 512-d, 3 levels, single precision, by `strata_labels.losses` and by
-`benchmarks.plain_losses`, turn about. Only the ratios of one run mean anything on a shared machine;
+`benchmarks.plain_losses`, in turn. Only the ratios of one run mean anything on a shared machine;
 `--processor-time --threads 1` leaves out what other programs took.
 """
 

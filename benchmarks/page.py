@@ -1,4 +1,4 @@
-"""The review page on 200,000 open rows: the next page, a decision on the disk.
+"""Time of the review page with 200,000 open rows: the next page, a decision, undo, search.
 
 `python -m benchmarks.page` prints one line of JSON.
 """
@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,8 +34,9 @@ def make(folder: Path) -> ReviewSetup:
     ids = [f"made/train/{n}" for n in range(ROWS)]
     items = pd.DataFrame({"item_id": ids, "dataset": "made", "split": "train"})
     items = items.assign(source_id=range(ROWS), title=ids, name=ids, qualifier=None)
-    items = items.assign(source_url=None, image_ids=[[]] * ROWS)
-    nodes = [(f"1/c{n}", 1, f"class {n}", f"2/l{n % LABELS}", None) for n in range(CLASSES)]
+    items = items.assign(source_url=None, image_ids=pd.Series([[]] * ROWS, dtype=object))
+    nodes: list[tuple[str, int, str, str | None, None]] = []
+    nodes += [(f"1/c{n}", 1, f"class {n}", f"2/l{n % LABELS}", None) for n in range(CLASSES)]
     nodes += [(f"2/l{n}", 2, f"label {n}", f"3/k{n % 2}", None) for n in range(LABELS)]
     nodes += [(f"3/k{n}", 3, f"kind {n}", None, None) for n in range(2)]
     rows = pd.DataFrame(
@@ -52,9 +54,10 @@ def make(folder: Path) -> ReviewSetup:
         }
     )
     rows["score"] = rows["confidence"]
-    rows["evidence"] = [EVIDENCE] * ROWS
-    rows["reasons"] = [(Reason("low_confidence"),)] * ROWS
-    rows["alternatives"] = [tuple(Alternative(f"2/l{n}", 0.1) for n in (1, 2, 3))] * ROWS
+    others = tuple(Alternative(f"2/l{n}", 0.1) for n in (1, 2, 3))
+    rows["evidence"] = pd.Series([EVIDENCE] * ROWS, dtype=object)
+    rows["reasons"] = pd.Series([(Reason("low_confidence"),)] * ROWS, dtype=object)
+    rows["alternatives"] = pd.Series([others] * ROWS, dtype=object)
     rows["suggestion"] = rows["parent"]
     save(folder, "items", items)
     save(folder, "vocabulary", pd.DataFrame(nodes, columns=SCHEMAS["vocabulary"].names))
@@ -65,11 +68,11 @@ def make(folder: Path) -> ReviewSetup:
     )
 
 
-def timed(act: Callable[[], object]) -> float:
-    """Milliseconds."""
+def timed(act: Callable[..., Any], *given: object) -> tuple[Any, float]:
+    """What a function returns, and the milliseconds it took."""
     start = time.perf_counter()
-    act()
-    return 1000 * (time.perf_counter() - start)
+    found = act(*given)
+    return found, 1000 * (time.perf_counter() - start)
 
 
 def main() -> None:
@@ -81,12 +84,12 @@ def main() -> None:
         opened = time.perf_counter() - began
         pages, decisions = [], []
         for _ in range(ASKED):
-            shown: dict = {}
-            pages.append(timed(lambda shown=shown: shown.update(desk.show())))
+            shown, taken = timed(desk.show)
+            pages.append(taken)
             row = shown["row"]["row_id"]
-            decisions.append(timed(lambda row=row: desk.decide(desk.state, row, "keep")))
-        undone = [timed(lambda: desk.undo(desk.state)) for _ in range(10)]
-        found = timed(lambda: desk.search("label", desk.show()["row"]["row_id"], "move"))
+            decisions.append(timed(desk.decide, desk.state, row, "keep")[1])
+        undone = [timed(desk.undo, desk.state)[1] for _ in range(10)]
+        _, found = timed(desk.search, "label", desk.show()["row"]["row_id"], "move")
     figures = {
         "open_rows": ROWS,
         "opened_s": round(opened, 1),

@@ -1,4 +1,4 @@
-"""A plain reference for the benchmarks: SupHAP as first written down, with [B, B, B] tensors.
+"""A plain reference for the benchmarks: SupHAP from its definition, with [B, B, B] tensors.
 
 Written from the definitions, in the manner of public code: every query compares every pair at
 once, all of it is kept for backward, and relevances come from a Python loop of `unique` per query.

@@ -1,4 +1,4 @@
-"""A plain reference for the benchmarks: hierarchical metrics as first written down.
+"""A plain reference for the benchmarks: hierarchical metrics from their definitions.
 
 Written from the definitions, in the manner that public code uses: every intermediate is a whole
 [B, N, L] integer tensor, the ideal order is the argsort of an argsort, counts come from a Python

@@ -1,6 +1,6 @@
 """Quality of proposals against published labels, printed as tables.
 
-    python benchmarks/proposal.py names|known|map|errors|grocery --shared DIR
+    python -m benchmarks.proposal names|known|map|errors|grocery --shared DIR
 
 `names` needs nothing but names; `known` gives four fifths of the published labels as evidence for
 the last fifth, five-fold; `map` fits the shipped zero-shot map again; `errors` lists confident
@@ -16,6 +16,7 @@ import time
 import unicodedata
 import urllib.parse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,7 @@ def read_sample(shared: Path) -> pd.DataFrame:
 def _clean(url: str) -> tuple[str, str, str]:
     full = urllib.parse.unquote(url.split("Category:", 1)[1]).replace("_", " ")
     full = " ".join(unicodedata.normalize("NFC", full).split())
-    name, qualifiers = full, []
+    name, qualifiers = full, list[str]()
     for pattern in (r"(.*\S)\s*\(([^()]*)\)", r"([^,]+),\s*(.+)"):
         if found := re.fullmatch(pattern, name):
             name, qualifiers = found[1], [found[2], *qualifiers]
@@ -116,8 +117,8 @@ def scorer_over(
 
 def sample_scorer(table: pd.DataFrame, cache: Path, parts: str = "name,text") -> Scorer:
     """The scorer over the sample, with the evidence asked for."""
-    evidence = sample_evidence(table, cache) if "text" in parts else (None, None)
-    return scorer_over(table, *evidence, words="name" in parts)
+    text, prompts = sample_evidence(table, cache) if "text" in parts else (None, None)
+    return scorer_over(table, text, prompts, words="name" in parts)
 
 
 def _leaves() -> pd.DataFrame:
@@ -260,7 +261,7 @@ def image_vectors(paths: list[Path], cache: Path) -> np.ndarray:
 
     weights = next((Path(package.__file__).parent / "models").glob("*.pth"))
     state = torch.load(weights, map_location="cpu", weights_only=True)
-    model = timm.create_model("tf_efficientnet_lite0", num_classes=1000).eval()
+    model: Any = timm.create_model("tf_efficientnet_lite0", num_classes=1000).eval()
     own = [name for name in model.state_dict() if "num_batches_tracked" not in name]
     given = {name: value for name, value in state.items() if "num_batches_tracked" not in name}
     model.load_state_dict(dict(zip(own, given.values(), strict=True)), strict=False)

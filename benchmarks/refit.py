@@ -1,9 +1,9 @@
-"""What learning from decisions costs at GLDv2's full size, in processor time.
+"""Processor time of scoring again after decisions, at GLDv2's full size.
 
     python -m benchmarks.refit --shared DIR [--labels 5500] [--rows 203094]
 
-The real sample is repeated with changed names and vectors until there are so many rows; so many of
-them are known. Threads as the environment says (`OMP_NUM_THREADS=1` for one).
+The real sample is repeated with changed names and vectors up to `--rows` rows; `--labels` of them
+are known. Threads as the environment says (`OMP_NUM_THREADS=1` for one).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hierarchical metrics against the plain reference, in one run: `python -m benchmarks.retrieval`.
+"""Time of the metrics, as a ratio to the plain reference: `python -m benchmarks.retrieval`.
 
 The whole report on n x n (default 20,000), 512-d, by `strata_labels.retrieval`; one batch of 256
 queries by `benchmarks.plain_metrics`, multiplied up. Prints times, ratios and peak memory. Only the

@@ -28,7 +28,7 @@ FIGURE = Path(__file__).parent / "review.png"
 def landmark_classes(shared: Path) -> Counter[str]:
     """Items by class, of the recorded items below `ROOTS` (an item with several: the first)."""
     folder = shared / "wikidata"
-    ends = {"sep": "\t", "dtype": str, "usecols": ["node1", "node2"]}
+    ends: dict[str, Any] = {"sep": "\t", "dtype": str, "usecols": ["node1", "node2"]}
     above = pd.read_csv(folder / "derived.P279star.tsv.gz", **ends)
     inside = {*above.loc[above["node2"].isin(ROOTS), "node1"], *ROOTS}
     items = pd.read_csv(folder / "derived.P31.tsv.gz", **ends)

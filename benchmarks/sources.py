@@ -1,9 +1,9 @@
-"""Sources at full size: GLDv2's train metadata, made up to the published numbers of rows.
+"""Time and memory of reading GLDv2's metadata at full size (synthetic, the published row counts).
 
-    python benchmarks/sources.py [--rows 4132914] [--landmarks 203094] [--json out.json]
+    python -m benchmarks.sources [--rows 4132914] [--landmarks 203094] [--json out.json]
 
-Prints seconds and peak memory of reading it (names and image lists). The reading runs
-in a process of its own, so that making the files is not counted.
+Prints seconds and peak memory of reading it (names and image lists). Reading runs in
+a process of its own, so that making the files is not counted.
 """
 
 from __future__ import annotations

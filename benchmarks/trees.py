@@ -1,4 +1,4 @@
-"""Full-size sets of products and species, synthetic, from metadata to tree to exports.
+"""Time and memory from metadata to tree to exports, on synthetic sets of full size.
 
 `python -m benchmarks.trees sop|inat2018` prints one line of JSON for the library and one for the
 command `strata build`. Each stage is timed in a process of its own, whose peak memory is reported.
@@ -22,7 +22,7 @@ from strata_labels.export import export
 from strata_labels.review import replay
 from strata_labels.sources import SOURCES, published_tree
 from strata_labels.tables import DECISION_COLUMNS
-from strata_labels.tree import build_tree
+from strata_labels.tree import tree_tables
 
 RANKS = ("genus", "family", "order", "class", "phylum", "kingdom")
 # Nodes of the real coded tree, genus to kingdom, and the size of both published sets.
@@ -36,7 +36,7 @@ def make_sop(folder: Path) -> None:
     rng = np.random.default_rng(0)
     extra = rng.integers(0, PRODUCTS, LINES - PRODUCTS)
     owners = np.sort(np.concatenate([np.arange(PRODUCTS), extra]))
-    lines = {"train": [], "test": []}
+    lines: dict[str, list[str]] = {"train": [], "test": []}
     nth = pd.Series(owners).groupby(owners).cumcount()
     for image, (product, n) in enumerate(zip(owners.tolist(), nth, strict=True), start=1):
         group = product % 12
@@ -119,7 +119,7 @@ def measure(name: str, folder: Path, out: Path) -> dict[str, Any]:
     )
     none = pd.DataFrame(columns=[*DECISION_COLUMNS, "file", "row"])
     resolution = replay(none, proposals, nodes)
-    _, assignments, report = build_tree(metadata.items, resolution.rows, resolution.tree)
+    _, assignments, report = tree_tables(metadata.items, resolution.rows, resolution.tree)
     done("tree")
     for format in formats:
         export(format, out / format, metadata.items, assignments, levels=("item", *levels))

@@ -50,7 +50,7 @@ def read(shared: Path) -> tuple[pd.DataFrame, Tensor]:
 
 
 def planted(frame: pd.DataFrame, vectors: Tensor, seeds: range, number: int | None = None) -> None:
-    """Wrong parents planted and looked for; `number` of classes moved, 5 % unless told."""
+    """Wrong parents planted and looked for; `number` of classes moved, 5 % by default."""
     classes = frame.drop_duplicates("level0").set_index("level0")
     with_sibling = classes.index[classes.groupby("level1").level1.transform("size") > 1]
     tops = frame.drop_duplicates("level1").set_index("level1").level2
@@ -77,8 +77,8 @@ def planted(frame: pd.DataFrame, vectors: Tensor, seeds: range, number: int | No
             shares[name].append(float(np.isin(moved, first.subject).mean()))
         suggested = doubts[doubts.level == 1].set_index("subject").suggestion.reindex(moved)
         right.append(float((suggested == classes.level1[moved]).mean()))
-    told = f"seeds {seeds[0]} to {seeds[-1]}"
-    print(f"{number} of {len(with_sibling)} classes with a sibling moved, {told}")
+    used = f"seeds {seeds[0]} to {seeds[-1]}"
+    print(f"{number} of {len(with_sibling)} classes with a sibling moved, {used}")
     for name, values in shares.items():
         spread = np.std(values, ddof=1)
         print(f"found in the first 15 % of {name}: {np.mean(values):.3f} (sd {spread:.3f})")
@@ -99,7 +99,7 @@ def control(frame: pd.DataFrame, vectors: Tensor) -> None:
         low, high = row["interval"]
         print(
             f"seed {seed}: H-AP {report.means['hap']:.3f}, shuffled {row['hap']:.3f}, difference "
-            f"{row['difference']:.3f} [{low:.3f}, {high:.3f}], told apart: {found['told_apart']}"
+            f"{row['difference']:.3f} [{low:.3f}, {high:.3f}], significant: {found['told_apart']}"
         )
 
 
@@ -114,14 +114,14 @@ def trained_control(frame: pd.DataFrame, vectors: Tensor) -> None:
     tree = {"a": ItemPaths(paths, {}, Path("grocery"))}
     found = compare_heads(vectors, frame.level0, tree, train, range(5))
     for row in found["seeds"]:
-        on, told = row["trained_on"], row["against_shuffled"]
-        low, high = told["interval"]
+        on, against = row["trained_on"], row["against_shuffled"]
+        low, high = against["interval"]
         print(
             f"seed {row['seed']}: H-AP {on['a']['hap_a']:.3f}, trained on a shuffled tree "
-            f"{on['shuffled']['hap_a']:.3f}, difference {told['difference']:.3f} "
+            f"{on['shuffled']['hap_a']:.3f}, difference {against['difference']:.3f} "
             f"[{low:.3f}, {high:.3f}]"
         )
-    print(f"told apart in every seed: {found['told_apart']}")
+    print(f"significant in every seed: {found['told_apart']}")
 
 
 def main() -> None:

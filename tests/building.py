@@ -1,4 +1,4 @@
-"""Running `strata` as a newcomer would, for the tests of whole builds."""
+"""Runs the command `strata` in a process of its own, for the tests of whole builds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cards in `data_cards/` belong to the inputs they name."""
+"""The cards in `data_cards/` were rendered from the inputs that they name."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_what_was_seen_survives_the_cell_of_a_ledger(place, pieces):
     assert read_seen(cell) == Seen(place, pieces)
 
 
-def test_of_a_ledger_of_version_0_1_0_the_place_is_read():
+def test_the_parent_is_read_from_a_ledger_of_version_0_1_0():
     assert read_seen("proposed 2/church; name: dom; more") == Seen("2/church")
     assert read_seen('word "dom" (de) → church') == Seen("")
     assert read_seen("") is None
@@ -77,7 +77,7 @@ def test_of_a_ledger_of_version_0_1_0_the_place_is_read():
 @pytest.mark.parametrize(
     "cell", ['{"place": "1/a", "evid', '{"place": "1/a"}', '{"evidence": [1]}']
 )
-def test_a_damaged_cell_says_nothing(cell):
+def test_a_damaged_cell_is_read_as_no_evidence(cell):
     assert read_seen(cell) is None
 
 
@@ -98,7 +98,7 @@ def test_every_kind_has_a_sentence(kind):
     assert "lake | pond; mere" in sentence or "a; b | c → d" in sentence or "2026-01-31" in sentence
 
 
-def test_what_speaks_for_another_place_comes_last():
+def test_evidence_for_another_node_comes_last():
     pieces = [OF_EACH_KIND["name_word"], Evidence("text", "2/church", 1.0)]
     first, second = evidence_text(pieces, {}, ["2/church", "3/human-made"])
     assert first.startswith("By its meaning") and second.startswith("But “a; b | c → d”")
@@ -106,6 +106,6 @@ def test_what_speaks_for_another_place_comes_last():
 
 def test_a_reason_names_the_node_it_is_about():
     names = {"2/lake": "lake"}
-    (told,) = reason_text([Reason("neighbours_elsewhere", "2/lake")], names)
-    assert told == REASONS["neighbours_elsewhere"].rstrip(".") + ": lake."
+    (text,) = reason_text([Reason("neighbours_elsewhere", "2/lake")], names)
+    assert text == REASONS["neighbours_elsewhere"].rstrip(".") + ": lake."
     assert reason_text([Reason("class_tie")], names) == [REASONS["class_tie"]]

@@ -1,4 +1,4 @@
-"""`hierarchy.toml`: read whole, or everything that is wrong with it told at once."""
+"""`hierarchy.toml`: all its fields are read, and all its problems listed at once."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     )
 
 
-def test_a_definition_is_checked_whole(tmp_path: Path) -> None:
+def test_every_problem_of_a_definition_is_listed(tmp_path: Path) -> None:
     text = (
         'tree = 1\ntitle = "x"\nsource = "table"\ncolour = "red"\n[published]\nblank = "-"\n'
         '[variants.deep]\nlevels = ["item", "kind"]\nfound = "other"\nlevel = 3\n'

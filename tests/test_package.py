@@ -1,4 +1,4 @@
-"""The package as others install it: through the sdist, beside somebody else's `pipeline`."""
+"""The installed package: built through the sdist, and beside another package `pipeline`."""
 
 from __future__ import annotations
 

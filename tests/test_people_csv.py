@@ -1,4 +1,4 @@
-"""People's CSV files: whatever a spreadsheet does to a file, it reads the same or is refused."""
+"""CSV files as spreadsheets write them are read alike, or refused."""
 
 from __future__ import annotations
 

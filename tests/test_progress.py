@@ -1,3 +1,5 @@
+"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,4 @@
-"""Every command of the README, run as it stands there, against servers of the test's own."""
+"""Every command of the README and of docs/ runs as it stands there, against local servers."""
 
 from __future__ import annotations
 

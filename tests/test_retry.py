@@ -1,3 +1,5 @@
+"""The retry loop: what is tried again, how often, and how long it waits."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

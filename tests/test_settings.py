@@ -1,4 +1,4 @@
-"""Models refuse wrong settings with all problems at once, each with its place and its remedy."""
+"""Models of settings list all problems at once, each with its key, value and remedy."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Picture(BaseModel):
     colours: dict[str, list[Colour]] | None = None
 
 
-def test_every_problem_is_told_with_its_place_value_and_remedy() -> None:
+def test_every_problem_has_its_key_value_and_remedy() -> None:
     values = {"size": 1, "colours": {"sky": [{"red": "x"}, {"green": 2}]}}
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as caught:
         checked(Picture, values, "picture.toml")
     found = {
         (problem.column, problem.what, problem.value, problem.fix)
-        for problem in told.value.problems
+        for problem in caught.value.problems
     }
     assert found == {
         ("width", "key missing:", None, "Add it."),
@@ -39,13 +39,13 @@ def test_every_problem_is_told_with_its_place_value_and_remedy() -> None:
         ("colours.sky.1.red", "key missing:", None, "Add it."),
         ("colours.sky.1.green", "unknown key:", None, "Known: red."),
     }
-    assert str(told.value).startswith("picture.toml, column 'width': key missing. Add it.")
+    assert str(caught.value).startswith("picture.toml, column 'width': key missing. Add it.")
 
 
 def test_build_options_have_limits() -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as caught:
         checked(BuildOptions, {"clusters": 1, "images_per_landmark": 0}, "the command line")
-    assert [problem.column for problem in told.value.problems] == [
+    assert [problem.column for problem in caught.value.problems] == [
         "clusters",
         "images_per_landmark",
     ]

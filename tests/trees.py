@@ -15,7 +15,7 @@ from strata_labels.people_csv import clean_cell
 from strata_labels.review import replay
 from strata_labels.sources import SOURCES, published_tree
 from strata_labels.tables import DECISION_COLUMNS
-from strata_labels.tree import LabelTree, build_tree
+from strata_labels.tree import LabelTree, tree_tables
 
 RANKS = ("genus", "family", "order", "class", "phylum", "kingdom")
 
@@ -52,7 +52,7 @@ def build(
     if decisions is None:
         decisions = pd.DataFrame(columns=[*DECISION_COLUMNS, "file", "row"])
     resolution = replay(decisions, proposals, nodes)
-    return Built(items, *build_tree(items, resolution.rows, resolution.tree))
+    return Built(items, *tree_tables(items, resolution.rows, resolution.tree))
 
 
 def build_table(rows: Sequence[dict[str, str]], levels: Sequence[str]) -> Built:

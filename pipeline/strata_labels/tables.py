@@ -46,6 +46,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("qualifier", _TEXT),
             ("source_url", _TEXT),
             ("image_ids", _TEXTS),
+            ("qid", _TEXT),
         ]
     ),
     # A label that came with the data: `node` is the name of the item's node at a level above 0.
@@ -216,6 +217,8 @@ def save(folder: Path, name: str, frame: pd.DataFrame, schema: pa.Schema | None 
         InputError: a contract column is missing (all missing ones listed).
     """
     schema = schema or SCHEMAS[name]
+    if name == "items" and "qid" not in frame:  # few sources give Wikidata ids
+        frame = frame.assign(qid=None)
     missing = [field.name for field in schema if field.name not in frame.columns]
     if missing:
         raise InputError(

@@ -1,4 +1,4 @@
-"""`strata build`, run as a newcomer runs it."""
+"""`strata build` in a process of its own: files, repeated and killed runs, refusals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from building import Strata, data_files, strata_environment
 Build = tuple[Path, subprocess.CompletedProcess[str]]
 
 
-def test_the_sample_is_built_and_says_where_everything_lies(sample_build: Build) -> None:
+def test_the_sample_is_built_and_its_files_are_listed(sample_build: Build) -> None:
     workspace, run = sample_build
     assert run.returncode == 3, run.stderr  # done and written, review rows open
     for name in ("tree.html", "tree.png", "card.md", "review.csv", "run.json"):
@@ -84,7 +84,9 @@ def test_killed_anywhere_then_run_again_gives_the_same_bytes(
     assert data_files(workspace) == data_files(sample_build[0])
 
 
-def test_wrong_input_is_told_whole_and_leaves_nothing(strata: Strata, tmp_path: Path) -> None:
+def test_every_problem_of_wrong_input_is_listed_and_nothing_is_written(
+    strata: Strata, tmp_path: Path
+) -> None:
     metadata = tmp_path / "metadata"
     metadata.mkdir()
     (metadata / "train_label_to_category.csv").write_text(

@@ -44,6 +44,6 @@ def test_every_problem_is_listed_and_nothing_written(tmp_path: Path) -> None:
         "--recipe", "nothing", 
     )  # fmt: skip
     assert run.returncode == 2
-    for told in ("a.csv", "b.csv", "--items", "int64", "nothing"):
-        assert told in run.stderr
+    for part in ("a.csv", "b.csv", "--items", "int64", "nothing"):
+        assert part in run.stderr
     assert not out.exists()

@@ -1,4 +1,4 @@
-"""`strata evaluate`: files in, numbers out, and every way a user can get it wrong."""
+"""`strata evaluate`: figures of files of embeddings, and every refusal."""
 
 from __future__ import annotations
 

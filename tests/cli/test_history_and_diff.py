@@ -65,7 +65,7 @@ def strata(*words: object) -> str:
 
 def test_history_tells_who_decided_what_and_what_became_of_it(trees, tmp_path):
     _, after = trees
-    told = strata("history", FIRST, after, "--json", tmp_path / "h.json")
+    output = strata("history", FIRST, after, "--json", tmp_path / "h.json")
     found = json.loads((tmp_path / "h.json").read_text())
     assert [(row["reviewer"], row["target"]) for row in found["own"]] == [
         ("ann", "lake"),
@@ -75,8 +75,8 @@ def test_history_tells_who_decided_what_and_what_became_of_it(trees, tmp_path):
     fates = [row["fate"] for row in found["own"]]
     assert fates[0].startswith("replaced on ") and fates[1:] == ["in force", "gave way"]
     assert "Stronghold" in found["path"] and found["state"] == "settled"
-    assert "ann: move castle / fort" in told and "note: it has a moat" in told
-    assert "cem: rename Stronghold on 3:2/castle" in told
+    assert "ann: move castle / fort" in output and "note: it has a moat" in output
+    assert "cem: rename Stronghold on 3:2/castle" in output
     assert strata("history", FIRST.removeprefix("gldv2/"), after) == strata("history", FIRST, after)
     second = strata("history", f"1:{SECOND}", after)
     assert "taken back on" in second and "takes back" in second and "ann: exclude" in second
@@ -93,8 +93,8 @@ def test_an_unknown_item_is_refused_with_near_ids(trees):
 
 def test_diff_as_text_csv_json_and_page(trees, tmp_path):
     csv, numbers, page = (tmp_path / name for name in ("d.csv", "d.json", "d.html"))
-    told = strata("diff", *trees, "--csv", csv, "--json", numbers, "--page", page)
-    assert f"removed {SECOND}" in told
+    output = strata("diff", *trees, "--csv", csv, "--json", numbers, "--page", page)
+    assert f"removed {SECOND}" in output
     changes = pd.read_csv(csv, keep_default_na=False)
     assert list(changes.columns) == ["change", "level", "node_id", "before", "after"]
     moved = changes[changes.node_id == FIRST].iloc[0]

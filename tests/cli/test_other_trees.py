@@ -50,7 +50,7 @@ def test_sop_is_built_exported_and_built_from_its_export(
     assert mine.read_text() == "kept" and not (one / "export" / "newick").exists()
 
 
-def test_wrong_lists_are_told_whole(strata: Strata, tmp_path: Path) -> None:
+def test_every_problem_of_the_lists_is_shown(strata: Strata, tmp_path: Path) -> None:
     folder = write_sop(
         tmp_path / "bad",
         "1 1 1 mug_final/1_0.JPG\n2 1 2 mug_final/1_1.JPG\n",

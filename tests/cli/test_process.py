@@ -1,4 +1,4 @@
-"""How a command ends: signals, readers that go away, disks that refuse."""
+"""How a command ends: signals, closed pipes, full disks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_failure_of_the_machine_is_one_sentence_and_exit_1(error: str, said: s
     assert status == 1 and err.startswith(said) and len(err.splitlines()) == 2
 
 
-def test_work_goes_on_when_nobody_reads_any_more() -> None:
+def test_work_continues_after_its_output_pipe_closes() -> None:
     code = "print('ready', flush=True)\n    time.sleep(1)\n"
     code += "    for n in range(9999): print(n)\n    print('done', file=sys.stderr)"
     program = f"def command():\n    {code}"
@@ -71,7 +71,7 @@ def test_work_goes_on_when_nobody_reads_any_more() -> None:
     process.stderr.close()
 
 
-def test_a_full_disk_under_the_output_is_told() -> None:
+def test_a_full_disk_ends_with_a_message() -> None:
     with Path("/dev/full").open("w") as full:
         status, _, err = ended("print('x', flush=True)", stdout=full.fileno())
     assert status == 1 and "No space left" in err

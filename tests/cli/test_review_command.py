@@ -25,11 +25,11 @@ def workspace(sample_build: tuple[Path, subprocess.CompletedProcess], tmp_path: 
 
 
 def say(workspace: Path, reviewer: str, rows: dict[str, str]) -> None:
-    told = [
+    given = [
         {"subject": item, "level": "1", "decision": "move", "target": target, "reviewer": reviewer}
         for item, target in rows.items()
     ]
-    append(workspace / "decisions.csv", pd.DataFrame(told))
+    append(workspace / "decisions.csv", pd.DataFrame(given))
 
 
 def test_ctrl_c_ends_the_page_and_writes_tree_and_sheet(workspace: Path, home: Path) -> None:

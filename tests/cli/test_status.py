@@ -22,16 +22,16 @@ def status(workspace: Path, numbers: Path) -> tuple[str, list[dict]]:
     return result.stderr, json.loads(numbers.read_text())["cut_decisions"]
 
 
-def test_a_decision_that_was_cut_short_is_told_until_it_is_decided_again(tmp_path):
+def test_status_reports_a_decision_cut_short_until_it_is_repeated(tmp_path):
     workspace = unpack(tmp_path)
     ledger, numbers = workspace / "decisions.csv", tmp_path / "numbers.json"
     assert status(workspace, numbers) == ("", [])
     with ledger.open("a") as file:
         file.write(TORN)
     row = ledger.read_text().count("\n") + 1
-    told, cut = status(workspace, numbers)
+    output, cut = status(workspace, numbers)
     assert cut == [{"file": str(ledger), "row": row, "text": TORN}]
-    assert f"{ledger}, row {row}" in told and "Decide it again" in told and TORN in told
+    assert f"{ledger}, row {row}" in output and "Decide it again" in output and TORN in output
     columns = ["subject", "level", "decision", "target", "reviewer"]
     other = ("gldv2/train/16", "1", "unsure", "", "eva")
     append(ledger, pd.DataFrame([other], columns=columns))  # puts the characters aside

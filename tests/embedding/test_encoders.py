@@ -133,7 +133,7 @@ def test_registry_folder_is_rebuilt_where_it_was_moved(
     assert len(ids) == 1 and not load_encoder(f"local-dir:{moved}").aligned
 
 
-def test_identity_follows_the_content_not_the_place(tiny_folder: Path, tmp_path: Path) -> None:
+def test_the_id_depends_on_content_not_on_the_path(tiny_folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(tiny_folder, tmp_path / "copy")
     before = load_encoder(f"local-dir:{tiny_folder}").id
     assert load_encoder(f"local-dir:{copy}").id == before
@@ -144,7 +144,7 @@ def test_identity_follows_the_content_not_the_place(tiny_folder: Path, tmp_path:
     assert load_encoder(f"local-dir:{copy}").id != before
 
 
-def test_local_dir_says_itself_whether_it_is_aligned(tiny_folder: Path, tmp_path: Path) -> None:
+def test_the_configuration_of_a_local_dir_sets_aligned(tiny_folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(tiny_folder, tmp_path / "copy")
     path = copy / "open_clip_config.json"
     config = json.loads(path.read_text())

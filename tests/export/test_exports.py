@@ -9,12 +9,12 @@ from strata_labels.errors import InputError
 from strata_labels.export import FORMATS, export
 from strata_labels.export.export_input import ExportInput
 from strata_labels.review import replay
-from strata_labels.tree import build_tree
+from strata_labels.tree import tree_tables
 
 
 def assigned(*rows: tuple) -> pd.DataFrame:
     resolution = replay(decisions(*rows), proposals(), VOCABULARY)
-    return build_tree(items(), resolution.rows, resolution.tree)[1]
+    return tree_tables(items(), resolution.rows, resolution.tree)[1]
 
 
 def files(folder) -> dict[str, bytes]:
@@ -144,7 +144,7 @@ LEFT_OUT = {
 
 
 @pytest.mark.parametrize("format", FITTING)
-def test_what_is_left_out_is_said_by_reason(tmp_path, format):
+def test_items_left_out_are_counted_by_reason(tmp_path, format):
     things = items().assign(image_ids=IMAGES)
     things.at[3, "image_ids"] = []
     assignments = assigned((item(3), 1, "stop", "natural"))

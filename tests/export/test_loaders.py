@@ -269,7 +269,7 @@ def test_a_hub_reads_the_card_and_its_tables(tmp_path):
     assert "| 0 | level0 | 12 |" in plain and "license" not in plain
 
 
-def test_a_licence_without_a_name_is_told_in_the_words_of_its_sources(tmp_path):
+def test_without_a_named_licence_those_of_the_sources_are_listed(tmp_path):
     built = build_table(table(["group"]), ["group"])
     sources = (CardSource(name="Lists", licence="see the project's page", origin="https://a.org"),)
     about = About(licence="other", sources=sources)
@@ -282,7 +282,7 @@ def test_a_licence_without_a_name_is_told_in_the_words_of_its_sources(tmp_path):
     assert "| Lists | see the project's page | https://a.org |" in text
 
 
-def test_landmarks_have_places_and_blanks(tmp_path):
+def test_landmarks_have_country_and_coordinates_or_blanks(tmp_path):
     rows = table(["class", "group"])[:2]
     rows[1] |= {"class": "", "group": ""}
     built = build_table(rows, ["class", "group"])

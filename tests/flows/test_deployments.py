@@ -35,9 +35,9 @@ def test_a_deployed_flow_is_run_by_a_worker(home: Path, tmp_path: Path) -> None:
             return run.stdout
 
         prefect("work-pool create strata --type process")
-        told = prefect("deploy --all --no-prompt")
+        output = prefect("deploy --all --no-prompt")
         for name in ("gldv2-h", "sop-h", "inat-h", "table", "validate"):
-            assert f"'{name}/strata' successfully created" in told
+            assert f"'{name}/strata' successfully created" in output
         workspace, items = tmp_path / "ws", tmp_path / "items.csv"
         run = "deployment run table/strata"
         prefect(f"{run} --param workspace={workspace} --param items={items}")

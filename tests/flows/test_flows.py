@@ -57,9 +57,11 @@ def test_a_form_describes_every_field(name: str) -> None:
     for model in schema["definitions"].values():
         fields |= model["properties"]
     assert {"workspace", "recipe"} <= fields.keys()
-    for field, told in fields.items():
-        assert told.get("description"), field
-        assert told.get("type") != "object", f"{field}: an object is an empty JSON box in the form"
+    for field, schema_of in fields.items():
+        assert schema_of.get("description"), field
+        assert schema_of.get("type") != "object", (
+            f"{field}: an object is an empty JSON box in the form"
+        )
 
 
 @pytest.mark.parametrize("name", ["gldv2", "validate"])

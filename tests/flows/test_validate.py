@@ -89,10 +89,10 @@ def test_report_and_card_show_the_figures_as_synthetic(trained: tuple[Path, str]
     assert "Synthetic images" in (folder / "out" / "report.html").read_text()
     result = json.loads((folder / "out" / "result.json").read_text())
     card = (folder / "ws" / "card.md").read_text()
-    told = card.split("## Does it help retrieval")[1].split("## Set aside")[0]
+    section = card.split("## Does it help retrieval")[1].split("## Set aside")[0]
     before, after = (100 * result[which]["hap"] for which in ("frozen", "trained"))
-    assert f"| H-AP | {before:.2f} | {after:.2f} |" in told
-    assert "**synthetic**" in told and "changed since" not in told
+    assert f"| H-AP | {before:.2f} | {after:.2f} |" in section
+    assert "**synthetic**" in section and "changed since" not in section
     assert (folder / "ws" / "vectors" / "store").is_dir() and not (folder / "out/vectors").exists()
 
 

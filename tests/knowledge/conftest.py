@@ -1,4 +1,4 @@
-"""A small world with every kind of page, and an empty store."""
+"""Local Commons and Wikidata APIs with every kind of page, and an empty response store."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_labels_of_the_classes_are_wikidatas(shared: Path) -> None:
     assert checked > 700
 
 
-def test_a_class_with_two_places_and_a_bad_id_are_listed_together(tmp_path: Path) -> None:
+def test_a_class_with_two_nodes_and_a_bad_id_are_listed_together(tmp_path: Path) -> None:
     vocabulary = tmp_path / "v.csv"
     vocabulary.write_text("node,class_qids\nchurch,Q1|Q2\nmuseum,Q2\ncave,cave\n")
     outside = tmp_path / "o.csv"

@@ -82,7 +82,7 @@ def test_a_loop_counts_as_one_class_and_is_logged() -> None:
     assert ours.reach(["Q2"]).distance == 1
 
 
-def test_a_loop_through_a_placed_class_leaves_the_class_its_place() -> None:
+def test_a_mapped_class_in_a_loop_keeps_its_node() -> None:
     ours = graph([(1, 2), (2, 1), (2, 3)], {1: "church", 3: "museum"})
     assert ours.reach(["Q1"]).node == "church"
     # As near as the museum, but more specific: the museum lies above it.

@@ -1,4 +1,4 @@
-"""Dumps on disk give the entities that the API gives."""
+"""Dumps on disk give the same entities as the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From Commons categories to entities."""
+"""Items are linked to Wikidata entities by their Commons category."""
 
 from __future__ import annotations
 

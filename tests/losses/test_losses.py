@@ -233,7 +233,7 @@ def test_trap_1_levels_of_equal_relevance_are_counted_once() -> None:
     assert loss.item() == pytest.approx(0, abs=1e-6)
 
 
-def test_trap_2_a_sibling_belongs_before_a_cousin_though_pop_says_less() -> None:
+def test_trap_2_a_sibling_ranks_before_a_cousin_of_higher_pop_relevance() -> None:
     # Nine siblings and one cousin: a sibling's relevance is below the cousin's, yet the loss
     # rises with a cousin ranked first, through the rank of the siblings.
     labels = torch.tensor([[0, 0]] * 9 + [[1, 0], [2, 1]])

@@ -1,4 +1,4 @@
-"""The published implementation's traps that concern metrics, each shown to be avoided."""
+"""Errors of the published implementation that concern metrics do not occur here."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_4_queries_without_positives_are_left_out_and_counted() -> None:
     assert report.per_query["ap_level0"].isnan().tolist() == [False] * 11 + [True]
 
 
-def test_5_ndcg_at_k_knows_the_ideal_of_the_whole_list() -> None:
+def test_5_the_ideal_of_ndcg_at_k_is_that_of_the_whole_list() -> None:
     # Nothing better than level 1 is in the first two, yet level 2 exists.
     assert R.ndcg(levels([1, 1, 2]), 2, k=2).item() < 1
 

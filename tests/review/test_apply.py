@@ -19,7 +19,7 @@ from strata_labels.errors import InputError
 from strata_labels.evidence import Evidence, Reason, Seen, write_seen
 from strata_labels.review import replay
 from strata_labels.review.apply import Resolution
-from strata_labels.tree import build_tree
+from strata_labels.tree import tree_tables
 
 LATER = "2026-02-01T00:00:00Z"
 
@@ -30,7 +30,7 @@ def resolve(*rows: tuple) -> Resolution:
 
 def label(resolution: Resolution, number: int, split: str = "train") -> tuple:
     """Status and names of an item's path."""
-    assignments = build_tree(items(), resolution.rows, resolution.tree)[1].set_index("item_id")
+    assignments = tree_tables(items(), resolution.rows, resolution.tree)[1].set_index("item_id")
     row = assignments.loc[item(number, split)]
     path = [row[f"level{n}_name"] for n in (1, 2, 3)]
     return (row.status, *[None if pd.isna(name) else name for name in path])
@@ -439,7 +439,7 @@ def outcome(given: pd.DataFrame) -> object:
         found = replay(given, proposals(), VOCABULARY)
     except InputError as error:
         return sorted(map(str, error.problems))
-    nodes, assignments, report = build_tree(items(), found.rows, found.tree)
+    nodes, assignments, report = tree_tables(items(), found.rows, found.tree)
     frames = [
         found.rows,
         found.tree.nodes(),

@@ -1,4 +1,4 @@
-"""What people look at: tree page, picture, card, summary, and the numbers in all of them."""
+"""Tree page, picture, card and summary, and the numbers in all of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from strata_labels.show import (
     render_page,
     summary_lines,
 )
-from strata_labels.tree import build_tree
+from strata_labels.tree import tree_tables
 
 NASTY = "a|b <b>bold</b> `code` $x_{$\nnew *line* [x](y)"
 
@@ -27,7 +27,7 @@ NASTY = "a|b <b>bold</b> `code` $x_{$\nnew *line* [x](y)"
 def built(*rows: tuple, vocabulary: pd.DataFrame = VOCABULARY) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Nodes and assignments of the small world after these decisions."""
     resolution = replay(decisions(*rows), proposals(), vocabulary)
-    return build_tree(items(), resolution.rows, resolution.tree)[:2]
+    return tree_tables(items(), resolution.rows, resolution.tree)[:2]
 
 
 def numbers(nodes: pd.DataFrame, assignments: pd.DataFrame) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def test_a_summary_of_an_earlier_version_is_shown() -> None:
     assert "  accepted   2 (25.0 %)" in summary_lines("T", found, None)
 
 
-def test_agreement_leaves_out_what_was_taken_over_and_what_people_said() -> None:
+def test_published_agreement_counts_neither_adopted_labels_nor_decisions_of_people() -> None:
     _, assignments = built((item(4), 1, "move", "lake"))
     assignments["origin"] = assignments["origin"].mask(
         assignments["item_id"] == item(5), "published"
@@ -120,7 +120,7 @@ def page(path: Path, things: pd.DataFrame, nodes: pd.DataFrame, rows: pd.DataFra
     return reader
 
 
-def test_the_page_counts_items_where_they_hang(tmp_path: Path) -> None:
+def test_the_page_counts_items_at_their_node(tmp_path: Path) -> None:
     nodes, assignments = built((item(2), 1, "stop", "church"), (item(3), 1, "stop", "natural"))
     text = " ".join(page(tmp_path / "tree.html", items(), nodes, assignments).text.split())
     assert "8 items, 6 with a label: 2 accepted automatically, 2 decided by people, 2 open" in text

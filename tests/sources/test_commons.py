@@ -1,4 +1,4 @@
-"""Commons addresses: what a person reads in them."""
+"""Addresses of Commons categories are read into titles, names and qualifiers."""
 
 from __future__ import annotations
 
@@ -147,3 +147,18 @@ def test_all_real_addresses_are_read_and_written_back(shared):
     assert [address_of(name.title) for name in names] == list(addresses)
     assert all(name.name for name in names)
     assert 1300 < sum(name.qualifier != "" for name in names) < 1600
+
+
+@pytest.mark.parametrize(
+    ("page", "title"),
+    [
+        ("Who's_Afraid?", "Who's Afraid?"),
+        ("Quo_vadis?_(Rome)", "Quo vadis? (Rome)"),
+        ("St_John&#39;s", "St John's"),
+        ("Marks_&amp;_Sons?uselang=de", "Marks & Sons"),
+        ("A&B;_C", "A&B; C"),
+        ("Really?#Gallery", "Really?"),
+    ],
+)
+def test_marks_that_should_have_been_escaped_belong_to_the_title(page, title):
+    assert parse_address(BASE + page).title == title

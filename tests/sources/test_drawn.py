@@ -26,7 +26,7 @@ def test_the_same_seed_draws_the_same_bytes(tmp_path: Path) -> None:
     assert pictures and all(one[name] != other[name] for name in pictures)
 
 
-def test_it_is_read_as_sop_and_says_what_was_planted(tmp_path: Path) -> None:
+def test_drawn_products_are_read_as_sop_and_list_the_planted_errors(tmp_path: Path) -> None:
     folder = draw_products(tmp_path, supers=3, kinds=2, products=4)
     read = SOURCES["sop"].read(folder, ["product", "superclass"])
     items = read.items

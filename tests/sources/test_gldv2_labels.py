@@ -1,4 +1,4 @@
-"""GLDv2's released labels: read clean, never for another split's landmarks."""
+"""GLDv2's released labels are cleaned, and count only for landmarks of their split."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_blank_labels_are_set_aside_and_columns_optional(tmp_path, items):
     assert labels.counts == {"in": 2, "out": 1, "set_aside": {"no label": 1}}
 
 
-def test_the_split_is_told_by_name_column_or_metadata(tmp_path, items):
+def test_the_split_comes_from_the_file_name_a_column_or_the_metadata(tmp_path, items):
     plain = "landmark_id,hierarchical_label\n2,lake\n"
     column = "landmark_id,split,hierarchical_label\n2,Index,lake\n2,train,house\n"
     found = GLDV2.read_labels(write(tmp_path, "known.csv", column), items, TREE).table

@@ -1,4 +1,4 @@
-"""Stanford Online Products: read right, or everything that is wrong told at once."""
+"""Stanford Online Products: the lists are read, and all their problems listed at once."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_official_zip_is_read_as_it_is(tmp_path):
     ]
 
 
-def test_both_lists_are_asked_for(tmp_path):
+def test_a_missing_list_is_refused(tmp_path):
     write(tmp_path)
     (tmp_path / "Ebay_test.txt").unlink()
     assert problems(tmp_path) == [

@@ -143,3 +143,47 @@ def test_a_parquet_table_is_cleaned_as_a_csv_is(tmp_path):
     (tmp_path / "items.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match="damaged table"):
         TABLE.read(tmp_path, ("item",))
+
+
+EXPORTED = ("status", "node_id", "origin", "confidence", "accepted")
+PLACE = ("wikidata", "country", "latitude", "longitude")
+
+
+@pytest.mark.parametrize("name", [*EXPORTED, *PLACE])
+def test_a_label_column_may_have_any_name(tmp_path, name):
+    write(tmp_path, f"id,{name}\n1,good\n2,bad\n")
+    assert TABLE.levels(tmp_path) == (name,)
+    assert TABLE.read(tmp_path, ("item", name)).labels.node.tolist() == ["good", "bad"]
+
+
+def test_columns_that_are_no_labels_are_named(tmp_path):
+    write(tmp_path, f"id,class,{','.join(PLACE)},notes\n1,mug,Q1,France,1,2,x\n")
+    assert TABLE.levels(tmp_path) == ("class", "notes")  # one of our own exports, and a column more
+    metadata = TABLE.read(tmp_path, ("item", "class"))
+    assert metadata.counts["columns_not_read"] == ", ".join([*PLACE, "notes"])
+
+
+def test_given_wikidata_ids_are_kept_and_wrong_ones_named(tmp_path):
+    write(tmp_path, "id,qid,class\n1,Q90,city\n2,,city\n")
+    items = TABLE.read(tmp_path, ("item", "class")).items
+    assert items.qid.fillna("").tolist() == ["Q90", ""]
+    write(tmp_path, "id,qid,class\n1,foo,city\n2,90,city\n3,Q05,city\n4,q7,\n5,Q7,\n")
+    with pytest.raises(InputError) as caught:
+        TABLE.read(tmp_path, ("item", "class"))
+    assert [problem.row for problem in caught.value.problems] == [2, 3, 4, 5]
+
+
+def test_ids_that_a_spreadsheet_shortened_are_refused_and_007_is_not_7(tmp_path):
+    write(tmp_path, 'id,class\n1.11E+11,a\n2E+5,b\n"1,5e+10",c\nE+5,d\n')
+    with pytest.raises(InputError) as caught:
+        TABLE.read(tmp_path, ("item", "class"))
+    assert [problem.row for problem in caught.value.problems] == [2, 3, 4]
+    write(tmp_path, "id,class\n007,a\n7,b\n")
+    items = TABLE.read(tmp_path, ("item", "class")).items
+    assert items.item_id.tolist() == ["table/train/007", "table/train/7"]
+    assert items.source_id.is_unique
+
+
+def test_images_of_several_items_are_counted(tmp_path):
+    write(tmp_path, "id,image,class\n1,a.jpg|b.jpg,x\n2,b.jpg,y\n3,c.jpg,x\n")
+    assert TABLE.read(tmp_path, ("item", "class")).counts["images_of_several_items"] == 1

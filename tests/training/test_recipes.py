@@ -1,4 +1,4 @@
-"""Recipes: what ships, and what is refused."""
+"""Recipes: the shipped ones are as documented, and wrong ones are refused."""
 
 from __future__ import annotations
 

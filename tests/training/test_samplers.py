@@ -1,4 +1,4 @@
-"""Samplers: what a batch and an epoch hold, and that they can be taken up again."""
+"""Samplers: what a batch and an epoch hold, and how they resume."""
 
 from __future__ import annotations
 

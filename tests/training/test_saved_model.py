@@ -1,4 +1,4 @@
-"""A finished training's model, taken up again, embeds as it did."""
+"""The saved model of a training embeds as the trained one did."""
 
 from __future__ import annotations
 

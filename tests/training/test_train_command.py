@@ -1,4 +1,4 @@
-"""`strata train`, as a user runs it."""
+"""`strata train`: files, resumed runs, refusals."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def train(pictures: Pictures, encoder: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("mode", ["head", "full"])
-def test_writes_what_it_says(train, pictures: Pictures, tmp_path: Path, mode: str) -> None:
+def test_every_documented_file_is_written(
+    train, pictures: Pictures, tmp_path: Path, mode: str
+) -> None:
     assert train("--json", str(tmp_path / "n.json"), mode=mode) == 0
     out = tmp_path / "out"
     numbers = json.loads((tmp_path / "n.json").read_text())

@@ -147,7 +147,7 @@ def test_gradient_is_clipped() -> None:
     assert moved[0] > 100 * moved[1] > 0
 
 
-def test_divergence_is_said() -> None:
+def test_a_diverging_training_stops_with_a_message() -> None:
     recipe = load_recipe("nsm", "full", [*training_steps.SMALL, "optimizer=sgd", "head_lr=1e38"])
     with pytest.raises(InputError, match="diverged in step"):
         training_steps.trainer(recipe).run()

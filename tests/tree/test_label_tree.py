@@ -1,4 +1,4 @@
-"""LabelTree: every fault is told, and its walks agree with networkx."""
+"""LabelTree: every fault of a table is listed, and traversal agrees with networkx."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def test_every_fault_is_told(rows, parts):
     table = frame(*GOOD, *rows)
     with pytest.raises(InputError) as caught:
         LabelTree.checked(table)
-    told = [str(problem) for problem in caught.value.problems]
-    assert len(told) == len(parts)
-    for problem, part in zip(told, parts, strict=True):
+    problems = [str(problem) for problem in caught.value.problems]
+    assert len(problems) == len(parts)
+    for problem, part in zip(problems, parts, strict=True):
         assert part in problem
 
 
@@ -58,8 +58,8 @@ def test_faults_of_a_file_have_rows(tmp_path):
     path = tmp_path / "vocabulary.csv"
     path.write_text("node_id,level,name,parent_id\nz,2,Z,\n\nx,1,X,x\ny,1,,z\n")
     table = read_people_csv(path, ["node_id", "level", "name", "parent_id"])
-    told = sorted((p.row, p.column) for p in node_problems(table.astype({"level": int}), path))
-    assert told == [(4, "parent_id"), (5, "name")]
+    problems = sorted((p.row, p.column) for p in node_problems(table.astype({"level": int}), path))
+    assert problems == [(4, "parent_id"), (5, "name")]
 
 
 def test_an_item_may_hang_higher():
@@ -173,8 +173,10 @@ def test_one_fault_is_found_where_it_is(nodes, data):
     at = data.draw(st.sampled_from(range(len(nodes))))
     broken = nodes.copy()
     broken.loc[at, "parent_id"] = broken.loc[at, "node_id"]
-    told = [str(problem) for problem in node_problems(broken, "t")]
-    assert any(f"{broken.loc[at, 'node_id']} under {broken.loc[at, 'node_id']}" in p for p in told)
+    problems = [str(problem) for problem in node_problems(broken, "t")]
+    assert any(
+        f"{broken.loc[at, 'node_id']} under {broken.loc[at, 'node_id']}" in p for p in problems
+    )
 
 
 @settings(max_examples=15, deadline=None)

@@ -1,4 +1,4 @@
-"""Splits of items that share none."""
+"""A train and test split whose sides share no item."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Doubts: planted errors are found, gains are what an evaluation of the moved tree says."""
+"""Doubts: planted errors are found, and gains equal an evaluation of the moved tree."""
 
 from __future__ import annotations
 
@@ -89,11 +89,11 @@ def proposals() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]
     rows = [("1:" + i, i, 1, k) for i, k in zip(places.level0, places.level1, strict=True)]
     kinds = places.drop_duplicates("level1")
     rows += [("2:" + k, k, 2, t) for k, t in zip(kinds.level1, kinds.level2, strict=True)]
-    told = pd.DataFrame(rows, columns=["row_id", "subject", "level", "parent"])
-    told = told.assign(
+    proposed = pd.DataFrame(rows, columns=["row_id", "subject", "level", "parent"])
+    proposed = proposed.assign(
         status="proposed", origin="name", confidence=np.float32(0.99), margin=np.float32(1),
-        accepted=True, suggestion=told.parent, score=np.float32(0.99), evidence_hash="0" * 16,
-        evidence=[(Evidence("name_word", place, text="a word"),) for place in told.parent],
+        accepted=True, suggestion=proposed.parent, score=np.float32(0.99), evidence_hash="0" * 16,
+        evidence=[(Evidence("name_word", place, text="a word"),) for place in proposed.parent],
         reasons=[() for _ in rows], alternatives=[() for _ in rows],
     )  # fmt: skip
     nodes = [(k, 1, k, t) for k, t in zip(kinds.level1, kinds.level2, strict=True)]
@@ -101,7 +101,7 @@ def proposals() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]
     vocabulary = pd.DataFrame(nodes, columns=["node_id", "level", "name", "parent_id"])
     items = pd.DataFrame({"item_id": places.level0, "name": places.level0, "source_url": ""})
     items["image_ids"] = [[] for _ in places.level0]
-    return told, vocabulary.assign(qid=None), items, doubts
+    return proposed, vocabulary.assign(qid=None), items, doubts
 
 
 def decisions(*rows: tuple[str, str]) -> pd.DataFrame:
@@ -115,8 +115,8 @@ def decisions(*rows: tuple[str, str]) -> pd.DataFrame:
 
 
 def test_a_doubt_is_the_first_row_of_the_sheet(tmp_path) -> None:
-    told, vocabulary, items, doubts = proposals()
-    resolution = replay(decisions(), with_doubts(told, doubts), vocabulary)
+    proposed, vocabulary, items, doubts = proposals()
+    resolution = replay(decisions(), with_doubts(proposed, doubts), vocabulary)
     number = write_sheet(tmp_path / "review.csv", resolution, items, ["item", "kind", "top"])
     sheet = pd.read_csv(tmp_path / "review.csv", dtype=str)
     assert number == int((doubts.gain > 0).sum()) > 0
@@ -128,14 +128,14 @@ def test_a_doubt_is_the_first_row_of_the_sheet(tmp_path) -> None:
 
 
 def test_a_decision_on_a_doubted_row_settles_it() -> None:
-    told, vocabulary, _, doubts = proposals()
-    rows = replay(decisions(("i000", "keep")), with_doubts(told, doubts), vocabulary).rows
+    proposed, vocabulary, _, doubts = proposals()
+    rows = replay(decisions(("i000", "keep")), with_doubts(proposed, doubts), vocabulary).rows
     row = rows.set_index("row_id").loc["1:i000"]
     assert (row.state, row.parent) == ("settled", "k12")
 
 
-def test_a_doubt_about_a_place_that_is_past_is_passed_over() -> None:
-    told, _, _, doubts = proposals()
-    told.loc[told.subject == "i000", ["parent", "suggestion"]] = "k00"
-    row = with_doubts(told, doubts).set_index("row_id").loc["1:i000"]
+def test_a_doubt_about_a_former_parent_is_ignored() -> None:
+    proposed, _, _, doubts = proposals()
+    proposed.loc[proposed.subject == "i000", ["parent", "suggestion"]] = "k00"
+    row = with_doubts(proposed, doubts).set_index("row_id").loc["1:i000"]
     assert row.accepted and row.gain == 0 and row.suggestion == "k00"

@@ -1,4 +1,4 @@
-"""Two trees compared: a real one is told from a shuffled one, and chance is said to be chance."""
+"""Two trees compared: a real tree beats a shuffled one, and chance is reported as chance."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def test_heads_are_trained_on_each_tree_and_on_a_shuffled_one(trees: dict[str, P
     result = compare_heads(vectors, items["item"], both, train, [0, 1])
     assert [row[0] for row in seen] == [0, 0, 0, 1, 1, 1]
     assert all(row[2] == 19 for row in seen)  # 60 % of 32 items
-    # The same head whatever it was taught: nothing can be told apart, and that is said.
+    # The same head whatever it was taught: no difference is significant, and the report says so.
     assert not result["told_apart"]
     assert result["difference"]["hap_a"]["mean"] == 0
 
 
-def test_an_early_stop_is_alone_above(tmp_path: Path) -> None:
+def test_an_item_that_stops_early_has_a_node_of_its_own_below(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"item_id": ["x", "y"], "level1_id": ["a", None], "level1_name": ["A", None],
          "level2_id": ["t", "t"], "level2_name": ["T", "T"]}
@@ -96,5 +96,5 @@ def test_everything_wrong_with_vectors_is_listed(tmp_path: Path) -> None:
     pd.DataFrame({"name": ["x", "y"]}).to_csv(tmp_path / "i.csv", index=False)
     with pytest.raises(InputError) as error:
         read_vectors(tmp_path / "v.npy", tmp_path / "i.csv")
-    told = str(error.value)
-    assert "row 1" in told and "2 rows" in told and "level0" in told
+    message = str(error.value)
+    assert "row 1" in message and "2 rows" in message and "level0" in message

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from strata_labels.build.assets import found_names
 from strata_labels.build.settings import BuildSettings
@@ -20,8 +21,10 @@ from strata_labels.embedding import (
     load_encoder,
     prompt_vectors,
 )
-from strata_labels.files import whole, write_json
+from strata_labels.files import whole, write_json, write_text
+from strata_labels.pictures import why_no_picture
 from strata_labels.proposal import read_vocabulary
+from strata_labels.review import neutralise
 from strata_labels.tables import load, own_ids
 
 NAMES, PHRASES, NODES, IMAGES = "names.npy", "phrases.npy", "nodes.npy", "images.npy"
@@ -34,6 +37,7 @@ def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
     counts: Counts = {}
     for name in (NAMES, PHRASES, NODES, IMAGES):
         (workspace.vectors / name).unlink(missing_ok=True)
+    workspace.unread_images.unlink(missing_ok=True)
     if not hierarchy.published or settings.image_root:
         encoder = load_encoder(settings.encoder)
         store = VectorStore(workspace.vector_store)
@@ -92,6 +96,11 @@ def _embed_images(
     images = load(workspace.folder, "items")["image_ids"]
     found = image_vectors(store, encoder, images, root, settings.images_per_landmark)
     _save(workspace.vectors / IMAGES, found.vectors)
+    reasons = [(image, why_no_picture(root, image)) for image in found.missing]
+    reasons += [(str(path), why) for path, why in found.damaged.items()]
+    if reasons:
+        unread = pd.DataFrame(sorted(reasons), columns=["image", "reason"])
+        write_text(workspace.unread_images, unread.map(neutralise).to_csv(index=False))
     return {
         "items_with_images": int((found.num_images > 0).sum()),
         "images": int(found.num_images.sum()),
@@ -137,7 +146,8 @@ EMBED = Stage(
         *_encoder_files(settings),
     ],
     writes=lambda workspace, _: [
-        workspace.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)
+        *(workspace.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
+        workspace.unread_images,
     ],
     settings=("encoder", "images", "images_per_landmark"),
     run=_embed,

@@ -27,7 +27,7 @@ from strata_labels.knowledge import (
 )
 from strata_labels.review import read_ledger, replay, reviewed, write_sheet
 from strata_labels.tables import assignments_schema, load, save
-from strata_labels.tree import build_tree
+from strata_labels.tree import tree_tables
 
 
 def _resolve(workspace: Workspace, settings: BuildSettings) -> Counts:
@@ -61,6 +61,9 @@ def _resolve_taxa(workspace: Workspace, settings: BuildSettings, items: pd.DataF
     """Published trees have no classes; their ranks may be compared with the snapshot's taxa."""
     snapshot = settings.entities if settings.hierarchy.taxa else None
     entities, taxa = link_taxa(items, snapshot)
+    if "qid" in items and (given := items["qid"].notna()).any():
+        entities.loc[given, "qid"] = items.loc[given, "qid"]
+        entities.loc[given, ["status", "linked_by"]] = ["resolved", "given"]
     save(workspace.folder, "entities", entities)
     save(workspace.folder, "taxa", taxa)
     statuses = entities["status"].value_counts().sort_index()
@@ -96,7 +99,7 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
     items, proposals = load(workspace.folder, "items"), reviewed(workspace.folder)
     ledger = read_ledger(*ledgers(settings))
     resolution = replay(ledger.decisions, proposals, load(workspace.folder, "vocabulary"))
-    nodes, assignments, counts = build_tree(
+    nodes, assignments, counts = tree_tables(
         items, resolution.rows, resolution.tree, load(workspace.folder, "path_confidence")
     )
     counts["review"] = resolution.report

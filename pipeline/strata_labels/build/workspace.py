@@ -82,6 +82,11 @@ class Workspace:
         return self.folder / "reconciliation.json"
 
     @property
+    def unread_images(self) -> Path:
+        """Images that are missing or cannot be read, with reasons; not there if there is none."""
+        return self.folder / "unread_images.csv"
+
+    @property
     def export(self) -> Path:
         return self.folder / "export"
 

@@ -151,15 +151,14 @@ def review_setup(workspace: Workspace) -> ReviewSetup:
         InputError: the folder holds no build.
     """
     from strata_labels.build import ledgers
-    from strata_labels.embedding import image_files
+    from strata_labels.pictures import picture_file
     from strata_labels.review.page import ReviewSetup
 
     settings = workspace.last_settings()
     root = settings.image_root
 
     def find(image: str) -> Path | None:
-        found = image_files(root, [image], 1) if root else []
-        return found[0] if found else None
+        return picture_file(root, image) if root else None
 
     return ReviewSetup(
         folder=workspace.folder,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from strata_labels.embedding.encoder_spec import FORMS, EncoderSpec, resolve_spec
 from strata_labels.embedding.registry import INSTALL, build_registry
 from strata_labels.errors import InputError, Problem, RetryError
+from strata_labels.pictures import UnreadablePictureError, open_picture
 
 if TYPE_CHECKING:
     import torch
@@ -106,22 +106,10 @@ class Towers:
 
     def pixels(self, path: Path) -> torch.Tensor | str:
         """The preprocessed image, or why there is none."""
-        from PIL import Image
-
         try:
-            with Image.open(path) as image:
-                return self.preprocess(image.convert("RGB"))
-        except (
-            OSError,
-            ValueError,
-            SyntaxError,  # Pillow's PNG reader raises it on broken files
-            EOFError,
-            IndexError,
-            TypeError,
-            struct.error,
-            Image.DecompressionBombError,
-        ) as error:
-            return f"{type(error).__name__}: {str(error).replace(str(path), path.name)}"
+            return self.preprocess(open_picture(path))
+        except UnreadablePictureError as error:
+            return str(error)
 
     def blank_image(self) -> torch.Tensor:
         from PIL import Image

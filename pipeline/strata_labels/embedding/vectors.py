@@ -15,9 +15,9 @@ from strata_labels.embedding.file_hashes import FileHashes
 from strata_labels.embedding.towers import Floats
 from strata_labels.embedding.vector_store import VectorStore, text_key
 from strata_labels.errors import InputError, Problem
+from strata_labels.pictures import picture_file
 from strata_labels.progress import track
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
 _IMAGES_AT_ONCE = 4096
 
 
@@ -180,23 +180,11 @@ def image_files(
     for image in images:
         if len(files) == at_most:
             break
-        if (path := _file(root, image)) is not None:
+        if (path := picture_file(root, image)) is not None:
             files.append(path)
         elif missing is not None:
             missing.append(image)
     return files
-
-
-def _file(root: Path, image: str) -> Path | None:
-    if "/" in image or "." in image:  # a path, not an id
-        return root / image if (root / image).is_file() else None
-    if len(image) < 3 or not image.replace("-", "").replace("_", "").isalnum():
-        return None
-    for suffix in _SUFFIXES:
-        path = root / image[0] / image[1] / image[2] / f"{image}{suffix}"
-        if path.is_file():
-            return path
-    return None
 
 
 def _normalised(vectors: Floats) -> Floats:

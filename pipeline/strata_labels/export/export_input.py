@@ -1,4 +1,4 @@
-"""The tree that an export writes, as the formats need it."""
+"""The tree that an export writes, with the views of it that several formats share."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ExportInput:
 
     Attributes:
         items: the table `items`.
-        assignments: from `strata_labels.tree.build_tree`.
+        assignments: from `strata_labels.tree.tree_tables`.
         levels: names of the levels, the item's first.
         metadata: the data set's own files.
         entities: the table `entities`.

@@ -83,7 +83,7 @@ def export(
         folder: e.g. `WORKSPACE/export/gldv2`. Files of an earlier export there are replaced or
             removed; a folder that holds anything else is refused.
         items: the table `items`.
-        assignments: from `strata_labels.tree.build_tree`.
+        assignments: from `strata_labels.tree.tree_tables`.
         metadata: the data set's own files, which some loaders read beside the labels.
         levels: names of the levels, the item's first; `level0, level1, ...` if none are given.
         entities: the table `entities`, for places and Wikidata ids.

@@ -1,4 +1,4 @@
-"""`landmarks.csv`: every item with its name, its path of labels and its place."""
+"""`landmarks.csv`: every item with its name, its path of labels, country and coordinates."""
 
 from __future__ import annotations
 

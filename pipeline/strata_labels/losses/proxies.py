@@ -1,4 +1,4 @@
-"""Losses against learnt class proxies."""
+"""Losses that compare embeddings with learnt class proxies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses added up with weights."""
+"""A weighted sum of losses."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from strata_labels.sources import gldv2, inat2018, sop, table
 from strata_labels.sources.contract import Metadata, Source
 from strata_labels.sources.drawn import draw_products
-from strata_labels.sources.published import published_tree
+from strata_labels.sources.published_tree import published_tree
 
 # By the `source` of a tree's hierarchy.toml.
 SOURCES: dict[str, Source] = {

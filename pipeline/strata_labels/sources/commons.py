@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from html import unescape
 from urllib.parse import parse_qs, quote, unquote_to_bytes, urlsplit
 
 _HOSTS = frozenset({"commons.wikimedia.org", "commons.m.wikimedia.org", "m.commons.wikimedia.org"})
 _PREFIX = re.compile(r"\s*category\s*:\s*(.*)", re.IGNORECASE | re.DOTALL)
+# What a program that writes HTML has made of a title's marks.
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|amp|quot|apos|lt|gt);")
+_QUERY = re.compile(r"[A-Za-z_]+=")
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 # The form GLDv2 publishes, read without taking it apart: there are 300,000 of them.
 _USUAL = re.compile("https?://commons\\.wikimedia\\.org/wiki/([^?#]*)")
@@ -58,6 +62,8 @@ def parse_address(address: str) -> CommonsName:
         >>> parse_address("http://commons.wikimedia.org/wiki/Category:Villa_Mass%C3%A9na_(Nice)")
         CommonsName(title='Villa Masséna (Nice)', name='Villa Masséna', qualifier='Nice')
     """
+    if "&" in address:
+        address = _ENTITY.sub(lambda found: unescape(found[0]), address)
     title = _title(_page(address.strip()))
     name, qualifier = split_title(title)
     return CommonsName(title, name, qualifier)
@@ -141,6 +147,10 @@ def _page(address: str) -> str:
         titles = parse_qs(parts.query).get("title", [""])
         return quote(titles[0])
     folder, _, page = parts.path.removeprefix("/").partition("/")
+    # A question mark of the title may stand in the address as it is.
+    query = address.partition("#")[0].partition("?")[1:]
+    if query[0] and not _QUERY.match(query[1]):
+        page += "".join(query)
     if folder != "wiki":
         raise ValueError("not the address of a page (/wiki/...)")
     return page

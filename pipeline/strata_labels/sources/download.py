@@ -8,10 +8,13 @@ what came, in the format of `sha256sum --check`.
 from __future__ import annotations
 
 import fcntl
+import gzip
 import hashlib
 import re
 import shutil
 import sys
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,7 +92,11 @@ def download_all(
         for name, urls in addresses.items():
             path = folder / name
             recorded = read_manifest(folder).get(name)
-            if recorded and path.is_file() and sha256_of(path) == recorded:
+            kept = recorded and path.is_file() and sha256_of(path) == recorded
+            if kept and (wrong := wrong_content(path, name)):
+                print(f"{name}: {wrong} by an earlier fetch; fetched again", file=sys.stderr)
+                kept = False
+            if recorded and kept:
                 print(f"{name}: already there, checksum right", file=sys.stderr)
                 fetched.append(Fetched(path, recorded, path.stat().st_size, kept=True))
                 continue
@@ -168,11 +175,13 @@ def _download_from(session: requests.Session, url: str, path: Path, policy: Retr
             largest = max(largest, _size(part))
             raise
         sha256, md5 = _digests(part)
-        if not version.md5 or version.md5 == md5:
+        reason = wrong_content(part, path.name)
+        if version.md5 and version.md5 != md5:
+            reason = f"damaged on the way (MD5 {md5}, published {version.md5})"
+        if not reason:
             return sha256
         part.unlink()
         damaged += 1
-        reason = f"damaged on the way (MD5 {md5}, published {version.md5})"
         if damaged == _DAMAGED_AT_MOST:
             raise RetryError(f"{url}: {reason}; given up after {damaged} damaged copies.")
         raise TransientError(reason)
@@ -188,6 +197,30 @@ def _download_from(session: requests.Session, url: str, path: Path, policy: Retr
     appear(part, path)
     state.unlink(missing_ok=True)
     return Fetched(path, sha256, size, kept=False)
+
+
+def wrong_content(path: Path, name: str) -> str:
+    """Why a file cannot be what its name says; "" if it may be.
+
+    Empty files, web pages (a sign-in page sent as text), and packed files that end early.
+    """
+    with path.open("rb") as file:
+        start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not start:
+        return "an empty file came"
+    if start.startswith((b"<!doctype html", b"<html", b"<?xml")) and not name.endswith("ml"):
+        return "a web page came"
+    try:
+        if name.endswith((".gz", ".tgz")):
+            with gzip.open(path) as packed:
+                while packed.read(1 << 20):
+                    pass
+        elif name.endswith(".zip"):
+            with zipfile.ZipFile(path) as packed_files:
+                packed_files.testzip()
+    except (EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
+        return f"a damaged file came ({error})"
+    return ""
 
 
 def _size(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Labels of some items in a table of their own, for `--known-labels`."""
+"""Reads labels of some items from a table of their own, for `--known-labels`."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -32,12 +33,16 @@ DATASET = "table"
 
 _REQUIRED = ("id",)
 _OPTIONAL = ("name", "split", "image", "qid", "url")
-# Further columns of our own exports, which hold no labels.
-_EXPORTED = ("status", "node_id", "origin", "confidence", "accepted")
-_PLACE = ("wikidata", "country", "latitude", "longitude")
+# Further columns of our own exports, which hold no labels where all of a group are there.
+_EXPORTED = (
+    ("status", "node_id", "origin", "confidence", "accepted"),
+    ("wikidata", "country", "latitude", "longitude"),
+)
 _SPLIT = "train"
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _BETWEEN = "|"
+_SHORTENED = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+")
+_QID = re.compile(r"(?:Q[1-9][0-9]*)?")
 
 
 def fetch(folder: Path, base_url: str = "") -> list[Fetched]:
@@ -70,7 +75,7 @@ def image_root(folder: Path) -> Path:
 
 
 def read(folder: Path, levels: Sequence[str]) -> Metadata:
-    """Reads a table: `id`, and where there are such columns `name, split, image, url`.
+    """Reads a table: `id`, and where there are such columns `name, split, image, qid, url`.
 
     `image` names a picture or a folder of pictures relative to the table's own folder, several
     apart by `|`. A blank name is the id. Every further column holds the labels of the level that
@@ -81,27 +86,30 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
         levels: names of the tree's levels, the item's first.
 
     Raises:
-        InputError: no table, a missing column, a blank id, one that appears twice in its split, an
-            image in both splits, a folder without pictures.
+        InputError: no table, a missing column, a blank id, one that appears twice in its split or
+            that a spreadsheet has shortened, a wrong Wikidata id, an image in both splits, a folder
+            without pictures.
     """
     path = _path(Path(folder))
     frame = _frame(path)
     problems: list[Problem] = []
     images: list[list[str]] = []
     owner: dict[str, tuple[str, int]] = {}
+    shared = 0
     for row, split, cell in zip(frame.index, frame.split, frame.image, strict=True):
         found = _pictures(path, int(row), cell, problems)
         images.append(found)
         for image in found:
             before, line = owner.setdefault(image, (split, int(row)))
+            shared += line != row
             if before != split:
                 what = f"image in both splits (first in row {line}, {before}):"
                 problems.append(Problem(path, what, "Keep one.", int(row), "image", image))
     if problems:
         raise InputError(problems)
     ids = frame.id.tolist()
-    # Numbers of the user's own are kept; any other ids are numbered in the table's order.
-    own = all(text.isascii() and text.isdecimal() and len(text) < 19 for text in ids)
+    # Numbers of the user's own are kept; any other ids (007 too) are numbered in their order.
+    own = all(text.isdecimal() and len(text) < 19 and str(int(text)) == text for text in ids)
     items = pd.DataFrame(
         {
             "item_id": frame.item_id.tolist(),
@@ -113,12 +121,17 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
             "qualifier": "",
             "source_url": frame.url.tolist(),
             "image_ids": images,
+            "qid": [qid or None for qid in frame.qid],
         }
     )
     items = items.sort_values(["split", "source_id"], ignore_index=True)
     wide = frame[["item_id", *_label_columns(frame.columns)]]
     wide = wide.rename(columns={level.casefold(): level for level in levels})
     counts: Counts = {"items": {}, "labels": count_labels(wide)}
+    counts["images_of_several_items"] = shared
+    named = {*_REQUIRED, *_OPTIONAL, "item_id", *(level.casefold() for level in levels)}
+    if unread := [name for name in frame.columns if name and name not in named]:
+        counts["columns_not_read"] = ", ".join(dict.fromkeys(unread))
     for name, part in items.groupby("split", sort=True):
         number = len(part)
         counts["items"][str(name)] = {
@@ -131,8 +144,11 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
 
 
 def _label_columns(columns: Iterable[str]) -> list[str]:
-    others = {*_REQUIRED, *_OPTIONAL, *_EXPORTED, *_PLACE, "item_id", ""}
-    return [str(column) for column in columns if column not in others]
+    names = [str(column) for column in columns]
+    others = {*_REQUIRED, *_OPTIONAL, "item_id", ""}
+    for group in _EXPORTED:
+        others |= set(group) if set(group) <= set(names) else set()
+    return [name for name in names if name not in others]
 
 
 def _path(given: Path) -> Path:
@@ -147,6 +163,18 @@ def _frame(path: Path) -> pd.DataFrame:
     problems = [
         Problem(path, "blank id", "Give every item an id.", int(row), "id")
         for row in frame.index[frame.id == ""]
+    ]
+    fix = "Format the column as text, and enter the id again."
+    problems += [
+        Problem(path, "a spreadsheet has shortened the id:", fix, int(row), "id", value)
+        for row, value in zip(frame.index, frame.id, strict=True)
+        if _SHORTENED.fullmatch(value)
+    ]
+    fix = "Write a Wikidata id such as Q90, or leave the cell blank."
+    problems += [
+        Problem(path, "not a Wikidata id:", fix, int(row), "qid", value)
+        for row, value in zip(frame.index, frame.qid, strict=True)
+        if not _QID.fullmatch(value)
     ]
     frame["split"] = frame.split.where(frame.split != "", _SPLIT)
     # Splits may be numbered each on its own.

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from strata_labels.pictures import UnreadablePictureError, open_picture
 from strata_labels.progress import track
 from strata_labels.training.processes import Share
 from strata_labels.training.recipe import Recipe
@@ -127,23 +128,14 @@ def unreadable(paths: Sequence[Path]) -> dict[int, str]:
 
 def _reason(path: Path) -> str:
     try:
-        with Image.open(path) as image:
-            image.draft("RGB", (64, 64))  # a JPEG is read to its end, but not in full size
-            image.convert("RGB")
-    except FileNotFoundError:
-        return "missing"
-    except Exception as error:  # Pillow's readers raise anything on broken files
-        return f"{type(error).__name__}: {str(error).replace(str(path), path.name)}"
+        open_picture(path, 64)  # a JPEG is read to its end, but not in full size
+    except UnreadablePictureError as error:
+        return str(error)
     return ""
 
 
 def _to_tensor(mean: Sequence[float], std: Sequence[float]) -> list[Callable[..., object]]:
     return [transforms.ToTensor(), transforms.Normalize(mean, std)]
-
-
-def _decoded(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        return image.convert("RGB")
 
 
 class _Plain(Dataset[Tensor]):
@@ -154,7 +146,7 @@ class _Plain(Dataset[Tensor]):
         return len(self._paths)
 
     def __getitem__(self, at: int) -> Tensor:
-        return self._transform(_decoded(self._paths[at]))
+        return self._transform(open_picture(self._paths[at]))
 
 
 class _Random(Dataset[Tensor]):
@@ -164,7 +156,7 @@ class _Random(Dataset[Tensor]):
         self._paths, self._transform, self._seed = list(paths), transform, seed
 
     def __getitem__(self, key: _Key) -> Tensor:
-        image = _decoded(self._paths[key[3]])
+        image = open_picture(self._paths[key[3]])
         # Python hashes tuples of integers alike in every process.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(hash((self._seed, *key)))

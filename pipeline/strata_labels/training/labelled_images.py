@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from strata_labels.embedding import image_files
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import read_people_csv
+from strata_labels.pictures import picture_file, why_no_picture
 from strata_labels.tables import LABELLED, load, table_path
 from strata_labels.tree import LabelTree, split_items
 
@@ -265,6 +265,13 @@ def _row_problems(images: LabelledImages) -> list[Problem]:
         Problem(source, "no such split:", fix, int(row), "split", value)
         for row, value in zip(wrong.index.tolist(), wrong, strict=True)
     ]
+    fix = "Move the image below the root, or allow its folder."
+    problems += [
+        Problem(source, f"{why}:", fix, int(row), "path", path)
+        for row, path in zip(table.index.tolist(), table.path, strict=True)
+        if path and picture_file(images.root, path) is None
+        if (why := why_no_picture(images.root, path)).startswith("outside")
+    ]
     twice = table.path[table.path.duplicated() & (table.path != "")]
     problems += [
         Problem(source, "image listed twice:", "Keep one.", int(row), "path", value)
@@ -286,10 +293,8 @@ def _files(root: Path, ids: Iterable[str], at_most: int) -> list[str]:
     for image in ids:
         if at_most and len(found) == at_most:
             break
-        if (root / image).is_file():
-            found.append(image)
-        else:
-            found += [str(p.relative_to(root)) for p in image_files(root, [image], 1)]
+        if (path := picture_file(root, image)) is not None:
+            found.append(str(path.relative_to(root)))
     return found
 
 

@@ -1,4 +1,4 @@
-"""A whole network: backbone, pooling, head."""
+"""A whole network to train: backbone, pooling, head."""
 
 from __future__ import annotations
 

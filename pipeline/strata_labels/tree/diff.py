@@ -1,4 +1,4 @@
-"""What changed between two trees."""
+"""Lists what changed between two trees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding the node that a person means by an id, a name or a path of names."""
+"""Finds the node that a person means by an id, a name or a path of names."""
 
 from __future__ import annotations
 

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from strata_labels.pictures import UnreadablePictureError
+from strata_labels.pictures import thumbnail as small_jpeg
+
 SIDE = 96  # of a thumbnail, in pixels
 # More points than this make a slow map, and none that is easier to read.
 MAPPED = 1500
@@ -23,17 +26,11 @@ COLOURS = (
 
 def thumbnail(path: Path) -> str | None:
     """A picture as a small JPEG in a data address, None where it cannot be read."""
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with Image.open(path) as picture:
-            small = picture.convert("RGB")
-    except (OSError, UnidentifiedImageError):
+        content = small_jpeg(path, SIDE)
+    except UnreadablePictureError:
         return None
-    small.thumbnail((SIDE, SIDE))
-    content = io.BytesIO()
-    small.save(content, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode()
 
 
 def map_points(vectors: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:

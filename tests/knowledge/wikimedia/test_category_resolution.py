@@ -111,7 +111,7 @@ def test_second_run_asks_nothing_at_any_address_of_the_wiki(
         assert other.classes == first.classes
 
 
-def test_offline_says_what_is_missing(small_world: World, store: ResponseStore) -> None:
+def test_offline_lists_missing_answers(small_world: World, store: ResponseStore) -> None:
     del small_world.entities["Q24"]  # asked for and missing is not the same as never asked for
     with MediaWiki(small_world).running() as wiki:
         ask(wiki, store, ["Canal"])
@@ -224,7 +224,9 @@ def test_all_faults_together_lose_nothing_and_break_no_manners(seed: int, tmp_pa
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_alone(fault: str, small_world: World, store: ResponseStore) -> None:
+def test_each_fault_of_the_server_is_handled(
+    fault: str, small_world: World, store: ResponseStore
+) -> None:
     with MediaWiki(small_world, [fault], rate=1.0, most=2).running() as wiki:
         resolved = ask(wiki, store, list(EXPECTED))
     assert fault in wiki.injected

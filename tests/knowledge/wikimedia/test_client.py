@@ -1,4 +1,4 @@
-"""The client alone: whom it refuses to ask as, whom it refuses to ask, and how it waits."""
+"""The HTTP client: the contact it requires, the addresses it accepts, and how it waits."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_address_without_an_api_is_named(body: bytes, tmp_path: Path) -> None
         ask(wiki, store, ["Canal"])
 
 
-def test_nobody_at_home_is_a_failure_to_retry(wiki: MediaWiki) -> None:
+def test_an_unreachable_server_is_a_failure_to_retry(wiki: MediaWiki) -> None:
     policy = RetryPolicy(attempts=2, first_wait=0.001, timeout=(0.5, 0.5))
     client = Client(CONTACT, Apis("http://127.0.0.1:9/api.php", wiki.wikidata), policy)
     with client, pytest.raises(RetryError, match="after 2 attempts"):

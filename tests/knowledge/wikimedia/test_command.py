@@ -62,7 +62,7 @@ def test_resolve_again_and_offline(small_world: World, metadata: Path, tmp_path:
     assert numbers["requests"] == 0 and sum(numbers["by_status"].values()) == 5
 
 
-def test_offline_without_a_store_says_what_is_missing(metadata: Path, tmp_path: Path) -> None:
+def test_offline_without_a_store_is_refused(metadata: Path, tmp_path: Path) -> None:
     run = strata(tmp_path / "ws", "--metadata", metadata, "--offline")
     assert run.exit_code == 0, run.output
     assert "5 categories and 0 items have no answer yet: Canal" in run.stdout
@@ -120,7 +120,7 @@ def test_a_dump_gives_the_same_tables_and_a_build_reads_it(
     )
 
 
-def test_the_report_says_what_is_known_and_what_to_map(
+def test_the_report_lists_known_entities_and_classes_to_map(
     small_world: World, metadata: Path, tmp_path: Path
 ) -> None:
     place = tmp_path / "ws"

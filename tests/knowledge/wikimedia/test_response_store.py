@@ -1,4 +1,4 @@
-"""The store under kill -9, damage, other versions and other programs' files."""
+"""The response store survives kill -9, damage, other versions and files of other programs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Runner:
         self.process.communicate()
 
 
-def test_killed_ten_times_at_random_at_most_one_batch_is_asked_again_each(tmp_path: Path) -> None:
+def test_a_killed_run_repeats_at_most_one_batch_of_requests(tmp_path: Path) -> None:
     world = World()
     for n in range(3000):
         world.pages[f"Category:Place {n}"] = {"item": f"Q{n + 100}"}

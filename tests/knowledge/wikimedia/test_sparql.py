@@ -1,4 +1,4 @@
-"""A SPARQL endpoint of the user's own: who names a category that leads to no item."""
+"""Categories without an item are resolved by a SPARQL endpoint of the user."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_an_endpoint_that_is_no_address_is_refused(address: str) -> None:
         check_endpoint(address)
 
 
-def test_the_endpoint_is_asked_as_somebody(small_world: World) -> None:
+def test_requests_to_the_endpoint_carry_the_contact(small_world: World) -> None:
     with MediaWiki(small_world).running() as wiki, Client(CONTACT) as client:
         assert client.select(wiki.sparql, 'VALUES ?category { "Canal" }\n') == []
         assert wiki.violations == []

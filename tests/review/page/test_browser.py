@@ -14,7 +14,9 @@ from urllib.parse import unquote
 
 import pytest
 from building import strata_environment
+from PIL import Image
 from strata_labels.review import read_ledger
+from strata_labels.tables import load, save
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -284,5 +286,67 @@ def test_blind_hides_what_is_proposed_from_the_browser(
     page.wait_for_function(
         "() => document.getElementById('said').textContent.includes('pick a place')"
     )
+    assert ledger() == []
+    page.close()
+
+
+ATTACK = """fetch(location.href.replace(/picture.*/, 'row')).then(r => r.json()).then(seen =>
+  fetch(location.href.replace(/picture.*/, 'decide'), {method: 'POST',
+    headers: {'content-type': 'application/json'},
+    body: JSON.stringify({state: seen.state, row_id: seen.row.row_id, decision: 'exclude'})}))"""
+SVG = f"<svg xmlns='http://www.w3.org/2000/svg'><script>{ATTACK}</script></svg>"
+HTML = f"<!doctype html><html><script>{ATTACK}</script></html>"
+
+
+def hostile_pictures(root: Path) -> dict[str, bool]:
+    """Writes pictures that attack the page; by name, whether a picture can be shown of each."""
+    (root / "plain.svg").write_text(SVG)
+    (root / "svg.png").write_text(SVG)
+    (root / "html.jpg").write_text(HTML)
+    Image.new("RGB", (6, 6), "red").save(root / "polyglot.gif", comment=HTML.encode())
+    Image.new("RGB", (6, 6), "red").save(root / "polyglot.jpg", comment=HTML.encode())
+    with (root / "polyglot.jpg").open("ab") as file:
+        file.write(HTML.encode())
+    Image.new("1", (15_000, 15_000)).save(root / "oversized.png")
+    Image.new("1", (9_000, 9_000)).save(root / "large.png")
+    return {
+        "plain.svg": False,
+        "svg.png": False,
+        "html.jpg": False,
+        "polyglot.gif": True,
+        "polyglot.jpg": True,
+        "oversized.png": False,
+        "large.png": True,
+    }
+
+
+def test_no_picture_runs_a_program(
+    workspace: Path,
+    start: Callable[..., Command],
+    browser: sync_api.Browser,
+    ledger: Callable[[], list[Row]],
+) -> None:
+    shown = hostile_pictures(workspace / "images")
+    items = load(workspace, "items")
+    items.at[0, "image_ids"] = list(shown)
+    save(workspace, "items", items)
+    page = browser.new_page()
+    address = start("--reviewer", "ann").address
+    for name, drawn in shown.items():
+        answer = page.goto(f"{address}picture?item={items.item_id[0]}&id={name}")
+        assert answer is not None
+        assert answer.status == (200 if drawn else 404), name
+        headers = answer.all_headers()
+        if drawn:
+            assert headers["content-type"] == "image/jpeg"
+            assert headers["content-security-policy"].startswith("default-src 'none'")
+            assert answer.body()[:3] == b"\xff\xd8\xff" and b"script" not in answer.body()
+            assert len(answer.body()) < 100_000
+        assert headers["x-content-type-options"] == "nosniff"
+        page.wait_for_timeout(300)
+        assert ledger() == [], name
+    page.goto(f"{address}#1:gldv2/train/0")
+    page.wait_for_selector(".pictures img")
+    page.wait_for_timeout(300)
     assert ledger() == []
     page.close()

@@ -6,7 +6,6 @@ import gc
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import write_seen
 from strata_labels.people_csv import clean_cell
+from strata_labels.pictures import UnreadablePictureError, thumbnail
 from strata_labels.review.decisions import Decision, seen_of
 from strata_labels.review.ledger import unbatch_decisions
 from strata_labels.review.ledger_writer import LedgerChanged, LedgerWriter
@@ -27,6 +27,9 @@ from strata_labels.review.validate import find_conflicts, split_nodes
 
 #: What the page can decide; renaming and further words are for the sheet.
 WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure")
+
+#: Pixels of a picture on the page, at most, in width and height.
+SIDE = 1024
 
 #: Rows answered after which all open ones are scored anew.
 BATCH = 50
@@ -209,12 +212,16 @@ class Desk:
             n = self._table.at.get(row_id, -1)
             return self._search.find(text, n, word) if n >= 0 else {"found": [], "total": 0}
 
-    def picture(self, item: str, image: str) -> Path | None:
-        """The file of an image, if it is one of the workspace's."""
+    def picture(self, item: str, image: str) -> bytes | None:
+        """An image of the workspace as a JPEG, None where it is not one or cannot be read."""
         find = self.setup.find_image
-        if find is None or ".." in image or image not in self._table.images_of(item):
+        if find is None or image not in self._table.images_of(item):
             return None
-        return find(image)
+        path = find(image)
+        try:
+            return thumbnail(path, SIDE) if path else None
+        except UnreadablePictureError:
+            return None
 
     def settle(self) -> None:
         """Waits for work in the background."""

@@ -1,4 +1,4 @@
-"""build_tree: nothing is lost between items and assignments, and the nodes are a tree."""
+"""The tables of a tree: nothing is lost between items and assignments, and the nodes are a tree."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
 from strata_labels.review import replay
 from strata_labels.tables import LABELLED, SCHEMAS, assignments_schema, load, save
-from strata_labels.tree import LabelTree, build_tree
+from strata_labels.tree import LabelTree, tree_tables
 
 
 def build(*rows: tuple, things: pd.DataFrame | None = None) -> tuple:
     resolution = replay(decisions(*rows), proposals(), VOCABULARY)
     things = items() if things is None else things
-    return build_tree(things, resolution.rows, resolution.tree)
+    return tree_tables(things, resolution.rows, resolution.tree)
 
 
 def test_every_item_is_there_with_a_status():

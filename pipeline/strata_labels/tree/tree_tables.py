@@ -1,4 +1,4 @@
-"""Building the tree: the tables `nodes` and `assignments` from items and decided proposals."""
+"""Makes the tables `nodes` and `assignments` from items and decided proposals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from strata_labels.tree.label_tree import LabelTree
 NOT_PROPOSED, NO_PLACE = "not_proposed", "no_place"
 
 
-def build_tree(
+def tree_tables(
     items: pd.DataFrame,
     rows: pd.DataFrame,
     tree: LabelTree,

@@ -1,4 +1,4 @@
-"""Published labels become the tables a proposal room makes, homonyms apart, blanks filled."""
+"""Published labels become proposals: homonyms stay apart, blanks are filled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from strata_labels.review import replay
 from strata_labels.sources import published_tree
 from strata_labels.sources.contract import label_rows
 from strata_labels.tables import DECISION_COLUMNS, SCHEMAS, save
-from strata_labels.tree import build_tree
+from strata_labels.tree import tree_tables
 from trees import build_table, tables
 
 
@@ -70,7 +70,7 @@ def test_proposals_have_the_contract_and_decisions_apply():
     }
     ledger = pd.DataFrame([decided])[DECISION_COLUMNS].assign(file="d", row=2)
     resolution = replay(ledger, proposals, nodes)
-    _, assignments, report = build_tree(items, resolution.rows, resolution.tree)
+    _, assignments, report = tree_tables(items, resolution.rows, resolution.tree)
     assert assignments.level1_id.tolist() == ["1/top/q", "1/top/q"]
     assert report["origin"] == {"human": 1, "published": 1}
 

@@ -1,0 +1,179 @@
+"""The one place that finds and opens picture files: pixels as a viewer shows them, or a reason.
+
+Training, embedding, the review page and reports all open pictures here, so they see the same.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: Further folders, apart by `:`, in which picture files may lie that an image root points to.
+ROOTS_VARIABLE = "STRATA_IMAGE_ROOTS"
+#: Pixels of the largest picture that is opened.
+LARGEST = 200_000_000
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+# Readers that Pillow has in itself; others start programs (EPS) or are for no photographs.
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+
+
+class UnreadablePictureError(Exception):
+    """A file is missing, is no picture, is damaged, or is too large; the message says which."""
+
+
+# --- files ---------------------------------------------------------------------------------
+
+
+def picture_file(root: Path, image: str) -> Path | None:
+    """The file of an image reference below a root, None where there is none that may be opened.
+
+    Args:
+        root: folder of images.
+        image: a path relative to it, or an id, whose file is `a/b/c/abc….jpg` (`.jpeg`, `.png`).
+    """
+    path = _found(root, image)
+    return path if path is not None and _may_open(root, path) else None
+
+
+def why_no_picture(root: Path, image: str) -> str:
+    """Why `picture_file` finds nothing."""
+    path = _found(root, image)
+    if path is None:
+        return "no such file"
+    return f"outside of the image root; {ROOTS_VARIABLE}={path.resolve().parent} allows it"
+
+
+def _found(root: Path, image: str) -> Path | None:
+    if "\0" in image or len(image) > 4096:
+        return None
+    is_id = len(image) >= 3 and image.replace("-", "").replace("_", "").isalnum()
+    places = [root / image]
+    if is_id:
+        folder = root / image[0] / image[1] / image[2]
+        places = [*(folder / f"{image}{suffix}" for suffix in _SUFFIXES), root / image]
+    try:
+        return next((path for path in places if path.is_file()), None)
+    except OSError:  # a name too long
+        return None
+
+
+def _may_open(root: Path, path: Path) -> bool:
+    """Whether a file, all links followed, is below the root or a further allowed folder."""
+    parent = Path(_real(str(path.parent)))
+    real = path.resolve() if path.is_symlink() else parent / path.name
+    roots = [_real(str(root))]
+    roots += [_real(name) for name in os.environ.get(ROOTS_VARIABLE, "").split(os.pathsep) if name]
+    return any(real.is_relative_to(allowed) for allowed in roots)
+
+
+@lru_cache(maxsize=4096)
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+# --- pixels --------------------------------------------------------------------------------
+
+
+def open_picture(path: Path, side: int | None = None) -> Image.Image:
+    """A picture as 8-bit RGB, as a viewer shows it: the first frame, turned as its EXIF data says.
+
+    Sixteen-bit grey is scaled to eight bits; transparency is put on white.
+
+    Args:
+        path: the file.
+        side: enough pixels on the shorter side; a JPEG is decoded smaller then, which is faster.
+
+    Raises:
+        UnreadablePictureError: there is no picture to open.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=_formats()) as image:
+            width, height = image.size
+            if width * height > LARGEST:
+                raise UnreadablePictureError(f"{width} x {height} pixels are too many to open")
+            if side:
+                image.draft("RGB", (side, side))
+            image.load()
+            picture = _on_white(_eight_bit(_upright(image)))
+            picture.info = {}  # Pillow would copy comments and profiles into what it writes
+            return picture
+    except UnreadablePictureError:
+        raise
+    except FileNotFoundError:
+        raise UnreadablePictureError("missing") from None
+    except MemoryError:
+        raise UnreadablePictureError("more memory needed than there is") from None
+    except Exception as error:  # Pillow's readers raise anything on broken files
+        text = str(error).replace(str(path), Path(path).name)
+        raise UnreadablePictureError(f"{type(error).__name__}: {text}") from None
+
+
+@lru_cache(maxsize=1)
+def _formats() -> list[str]:
+    """Those of `_FORMATS` that this Pillow can read."""
+    from PIL import Image
+
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def thumbnail(path: Path, side: int) -> bytes:
+    """A picture as a small JPEG, drawn anew from its pixels, at most `side` pixels wide and high.
+
+    Raises:
+        UnreadablePictureError: there is no picture to open.
+    """
+    picture = open_picture(path, side)
+    picture.thumbnail((side, side))
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=85)
+    return content.getvalue()
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF data says nothing
+        return image.copy()
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits, or of decimal numbers, as grey of 8 bits."""
+    from PIL import Image
+
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    if image.mode == "F" and values.max(initial=0) <= 1:
+        values = values * 255
+    elif image.mode.startswith("I;16") or values.max(initial=0) > 255:
+        values = values / 257
+    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    if image.mode == "LAB":
+        from PIL import ImageCms
+
+        srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        turned = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+        assert turned is not None
+        return turned
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
