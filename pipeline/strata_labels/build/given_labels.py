@@ -19,11 +19,11 @@ from strata_labels.proposal import (
     Scores,
     Signals,
     doubt_given,
-    label_issues,
     most_harmful_first,
     outside_score,
     proposal_table,
     propose_missing,
+    score_labels,
     tolerance_limit,
 )
 from strata_labels.review import read_ledger, replay
@@ -234,8 +234,9 @@ def _propose(
     if scores.known.any() and len(rows):
         share = scorer.labelled_share(scores.known)
         far = outside_score(scores.top_probability[:, 0], scores.known, share)
-        # An item with a coarse label belongs there.
-        outside = (far > tolerance_limit(far[scores.known])) & (known < 0).all(axis=1)
+        # An item with a coarse label belongs there, and what is sure is not set aside.
+        outside = far > tolerance_limit(far[scores.known])
+        outside &= (known < 0).all(axis=1) & ~scores.accepted
     made = proposal_table(
         propose_missing(items, rows, ladder, scorer, scores, settings.hierarchy.level, outside)
     )
@@ -290,7 +291,7 @@ def _issues(
     steps = np.arange(scores.path.shape[1])[None]
     given = np.where(steps >= scores.known_level[rows, None], scores.path[rows], -1)
     given[~asked[rows]] = -1
-    issues = label_issues(scores.left_out, given, np.column_stack(ladder.above))
+    issues = score_labels(scores.left_out, given, np.column_stack(ladder.above))
     whole = given[:, 0] >= 0
     if settings.label_issues is None:
         images = items["image_ids"].map(len).to_numpy()[rows]

@@ -268,19 +268,19 @@ def _lexicon(workspace: Workspace, settings: BuildSettings, vocabulary: Vocabula
 def _signals(
     workspace: Workspace, items: pd.DataFrame, vocabulary: Vocabulary, classes: pd.DataFrame
 ) -> Signals:
-    image, nodes = None, None
+    image, nodes, scale = None, None, 1.0
     about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
     if (workspace.vectors / IMAGES).is_file():
         image = np.nan_to_num(np.load(workspace.vectors / IMAGES))
         if about["aligned"]:
-            nodes = np.load(workspace.vectors / NODES)
+            nodes, scale = np.load(workspace.vectors / NODES), about["logit_scale"]
     return Signals(
         names=items["name"].tolist(),
         qualifiers=items["qualifier"].fillna("").tolist(),
         text=np.load(workspace.vectors / NAMES),
         image=image,
         node_vectors=nodes,
-        logit_scale=about["logit_scale"] or 1.0,
+        logit_scale=scale,
         class_node=vocabulary.index(classes["node"].where(classes["status"] == "reached", "")),
         class_tied=_tied(vocabulary, classes["ties"]),
     )

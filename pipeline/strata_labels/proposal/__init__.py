@@ -3,7 +3,7 @@
 from strata_labels.proposal.calibration import calibration_error
 from strata_labels.proposal.free import propose_free
 from strata_labels.proposal.ids import node_id
-from strata_labels.proposal.label_issues import LabelIssues, label_issues, most_harmful_first
+from strata_labels.proposal.label_issues import LabelIssues, most_harmful_first, score_labels
 from strata_labels.proposal.labelled import Ladder, doubt_given, propose_missing
 from strata_labels.proposal.lexicon import Lexicon
 from strata_labels.proposal.outside import outside_score, tolerance_limit
@@ -26,7 +26,6 @@ __all__ = [
     "Vocabulary",
     "calibration_error",
     "doubt_given",
-    "label_issues",
     "most_harmful_first",
     "node_id",
     "outside_score",
@@ -36,6 +35,7 @@ __all__ = [
     "propose_missing",
     "propose_within",
     "read_vocabulary",
+    "score_labels",
     "tolerance_limit",
     "vocabulary_nodes",
 ]

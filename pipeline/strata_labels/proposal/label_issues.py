@@ -25,13 +25,13 @@ import scipy.sparse as sp
 from scipy.optimize import minimize
 
 # All constants were chosen on draws 100 to 104 of benchmarks/label_issues.py.
-WRONG_SHARE, CONFUSED_SHARE = 0.05, 0.1  # share of wrong labels, and of confusions among them
+WRONG_SHARE, CONFUSED_SHARE = 0.05, 0.02  # share of wrong labels, and of confusions among them
 # Rows of mere prior that the table of confusions starts from, at each node.
 PRIOR_ROWS = 2.0
 WEIGHT_SPREAD = 0.3
 ROUNDS = 6
 _FLOOR = 1e-9
-_CHUNK_CELLS, _FIT_CELLS = 4_000_000, 4_000_000
+_CHUNK_CELLS, _FIT_CELLS = 4_000_000, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class LabelIssues:
         return float(worst.max(axis=1).sum() if worst.ndim > 1 else worst.sum())
 
 
-def label_issues(
+def score_labels(
     probabilities: np.ndarray,
     given: np.ndarray,
     ancestors: np.ndarray,
@@ -136,9 +136,7 @@ def issues_at_level(
     return LabelIssues(np.round(score, 6), np.round(wrong, 6), suggestion)
 
 
-def most_harmful_first(
-    issues: LabelIssues, ancestors: np.ndarray, images: np.ndarray | None = None
-) -> np.ndarray:
+def most_harmful_first(issues: LabelIssues, images: np.ndarray | None = None) -> np.ndarray:
     """Opened rows in the order in which correcting them helps most.
 
     The harm of a row is the sum over its levels of the probability that the label there is wrong,
@@ -146,7 +144,6 @@ def most_harmful_first(
 
     Args:
         issues: of all levels, `[n, L]`.
-        ancestors: unused levels are left out by NaN; node index at each level, `[K, L]`.
         images: images of each item, `[n]`; None: one each.
 
     Returns:
@@ -212,32 +209,27 @@ class _Confusions:
         ends = np.append(self.starts[1:], len(self.rows))
         first = 0
         while first < len(ends):
-            begin = self.starts[first]
-            last = max(first + 1, int(np.searchsorted(ends, begin + step, side="right")))
-            yield self.rows[begin : ends[last - 1]], self._columns(first, last)
+            last = int(np.searchsorted(ends, self.starts[first] + step, side="right"))
+            last = max(first + 1, last)
+            yield self.columns(np.arange(first, last))
             first = last
 
     def sample(self) -> tuple[np.ndarray, np.ndarray]:
-        """Columns and labels of evenly spread rows, as many as a fit can hold."""
+        """Columns and labels of evenly spread answers, as many as a fit can hold."""
         wanted = max(1, _FIT_CELLS // len(self.total))
         step = -(-len(self.rows) // wanted)
-        columns, labels, seen = [], [], 0
-        for part, found in self.chunks():
-            kept = slice(-seen % step, None, step)
-            columns.append(found[:, kept])
-            labels.append(self.given[part[kept]])
-            seen += len(part)
-        return np.concatenate(columns, axis=1), np.concatenate(labels)
+        rows, columns = self.columns(np.arange(0, len(self.starts), step))
+        return columns, self.given[rows]
 
-    def _columns(self, first: int, last: int) -> np.ndarray:
-        """Log-probability and log-confusion of the rows of some answers, `[2, r, K]`."""
-        ends = np.append(self.starts[1:], len(self.rows))
-        begin = self.starts[first]
-        rows = self.rows[begin : ends[last - 1]]
+    def columns(self, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of some answers, `[r]`; their log-probability and log-confusion, `[2, r, K]`."""
+        begins = self.starts[answers]
+        sizes = np.append(self.starts, len(self.rows))[answers + 1] - begins
+        places = np.cumsum(sizes) - sizes
+        rows = self.rows[np.repeat(begins - places, sizes) + np.arange(sizes.sum())]
         labels = self.given[rows]
         values = self.probabilities[rows].astype(np.float64)
-        sizes = ends[first:last] - self.starts[first:last]
-        own = np.repeat(np.add.reduceat(values, self.starts[first:last] - begin), sizes, axis=0)
+        own = np.repeat(np.add.reduceat(values, places), sizes, axis=0)
         says = values / (self.total - own + PRIOR_ROWS)
         others = len(self.rows) - np.repeat(sizes, sizes)
         prior = PRIOR_ROWS * says.sum(axis=1) / (others + len(self.total))
@@ -246,13 +238,13 @@ class _Confusions:
         index = np.arange(len(rows))
         single = np.repeat(sizes, sizes) == 1
         confusion[index, labels] -= np.where(single, (says * values).sum(axis=1) + prior, 0.0)
-        for start, size in zip(self.starts[first:last] - begin, sizes, strict=True):
+        for start, size in zip(places, sizes, strict=True):
             if size > 1:
                 part = slice(start, start + size)
                 put_in = says[part] @ values[part].T + prior[part, None]
                 block = confusion[part]
                 np.subtract.at(block, (index[:size, None], labels[None, part]), put_in)
-        return np.log(np.stack([values, np.maximum(confusion, 0.0)]) + _FLOOR)
+        return rows, np.log(np.stack([values, np.maximum(confusion, 0.0)]) + _FLOOR)
 
 
 @dataclass(frozen=True)
