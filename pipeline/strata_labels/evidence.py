@@ -259,7 +259,7 @@ def read_seen(text: str) -> Seen | None:
             pieces = [{**piece, "ids": tuple(piece.get("ids", ()))} for piece in found["evidence"]]
             known = (Evidence(**piece) for piece in pieces if piece["kind"] in KINDS)
             return Seen(str(found["place"]), tuple(known))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None  # a person or a program has changed the cell
     if not text:
         return None

@@ -10,6 +10,7 @@ from strata_labels.proposal.label_issues import (
     LabelIssues,
     issues_at_level,
     most_harmful_first,
+    score_labels,
 )
 
 NODES = 8

@@ -22,6 +22,7 @@ from strata_labels.embedding import (
     prompt_vectors,
 )
 from strata_labels.files import whole, write_json, write_text
+from strata_labels.people_csv import neutralise
 from strata_labels.pictures import why_no_picture
 from strata_labels.proposal import read_vocabulary
 from strata_labels.review import neutralise
