@@ -25,7 +25,6 @@ from strata_labels.files import whole, write_json, write_text
 from strata_labels.people_csv import neutralise
 from strata_labels.pictures import why_no_picture
 from strata_labels.proposal import read_vocabulary
-from strata_labels.review import neutralise
 from strata_labels.tables import load, own_ids
 
 NAMES, PHRASES, NODES, IMAGES = "names.npy", "phrases.npy", "nodes.npy", "images.npy"
