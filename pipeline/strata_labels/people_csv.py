@@ -1,6 +1,7 @@
 """The reader of CSV files that people make: what spreadsheets do to a file is forgiven or named.
 
-`read_people_csv` reads a file, `clean_cell` a cell, `read_integer` a number.
+`read_people_csv` reads a file, `clean_cell` a cell, `read_integer` a number; `neutralise` makes a
+cell that we write harmless.
 """
 
 from __future__ import annotations
@@ -38,6 +39,21 @@ def clean_cell(text: str) -> str:
     return text[1:] if text[:2] in _GUARDED else text
 
 
+def neutralise(cell: str) -> str:
+    """Makes a cell harmless to a spreadsheet; `restore` gives it back.
+
+    Example:
+        >>> neutralise("=1+1"), restore(neutralise("=1+1")), restore(neutralise("'=x"))
+        ("'=1+1", '=1+1', "'=x")
+    """
+    return "'" + cell if _FORMULA.match(cell) else cell
+
+
+def restore(cell: str) -> str:
+    """The cell that `neutralise` was given."""
+    return cell[1:] if _NEUTRALISED.match(cell) else cell
+
+
 def clean_cells(cells: Sequence[str]) -> list[str]:
     """`clean_cell` for a column: at once where nothing is to clean, else once for each text."""
     joined = "\n".join(["", *cells, ""])
@@ -49,6 +65,10 @@ def clean_cells(cells: Sequence[str]) -> list[str]:
     return [cleaned[cell] for cell in cells]
 
 
+# A cell is neutralised if a spreadsheet would take it for a formula, or if it already looks
+# neutralised: so taking one apostrophe off again always gives the original.
+_FORMULA = re.compile(r"^'*[=+\-@]")
+_NEUTRALISED = re.compile(r"^'+[=+\-@]")
 _GUARDED = ("'=", "'+", "'-", "'@")
 # What an ASCII column, joined by line ends, has where `clean_cell` would change a cell.
 _UNCLEAN = ("  ", "\n ", " \n", *"\t\r\v\f\x1c\x1d\x1e\x1f", *("\n" + mark for mark in _GUARDED))

@@ -20,10 +20,9 @@ from strata_labels.build import (
 )
 from strata_labels.cli.review import review_setup
 from strata_labels.evidence import read_seen
-from strata_labels.people_csv import clean_cell
+from strata_labels.people_csv import clean_cell, restore
 from strata_labels.review import read_ledger, replay
 from strata_labels.review.page import Desk
-from strata_labels.review.sheet import restore
 from strata_labels.tables import load
 
 ADDRESS = "http://commons.wikimedia.org/wiki/Category:"

@@ -96,6 +96,22 @@ def test_applying_a_sheet_again_changes_nothing(workspace: Workspace) -> None:
     assert "0 decisions added" in told and sheet_and_ledger(workspace) == after
 
 
+def test_a_sheet_and_a_reviewer_are_taken_back_as_a_whole(workspace: Workspace) -> None:
+    before = (workspace.folder / "tables/assignments.parquet").read_bytes()
+    told = strata("apply", workspace.folder, filled_sheet(workspace.folder), "--reviewer", "ann")
+    sheet = told.split("--undo-sheet ")[1].split()[0]
+    item = str(load(workspace.folder, "items").item_id[0])
+    append(workspace.ledger, decision(item).assign(reviewer="ben"))
+    strata("status", workspace.folder)
+    for words in (("--undo-sheet", sheet), ("--undo-reviewer", "ben")):
+        assert "1 decisions taken back" in strata("status", workspace.folder, *words)
+        assert "0 decisions taken back" in strata("status", workspace.folder, *words)
+    assert (workspace.folder / "tables/assignments.parquet").read_bytes() == before
+    for words in (("--undo-sheet", "yesterday"), ("--undo-reviewer", "eve")):
+        result = CliRunner().invoke(app, ["status", str(workspace.folder), *words])
+        assert isinstance(result.exception, InputError)
+
+
 @pytest.mark.parametrize("stage", ["propose", "settle", "export", "show"])
 def test_a_stopped_apply_is_finished_by_the_next_command(
     workspace: Workspace, stage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -115,12 +131,12 @@ def test_a_stopped_apply_is_finished_by_the_next_command(
         result = CliRunner().invoke(app, ["apply", str(workspace.folder), "--reviewer", "ann"])
         assert result.exit_code == 130
     told = CliRunner().invoke(app, ["status", str(workspace.folder)])
-    assert told.exit_code in (0, 3) and "a command was stopped" in told.stderr
+    assert told.exit_code in (0, 3) and "brought in now" in told.stderr
     strata("apply", other.folder, "--reviewer", "ann")
     for name in ("review.csv", "tables/assignments.parquet", "tree.html"):
         assert (workspace.folder / name).read_bytes() == (other.folder / name).read_bytes()
     quiet = CliRunner().invoke(app, ["status", str(workspace.folder)])
-    assert "stopped" not in quiet.stderr
+    assert "brought in" not in quiet.stderr
     again = strata("apply", workspace.folder, "--reviewer", "ann")
     assert "0 decisions added" in again and IDLE in again
 
@@ -158,7 +174,7 @@ def test_a_killed_build_repeats_no_finished_stage(tmp_path: Path) -> None:
     build_tree(place, settings_of(place), stop_at_settle)
     names = [stage.name for stage in STAGES]
     assert ran == [*names[: names.index("settle") + 1], *names[names.index("settle") :]]
-    assert place.last_run()["numbers"]["labelled"] == 3
+    assert place.last_run()["numbers"]["labelled"] == 4
 
 
 def test_a_moved_or_copied_workspace_is_itself(workspace: Workspace, tmp_path: Path) -> None:

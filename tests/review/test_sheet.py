@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from small_world import LEVELS, TIME, VOCABULARY, decisions, evidence_hash, item, items, proposals
 from strata_labels.errors import InputError
 from strata_labels.evidence import Evidence
-from strata_labels.people_csv import clean_cell
+from strata_labels.people_csv import clean_cell, neutralise, restore
 from strata_labels.review import LedgerWriter, Sheet, read_ledger, read_sheet, replay, write_sheet
 from strata_labels.review.ranking import queue
-from strata_labels.review.sheet import SHEET_COLUMNS, neutralise, restore
+from strata_labels.review.sheet import SHEET_COLUMNS
 
 ROW = f"1:{item(4)}"
 

@@ -91,9 +91,7 @@ def check_inputs(settings: BuildSettings, metadata: Metadata | None = None) -> M
 def _unused(settings: BuildSettings) -> list[Problem]:
     """Options that do not apply to a tree of published labels."""
     given = {
-        "--known-labels": settings.known_labels,
         "--vocabulary": settings.vocabulary,
-        "--clusters": settings.clusters,
     }
     what, fix = f"the labels of {settings.hierarchy.title} are published:", "Leave it out."
     return [Problem(opt, what, fix, value=value) for opt, value in given.items() if value]

@@ -25,9 +25,9 @@ from strata_labels.knowledge import (
     link,
     read_snapshot,
 )
-from strata_labels.people_csv import read_people_csv
+from strata_labels.people_csv import neutralise, read_people_csv
 from strata_labels.proposal import Vocabulary, vocabulary_nodes
-from strata_labels.review import Ledger, neutralise, read_ledger, undisputed
+from strata_labels.review import Ledger, read_ledger, undisputed
 from strata_labels.tables import DECISION_COLUMNS
 from strata_labels.tree import LabelTree, NodeFinder
 

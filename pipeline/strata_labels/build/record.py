@@ -48,9 +48,16 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         record = dict(json.loads(path.read_text(encoding="utf-8")))
         record["parameters"] = dict(record["parameters"])
-        record["stages"] = list(record.get("stages", []))
-    except (ValueError, TypeError, KeyError) as error:
+        record["stages"] = [dict(stage) for stage in record.get("stages", [])]
+        whole = all({"stage", "key", "outputs"} <= stage.keys() for stage in record["stages"])
+        found = int(record.get("format", FORMAT))
+    except (ValueError, TypeError, KeyError, RecursionError, OSError) as error:
         raise InputError(Problem(path, f"damaged ({error!r})", _BUILD)) from None
+    if found > FORMAT:
+        what = f"the workspace is of format {found}; this Strata reads up to {FORMAT}"
+        raise InputError(Problem(path, what, "Use the Strata that wrote it, or a later one."))
+    if not whole:
+        raise InputError(Problem(path, "damaged (a stage lacks what is recorded of it)", _BUILD))
     return record
 
 

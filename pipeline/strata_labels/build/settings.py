@@ -49,7 +49,14 @@ class BuildSettings(BuildOptions):
         """Where image files lie, if images are looked at."""
         if self.images:
             return self.images
-        return self.source.image_root(self.metadata) if self.hierarchy.found else None
+        if self.hierarchy.found or self.embeds_given_names:
+            return self.source.image_root(self.metadata)
+        return None
+
+    @property
+    def embeds_given_names(self) -> bool:
+        """Whether an encoder was asked for in a tree that the labels make."""
+        return self.hierarchy.published and self.encoder not in ("", self.hierarchy.encoder)
 
     @property
     def vocabulary_file(self) -> Path:

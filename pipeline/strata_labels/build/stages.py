@@ -99,7 +99,9 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
     items, proposals = load(workspace.folder, "items"), reviewed(workspace.folder)
     ledger = read_ledger(*ledgers(settings))
     resolution = replay(ledger.decisions, proposals, load(workspace.folder, "vocabulary"))
-    nodes, assignments, counts = tree_tables(items, resolution.rows, resolution.tree)
+    nodes, assignments, counts = tree_tables(
+        items, resolution.rows, resolution.tree, load(workspace.folder, "path_confidence")
+    )
     counts["review"] = resolution.report
     levels = settings.hierarchy.levels
     save(workspace.folder, "nodes", nodes)
@@ -117,6 +119,7 @@ SETTLE = Stage(
         workspace.table("items"),
         workspace.table("proposals"),
         workspace.table("vocabulary"),
+        workspace.table("path_confidence"),
         workspace.table("doubts"),
         workspace.table("audit"),
         *ledgers(settings),

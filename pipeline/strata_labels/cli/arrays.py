@@ -91,7 +91,7 @@ def _read_npy(path: Path) -> np.ndarray:
             return np.lib.format.read_array(file, allow_pickle=False)
     except FileNotFoundError:
         raise _wrong(path, "no such file", "Check the path.") from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
         raise _wrong(path, f"cannot be read ({error})", "Save the array again.") from error
 
 

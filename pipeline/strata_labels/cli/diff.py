@@ -29,6 +29,7 @@ def diff(
 ) -> None:
     """List what changed from TREE_A to TREE_B: nodes and items added, removed, renamed, moved."""
     from strata_labels.files import whole, write_json
+    from strata_labels.people_csv import neutralise
     from strata_labels.tree import diff as compare
 
     found = compare(_read(tree_a), _read(tree_b))
@@ -36,8 +37,9 @@ def diff(
     if page:
         _write_page(page, tree_b, changes)
     if csv:
+        texts = changes.map(lambda cell: neutralise(cell) if isinstance(cell, str) else cell)
         with whole(csv) as beside:
-            changes.to_csv(beside, index=False, encoding="utf-8", lineterminator="\n")
+            texts.to_csv(beside, index=False, encoding="utf-8", lineterminator="\n")
     if json:
         write_json(json, {"counts": found.counts, "changes": changes.to_dict("records")})
     print(found)

@@ -61,7 +61,8 @@ def finish(workspace: Workspace, json: Path | None = None) -> None:
 def open_workspace(folder: Path) -> Workspace:
     """The workspace in a folder, with all decisions of its ledger in its tables.
 
-    A command that was stopped leaves decisions in the ledger alone; they are brought in first.
+    A command that was stopped leaves decisions in the ledger alone, and so does one that takes
+    decisions back; they are brought in first.
     While a review page is open on the ledger, its end does that.
 
     Raises:
@@ -78,7 +79,7 @@ def open_workspace(folder: Path) -> Workspace:
         if who:
             print(f"{what}; {who} brings them in at its end.", file=sys.stderr, flush=True)
         else:
-            print(f"{what}, since a command was stopped.", file=sys.stderr, flush=True)
+            print(f"{what}; they are brought in now.", file=sys.stderr, flush=True)
             rebuild(workspace)
     return workspace
 

@@ -14,7 +14,26 @@ def status(
     folder: Annotated[
         Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
     ],
+    undo_reviewer: Annotated[
+        str | None, typer.Option(help="Take back all decisions of this reviewer first.")
+    ] = None,
+    undo_sheet: Annotated[
+        str | None,
+        typer.Option(help="Take back one sheet's decisions first; the id that `apply` printed."),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
     """Say what the last build of a workspace left and what is open."""
-    finish(open_workspace(folder), json)
+    from strata_labels.review import withdraw_reviewer, withdraw_sheet
+
+    workspace = open_workspace(folder)
+    ledger = workspace.last_settings().decisions
+    taken = [
+        withdraw(ledger, whose)
+        for withdraw, whose in ((withdraw_reviewer, undo_reviewer), (withdraw_sheet, undo_sheet))
+        if whose is not None
+    ]
+    if taken:
+        print(f"{sum(taken)} decisions taken back in {ledger}", flush=True)
+        workspace = open_workspace(folder)
+    finish(workspace, json)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from strata_labels.export.export_input import ExportInput
 from strata_labels.export.export_result import ExportResult, compare, write_csv
+from strata_labels.people_csv import neutralise
 
 NAME = "landmarks.csv"
 PLACE = {"qid": "wikidata", "country": "country", "lat": "latitude", "lon": "longitude"}
@@ -27,7 +28,11 @@ def _frame(given: ExportInput) -> pd.DataFrame:
         frame[column] = [
             "" if pd.isna(value) else repr(float(value)) for value in frame[column].tolist()
         ]
-    return frame.astype(object).where(frame.notna(), "")
+    texts = frame.columns.difference(["latitude", "longitude"])
+    frame = frame.astype(object).where(frame.notna(), "")
+    # People open it in spreadsheet programs; a build of a table reads the cells as they were.
+    frame[texts] = frame[texts].map(neutralise)
+    return frame
 
 
 def write(folder: Path, given: ExportInput) -> ExportResult:

@@ -22,6 +22,7 @@ from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge.raw_entity import PROPERTIES, RawEntity, item_number, reduce
 
 _MOST_PROBLEMS = 1000  # after so many damaged lines the file is not a Wikidata file at all
+_LONGEST_LINE = 64 << 20  # bytes; the longest of Wikidata's items has some 5 MB
 _FIX = "Download the file again."
 _OPENERS: dict[str, Callable[..., Any]] = {
     ".gz": gzip.open,
@@ -113,7 +114,7 @@ class WikidataFile:
                 return _parse_triples(record, properties)
             raw = json.loads(record.text) if record.raw is None else record.raw
             return reduce(raw, properties) if "missing" not in raw else None
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             self.add_problem(record, "not an entity:")
             return None
 
@@ -134,6 +135,16 @@ class WikidataFile:
             what = f"cannot be read ({error.strerror or error})"
             raise InputError(Problem(self.path, what, "Check the file.")) from None
 
+    def _bounded(self, file: BinaryIO) -> Iterator[bytes]:
+        """The lines of a file, none of which may fill the memory; counts them in `_row`."""
+        while line := file.readline(_LONGEST_LINE):
+            self._row += 1
+            if len(line) == _LONGEST_LINE:
+                what = f"a line of more than {_LONGEST_LINE >> 20} MB"
+                fix = "Write one entity on a line, as Wikidata's dumps do."
+                raise InputError(Problem(self.path, what, fix, row=self._row))
+            yield line
+
     def _cut_short(self, why: str) -> None:
         what = f"interrupted download ({why})"
         self._problems.append(Problem(self.path, what, _FIX, row=self._row))
@@ -141,7 +152,7 @@ class WikidataFile:
     def _json_records(self) -> Iterator[Record]:
         self._row, opened, closed, line = 0, False, False, b"\n"
         with self._lines() as file:
-            for self._row, line in enumerate(file, start=1):
+            for line in self._bounded(file):
                 text = line.strip().removesuffix(b",")
                 if text in (b"", b"[", b"]"):
                     opened, closed = opened or text == b"[", text == b"]" or closed
@@ -151,7 +162,7 @@ class WikidataFile:
                     try:
                         raw = json.loads(text)
                         number = item_number(raw)
-                    except (ValueError, KeyError, TypeError):
+                    except (ValueError, KeyError, TypeError, RecursionError):
                         if line.endswith((b"\n", b"}")):
                             self.add_problem(Record(0, text, self._row), "not a JSON entity:")
                         continue
@@ -170,7 +181,7 @@ class WikidataFile:
         number = begun = self._row = 0
         line = b"\n"
         with self._lines() as file:
-            for self._row, line in enumerate(file, start=1):
+            for line in self._bounded(file):
                 if (match := _SUBJECT.match(line)) is None:
                     if line.startswith(_COMMONS) and _ABOUT in line:
                         match = _SUBJECT.match(b"<" + line.partition(_ABOUT)[2])

@@ -18,8 +18,9 @@ from strata_labels.review.ledger import (
 from strata_labels.review.ledger_writer import LedgerWriter, append
 from strata_labels.review.ranking import PAGE, pages
 from strata_labels.review.reviewed import audited, draw_audit, reviewed
-from strata_labels.review.sheet import Sheet, neutralise, read_sheet, write_sheet
+from strata_labels.review.sheet import Sheet, read_sheet, write_sheet
 from strata_labels.review.validate import check_before_build, undisputed
+from strata_labels.review.withdraw import withdraw_reviewer, withdraw_sheet
 
 __all__ = [
     "PAGE",
@@ -38,7 +39,6 @@ __all__ = [
     "history",
     "lock_of",
     "near",
-    "neutralise",
     "pages",
     "read_ledger",
     "read_sheet",
@@ -46,5 +46,7 @@ __all__ = [
     "reviewed",
     "time_after",
     "undisputed",
+    "withdraw_reviewer",
+    "withdraw_sheet",
     "write_sheet",
 ]

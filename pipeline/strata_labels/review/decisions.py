@@ -32,6 +32,8 @@ DECISIONS = (
 #: before it if that is blank.
 WITHDRAW = "withdraw"
 
+_FIRST_YEAR, _LAST_YEAR = 1970, 2999
+
 #: Where a decision was read: its file, and its 1-based line there.
 PLACE_COLUMNS = ["file", "row"]
 
@@ -282,10 +284,15 @@ def _problems(row: _Row, word: str, subject: str, level: str, no_time: bool) -> 
 
 
 def parse_time(text: str) -> datetime | None:
-    """An ISO time, UTC unless it says otherwise; None if it is none."""
+    """An ISO time, UTC unless it says otherwise; None if it is none.
+
+    Nobody decided before 1970 or decides after 2999: such a time would outdo all later decisions.
+    """
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
+        return None
+    if not _FIRST_YEAR <= when.year <= _LAST_YEAR:
         return None
     return when if when.tzinfo else when.replace(tzinfo=UTC)
 

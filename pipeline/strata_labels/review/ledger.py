@@ -129,7 +129,7 @@ def _put_aside(beside: Path) -> Iterator[tuple[int, str]]:
         try:
             record = json.loads(line)
             yield int(record["row"]), str(record["text"])
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             if line:
                 yield 0, line
 

@@ -222,6 +222,9 @@ class LedgerWriter:
         raw = self.path.read_bytes()
         if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise InputError(Problem(self.path, "the ledger is UTF-16", "Save it as UTF-8 (CSV)."))
+        if b"\r" in raw and b"\n" not in raw:
+            what, fix = "the ledger's lines end with CR alone", "Save it with line feeds (LF)."
+            raise InputError(Problem(self.path, what, fix))
         whole, tail = split_torn(raw)
         frame = read_whole(self.path, whole) if whole else None
         self._forget()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import pandas as pd
 from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import Seen, evidence_text, is_old_hash, reason_text, write_seen
 from strata_labels.files import whole
-from strata_labels.people_csv import clean_cell, read_people_csv
+from strata_labels.people_csv import clean_cell, neutralise, read_people_csv, restore
 from strata_labels.review.apply import Resolution
 from strata_labels.review.decisions import (
     DECISIONS,
@@ -58,10 +57,6 @@ EXAMPLES = 5
 #: Characters of a cell; Excel holds 32,767.
 LONGEST = 32_000
 
-# A cell is neutralised if a spreadsheet would take it for a formula, or if it already looks
-# neutralised: so taking one apostrophe off again always gives the original.
-_FORMULA = re.compile(r"^'*[=+\-@]")
-_NEUTRALISED = re.compile(r"^'+[=+\-@]")
 # An all-digit hash, or one like 12e4..., would be read as a number and rounded.
 _HASH_MARK = "#"
 
@@ -81,21 +76,6 @@ class Sheet:
     decisions: pd.DataFrame
     stale: list[Problem]
     replaced: list[Problem]
-
-
-def neutralise(cell: str) -> str:
-    """Makes a cell harmless to a spreadsheet; `restore` gives it back.
-
-    Example:
-        >>> neutralise("=1+1"), restore(neutralise("=1+1")), restore(neutralise("'=x"))
-        ("'=1+1", '=1+1', "'=x")
-    """
-    return "'" + cell if _FORMULA.match(cell) else cell
-
-
-def restore(cell: str) -> str:
-    """The cell that `neutralise` was given."""
-    return cell[1:] if _NEUTRALISED.match(cell) else cell
 
 
 def write_sheet(

@@ -16,6 +16,8 @@ _QUERY = re.compile(r"[A-Za-z_]+=")
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 # The form GLDv2 publishes, read without taking it apart: there are 300,000 of them.
 _USUAL = re.compile("https?://commons\\.wikimedia\\.org/wiki/([^?#]*)")
+# Bytes of a title, at most, and letters of one whose escapes are written twice.
+_LONGEST, _LONGEST_PAGE = 255, 255 * 9
 # What MediaWiki allows in no title (manual, $wgLegalTitleChars), and what it takes out of all.
 _ILLEGAL = re.compile("[#<>\\[\\]|{}\\x00-\\x1f\\x7f\ufffd]")
 _MARKS = dict.fromkeys([*range(0x200E, 0x2010), *range(0x202A, 0x202F)])
@@ -91,6 +93,8 @@ def split_title(title: str) -> tuple[str, str]:
         ('Our Lady, Queen of Heaven Church', 'Oreana, Idaho')
     """
     name = title.strip()
+    if len(name) > _LONGEST:
+        return name, ""
     qualifiers: list[str] = []
     while (opened := _last_bracket(name)) is not None and name[:opened].strip(" ,"):
         qualifiers.insert(0, name[opened + 1 : -1].strip())
@@ -158,6 +162,8 @@ def _page(address: str) -> str:
 
 def _title(page: str) -> str:
     text = page
+    if len(page) > _LONGEST_PAGE:
+        raise ValueError(f"no title is longer than {_LONGEST} bytes")
     # A title holds no escape (MediaWiki refuses them), so one that is left was written twice.
     while _ESCAPE.search(text):
         try:
@@ -173,6 +179,8 @@ def _title(page: str) -> str:
     title = " ".join(title.split())
     if not title:
         raise ValueError("the category has no name")
+    if len(title.encode()) > _LONGEST:
+        raise ValueError(f"no title is longer than {_LONGEST} bytes")
     if illegal := _ILLEGAL.search(title):
         raise ValueError(f"no title may hold {illegal[0]!r}")
     # MediaWiki writes first letters in title case, where that is one letter.

@@ -34,7 +34,7 @@ def read_json(file: Packed) -> Any:
     """
     try:
         return json.loads(file.text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         fix = "Get the file again."
         raise InputError(Problem(str(file), f"not JSON ({error})", fix)) from None
 

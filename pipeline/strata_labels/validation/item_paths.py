@@ -146,7 +146,7 @@ def read_vectors(vectors: Path, items: Path | None = None) -> tuple[Tensor, pd.D
         problems.append(Problem("--items", f"the items of {vectors} are unknown", fix))
     try:
         array = np.load(vectors, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
         problems.append(Problem(vectors, f"cannot be read ({error})", "Save the array again."))
     if items is not None:
         try:

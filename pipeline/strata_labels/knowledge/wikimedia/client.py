@@ -245,7 +245,7 @@ class Client:
             raise TransientError(f"connection broken ({type(error).__name__})") from error
         try:
             answer = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _ForeignAnswerError("no JSON came", wait) from None
         if not isinstance(answer, dict):
             raise _ForeignAnswerError("no object came", wait)

@@ -126,7 +126,7 @@ class ResponseStore:
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.DatabaseError, zlib.error, ValueError) as error:
+        except (sqlite3.DatabaseError, zlib.error, ValueError, RecursionError) as error:
             if isinstance(error, InputError | sqlite3.ProgrammingError):
                 raise
             if "locked" in str(error):
@@ -227,4 +227,7 @@ def _deflated(body: dict[str, Any]) -> bytes:
 
 
 def _inflated(blob: bytes) -> dict[str, Any]:
-    return cast(dict[str, Any], json.loads(zlib.decompress(blob)))
+    body = json.loads(zlib.decompress(blob))
+    if not isinstance(body, dict):
+        raise ValueError("an answer is no JSON object")
+    return body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import Callable
@@ -23,8 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from strata_labels.errors import InputError, RetryError
 from strata_labels.review.page.desk import Desk, Refused, Stale
 
-#: No decision is longer than this.
-LARGEST_BODY = 16 * 1024
+#: No decision is longer than this, nor takes so many seconds to arrive.
+LARGEST_BODY, BODY_SECONDS = 16 * 1024, 10.0
 
 _PAGE = Path(__file__).with_name("page.html")
 _MARK = "__NONCE__"
@@ -135,7 +136,7 @@ class _Guard:
         if refusal is None and scope["method"] == "POST":
             body = await _body(receive)
             if body is None:
-                refusal = _refusal(413, f"More than {LARGEST_BODY} bytes.")
+                refusal = _refusal(413, f"More than {LARGEST_BODY} bytes, or {BODY_SECONDS:.0f} s.")
             else:
                 receive = _replayed(body, receive)
 
@@ -184,10 +185,13 @@ _HEADERS = [
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """The body, or None if it is too large; nothing beyond the limit is kept."""
+    """The body, or None if it is too large or too slow; nothing beyond the limit is kept."""
     parts, size, more = [], 0, True
     while more:
-        message = await receive()
+        try:
+            message = await asyncio.wait_for(receive(), BODY_SECONDS)
+        except TimeoutError:
+            return None
         if message["type"] == "http.disconnect":
             break
         parts.append(message.get("body", b""))
@@ -215,7 +219,7 @@ async def _given(request: Request) -> dict[str, str] | None:
     """The request's texts, those left out blank; None if it is something else."""
     try:
         value = json.loads(await request.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
         return None
@@ -239,7 +243,7 @@ async def _answer(
             return 409, {"message": text, **(desk.show(row_id) if desk else {})}
         except Refused as refused:
             return 422, {"message": str(refused)}
-        except RetryError as error:
+        except (RetryError, OSError) as error:
             return 503, {"message": f"Nothing was recorded: {error}"}
         except InputError as error:
             return 500, {"message": f"The ledger or a table cannot be read: {error}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import signal
@@ -12,12 +13,28 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.files import only_one
 from strata_labels.review.ledger import lock_of
 from strata_labels.review.page.app import make_app
 from strata_labels.review.page.desk import Desk
+
+#: Seconds that a connection may take to send the head of its first request.
+HEAD_SECONDS = 10.0
+
+
+class _Protocol(H11Protocol):
+    """HTTP whose connections are closed if they do not ask for anything in time."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(HEAD_SECONDS, self._end_if_idle)
+
+    def _end_if_idle(self) -> None:
+        if self.cycle is None:
+            self.transport.close()
 
 
 @dataclass(frozen=True)
@@ -85,6 +102,7 @@ def open_page(desk: Desk, port: int = 0) -> Iterator[Served]:
             lifespan="off",
             server_header=False,
             ws="none",
+            http=_Protocol,
             timeout_graceful_shutdown=2,
         )
         yield Served(f"http://127.0.0.1:{port}/{token}/", uvicorn.Server(config), bound)
