@@ -53,7 +53,7 @@ def build(shared: Path, folder: Path, seed: int, coarse: bool) -> tuple[pd.DataF
         shutil.copytree(workspace / "vectors" / "store", store)
     found = pd.read_parquet(workspace / "tables" / "assignments.parquet")
     own = found["item_id"].str.rsplit("/", n=1).str[-1]
-    order = pd.Index(own).get_indexer(items["id"])[rest]
+    order = pd.Index(own).get_indexer(pd.Index(items["id"]))[rest]
     return found.iloc[order].reset_index(drop=True), truth.iloc[rest].reset_index(drop=True)
 
 
