@@ -82,8 +82,8 @@ def complete(
         proposals: the edges that the labels make.
         nodes: their nodes.
     """
-    ladder, known = _ladder(settings, items, labels, proposals, nodes)
-    missing = known[:, 0] < 0
+    ladder, known, lone = _ladder(settings, items, labels, proposals, nodes)
+    missing = (known[:, 0] < 0) & ~lone
     signals = _signals(workspace, items)
     has_vectors = signals.image is not None or signals.text is not None
     if not ladder.ids[0] or len(ladder.ids[0]) < 2 or not (missing.any() or has_vectors):
@@ -95,12 +95,13 @@ def complete(
     if not evidence.any():
         return nothing_questioned(proposals)
     decisions = read_ledger(*ledgers(settings)).decisions
-    table, scores = _propose(settings, items, ladder, scorer, known, proposals, None)
+    rows = np.flatnonzero(missing & evidence)
+    table, scores = _propose(settings, items, ladder, scorer, known, rows, proposals)
     decided = np.zeros(len(items), dtype=bool)
     if len(decisions):
         both, line = _with_decisions(ladder, items, known, decisions, table, nodes)
         decided = line >= 0
-        table, scores = _propose(settings, items, ladder, scorer, both, proposals, line)
+        table, scores = _propose(settings, items, ladder, scorer, both, rows, proposals, line)
     issues, given, worst = _issues(settings, ladder, scores, evidence & ~decided, items)
     opened = scores.labelled[worst]
     if len(opened):
@@ -111,7 +112,6 @@ def complete(
             table[column] = table[column].astype(object)
             table.loc[at, column] = values.set_axis(at)
         table = table.astype(proposals.dtypes.to_dict())
-    rows = np.flatnonzero(missing & evidence)
     return Completed(
         table,
         path_table(items, rows, ladder.first, scores),
@@ -171,8 +171,12 @@ def _ladder(
     labels: pd.DataFrame,
     proposals: pd.DataFrame,
     nodes: pd.DataFrame,
-) -> tuple[Ladder, np.ndarray]:
-    """The nodes that labels name, and each item's label at each level, `[n, S]`, -1 for none."""
+) -> tuple[Ladder, np.ndarray, np.ndarray]:
+    """The nodes that labels name, and each item's label at each level, `[n, S]`, -1 for none.
+
+    The third, `[n]`, is whether an item's finest label has no finer node below it, so that there is
+    nothing to propose.
+    """
     first = 2 if settings.hierarchy.found else 1
     levels = range(first, len(settings.hierarchy.levels))
     tree = LabelTree.from_nodes(nodes)
@@ -194,6 +198,7 @@ def _ladder(
         for n, node in enumerate(of_level):
             by_name[step].setdefault(tree.name[node], []).append(n)
     known = np.full((len(items), len(levels)), -1)
+    lone = np.zeros(len(items), dtype=bool)
     for n, (node, level) in enumerate(zip(parent, level_of, strict=True)):
         for step in range(max(level - first, 0), len(levels)) if node and level >= first else ():
             # A coarse label without those above it may be of another lineage by its id alone.
@@ -202,8 +207,11 @@ def _ladder(
             found = place[step].get(one, same[0] if len(same) == 1 else -1)
             if found >= 0:
                 known[n, step] = found
+                # A label that no finer one is known below stays as it was given.
+                lone[n] = step > level - first
                 break
-    return Ladder(first, ids, above), known
+            lone[n] = True
+    return Ladder(first, ids, above), known, lone
 
 
 def _signals(workspace: Workspace, items: pd.DataFrame) -> Signals:
@@ -224,12 +232,12 @@ def _propose(
     ladder: Ladder,
     scorer: Scorer,
     known: np.ndarray,
+    rows: np.ndarray,
     proposals: pd.DataFrame,
-    line: np.ndarray | None,
+    line: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, Scores]:
-    """The proposals with those of items that lack a label, and the scores."""
+    """The proposals with those of the items `rows`, which lack a label, and the scores."""
     scores = scorer.fit(known, line)
-    rows = np.flatnonzero((known[:, 0] < 0) & scorer.has_evidence)
     outside = np.zeros(len(items), dtype=bool)
     if scores.known.any() and len(rows):
         share = scorer.labelled_share(scores.known)
