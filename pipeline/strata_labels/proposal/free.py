@@ -36,7 +36,8 @@ def propose_free(
         qid`).
     """
     known = vectors.any(axis=1)
-    without, items, vectors = items.loc[~known], items.loc[known], vectors[known]
+    without, items = items.iloc[np.flatnonzero(~known)], items.iloc[np.flatnonzero(known)]
+    vectors = vectors[known]
     nodes, membership = find_nodes(
         items["item_id"].tolist(), items["name"].tolist(), vectors, sizes
     )
