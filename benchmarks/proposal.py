@@ -190,7 +190,7 @@ def refit_map(table: pd.DataFrame, cache: Path) -> None:
     rows = np.flatnonzero((truth >= 0) & ~table["kept_out"].to_numpy())
     scores = scorer.fit()
     sign = np.where(scores.node[rows] == truth[rows], 1.0, -1.0)
-    odds = calibration.log_odds(scores.probabilities[rows])
+    odds = calibration.log_odds(scores.top_probability[rows, 0])
 
     def loss(values: np.ndarray) -> float:
         fitted = np.interp(odds, calibration.MAP_KNOTS, values)

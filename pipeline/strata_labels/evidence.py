@@ -47,6 +47,8 @@ KINDS = {
 REASONS = {
     "audit": "It was accepted without review; this checks whether that was right.",
     "retrieval": "Its images look like those of another place.",
+    "label_issue": "The evidence says that the label it came with is wrong.",
+    "outside": "It is unlike every node of the tree.",
     "low_confidence": "The evidence is too weak to place it automatically.",
     "small_margin": "Two places are about equally likely.",
     "evidence_disagrees": "Name, class and similar items point to different places.",

@@ -93,6 +93,9 @@ class _Acceptance(_Section):
     target: float = Field(default=0.95, gt=0, le=1)
     """Accuracy asked of the proposals that are accepted without review, from 0 to 1."""
 
+    level: int = Field(default=1, ge=1)
+    """The level at which, and above which, a label must be sure to need no review."""
+
 
 class CardSource(_Section):
     """`[[card.sources]]`: a source of the data, for card and exports."""

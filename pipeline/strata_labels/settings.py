@@ -39,6 +39,12 @@ class BuildOptions(BaseModel):
     clusters: int | None = Field(
         default=None, ge=2, description="No vocabulary: find this many level-2 nodes by clustering."
     )
+    label_issues: int | None = Field(
+        default=None,
+        ge=0,
+        description="Open the rows of this many most doubtful given labels; else of those more "
+        "likely wrong than right.",
+    )
     images: Path | None = Field(
         default=None, description="Root of the images: paths below it, or a/b/c/abc....jpg."
     )

@@ -105,6 +105,30 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("evidence_hash", _TEXT),
         ]
     ),
+    # How sure an item's path is at a level above 0, where that was scored: `accepted` if this level
+    # and all above it need no review.
+    "path_confidence": pa.schema(
+        [
+            ("item_id", _TEXT),
+            ("level", pa.int8()),
+            ("confidence", pa.float32()),
+            ("accepted", pa.bool_()),
+        ]
+    ),
+    # A label that came with the data, and how far to trust it: `score` from 0 to 1 (1 is clean),
+    # computed without the label; `wrong` the estimated probability that it is wrong; `suggestion`
+    # the likeliest other node; `opened` if its row was opened for review.
+    "label_issues": pa.schema(
+        [
+            ("item_id", _TEXT),
+            ("level", pa.int8()),
+            ("given", _TEXT),
+            ("suggestion", _TEXT),
+            ("score", pa.float32()),
+            ("wrong", pa.float32()),
+            ("opened", pa.bool_()),
+        ]
+    ),
     # What retrieval says against a place (see the room `validation`): `gain` is what H-AP of the
     # subject's images would rise by under the suggestion (`total`: the mean over all images),
     # `expected` that times the chance of the move being right, `here` and `there` the shares of its
@@ -159,12 +183,16 @@ LABELLED = "labelled"
 
 
 def assignments_schema(num_levels: int) -> pa.Schema:
-    """An item's path: per level above 0 a node id and a name (`level1_id, level1_name, ...`).
+    """An item's path: per level above 0 a node id, a name and a confidence (`level1_id, ...`).
+
+    `accepted_level` is the finest level that needs no review, with all above it; null for none. The
+    path has the best guess below it too. `confidence` is that of the item's row.
 
     Args:
         num_levels: number of levels, the item's own level 0 included.
     """
-    path = [(f"level{n}_{what}", _TEXT) for n in range(1, num_levels) for what in ("id", "name")]
+    cells = (("id", _TEXT), ("name", _TEXT), ("confidence", pa.float32()))
+    path = [(f"level{n}_{what}", kind) for n in range(1, num_levels) for what, kind in cells]
     return pa.schema(
         [
             ("item_id", _TEXT),
@@ -172,6 +200,7 @@ def assignments_schema(num_levels: int) -> pa.Schema:
             ("name", _TEXT),
             ("status", _TEXT),
             *path,
+            ("accepted_level", pa.int8()),
             ("origin", _TEXT),
             ("confidence", pa.float32()),
             ("accepted", pa.bool_()),

@@ -279,10 +279,13 @@ def test_a_table_has_the_levels_of_its_columns(tmp_path: Path, table: Path) -> N
     place = Workspace(tmp_path / "ws")
     build(place, settings_of(place, "table", table))
     found = load(place.folder, "assignments").set_index("name")
-    assert found.level1_name["Kuchen"] == "unspecified in food"
     assert found.level2_name["Brot"] == "food"
-    assert found.status["Salz"] == "no_label"
-    assert pd.read_csv(place.sheet).name.tolist() == ["Salz"]
+    # A missing label is proposed below the given one; a person is asked for it.
+    assert found.level1_name["Kuchen"] == "bread"
+    assert found.accepted_level["Kuchen"] == 2 and not found.accepted["Kuchen"]
+    assert found.level2_confidence["Kuchen"] == 1.0 > found.level1_confidence["Kuchen"]
+    assert found.status["Salz"] == "no_label"  # its name has nothing in common with the others
+    assert set(pd.read_csv(place.sheet).name) == {"Kuchen", "Salz"}
     # An export that can carry it builds the same tree again.
     for name in ("croissant", "landmarks/landmarks.csv"):
         again = Workspace(tmp_path / name.split("/")[0])
@@ -318,5 +321,5 @@ def test_a_new_data_set_is_a_hierarchy_toml(
 
 def test_what_published_labels_have_no_use_for(tmp_path: Path, table: Path) -> None:
     place = Workspace(tmp_path / "ws")
-    with pytest.raises(InputError, match="--clusters"):
-        check_inputs(settings_of(place, "table", table, clusters=3))
+    with pytest.raises(InputError, match="--vocabulary"):
+        check_inputs(settings_of(place, "table", table, vocabulary=table))

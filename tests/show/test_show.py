@@ -248,7 +248,7 @@ def test_a_picture_of_labels_that_stop_early_and_of_none(tmp_path: Path) -> None
     _, assignments = built((item(2), 1, "stop", "church"), (item(3), 1, "stop", "natural"))
     draw_tree(tmp_path / "some.png", assignments, tuple(LEVELS), "T")
     none = assignments.assign(status="no_evidence")
-    none.loc[:, [c for c in none if str(c).startswith("level")]] = None
+    none[[c for c in none if str(c).startswith("level")]] = None
     draw_tree(tmp_path / "none.png", none, tuple(LEVELS), "T")
     items_alone = assignments[["item_id", "status", "accepted"]]
     draw_tree(tmp_path / "one.png", items_alone.assign(status="labelled"), ("item",), "T")

@@ -25,7 +25,7 @@ from strata_labels.files import whole, write_json, write_text
 from strata_labels.people_csv import neutralise
 from strata_labels.pictures import why_no_picture
 from strata_labels.proposal import read_vocabulary
-from strata_labels.tables import load
+from strata_labels.tables import load, own_ids
 
 NAMES, PHRASES, NODES, IMAGES = "names.npy", "phrases.npy", "nodes.npy", "images.npy"
 ABOUT = "about.json"
@@ -42,6 +42,8 @@ def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
         encoder = load_encoder(settings.encoder)
         store = VectorStore(workspace.vector_store)
         about |= {"encoder": encoder.id, "aligned": encoder.aligned}
+        if settings.embeds_given_names:
+            counts |= _embed_given_names(workspace, settings, store, encoder)
         if not hierarchy.published:
             counts |= _embed_names(workspace, settings, store, encoder)
         elif encoder.aligned and hierarchy.names.is_file():
@@ -54,6 +56,22 @@ def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
                 about["logit_scale"] = encoder.logit_scale
     write_json(workspace.vectors / ABOUT, about)
     return counts
+
+
+def _embed_given_names(
+    workspace: Workspace, settings: BuildSettings, store: VectorStore, encoder: Encoder
+) -> Counts:
+    """Vectors of names that are not mere ids; rows of zeros for the others."""
+    items = load(workspace.folder, "items")
+    named = items["name"].to_numpy() != np.array(own_ids(items), dtype=object)
+    if not named.any():
+        return {}
+    templates = settings.hierarchy.name_templates or ("{}",)
+    found = prompt_vectors(store, encoder, items["name"][named].tolist(), templates)
+    vectors = np.zeros((len(items), found.shape[1]), dtype=found.dtype)
+    vectors[named] = found
+    _save(workspace.vectors / NAMES, vectors)
+    return {"names": int(named.sum())}
 
 
 def _embed_names(

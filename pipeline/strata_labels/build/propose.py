@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,8 @@ import scipy.sparse as sp
 
 from strata_labels.build.assets import ledgers, vocabulary_in_force
 from strata_labels.build.embed import ABOUT, IMAGES, NAMES, NODES, PHRASES
+from strata_labels.build.found_nodes import into_found_nodes
+from strata_labels.build.given_labels import Completed, nothing_questioned, path_table
 from strata_labels.build.meet import categories, meet
 from strata_labels.build.published import propose_published
 from strata_labels.build.reconcile import (
@@ -26,7 +28,6 @@ from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import titles_of
 from strata_labels.build.workspace import Workspace
-from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge import ClassGraph
 from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal import (
@@ -36,7 +37,6 @@ from strata_labels.proposal import (
     Signals,
     Vocabulary,
     propose,
-    propose_free,
     vocabulary_nodes,
 )
 from strata_labels.review import Ledger, read_ledger, replay
@@ -47,13 +47,16 @@ _LEXICON = ["node", "qid", "language", "term", "strength"]
 
 def _propose(workspace: Workspace, settings: BuildSettings) -> Counts:
     items = load(workspace.folder, "items")
-    if settings.hierarchy.published:
-        proposals, nodes = propose_published(workspace, settings, items)
+    if settings.hierarchy.published and not settings.clusters:
+        done, nodes = propose_published(workspace, settings, items)
     else:
         put_filled_in_aside(workspace.to_map, "node")
-        into = _into_found_nodes if settings.clusters else _into_vocabulary
-        proposals, nodes = into(workspace, settings, items)
+        into = into_found_nodes if settings.clusters else _into_vocabulary
+        done, nodes = into(workspace, settings, items)
+    proposals = done.proposals
     save(workspace.folder, "proposals", proposals)
+    save(workspace.folder, "path_confidence", done.path_confidence)
+    save(workspace.folder, "label_issues", done.issues)
     save(workspace.folder, "vocabulary", nodes)
     of_items = proposals[proposals["level"] == 1]
     statuses = of_items["status"].value_counts().sort_index()
@@ -61,37 +64,14 @@ def _propose(workspace: Workspace, settings: BuildSettings) -> Counts:
         "items": len(items),
         **{str(key): int(count) for key, count in statuses.items()},
         "accepted": int(of_items["accepted"].sum()),
+        "label_issues": int(done.issues.loc[done.issues["opened"], "item_id"].nunique()),
+        "label_issues_expected_wrong": round(done.expected_wrong, 1),
     }
-
-
-def level_sizes(clusters: int, num_levels: int) -> list[int]:
-    """Nodes at each level above the items: `clusters` at level 2, five times as many below it.
-
-    Above level 2 each level has the square root of the one below, the last one two.
-    """
-    sizes = [5 * clusters, clusters]
-    while len(sizes) < num_levels - 1:
-        sizes.append(2 if len(sizes) == num_levels - 2 else max(2, round(sizes[-1] ** 0.5)))
-    return sizes[: num_levels - 1]
-
-
-def _into_found_nodes(
-    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    sizes = level_sizes(settings.clusters or 0, len(settings.hierarchy.levels))
-    sizes[0] = min(sizes[0], len(items))
-    if sizes[0] < sizes[1]:
-        fix = f"Ask for at most {len(items)}."
-        raise InputError(Problem("--clusters", "more nodes than items:", fix, value=sizes[1]))
-    vectors = np.load(workspace.vectors / NAMES)
-    if (workspace.vectors / IMAGES).is_file():
-        vectors = np.hstack([vectors, np.nan_to_num(np.load(workspace.vectors / IMAGES))])
-    return propose_free(items, vectors, sizes)
 
 
 def _into_vocabulary(
     workspace: Workspace, settings: BuildSettings, items: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[Completed, pd.DataFrame]:
     ledger = read_ledger(*ledgers(settings))
     knowledge = _read_knowledge(workspace, settings, ledger)
     write_reconciliation(
@@ -111,13 +91,18 @@ def _into_vocabulary(
         of_class = vocabulary.index(classes["node"].where(classes["decided"], ""))
         by_class = (learnt < 0) & (of_class >= 0)
         learnt = np.where(by_class, of_class, learnt)
-        both = np.where(learnt >= 0, learnt, known)
+        both = known.copy()
+        both[learnt >= 0] = -1
+        both[:, 0] = np.where(learnt >= 0, learnt, known[:, 0])
         scores = scorer.fit(both, line)
         proposals = propose(items, scorer, scores, vocabulary.frame, classes)
         through = proposals["subject"].isin(items["item_id"][by_class])
         proposals.loc[through, "origin"] = "human"
     category = categories(items, titles_of(workspace))
-    return meet(items, proposals, category, learnt >= 0), nodes
+    proposals = meet(items, proposals, category, learnt >= 0)
+    done = nothing_questioned(proposals)
+    path = path_table(items, np.arange(len(items)), 2, scores)
+    return replace(done, path_confidence=path), nodes
 
 
 @dataclass(frozen=True)
@@ -164,6 +149,7 @@ def _scorer(
         Lexicon(knowledge.lexicon, vocabulary.nodes),
         Prompts(np.load(workspace.vectors / PHRASES), vocabulary.phrase_nodes),
         settings.hierarchy.target,
+        [np.unique(vocabulary.tops, return_inverse=True)[1]],
     )
 
 
@@ -255,18 +241,19 @@ def _lexicon(workspace: Workspace, settings: BuildSettings, vocabulary: Vocabula
 def _signals(
     workspace: Workspace, items: pd.DataFrame, vocabulary: Vocabulary, classes: pd.DataFrame
 ) -> Signals:
-    image, image_to_text = None, None
+    image, nodes, scale = None, None, 1.0
     about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
     if (workspace.vectors / IMAGES).is_file():
         image = np.nan_to_num(np.load(workspace.vectors / IMAGES))
         if about["aligned"]:
-            image_to_text = about["logit_scale"] * image @ np.load(workspace.vectors / NODES).T
+            nodes, scale = np.load(workspace.vectors / NODES), about["logit_scale"]
     return Signals(
         names=items["name"].tolist(),
         qualifiers=items["qualifier"].fillna("").tolist(),
         text=np.load(workspace.vectors / NAMES),
         image=image,
-        image_to_text=image_to_text,
+        node_vectors=nodes,
+        logit_scale=scale,
         class_node=vocabulary.index(classes["node"].where(classes["status"] == "reached", "")),
         class_tied=_tied(vocabulary, classes["ties"]),
     )
@@ -284,10 +271,13 @@ def _tied(vocabulary: Vocabulary, ties: pd.Series) -> sp.csr_matrix:
 def _known(
     workspace: Workspace, settings: BuildSettings, items: pd.DataFrame, vocabulary: Vocabulary
 ) -> np.ndarray:
-    """Node index of each item that `--known-labels` names, else -1, `[n]`."""
+    """Node index of each item at the scored levels by `--known-labels`, else -1, `[n, 2]`."""
     level = settings.hierarchy.compared_level
     labels = load(workspace.folder, "labels")
-    return vocabulary.index(labels_at(labels, items["item_id"], level, "known"))
+    finest = vocabulary.index(labels_at(labels, items["item_id"], level, "known"))
+    tops = pd.Index(sorted(set(vocabulary.tops)))
+    coarse = tops.get_indexer(pd.Index(labels_at(labels, items["item_id"], level + 1, "known")))
+    return np.column_stack([finest, coarse])
 
 
 def decided(
@@ -317,7 +307,7 @@ def decided(
 
 PROPOSE = Stage(
     name="propose",
-    version=4,
+    version=6,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(workspace.table(name) for name in ("titles", "taxa")),
@@ -329,9 +319,9 @@ PROPOSE = Stage(
     ],
     writes=lambda workspace, settings: [
         workspace.table("proposals"),
-        workspace.table("vocabulary"),
+        *(workspace.table(name) for name in ("vocabulary", "path_confidence", "label_issues")),
         *([] if settings.hierarchy.published else [workspace.reconciliation]),
     ],
-    settings=("clusters",),
+    settings=("clusters", "label_issues"),
     run=_propose,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 
 from strata_labels.build.assets import found_names
 from strata_labels.build.embed import ABOUT, IMAGES, NODES
+from strata_labels.build.given_labels import Completed, all_labels, complete
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
@@ -26,21 +28,25 @@ def published_part(
     """Proposals and nodes of the published levels; a level found above the items is left out."""
     hierarchy = settings.hierarchy
     first = 2 if hierarchy.found else 1
+    labels = all_labels(labels)
     return published_tree(items, labels, len(hierarchy.levels), hierarchy.blank, first)
 
 
 def propose_published(
     workspace: Workspace, settings: BuildSettings, items: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[Completed, pd.DataFrame]:
     """Proposals and nodes of a tree whose labels are published."""
-    proposals, nodes = published_part(settings, items, load(workspace.folder, "labels"))
+    labels = load(workspace.folder, "labels")
+    proposals, nodes = published_part(settings, items, labels)
+    done = complete(workspace, settings, items, all_labels(labels), proposals, nodes)
+    proposals = done.proposals
     if settings.hierarchy.found:
         proposals, nodes = _with_found_level(workspace, settings, items, proposals, nodes)
     taxa = load(workspace.folder, "taxa")
     if len(taxa):
         hierarchy = settings.hierarchy
         proposals = question_taxa(proposals, nodes, items, taxa, hierarchy.levels, hierarchy.blank)
-    return proposals, nodes
+    return replace(done, proposals=proposals), nodes
 
 
 def _with_found_level(

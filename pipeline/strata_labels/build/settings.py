@@ -36,8 +36,10 @@ class BuildSettings(BuildOptions):
         found = load_hierarchy(self.tree, self.levels)
         if found.levels:
             return found
-        levels = ("item", *SOURCES[found.source].levels(self.metadata))
-        return found.model_copy(update={"levels": levels})
+        named = SOURCES[found.source].levels(self.metadata)
+        if not named and self.clusters:
+            named = ("cluster",)
+        return found.model_copy(update={"levels": ("item", *named)})
 
     @property
     def source(self) -> Source:
@@ -49,7 +51,14 @@ class BuildSettings(BuildOptions):
         """Where image files lie, if images are looked at."""
         if self.images:
             return self.images
-        return self.source.image_root(self.metadata) if self.hierarchy.found else None
+        if self.hierarchy.found or self.embeds_given_names:
+            return self.source.image_root(self.metadata)
+        return None
+
+    @property
+    def embeds_given_names(self) -> bool:
+        """Whether an encoder was asked for in a tree that the labels make."""
+        return self.hierarchy.published and self.encoder not in ("", self.hierarchy.encoder)
 
     @property
     def vocabulary_file(self) -> Path:

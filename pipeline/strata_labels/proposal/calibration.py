@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
@@ -40,83 +42,120 @@ MAP_VALUES = np.array([-2.28, 0.93, 1.11, 1.68, 2.88])
 FEW = 2_000
 
 
-def log_odds(probabilities: np.ndarray) -> np.ndarray:
-    """Log-odds of each row's best node, `[n]`."""
-    best = probabilities.max(axis=1).astype(np.float64)
-    return logit(np.clip(best, 1e-4, 1 - 1e-4))
+def log_odds(probability: np.ndarray) -> np.ndarray:
+    """Log-odds of probabilities, kept finite."""
+    return logit(np.clip(probability.astype(np.float64), 1e-4, 1 - 1e-4))
 
 
-def zero_shot_log_odds(probabilities: np.ndarray) -> np.ndarray:
-    """Calibrated log-odds of proposals made without any known label, `[n]`."""
-    return np.interp(log_odds(probabilities), MAP_KNOTS, MAP_VALUES)
+def zero_shot_log_odds(probability: np.ndarray) -> np.ndarray:
+    """Calibrated log-odds of proposals that were made without any label, from their softmax."""
+    return np.interp(log_odds(probability), MAP_KNOTS, MAP_VALUES)
 
 
 def doubt_features(
-    probabilities: np.ndarray, zero_shot: np.ndarray, sources: list[np.ndarray]
+    best: np.ndarray,
+    probabilities: np.ndarray,
+    zero_shot: np.ndarray | None,
+    sources: list[np.ndarray],
 ) -> np.ndarray:
-    """What tells a right proposal from a wrong one, `[n, 6 + 4 S + K]`.
+    """What tells a right proposal from a wrong one, `[n, 6 + 4 S]`.
 
-    Columns: the zero-shot log-odds, the softmax's own, the log-ratio of best to second, the
+    Columns: the calibrated log-odds, the softmax's own, the log-ratio of best to second, the
     entropy; whether the zero-shot answer is the same, and its calibrated log-odds, negative where
     it is another; for each source whether its own best node is the proposed one (1), another (-1)
     or it is silent (0), its score of the proposed node, how far that is below its own best, and
-    its best less its second; an indicator of the proposed node, since some nodes are easier than
-    others.
+    its best less its second.
 
     Args:
+        best: the proposed node, `[n]`.
         probabilities: what labels and evidence say together, `[n, K]`.
-        zero_shot: what the evidence says without any label, `[n, K]`. It keeps its meaning where
-            no label has been seen, as among rows too sure to be asked about.
+        zero_shot: what the evidence says without any label, `[n, K]`; None where no source says
+            anything without. It keeps its meaning where no label has been seen, as among rows too
+            sure to be asked about.
         sources: scores of each source, `[n, K]` each.
     """
     index = np.arange(len(probabilities))
-    best = probabilities.argmax(axis=1)
+    own = log_odds(probabilities[index, best])
     clipped = np.clip(probabilities.astype(np.float64), 1e-6, 1)
-    top = np.log(np.clip(np.partition(probabilities, -2, axis=1)[:, -2:].astype(float), 1e-4, 1))
-    own_odds = log_odds(probabilities)
     entropy = -(clipped * np.log(clipped)).sum(axis=1)
-    same = zero_shot.argmax(axis=1) == best
-    first_odds = zero_shot_log_odds(zero_shot) * np.where(same, 1.0, -1.0)
-    features = [
-        np.column_stack([zero_shot_log_odds(probabilities), own_odds, top[:, 1] - top[:, 0]]),
-        np.column_stack([entropy, same, first_odds]),
-    ]
+    second = np.log(np.clip(_without(probabilities, best), 1e-4, 1))
+    first = np.log(np.clip(probabilities[index, best].astype(np.float64), 1e-4, 1))
+    if zero_shot is None:
+        calibrated, same, agreed = own, np.zeros(len(best)), np.zeros(len(best))
+    else:
+        calibrated = zero_shot_log_odds(probabilities[index, best])
+        same = zero_shot.argmax(axis=1) == best
+        agreed = zero_shot_log_odds(zero_shot.max(axis=1)) * np.where(same, 1.0, -1.0)
+    features = [np.column_stack([calibrated, own, first - second, entropy, same, agreed])]
     for source in sources:
-        own = source.argmax(axis=1)
-        highest, chosen = source[index, own], source[index, best]
+        highest, chosen = source.max(axis=1), source[index, best]
         speaks = highest > source.mean(axis=1) + 1e-6
-        agrees = np.where(speaks, np.where(own == best, 1.0, -1.0), 0.0)
-        second = np.partition(source, -2, axis=1)[:, -2]
-        features.append(np.column_stack([agrees, chosen, highest - chosen, highest - second]))
-    indicator = np.zeros(probabilities.shape)
-    indicator[index, best] = 1.0
-    return np.hstack([*features, indicator])
+        agrees = np.where(speaks, np.where(chosen >= highest, 1.0, -1.0), 0.0)
+        gap = highest - _without(source, source.argmax(axis=1))
+        features.append(np.column_stack([agrees, chosen, highest - chosen, gap]))
+    return np.hstack(features)
 
 
-def fit_calibration(features: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _without(values: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """Each row's highest value but that of one column, `[n]`; 0 where there is no other."""
+    if values.shape[1] < 2:
+        return np.zeros(len(values))
+    others = values.astype(np.float64, copy=True)
+    others[np.arange(len(values)), best] = -np.inf
+    return others.max(axis=1)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A logistic model of whether a proposal is right.
+
+    Attributes:
+        weights: one a doubt feature, `[F]`.
+        bias: one a node, `[K]`, since some nodes are easier than others.
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def confidence(self, features: np.ndarray, node: np.ndarray) -> np.ndarray:
+        """Probability that each proposal is right, `[n]`.
+
+        Args:
+            features: see `doubt_features`, `[n, F]`.
+            node: the proposed node, `[n]`.
+        """
+        return expit(features @ self.weights + self.bias[node])
+
+
+def fit_calibration(
+    features: np.ndarray, node: np.ndarray, num_nodes: int, right: np.ndarray
+) -> Calibration:
     """Logistic regression on out-of-sample outcomes.
 
     Args:
         features: `[m, F]`; the first column is a log-odds that is right already if nothing is
             learnt: weights are drawn towards 1 for it and 0 for the others, the harder the fewer
             rows there are, since the first rows that people decide are unlike the rest.
+        node: the proposed node, `[m]`.
+        num_nodes: K.
         right: whether each of those proposals was right, `[m]`.
-
-    Returns:
-        Weights `[F]`; confidence is the logistic function of `features @ weights`.
     """
-    prior = np.zeros(features.shape[1])
+    num_features = features.shape[1]
+    prior = np.zeros(num_features + num_nodes)
     prior[0] = 1.0
     sign = np.where(right, 1.0, -1.0)
-    pull = 1.0 + FEW / len(right)
+    pull = 1.0 + FEW / max(len(right), 1)
 
-    def objective(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        score = sign * (features @ weights)
-        gap = weights - prior
-        gradient = -(sign * expit(-score)) @ features + pull * gap
+    def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        score = sign * (features @ theta[:num_features] + theta[num_features:][node])
+        gap = theta - prior
+        slope = -(sign * expit(-score))
+        by_node = np.bincount(node, weights=slope, minlength=num_nodes)
+        gradient = np.concatenate([slope @ features, by_node]) + pull * gap
         return float(np.logaddexp(0, -score).sum() + 0.5 * pull * gap @ gap), gradient
 
-    return minimize(objective, prior, jac=True, method="L-BFGS-B").x
+    theta = minimize(objective, prior, jac=True, method="L-BFGS-B").x
+    return Calibration(theta[:num_features], theta[num_features:])
 
 
 def acceptance_threshold(

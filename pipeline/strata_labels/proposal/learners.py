@@ -1,4 +1,4 @@
-"""Learners: kernel ridge with exact leave-one-out answers, and the blend of all evidence."""
+"""Learners: kernel ridge with leave-one-out answers, and the blend of all evidence."""
 
 from __future__ import annotations
 
@@ -6,22 +6,32 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_solve
+import scipy.sparse as sp
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.linalg.lapack import spotrf, spotri
 from scipy.optimize import minimize
 
 from strata_labels.proposal.signals import Features
 
-_CHUNK = 4_096
-# Parts of the known rows, each left out once to see what the answer hangs on.
+CHUNK = 4_096
+# With no more labelled rows than these the kernel is exact; with more it has so many landmarks.
+MOST_EXACT, RANK = 8_000, 4_096
+#: Parts of the labelled rows, each left out once to see what an answer depends on.
 PARTS = 8
+# Ridge values that are tried; the one of the least leave-one-out error is used. With fewer answers
+# than these that says too little, and the usual one is taken.
+RIDGES = (0.02, 0.05, 0.15, 0.4)
+USUAL_RIDGE, FEWEST_ANSWERS = 0.15, 100
+# Rows that these are tried on, at most.
+SAMPLE = 2_000
+_JITTER = 1e-4
 
 
 def kernel(features: Features, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Kernel values `[len(rows), len(others)]`, float32."""
     result = (features.sparse[rows] @ features.sparse[others].T).toarray().astype(np.float32)
     for vectors, weight, gamma in features.dense:
-        result += weight * _gaussian(vectors[rows], vectors[others], gamma)
+        result += np.float32(weight) * _gaussian(vectors[rows], vectors[others], gamma)
     return result
 
 
@@ -38,112 +48,198 @@ def _gaussian(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Ridge:
-    """What kernel ridge has learnt from m known rows.
+class Targets:
+    """What the labelled rows teach.
 
     Attributes:
-        scores: class scores of all items, `[n, K]`; a known row's without its own label.
-        rows: positions of the known rows, `[m]`.
-        mean: what is said where nothing is alike, `[K]`.
-        duals: coefficients with each of `PARTS` parts of the known rows left out, `[m, K]` each.
+        rows: positions of the m labelled items, rising, `[m]`.
+        labels: node of each, `[m]`.
+        num_nodes: K.
+        answers: positions in `rows` of those that are known by one answer, and are left out
+            together; every position once.
     """
 
-    scores: np.ndarray
     rows: np.ndarray
-    mean: np.ndarray
-    duals: list[np.ndarray]
+    labels: np.ndarray
+    num_nodes: int
+    answers: list[np.ndarray]
 
-    def resampled(self, features: Features, some: np.ndarray) -> Iterator[np.ndarray]:
-        """Scores of some items, `[s, K]`, with each part left out (a delete-a-group jackknife)."""
-        columns = np.hstack(self.duals)
-        found = np.empty((len(some), columns.shape[1]), dtype=np.float32)
-        for start in range(0, len(some), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            found[part] = kernel(features, some[part], self.rows) @ columns
-        for scores in np.split(found, len(self.duals), axis=1):
-            yield scores + self.mean
+    def indicators(self, positions: np.ndarray | slice = slice(None)) -> sp.csr_matrix:
+        """One in the column of each row's node, `[len(positions), K]`."""
+        labels = self.labels[positions]
+        place = (np.arange(len(labels)), labels)
+        return sp.csr_matrix(
+            (np.ones(len(labels), np.float32), place), (len(labels), self.num_nodes)
+        )
 
 
-def kernel_ridge(
-    features: Features,
-    rows: np.ndarray,
-    labels: np.ndarray,
-    num_nodes: int,
-    ridge: float,
-    together: np.ndarray | None = None,
-) -> Ridge:
-    """Class scores of all items, learnt from the labels of some: ridge on class indicators.
+class KernelRidge:
+    """Kernel ridge regression on the nodes' indicators, over all labelled rows.
 
-    Known rows get their leave-one-out score, y_i - a_i / (K + ridge I)^-1_ii, which costs no
-    further fit (Rifkin and Lippert, "Notes on regularized least squares", 2007), so that
-    scores of known and of open rows are alike. Rows known by one answer are left out together
-    (the same with a block of the inverse): they were asked together because they look alike, and
-    an open row has no such neighbours among the known.
+    The kernel is approximated from r landmarks among the m labelled rows (Nystroem; Williams and
+    Seeger 2001): a fit costs m r^2. Where all rows are landmarks, nothing is approximated.
+
+    A labelled row's score is that without its own label, `y - (y - s) / (1 - h)` with h its
+    leverage, which needs no further fit (Rifkin and Lippert, "Notes on regularized least squares",
+    2007). Rows that are known by one answer are left out together, by the same with a block of the
+    hat matrix: they were asked together because they look alike, and an open row has no such
+    neighbours among the labelled ones.
 
     Args:
         features: kernel parts of n items.
-        rows: positions of the known items, `[m]`.
-        labels: their node indices, `[m]`.
-        num_nodes: K.
-        ridge: regularisation, in units of the kernel's diagonal.
-        together: the answer each known row is known by, `[m]`; -1: one of its own.
+        targets: what the labelled items teach.
+        landmarks: rows of `features`, among `targets.rows`.
+        ridge: regularisation, in units of the kernel's diagonal; None: chosen among `RIDGES` by
+            leave-one-out error.
     """
-    num_items = features.sparse.shape[0]
-    target = np.zeros((len(rows), num_nodes), dtype=np.float32)
-    target[np.arange(len(rows)), labels] = 1.0
-    mean = target.mean(axis=0)
-    gram = kernel(features, rows, rows)
-    gram[np.diag_indices(len(rows))] += ridge
-    # Fortran order lets LAPACK work in place; the matrix is symmetric, so its transpose is itself.
-    factor, info = spotrf(gram.T, lower=1, overwrite_a=1)
-    if info != 0:
-        raise np.linalg.LinAlgError(f"kernel is not positive definite (LAPACK spotrf: {info})")
-    dual = cho_solve((factor, True), target - mean)
-    inverse, _ = spotri(factor, lower=1, overwrite_c=1)
-    _mirror(inverse)
-    answers = _answers(together, len(rows))
-    left_out = target - dual / np.diagonal(inverse)[:, None]
-    for block in answers:
-        if len(block) > 1:
-            left_out[block] = target[block] - _taken(inverse, block, dual)
-    duals = []
-    for start in range(min(PARTS, len(answers))):
-        part = np.concatenate(answers[start::PARTS])
-        without = dual - inverse[:, part] @ _taken(inverse, part, dual)
-        without[part] = 0.0
-        duals.append(without)
-    del gram, factor, inverse
-    primal = features.sparse[rows].T @ dual
-    scores = np.empty((num_items, num_nodes), dtype=np.float32)
-    for start in range(0, num_items, _CHUNK):
-        here = slice(start, start + _CHUNK)
-        scores[here] = features.sparse[here] @ primal + mean
-        for vectors, weight, gamma in features.dense:
-            scores[here] += weight * (_gaussian(vectors[here], vectors[rows], gamma) @ dual)
-    scores[rows] = left_out
-    return Ridge(scores, rows, mean, duals)
+
+    def __init__(
+        self,
+        features: Features,
+        targets: Targets,
+        landmarks: np.ndarray,
+        ridge: float | None = None,
+    ) -> None:
+        self._features, self._targets, self._landmarks = features, targets, landmarks
+        rank = len(landmarks)
+        gram = kernel(features, landmarks, landmarks).astype(np.float64)
+        gram[np.diag_indices(rank)] += _JITTER
+        factor = np.linalg.cholesky(gram)
+        self._map = solve_triangular(factor, np.eye(rank), lower=True).T.astype(np.float32)
+        del gram, factor
+        #: What is said where nothing is alike, `[K]`.
+        self.mean = np.bincount(targets.labels, minlength=targets.num_nodes) / len(targets.rows)
+        self.ridge = ridge if ridge is not None else self._best_ridge()
+        every = np.arange(len(targets.rows))
+        self._gram, self._sum = self._moments(every)
+        matrix = self._gram.copy()
+        matrix[np.diag_indices(rank)] += self.ridge
+        # The matrix is its own transpose, and in Fortran order LAPACK works in place.
+        factor, info = spotrf(matrix.T, lower=1, overwrite_a=1)
+        if info != 0:
+            raise np.linalg.LinAlgError(f"kernel is not positive definite (LAPACK spotrf: {info})")
+        lower, _ = spotri(factor, lower=1, overwrite_c=1)
+        self._inverse = np.tril(lower)
+        self._inverse += np.tril(lower, -1).T
+        del matrix, factor, lower
+        self._primal = self._inverse @ self._sum
+        self._weights = self._map @ self._primal
+        self.leverage = self._leverages()
+        self._blocks = dict(self._left_out_blocks())
+
+    def scores(self, rows: np.ndarray) -> np.ndarray:
+        """Node scores of items, float32 `[len(rows), K]`; labelled ones without their own label."""
+        found = kernel(self._features, rows, self._landmarks) @ self._weights
+        found += self.mean.astype(np.float32)
+        place = np.searchsorted(self._targets.rows, rows)
+        place = np.minimum(place, len(self._targets.rows) - 1)
+        labelled = self._targets.rows[place] == rows
+        if labelled.any():
+            positions = place[labelled]
+            own = self._targets.indicators(positions).toarray().astype(np.float32)
+            left = own - (own - found[labelled]) / (1.0 - self.leverage[positions])[:, None]
+            for n, position in enumerate(positions.tolist()):
+                if position in self._blocks:
+                    left[n] = self._blocks[position]
+            found[labelled] = left
+        return found
+
+    def resampled(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Scores of open items with each part of the labelled rows left out, `[len(rows), K]`."""
+        values = kernel(self._features, rows, self._landmarks) @ self._map
+        answers = self._targets.answers
+        for start in range(min(PARTS, len(answers))):
+            gram, total = self._moments(np.concatenate(answers[start::PARTS]))
+            matrix = self._gram - gram
+            matrix[np.diag_indices(len(matrix))] += self.ridge
+            primal = cho_solve(cho_factor(matrix, lower=True, overwrite_a=True), self._sum - total)
+            yield values @ primal + self.mean.astype(np.float32)
+
+    def _moments(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sums over labelled rows: features by features `[r, r]`, features by targets `[r, K]`."""
+        rank, num_nodes = len(self._landmarks), self._targets.num_nodes
+        gram = np.zeros((rank, rank), dtype=np.float32)
+        total = np.zeros((rank, num_nodes), dtype=np.float32)
+        for some, mapped in self._mapped(positions):
+            gram += mapped.T @ mapped
+            total += (self._targets.indicators(some).T @ mapped).T
+            total -= np.outer(mapped.sum(axis=0), self.mean).astype(np.float32)
+        return gram, total
+
+    def _mapped(self, positions: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Positions of labelled rows and their features, chunk by chunk."""
+        for start in range(0, len(positions), CHUNK):
+            some = positions[start : start + CHUNK]
+            rows = self._targets.rows[some]
+            yield some, kernel(self._features, rows, self._landmarks) @ self._map
+
+    def _best_ridge(self) -> float:
+        """The ridge of the least squared leave-one-out error over `RIDGES`.
+
+        Measured with the exact kernel on a sample that has one row of each answer.
+        """
+        first = np.array([answer[0] for answer in self._targets.answers])
+        if len(first) < FEWEST_ANSWERS:
+            return USUAL_RIDGE
+        some = np.sort(first[np.linspace(0, len(first) - 1, min(len(first), SAMPLE)).astype(int)])
+        rows = self._targets.rows[some]
+        values, vectors = np.linalg.eigh(kernel(self._features, rows, rows).astype(np.float64))
+        own = self._targets.indicators(some).toarray() - self.mean
+        moved = vectors.T @ own
+        errors = []
+        for ridge in RIDGES:
+            inverse = 1.0 / (np.maximum(values, 0.0) + ridge)
+            residual = vectors @ (inverse[:, None] * moved)
+            diagonal = np.square(vectors) @ inverse
+            errors.append(float(np.square(residual / diagonal[:, None]).mean()))
+        return RIDGES[int(np.argmin(np.round(errors, 9)))]
+
+    def _leverages(self) -> np.ndarray:
+        """How far each labelled row's score is its own label, `[m]`."""
+        found = np.empty(len(self._targets.rows), dtype=np.float32)
+        for positions, mapped in self._mapped(np.arange(len(found))):
+            found[positions] = np.einsum("ij,ij->i", mapped @ self._inverse, mapped)
+        return np.minimum(found, 0.999)
+
+    def _left_out_blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Scores of rows known by one answer without the labels of all of them, by position."""
+        blocks = [answer for answer in self._targets.answers if len(answer) > 1]
+        for block in blocks:
+            rows = self._targets.rows[block]
+            mapped = kernel(self._features, rows, self._landmarks) @ self._map
+            own = self._targets.indicators(block).toarray() - self.mean
+            hat = mapped @ self._inverse @ mapped.T
+            error = own - mapped @ self._primal
+            left = own - np.linalg.solve(np.eye(len(block)) - hat, error) + self.mean
+            yield from zip(block.tolist(), left.astype(np.float32), strict=True)
 
 
-def _taken(inverse: np.ndarray, part: np.ndarray, dual: np.ndarray) -> np.ndarray:
-    """What the rows of a part add to themselves: their target less their score without them."""
-    return np.linalg.solve(inverse[np.ix_(part, part)], dual[part])
+def spread_over_nodes(labels: np.ndarray, most: int) -> np.ndarray:
+    """Positions of at most `most` rows, rare nodes in full, evenly over the order of the rows."""
+    if len(labels) <= most:
+        return np.arange(len(labels))
+    counts = np.bincount(labels)
+    low, high = 1, int(counts.max())
+    while low < high:  # the largest cap per node that keeps within the limit
+        middle = (low + high + 1) // 2
+        if np.minimum(counts, middle).sum() <= most:
+            low = middle
+        else:
+            high = middle - 1
+    kept = []
+    for node in np.flatnonzero(counts):
+        members = np.flatnonzero(labels == node)
+        step = np.linspace(0, len(members) - 1, min(low, len(members)))
+        kept.append(members[step.astype(int)])
+    # Where there are more nodes than rows asked for, evenly over the nodes.
+    found = np.sort(np.concatenate(kept))
+    return found[np.linspace(0, len(found) - 1, min(most, len(found))).astype(int)]
 
 
-def _mirror(lower: np.ndarray) -> None:
-    """Fills the upper triangle from the lower one, in place."""
-    for start in range(0, len(lower), _CHUNK):
-        end = min(start + _CHUNK, len(lower))
-        square = lower[start:end, start:end]
-        square[:] = np.tril(square) + np.tril(square, -1).T
-        lower[start:end, end:] = lower[end:, start:end].T
-
-
-def _answers(together: np.ndarray | None, number: int) -> list[np.ndarray]:
-    """Positions of the rows known by each answer."""
-    if together is None:
-        return np.split(np.arange(number), np.arange(1, number))
+def answers_of(together: np.ndarray) -> list[np.ndarray]:
+    """Positions of the rows known by each answer; -1: an answer of its own."""
     alone = together < 0
-    answer = np.where(alone, together.max(initial=0) + 1 + np.arange(number), together)
+    answer = np.where(alone, together.max(initial=0) + 1 + np.arange(len(together)), together)
     order = np.argsort(answer, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(answer[order])) + 1)
 

@@ -11,8 +11,9 @@ import pandas as pd
 
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
 from strata_labels.proposal.ids import node_id
+from strata_labels.proposal.learners import CHUNK
 from strata_labels.proposal.score import Scorer, Scores
-from strata_labels.proposal.signals import hit_weights
+from strata_labels.proposal.signals import NodeSource, hit_weights
 from strata_labels.tables import SCHEMAS, without_cycle_search
 
 COLUMNS = SCHEMAS["proposals"].names
@@ -190,9 +191,10 @@ def _item_rows(
     nodes, accepted = scorer.nodes, scores.accepted
     ids = [node_id(2, node) for node in nodes]
     sources = scorer.node_scores.by_source
-    speaks = {name: np.asarray(matrix.any(axis=1)) for name, matrix in sources.items()}
-    silent = ~np.asarray(sum(speaks.values()), dtype=bool) if sources else None
-    vectors = {name: _nearest(sources[name], speaks[name]) for name in _VECTORS if name in sources}
+    silent = np.ones(len(items), dtype=bool)
+    for source in sources.values():
+        silent &= ~source.speaks
+    vectors = {name: _nearest(sources[name]) for name in _VECTORS if name in sources}
     differ = _splits_differ(items, scores.node)
     of_classes = [_class_evidence(verdict) for verdict in verdicts]
     others = _alternatives(scorer, scores, hits, of_classes, ids)
@@ -211,10 +213,10 @@ def _item_rows(
             for k, _, term, language, _ in found[:_SHOWN_WORDS]
         ]
         opinions: dict[str, int] = {"name": found[0][0]} if found else {}
-        for source, nearest in vectors.items():
+        for kind, nearest in vectors.items():
             if nearest[n]:
-                opinions[source] = nearest[n][0][0]
-                evidence += [Evidence(source, ids[k], value) for k, value in nearest[n]]
+                opinions[kind] = nearest[n][0][0]
+                evidence += [Evidence(kind, ids[k], value) for k, value in nearest[n]]
         if verdict.status == "reached":
             opinions["class"] = nodes.index(verdict.node)
         evidence += of_classes[n]
@@ -223,7 +225,7 @@ def _item_rows(
             status, origin = "known", "published"
         elif verdict.status == "outside":
             status = "no_place"
-        elif silent is None or (silent[n] and not evidence):
+        elif not sources or (silent[n] and not evidence):
             status = "no_evidence"
         fingerprint = evidence_hash(
             name=name,
@@ -312,24 +314,31 @@ def _alternatives(
     """The next likely nodes of each item, best first; with evidence where a row is open."""
     # What the chosen node does not have of the likelihood, the others share out.
     confidence = scores.confidence.astype(np.float32).astype(float)
-    share = scores.probabilities.astype(float)
-    index = np.arange(len(share))
-    left = (1.0 - confidence) / np.maximum(1.0 - share[index, scores.node], 1e-9)
-    share[index, scores.node] = -1.0
-    best = np.argsort(-share, axis=1, kind="stable")[:, : min(NUM_ALTERNATIVES, len(ids) - 1)]
-    likely = np.clip(left[:, None] * np.take_along_axis(share, best, axis=1), 0.0, 1.0)
+    chosen = scores.top == scores.node[:, None]
+    share = scores.top_probability.astype(float)
+    own = (share * chosen).sum(axis=1)
+    left = (1.0 - confidence) / np.maximum(1.0 - own, 1e-9)
+    order = np.argsort(chosen, axis=1, kind="stable")[:, : min(NUM_ALTERNATIVES, len(ids) - 1)]
+    best = np.take_along_axis(scores.top, order, axis=1)
+    likely = np.clip(left[:, None] * np.take_along_axis(share, order, axis=1), 0.0, 1.0)
     opened = np.flatnonzero(~scores.accepted)
-    places, values = {}, {}
-    for source in _VECTORS:
-        if source in scorer.node_scores.by_source:
-            matrix = scorer.node_scores.by_source[source][opened]
-            value = np.take_along_axis(matrix, best[opened], axis=1)
-            place = np.column_stack([(matrix > v[:, None]).sum(axis=1) for v in value.T])
-            place[~matrix.any(axis=1)] = len(ids)
-            places[source], values[source] = (
-                place.tolist(),
-                value.astype(float).round(DECIMALS).tolist(),
+    places: dict[str, list[list[int]]] = {}
+    values: dict[str, list[list[float]]] = {}
+    for name in _VECTORS:
+        if name not in scorer.node_scores.by_source:
+            continue
+        source = scorer.node_scores.by_source[name]
+        rank, value = np.empty_like(best[opened]), np.empty(best[opened].shape)
+        for start in range(0, len(opened), CHUNK):
+            part = slice(start, start + CHUNK)
+            matrix = source.rows(opened[part])
+            value[part] = np.take_along_axis(matrix, best[opened[part]], axis=1)
+            rank[part] = np.column_stack(
+                [(matrix > v[:, None]).sum(axis=1) for v in value[part].T.astype(np.float32)]
             )
+        rank[~source.speaks[opened]] = len(ids)
+        places[name] = rank.tolist()
+        values[name] = np.round(value, DECIMALS).tolist()
     number = dict(zip(opened.tolist(), range(len(opened)), strict=True))
     found: list[list[Alternative]] = []
     for n, (row, sure) in enumerate(zip(best.tolist(), likely.round(4).tolist(), strict=True)):
@@ -346,9 +355,9 @@ def _alternatives(
             if k in words:
                 _, _, term, language, _ = words[k]
                 evidence.append(Evidence("name_word", node, text=term, language=language))
-            for source, place in places.items():
+            for kind, place in places.items():
                 if place[m][column] < NUM_ALTERNATIVES:
-                    evidence.append(Evidence(source, node, values[source][m][column]))
+                    evidence.append(Evidence(kind, node, values[kind][m][column]))
             evidence += [piece for piece in of_classes[n] if piece.node == node]
             if k == scores.neighbours[n]:
                 evidence.append(Evidence("neighbours", node))
@@ -357,17 +366,21 @@ def _alternatives(
     return found
 
 
-def _nearest(matrix: np.ndarray, speaks: np.ndarray) -> list[list[tuple[int, float]]]:
-    """The two best nodes of each row with their values, best first; none where nothing speaks."""
-    best = matrix.argmax(axis=1)
-    rest = matrix.copy()
-    rest[np.arange(len(matrix)), best] = -np.inf
-    nodes = np.column_stack([best, rest.argmax(axis=1)])
-    values = np.take_along_axis(matrix, nodes, axis=1).astype(float).round(DECIMALS)
-    return [
-        list(zip(row, value, strict=True)) if on else []
-        for row, value, on in zip(nodes.tolist(), values.tolist(), speaks.tolist(), strict=True)
-    ]
+def _nearest(source: NodeSource) -> list[list[tuple[int, float]]]:
+    """The two best nodes of each item with their values, best first; none where nothing speaks."""
+    found: list[list[tuple[int, float]]] = []
+    for start in range(0, len(source.speaks), CHUNK):
+        rows = np.arange(start, min(start + CHUNK, len(source.speaks)))
+        matrix = source.rows(rows)
+        best = np.argsort(-matrix, axis=1, kind="stable")[:, :2]
+        values = np.take_along_axis(matrix, best, axis=1).astype(float).round(DECIMALS)
+        found += [
+            list(zip(row, value, strict=True)) if on else []
+            for row, value, on in zip(
+                best.tolist(), values.tolist(), source.speaks[rows].tolist(), strict=True
+            )
+        ]
+    return found
 
 
 def _origin(opinions: Mapping[str, int], chosen: int) -> str:

@@ -1,24 +1,38 @@
-"""The one scorer: all evidence and every known label in, calibrated probabilities out.
+"""The one scorer: all evidence and every known label in, calibrated probabilities per level out.
 
 Known labels, ledger decisions and a simulated review are the same thing to it: rows whose node is
-known. Without any it is zero-shot; each further one moves it towards what it can learn.
+known at some level. Without any it is zero-shot; each further one moves it towards what it can
+learn. Nothing of the size items times nodes is held: rows are scored in chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.special import expit
 
 from strata_labels.proposal.calibration import (
+    Calibration,
     acceptance_threshold,
     doubt_features,
     fit_calibration,
     zero_shot_log_odds,
 )
-from strata_labels.proposal.learners import Blend, Ridge, fit_blend, kernel_ridge
+from strata_labels.proposal.learners import (
+    CHUNK,
+    MOST_EXACT,
+    RANK,
+    Blend,
+    KernelRidge,
+    Targets,
+    answers_of,
+    fit_blend,
+    kernel,
+    spread_over_nodes,
+)
 from strata_labels.proposal.lexicon import Lexicon
 from strata_labels.proposal.signals import (
     Features,
@@ -51,54 +65,114 @@ STRONG_NAME, STRONG_KNOWN = 0.9, 0.5
 SPOKEN = 0.3
 # Open rows that resampling is tried on: those with the smallest margin; a clear one stays.
 MOST_RESAMPLED = 5_000
-
-RIDGE = 0.15
-# Kernel ridge costs the cube of the labels used, so no more than these are.
-MOST_LABELS = 8_000
 MIN_LABELS = 2
+# Likely nodes that are kept of each item.
+NUM_TOP = 6
+# Values in the columns that the blend and the calibration are fitted on, and the fewest rows.
+MOST_VALUES, FEWEST_ROWS, MOST_ROWS = 40_000_000, 1_000, 8_000
+# Labelled items that are shown beside a row, and those they are looked for among at most.
+NUM_NEAREST, MOST_REFERENCES = 5, 20_000
+# Of the ridge on "labelled or not" (chosen with `outside.MOST_SET_ASIDE`).
+SHARE_RIDGE, SHARE_RANK = 3.0, 1_000
+# Values scored at a time.
+CHUNK_VALUES = 8_000_000
+# Decimals of confidences: fewer than what other BLAS kernels change.
+DECIMALS = 5
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What the scorer thinks of n items.
+    """What the scorer thinks of n items, at S levels, the finest first.
 
     Attributes:
-        probabilities: `[n, K]`, rows sum to 1. A known row's are those it would have without its
-            own label.
-        node: proposed node index, `[n]`: the known one where it is known.
-        confidence: calibrated probability that `node` is right, `[n]`; 1 where known.
-        margin: probability of the best node less that of the second, `[n]`.
-        known: whether the node was given, `[n]`.
-        trusted: whether an uncontradicted class chain vouches for the node, `[n]`.
-        threshold: confidence from which a proposal is accepted without review; a trusted one is
-            accepted where class chains are good enough for the target.
-        target: accuracy asked of accepted proposals.
-        left_out_node: best node of each row without its own label, `[n]`.
-        left_out_confidence: its calibrated confidence, `[n]`.
-        neighbours: node that known look-alikes speak for, -1 where none of them is like enough,
-            `[n]`.
+        path: proposed node index at each level, `[n, S]`: the known one where it is known.
+        level_confidence: calibrated probability that each is right, `[n, S]`; 1 where known; never
+            less at a coarser level.
+        accepted_level: the finest level from which on upwards the path needs no review, `[n]`; S
+            for none.
+        margin: probability of the best finest node less that of the second, `[n]`.
+        known_level: the finest level at which the label was given, `[n]`; S for none.
+        trusted: whether an uncontradicted class chain vouches for the finest node, `[n]`.
+        top, top_probability: the likeliest finest nodes, best first, `[n, T]`, and their shares; of
+            a row with a known finest label as without it.
+        labelled: positions of the m items with a label at any level, `[m]`.
+        left_out: their probabilities of the finest nodes without their own labels, `[m, K]`.
+        learnt_best: highest share of a finest node in what known look-alikes say, without the row's
+            own label, `[n]`; 0 where nothing was learnt.
+        left_out_node, left_out_confidence: finest node without the row's own label and its
+            calibrated confidence, `[n]`.
+        neighbours: finest node that known look-alikes speak for, -1 where none of them is like
+            enough, `[n]`.
         instability: share of the resamples of the known rows, each without a part of them, in
-            which another node is proposed, `[n]`; 0 where that was not tried.
+            which another finest node is likeliest, `[n]`; 0 where that was not tried.
+        threshold: lowest confidence at which a finest node was accepted of an item without any
+            label.
     """
 
-    probabilities: np.ndarray
-    node: np.ndarray
-    confidence: np.ndarray
+    path: np.ndarray
+    level_confidence: np.ndarray
+    accepted_level: np.ndarray
     margin: np.ndarray
-    known: np.ndarray
+    known_level: np.ndarray
     trusted: np.ndarray
-    threshold: float
-    target: float
+    top: np.ndarray
+    top_probability: np.ndarray
+    labelled: np.ndarray
+    left_out: np.ndarray
+    learnt_best: np.ndarray
     left_out_node: np.ndarray
     left_out_confidence: np.ndarray
     neighbours: np.ndarray
     instability: np.ndarray
+    threshold: float
+
+    @property
+    def node(self) -> np.ndarray:
+        """Proposed finest node, `[n]`."""
+        return self.path[:, 0]
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """Probability that the finest node is right, `[n]`."""
+        return self.level_confidence[:, 0]
+
+    @property
+    def known(self) -> np.ndarray:
+        """Whether the finest node was given, boolean `[n]`."""
+        return self.known_level == 0
 
     @property
     def accepted(self) -> np.ndarray:
-        """Rows that need no review, `[n]`."""
-        vouched = self.trusted & (self.target <= CLASS_CONFIDENCE)
-        return self.known | vouched | (self.confidence >= self.threshold)
+        """Whether the whole path needs no review, boolean `[n]`."""
+        return self.accepted_level == 0
+
+
+@dataclass
+class _Chunk:
+    """Everything computed of some rows that is of the size rows times nodes."""
+
+    rows: np.ndarray
+    sources: list[np.ndarray]
+    learnt: list[np.ndarray]
+    probabilities: np.ndarray
+    zero_shot: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What a fit has learnt.
+
+    Attributes:
+        ridges: by the level from which on upwards each is the one that counts (see `_learnt`).
+        blend: of all evidence.
+        zero_shot: of the evidence without labels, if there is any.
+        calibrations: by given level, those of each level below it.
+    """
+
+    ridges: dict[int, KernelRidge]
+    blend: Blend
+    zero_shot: Blend | None
+    calibrations: dict[int, list[Calibration]] = field(default_factory=dict)
 
 
 class Scorer:
@@ -106,10 +180,12 @@ class Scorer:
 
     Args:
         signals: what is known of the items.
-        nodes: names of the K nodes.
+        nodes: names of the K finest nodes.
         lexicon: compiled for the same nodes, or None.
         prompts: vectors of the nodes' phrases, or None where there are no text vectors.
         target: accuracy asked of proposals accepted without review.
+        above: for each coarser level, from the finest up, which of its nodes each of the K is part
+            of, `[K]` integers from 0.
     """
 
     def __init__(
@@ -119,167 +195,478 @@ class Scorer:
         lexicon: Lexicon | None = None,
         prompts: Prompts | None = None,
         target: float = 0.95,
+        above: Sequence[np.ndarray] = (),
     ) -> None:
         self.signals = signals
         self.nodes = list(nodes)
         self.target = target
+        self.above = [np.arange(len(self.nodes)), *map(np.asarray, above)]
+        self.sizes = [int(level.max(initial=-1)) + 1 for level in self.above]
+        self._sums = [
+            sp.csr_matrix((np.ones(len(up), np.float32), (np.arange(len(up)), up)))
+            for up in self.above
+        ]
         self.node_scores: NodeScores = node_scores(signals, len(self.nodes), lexicon, prompts)
         self._features: Features | None = None
+
+    @property
+    def has_evidence(self) -> np.ndarray:
+        """Whether anything that labels can be compared by is known of each item, boolean `[n]`."""
+        found = np.zeros(len(self.signals), dtype=bool)
+        for source in self.node_scores.by_source.values():
+            found |= source.speaks
+        parts = self._learnable()
+        found |= np.diff(parts.sparse.indptr) > 0
+        for vectors, _, _ in parts.dense:
+            found |= vectors.any(axis=1)
+        return found
 
     def fit(self, known: np.ndarray | None = None, together: np.ndarray | None = None) -> Scores:
         """Scores all items, learning from the known ones. Deterministic.
 
         Args:
-            known: node index of each item, -1 where unknown, `[n]`; None for no label at all.
+            known: node index of each item at the finest level `[n]`, or at each level `[n, S]`; -1
+                where unknown; None for no label at all. Levels above a known one follow from it.
             together: number of the answer each item is known by, `[n]`, -1 where that is of no
                 other; rows of one answer are left out together wherever a row is scored without
                 its own label.
         """
-        num_items, num_nodes = len(self.signals), len(self.nodes)
-        known = np.full(num_items, -1) if known is None else np.asarray(known)
-        rows = np.flatnonzero(known >= 0)
-        ridge: Ridge | None = None
+        known = self._filled(known)
+        if together is None:
+            together = np.full(len(known), -1)
+        rows = np.flatnonzero((known >= 0).any(axis=1))
+        sample = self._sample(np.flatnonzero(known[:, 0] >= 0))
+        model = self._learn(known, rows, sample, together)
+        return self._score(model, known, sample, together)
+
+    @property
+    def main_source(self) -> str:
+        """The kind of evidence that labels are learnt from: `image`, `text` or `name`."""
+        if self.signals.image is not None:
+            return "image"
+        return "name" if self.signals.text is None else "text"
+
+    def nearest_labelled(
+        self, rows: np.ndarray, scores: Scores, number: int = NUM_NEAREST
+    ) -> list[list[tuple[int, int, float]]]:
+        """The most similar items with a known finest label, each row itself left out.
+
+        Args:
+            rows: positions of the items asked about, `[r]`.
+            scores: names the known ones; they are looked for among at most `MOST_REFERENCES`.
+            number: how many.
+
+        Returns:
+            For each row `(item, node, similarity)`, most similar first.
+        """
+        labelled = np.flatnonzero(scores.known)
+        if len(labelled) > MOST_REFERENCES:
+            labelled = labelled[np.linspace(0, len(labelled) - 1, MOST_REFERENCES).astype(int)]
+        found: list[list[tuple[int, int, float]]] = []
+        count = min(number, len(labelled))
+        for start in range(0, len(rows), CHUNK):
+            some = rows[start : start + CHUNK]
+            values = kernel(self._learnable(), some, labelled)
+            values[some[:, None] == labelled[None]] = -1.0
+            best = np.argsort(-values, axis=1, kind="stable")[:, :count]
+            for line, order in zip(values, best, strict=True):
+                found.append(
+                    [
+                        (int(labelled[k]), int(scores.path[labelled[k], 0]), float(line[k]))
+                        for k in order
+                        if line[k] > 0
+                    ]
+                )
+        return found
+
+    def labelled_share(self, known: np.ndarray) -> np.ndarray:
+        """Share of labelled items among those like each item, itself left out, `[n]`.
+
+        Args:
+            known: whether the item's node is known, boolean `[n]`.
+        """
+        rows = np.arange(len(known))
+        alone = answers_of(np.full(len(known), -1))
+        landmarks = rows[np.linspace(0, len(rows) - 1, min(len(rows), SHARE_RANK)).astype(int)]
+        targets = Targets(rows, known.astype(np.int64), 2, alone)
+        ridge = KernelRidge(self._learnable(), targets, landmarks, SHARE_RIDGE)
+        return np.concatenate([ridge.scores(some)[:, 1] for some in self._chunks(len(rows))])
+
+    def level(self, values: np.ndarray, level: int) -> np.ndarray:
+        """Sums of values of the finest nodes over the nodes of a level, `[n, K_level]`."""
+        return values if level == 0 else values @ self._sums[level]
+
+    def _filled(self, known: np.ndarray | None) -> np.ndarray:
+        num_items, num_levels = len(self.signals), len(self.above)
+        full = np.full((num_items, num_levels), -1)
+        if known is None:
+            return full
+        given = np.asarray(known).reshape(num_items, -1)
+        full[:, : given.shape[1]] = given
+        for level in range(1, num_levels):
+            # A finer label says the coarser ones.
+            lower = np.full(self.sizes[level - 1], -1)
+            lower[self.above[level - 1]] = self.above[level]
+            follows = full[:, level - 1] >= 0
+            full[follows, level] = lower[full[follows, level - 1]]
+        return full
+
+    def _sample(self, rows: np.ndarray) -> np.ndarray:
+        """Evenly, the rows that blend and calibration are fitted on."""
+        num_columns = len(self.node_scores.by_source) + 2 * len(self.above)
+        most = MOST_VALUES // (len(self.nodes) * num_columns or 1)
+        most = min(max(most, FEWEST_ROWS), MOST_ROWS)
+        if len(rows) <= most:
+            return rows
+        return rows[np.linspace(0, len(rows) - 1, most).astype(int)]
+
+    def _learnable(self) -> Features:
+        if self._features is None:
+            self._features = features(self.signals, self.node_scores, len(self.nodes))
+        return self._features
+
+    def _learn(
+        self, known: np.ndarray, rows: np.ndarray, sample: np.ndarray, together: np.ndarray
+    ) -> _Model:
         names = list(self.node_scores.by_source)
-        sources = [self.node_scores.by_source[name] for name in names]
         prior = [PRIOR_WEIGHTS[name] for name in names]
         spread = [WEIGHT_SPREAD[name] for name in names]
-        if len(rows) >= MIN_LABELS:
-            if self._features is None:
-                self._features = features(self.signals, self.node_scores, num_nodes)
-            used = _spread_over_nodes(rows, known[rows], MOST_LABELS)
-            acts = None if together is None else together[used]
-            ridge = kernel_ridge(self._features, used, known[used], num_nodes, RIDGE, acts)
-            sources += _both_ways(ridge.scores)
+        no_bias = np.zeros(len(self.nodes))
+        zero_shot = Blend(np.array(prior), no_bias) if names else None
+        parts = self._learnable()
+        learnable = bool(parts.dense) or parts.sparse.shape[1] > 0
+        if len(sample) < MIN_LABELS or not learnable:
+            return _Model({}, zero_shot or Blend(np.zeros(1), no_bias), zero_shot)
+        ridges: dict[int, KernelRidge] = {}
+        num_rows = 0
+        for level in range(len(self.above)):
+            some = rows[known[rows, level] >= 0]
+            if len(some) > num_rows:
+                ridges[level] = self._ridge(known[:, level], some, self.sizes[level], together)
+            num_rows = len(some)
+        learnt = self._ridge_columns(self._learnt({n: r.scores(sample) for n, r in ridges.items()}))
+        for _ in range(len(learnt) // 2):
             prior += [0.0, 0.0]
             spread += [WEIGHT_SPREAD["known"], WEIGHT_SPREAD["log_known"]]
-            blend = fit_blend(
-                [source[used] for source in sources], known[used], np.array(prior), np.array(spread)
-            )
-        else:
-            used = rows
-            blend = Blend(np.array(prior), np.zeros(num_nodes))
-        if not sources:
-            sources = [np.zeros((num_items, num_nodes), dtype=np.float32)]
-            blend = Blend(np.zeros(1), np.zeros(num_nodes))
-        first = prior[: len(names)] or [0.0]
-        probabilities = blend.probabilities(sources)
-        own = len(names) or 1
-        zero_shot = Blend(np.array(first), np.zeros(num_nodes)).probabilities(sources[:own])
-        given = sources[: len(names) + 1]
-        scores = self._scores(probabilities, zero_shot, given, known, used, together)
-        if ridge is None:
-            return scores
-        highest = ridge.scores.max(axis=1)
-        spoken = np.where(highest >= SPOKEN, ridge.scores.argmax(axis=1), -1)
-        return replace(scores, neighbours=spoken, instability=self._unstable(scores, ridge, blend))
+        columns = [source.rows(sample) for source in self.node_scores.by_source.values()]
+        columns += learnt
+        blend = fit_blend(columns, known[sample, 0], np.array(prior), np.array(spread))
+        return _Model(ridges, blend, zero_shot)
 
-    def _unstable(self, scores: Scores, ridge: Ridge, blend: Blend) -> np.ndarray:
-        """How often another node is proposed with a part of the known rows left out, `[n]`."""
-        assert self._features is not None
-        still_open = np.flatnonzero(~scores.accepted)
-        some = still_open[np.argsort(scores.margin[still_open], kind="stable")[:MOST_RESAMPLED]]
-        fixed = [source[some] for source in self.node_scores.by_source.values()]
-        flips = np.zeros(len(scores.node))
-        for learnt in ridge.resampled(self._features, some):
-            best = blend.probabilities([*fixed, *_both_ways(learnt)]).argmax(axis=1)
-            flips[some] += best != scores.node[some]
-        return flips / max(len(ridge.duals), 1)
+    def _ridge(
+        self, labels: np.ndarray, rows: np.ndarray, num_nodes: int, together: np.ndarray
+    ) -> KernelRidge:
+        """Kernel ridge on the rows that are labelled at one level."""
+        rank = len(rows) if len(rows) <= MOST_EXACT else RANK
+        landmarks = rows[spread_over_nodes(labels[rows], rank)]
+        targets = Targets(rows, labels[rows], num_nodes, answers_of(together[rows]))
+        return KernelRidge(self._learnable(), targets, landmarks)
 
-    def _scores(
-        self,
-        probabilities: np.ndarray,
-        zero_shot: np.ndarray,
-        sources: list[np.ndarray],
-        known: np.ndarray,
-        used: np.ndarray,
-        together: np.ndarray | None,
+    def _learnt(self, scores: dict[int, np.ndarray]) -> list[np.ndarray]:
+        """Ridge scores of the nodes of each level, `[n, K_level]` each.
+
+        A level has a ridge of its own where more rows are labelled at it than at the one below.
+        Elsewhere its scores are sums of the finer ones, which is what a ridge would say too, since
+        it is linear in the labels.
+        """
+        if not scores:
+            return []
+        found = [scores[0]]
+        below = 0
+        for level in range(1, len(self.above)):
+            below = level if level in scores else below
+            step = self._step(below, level)
+            found.append(scores[below] if level == below else scores[below] @ step)
+        return found
+
+    def _step(self, lower: int, upper: int) -> sp.csr_matrix:
+        """Which nodes of a level are part of which of a coarser one, `[K_lower, K_upper]`."""
+        pairs = np.unique(np.column_stack([self.above[lower], self.above[upper]]), axis=0)
+        ones = np.ones(len(pairs), dtype=np.float32)
+        shape = (self.sizes[lower], self.sizes[upper])
+        return sp.csr_matrix((ones, (pairs[:, 0], pairs[:, 1])), shape=shape)
+
+    def _ridge_columns(self, learnt: list[np.ndarray]) -> list[np.ndarray]:
+        """Ridge scores are shares, not log-odds: the blend takes them as both, at each level."""
+        columns = []
+        for level, values in enumerate(learnt):
+            if level and self.sizes[level] in (self.sizes[level - 1], 1):
+                continue
+            wide = values[:, self.above[level]] if level else values
+            columns += [wide, np.log(np.clip(wide, 0.0, 1.0) + np.float32(FLOOR))]
+        return columns
+
+    def _chunk(self, model: _Model, rows: np.ndarray) -> _Chunk:
+        sources = [source.rows(rows) for source in self.node_scores.by_source.values()]
+        zero_shot = model.zero_shot.probabilities(sources) if model.zero_shot else None
+        learnt = self._learnt({n: ridge.scores(rows) for n, ridge in model.ridges.items()})
+        columns = sources + self._ridge_columns(learnt)
+        if not columns:
+            columns = [np.zeros((len(rows), len(self.nodes)), dtype=np.float32)]
+        return _Chunk(rows, sources, learnt, model.blend.probabilities(columns), zero_shot)
+
+    def _chunks(self, num_items: int) -> Iterator[np.ndarray]:
+        size = max(64, CHUNK_VALUES // max(len(self.nodes), 1))
+        for start in range(0, num_items, size):
+            yield np.arange(start, min(start + size, num_items))
+
+    def _within(self, probabilities: np.ndarray, level: int, node: np.ndarray) -> np.ndarray:
+        """Probabilities given each row's node at a level: only what is below it is left."""
+        inside = self.above[level][None, :] == node[:, None]
+        # Where all of it is far below what floats hold, the nodes are equally likely.
+        kept = np.where(inside, np.maximum(probabilities, 1e-12), 0.0)
+        return (kept / kept.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def _decode(self, probabilities: np.ndarray) -> np.ndarray:
+        """The likeliest node at each level below the likeliest above it, `[n, S]`."""
+        path = np.empty((len(probabilities), len(self.above)), dtype=np.int64)
+        left = probabilities
+        for level in range(len(self.above) - 1, -1, -1):
+            path[:, level] = self.level(left, level).argmax(axis=1)
+            if level:
+                inside = self.above[level][None, :] == path[:, level, None]
+                left = np.where(inside, np.maximum(left, 1e-30), 0.0)
+        return path
+
+    def _doubts(
+        self, chunk: _Chunk, probabilities: np.ndarray, node: np.ndarray, level: int
+    ) -> np.ndarray:
+        zero_shot = None if chunk.zero_shot is None else self.level(chunk.zero_shot, level)
+        sources = [self._highest(source, level) for source in chunk.sources]
+        if chunk.learnt:
+            sources.append(chunk.learnt[level])
+        return doubt_features(node, self.level(probabilities, level), zero_shot, sources)
+
+    def _highest(self, values: np.ndarray, level: int) -> np.ndarray:
+        """Highest value of the finest nodes below each node of a level."""
+        if level == 0:
+            return values
+        order = np.argsort(self.above[level], kind="stable")
+        starts = np.searchsorted(self.above[level][order], np.arange(self.sizes[level]))
+        return np.maximum.reduceat(values[:, order], starts, axis=1)
+
+    def _score(
+        self, model: _Model, known: np.ndarray, sample: np.ndarray, together: np.ndarray
     ) -> Scores:
-        best = probabilities.argmax(axis=1)
-        is_known = known >= 0
-        right = best[used] == known[used]
-        if len(used) >= MIN_LABELS:
-
-            def doubts(part: slice | np.ndarray) -> np.ndarray:
-                given = [source[part] for source in sources]
-                return doubt_features(probabilities[part], zero_shot[part], given)
-
-            weights = fit_calibration(doubts(used), right)
-            parts = [expit(doubts(part) @ weights) for part in _chunks(len(probabilities))]
-            confidence = np.concatenate(parts)
-        else:
-            confidence = expit(zero_shot_log_odds(probabilities))
-        trusted = self._trusted_class(best, sources)
-        confidence = np.where(trusted, np.maximum(confidence, CLASS_CONFIDENCE), confidence)
-        top = np.partition(probabilities, -2, axis=1)[:, -2:]
-        # Class chains have a confidence set by hand: they lend none of it to other rows.
-        measured = used[~trusted[used]]
-        threshold = acceptance_threshold(
-            confidence[~is_known & ~trusted],
-            self.target,
-            confidence[measured],
-            best[measured] == known[measured],
-            None if together is None else together[measured],
+        num_items, num_levels = known.shape
+        known_level = np.where((known >= 0).any(axis=1), (known >= 0).argmax(axis=1), num_levels)
+        num_top = min(NUM_TOP, len(self.nodes))
+        shape = (num_items, num_levels)
+        path, top = np.empty(shape, np.int64), np.empty((num_items, num_top), np.int64)
+        confidence: np.ndarray = np.ones(shape)
+        top_probability = np.empty(top.shape, np.float32)
+        labelled = np.flatnonzero(known_level < num_levels)
+        left_out_probability = np.empty((len(labelled), len(self.nodes)), np.float32)
+        learnt_best = np.zeros(num_items, np.float32)
+        left_out_node, left_out = np.empty(num_items, np.int64), np.empty(num_items)
+        neighbours, margin = np.full(num_items, -1), np.empty(num_items, np.float32)
+        trusted = np.zeros(num_items, dtype=bool)
+        measured = self._calibrate(model, known, sample)
+        for rows in self._chunks(num_items):
+            chunk = self._chunk(model, rows)
+            free = chunk.probabilities
+            own = known_level[rows] < num_levels
+            left_out_probability[np.searchsorted(labelled, rows[own])] = free[own]
+            sure_without = np.empty(len(rows))
+            for given in np.unique(known_level[rows]).tolist():
+                part = known_level[rows] == given
+                some = rows[part]
+                inside = _part_of(chunk, part)
+                # A row whose finest label is known is shown as it would be without any.
+                if 0 < given < num_levels:
+                    inside.probabilities = self._within(
+                        inside.probabilities, given, known[some, given]
+                    )
+                found = self._decode(inside.probabilities)
+                top[some], top_probability[some] = _top(inside.probabilities, num_top)
+                sure = self._confidence(model, inside, found, given if given else num_levels)
+                trust = self._trusted_class(inside, found[:, 0])
+                sure[trust] = np.maximum(sure[trust], CLASS_CONFIDENCE)
+                trusted[some] = trust
+                left_out_node[some] = found[:, 0]
+                sure_without[part] = sure[:, 0]
+                has = known[some] >= 0
+                path[some] = np.where(has, known[some], found)
+                confidence[some] = np.where(has, 1.0, sure)
+                margin[some] = top_probability[some, 0] - (
+                    top_probability[some, 1] if num_top > 1 else 0.0
+                )
+            left_out[rows] = sure_without
+            if chunk.learnt:
+                best = chunk.learnt[0].argmax(axis=1)
+                learnt_best[rows] = chunk.learnt[0][np.arange(len(rows)), best]
+                neighbours[rows] = np.where(learnt_best[rows] >= SPOKEN, best, -1)
+        confidence = np.round(np.maximum.accumulate(confidence, axis=1), DECIMALS)
+        accepted_level, threshold = self._accepted(
+            confidence, known, known_level, trusted, sample, together, measured
         )
-        return Scores(
-            probabilities=probabilities,
-            node=np.where(is_known, known, best),
-            confidence=np.where(is_known, 1.0, confidence),
-            margin=top[:, 1] - top[:, 0],
-            known=is_known,
+        scores = Scores(
+            path=path,
+            level_confidence=confidence,
+            accepted_level=accepted_level,
+            margin=margin,
+            known_level=known_level,
             trusted=trusted,
+            top=top,
+            top_probability=top_probability,
+            labelled=labelled,
+            left_out=left_out_probability,
+            learnt_best=learnt_best,
+            left_out_node=left_out_node,
+            left_out_confidence=np.round(left_out, DECIMALS),
+            neighbours=neighbours,
+            instability=np.zeros(num_items),
             threshold=threshold,
-            target=self.target,
-            left_out_node=best,
-            left_out_confidence=confidence,
-            neighbours=np.full(len(best), -1),
-            instability=np.zeros(len(best)),
         )
+        if model.ridges:
+            scores.instability[:] = self._unstable(model, scores)
+        return scores
 
-    def _trusted_class(self, best: np.ndarray, sources: list[np.ndarray]) -> np.ndarray:
+    def _confidence(self, model: _Model, chunk: _Chunk, path: np.ndarray, given: int) -> np.ndarray:
+        """Calibrated confidences of paths, `[n, S]`; 1 from the given level on upwards."""
+        sure = np.ones(path.shape)
+        for level in range(given):
+            node = path[:, level]
+            if model.calibrations:
+                doubts = self._doubts(chunk, chunk.probabilities, node, level)
+                sure[:, level] = model.calibrations[given][level].confidence(doubts, node)
+            else:
+                raw = self.level(chunk.probabilities, level)[np.arange(len(node)), node]
+                sure[:, level] = expit(zero_shot_log_odds(raw))
+        return sure
+
+    def _calibrate(
+        self, model: _Model, known: np.ndarray, sample: np.ndarray
+    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Fits the calibrations; returns confidences and rightness of the sample by given level.
+
+        A confidence means something else where a coarser label is given: for each given level the
+        sample is scored with its own labels from there upwards.
+        """
+        num_levels = known.shape[1]
+        measured: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        if not model.ridges:
+            return measured
+        chunk = self._chunk(model, sample)
+        free = chunk.probabilities
+        for given in range(1, num_levels + 1):
+            if given < num_levels:
+                chunk.probabilities = self._within(free, given, known[sample, given])
+            else:
+                chunk.probabilities = free
+            found = self._decode(chunk.probabilities)
+            model.calibrations[given] = []
+            right = found == known[sample]
+            for level in range(given):
+                doubts = self._doubts(chunk, chunk.probabilities, found[:, level], level)
+                model.calibrations[given].append(
+                    fit_calibration(doubts, found[:, level], self.sizes[level], right[:, level])
+                )
+            sure = self._confidence(model, chunk, found, given)
+            trust = self._trusted_class(chunk, found[:, 0])
+            sure[trust] = np.maximum(sure[trust], CLASS_CONFIDENCE)
+            sure = np.round(np.maximum.accumulate(sure, axis=1), DECIMALS)
+            measured[given] = sure, right
+        return measured
+
+    def _accepted(
+        self,
+        confidence: np.ndarray,
+        known: np.ndarray,
+        known_level: np.ndarray,
+        trusted: np.ndarray,
+        sample: np.ndarray,
+        together: np.ndarray,
+        measured: dict[int, tuple[np.ndarray, np.ndarray]],
+    ) -> tuple[np.ndarray, float]:
+        """See `Scores.accepted_level` and `Scores.threshold`."""
+        num_levels = known.shape[1]
+        passed = known >= 0
+        threshold = 2.0
+        # Class chains have a confidence set by hand: they lend none of it to other rows.
+        for given in range(1, num_levels + 1):
+            rows = np.flatnonzero((known_level == given) & ~trusted)
+            for level in range(given):
+                own = confidence[rows, level]
+                if given in measured:
+                    free = ~trusted[sample]
+                    sure, right = (values[free, level] for values in measured[given])
+                    answer = together[sample][free]
+                    limit = acceptance_threshold(own, self.target, sure, right, answer)
+                else:
+                    limit = acceptance_threshold(own, self.target)
+                passed[rows, level] = confidence[rows, level] >= limit
+                if given == num_levels and level == 0:
+                    threshold = limit
+        if self.target <= CLASS_CONFIDENCE:
+            passed |= trusted[:, None]
+        # A level counts only if all above it do.
+        whole = np.logical_and.accumulate(passed[:, ::-1], axis=1)[:, ::-1]
+        return num_levels - whole.sum(axis=1), threshold
+
+    def _unstable(self, model: _Model, scores: Scores) -> np.ndarray:
+        """How often another node is likeliest with a part of the known rows left out, `[n]`."""
+        still_open = np.flatnonzero(~scores.accepted)
+        most = min(MOST_RESAMPLED, MOST_VALUES // max(len(self.nodes), 1))
+        some = still_open[np.argsort(scores.margin[still_open], kind="stable")[:most]]
+        flips = np.zeros(len(scores.node))
+        if not len(some):
+            return flips
+        fixed = [source.rows(some) for source in self.node_scores.by_source.values()]
+        number = 0
+        levels = list(model.ridges)
+        for parts in zip(*(model.ridges[n].resampled(some) for n in levels), strict=False):
+            learnt = self._learnt(dict(zip(levels, parts, strict=True)))
+            best = model.blend.probabilities([*fixed, *self._ridge_columns(learnt)])
+            for given in np.unique(scores.known_level[some]).tolist():
+                if 0 < given < len(self.above):
+                    part = scores.known_level[some] == given
+                    best[part] = self._within(best[part], given, scores.path[some[part], given])
+            flips[some] += self._decode(best)[:, 0] != scores.node[some]
+            number += 1
+        return flips / max(number, 1)
+
+    def _trusted_class(self, chunk: _Chunk, best: np.ndarray) -> np.ndarray:
         """Rows whose class chain reaches the proposed node and nothing contradicts strongly.
 
         A chain that ties between nodes counts if the head word of the name says the same. A strong
         contradiction is the head word of the name, or labels of look-alikes learnt from.
         """
         index = np.arange(len(best))
-        reached = self.node_scores.by_source.get("class")
-        if reached is None:
+        sources = dict(zip(self.node_scores.by_source, chunk.sources, strict=True))
+        if "class" not in sources:
             return np.zeros(len(best), dtype=bool)
+        reached, names = sources["class"], sources.get("name")
         trusted = reached[index, best] >= 1.0
-        names = self.node_scores.by_source.get("name")
         if names is not None:
             trusted |= (reached[index, best] > 0) & (names[index, best] >= STRONG_NAME)
-        strong = [names, *sources[len(self.node_scores.by_source) :]]
-        for source, limit in zip(strong, (STRONG_NAME, STRONG_KNOWN), strict=False):
+        learnt = chunk.learnt[0] if chunk.learnt else None
+        for source, limit in ((names, STRONG_NAME), (learnt, STRONG_KNOWN)):
             if source is not None:
                 own = source.argmax(axis=1)
                 trusted &= (own == best) | (source[index, own] < limit)
         return trusted
 
 
-def _both_ways(learnt: np.ndarray) -> list[np.ndarray]:
-    """Ridge scores are shares, not log-odds: the blend takes them as both."""
-    return [learnt, np.log(np.clip(learnt, 0.0, 1.0) + FLOOR)]
+def _part_of(chunk: _Chunk, part: np.ndarray) -> _Chunk:
+    if part.all():
+        return _Chunk(chunk.rows, chunk.sources, chunk.learnt, chunk.probabilities, chunk.zero_shot)
+    return _Chunk(
+        chunk.rows[part],
+        [source[part] for source in chunk.sources],
+        [learnt[part] for learnt in chunk.learnt],
+        chunk.probabilities[part],
+        None if chunk.zero_shot is None else chunk.zero_shot[part],
+    )
 
 
-def _chunks(length: int, size: int = 16_384) -> list[slice]:
-    return [slice(start, start + size) for start in range(0, length, size)]
-
-
-def _spread_over_nodes(rows: np.ndarray, labels: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` rows, rare nodes in full, evenly over the order of the rows."""
-    if len(rows) <= most:
-        return rows
-    counts = np.bincount(labels)
-    low, high = 1, int(counts.max())
-    while low < high:  # the largest cap per node that keeps within the limit
-        middle = (low + high + 1) // 2
-        low, high = (
-            (middle, high) if np.minimum(counts, middle).sum() <= most else (low, middle - 1)
-        )
-    kept = []
-    for node in np.flatnonzero(counts):
-        members = rows[labels == node]
-        step = np.linspace(0, len(members) - 1, min(low, len(members)))
-        kept.append(members[step.astype(int)])
-    return np.sort(np.concatenate(kept))
+def _top(probabilities: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """The likeliest nodes of each row, best first, and their probabilities."""
+    if number < probabilities.shape[1]:
+        some = np.argpartition(-probabilities, number - 1, axis=1)[:, :number]
+    else:
+        some = np.broadcast_to(np.arange(number), probabilities.shape)
+    some = np.sort(some, axis=1)
+    value = np.take_along_axis(probabilities, some, axis=1)
+    order = np.argsort(-value, axis=1, kind="stable")
+    return np.take_along_axis(some, order, axis=1), np.take_along_axis(value, order, axis=1)

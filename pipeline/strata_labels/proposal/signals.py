@@ -18,7 +18,7 @@ PLACE_WEIGHTS = np.array([[1.0, 0.6], [0.5, 0.3], [0.25, 0.1], [0.2, 0.05]], dty
 WEAK = 0.5
 # Sharpness of the mean over a node's prompts: its best phrases count most.
 PROMPT_SHARPNESS = 10.0
-_CHUNK = 16_384
+_CHUNK = 4_096
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Signals:
         qualifiers: what stood behind each name, "" for none, `[n]`.
         text: unit text vectors of the names `[n, d]`, or None.
         image: unit image vectors `[n, d']`, rows of zeros where an item has no image, or None.
-        image_to_text: similarity of each image vector to each node's prompt vectors times the
-            model's logit scale, `[n, K]`, zeros where an item has no image, or None. Give it only
-            where the encoder's towers are aligned.
+        node_vectors: unit text vectors of the nodes `[K, d']` in the space of `image`, or None.
+            Give them only where the encoder's towers are aligned.
+        logit_scale: the encoder's inverse temperature for these.
         class_node: node index that the class chain reaches without a tie, -1 for none, `[n]`.
         class_tied: boolean `[n, K]` sparse matrix of nodes that tie for an item's class, or None.
     """
@@ -41,7 +41,8 @@ class Signals:
     qualifiers: Sequence[str]
     text: np.ndarray | None = None
     image: np.ndarray | None = None
-    image_to_text: np.ndarray | None = None
+    node_vectors: np.ndarray | None = None
+    logit_scale: float = 1.0
     class_node: np.ndarray | None = None
     class_tied: sp.csr_matrix | None = None
 
@@ -62,9 +63,73 @@ class Prompts:
     node: np.ndarray
 
 
+class SparseScores:
+    """Scores of nodes that speak for few of them: a sparse matrix `[n, K]`.
+
+    Attributes:
+        speaks: whether the source says anything of each item, boolean `[n]`.
+    """
+
+    def __init__(self, matrix: sp.csr_matrix) -> None:
+        self.matrix = matrix
+        self.speaks: np.ndarray = np.diff(matrix.indptr) > 0
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
+        """Scores of some items, float32 `[len(rows), K]`."""
+        return self.matrix[rows].toarray()
+
+
+class TextScores:
+    """Zero-shot similarity of names to nodes.
+
+    A node's similarity is the log-mean-exp over its phrases, so that one close phrase ("war
+    cemetery") is enough. Rows are centred and the whole is scaled to unit deviation, which makes
+    encoders with different ranges of cosine comparable.
+    """
+
+    def __init__(self, text: np.ndarray, prompts: Prompts, num_nodes: int) -> None:
+        order = np.argsort(prompts.node, kind="stable")
+        self._text, self._vectors = text, prompts.vectors[order].T.astype(np.float32)
+        self._starts = np.searchsorted(prompts.node[order], np.arange(num_nodes))
+        self._counts = np.diff(np.append(self._starts, len(order))).astype(np.float32)
+        self.speaks: np.ndarray = np.asarray(text.any(axis=1))
+        self._deviation = 1.0
+        total = 0.0
+        for start in range(0, len(text), _CHUNK):
+            part = self.rows(np.arange(start, min(start + _CHUNK, len(text))))
+            total += float(np.square(part, dtype=np.float64).sum())
+        self._deviation = np.sqrt(total / max(text.shape[0] * num_nodes, 1)) or 1.0
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
+        """Scores of some items in standard deviations, float32 `[len(rows), K]`."""
+        similarity = np.exp(PROMPT_SHARPNESS * (self._text[rows] @ self._vectors))
+        scores = np.log(np.add.reduceat(similarity, self._starts, axis=1) / self._counts)
+        scores -= scores.mean(axis=1, keepdims=True)
+        scores *= self.speaks[rows, None]
+        return (scores / np.float32(self._deviation)).astype(np.float32)
+
+
+class ImageTextScores:
+    """Log-probabilities of nodes from images, by an encoder whose towers are aligned."""
+
+    def __init__(self, image: np.ndarray, nodes: np.ndarray, logit_scale: float) -> None:
+        self._image, self._nodes = image, (logit_scale * nodes.T).astype(np.float32)
+        self.speaks: np.ndarray = np.asarray(image.any(axis=1))
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
+        """Scores of some items, float32 `[len(rows), K]`; zeros where an item has no image."""
+        logits = self._image[rows] @ self._nodes
+        logits -= logits.max(axis=1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return (logits * self.speaks[rows, None]).astype(np.float32)
+
+
+NodeSource = SparseScores | TextScores | ImageTextScores
+
+
 @dataclass
 class NodeScores:
-    """How far each source speaks for each node: matrices `[n, K]` float32.
+    """How far each source speaks for each of K nodes, before any label is learnt from.
 
     Attributes:
         hits: the lexicon's hits (see `Lexicon.match`), on which `name` rests.
@@ -73,26 +138,28 @@ class NodeScores:
     """
 
     hits: pd.DataFrame
-    by_source: dict[str, np.ndarray] = field(default_factory=dict)
+    by_source: dict[str, NodeSource] = field(default_factory=dict)
 
 
 def node_scores(
     signals: Signals, num_nodes: int, lexicon: Lexicon | None, prompts: Prompts | None
 ) -> NodeScores:
-    """The matrices of all sources that are there."""
+    """The sources that are there."""
     hits = (lexicon or Lexicon(pd.DataFrame(columns=["node", "term"]), [])).match(
         signals.names, signals.qualifiers
     )
     result = NodeScores(hits)
     if len(hits):
-        result.by_source["name"] = _name_scores(hits, len(signals), num_nodes)
+        result.by_source["name"] = SparseScores(_name_scores(hits, len(signals), num_nodes))
     if signals.text is not None and prompts is not None:
-        result.by_source["text"] = text_scores(signals.text, prompts, num_nodes)
-    if signals.image_to_text is not None:
-        result.by_source["image_to_text"] = _log_softmax(signals.image_to_text)
+        result.by_source["text"] = TextScores(signals.text, prompts, num_nodes)
+    if signals.image is not None and signals.node_vectors is not None:
+        result.by_source["image_to_text"] = ImageTextScores(
+            signals.image, signals.node_vectors, signals.logit_scale
+        )
     reached = _class_scores(signals, num_nodes)
     if reached is not None:
-        result.by_source["class"] = reached
+        result.by_source["class"] = SparseScores(reached)
     return result
 
 
@@ -104,51 +171,34 @@ def hit_weights(hits: pd.DataFrame) -> np.ndarray:
     return weight * strength * hits["share"].to_numpy(dtype=np.float32)
 
 
-def _name_scores(hits: pd.DataFrame, num_items: int, num_nodes: int) -> np.ndarray:
-    scores = np.zeros((num_items, num_nodes), dtype=np.float32)
-    np.maximum.at(scores, (hits["row"].to_numpy(), hits["node"].to_numpy()), hit_weights(hits))
+def _name_scores(hits: pd.DataFrame, num_items: int, num_nodes: int) -> sp.csr_matrix:
+    strongest = (
+        pd.DataFrame({"row": hits["row"], "node": hits["node"], "weight": hit_weights(hits)})
+        .groupby(["row", "node"], sort=True)["weight"]
+        .max()
+        .reset_index()
+    )
+    place = (strongest["row"].to_numpy(), strongest["node"].to_numpy())
+    weights = strongest["weight"].to_numpy(dtype=np.float32)
+    scores = sp.csr_matrix((weights, place), shape=(num_items, num_nodes))
+    scores.eliminate_zeros()
     return scores
 
 
-def text_scores(text: np.ndarray, prompts: Prompts, num_nodes: int) -> np.ndarray:
-    """Zero-shot similarity of names to nodes, `[n, K]`.
-
-    A node's similarity is the log-mean-exp over its phrases, so that one close phrase ("war
-    cemetery") is enough. Rows are centred and the whole is scaled to unit deviation, which makes
-    encoders with different ranges of cosine comparable.
-    """
-    scores = np.empty((len(text), num_nodes), dtype=np.float32)
-    order = np.argsort(prompts.node, kind="stable")
-    vectors = prompts.vectors[order].T.astype(np.float32)
-    starts = np.searchsorted(prompts.node[order], np.arange(num_nodes))
-    counts = np.diff(np.append(starts, len(order))).astype(np.float32)
-    for start in range(0, len(text), _CHUNK):
-        similarity = np.exp(PROMPT_SHARPNESS * (text[start : start + _CHUNK] @ vectors))
-        mean = np.add.reduceat(similarity, starts, axis=1) / counts
-        scores[start : start + _CHUNK] = np.log(mean)
-    scores -= scores.mean(axis=1, keepdims=True)
-    deviation = float(np.sqrt(np.mean(np.square(scores), dtype=np.float64)))
-    scores /= deviation or 1.0
-    return scores
-
-
-def _class_scores(signals: Signals, num_nodes: int) -> np.ndarray | None:
+def _class_scores(signals: Signals, num_nodes: int) -> sp.csr_matrix | None:
     if signals.class_node is None and signals.class_tied is None:
         return None
-    scores = np.zeros((len(signals), num_nodes), dtype=np.float32)
+    shape = (len(signals), num_nodes)
+    scores = sp.csr_matrix(shape, dtype=np.float32)
     if signals.class_tied is not None:
-        tied = signals.class_tied.tocoo()
-        many = np.maximum(np.bincount(tied.row, minlength=len(signals)), 2)
-        scores[tied.row, tied.col] = 1.0 / many[tied.row]
+        many = np.maximum(np.asarray(signals.class_tied.sum(axis=1)).ravel(), 2)
+        scores = sp.diags(1.0 / many).astype(np.float32) @ signals.class_tied.astype(np.float32)
     if signals.class_node is not None:
         reached = np.flatnonzero(signals.class_node >= 0)
-        scores[reached, signals.class_node[reached]] = 1.0
-    return scores
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return (shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))).astype(np.float32)
+        ones = np.ones(len(reached), dtype=np.float32)
+        chain = sp.csr_matrix((ones, (reached, signals.class_node[reached])), shape=shape)
+        scores = scores.maximum(chain)
+    return scores.tocsr()
 
 
 @dataclass(frozen=True)
@@ -166,7 +216,7 @@ class Features:
 
 
 CHARACTERS, LEXICON, TEXT, IMAGE = 1.0, 0.5, 1.0, 1.0
-TEXT_GAMMA, IMAGE_GAMMA = 1.0, 2.0
+TEXT_GAMMA, IMAGE_GAMMA = 1.0, 0.5
 
 
 def features(signals: Signals, scores: NodeScores, num_nodes: int) -> Features:
@@ -184,11 +234,19 @@ def features(signals: Signals, scores: NodeScores, num_nodes: int) -> Features:
     if signals.text is not None:
         dense.append((signals.text.astype(np.float32), TEXT, TEXT_GAMMA))
     if signals.image is not None:
-        dense.append((signals.image.astype(np.float32), IMAGE, IMAGE_GAMMA))
+        dense.append((centred(signals.image), IMAGE, IMAGE_GAMMA))
     total = sum(weight for weight, _ in parts) + sum(weight for _, weight, _ in dense) or 1.0
     stacked = [matrix * np.float32(np.sqrt(weight / total)) for weight, matrix in parts]
     sparse = sp.hstack(stacked, format="csr") if stacked else sp.csr_matrix((len(signals), 0))
     return Features(sparse, [(v, weight / total, gamma) for v, weight, gamma in dense])
+
+
+def centred(vectors: np.ndarray) -> np.ndarray:
+    """Unit vectors less what all have in common, float32; rows of zeros (no vector) stay so."""
+    there: np.ndarray = np.asarray(vectors.any(axis=1))
+    moved = (vectors - vectors[there].mean(axis=0)).astype(np.float32) if there.any() else vectors
+    length = np.linalg.norm(moved, axis=1, keepdims=True)
+    return np.where(there[:, None], moved / np.maximum(length, 1e-9), 0.0).astype(np.float32)
 
 
 def _character_features(names: Sequence[str]) -> sp.csr_matrix | None:

@@ -35,6 +35,11 @@ class Vocabulary:
     phrases: list[str]
     phrase_nodes: np.ndarray
 
+    @property
+    def tops(self) -> list[str]:
+        """Top node of each node, `[K]`."""
+        return self.frame.loc[self.frame["parent"] != "", "parent"].tolist()
+
     def index(self, names: pd.Series) -> np.ndarray:
         """Node index of each name, -1 for a name that is none, `[n]`."""
         place = {name: number for number, name in enumerate(self.nodes)}

@@ -16,7 +16,11 @@ NOT_PROPOSED, NO_PLACE = "not_proposed", "no_place"
 
 
 def tree_tables(
-    items: pd.DataFrame, rows: pd.DataFrame, tree: LabelTree
+    items: pd.DataFrame,
+    rows: pd.DataFrame,
+    tree: LabelTree,
+    path_confidence: pd.DataFrame | None = None,
+    num_levels: int | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Assembles the tables of a tree.
 
@@ -28,6 +32,9 @@ def tree_tables(
         rows: proposals after the decisions, `subject, level, parent, status, origin, confidence,
             accepted`.
         tree: all nodes after the decisions.
+        path_confidence: the table of that name. It holds for items whose parent is the proposed
+            one; of others each level is as sure as the row.
+        num_levels: number of levels, the item's own included; by default those that have nodes.
 
     Returns:
         `nodes` (contract `SCHEMAS["nodes"]`; labelled items are level 0), `assignments`
@@ -35,7 +42,7 @@ def tree_tables(
         `items = labelled + sum(set_aside)`, `accepted` labels and `open` items, labels by `origin`,
         `nodes` and `empty_nodes` by level.
     """
-    num_levels = tree.top + 1
+    num_levels = tree.top + 1 if num_levels is None else num_levels
     of_nodes = rows[rows.level > 1]
     order = items.sort_values(["dataset", "split", "source_id", "item_id"], kind="stable")
     rows = rows[rows.level == 1].set_index("subject").reindex(order.item_id)
@@ -66,6 +73,15 @@ def tree_tables(
         columns[f"level{level}_name"] = np.array([names[node] for node in unique[1]], object)[
             unique[0]
         ]
+    sure, accepted = _sure(order.item_id, rows, path_confidence, num_levels)
+    named = [pd.notna(columns[f"level{level}_id"]) for level in range(1, num_levels)]
+    given = np.column_stack([np.zeros(len(order), dtype=bool), *named])
+    for level in range(1, num_levels):
+        columns[f"level{level}_confidence"] = np.where(given[:, level], sure[:, level], np.nan)
+    reached = accepted & given
+    finest = pd.array(reached.argmax(axis=1), dtype="Int8")
+    finest[~reached.any(axis=1)] = pd.NA
+    columns["accepted_level"] = finest
     columns["origin"] = _or_none(rows.origin.to_numpy(dtype=object), ok)
     columns["confidence"] = rows.confidence.fillna(0).to_numpy("float32")
     # An item without a row is not accepted.
@@ -92,6 +108,25 @@ def tree_tables(
     nodes = pd.concat([leaves.astype(object), upper.astype(object)])[SCHEMAS["nodes"].names]
     nodes = nodes.sort_values(["level", "node_id"], ignore_index=True).astype({"level": "int8"})
     return nodes, assignments, _report(assignments, nodes, empty)
+
+
+def _sure(
+    ids: pd.Series, rows: pd.DataFrame, found: pd.DataFrame | None, num_levels: int
+) -> tuple[Any, Any]:
+    """Each item's confidence at each level, and whether that needs no review, `[n, num_levels]`."""
+    confidence = rows.confidence.fillna(0).to_numpy(dtype="float32")
+    sure = np.repeat(confidence[:, None], num_levels, axis=1)
+    accepted = np.repeat(rows.accepted.eq(True).to_numpy(dtype=bool)[:, None], num_levels, axis=1)
+    if found is None or found.empty:
+        return sure, accepted
+    # What people decided is as sure as their decision.
+    kept = ids[(rows.get("state", pd.Series("", rows.index)) != "settled").to_numpy()]
+    place = pd.Index(ids.to_numpy()).get_indexer(pd.Index(found.item_id))
+    mine = (place >= 0) & found.item_id.isin(set(kept)).to_numpy()
+    level = found.level.to_numpy()
+    sure[place[mine], level[mine]] = found.confidence.to_numpy()[mine]
+    accepted[place[mine], level[mine]] |= found.accepted.to_numpy()[mine]
+    return sure, accepted
 
 
 def _or_none(values: Any, given: Any) -> Any:

@@ -1,0 +1,201 @@
+"""Items of a tree that labels made: missing labels as proposals, given ones as label issues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
+from strata_labels.proposal.label_issues import LabelIssues
+from strata_labels.proposal.propose import (
+    DECIMALS,
+    LEAST_LIKELY,
+    NUM_ALTERNATIVES,
+    SMALL_MARGIN,
+    UNSTABLE,
+    proposal_row,
+)
+from strata_labels.proposal.score import Scorer, Scores
+
+#: Status of an item that is unlike every node.
+OUTSIDE = "outside"
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The nodes that items are scored for, level by level.
+
+    Attributes:
+        first: level of the finest of them.
+        ids: node ids of each level, the finest first.
+        above: which node of each coarser level each of the K finest is part of, `[K]` each.
+    """
+
+    first: int
+    ids: Sequence[Sequence[str]]
+    above: Sequence[np.ndarray]
+
+    def path(self, indices: Sequence[int]) -> list[str]:
+        """Node ids of an item's indices, the finest first."""
+        return [ids[k] for ids, k in zip(self.ids, indices, strict=True)]
+
+
+def propose_missing(
+    items: pd.DataFrame,
+    rows: np.ndarray,
+    ladder: Ladder,
+    scorer: Scorer,
+    scores: Scores,
+    least_level: int,
+    outside: np.ndarray,
+) -> list[tuple[object, ...]]:
+    """Proposals of items that lack a label at the finest level.
+
+    Args:
+        items: `item_id, name, qualifier, image_ids`.
+        rows: positions of the items.
+        ladder: the nodes.
+        scorer: holds the evidence.
+        scores: its answer.
+        least_level: level from which on upwards a path must be sure to need no review.
+        outside: whether each of all items is unlike every node, `[n]`.
+
+    Returns:
+        Cells of `proposal_row`, one for each of `rows`.
+    """
+    neighbours = scorer.nearest_labelled(rows, scores)
+    ids, finest = items["item_id"].tolist(), ladder.ids[0]
+    origin = scorer.main_source
+    made = []
+    for place, n in enumerate(rows.tolist()):
+        own = items.iloc[n]
+        path = ladder.path(scores.path[n])
+        sure = ladder.first + scores.accepted_level[n] <= least_level and not outside[n]
+        confidence = float(scores.level_confidence[n, 0])
+        evidence = _given(ladder, scores, n)
+        near = neighbours[place]
+        evidence += [
+            Evidence("neighbours", finest[k], round(similar, DECIMALS), ids=(ids[m],))
+            for m, k, similar in near
+        ]
+        others = [
+            Alternative(finest[k], round(float(p), 4), _spoken(near, int(k), finest, ids))
+            for k, p in zip(scores.top[n], scores.top_probability[n], strict=True)
+            if k != scores.path[n, 0] and p >= LEAST_LIKELY
+        ][:NUM_ALTERNATIVES]
+        on = {
+            "outside": bool(outside[n]),
+            "low_confidence": not sure and not outside[n],
+            "small_margin": scores.margin[n] < SMALL_MARGIN,
+            "neighbours_elsewhere": scores.neighbours[n] not in (-1, scores.path[n, 0]),
+            "unstable": scores.instability[n] > 0,
+        }
+        made.append(
+            proposal_row(
+                ids[n], 1, path[0], origin,
+                fingerprint=fingerprint(own), status=OUTSIDE if outside[n] else "proposed",
+                confidence=confidence, margin=float(scores.margin[n]), accepted=bool(sure),
+                score=confidence * (1 - UNSTABLE * float(scores.instability[n])),
+                evidence=evidence, reasons=[Reason(kind) for kind, is_on in on.items() if is_on],
+                alternatives=others,
+            )
+        )  # fmt: skip
+    return made
+
+
+def doubt_given(
+    items: pd.DataFrame,
+    rows: np.ndarray,
+    places: np.ndarray,
+    ladder: Ladder,
+    scorer: Scorer,
+    scores: Scores,
+    issues: LabelIssues,
+) -> pd.DataFrame:
+    """What speaks against given labels, for the rows that are opened.
+
+    Args:
+        items: `item_id`.
+        rows: positions of the opened items, each with a given finest label.
+        places: their rows in `issues`.
+        ladder: the nodes.
+        scorer: holds the evidence.
+        scores: its answer.
+        issues: scores of given labels.
+
+    Returns:
+        Columns of `proposals` that change, indexed by item id. The evidence hash stays that of the
+        label, so that a decision holds whether or not the row is opened in a later build.
+    """
+    neighbours = scorer.nearest_labelled(rows, scores)
+    ids, finest = items["item_id"].tolist(), ladder.ids[0]
+    found = {}
+    for place, (n, at) in enumerate(zip(rows.tolist(), places.tolist(), strict=True)):
+        given, other = int(scores.path[n, 0]), int(issues.suggestion[at, 0])
+        near = neighbours[place]
+        likely = [
+            (int(k), float(p))
+            for k, p in zip(scores.top[n], scores.top_probability[n], strict=True)
+            if k not in (given, other) and p >= LEAST_LIKELY
+        ]
+        share = dict(zip(scores.top[n].tolist(), scores.top_probability[n].tolist(), strict=True))
+        options = [(other, share.get(other)), *likely][:NUM_ALTERNATIVES]
+        # Neighbours count at the finest node at which the options differ: their own.
+        evidence = [
+            Evidence("published", finest[given], ids=tuple(ladder.path(scores.path[n]))),
+            *(
+                Evidence("neighbours", finest[k], round(similar, DECIMALS), ids=(ids[m],))
+                for m, k, similar in near
+            ),
+        ]
+        clean = float(np.nanmin(issues.score[at]))
+        found[ids[n]] = {
+            "accepted": False,
+            "confidence": np.float32(1 - issues.wrong[at, 0]),
+            "margin": np.float32(0),
+            "score": np.float32(clean),
+            "suggestion": finest[other],
+            "evidence": tuple(evidence),
+            "reasons": (Reason("label_issue", finest[given]),),
+            "alternatives": tuple(
+                Alternative(
+                    finest[k], None if p is None else round(p, 4), _spoken(near, k, finest, ids)
+                )
+                for k, p in options
+            ),
+        }
+    return pd.DataFrame.from_dict(found, orient="index")
+
+
+def fingerprint(item: pd.Series) -> str:
+    """The evidence hash of an item."""
+    return evidence_hash(
+        name=str(item["name"]),
+        qualifier=item["qualifier"] or "",
+        entity="",
+        classes=[],
+        images=sorted(item["image_ids"]),
+    )
+
+
+def _given(ladder: Ladder, scores: Scores, n: int) -> list[Evidence]:
+    """The coarser label that came with an item."""
+    level = int(scores.known_level[n])
+    if not 0 < level < len(ladder.ids):
+        return []
+    path = ladder.path(scores.path[n])[level:]
+    return [Evidence("published", path[0], ids=tuple(path))]
+
+
+def _spoken(
+    near: Sequence[tuple[int, int, float]], node: int, finest: Sequence[str], ids: Sequence[str]
+) -> tuple[Evidence, ...]:
+    """The nearest labelled items under a node."""
+    return tuple(
+        Evidence("neighbours", finest[k], round(similar, DECIMALS), ids=(ids[m],))
+        for m, k, similar in near
+        if k == node
+    )
