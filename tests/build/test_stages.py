@@ -100,7 +100,8 @@ def test_a_decided_sheet_is_applied_once_and_kept_for_good(
     sheet.loc[mine, ["decision", "target"]] = ["move", "lake"]
     # As a spreadsheet program of another country saves it.
     sheet.to_csv(place.sheet, index=False, sep=";", encoding="utf-8-sig", lineterminator="\r\n")
-    assert apply_sheet(place, place.sheet, "ann") == (1, [])
+    applied = apply_sheet(place, place.sheet, "ann")
+    assert (applied.added, applied.remarks) == (1, [])
     rebuild(place)
     row = load(place.folder, "assignments").set_index("item_id").loc["gldv2/train/3"]
     assert (row.level2_name, row.origin, row.accepted) == ("lake", "human", True)
