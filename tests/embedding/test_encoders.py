@@ -196,6 +196,22 @@ def test_broken_folder_is_explained(tiny_folder: Path, tmp_path: Path) -> None:
         load_encoder(f"local-dir:{copy}")
 
 
+def test_an_encoder_that_returns_nan_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    copy = shutil.copytree(tiny_folder, tmp_path / "copy")
+    weights = load_file(copy / "open_clip_model.safetensors")
+    for name in ("text_projection", "visual.proj"):
+        weights[name][0, 0] = float("nan")
+    save_file(weights, copy / "open_clip_model.safetensors")
+    encoder = load_encoder(f"local-dir:{copy}")
+    with pytest.raises(InputError, match=r"local-dir:.*copy.* returned NaN .*'Mount Fuji'"):
+        encode_texts(encoder, ["Mount Fuji"])
+    path = colour_image(tmp_path / "red.png", PLANT["church"])
+    with pytest.raises(InputError, match=r"local-dir:.*copy.* returned NaN .*red\.png"):
+        encode_images(encoder, [path])
+
+
 def test_unreachable_hub_names_the_ways_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.build.assets import ledgers, vocabulary_in_force
+from strata_labels.build.found_nodes import check_clusters
 from strata_labels.build.items import read_metadata
 from strata_labels.build.propose import curated_nodes
 from strata_labels.build.published import published_part
@@ -61,7 +62,12 @@ def check_inputs(settings: BuildSettings, metadata: Metadata | None = None) -> M
         metadata = attempt(lambda: read_metadata(settings))
     ledger = attempt(lambda: read_ledger(*ledgers(settings)))
     nodes = None
-    if hierarchy.published:
+    problems += check_clusters(settings)
+    if len(hierarchy.levels) < 2:
+        what = "no column of labels in"
+        fix = "Add a column for each level (cells may be blank), or give --clusters and --encoder."
+        problems.append(Problem("--items", what, fix, value=settings.metadata.name))
+    elif hierarchy.published:
         problems += _unused(settings)
         if metadata is not None:
             _, nodes = published_part(settings, metadata.items, metadata.labels)

@@ -22,7 +22,7 @@ def read_metadata(settings: BuildSettings) -> Metadata:
     """
     hierarchy, folder = settings.hierarchy, settings.metadata
     metadata = settings.source.read(folder, hierarchy.levels)
-    if hierarchy.published:
+    if hierarchy.published and not settings.clusters:
         given = settings.source.levels(folder)
         wanted = hierarchy.levels[2 if hierarchy.found else 1 :]
         fix = f"The labels have {', '.join(given) or 'none'}; correct the levels or add the column."

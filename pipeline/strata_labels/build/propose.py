@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from strata_labels.build.assets import ledgers, vocabulary_in_force
 from strata_labels.build.embed import ABOUT, IMAGES, NAMES, NODES, PHRASES
+from strata_labels.build.found_nodes import into_found_nodes
 from strata_labels.build.given_labels import Completed, nothing_questioned, path_table
 from strata_labels.build.meet import categories, meet
 from strata_labels.build.published import propose_published
@@ -27,7 +28,6 @@ from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import titles_of
 from strata_labels.build.workspace import Workspace
-from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge import ClassGraph
 from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal import (
@@ -37,7 +37,6 @@ from strata_labels.proposal import (
     Signals,
     Vocabulary,
     propose,
-    propose_free,
     vocabulary_nodes,
 )
 from strata_labels.review import Ledger, read_ledger, replay
@@ -52,7 +51,7 @@ def _propose(workspace: Workspace, settings: BuildSettings) -> Counts:
         done, nodes = propose_published(workspace, settings, items)
     else:
         put_filled_in_aside(workspace.to_map, "node")
-        into = _into_found_nodes if settings.clusters else _into_vocabulary
+        into = into_found_nodes if settings.clusters else _into_vocabulary
         done, nodes = into(workspace, settings, items)
     proposals = done.proposals
     save(workspace.folder, "proposals", proposals)
@@ -68,32 +67,6 @@ def _propose(workspace: Workspace, settings: BuildSettings) -> Counts:
         "label_issues": int(done.issues.loc[done.issues["opened"], "item_id"].nunique()),
         "label_issues_expected_wrong": round(done.expected_wrong, 1),
     }
-
-
-def level_sizes(clusters: int, num_levels: int) -> list[int]:
-    """Nodes at each level above the items: `clusters` at level 2, five times as many below it.
-
-    Above level 2 each level has the square root of the one below, the last one two.
-    """
-    sizes = [5 * clusters, clusters]
-    while len(sizes) < num_levels - 1:
-        sizes.append(2 if len(sizes) == num_levels - 2 else max(2, round(sizes[-1] ** 0.5)))
-    return sizes[: num_levels - 1]
-
-
-def _into_found_nodes(
-    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame
-) -> tuple[Completed, pd.DataFrame]:
-    sizes = level_sizes(settings.clusters or 0, len(settings.hierarchy.levels))
-    sizes[0] = min(sizes[0], len(items))
-    if sizes[0] < sizes[1]:
-        fix = f"Ask for at most {len(items)}."
-        raise InputError(Problem("--clusters", "more nodes than items:", fix, value=sizes[1]))
-    vectors = np.load(workspace.vectors / NAMES)
-    if (workspace.vectors / IMAGES).is_file():
-        vectors = np.hstack([vectors, np.nan_to_num(np.load(workspace.vectors / IMAGES))])
-    proposals, nodes = propose_free(items, vectors, sizes)
-    return nothing_questioned(proposals), nodes
 
 
 def _into_vocabulary(
@@ -334,7 +307,7 @@ def decided(
 
 PROPOSE = Stage(
     name="propose",
-    version=5,
+    version=6,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(workspace.table(name) for name in ("titles", "taxa")),

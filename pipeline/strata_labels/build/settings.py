@@ -36,8 +36,10 @@ class BuildSettings(BuildOptions):
         found = load_hierarchy(self.tree, self.levels)
         if found.levels:
             return found
-        levels = ("item", *SOURCES[found.source].levels(self.metadata))
-        return found.model_copy(update={"levels": levels})
+        named = SOURCES[found.source].levels(self.metadata)
+        if not named and self.clusters:
+            named = ("cluster",)
+        return found.model_copy(update={"levels": ("item", *named)})
 
     @property
     def source(self) -> Source:

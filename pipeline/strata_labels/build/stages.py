@@ -99,11 +99,12 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
     items, proposals = load(workspace.folder, "items"), reviewed(workspace.folder)
     ledger = read_ledger(*ledgers(settings))
     resolution = replay(ledger.decisions, proposals, load(workspace.folder, "vocabulary"))
+    levels = settings.hierarchy.levels
+    path_confidence = load(workspace.folder, "path_confidence")
     nodes, assignments, counts = tree_tables(
-        items, resolution.rows, resolution.tree, load(workspace.folder, "path_confidence")
+        items, resolution.rows, resolution.tree, path_confidence, len(levels)
     )
     counts["review"] = resolution.report
-    levels = settings.hierarchy.levels
     save(workspace.folder, "nodes", nodes)
     save(workspace.folder, "assignments", assignments, assignments_schema(len(levels)))
     put_filled_in_aside(workspace.sheet, "decision")

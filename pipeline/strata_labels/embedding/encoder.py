@@ -68,7 +68,11 @@ class Encoder:
         return float(self._loaded.model.logit_scale.detach().exp())
 
     def text_batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Floats]]:
-        """Yields `(positions, vectors)` batch by batch, every position once, in any order."""
+        """Yields `(positions, vectors)` batch by batch, every position once, in any order.
+
+        Raises:
+            InputError: the encoder returned NaN or an infinite number.
+        """
         loaded = self._loaded
         for first in range(0, len(texts), _TOKENIZED_AT_ONCE):
             tokens = loaded.tokenizer(list(texts[first : first + _TOKENIZED_AT_ONCE]))
@@ -77,12 +81,19 @@ class Encoder:
                 rows = np.flatnonzero(lengths == length)
                 for start in range(0, len(rows), loaded.text_batch):
                     some = rows[start : start + loaded.text_batch]
-                    yield (some + first).tolist(), loaded.text_vectors(tokens[some, :length])
+                    positions = (some + first).tolist()
+                    vectors = loaded.text_vectors(tokens[some, :length])
+                    self._check_finite(vectors, [texts[n] for n in positions])
+                    yield positions, vectors
 
     def image_batches(
         self, paths: Sequence[Path]
     ) -> Iterator[tuple[list[int], Floats, dict[int, str]]]:
-        """Yields `(positions, vectors, damaged)`; `damaged` has position and reason of the rest."""
+        """Yields `(positions, vectors, damaged)`; `damaged` has position and reason of the rest.
+
+        Raises:
+            InputError: the encoder returned NaN or an infinite number.
+        """
         loaded = self._loaded
         waiting: deque[tuple[range, list[Future[Any]]]] = deque()
         with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
@@ -90,15 +101,37 @@ class Encoder:
                 chunk = range(start, min(start + loaded.image_batch, len(paths)))
                 waiting.append((chunk, [pool.submit(loaded.pixels, paths[n]) for n in chunk]))
                 if len(waiting) > 2:  # images are decoded two batches ahead
-                    yield _finish(loaded, *waiting.popleft())
+                    yield self._finish(paths, *waiting.popleft())
             while waiting:
-                yield _finish(loaded, *waiting.popleft())
+                yield self._finish(paths, *waiting.popleft())
 
     def image_tower(self) -> tuple[Any, tuple[float, ...], tuple[float, ...]]:
         """The image tower as a torch module, with the mean and deviation its pixels `[n, 3, h, w]`
         are normalised by; its output is not of unit length."""
         visual = self._loaded.model.visual
         return visual, tuple(visual.image_mean), tuple(visual.image_std)
+
+    def _finish(
+        self, paths: Sequence[Path], chunk: range, futures: list[Future[Any]]
+    ) -> tuple[list[int], Floats, dict[int, str]]:
+        import torch
+
+        results = {n: future.result() for n, future in zip(chunk, futures, strict=True)}
+        damaged = {n: why for n, why in results.items() if isinstance(why, str)}
+        good = [n for n in chunk if n not in damaged]
+        if not good:
+            return [], np.empty((0, 0), np.float32), damaged
+        vectors = self._loaded.image_vectors(torch.stack([results[n] for n in good]))
+        self._check_finite(vectors, [paths[n] for n in good])
+        return good, vectors, damaged
+
+    def _check_finite(self, vectors: Floats, inputs: Sequence[object]) -> None:
+        """Refuses vectors that say nothing before they are stored."""
+        wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(wrong):
+            what = f"encoder {self._spec.text!r} returned NaN or infinite numbers, first for"
+            fix = "Its weights are damaged or do not fit its configuration: use another encoder."
+            raise InputError(Problem("--encoder", what, fix, value=str(inputs[wrong[0]])))
 
     def _check_aligned(self) -> None:
         if not self.aligned:
@@ -109,16 +142,3 @@ class Encoder:
     @cached_property
     def _loaded(self) -> Towers:
         return Towers(self._spec, self._cache_folder)
-
-
-def _finish(
-    loaded: Towers, chunk: range, futures: list[Future[Any]]
-) -> tuple[list[int], Floats, dict[int, str]]:
-    import torch
-
-    results = {n: future.result() for n, future in zip(chunk, futures, strict=True)}
-    damaged = {n: why for n, why in results.items() if isinstance(why, str)}
-    good = [n for n in chunk if n not in damaged]
-    if not good:
-        return [], np.empty((0, 0), np.float32), damaged
-    return good, loaded.image_vectors(torch.stack([results[n] for n in good])), damaged

@@ -23,17 +23,21 @@ def propose_free(
 
     Nothing is known that a confidence could be calibrated on. An item's is the share of its ten
     nearest items that hang under the same level-2 node, and an item is accepted where all do; every
-    node waits for a person to name, merge or keep it.
+    node waits for a person to name, merge or keep it. Items without a vector wait without a
+    proposal.
 
     Args:
         items: `item_id, name, qualifier, image_ids`.
-        vectors: finite vectors of the items, `[n, d]`.
+        vectors: finite vectors of the items, zeros for one that has none, `[n, d]`.
         sizes: number of nodes at levels 1, 2, ..., falling.
 
     Returns:
         `proposals`, as `propose` gives them, and the nodes (`node_id, level, name, parent_id,
         qid`).
     """
+    known = vectors.any(axis=1)
+    without, items = items.iloc[np.flatnonzero(~known)], items.iloc[np.flatnonzero(known)]
+    vectors = vectors[known]
     nodes, membership = find_nodes(
         items["item_id"].tolist(), items["name"].tolist(), vectors, sizes
     )
@@ -56,20 +60,34 @@ def propose_free(
         membership[:, 0], share.tolist(), strict=True,
     ):  # fmt: skip
         same = parent_of[node] or node
-        mark = evidence_hash(
-            name=name, qualifier=qualifier, entity="", classes=[], images=sorted(images)
-        )
         rows.append(
             proposal_row(
-                item, 1, node, "text", fingerprint=mark, confidence=agree, margin=agree,
-                accepted=agree == 1.0, evidence=[Evidence("neighbours", same, round(agree, 2))],
+                item, 1, node, "text", fingerprint=_mark(name, qualifier, images),
+                confidence=agree, margin=agree, accepted=agree == 1.0,
+                evidence=[Evidence("neighbours", same, round(agree, 2))],
                 reasons=[] if agree == 1.0 else [Reason("neighbours_elsewhere")],
+            )
+        )  # fmt: skip
+    for item, name, qualifier, images in zip(
+        without["item_id"], without["name"], without["qualifier"].fillna(""), without["image_ids"],
+        strict=True,
+    ):  # fmt: skip
+        rows.append(
+            proposal_row(
+                item, 1, None, "", fingerprint=_mark(name, qualifier, images), confidence=0.0,
+                margin=0.0, accepted=False, status="no_evidence", reasons=[Reason("no_evidence")],
             )
         )  # fmt: skip
     table = proposal_table(rows)
     table = table.sort_values(["level", "subject"], ascending=[False, True], ignore_index=True)
     nodes = nodes.assign(qid=None, parent_id=nodes["parent_id"].replace("", None))
     return table, nodes[["node_id", "level", "name", "parent_id", "qid"]]
+
+
+def _mark(name: str, qualifier: str, images: Sequence[str]) -> str:
+    return evidence_hash(
+        name=name, qualifier=qualifier, entity="", classes=[], images=sorted(images)
+    )
 
 
 def _neighbours_agree(ids: pd.Series, vectors: np.ndarray, node: np.ndarray) -> np.ndarray:

@@ -127,7 +127,8 @@ def doubt_given(
         issues: scores of given labels.
 
     Returns:
-        Columns of `proposals` that change, indexed by item id.
+        Columns of `proposals` that change, indexed by item id. The evidence hash stays that of the
+        label, so that a decision holds whether or not the row is opened in a later build.
     """
     neighbours = scorer.nearest_labelled(rows, scores)
     ids, finest = items["item_id"].tolist(), ladder.ids[0]
@@ -165,21 +166,19 @@ def doubt_given(
                 )
                 for k, p in options
             ),
-            "evidence_hash": fingerprint(items.iloc[n], finest[given]),
         }
     return pd.DataFrame.from_dict(found, orient="index")
 
 
-def fingerprint(item: pd.Series, given: str = "") -> str:
-    """The evidence hash of an item, and of the label it came with where that is questioned."""
-    known: dict[str, str | list[str]] = {
-        "name": str(item["name"]),
-        "qualifier": item["qualifier"] or "",
-        "entity": "",
-        "classes": [],
-        "images": sorted(item["image_ids"]),
-    }
-    return evidence_hash(**known, **({"published": given} if given else {}))
+def fingerprint(item: pd.Series) -> str:
+    """The evidence hash of an item."""
+    return evidence_hash(
+        name=str(item["name"]),
+        qualifier=item["qualifier"] or "",
+        entity="",
+        classes=[],
+        images=sorted(item["image_ids"]),
+    )
 
 
 def _given(ladder: Ladder, scores: Scores, n: int) -> list[Evidence]:

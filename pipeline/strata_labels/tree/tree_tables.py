@@ -20,6 +20,7 @@ def tree_tables(
     rows: pd.DataFrame,
     tree: LabelTree,
     path_confidence: pd.DataFrame | None = None,
+    num_levels: int | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Assembles the tables of a tree.
 
@@ -33,6 +34,7 @@ def tree_tables(
         tree: all nodes after the decisions.
         path_confidence: the table of that name. It holds for items whose parent is the proposed
             one; of others each level is as sure as the row.
+        num_levels: number of levels, the item's own included; by default those that have nodes.
 
     Returns:
         `nodes` (contract `SCHEMAS["nodes"]`; labelled items are level 0), `assignments`
@@ -40,7 +42,7 @@ def tree_tables(
         `items = labelled + sum(set_aside)`, `accepted` labels and `open` items, labels by `origin`,
         `nodes` and `empty_nodes` by level.
     """
-    num_levels = tree.top + 1
+    num_levels = tree.top + 1 if num_levels is None else num_levels
     of_nodes = rows[rows.level > 1]
     order = items.sort_values(["dataset", "split", "source_id", "item_id"], kind="stable")
     rows = rows[rows.level == 1].set_index("subject").reindex(order.item_id)

