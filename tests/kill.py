@@ -209,10 +209,23 @@ def without_times(path: Path) -> bytes:
         rows = csv.DictReader(raw.decode().splitlines())
         kept = [{k: v for k, v in row.items() if k != "decided_at"} for row in rows]
         return json.dumps(kept).encode()
+    if path.name == "checkpoint.pt":  # what is in it: a continued training packs it otherwise
+        import torch
+
+        return repr(_plain(torch.load(path, weights_only=True))).encode()
     if path.name == "run.json":
         return re.sub(rb'("seconds": [\d.]+|"(key|[^"]*decisions\.csv)": "[^"]*"|'
                       rb'"decisions\.csv",\s*"[0-9a-f]{64}")', b"", raw)  # fmt: skip
     return raw
+
+
+def _plain(value: Any) -> Any:
+    """Tensors, dictionaries and lists as plain values."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def marked(mark: str) -> list[int]:

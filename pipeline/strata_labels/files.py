@@ -104,7 +104,7 @@ def remove_dead(path: Path) -> None:
 
 @contextmanager
 def only_one(path: Path, doing: str) -> Iterator[int]:
-    """Holds the lock file `path`, which is removed at the end.
+    """Holds the lock file `path`, which is removed at the end, its folder too if it was made empty.
 
     The system lets go of a lock however its process ends, so a dead holder's lock is taken over.
 
@@ -118,6 +118,7 @@ def only_one(path: Path, doing: str) -> Iterator[int]:
     Raises:
         RetryError: another process holds it; the message says which and what it does.
     """
+    made = not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -133,6 +134,9 @@ def only_one(path: Path, doing: str) -> Iterator[int]:
     finally:
         path.unlink(missing_ok=True)
         os.close(descriptor)
+        if made:
+            with suppress(OSError):  # something was written
+                path.parent.rmdir()
 
 
 def appear(beside: Path, path: Path) -> None:

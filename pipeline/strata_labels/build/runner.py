@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from strata_labels.build.check import check_inputs
 from strata_labels.build.items import ITEMS, items_stage, saved_metadata
@@ -96,15 +95,8 @@ def build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute =
         InputError: what is wrong with the inputs; a first build then leaves no table behind.
         RetryError: another command is writing to the workspace.
     """
-    new = not workspace.folder.exists()
-    try:
-        with workspace.locked("build"):
-            _build_tree(workspace, settings, execute)
-    except InputError:
-        if new:
-            with suppress(OSError):  # it holds something
-                workspace.folder.rmdir()
-        raise
+    with workspace.locked("build"):
+        _build_tree(workspace, settings, execute)
 
 
 def _build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute) -> None:

@@ -104,6 +104,9 @@ def train(
         # Without a checkpoint the file is of an earlier training in this folder.
         if processes.first and not (resumed and (out / FROZEN).exists()):
             _save(out / FROZEN, work.frozen())
+        if mode == "head" and not resumed:
+            # Loading an encoder draws random numbers, and is left out where its vectors are kept.
+            torch.manual_seed(seed)
         _run(trainer, out, about)
         if not processes.first:
             return {}
