@@ -118,6 +118,7 @@ def only_one(path: Path, doing: str) -> Iterator[int]:
     Raises:
         RetryError: another process holds it; the message says which and what it does.
     """
+    made = not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -132,6 +133,8 @@ def only_one(path: Path, doing: str) -> Iterator[int]:
         yield descriptor
     finally:
         path.unlink(missing_ok=True)
+        if made and not any(path.parent.iterdir()):
+            path.parent.rmdir()  # nothing was written
         os.close(descriptor)
 
 
