@@ -143,6 +143,8 @@ def workspace(folder: Path, root: Path, table: pd.DataFrame, split: str | None) 
             "status": "labelled",
             "level1_id": families,
             "level1_name": families,
+            "level1_confidence": 1.0,
+            "accepted_level": 1,
             "origin": "published",
             "confidence": 1.0,
             "accepted": True,

@@ -138,8 +138,8 @@ class _Output:
         try:
             yield
         except OSError as error:
-            if error.errno not in _NO_READER:
-                raise
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())  # what is buffered goes there too
             os.close(nowhere)
+            if error.errno not in _NO_READER:
+                raise
