@@ -133,8 +133,6 @@ def only_one(path: Path, doing: str) -> Iterator[int]:
         yield descriptor
     finally:
         path.unlink(missing_ok=True)
-        if made and not any(path.parent.iterdir()):
-            path.parent.rmdir()  # nothing was written
         os.close(descriptor)
         if made:
             with suppress(OSError):  # something was written
