@@ -33,7 +33,7 @@ def whole(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
+    sweep(path.parent)
     handle, beside = _part_file(path)
     try:
         yield beside
@@ -61,10 +61,13 @@ def _is_locked(descriptor: int, path: Path) -> bool:
     return False
 
 
-def _sweep(folder: Path) -> None:
-    """Removes what killed processes left of files that they were writing in a folder."""
+def sweep(folder: Path) -> None:
+    """Removes what killed processes left of files that they were writing in a folder.
+
+    Each folder is looked through once by a process.
+    """
     folder = folder.absolute()
-    if folder in _SWEPT:
+    if folder in _SWEPT or not folder.is_dir():
         return
     _SWEPT.add(folder)
     for entry in os.scandir(folder):
@@ -90,6 +93,13 @@ def holder(path: Path) -> str:
         finally:
             os.close(descriptor)
     return ""
+
+
+def remove_dead(path: Path) -> None:
+    """Removes a lock file whose holder was killed, where it can be removed."""
+    if path.exists():
+        with suppress(RetryError, OSError), only_one(path, "clean up"):
+            pass
 
 
 @contextmanager

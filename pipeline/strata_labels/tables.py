@@ -175,6 +175,9 @@ DECISION_COLUMNS = [
 ]
 
 
+#: Decimals of confidences and scores in a table.
+SHARE_DECIMALS = 4
+
 #: Status of an item that has a label; other statuses are reasons for having none.
 LABELLED = "labelled"
 
@@ -225,6 +228,9 @@ def save(folder: Path, name: str, frame: pd.DataFrame, schema: pa.Schema | None 
             Problem(f"table {name}", "column missing:", "Add it.", column=column)
             for column in missing
         )
+    shares = [field.name for field in schema if field.type == pa.float32()]
+    if shares:
+        frame = frame.assign(**{share: _rounded(frame[share]) for share in shares})
     path = table_path(folder, name)
     typed = [field for field in schema if field.type in _TYPED]
     plain = pa.schema([field for field in schema if field.type not in _TYPED])
@@ -233,6 +239,11 @@ def save(folder: Path, name: str, frame: pd.DataFrame, schema: pa.Schema | None 
         table = table.append_column(field, encode(frame[field.name], field.type))
     write_table(path, table.select(schema.names))
     return path
+
+
+def _rounded(column: pd.Series) -> pd.Series:
+    """Confidences as they are written: other kernels of linear algebra differ in later places."""
+    return column.astype("float64").round(SHARE_DECIMALS)
 
 
 def load(folder: Path, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -70,7 +70,8 @@ def apply_sheet(workspace: Workspace, sheet: Path, reviewer: str | None) -> Appl
         new = taken.decisions.assign(file=str(sheet), row=0)
         replay(pd.concat([before, new], ignore_index=True), proposals, nodes)
         added = append(settings.decisions, taken.decisions) if len(taken.decisions) else 0
-        workspace.note_applied(digest)
+        if len(taken.decisions) or taken.replaced:
+            workspace.note_applied(digest)
     return Applied(added, when, [str(problem) for problem in taken.stale + taken.replaced])
 
 

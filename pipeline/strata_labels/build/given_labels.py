@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,9 +102,35 @@ def complete(
         both, line = _with_decisions(ladder, items, known, decisions, table, nodes)
         decided = line >= 0
         table, scores = _propose(settings, items, ladder, scorer, both, rows, proposals, line)
-    issues, given, worst = _issues(settings, ladder, scores, evidence & ~decided, items)
+    done = question(settings, items, ladder, scorer, scores, evidence & ~decided, table)
+    return replace(done, path_confidence=path_table(items, rows, ladder.first, scores))
+
+
+def question(
+    settings: BuildSettings,
+    items: pd.DataFrame,
+    ladder: Ladder,
+    scorer: Scorer,
+    scores: Scores,
+    asked: np.ndarray,
+    proposals: pd.DataFrame,
+) -> Completed:
+    """Scores the given labels and opens the rows of the doubtful ones.
+
+    Args:
+        settings: of the build.
+        items: the table `items`.
+        ladder: the nodes.
+        scorer: holds the evidence.
+        scores: its answer.
+        asked: items whose labels may be questioned, boolean `[n]`.
+        proposals: the table `proposals`.
+    """
+    issues, given, worst = _issues(settings, ladder, scores, asked, items)
     opened = scores.labelled[worst]
+    table = proposals
     if len(opened):
+        table = proposals.copy()
         changed = doubt_given(items, opened, worst, ladder, scorer, scores, issues)
         at = table.index[(table["level"] == 1) & table["subject"].isin(changed.index)]
         for column in changed:
@@ -114,7 +140,7 @@ def complete(
         table = table.astype(proposals.dtypes.to_dict())
     return Completed(
         table,
-        path_table(items, rows, ladder.first, scores),
+        pd.DataFrame(columns=SCHEMAS["path_confidence"].names),
         issue_table(items["item_id"].iloc[scores.labelled], ladder, issues, given, worst),
         float(np.nanmax(issues.wrong[worst], axis=1).sum()) if len(worst) else 0.0,
     )

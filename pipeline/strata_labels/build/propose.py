@@ -13,7 +13,12 @@ import scipy.sparse as sp
 from strata_labels.build.assets import ledgers, vocabulary_in_force
 from strata_labels.build.embed import ABOUT, IMAGES, NAMES, NODES, PHRASES
 from strata_labels.build.found_nodes import into_found_nodes
-from strata_labels.build.given_labels import Completed, nothing_questioned, path_table
+from strata_labels.build.given_labels import (
+    Completed,
+    nothing_questioned,
+    path_table,
+    question,
+)
 from strata_labels.build.meet import categories, meet
 from strata_labels.build.published import propose_published
 from strata_labels.build.reconcile import (
@@ -31,11 +36,13 @@ from strata_labels.build.workspace import Workspace
 from strata_labels.knowledge import ClassGraph
 from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal import (
+    Ladder,
     Lexicon,
     Prompts,
     Scorer,
     Signals,
     Vocabulary,
+    node_id,
     propose,
     vocabulary_nodes,
 )
@@ -101,6 +108,12 @@ def _into_vocabulary(
     category = categories(items, titles_of(workspace))
     proposals = meet(items, proposals, category, learnt >= 0)
     done = nothing_questioned(proposals)
+    if (known >= 0).any():
+        tops = sorted(set(vocabulary.tops))
+        ids = [[node_id(2, n) for n in vocabulary.nodes], [node_id(3, n) for n in tops]]
+        ladder = Ladder(2, ids, scorer.above)
+        asked = scorer.has_evidence & (learnt < 0)
+        done = question(settings, items, ladder, scorer, scores, asked, proposals)
     path = path_table(items, np.arange(len(items)), 2, scores)
     return replace(done, path_confidence=path), nodes
 

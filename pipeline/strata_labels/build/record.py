@@ -70,8 +70,8 @@ def add_to_record(
     """Adds to a record, whole or not at all: the settings, a finished stage, other changed keys."""
     record = read_record(path) if path.is_file() else {"stages": []}
     if stage is not None:
-        others = [done for done in record["stages"] if done["stage"] != stage["stage"]]
-        record["stages"] = [*others, stage]
+        stages = {done["stage"]: done for done in record["stages"]}  # in the order they first ran
+        record["stages"] = list((stages | {stage["stage"]: stage}).values())
     parameters = stored(settings, path.parent)
     write_json(path, {**record, **(changes or {}), "format": FORMAT, "parameters": parameters})
 

@@ -113,6 +113,11 @@ class Workspace:
         return self.folder / "training"
 
     @property
+    def lock(self) -> Path:
+        """The lock file of the command that writes to the workspace."""
+        return self.folder / ".strata.lock"
+
+    @property
     def applied(self) -> list[str]:
         """Sha256 of the last sheets whose decisions are all in the ledger."""
         path = self.tables / "applied.json"
@@ -134,7 +139,7 @@ class Workspace:
         Raises:
             RetryError: another command is writing to it; the message says which process.
         """
-        with only_one(self.folder / ".strata.lock", doing):
+        with only_one(self.lock, doing):
             yield
 
     def table(self, name: str) -> Path:

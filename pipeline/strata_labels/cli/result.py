@@ -69,10 +69,11 @@ def open_workspace(folder: Path) -> Workspace:
         InputError: the folder holds no build; a path that the build was given is gone.
     """
     from strata_labels.build import Workspace, is_behind, rebuild
-    from strata_labels.files import holder
+    from strata_labels.files import holder, remove_dead
     from strata_labels.review import lock_of
 
     workspace = Workspace(folder.resolve())
+    remove_dead(workspace.lock)
     if is_behind(workspace):
         who = holder(lock_of(workspace.last_settings().decisions))
         what = f"{workspace.folder}: decisions of the ledger are not in the tables yet"

@@ -25,7 +25,7 @@ from strata_labels.export import (
 )
 from strata_labels.export.export_input import About, ExportInput
 from strata_labels.export.export_result import ExportResult
-from strata_labels.files import appear, write_json
+from strata_labels.files import appear, sweep, write_json
 
 #: Hidden list of the files that an export owns in its folder.
 OWNED = ".strata-export.json"
@@ -142,6 +142,7 @@ def check_formats(folders: Mapping[str, Path | None], num_levels: int) -> None:
             fix = f"Formats that can: {', '.join(able)}."
             problems.append(Problem("--format", what, fix, value=name))
         if folder is not None:
+            sweep(folder)
             fix = "Export into an empty folder, or move the file away."
             problems += [
                 Problem(folder, "holds a file that no export wrote:", fix, value=file)

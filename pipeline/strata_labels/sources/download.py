@@ -97,6 +97,7 @@ def download_all(
                 print(f"{name}: {wrong} by an earlier fetch; fetched again", file=sys.stderr)
                 kept = False
             if recorded and kept:
+                path.with_name(f".{name}.part.json").unlink(missing_ok=True)  # of a killed run
                 print(f"{name}: already there, checksum right", file=sys.stderr)
                 fetched.append(Fetched(path, recorded, path.stat().st_size, kept=True))
                 continue

@@ -1,0 +1,83 @@
+"""Time and memory of one fit of the scorer at full size, printed.
+
+    python -m benchmarks.engine_size names|table|many_nodes
+
+`names`: 203,094 made names with 384-d text vectors and 78 nodes, 110,000 of them labelled. `table`:
+200,000 items with 256-d image vectors and 1,000 nodes, half of them labelled. `many_nodes`: 50,000
+items and 10,000 nodes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+
+import numpy as np
+from strata_labels.proposal import Scorer, Signals
+
+WORDS = 20_000
+
+
+def names(random: np.random.Generator) -> tuple[Scorer, np.ndarray, int]:
+    """Made names whose last word tells the node in two of three cases."""
+    size, nodes, labelled = 203_094, 78, 110_000
+    truth = random.integers(0, nodes, size)
+    letters = np.array(list("abcdefghijklmnoprstuvwz"))
+    words = ["".join(random.choice(letters, length)) for length in random.integers(3, 10, WORDS)]
+    last = np.where(random.random(size) < 0.67, truth * 9, random.integers(0, WORDS, size))
+    last = (last + random.integers(0, 9, size)) % WORDS
+    first = random.integers(0, WORDS, size)
+    texts = [f"{words[a]} {words[b]}" for a, b in zip(first, last, strict=True)]
+    vectors = random.standard_normal((size, 384)).astype(np.float32)
+    vectors += 2 * random.standard_normal((nodes, 384)).astype(np.float32)[truth]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    signals = Signals(texts, [""] * size, text=vectors)
+    return (
+        Scorer(signals, [str(n) for n in range(nodes)], above=[np.arange(nodes) % 2]),
+        truth,
+        (labelled),
+    )
+
+
+def pictures(random: np.random.Generator, size: int, nodes: int) -> tuple[Scorer, np.ndarray, int]:
+    """Made image vectors round a centre for each node, half of the items labelled."""
+    truth = random.integers(0, nodes, size)
+    vectors = random.standard_normal((size, 256)).astype(np.float32)
+    vectors += 1.5 * random.standard_normal((nodes, 256)).astype(np.float32)[truth]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    blank = [""] * size
+    signals = Signals(blank, blank, image=vectors)
+    above = [np.arange(nodes) % max(nodes // 20, 1)]
+    return Scorer(signals, [str(n) for n in range(nodes)], above=above), truth, size // 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["names", "table", "many_nodes"])
+    chosen = parser.parse_args()
+    random = np.random.default_rng(0)
+    if chosen.what == "names":
+        scorer, truth, labelled = names(random)
+    else:
+        size, nodes = (200_000, 1_000) if chosen.what == "table" else (50_000, 10_000)
+        scorer, truth, labelled = pictures(random, size, nodes)
+    known = np.full(len(truth), -1)
+    known[:labelled] = truth[:labelled]
+    for turn in ("fit", "fit after 50 answers more"):
+        start, used = time.perf_counter(), time.process_time()
+        scores = scorer.fit(known)
+        seconds, cpu = time.perf_counter() - start, time.process_time() - used
+        rest = known < 0
+        right = (scores.node == truth)[rest].mean()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(
+            f"{chosen.what}, {turn}: {seconds:.0f} s, {cpu:.0f} s CPU, peak {peak:.2f} GiB, "
+            f"right {right:.3f}, accepted {scores.accepted[rest].mean():.3f}",
+            flush=True,
+        )
+        known[labelled : labelled + 50] = truth[labelled : labelled + 50]
+
+
+if __name__ == "__main__":
+    main()
