@@ -10,8 +10,7 @@ import typer
 from strata_labels.cli.result import open_workspace
 
 if TYPE_CHECKING:
-    from strata_labels.build import Explanation
-    from strata_labels.build.explain import ClassFacts
+    from strata_labels.build import ClassFacts, Explanation
 
 _WHY = {
     "reached": "the nearest node",
