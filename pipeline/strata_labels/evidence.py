@@ -26,7 +26,8 @@ KINDS = {
     "class_chain": "a class of the knowledge base leads to `node`: `text` its label, `ids` its id",
     "class_tie": "like `class_chain`, but other nodes are as near: `ids` the class and those above "
     "it on the way to `node`",
-    "neighbours": "the most similar items are under `node`: `value` their share, if counted",
+    "neighbours": "the most similar items are under `node`: `value` their share, if counted; or "
+    "one labelled item is: `ids` that item, `value` its similarity, 0 to 1",
     "published": "the label that came with the data: `node`, `ids` the nodes from it to the top",
     "vocabulary": "the vocabulary places the class under `node`: `text` its label, `ids` its id",
     "taxonomy": "a taxon above it in the knowledge base: `text` its name, `value` its level",
@@ -382,6 +383,9 @@ def _class(run: list[Evidence], name: _Names) -> str:
 
 def _neighbours(run: list[Evidence], name: _Names) -> str:
     found = run[0]
+    if found.ids:
+        like = f", similarity {found.value:.2f}" if found.value is not None else ""
+        return f"The similar item {found.ids[0]} is labelled {name(found.node)}{like}."
     if found.value is None:
         return f"Items with similar names are mostly {name(found.node)}."
     return f"{found.value:.0%} of the most similar items are under {name(found.node)}."

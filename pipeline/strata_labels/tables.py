@@ -175,6 +175,9 @@ DECISION_COLUMNS = [
 ]
 
 
+# Tables that version 0.1.0 did not write: until the next build they count as empty.
+_SINCE_0_1_0 = ("path_confidence", "label_issues")
+
 #: Decimals of confidences and scores in a table.
 SHARE_DECIMALS = 4
 
@@ -259,6 +262,8 @@ def load(folder: Path, name: str, columns: Sequence[str] | None = None) -> pd.Da
     """
     path = table_path(folder, name)
     if not path.exists():
+        if name in _SINCE_0_1_0:
+            return pd.DataFrame(columns=list(columns or SCHEMAS[name].names))
         raise InputError(
             Problem(path, "table not found", "Run `strata build` on this workspace first.")
         )

@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from strata_labels.build import BuildSettings, Workspace, apply_sheet, build_tree
+from strata_labels.cli import app
+from strata_labels.cli.result import finish
 from strata_labels.errors import InputError
 from strata_labels.evidence import has_reason
 from strata_labels.tables import SCHEMAS, load
+from typer.testing import CliRunner
 
 STARTS = ("Ad", "Be", "Co", "Da", "El", "Fin", "Gar", "Hol", "Im", "Jun")
 ENDS = ("orf", "burg", "heim", "ing", "stadt", "wald")
@@ -202,3 +206,41 @@ def test_clusters_need_vectors(tmp_path: Path) -> None:
         build(tmp_path / "b", "id,kind\n1,lake\n2,church\n", clusters=2, encoder="registry")
     with pytest.raises(InputError, match="more nodes than items with vectors: 3"):
         build(tmp_path / "c", "id,name\n1,Lake A\n2,Lake B\n3,\n", clusters=3, encoder="registry")
+
+
+def explained(place: Workspace, item: str) -> str:
+    result = CliRunner().invoke(app, ["explain", item, str(place.folder)])
+    assert result.exit_code == 0, result.exception
+    return result.output
+
+
+def test_explain_says_what_was_given_and_how_sure_it_is(tmp_path: Path) -> None:
+    place = build(tmp_path, landmarks(wrong=True), label_issues=4)
+    doubted = explained(place, "lake4")
+    assert "given      kind: church (published)" in doubted
+    assert "then lake; opened for review" in doubted
+    assert "reason     The evidence says that the label it came with is wrong: church." in doubted
+    assert "or else    lake" in doubted
+    missing = explained(place, "lake1")
+    assert "given" not in missing and "checked" not in missing
+    row = found(place).loc["lake1"]
+    assert f"level 1    kind: lake ({row['level1_confidence']:.2f})" in missing
+    assert f"level 2    group: water ({row['level2_confidence']:.2f})" in missing
+    assert "sure       from kind up" in missing or "sure       from group up" in missing
+    assert "evidence   The similar item table/train/lake" in missing
+    waiting = explained(build(tmp_path / "none", "id,kind\n1,lake\n2,church\n3,\n"), "3")
+    assert "label      none (no_label, confidence 0.00, review asked)" in waiting
+
+
+def test_the_summary_tells_how_many_labels_were_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = build(tmp_path, landmarks(wrong=True), label_issues=4)
+    table = load(place.folder, "label_issues")
+    wrong = table[table["item_id"].isin(table["item_id"][table["opened"]])]
+    expected = wrong.groupby("item_id")["wrong"].max().sum()
+    with pytest.raises(typer.Exit):
+        finish(place)
+    shown = capsys.readouterr().out
+    assert f"questioned 4 given labels; by estimate {expected:.1f} of them are wrong" in shown
+    assert "| church | 1 |" in place.card.read_text(encoding="utf-8")

@@ -199,11 +199,6 @@ def test_metadata_may_be_in_a_folder_named_like_a_tree(workspace: Workspace) -> 
     rebuild(workspace)
 
 
-def test_explain_names_the_command_for_published_labels(workspace: Workspace) -> None:
-    result = CliRunner().invoke(app, ["explain", "1", str(workspace.folder)])
-    assert isinstance(result.exception, InputError) and "strata history" in str(result.exception)
-
-
 def decision(item: str) -> pd.DataFrame:
     return pd.DataFrame([{"subject": item, "level": "1", "decision": "exclude", "reviewer": "ann"}])
 

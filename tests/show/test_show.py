@@ -13,6 +13,7 @@ from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
 from strata_labels.review import replay
 from strata_labels.show import (
     draw_tree,
+    label_issue_numbers,
     numbers_of,
     published_agreement,
     render_card,
@@ -162,12 +163,38 @@ def test_a_page_shows_what_changed(tmp_path: Path) -> None:
     assert "landmark: 1 added" in text
 
 
+#: Two items are opened: one for its label of level 1, one for those of both levels.
+ISSUES = pd.DataFrame(
+    [
+        ("t/a", 1, "1/lake", "1/sea", 0.2, 0.9, True),
+        ("t/a", 2, "2/water", "2/land", 0.9, 0.1, False),
+        ("t/b", 1, "1/lake", "1/hut", 0.1, 0.6, True),
+        ("t/b", 2, "2/water", "2/land", 0.1, 0.8, True),
+        ("t/c", 1, "1/hut", "1/lake", 0.9, 0.0, False),
+    ],
+    columns=["item_id", "level", "given", "suggestion", "score", "wrong", "opened"],
+)
+
+
+def test_label_issues_are_counted_by_node() -> None:
+    found = label_issue_numbers(ISSUES, {"1/lake": "Lake"})
+    assert found == {"opened": 2, "expected_wrong": 1.7, "largest": [["Lake", 2]]}
+    nodes, assignments = built()
+    shown = numbers(nodes, assignments) | {"label_issues": found}
+    line = "  questioned 2 given labels; by estimate 1.7 of them are wrong"
+    assert line in summary_lines("T", shown, None)
+    none = label_issue_numbers(ISSUES.iloc[4:], {})
+    assert none == {"opened": 0, "expected_wrong": 0.0, "largest": []}
+    shown = numbers(nodes, assignments) | {"label_issues": none}
+    assert "questioned" not in "".join(summary_lines("T", shown, None))
+
+
 def facts(**more: Any) -> dict[str, Any]:
     nodes, assignments = built((item(3), 1, "stop", "natural"))
     return {
         "title": "T",
         "total": 8,
-        "numbers": numbers(nodes, assignments),
+        "numbers": {**numbers(nodes, assignments), "label_issues": label_issue_numbers(ISSUES, {})},
         "agreement": None,
         "reviewers": [],
         "picture": "tree.png",
@@ -197,6 +224,7 @@ def test_the_card_tells_who_decided_and_what_stops_early(tmp_path: Path) -> None
     text = card(tmp_path / "card.md")
     assert "Of 6 labels, 2 (33.3 %) were accepted automatically and 1 (16.7 %) decided by" in text
     assert "Labelled only as far as natural or human made: 1." in text
+    assert "| 1/lake | 2 |" in text
     for digest in ("a" * 64, "b" * 64):  # two files of one name
         assert digest in text
 

@@ -2,7 +2,7 @@
 
 from strata_labels.build.apply import apply_sheet, is_behind
 from strata_labels.build.assets import ledgers
-from strata_labels.build.explain import Explanation, explain
+from strata_labels.build.explain import ClassFacts, Explanation, explain
 from strata_labels.build.history import item_history
 from strata_labels.build.reconcile import report_classes
 from strata_labels.build.runner import build_tree, rebuild, run_stages
@@ -19,6 +19,7 @@ __all__ = [
     "PROPOSE",
     "STAGES",
     "BuildSettings",
+    "ClassFacts",
     "Counts",
     "Explanation",
     "Stage",

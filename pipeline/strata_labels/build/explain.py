@@ -1,4 +1,4 @@
-"""Explains an item's label: its Wikidata entity, its classes, and the paths they lead to."""
+"""Looks up what explains an item's label: given labels, classes, evidence, confidences."""
 
 from __future__ import annotations
 
@@ -20,48 +20,75 @@ _NEAR = 5
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """What the tables of a workspace know about an item.
+class ClassFacts:
+    """What the knowledge base says of an item.
 
     Attributes:
-        item: its row of `items`.
         entity: its row of `entities`.
         verdict: where its classes lead.
         cuts: the subclass statements that were met on the way and not climbed.
         labels: names of classes.
-        nodes: names of the tree's nodes.
-        proposal: its row of `proposals`.
-        assignment: its row of `assignments`.
     """
 
-    item: pd.Series
     entity: pd.Series
     verdict: ClassVerdict
     cuts: list[Cut]
     labels: Mapping[str, str]
-    nodes: Mapping[str, str]
-    proposal: pd.Series
-    assignment: pd.Series
 
     def path(self, way: Reach | ClassVerdict) -> str:
         """A way up for people, with labels."""
         return " > ".join(name_of(qid, self.labels) for qid in way.path)
 
 
+@dataclass(frozen=True)
+class Explanation:
+    """What the tables of a workspace know about an item.
+
+    Attributes:
+        item: its row of `items`.
+        classes: what the knowledge base says, in a tree that is made of classes.
+        levels: names of the tree's levels.
+        given: its rows of `labels`, the finest first.
+        issues: its rows of `label_issues`, the finest first.
+        nodes: names of the tree's nodes.
+        proposal: its row of `proposals`.
+        assignment: its row of `assignments`.
+    """
+
+    item: pd.Series
+    classes: ClassFacts | None
+    levels: tuple[str, ...]
+    given: pd.DataFrame
+    issues: pd.DataFrame
+    nodes: Mapping[str, str]
+    proposal: pd.Series
+    assignment: pd.Series
+
+
 def explain(workspace: Workspace, item: str) -> Explanation:
     """Looks an item up by its id, or by the end of it (`train/123`, `123`) where that says which.
 
     Raises:
-        InputError: no build here; the tree has no classes, since its labels are published; no such
-            item (near ids are named).
+        InputError: no build here; no such item (near ids are named).
     """
     settings = workspace.last_settings()
-    if settings.hierarchy.published:
-        what = f"the labels of {settings.hierarchy.title} came with the data, not from classes:"
-        fix = "Use `strata history` to see its path, evidence and decisions."
-        raise InputError(Problem("ITEM", what, fix, value=item))
     items = load(workspace.folder, "items")
     item_id = _find(items, item)
+    proposals, nodes = load(workspace.folder, "proposals"), load(workspace.folder, "vocabulary")
+    return Explanation(
+        item=_row(items, "item_id", item_id),
+        classes=None if settings.hierarchy.published else _class_facts(workspace, item_id),
+        levels=settings.hierarchy.levels,
+        given=_rows(load(workspace.folder, "labels"), item_id),
+        issues=_rows(load(workspace.folder, "label_issues"), item_id),
+        nodes=dict(zip(nodes["node_id"], nodes["name"], strict=True)),
+        proposal=_row(proposals[proposals["level"] == 1], "subject", item_id),
+        assignment=_row(load(workspace.folder, "assignments"), "item_id", item_id),
+    )
+
+
+def _class_facts(workspace: Workspace, item_id: str) -> ClassFacts:
+    settings = workspace.last_settings()
     vocabulary = vocabulary_in_force(settings)
     assets = assets_in_force(settings, vocabulary, read_ledger(*ledgers(settings)))
     classes = load(workspace.folder, "classes")
@@ -76,17 +103,12 @@ def explain(workspace: Workspace, item: str) -> Explanation:
     recorded = recorded[
         recorded["reason"].isin(["rank", "missing"]) & recorded["from_qid"].isin(met)
     ]
-    proposals, nodes = load(workspace.folder, "proposals"), load(workspace.folder, "vocabulary")
-    return Explanation(
-        item=_row(items, "item_id", item_id),
-        entity=entity,
-        verdict=verdict,
-        cuts=[*graph.cuts(own), *(Cut(*row) for row in recorded.itertuples(index=False))],
-        labels=labels,
-        nodes=dict(zip(nodes["node_id"], nodes["name"], strict=True)),
-        proposal=_row(proposals[proposals["level"] == 1], "subject", item_id),
-        assignment=_row(load(workspace.folder, "assignments"), "item_id", item_id),
-    )
+    cuts = [*graph.cuts(own), *(Cut(*row) for row in recorded.itertuples(index=False))]
+    return ClassFacts(entity, verdict, cuts, labels)
+
+
+def _rows(table: pd.DataFrame, item_id: str) -> pd.DataFrame:
+    return table[table["item_id"] == item_id].sort_values("level", kind="stable")
 
 
 def _row(table: pd.DataFrame, column: str, value: str) -> pd.Series:

@@ -20,7 +20,14 @@ from strata_labels.build.training_results import training_figures
 from strata_labels.build.workspace import Workspace
 from strata_labels.files import sha256_of, write_json
 from strata_labels.review import agreement_lines
-from strata_labels.show import draw_tree, numbers_of, published_agreement, render_card, render_page
+from strata_labels.show import (
+    draw_tree,
+    label_issue_numbers,
+    numbers_of,
+    published_agreement,
+    render_card,
+    render_page,
+)
 from strata_labels.tables import load
 
 _PACKAGES = ("numpy", "open_clip_torch", "pandas", "prefect", "pyarrow", "scikit-learn", "torch")
@@ -79,6 +86,10 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
     title = hierarchy.title
     open_rows = json.loads(workspace.settled.read_text(encoding="utf-8"))["rows_to_review"]
     numbers = numbers_of(items, nodes, assignments, hierarchy.levels, open_rows)
+    vocabulary = load(workspace.folder, "vocabulary")
+    names = dict(zip(vocabulary["node_id"], vocabulary["name"], strict=True))
+    issues = label_issue_numbers(load(workspace.folder, "label_issues"), names)
+    numbers["label_issues"] = issues
     agreed = _agreement(workspace, settings, assignments)
     both = reviewers_agreement(workspace, settings)
     shown = {"numbers": numbers, "agreement": agreed, "title": title}
@@ -106,7 +117,7 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
             "limits": hierarchy.limits,
             "licence": hierarchy.licence,
             "tags": hierarchy.tags,
-            "published": hierarchy.published,
+            "published": hierarchy.published and not settings.clusters,
             "validation": training_figures(workspace, assignments),
             "options": _options(workspace, settings),
         },
@@ -157,10 +168,11 @@ def _options(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
 
 SHOW = Stage(
     name="show",
-    version=4,
+    version=5,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "nodes", "assignments")),
         *(workspace.table(name) for name in ("proposals", "vocabulary", "doubts", "audit")),
+        workspace.table("label_issues"),
         workspace.settled,
         workspace.validation,
         workspace.vectors / ABOUT,

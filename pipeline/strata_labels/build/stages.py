@@ -100,9 +100,7 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
     ledger = read_ledger(*ledgers(settings))
     resolution = replay(ledger.decisions, proposals, load(workspace.folder, "vocabulary"))
     levels = settings.hierarchy.levels
-    # An earlier version wrote none.
-    scored = workspace.table("path_confidence").is_file()
-    path_confidence = load(workspace.folder, "path_confidence") if scored else None
+    path_confidence = load(workspace.folder, "path_confidence")
     nodes, assignments, counts = tree_tables(
         items, resolution.rows, resolution.tree, path_confidence, len(levels)
     )

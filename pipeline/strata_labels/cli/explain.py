@@ -10,7 +10,7 @@ import typer
 from strata_labels.cli.result import open_workspace
 
 if TYPE_CHECKING:
-    from strata_labels.build import Explanation
+    from strata_labels.build import ClassFacts, Explanation
 
 _WHY = {
     "reached": "the nearest node",
@@ -33,7 +33,7 @@ def explain(
         Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
     ] = Path(),
 ) -> None:
-    """Explain an item's label: entity, classes, path, alternatives, statements not followed."""
+    """Explain an item's label: what was given, how sure each level is, evidence, alternatives."""
     from strata_labels.build import explain as look_up
 
     for line in _lines(look_up(open_workspace(folder), item)):
@@ -43,11 +43,72 @@ def explain(
 def _lines(found: Explanation) -> list[str]:
     from strata_labels.evidence import evidence_text, reason_text
 
-    item, entity, verdict = found.item, found.entity, found.verdict
-    lines = [f"{item['item_id']}  {item['name']}", f"  category   {item['title'] or '-'}"]
+    item, row = found.item, found.proposal
+    lines = [f"{item['item_id']}  {item['name']}"]
+    if found.classes:
+        lines += [f"  category   {item['title'] or '-'}", *_class_lines(found.classes)]
+    lines += [
+        f"  given      {found.levels[level]}: {node} ({origin})"
+        for level, node, origin in zip(
+            found.given["level"], found.given["node"], found.given["origin"], strict=True
+        )
+    ]
+    lines += _issue_lines(found)
+    lines += _label_lines(found)
+    lines += [f"  evidence   {text}" for text in evidence_text(row["evidence"], found.nodes)]
+    for other in row["alternatives"]:
+        sure = "" if other.confidence is None else f" ({other.confidence:.2f})"
+        why = " ".join(evidence_text(other.evidence, found.nodes))
+        lines.append(f"  or else    {found.nodes.get(other.node, other.node)}{sure} {why}".rstrip())
+    lines += [f"  reason     {text}" for text in reason_text(row["reasons"], found.nodes)]
+    return lines
+
+
+def _issue_lines(found: Explanation) -> list[str]:
+    """How far each given label is to be trusted, and what it should be if it is wrong."""
+    lines = []
+    for issue in found.issues.to_dict("records"):
+        level = found.levels[issue["level"]]
+        other = found.nodes.get(issue["suggestion"], "none")
+        opened = "; opened for review" if issue["opened"] else ""
+        lines.append(
+            f"  checked    {level}: score {issue['score']:.2f} (1 is clean), "
+            f"wrong with probability {issue['wrong']:.2f}, then {other}{opened}"
+        )
+    return lines
+
+
+def _label_lines(found: Explanation) -> list[str]:
+    """The path and how sure each of its levels is."""
+    import pandas as pd
+
+    assigned = found.assignment
+    shown, lines = [], []
+    for level in range(1, len(found.levels)):
+        name = assigned[f"level{level}_name"]
+        if isinstance(name, str) and name:
+            shown.append(name)
+            sure = assigned[f"level{level}_confidence"]
+            lines.append(f"  level {level}    {found.levels[level]}: {name} ({sure:.2f})")
+    asked = "accepted" if assigned["accepted"] else "review asked"
+    origin = f" by {assigned['origin']}" if pd.notna(assigned["origin"]) else ""
+    label = (
+        f"  label      {' › '.join(shown) or 'none'} ({assigned['status']}{origin}, "
+        f"confidence {assigned['confidence']:.2f}, {asked})"
+    )
+    finest = assigned["accepted_level"]
+    if shown:
+        until = "at no level" if pd.isna(finest) else f"from {found.levels[int(finest)]} up"
+        lines.append(f"  sure       {until}")
+    return [label, *lines]
+
+
+def _class_lines(found: ClassFacts) -> list[str]:
+    """The entity, its classes, and the paths they lead to."""
+    entity, verdict = found.entity, found.verdict
     what = f"{entity['label'] or '?'} ({entity['qid']})" if entity["qid"] else "none"
     way = f", by its {entity['linked_by']}" if entity["linked_by"] else ""
-    lines.append(f"  entity     {what}, {entity['status']}{way}")
+    lines = [f"  entity     {what}, {entity['status']}{way}"]
     if len(entity["other_qids"]):
         lines.append(f"             also claimed by {', '.join(entity['other_qids'])}")
     if entity["lat"] == entity["lat"]:  # not NaN
@@ -65,15 +126,4 @@ def _lines(found: Explanation) -> list[str]:
         detail = f" {cut.detail}" if cut.detail else ""
         ends = [f"{found.labels.get(q, '?')} ({q})" for q in (cut.from_qid, cut.to_qid) if q]
         lines.append(f"  cut        {' > '.join(ends)}: {_CUTS[cut.reason]}{detail}")
-    row, assigned = found.proposal, found.assignment
-    path = [assigned[c] for c in assigned.index if c.startswith("level") and c.endswith("_name")]
-    shown = " › ".join(str(name) for name in path if isinstance(name, str) and name)
-    asked = "accepted" if assigned["accepted"] else "review asked"
-    origin = f" by {assigned['origin']}" if assigned["origin"] else ""
-    lines.append(
-        f"  label      {shown or 'none'} ({assigned['status']}{origin}, "
-        f"confidence {assigned['confidence']:.2f}, {asked})"
-    )
-    lines += [f"  evidence   {text}" for text in evidence_text(row["evidence"], found.nodes)]
-    lines += [f"  reason     {text}" for text in reason_text(row["reasons"], found.nodes)]
     return lines

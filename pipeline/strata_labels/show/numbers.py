@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -83,6 +84,30 @@ def numbers_of(
         "mean_confidence": round(float(assignments.loc[labelled, "confidence"].mean()), 4)
         if labelled.any()
         else None,
+    }
+
+
+def label_issue_numbers(issues: pd.DataFrame, names: Mapping[str, str]) -> dict[str, Any]:
+    """How many given labels were opened for review.
+
+    Args:
+        issues: table `label_issues`.
+        names: name of each node id.
+
+    Returns:
+        `opened` items; `expected_wrong`, how many of their labels are estimated to be wrong;
+        `largest`, the ten given nodes of level 1 (or the lowest that is given) with most of them.
+    """
+    opened = issues[issues["item_id"].isin(issues.loc[issues["opened"].astype(bool), "item_id"])]
+    lowest = opened.sort_values(["item_id", "level"]).drop_duplicates("item_id")
+    sizes = lowest.groupby("given", sort=True).size().sort_values(ascending=False, kind="stable")
+    wrong = opened.groupby("item_id")["wrong"].max()
+    return {
+        "opened": len(lowest),
+        "expected_wrong": round(float(wrong.sum()), 1),
+        "largest": [
+            [names.get(str(node), str(node)), int(count)] for node, count in sizes[:10].items()
+        ],
     }
 
 

@@ -44,6 +44,12 @@ def summary_lines(title: str, numbers: dict[str, Any], agreed: dict[str, Any] | 
             f"  published  {_share(agreed['agreed'], agreed['compared'])} of "
             f"{agreed['compared']:,} published labels agree"
         )
+    issues = numbers.get("label_issues")  # a build of an earlier version has none
+    if issues and issues["opened"]:
+        lines.append(
+            f"  questioned {issues['opened']:,} given labels; by estimate "
+            f"{issues['expected_wrong']:,.1f} of them are wrong"
+        )
     if numbers["open_rows"]:
         lines.append(f"  review     {numbers['open_rows']:,} rows are open")
     return lines
