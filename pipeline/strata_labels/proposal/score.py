@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.sparse as sp
 from scipy.special import expit
 
 from strata_labels.proposal.calibration import (
@@ -33,6 +32,7 @@ from strata_labels.proposal.learners import (
     kernel,
     spread_over_nodes,
 )
+from strata_labels.proposal.levels import NodeLevels
 from strata_labels.proposal.lexicon import Lexicon
 from strata_labels.proposal.signals import (
     Features,
@@ -97,8 +97,6 @@ class Scores:
             a row with a known finest label as without it.
         labelled: positions of the m items with a label at any level, `[m]`.
         left_out: their probabilities of the finest nodes without their own labels, `[m, K]`.
-        learnt_best: highest share of a finest node in what known look-alikes say, without the row's
-            own label, `[n]`; 0 where nothing was learnt.
         left_out_node, left_out_confidence: finest node without the row's own label and its
             calibrated confidence, `[n]`.
         neighbours: finest node that known look-alikes speak for, -1 where none of them is like
@@ -119,7 +117,6 @@ class Scores:
     top_probability: np.ndarray
     labelled: np.ndarray
     left_out: np.ndarray
-    learnt_best: np.ndarray
     left_out_node: np.ndarray
     left_out_confidence: np.ndarray
     neighbours: np.ndarray
@@ -200,12 +197,7 @@ class Scorer:
         self.signals = signals
         self.nodes = list(nodes)
         self.target = target
-        self.above = [np.arange(len(self.nodes)), *map(np.asarray, above)]
-        self.sizes = [int(level.max(initial=-1)) + 1 for level in self.above]
-        self._sums = [
-            sp.csr_matrix((np.ones(len(up), np.float32), (np.arange(len(up)), up)))
-            for up in self.above
-        ]
+        self.levels = NodeLevels(len(self.nodes), above)
         self.node_scores: NodeScores = node_scores(signals, len(self.nodes), lexicon, prompts)
         self._features: Features | None = None
 
@@ -231,9 +223,11 @@ class Scorer:
                 other; rows of one answer are left out together wherever a row is scored without
                 its own label.
         """
-        known = self._filled(known)
+        num_items = len(self.signals)
+        none = np.full(num_items, -1)
+        known = self.levels.filled(none if known is None else known, num_items)
         if together is None:
-            together = np.full(len(known), -1)
+            together = none
         rows = np.flatnonzero((known >= 0).any(axis=1))
         sample = self._sample(np.flatnonzero(known[:, 0] >= 0))
         model = self._learn(known, rows, sample, together)
@@ -247,14 +241,13 @@ class Scorer:
         return "name" if self.signals.text is None else "text"
 
     def nearest_labelled(
-        self, rows: np.ndarray, scores: Scores, number: int = NUM_NEAREST
+        self, rows: np.ndarray, scores: Scores
     ) -> list[list[tuple[int, int, float]]]:
-        """The most similar items with a known finest label, each row itself left out.
+        """The `NUM_NEAREST` most similar items with a known finest label, the row itself left out.
 
         Args:
             rows: positions of the items asked about, `[r]`.
             scores: names the known ones; they are looked for among at most `MOST_REFERENCES`.
-            number: how many.
 
         Returns:
             For each row `(item, node, similarity)`, most similar first.
@@ -263,7 +256,7 @@ class Scorer:
         if len(labelled) > MOST_REFERENCES:
             labelled = labelled[np.linspace(0, len(labelled) - 1, MOST_REFERENCES).astype(int)]
         found: list[list[tuple[int, int, float]]] = []
-        count = min(number, len(labelled))
+        count = min(NUM_NEAREST, len(labelled))
         for start in range(0, len(rows), CHUNK):
             some = rows[start : start + CHUNK]
             values = kernel(self._learnable(), some, labelled)
@@ -292,28 +285,9 @@ class Scorer:
         ridge = KernelRidge(self._learnable(), targets, landmarks, SHARE_RIDGE)
         return np.concatenate([ridge.scores(some)[:, 1] for some in self._chunks(len(rows))])
 
-    def level(self, values: np.ndarray, level: int) -> np.ndarray:
-        """Sums of values of the finest nodes over the nodes of a level, `[n, K_level]`."""
-        return values if level == 0 else values @ self._sums[level]
-
-    def _filled(self, known: np.ndarray | None) -> np.ndarray:
-        num_items, num_levels = len(self.signals), len(self.above)
-        full = np.full((num_items, num_levels), -1)
-        if known is None:
-            return full
-        given = np.asarray(known).reshape(num_items, -1)
-        full[:, : given.shape[1]] = given
-        for level in range(1, num_levels):
-            # A finer label says the coarser ones.
-            lower = np.full(self.sizes[level - 1], -1)
-            lower[self.above[level - 1]] = self.above[level]
-            follows = full[:, level - 1] >= 0
-            full[follows, level] = lower[full[follows, level - 1]]
-        return full
-
     def _sample(self, rows: np.ndarray) -> np.ndarray:
         """Evenly, the rows that blend and calibration are fitted on."""
-        num_columns = len(self.node_scores.by_source) + 2 * len(self.above)
+        num_columns = len(self.node_scores.by_source) + 2 * len(self.levels)
         most = MOST_VALUES // (len(self.nodes) * num_columns or 1)
         most = min(max(most, FEWEST_ROWS), MOST_ROWS)
         if len(rows) <= most:
@@ -339,10 +313,12 @@ class Scorer:
             return _Model({}, zero_shot or Blend(np.zeros(1), no_bias), zero_shot)
         ridges: dict[int, KernelRidge] = {}
         num_rows = 0
-        for level in range(len(self.above)):
+        for level in range(len(self.levels)):
             some = rows[known[rows, level] >= 0]
             if len(some) > num_rows:
-                ridges[level] = self._ridge(known[:, level], some, self.sizes[level], together)
+                ridges[level] = self._ridge(
+                    known[:, level], some, self.levels.sizes[level], together
+                )
             num_rows = len(some)
         learnt = self._ridge_columns(self._learnt({n: r.scores(sample) for n, r in ridges.items()}))
         for _ in range(len(learnt) // 2):
@@ -373,26 +349,19 @@ class Scorer:
             return []
         found = [scores[0]]
         below = 0
-        for level in range(1, len(self.above)):
+        for level in range(1, len(self.levels)):
             below = level if level in scores else below
-            step = self._step(below, level)
+            step = self.levels.step(below, level)
             found.append(scores[below] if level == below else scores[below] @ step)
         return found
-
-    def _step(self, lower: int, upper: int) -> sp.csr_matrix:
-        """Which nodes of a level are part of which of a coarser one, `[K_lower, K_upper]`."""
-        pairs = np.unique(np.column_stack([self.above[lower], self.above[upper]]), axis=0)
-        ones = np.ones(len(pairs), dtype=np.float32)
-        shape = (self.sizes[lower], self.sizes[upper])
-        return sp.csr_matrix((ones, (pairs[:, 0], pairs[:, 1])), shape=shape)
 
     def _ridge_columns(self, learnt: list[np.ndarray]) -> list[np.ndarray]:
         """Ridge scores are shares, not log-odds: the blend takes them as both, at each level."""
         columns = []
         for level, values in enumerate(learnt):
-            if level and self.sizes[level] in (self.sizes[level - 1], 1):
+            if level and self.levels.sizes[level] in (self.levels.sizes[level - 1], 1):
                 continue
-            wide = values[:, self.above[level]] if level else values
+            wide = values[:, self.levels.above[level]] if level else values
             columns += [wide, np.log(np.clip(wide, 0.0, 1.0) + np.float32(FLOOR))]
         return columns
 
@@ -410,40 +379,14 @@ class Scorer:
         for start in range(0, num_items, size):
             yield np.arange(start, min(start + size, num_items))
 
-    def _within(self, probabilities: np.ndarray, level: int, node: np.ndarray) -> np.ndarray:
-        """Probabilities given each row's node at a level: only what is below it is left."""
-        inside = self.above[level][None, :] == node[:, None]
-        # Where all of it is far below what floats hold, the nodes are equally likely.
-        kept = np.where(inside, np.maximum(probabilities, 1e-12), 0.0)
-        return (kept / kept.sum(axis=1, keepdims=True)).astype(np.float32)
-
-    def _decode(self, probabilities: np.ndarray) -> np.ndarray:
-        """The likeliest node at each level below the likeliest above it, `[n, S]`."""
-        path = np.empty((len(probabilities), len(self.above)), dtype=np.int64)
-        left = probabilities
-        for level in range(len(self.above) - 1, -1, -1):
-            path[:, level] = self.level(left, level).argmax(axis=1)
-            if level:
-                inside = self.above[level][None, :] == path[:, level, None]
-                left = np.where(inside, np.maximum(left, 1e-30), 0.0)
-        return path
-
     def _doubts(
         self, chunk: _Chunk, probabilities: np.ndarray, node: np.ndarray, level: int
     ) -> np.ndarray:
-        zero_shot = None if chunk.zero_shot is None else self.level(chunk.zero_shot, level)
-        sources = [self._highest(source, level) for source in chunk.sources]
+        zero_shot = None if chunk.zero_shot is None else self.levels.sums(chunk.zero_shot, level)
+        sources = [self.levels.highest(source, level) for source in chunk.sources]
         if chunk.learnt:
             sources.append(chunk.learnt[level])
-        return doubt_features(node, self.level(probabilities, level), zero_shot, sources)
-
-    def _highest(self, values: np.ndarray, level: int) -> np.ndarray:
-        """Highest value of the finest nodes below each node of a level."""
-        if level == 0:
-            return values
-        order = np.argsort(self.above[level], kind="stable")
-        starts = np.searchsorted(self.above[level][order], np.arange(self.sizes[level]))
-        return np.maximum.reduceat(values[:, order], starts, axis=1)
+        return doubt_features(node, self.levels.sums(probabilities, level), zero_shot, sources)
 
     def _score(
         self, model: _Model, known: np.ndarray, sample: np.ndarray, together: np.ndarray
@@ -457,7 +400,6 @@ class Scorer:
         top_probability = np.empty(top.shape, np.float32)
         labelled = np.flatnonzero(known_level < num_levels)
         left_out_probability = np.empty((len(labelled), len(self.nodes)), np.float32)
-        learnt_best = np.zeros(num_items, np.float32)
         left_out_node, left_out = np.empty(num_items, np.int64), np.empty(num_items)
         neighbours, margin = np.full(num_items, -1), np.empty(num_items, np.float32)
         trusted = np.zeros(num_items, dtype=bool)
@@ -474,10 +416,10 @@ class Scorer:
                 inside = _part_of(chunk, part)
                 # A row whose finest label is known is shown as it would be without any.
                 if 0 < given < num_levels:
-                    inside.probabilities = self._within(
+                    inside.probabilities = self.levels.within(
                         inside.probabilities, given, known[some, given]
                     )
-                found = self._decode(inside.probabilities)
+                found = self.levels.best_path(inside.probabilities)
                 top[some], top_probability[some] = _top(inside.probabilities, num_top)
                 sure = self._confidence(model, inside, found, given if given else num_levels)
                 trust = self._trusted_class(inside, found[:, 0])
@@ -494,8 +436,8 @@ class Scorer:
             left_out[rows] = sure_without
             if chunk.learnt:
                 best = chunk.learnt[0].argmax(axis=1)
-                learnt_best[rows] = chunk.learnt[0][np.arange(len(rows)), best]
-                neighbours[rows] = np.where(learnt_best[rows] >= SPOKEN, best, -1)
+                like = chunk.learnt[0][np.arange(len(rows)), best] >= SPOKEN
+                neighbours[rows] = np.where(like, best, -1)
         confidence = np.round(np.maximum.accumulate(confidence, axis=1), DECIMALS)
         accepted_level, threshold = self._accepted(
             confidence, known, known_level, trusted, sample, together, measured
@@ -511,7 +453,6 @@ class Scorer:
             top_probability=top_probability,
             labelled=labelled,
             left_out=left_out_probability,
-            learnt_best=learnt_best,
             left_out_node=left_out_node,
             left_out_confidence=np.round(left_out, DECIMALS),
             neighbours=neighbours,
@@ -531,7 +472,7 @@ class Scorer:
                 doubts = self._doubts(chunk, chunk.probabilities, node, level)
                 sure[:, level] = model.calibrations[given][level].confidence(doubts, node)
             else:
-                raw = self.level(chunk.probabilities, level)[np.arange(len(node)), node]
+                raw = self.levels.sums(chunk.probabilities, level)[np.arange(len(node)), node]
                 sure[:, level] = expit(zero_shot_log_odds(raw))
         return sure
 
@@ -551,16 +492,18 @@ class Scorer:
         free = chunk.probabilities
         for given in range(1, num_levels + 1):
             if given < num_levels:
-                chunk.probabilities = self._within(free, given, known[sample, given])
+                chunk.probabilities = self.levels.within(free, given, known[sample, given])
             else:
                 chunk.probabilities = free
-            found = self._decode(chunk.probabilities)
+            found = self.levels.best_path(chunk.probabilities)
             model.calibrations[given] = []
             right = found == known[sample]
             for level in range(given):
                 doubts = self._doubts(chunk, chunk.probabilities, found[:, level], level)
                 model.calibrations[given].append(
-                    fit_calibration(doubts, found[:, level], self.sizes[level], right[:, level])
+                    fit_calibration(
+                        doubts, found[:, level], self.levels.sizes[level], right[:, level]
+                    )
                 )
             sure = self._confidence(model, chunk, found, given)
             trust = self._trusted_class(chunk, found[:, 0])
@@ -619,10 +562,12 @@ class Scorer:
             learnt = self._learnt(dict(zip(levels, parts, strict=True)))
             best = model.blend.probabilities([*fixed, *self._ridge_columns(learnt)])
             for given in np.unique(scores.known_level[some]).tolist():
-                if 0 < given < len(self.above):
+                if 0 < given < len(self.levels):
                     part = scores.known_level[some] == given
-                    best[part] = self._within(best[part], given, scores.path[some[part], given])
-            flips[some] += self._decode(best)[:, 0] != scores.node[some]
+                    best[part] = self.levels.within(
+                        best[part], given, scores.path[some[part], given]
+                    )
+            flips[some] += self.levels.best_path(best)[:, 0] != scores.node[some]
             number += 1
         return flips / max(number, 1)
 
