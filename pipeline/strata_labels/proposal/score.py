@@ -375,7 +375,7 @@ class Scorer:
         return _Chunk(rows, sources, learnt, model.blend.probabilities(columns), zero_shot)
 
     def _chunks(self, num_items: int) -> Iterator[np.ndarray]:
-        size = max(64, CHUNK_VALUES // max(len(self.nodes), 1))
+        size = min(max(64, CHUNK_VALUES // max(len(self.nodes), 1)), CHUNK)
         for start in range(0, num_items, size):
             yield np.arange(start, min(start + size, num_items))
 
