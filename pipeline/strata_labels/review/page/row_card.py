@@ -29,7 +29,7 @@ def card(
         in_group: the open look-alikes it can be decided with, itself among them.
         is_open: rows that are still to be decided, `[num_rows]`: no examples of anything.
     """
-    is_item = bool(table.is_item[n])
+    is_item, subject = bool(table.is_item[n]), table.subject[n]
     own, evidence = table.own[n], table.evidence[n]
     suggestion = table.suggestion.get(n, "")
     current = None
@@ -46,6 +46,7 @@ def card(
         "row_id": table.row_id[n],
         "kind": _level_name(table, table.level[n] - 1),
         "is_item": is_item,
+        "is_lost": subject in table.resolution.lost,
         **_named(table, n),
         "why": [] if blind else reason_text(table.reasons[n], table.known.name),
         "pictures": _pictures(table, n),
@@ -75,7 +76,8 @@ def name_of(table: ReviewRows, n: int) -> str:
     """A row's subject in words."""
     subject = table.subject[n]
     if not table.is_item[n]:
-        return str(table.known.name.get(subject, subject))
+        lost = table.resolution.lost.get(subject)
+        return lost.name if lost else str(table.known.name.get(subject, subject))
     at = table.item_at.get(subject)
     return str(table.items.name.iat[at]) if at is not None else subject
 
@@ -171,7 +173,7 @@ def _nearest(table: ReviewRows, n: int, others: list[int]) -> list[int]:
 
 def _members(table: ReviewRows, n: int) -> dict[str, Any] | None:
     """The items that a decision on a node settles."""
-    if table.is_item[n]:
+    if table.is_item[n] or table.subject[n] in table.resolution.lost:
         return None
     rows = _below(table, table.subject[n], SHOWN_OF_GROUP)
     return {
