@@ -1,6 +1,6 @@
-"""Carries decisions over to data whose ids have changed: renamed or removed nodes, another number
-of levels, items under another data set's name.
+"""Carries decisions over to data whose ids have changed.
 
+Nodes were renamed or removed, levels added, or items stand under another data set's name.
 An id that is still there is kept. An item is found by its own id and unchanged evidence. A node is
 found by the last step of its id, which stands for its name; where that is not certain the node is
 lost, and a decision `same` on it says which node takes its place.
