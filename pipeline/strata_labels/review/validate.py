@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import is_old_hash, read_seen, same_hash
+from strata_labels.evidence import (
+    NAME_REASONS,
+    has_reason,
+    is_old_hash,
+    read_seen,
+    same_hash,
+)
 from strata_labels.review.carry_over import LostNode, carry_over, rename_nodes, saw_the_same
 from strata_labels.review.decisions import (
     SAME,
@@ -113,6 +119,10 @@ class Checker:
         self._find = NodeFinder(tree, names).find
         self._at = {row: n for n, row in enumerate(rows.index)}
         self._columns: dict[str, list[str]] | None = None
+        # Rows that ask for a node's name, and may have no parent to keep.
+        self._names = {f"{level + 1}:{n}" for n, level in tree.level.items() if level == tree.top}
+        if "reasons" in rows:
+            self._names |= set(rows.index[has_reason(rows.reasons, *NAME_REASONS)])
         if "evidence_hash" in rows:
             names_of = ("evidence_hash", "proposed", "own", "suggestion")
             self._columns = {name: rows[name].fillna("").tolist() for name in names_of}
@@ -190,7 +200,9 @@ class Checker:
         if decision.decision == "split":
             return self._split(decision, own)
         if not target:
-            found = self._place_seen(decision)
+            found = self._place_seen(decision, own)
+            if found is None and decision.decision == "keep" and decision.row_id in self._names:
+                return decision
             if found is None:
                 fix = "Decide move with a target, or unsure."
                 return wrong(f"nothing is proposed to {decision.decision}", fix, "target", None)
@@ -255,12 +267,12 @@ class Checker:
         first = 2 if decision.decision == "stop" and own == 0 else own + 1
         return range(first, self.tree.top + 1)
 
-    def _place_seen(self, decision: Decision) -> str | None:
+    def _place_seen(self, decision: Decision, own: int) -> str | None:
         """What a blank target means: the place that the reviewer saw.
 
         If the ledger does not say it, the row's present parent, or its suggestion. "" if it is not
         known: before a build, or if the place is not in the tree any more (the decision is stale
-        then). None if there is no place.
+        then). None if there is no place; a node to merge with, of the same level `own`, is none.
         """
         tree, at = self.tree, self._at.get(decision.row_id)
         saw = read_seen(decision.seen)
@@ -276,7 +288,7 @@ class Checker:
             place = self._columns["own"][at] or self._columns["suggestion"][at]
         if decision.decision == "stop" and decision.subject not in tree.level:
             place = tree.parent.get(place, "")
-        return place or None
+        return place if tree.level.get(place, 0) > own else None
 
 
 def validate(
@@ -373,17 +385,20 @@ def _end(step: Mapping[str, str], node: str) -> str:
     return node
 
 
-def undisputed(decisions: pd.DataFrame, tree: LabelTree) -> list[Decision]:
-    """The active decisions that no other reviewer contradicts, by ids of now.
+def undisputed(decisions: pd.DataFrame, tree: LabelTree | None = None) -> list[Decision]:
+    """The active decisions that no other reviewer contradicts, with targets as written.
 
     Args:
         decisions: `Ledger.decisions`; rows that cannot be read are left out.
-        tree: the nodes that their targets are looked for in, see `carry_over`.
+        tree: nodes to which the decisions are carried over first, see `carry_over`.
     """
-    rows = pd.DataFrame(index=pd.Index([], dtype=object))
-    carried = carry_over(read_decisions(decisions)[0], tree, rows)
+    read = read_decisions(decisions)[0]
+    if tree is None:
+        return agreed(active_decisions(read)[0])[0]
+    carried = carry_over(read, tree, pd.DataFrame(index=pd.Index([], dtype=object)))
     active = active_decisions(carried.decisions)[0]
-    replaced = _on_lost_nodes(active, Checker(tree, rows, lost=carried.lost), carried.lost)[1]
+    checker = Checker(tree, pd.DataFrame(), lost=carried.lost)
+    replaced = _on_lost_nodes(active, checker, carried.lost)[1]
     return agreed([rename_nodes(decision, replaced, tree.level) for decision in active])[0]
 
 
