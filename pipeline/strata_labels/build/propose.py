@@ -320,7 +320,7 @@ def decided(
 
 PROPOSE = Stage(
     name="propose",
-    version=6,
+    version=7,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(workspace.table(name) for name in ("titles", "taxa")),
