@@ -28,6 +28,8 @@ KINDS = {
     "it on the way to `node`",
     "neighbours": "the most similar items are under `node`: `value` their share, if counted; or "
     "one labelled item is: `ids` that item, `value` its similarity, 0 to 1",
+    "label_count": "`value` items came with the label `node`: `ids` the nodes from it to the top, "
+    "`text` one of the items",
     "published": "the label that came with the data: `node`, `ids` the nodes from it to the top",
     "vocabulary": "the vocabulary places the class under `node`: `text` its label, `ids` its id",
     "taxonomy": "a taxon above it in the knowledge base: `text` its name, `value` its level",
@@ -44,11 +46,18 @@ KINDS = {
     "stale_decision": "like `decision`, made on evidence that has changed since",
 }
 
+#: Reasons that question the name of a node, and say nothing of the items below it.
+NAME_REASONS = ("two_parents", "spelled_alike", "placeholder")
+
 #: Why a row is open for review, by kind, as a sentence.
 REASONS = {
     "audit": "It was accepted without review; this checks whether that was right.",
     "retrieval": "Its images look like those of another place.",
     "label_issue": "The evidence says that the label it came with is wrong.",
+    "two_parents": "The same label came under another parent too (merge the two, or keep both).",
+    "spelled_alike": "Another label is spelled almost alike (merge the two, or keep both).",
+    "placeholder": "It looks like a word for a missing label, and is read as one (keep it if it is "
+    "a class, else exclude it).",
     "outside": "It is unlike every node of the tree.",
     "low_confidence": "The evidence is too weak to place it automatically.",
     "small_margin": "Two places are about equally likely.",
@@ -391,6 +400,13 @@ def _neighbours(run: list[Evidence], name: _Names) -> str:
     return f"{found.value:.0%} of the most similar items are under {name(found.node)}."
 
 
+def _label_count(run: list[Evidence], name: _Names) -> str:
+    found = run[0]
+    items = f"{found.value:,.0f} item{'s' if found.value != 1 else ''}"
+    example = f", such as {found.text}" if found.text else ""
+    return f"The label {_ARROW.join(map(name, found.ids))} came with {items}{example}."
+
+
 def _vocabulary(run: list[Evidence], name: _Names) -> str:
     found = run[0]
     classes = f"class {found.text or found.ids[0]} ({found.ids[0]})" if found.ids else "it"
@@ -430,6 +446,7 @@ _WORDING: dict[str, Callable[[list[Evidence], _Names], str]] = {
     "class_chain": _class,
     "class_tie": _class,
     "neighbours": _neighbours,
+    "label_count": _label_count,
     "published": lambda run, name: f"Published under {_ARROW.join(map(name, run[0].ids))}.",
     "vocabulary": _vocabulary,
     "taxonomy": _taxonomy,

@@ -11,11 +11,11 @@ import numpy as np
 import plain_loss_loops as plain
 import pytest
 import torch
+from recordings import for_each_recording
 from strata_labels import losses as T
 from subprocesses import run_checked
 from torch import Tensor
 
-RECORDINGS = ["two_levels", "three_levels", "seven_levels"]
 SOP = {"tau": 0.01, "rho": 100.0, "delta": 0.05, "start": 0.5, "offset": 1.44}
 INAT = SOP | {"start": 0.0, "offset": 1.0}
 H_RANK = SOP | {"beta": 25.0, "gamma": 0.5, "leak": 10.0}
@@ -28,9 +28,9 @@ def with_proxies(loss: torch.nn.Module, proxies: np.ndarray) -> torch.nn.Module:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name", RECORDINGS)
-def test_recorded_values_and_gradients_of_the_published_code(shared: Path, name: str) -> None:
-    record = dict(np.load(shared / "reference" / f"losses_{name}.npz"))
+@for_each_recording("losses")
+def test_recorded_values_and_gradients_of_the_published_code(path: Path) -> None:
+    record = dict(np.load(path))
     labels = torch.from_numpy(record["labels"])
     dim = record["embeddings"].shape[1]
     cluster = with_proxies(T.ClusterLoss(len(record["proxies"]), dim), record["proxies"])
@@ -332,3 +332,22 @@ def test_the_rooms_need_only_torch() -> None:
         "    and name.split('.')[1] not in ('retrieval', 'losses', 'label_tensors')}\n"
     )
     run_checked([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[2])
+
+
+def test_semi_hard_triplets_are_those_of_the_metric_learning_library() -> None:
+    miners = pytest.importorskip("pytorch_metric_learning.miners")
+    from pytorch_metric_learning import distances, losses
+
+    generator = torch.Generator().manual_seed(2)
+    raw = torch.randn(40, 5, generator=generator, dtype=torch.float64).requires_grad_()
+    embeddings = torch.nn.functional.normalize(raw, dim=1)
+    labels = torch.arange(40) % 11
+    labels[-1] = 99  # without a positive
+    theirs = losses.TripletMarginLoss(margin=0.05, distance=distances.DotProductSimilarity())
+    expected = theirs(embeddings, labels, miners.BatchEasyHardMiner()(embeddings, labels))
+    value = T.TripletLoss(margin=0.05, mining="semi-hard")(embeddings, labels)
+    torch.testing.assert_close(value, expected)
+    gradients = [torch.autograd.grad(each, raw, retain_graph=True)[0] for each in (value, expected)]
+    torch.testing.assert_close(*gradients)
+    with pytest.raises(ValueError, match="mining must be"):
+        T.TripletLoss(mining="easy")  # type: ignore[arg-type]

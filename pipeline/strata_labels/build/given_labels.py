@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from strata_labels.build.assets import ledgers
 from strata_labels.build.embed import IMAGES, NAMES
+from strata_labels.build.label_questions import merged_nodes
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.knowledge import class_chains
@@ -33,13 +34,6 @@ from strata_labels.proposal import (
 from strata_labels.review import read_ledger, replay
 from strata_labels.tables import SCHEMAS, load, own_ids
 from strata_labels.tree import LabelTree
-
-
-def all_labels(labels: pd.DataFrame) -> pd.DataFrame:
-    """Given labels as published ones; where `--known-labels` names one too, that one counts."""
-    order = labels.assign(_known=labels["origin"] == "known").sort_values("_known", kind="stable")
-    kept = order.drop_duplicates(["item_id", "level"], keep="last").sort_index()
-    return kept.drop(columns="_known").assign(origin="published")
 
 
 @dataclass(frozen=True)
@@ -82,11 +76,13 @@ def complete(
         workspace: with vectors and classes of the items, if there are any.
         settings: of the build.
         items: the table `items`.
-        labels: from `all_labels`.
+        labels: one for an item and level at most.
         proposals: the edges that the labels make.
         nodes: their nodes.
     """
-    ladder, given = _ladder(settings, items, labels, proposals, nodes)
+    decisions = read_ledger(*ledgers(settings)).decisions
+    merged = _merged(decisions, proposals, nodes)
+    ladder, given = _ladder(settings, items, labels, *merged)
     known = given.node
     missing = known[:, 0] < 0
     classes = _Classes.of(workspace)
@@ -100,7 +96,6 @@ def complete(
     evidence = scorer.has_evidence
     if not evidence.any():
         return nothing_questioned(proposals)
-    decisions = read_ledger(*ledgers(settings)).decisions
     rows = np.flatnonzero(missing & evidence)
     table, scores = _propose(settings, items, ladder, scorer, known, rows, proposals, classes)
     decided = np.zeros(len(items), dtype=bool)
@@ -224,6 +219,20 @@ class _Known:
 
     node: np.ndarray
     level: np.ndarray
+
+
+def _merged(
+    decisions: pd.DataFrame, proposals: pd.DataFrame, nodes: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Proposals and nodes with the nodes that people merged in place of their parts."""
+    merged = merged_nodes(decisions, proposals, nodes)
+    if not merged:
+        return proposals, nodes
+    kept = nodes[~nodes["node_id"].isin(merged)]
+    return (
+        proposals.assign(parent=proposals["parent"].replace(merged)),
+        kept.assign(parent_id=kept["parent_id"].replace(merged)),
+    )
 
 
 def _ladder(

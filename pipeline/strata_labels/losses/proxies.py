@@ -32,7 +32,7 @@ class ClusterLoss(Loss):
         _check_sizes(num_classes=num_classes, dim=dim)
         self.level = level
         self.temperature = check_number("temperature", temperature)
-        self.proxies = nn.Parameter(nn.init.xavier_uniform_(torch.empty(num_classes, dim)))
+        self.proxies = _new_proxies(num_classes, dim)
 
     def batch_loss(self, batch: Batch) -> Tensor:
         level = check_level(self.level, batch.labels)
@@ -82,7 +82,7 @@ class CSLLoss(Loss):
         self.margins = [float(margin) for margin in margins]
         self.scale = check_number("scale", scale)
         self.register_buffer("proxy_labels", proxy_labels.to(torch.int64))
-        self.proxies = nn.Parameter(nn.init.xavier_uniform_(torch.empty(len(proxy_labels), dim)))
+        self.proxies = _new_proxies(len(proxy_labels), dim)
 
     def batch_loss(self, batch: Batch) -> Tensor:
         if batch.labels.shape[1] != len(self.margins):
@@ -105,6 +105,12 @@ class CSLLoss(Loss):
             for level, margin in enumerate(self.margins)
         ]
         return torch.stack(terms).sum()
+
+
+def _new_proxies(count: int, dim: int) -> nn.Parameter:
+    """Random proxies `[count, dim]`, uniform as in the published code."""
+    bound = dim**-0.5
+    return nn.Parameter(torch.empty(count, dim).uniform_(-bound, bound))
 
 
 def _similarity(embeddings: Tensor, proxies: Tensor) -> Tensor:

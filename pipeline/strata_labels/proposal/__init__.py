@@ -8,7 +8,12 @@ from strata_labels.proposal.label_issues import LabelIssues, most_harmful_first,
 from strata_labels.proposal.labelled import Ladder, doubt_given, propose_missing
 from strata_labels.proposal.lexicon import Lexicon
 from strata_labels.proposal.outside import outside_score, tolerance_limit
-from strata_labels.proposal.propose import NUM_ALTERNATIVES, proposal_table, propose
+from strata_labels.proposal.propose import (
+    NUM_ALTERNATIVES,
+    proposal_row,
+    proposal_table,
+    propose,
+)
 from strata_labels.proposal.score import Scorer, Scores
 from strata_labels.proposal.signals import Prompts, Signals
 from strata_labels.proposal.vocabulary import Vocabulary, read_vocabulary, vocabulary_nodes
@@ -31,6 +36,7 @@ __all__ = [
     "most_harmful_first",
     "node_id",
     "outside_score",
+    "proposal_row",
     "proposal_table",
     "propose",
     "propose_free",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import Evidence, Reason, read_seen
+from strata_labels.evidence import NAME_REASONS, Evidence, Reason, has_reason, read_seen
 from strata_labels.review.decisions import Decision, decisions_frame, seen_of, what_changed
 from strata_labels.review.validate import Checker, Validated, validate
 from strata_labels.tables import without_cycle_search
@@ -71,8 +71,9 @@ def replay(
     - `move`: the target is the parent. A target further up takes the main child on each level
       between: the child with the target's own Wikidata id, else with its name, else a general node
       `<level>/<target>.general` made for it.
-    - `merge`: the target takes over the subject's children; in other decisions the subject's id
-      means the target.
+    - `merge`: the target takes over the subject's children, and children of one name become one
+      (unless they have Wikidata ids or a decision of their own); in other decisions the subject's
+      id means the target.
     - `split`: a new node beside the subject, named by the target, which takes what is named behind
       it: `name|member|member` (items by id; nodes by id or name). Its id is the subject's with the
       name behind a dot. It has the subject's parent, and a member's own decision counts before the
@@ -179,6 +180,7 @@ class _Placement:
         tree = checker.tree
         self.level, self.name = dict(tree.level), dict(tree.name)
         self.parent, self.qid = dict(tree.parent), dict(tree.qid)
+        self._before = tree.parent
         self._top, self._place, self._made = tree.top, place, checker.made
         self.merged = self._merged()
         self._main: dict[tuple[str, int], str] = {}
@@ -212,9 +214,35 @@ class _Placement:
                 if decision is None and node in self._made:
                     decision = self._place.get(self._made[node].subject)  # it goes along
                 target = self.parent[node]
-                if decision and decision.decision in {"keep", "move"}:
+                if decision and decision.decision in {"keep", "move"} and decision.target:
                     target = self.main_child(decision.target, level + 1)
                 self.parent[node] = self.merged.get(target, target)
+            self._merge_twins(level)
+
+    def _merge_twins(self, level: int) -> None:
+        """Merges nodes of one name that a merge of their parents has brought together.
+
+        Nodes with a Wikidata id, or with a decision of their own, stay apart.
+        """
+        twins: dict[tuple[str, str], list[str]] = {}
+        targets = set(self.merged.values())
+        for node, own in self.level.items():
+            free = own == level and not self.qid[node] and node not in self._place
+            if free and node not in self.merged and self.parent[node] in targets:
+                twins.setdefault((self.parent[node], fold(self.name[node])), []).append(node)
+        ends: dict[str, str] = {}
+        before = self._before
+        for group in twins.values():
+            kept: list[str] = []
+            for node in sorted(group, key=lambda one: (before[one] in self.merged, one)):
+                # Two that were under one parent before are not brought together by the merge.
+                others = [one for one in kept if before[one] != before[node]]
+                others.sort(key=lambda one: self.name[one] != self.name[node])
+                if before[node] in self.merged and others:
+                    ends[node] = others[0]
+                else:
+                    kept.append(node)
+        self.merged = {n: ends.get(end, end) for n, end in {**self.merged, **ends}.items()}
 
     def main_child(self, target: str, level: int) -> str:
         """The main node of `level` below `target`, which is at that level or above.
@@ -305,6 +333,10 @@ def _decided_rows(
             parent[n], status[n] = decision.target, PROPOSED
         else:
             parent[n], status[n] = placement.main_child(decision.target, 1), PROPOSED
+    by_parents = np.array(sorted(merged.keys() - place.keys()), dtype=object)
+    twins = rows.subject.isin(by_parents).to_numpy() & (rows.level > 1).to_numpy()
+    settled |= twins
+    parent[twins], status[twins] = "", MERGED
     stale = at.get_indexer([d.row_id for d in found.stale])
     for n, decision in zip(stale, found.stale, strict=True):
         if settled[n] or decision.decision == "rename":
@@ -325,8 +357,10 @@ def _decided_rows(
         evidence[n] = (*evidence[n], _as_evidence(decision, placement, "decision"))
 
     settled &= ~reopened
-    # A decision on a class (its row is one level up) settles the items that were proposed for it.
-    class_rows = settled & (rows.level == 2).to_numpy()
+    # A decision on a class (its row is one level up) settles the items that were proposed for it,
+    # unless it was asked for the name of the class alone.
+    by_name = has_reason(rows.reasons, *NAME_REASONS) & (status != EXCLUDED)
+    class_rows = settled & (rows.level == 2).to_numpy() & ~by_name & ~twins
     classes = set(rows.subject[class_rows])
     items = (rows.level == 1).to_numpy()
     by_class = pd.Series(proposed).map(lambda node: merged.get(node, node)).isin(classes)

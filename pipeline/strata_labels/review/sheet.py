@@ -145,6 +145,7 @@ def read_sheet(
     contradict the ledger is for `replay` to say, on both together, before they are appended.
 
     A `move` without a target is to the suggestion, where that is another place than the present;
+    a `merge` without one is with the suggestion, where that is a node of the same level;
     `keep` and `stop` without one mean the place that the sheet shows. What the ledger says already
     is not taken again, so a sheet may be applied any number of times.
 
@@ -274,8 +275,10 @@ class _SheetRows:
         """The row's decision; its `seen` is the place that the sheet shows."""
         n = self.at[row.row_id]
         word, target = row.decision.casefold(), row.target
-        if word == "move" and not target and self._suggested[n] != self._own[n]:
-            target = self._suggested[n]
+        # A suggestion of the subject's own level is a node to merge with, another one a parent.
+        above = self._resolution.known.level.get(self._suggested[n], 0) >= self._levels[n]
+        if word == ("move" if above else "merge") and not target:
+            target = self._suggested[n] if self._suggested[n] != self._own[n] else ""
         place = self._place_shown(row) or row.suggestion_id
         digest = row.evidence_hash.removeprefix(_HASH_MARK)
         if digest and is_old_hash(digest) and place == self._own[n]:

@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import is_old_hash, read_seen, same_hash
+from strata_labels.evidence import (
+    NAME_REASONS,
+    has_reason,
+    is_old_hash,
+    read_seen,
+    same_hash,
+)
 from strata_labels.review.decisions import (
     WITHDRAW,
     Decision,
@@ -99,6 +105,10 @@ class Checker:
         self._find = NodeFinder(tree, names).find
         self._at = {row: n for n, row in enumerate(rows.index)}
         self._columns: dict[str, list[str]] | None = None
+        # Rows that ask for a node's name, and may have no parent to keep.
+        self._names = {f"{level + 1}:{n}" for n, level in tree.level.items() if level == tree.top}
+        if "reasons" in rows:
+            self._names |= set(rows.index[has_reason(rows.reasons, *NAME_REASONS)])
         if "evidence_hash" in rows:
             names_of = ("evidence_hash", "proposed", "own", "suggestion")
             self._columns = {name: rows[name].fillna("").tolist() for name in names_of}
@@ -161,7 +171,9 @@ class Checker:
         if decision.decision == "split":
             return self._split(decision, own)
         if not target:
-            found = self._place_seen(decision)
+            found = self._place_seen(decision, own)
+            if found is None and decision.decision == "keep" and decision.row_id in self._names:
+                return decision
             if found is None:
                 fix = "Decide move with a target, or unsure."
                 return wrong(f"nothing is proposed to {decision.decision}", fix, "target", None)
@@ -206,12 +218,12 @@ class Checker:
         first = 2 if decision.decision == "stop" and own == 0 else own + 1
         return range(first, self.tree.top + 1)
 
-    def _place_seen(self, decision: Decision) -> str | None:
+    def _place_seen(self, decision: Decision, own: int) -> str | None:
         """What a blank target means: the place that the reviewer saw.
 
         If the ledger does not say it, the row's present parent, or its suggestion. "" if it is not
         known: before a build, or if the place is not in the tree any more (the decision is stale
-        then). None if there is no place.
+        then). None if there is no place; a node to merge with, of the same level `own`, is none.
         """
         tree, at = self.tree, self._at.get(decision.row_id)
         saw = read_seen(decision.seen)
@@ -227,7 +239,7 @@ class Checker:
             place = self._columns["own"][at] or self._columns["suggestion"][at]
         if decision.decision == "stop" and decision.subject not in tree.level:
             place = tree.parent.get(place, "")
-        return place or None
+        return place if tree.level.get(place, 0) > own else None
 
 
 def validate(

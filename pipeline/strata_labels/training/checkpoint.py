@@ -13,7 +13,7 @@ from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import whole
 from strata_labels.training.trainer import Trainer
 
-_FORMAT = 1
+_FORMAT = 2
 
 #: What reading a damaged or foreign file of tensors raises.
 DAMAGED = (

@@ -25,24 +25,27 @@ def random_transform(
     recipe: Recipe, mean: Sequence[float], std: Sequence[float]
 ) -> Callable[[Image.Image], Tensor]:
     """Random (resized) crop and flip; of torch's random state alone."""
-    bicubic = transforms.InterpolationMode.BICUBIC
+    how = transforms.InterpolationMode(recipe.interpolation)
     crop: list[Callable[..., object]]
     if recipe.max_scale:
         scale, ratio = (recipe.min_scale, recipe.max_scale), (recipe.min_ratio, recipe.max_ratio)
-        crop = [transforms.RandomResizedCrop(recipe.crop, scale, ratio, bicubic)]
+        crop = [transforms.RandomResizedCrop(recipe.crop, scale, ratio, how)]
+        if recipe.train_resize:
+            crop.insert(0, transforms.Resize(recipe.train_resize, how))
     else:
-        crop = [transforms.Resize(recipe.resize, bicubic), transforms.RandomCrop(recipe.crop)]
+        crop = [transforms.Resize(recipe.resize, how), transforms.RandomCrop(recipe.crop)]
     return transforms.Compose([*crop, transforms.RandomHorizontalFlip(), *_to_tensor(mean, std)])  # type: ignore[no-any-return]
 
 
 def plain_transform(
     recipe: Recipe, mean: Sequence[float], std: Sequence[float]
 ) -> Callable[[Image.Image], Tensor]:
-    """Shorter side resized, centre crop."""
-    bicubic = transforms.InterpolationMode.BICUBIC
+    """Shorter side resized, or squashed to a square; centre crop."""
+    how = transforms.InterpolationMode(recipe.interpolation)
+    size = [recipe.resize, recipe.resize] if recipe.squash else recipe.resize
     return transforms.Compose(  # type: ignore[no-any-return]
         [
-            transforms.Resize(recipe.resize, bicubic),
+            transforms.Resize(size, how),
             transforms.CenterCrop(recipe.crop),
             *_to_tensor(mean, std),
         ]

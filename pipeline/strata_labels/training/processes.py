@@ -93,8 +93,13 @@ def process_group() -> Iterator[Processes]:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    processes = Processes(distributed.get_rank(), world)
     try:
-        yield Processes(distributed.get_rank(), world)
+        yield processes
+        # A gloo thread that still frees the tensors of the last operation needs the interpreter.
+        # One that asks for it while the interpreter shuts down aborts the process (seen in 1 of 12
+        # runs); waiting here lets it finish.
+        processes.wait()
     finally:
         distributed.destroy_process_group()
 

@@ -14,9 +14,15 @@ from torch.nn.parallel import DistributedDataParallel
 from strata_labels.errors import InputError, Problem
 from strata_labels.training.criterion import criterion, start_proxies
 from strata_labels.training.memory import Memory
+from strata_labels.training.optimizers import Optimizers
 from strata_labels.training.processes import Processes, Share
 from strata_labels.training.recipe import Recipe
-from strata_labels.training.samplers import HierarchicalSampler, Indices, MPerClassSampler
+from strata_labels.training.samplers import (
+    EpochSampler,
+    HierarchicalSampler,
+    Indices,
+    MPerClassSampler,
+)
 
 # Inputs of batches: (epoch, number of the first batch, this process's part of each batch) to
 # tensors that the model takes, a batch after the other.
@@ -31,16 +37,18 @@ class Trainer:
 
     Args:
         model: inputs to unit vectors `[b, e]`, e being `model.dim`; its parameters below
-            `model.backbone`, if it has one, learn at `lr`, all others at `head_lr`.
+            `model.backbone`, if it has one, learn at `lr`, all others at `head_lr`, except those
+            that require no gradient. The loss has the model's precision, float32 at least.
         recipe: what to do.
         labels: `[n, L]` int64 of the train split, nested, column 0 the finest.
         load: gives the inputs of batches.
         processes: of this training; alone by default.
         seed: of the sampler and of proxies that start at random.
         device: where the loss and the model are.
+        sampler: the batches; None: as the recipe says.
 
     Attributes:
-        model, loss, sampler, step: the current ones.
+        model, loss, sampler, optimizers, step: the current ones.
         history: `HISTORY` of each step so far.
     """
 
@@ -53,23 +61,30 @@ class Trainer:
         processes: Processes | None = None,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        sampler: EpochSampler | None = None,
     ) -> None:
         self.recipe, self.seed, self.device = recipe, seed, torch.device(device)
         self.processes = processes or Processes()
         self.labels, classes = _numbered(labels)
-        self.sampler = _sampler(recipe, self.labels, seed)
+        self.sampler = sampler or _sampler(recipe, self.labels, seed)
         self.model = model.to(self.device)
         dim = int(model.dim)  # type: ignore[arg-type]
-        self.loss = criterion(recipe, classes, dim).to(self.device)
-        self.memory = Memory(recipe.memory, dim, labels.shape[1]).to(self.device)
+        precisions = [parameter.dtype for parameter in model.parameters()]
+        precision = torch.promote_types(precisions[0], torch.float32)
+        self.loss = criterion(recipe, classes, dim).to(self.device, precision)
+        self.memory = Memory(recipe.memory, dim, labels.shape[1]).to(self.device, precision)
         self.step = 0
         self.history: list[tuple[float, ...]] = []
         self._load = load
-        self._backbone = list(getattr(model, "backbone", nn.Identity()).parameters())
-        own = {id(parameter) for parameter in self._backbone}
-        self._head = [p for p in model.parameters() if id(p) not in own]
+        learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        below = {id(p) for p in getattr(model, "backbone", nn.Identity()).parameters()}
+        self._backbone = [parameter for parameter in learning if id(parameter) in below]
+        self._head = [parameter for parameter in learning if id(parameter) not in below]
         self._proxies = list(self.loss.parameters())
-        self.optimizer = self._optimizer()
+        self.optimizers = Optimizers(
+            recipe,
+            {"backbone": self._backbone, "head": self._head, "proxies": self._proxies},
+        )
         self._autocast = recipe.precision == "bf16" or (
             recipe.precision == "auto"
             and self.device.type == "cuda"
@@ -100,8 +115,10 @@ class Trainer:
             plan = self.sampler.plan(epoch)[first:]
             self._freeze(epoch < self.recipe.warmup_epochs)
             inputs = self._load(epoch, first, [self.processes.share(batch) for batch in plan])
-            for batch, some in zip(self.sampler, inputs, strict=True):
-                self._learn(batch, some)
+            for batch, some in zip(plan, inputs, strict=True):
+                self._learn(epoch, batch, some)
+                if self.sampler.advance():
+                    self.optimizers.end_epoch(epoch)
                 stop = after_step is not None and after_step(self, len(batch))
                 if stop or self.step == last:
                     return
@@ -115,7 +132,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "loss": self.loss.state_dict(),
             "memory": self.memory.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": self.optimizers.state_dict(),
             "sampler": self.sampler.state_dict(),
             "step": self.step,
             "history": torch.tensor(self.history, dtype=torch.float64),
@@ -131,7 +148,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.loss.load_state_dict(state["loss"])
         self.memory.load_state_dict(state["memory"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizers.load_state_dict(state["optimizers"])
         self.sampler.load_state_dict(state["sampler"])
         self.step = state["step"]
         self.history = [tuple(row) for row in state["history"].tolist()]
@@ -139,9 +156,7 @@ class Trainer:
         if self.device.type == "cuda" and "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
 
-    def _learn(self, batch: Indices, inputs: Tensor) -> None:
-        progress = self.sampler.epoch + (self.sampler.done - 1) / len(self.sampler)
-        rate = self._set_rates(progress / self.recipe.epochs)
+    def _learn(self, epoch: int, batch: Indices, inputs: Tensor) -> None:
         labels = self.labels[batch].to(self.device)
         self._running.train()
         autocast = (
@@ -149,20 +164,21 @@ class Trainer:
         )
         with autocast:
             own = self._running(inputs.to(self.device, non_blocking=True))
-        embeddings = self.processes.gather(own.float(), len(batch))
+        own = own.to(torch.promote_types(own.dtype, torch.float32))
+        embeddings = self.processes.gather(own, len(batch))
         loss = self._loss(embeddings, labels)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizers.zero_grad()
         loss.backward()
         self.processes.mean_gradients(self._proxies)
         # Proxies learn at rates of their own: the network's gradients alone are clipped.
         norm = nn.utils.clip_grad_norm_(
             [*self._backbone, *self._head], self.recipe.clip or math.inf
         )
-        self.optimizer.step()
+        rate = self.optimizers.rates["head"]
+        self.optimizers.step(epoch)
         if self.recipe.memory:
             self.memory.add(embeddings, labels)
         self.step += 1
-        epoch = self.sampler.epoch
         self.history.append((self.step, epoch, float(loss.detach()), rate, float(norm)))
 
     def _loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
@@ -180,30 +196,6 @@ class Trainer:
             what = f"training diverged in step {self.step + 1}"
             raise InputError(Problem("--recipe", what, fix))
         return loss
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        recipe = self.recipe
-        decay = recipe.weight_decay
-        groups: list[dict[str, Any]] = [
-            {"params": self._backbone, "lr": recipe.lr, "weight_decay": decay},
-            {"params": self._head, "lr": recipe.head_lr, "weight_decay": decay},
-            {"params": self._proxies, "lr": recipe.proxy_lr, "weight_decay": 0.0},
-        ]
-        if recipe.optimizer == "adam":
-            return torch.optim.Adam(groups)
-        return torch.optim.SGD(groups, momentum=0.9)
-
-    def _set_rates(self, done: float) -> float:
-        """Sets the rates where `done` of the training (0 to 1) is over; returns the head's."""
-        recipe = self.recipe
-        factor = (1 + math.cos(math.pi * done)) / 2 if recipe.schedule == "cosine" else 1.0
-        proxy = recipe.proxy_lr * factor
-        if recipe.proxy_lr_end >= 0:
-            proxy = recipe.proxy_lr_end + (recipe.proxy_lr - recipe.proxy_lr_end) * factor
-        rates = (recipe.lr * factor, recipe.head_lr * factor, proxy)
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
-        return rates[1]
 
     def _freeze(self, frozen: bool) -> None:
         """Freezes or thaws the backbone, and tells DistributedDataParallel what will learn."""
@@ -230,7 +222,7 @@ def _numbered(labels: Tensor) -> tuple[Tensor, Tensor]:
     return numbered, numbered[first]
 
 
-def _sampler(recipe: Recipe, labels: Tensor, seed: int) -> MPerClassSampler:
+def _sampler(recipe: Recipe, labels: Tensor, seed: int) -> EpochSampler:
     fine, coarse = labels[:, 0].numpy(), labels[:, -1].numpy()
     if recipe.sampler == "hierarchical":
         return HierarchicalSampler(
@@ -242,7 +234,13 @@ def _sampler(recipe: Recipe, labels: Tensor, seed: int) -> MPerClassSampler:
             recipe.batches_per_group,
             recipe.max_per_class,
             seed,
+            recipe.order == "published",
         )
     return MPerClassSampler(
-        fine, recipe.batch_size, recipe.images_per_class, recipe.max_per_class, seed
+        fine,
+        recipe.batch_size,
+        recipe.images_per_class,
+        recipe.max_per_class,
+        seed,
+        recipe.order == "published",
     )

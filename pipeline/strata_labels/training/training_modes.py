@@ -92,7 +92,9 @@ class FullTraining:
 
     def frozen(self) -> Tensor:
         """Unit vectors of the test images, as the backbone gave them before training."""
-        return nn.functional.normalize(self._embed(self._fresh().backbone, TESTED), dim=1)
+        fresh = self._fresh()
+        features = nn.Sequential(fresh.backbone, fresh.pooling)
+        return nn.functional.normalize(self._embed(features, TESTED), dim=1)
 
     def embedded(self, *splits: str) -> Tensor:
         """Unit vectors of the images of some splits, as the model gives them now."""
