@@ -25,7 +25,8 @@ from strata_labels.knowledge import (
     snapshot_lexicon,
     unclimbed,
 )
-from strata_labels.review import read_ledger, replay, reviewed, write_sheet
+from strata_labels.people_csv import write_list
+from strata_labels.review import not_applied, read_ledger, replay, reviewed, write_sheet
 from strata_labels.tables import SCHEMAS, assignments_schema, load, save
 from strata_labels.tree import tree_tables
 
@@ -119,13 +120,14 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
     save(workspace.folder, "assignments", assignments, assignments_schema(len(levels)))
     put_filled_in_aside(workspace.sheet, "decision")
     counts["rows_to_review"] = write_sheet(workspace.sheet, resolution, items, levels)
+    write_list(workspace.not_applied, not_applied(resolution))
     write_json(workspace.settled, counts)
     return counts
 
 
 SETTLE = Stage(
     name="settle",
-    version=3,
+    version=4,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("proposals"),
@@ -140,6 +142,7 @@ SETTLE = Stage(
         workspace.table("assignments"),
         workspace.settled,
         workspace.sheet,
+        workspace.not_applied,
     ],
     run=_settle,
 )
