@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
-from building import changed
+from building import changed, data_files
 from recorded_workspace import unpack
 from strata_labels.build import STAGES, BuildSettings, Counts, Stage, Workspace, build_tree, rebuild
 from strata_labels.cli import app
@@ -288,3 +289,22 @@ def test_a_file_that_changes_after_the_check_is_read_again(
     monkeypatch.setattr(SOURCES["table"], "read", changing)
     build_tree(workspace, settings_of(workspace))
     assert "Coffee" in set(load(workspace.folder, "items")["name"])
+
+
+def test_a_workspace_of_a_later_schema_version_is_refused_by_every_command(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    later = Workspace(Path(shutil.copytree(workspace.folder, tmp_path / "later")))
+    path = later.table("entities")
+    table = pq.read_table(path).replace_schema_metadata({"strata_schema_version": "77"})
+    pq.write_table(table, path)
+    items = str(later.last_settings().metadata)
+    before = data_files(later.folder)
+    for words in (["status"], ["apply"], ["build", "table"], ["history", "1"]):
+        command = words[0]
+        given = ["--items", items] if command == "build" else []
+        done = CliRunner().invoke(app, [*words, str(later.folder), *given])
+        assert isinstance(done.exception, InputError), done.exception
+        (problem,) = done.exception.problems
+        assert "schema version 77; this Strata reads up to" in problem.what, command
+    assert data_files(later.folder) == before

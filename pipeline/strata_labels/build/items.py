@@ -54,7 +54,7 @@ def _write(workspace: Workspace, metadata: Metadata) -> Counts:
 
 ITEMS = Stage(
     name="items",
-    version=4,
+    version=5,
     reads=lambda _, settings: [
         *settings.source.files(settings.metadata),
         *([settings.known_labels] if settings.known_labels else []),

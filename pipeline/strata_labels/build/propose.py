@@ -33,6 +33,7 @@ from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import titles_of
 from strata_labels.build.workspace import Workspace
+from strata_labels.evidence import NAME_REASONS, has_reason
 from strata_labels.knowledge import ClassGraph
 from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal import (
@@ -66,11 +67,13 @@ def _propose(workspace: Workspace, settings: BuildSettings) -> Counts:
     save(workspace.folder, "label_issues", done.issues)
     save(workspace.folder, "vocabulary", nodes)
     of_items = proposals[proposals["level"] == 1]
+    asked = proposals[~proposals["accepted"]]
     statuses = of_items["status"].value_counts().sort_index()
     return {
         "items": len(items),
         **{str(key): int(count) for key, count in statuses.items()},
         "accepted": int(of_items["accepted"].sum()),
+        "names_in_question": int(has_reason(asked["reasons"], *NAME_REASONS).sum()),
         "label_issues": int(done.issues.loc[done.issues["opened"], "item_id"].nunique()),
         "label_issues_expected_wrong": round(done.expected_wrong, 1),
     }
@@ -320,7 +323,7 @@ def decided(
 
 PROPOSE = Stage(
     name="propose",
-    version=6,
+    version=7,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(workspace.table(name) for name in ("titles", "taxa")),

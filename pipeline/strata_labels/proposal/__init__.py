@@ -1,13 +1,19 @@
 """Proposals: all evidence and every known label in, a calibrated parent for everything out."""
 
 from strata_labels.proposal.calibration import calibration_error
+from strata_labels.proposal.class_votes import ClassVotes
 from strata_labels.proposal.free import propose_free
 from strata_labels.proposal.ids import node_id
 from strata_labels.proposal.label_issues import LabelIssues, most_harmful_first, score_labels
 from strata_labels.proposal.labelled import Ladder, doubt_given, propose_missing
 from strata_labels.proposal.lexicon import Lexicon
 from strata_labels.proposal.outside import outside_score, tolerance_limit
-from strata_labels.proposal.propose import NUM_ALTERNATIVES, proposal_table, propose
+from strata_labels.proposal.propose import (
+    NUM_ALTERNATIVES,
+    proposal_row,
+    proposal_table,
+    propose,
+)
 from strata_labels.proposal.score import Scorer, Scores
 from strata_labels.proposal.signals import Prompts, Signals
 from strata_labels.proposal.vocabulary import Vocabulary, read_vocabulary, vocabulary_nodes
@@ -16,6 +22,7 @@ from strata_labels.proposal.within import Candidates, propose_within
 __all__ = [
     "NUM_ALTERNATIVES",
     "Candidates",
+    "ClassVotes",
     "LabelIssues",
     "Ladder",
     "Lexicon",
@@ -29,6 +36,7 @@ __all__ = [
     "most_harmful_first",
     "node_id",
     "outside_score",
+    "proposal_row",
     "proposal_table",
     "propose",
     "propose_free",

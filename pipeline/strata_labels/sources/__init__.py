@@ -3,7 +3,8 @@
 from strata_labels.sources import gldv2, inat2018, sop, table
 from strata_labels.sources.contract import Metadata, Source
 from strata_labels.sources.drawn import draw_products
-from strata_labels.sources.published_tree import published_tree
+from strata_labels.sources.label_text import is_placeholder, spelled_alike
+from strata_labels.sources.published_tree import label_node, published_tree
 
 # By the `source` of a tree's hierarchy.toml.
 SOURCES: dict[str, Source] = {
@@ -18,5 +19,8 @@ __all__ = [
     "Metadata",
     "Source",
     "draw_products",
+    "is_placeholder",
+    "label_node",
     "published_tree",
+    "spelled_alike",
 ]

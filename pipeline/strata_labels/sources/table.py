@@ -32,7 +32,7 @@ FILES = ("items.csv", "items.parquet", "data")
 DATASET = "table"
 
 _REQUIRED = ("id",)
-_OPTIONAL = ("name", "split", "image", "qid", "url")
+_OPTIONAL = ("name", "split", "image", "qid", "title", "url")
 # Further columns of our own exports, which hold no labels where all of a group are there.
 _EXPORTED = (
     ("status", "node_id", "origin", "confidence", "accepted"),
@@ -75,11 +75,11 @@ def image_root(folder: Path) -> Path:
 
 
 def read(folder: Path, levels: Sequence[str]) -> Metadata:
-    """Reads a table: `id`, and where there are such columns `name, split, image, qid, url`.
+    """Reads a table: `id`, and where there are such columns `name, split, image, qid, title, url`.
 
     `image` names a picture or a folder of pictures relative to the table's own folder, several
-    apart by `|`. A blank name is the id. Every further column holds the labels of the level that
-    it is named for.
+    apart by `|`. A blank name is the id. `title` is the item's Commons category. Every further
+    column holds the labels of the level that it is named for.
 
     Args:
         folder: the table (CSV or Parquet), or a folder that holds it as one of `FILES`.
@@ -116,7 +116,7 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
             "dataset": DATASET,
             "split": frame.split.tolist(),
             "source_id": [int(text) for text in ids] if own else range(1, len(ids) + 1),
-            "title": "",
+            "title": frame.title.tolist(),
             "name": frame["name"].where(frame["name"] != "", frame.id).tolist(),
             "qualifier": "",
             "source_url": frame.url.tolist(),
@@ -195,7 +195,7 @@ def _frame(path: Path) -> pd.DataFrame:
 
 
 def _text_table(path: Path) -> pd.DataFrame:
-    """The columns `id, name, split, image, qid, url`, blank where they are not there, and others.
+    """The columns of `_REQUIRED` and `_OPTIONAL`, blank where they are not there, and others.
 
     Every cell is text; a list is joined by `|`. The index is the row.
     """
