@@ -308,3 +308,17 @@ def test_a_workspace_of_a_later_schema_version_is_refused_by_every_command(
         (problem,) = done.exception.problems
         assert "schema version 77; this Strata reads up to" in problem.what, command
     assert data_files(later.folder) == before
+
+
+def test_an_image_of_two_rows_is_told_by_file_summary_and_card(tmp_path: Path) -> None:
+    items = tmp_path / "items.csv"
+    items.write_text("id,name,kind,image\n1,Tea,drink,a.png\n2,Salt,spice,./a.png|b.png\n")
+    said = strata("build", "table", tmp_path / "ws", "--items", items, "--encoder", "")
+    assert "images     1 belong to several items" in said and "shared_images.csv" in said
+    listed = pd.read_csv(tmp_path / "ws/shared_images.csv").values.tolist()
+    assert listed == [["a.png", "table/train/1", "Tea", "drink"],
+                      ["a.png", "table/train/2", "Salt", "spice"]]  # fmt: skip
+    assert "1 images belong to several items" in (tmp_path / "ws/card.md").read_text()
+    items.write_text("id,name,kind,image\n1,Tea,drink,a.png\n2,Salt,spice,b.png\n")
+    strata("build", "table", tmp_path / "ws", "--items", items, "--encoder", "")
+    assert not (tmp_path / "ws/shared_images.csv").exists()

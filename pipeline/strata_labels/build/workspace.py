@@ -87,6 +87,11 @@ class Workspace:
         return self.folder / "unread_images.csv"
 
     @property
+    def shared_images(self) -> Path:
+        """Images that several items have, with these; not there if there is none."""
+        return self.folder / "shared_images.csv"
+
+    @property
     def not_applied(self) -> Path:
         """Decisions that are not applied, with reasons; not there if there is none."""
         return self.folder / "decisions_not_applied.csv"
