@@ -40,6 +40,7 @@ NOTHING_ELSE: dict[str, Any] = {
     "decisions": {"effective": 0, "stale": 0, "gone": 0, "disputed": 0},
     "lost_nodes": 0,
     "unread_images": {},
+    "shared_images": 0,
 }
 
 

@@ -95,6 +95,7 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
     }
     numbers["lost_nodes"] = settled["review"]["nodes_lost"]
     numbers["unread_images"] = _unread_images(workspace)
+    numbers["shared_images"] = _shared_images(workspace)
     vocabulary = load(workspace.folder, "vocabulary")
     names = dict(zip(vocabulary["node_id"], vocabulary["name"], strict=True))
     issues = label_issue_numbers(load(workspace.folder, "label_issues"), names)
@@ -153,6 +154,13 @@ def _unread_images(workspace: Workspace) -> dict[str, int]:
     return {reason: int(found.sum()) for reason, found in counts.items() if found.any()}
 
 
+def _shared_images(workspace: Workspace) -> int:
+    """Number of images that several items have."""
+    if not workspace.shared_images.is_file():
+        return 0
+    return int(read_people_csv(workspace.shared_images, ["image"])["image"].nunique())
+
+
 def _agreement(
     workspace: Workspace, settings: BuildSettings, assignments: pd.DataFrame
 ) -> dict[str, Any] | None:
@@ -194,6 +202,7 @@ SHOW = Stage(
         workspace.table("label_issues"),
         workspace.settled,
         workspace.unread_images,
+        workspace.shared_images,
         workspace.validation,
         workspace.vectors / ABOUT,
         *(file.path for file in input_files(settings)),

@@ -46,7 +46,11 @@ def finish(workspace: Workspace, json: Path | None = None) -> None:
         "exports": workspace.export,
         "review": workspace.sheet,
     }
-    lists = {"unread": workspace.unread_images, "decisions": workspace.not_applied}
+    lists = {
+        "unread": workspace.unread_images,
+        "shared": workspace.shared_images,
+        "decisions": workspace.not_applied,
+    }
     paths |= {name: path for name, path in lists.items() if path.is_file()}
     for name, path in paths.items():
         print(f"  {name:<9} {_short(path)}")

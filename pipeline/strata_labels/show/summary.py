@@ -58,6 +58,8 @@ def summary_lines(title: str, numbers: dict[str, Any], agreed: dict[str, Any] | 
     if unread := numbers.get("unread_images"):
         parts = ", ".join(f"{count:,} {reason}" for reason, count in unread.items())
         lines.append(f"  images     {sum(unread.values()):,} not read: {parts}")
+    if shared := numbers.get("shared_images"):
+        lines.append(f"  images     {shared:,} belong to several items")
     if lost := numbers.get("lost_nodes"):
         lines.append(f"  lost       {lost:,} nodes that decisions name; a review row asks for each")
     if numbers["open_rows"]:

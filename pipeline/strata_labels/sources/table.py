@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import pyarrow as pa
@@ -95,13 +95,11 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
     problems: list[Problem] = []
     images: list[list[str]] = []
     owner: dict[str, tuple[str, int]] = {}
-    shared = 0
     for row, split, cell in zip(frame.index, frame.split, frame.image, strict=True):
         found = _pictures(path, int(row), cell, problems)
         images.append(found)
         for image in found:
             before, line = owner.setdefault(image, (split, int(row)))
-            shared += line != row
             if before != split:
                 what = f"image in both splits (first in row {line}, {before}):"
                 problems.append(Problem(path, what, "Keep one.", int(row), "image", image))
@@ -128,7 +126,6 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
     wide = frame[["item_id", *_label_columns(frame.columns)]]
     wide = wide.rename(columns={level.casefold(): level for level in levels})
     counts: Counts = {"items": {}, "labels": count_labels(wide)}
-    counts["images_of_several_items"] = shared
     named = {*_REQUIRED, *_OPTIONAL, "item_id", *(level.casefold() for level in levels)}
     if unread := [name for name in frame.columns if name and name not in named]:
         counts["columns_not_read"] = ", ".join(dict.fromkeys(unread))
@@ -242,7 +239,7 @@ def _pictures(path: Path, row: int, cell: str, problems: list[Problem]) -> list[
     for name in filter(None, (part.strip() for part in cell.split(_BETWEEN))):
         place = path.parent / name
         if not place.is_dir():
-            found.append(name)
+            found.append(PurePosixPath(name).as_posix())  # ./a.png is a.png
             continue
         inside = [
             file.relative_to(path.parent).as_posix()
