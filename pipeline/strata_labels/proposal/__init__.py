@@ -8,7 +8,6 @@ from strata_labels.proposal.label_issues import LabelIssues, most_harmful_first,
 from strata_labels.proposal.labelled import Ladder, doubt_given, propose_missing
 from strata_labels.proposal.lexicon import Lexicon
 from strata_labels.proposal.new_nodes import (
-    NewNode,
     decided_new_nodes,
     is_new_node,
     mark_outside,
@@ -34,7 +33,6 @@ __all__ = [
     "LabelIssues",
     "Ladder",
     "Lexicon",
-    "NewNode",
     "Prompts",
     "Scorer",
     "Scores",
