@@ -45,6 +45,8 @@ KINDS = {
     "decision": "a reviewer (`text`) decided: `node` the target if it is one, `ids` the decision, "
     "its time, and the target as written",
     "stale_decision": "like `decision`, made on evidence that has changed since",
+    "lost_node": "decisions name the subject, a node that is not in the tree any more: `value` "
+    "their number",
 }
 
 #: Reasons that question the name of a node, and say nothing of the items below it.
@@ -77,6 +79,7 @@ REASONS = {
     "same_category_differs": "Items of the same Commons category are placed differently.",
     "splits_differ": "An item with the same title is placed elsewhere in another split.",
     "taxonomy_differs": "Wikidata's taxonomy places it elsewhere.",
+    "lost_node": "Decisions name this node, which is not in the tree any more.",
     "stale_decision": "It was decided before, but the evidence has changed since.",
     "unsure": "A reviewer was unsure about it.",
     "disputed": "Two reviewers disagree about it.",
@@ -297,7 +300,7 @@ _LANGUAGES = {
 _DECIDED = {
     "keep": "kept it under {}", "move": "moved it to {}", "merge": "merged it into {}",
     "stop": "stopped it at {}", "exclude": "excluded it", "split": "split off {}",
-    "rename": "renamed it {}", "unsure": "was unsure",
+    "rename": "renamed it {}", "unsure": "was unsure", "same": "said that it is {} now",
 }  # fmt: skip
 
 #: Kinds that speak for their node, so that they speak against any other place.
@@ -465,6 +468,7 @@ _WORDING: dict[str, Callable[[list[Evidence], _Names], str]] = {
     "hap_gain": lambda run, name: (
         f"Under {name(run[0].node)}, H-AP of its images would rise by {run[0].value:.1f} points."
     ),
+    "lost_node": lambda run, _: f"{run[0].value:,.0f} decisions wait for the node it is now.",
     "decision": _decision,
     "stale_decision": _decision,
 }

@@ -167,12 +167,17 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def write_table(path: Path, rows: pd.DataFrame | pa.Table, schema: pa.Schema | None = None) -> None:
-    """Writes a Parquet file whose bytes depend on the rows alone (no pandas metadata)."""
+def write_table(
+    path: Path,
+    rows: pd.DataFrame | pa.Table,
+    schema: pa.Schema | None = None,
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Writes a Parquet file whose bytes depend on the arguments alone (no pandas metadata)."""
     if isinstance(rows, pd.DataFrame):
         rows = pa.Table.from_pandas(rows, schema=schema, preserve_index=False)
     with whole(path) as beside:
-        pq.write_table(rows.replace_schema_metadata(None), beside, compression="zstd")
+        pq.write_table(rows.replace_schema_metadata(metadata), beside, compression="zstd")
 
 
 def sha256_of(path: Path) -> str:

@@ -273,3 +273,33 @@ def test_the_summary_tells_how_many_labels_were_opened(
     shown = capsys.readouterr().out
     assert f"questioned 4 given labels; by estimate {expected:.1f} of them are wrong" in shown
     assert "| church | 1 |" in place.card.read_text(encoding="utf-8")
+
+
+def test_where_only_coarse_labels_are_known_the_coarse_one_is_proposed(tmp_path: Path) -> None:
+    table = landmarks()
+    table.loc[table["group"] == "building", "kind"] = ""  # no kind of building is ever named
+    place = build(tmp_path, table)
+    assigned = found(place).loc[table.index]
+    missing = table["group"] == ""
+    truth = np.repeat(list(GROUP.values()), len(PLACES))
+    assert (assigned["level2_name"] == truth)[missing].mean() > 0.9
+    building = assigned["level2_name"] == "building"
+    assert set(assigned.loc[building & missing, "level1_name"]) == {"unspecified in building"}
+    # A coarse label is questioned at its own level alone.
+    rows = issues(place)
+    assert not rows.index.intersection(table.index[table["kind"] == ""]).size
+    assert len(issues(place, 2)) == 180
+
+
+def test_a_table_with_coarse_labels_alone(tmp_path: Path) -> None:
+    table = landmarks(wrong=True).assign(kind="")
+    place = build(tmp_path, table, label_issues=2)
+    assigned = found(place).loc[table.index]
+    missing = table["group"] == ""
+    truth = np.repeat(list(GROUP.values()), len(PLACES))
+    assert (assigned["level2_name"] == truth)[missing].mean() > 0.9
+    rows = issues(place, 2)
+    assert len(rows) == len(load(place.folder, "label_issues")) == 180
+    # A wrong coarse label is opened, and the row says what it should be.
+    opened = rows.index[rows["opened"]]
+    assert set(opened) <= {"lake4", "church6", "tower8", "river10"} and len(opened) == 2

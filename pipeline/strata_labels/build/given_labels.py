@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from strata_labels.build.assets import ledgers
 from strata_labels.build.embed import IMAGES, NAMES
 from strata_labels.build.label_questions import merged_nodes
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
+from strata_labels.knowledge import class_chains
 from strata_labels.proposal import (
+    ClassVotes,
     LabelIssues,
     Ladder,
     Scorer,
@@ -28,7 +32,7 @@ from strata_labels.proposal import (
     tolerance_limit,
 )
 from strata_labels.review import read_ledger, replay
-from strata_labels.tables import SCHEMAS, own_ids
+from strata_labels.tables import SCHEMAS, load, own_ids
 from strata_labels.tree import LabelTree
 
 
@@ -65,11 +69,11 @@ def complete(
 ) -> Completed:
     """Proposes what is missing and questions what was given.
 
-    Nothing is scored where there is nothing to score: no label is missing and there are no vectors,
-    or nothing is known of the items, or no item has a label.
+    Nothing is scored where there is nothing to score: no label is missing and there are neither
+    vectors nor classes, or nothing is known of the items, or no item has a label.
 
     Args:
-        workspace: with vectors, if there are any.
+        workspace: with vectors and classes of the items, if there are any.
         settings: of the build.
         items: the table `items`.
         labels: one for an item and level at most.
@@ -78,11 +82,13 @@ def complete(
     """
     decisions = read_ledger(*ledgers(settings)).decisions
     merged = _merged(decisions, proposals, nodes)
-    ladder, known, lone = _ladder(settings, items, labels, *merged)
-    missing = (known[:, 0] < 0) & ~lone
-    signals = _signals(workspace, items)
-    has_vectors = signals.image is not None or signals.text is not None
-    if not ladder.ids[0] or len(ladder.ids[0]) < 2 or not (missing.any() or has_vectors):
+    ladder, given = _ladder(settings, items, labels, *merged)
+    known = given.node
+    missing = known[:, 0] < 0
+    classes = _Classes.of(workspace)
+    signals = _signals(workspace, items, classes)
+    more_than_names = any(part is not None for part in (signals.image, signals.text, classes))
+    if not ladder.ids[0] or len(ladder.ids[0]) < 2 or not (missing.any() or more_than_names):
         return nothing_questioned(proposals)
     scorer = Scorer(
         signals, ladder.ids[0], target=settings.hierarchy.target, above=ladder.above[1:]
@@ -91,13 +97,17 @@ def complete(
     if not evidence.any():
         return nothing_questioned(proposals)
     rows = np.flatnonzero(missing & evidence)
-    table, scores = _propose(settings, items, ladder, scorer, known, rows, proposals)
+    table, scores = _propose(settings, items, ladder, scorer, known, rows, proposals, classes)
     decided = np.zeros(len(items), dtype=bool)
     if len(decisions):
         both, line = _with_decisions(ladder, items, known, decisions, table, nodes)
         decided = line >= 0
-        table, scores = _propose(settings, items, ladder, scorer, both, rows, proposals, line)
-    done = question(settings, items, ladder, scorer, scores, evidence & ~decided, table)
+        table, scores = _propose(
+            settings, items, ladder, scorer, both, rows, proposals, classes, line
+        )
+    asked = evidence & ~decided
+    votes = None if classes is None else classes.votes(ladder, scores)
+    done = question(settings, items, ladder, scorer, scores, asked, table, votes, given.level)
     return replace(done, path_confidence=path_table(items, rows, ladder.first, scores))
 
 
@@ -109,6 +119,8 @@ def question(
     scores: Scores,
     asked: np.ndarray,
     proposals: pd.DataFrame,
+    votes: ClassVotes | None = None,
+    given_level: np.ndarray | None = None,
 ) -> Completed:
     """Scores the given labels and opens the rows of the doubtful ones.
 
@@ -120,13 +132,16 @@ def question(
         scores: its answer.
         asked: items whose labels may be questioned, boolean `[n]`.
         proposals: the table `proposals`.
+        votes: what labels say of the items' classes, if there are any.
+        given_level: see `_Known.level`; None: as the scorer knows them.
     """
+    lowest = (scores.known_level if given_level is None else given_level)[scores.labelled]
     issues, given, worst = _issues(settings, ladder, scores, asked, items)
     opened = scores.labelled[worst]
     table = proposals
     if len(opened):
         table = proposals.copy()
-        changed = doubt_given(items, opened, worst, ladder, scorer, scores, issues)
+        changed = doubt_given(items, opened, worst, ladder, scorer, scores, issues, votes)
         at = table.index[(table["level"] == 1) & table["subject"].isin(changed.index)]
         for column in changed:
             values = changed[column].reindex(table.loc[at, "subject"])
@@ -136,7 +151,7 @@ def question(
     return Completed(
         table,
         pd.DataFrame(columns=SCHEMAS["path_confidence"].names),
-        issue_table(items["item_id"].iloc[scores.labelled], ladder, issues, given, worst),
+        issue_table(items["item_id"].iloc[scores.labelled], ladder, issues, given, lowest, worst),
         float(np.nanmax(issues.wrong[worst], axis=1).sum()) if len(worst) else 0.0,
     )
 
@@ -155,7 +170,12 @@ def path_table(items: pd.DataFrame, rows: np.ndarray, first: int, scores: Scores
 
 
 def issue_table(
-    ids: pd.Series, ladder: Ladder, issues: LabelIssues, given: np.ndarray, opened: np.ndarray
+    ids: pd.Series,
+    ladder: Ladder,
+    issues: LabelIssues,
+    given: np.ndarray,
+    lowest: np.ndarray,
+    opened: np.ndarray,
 ) -> pd.DataFrame:
     """The table `label_issues`, the least clean labels first.
 
@@ -164,12 +184,13 @@ def issue_table(
         ladder: the nodes.
         issues: of these items, `[m, S]`.
         given: their labels, `[m, S]`.
+        lowest: the finest level of each that was given, `[m]`.
         opened: positions of those whose rows are opened.
     """
     parts = []
     is_open = np.isin(np.arange(len(ids)), opened)
     for level, names in enumerate(ladder.ids):
-        rows = np.flatnonzero(~np.isnan(issues.score[:, level]))
+        rows = np.flatnonzero(~np.isnan(issues.score[:, level]) & (level >= lowest))
         name = np.array([*names, ""], dtype=object)
         wrong = issues.wrong[rows, level]
         part = {
@@ -179,11 +200,25 @@ def issue_table(
             "suggestion": name[issues.suggestion[rows, level]],
             "score": issues.score[rows, level],
             "wrong": wrong,
-            "opened": is_open[rows] & ((level == 0) | (wrong > 0.5)),
+            "opened": is_open[rows] & ((level == lowest[rows]) | (wrong > 0.5)),
         }
         parts.append(pd.DataFrame(part))
     table = pd.concat(parts, ignore_index=True)
     return table.sort_values(["score", "item_id", "level"], ignore_index=True)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is given of n items.
+
+    Attributes:
+        node: index of each item's node at each of S levels, -1 for none, `[n, S]`.
+        level: the finest level at which a label was given, counted from the finest, `[n]`; S for
+            none. A coarse label that no finer one is given below has its own finest node.
+    """
+
+    node: np.ndarray
+    level: np.ndarray
 
 
 def _merged(
@@ -206,51 +241,79 @@ def _ladder(
     labels: pd.DataFrame,
     proposals: pd.DataFrame,
     nodes: pd.DataFrame,
-) -> tuple[Ladder, np.ndarray, np.ndarray]:
-    """The nodes that labels name, and each item's label at each level, `[n, S]`, -1 for none.
+) -> tuple[Ladder, _Known]:
+    """The nodes that labels name, and each item's labels.
 
-    The third, `[n]`, is whether an item's finest label has no finer node below it, so that there is
-    nothing to propose.
+    Below a coarse label without any finer one, the node that stands for "unspecified" is the finest
+    one: there is nothing finer to propose.
     """
     first = 2 if settings.hierarchy.found else 1
-    levels = range(first, len(settings.hierarchy.levels))
+    num_levels = len(settings.hierarchy.levels) - first
     tree = LabelTree.from_nodes(nodes)
     own = proposals[proposals["level"] == 1].set_index("subject")["parent"]
     parent = items["item_id"].map(own).fillna("").tolist()
     lowest = labels[labels["level"] >= first].groupby("item_id")["level"].min()
-    level_of = items["item_id"].map(lowest).fillna(-1).astype(int).tolist()
-    named = {p for p, level in zip(parent, level_of, strict=True) if level == first and p}
-    finest = sorted(named)
+    given = (items["item_id"].map(lowest) - first).fillna(num_levels).astype(int).to_numpy()
+    given = np.where([node != "" for node in parent], given, num_levels)
+    steps = given.tolist()
     paths = {node: tree.path(node) for node in {*parent} - {""}}
-    ids = [sorted({paths[node][step] for node in finest}) for step in range(len(levels))]
+    finest = {node for node, level in zip(parent, steps, strict=True) if level == 0}
+    named = [{paths[node][step] for node in finest} for step in range(num_levels)]
+    by_name = [Counter(tree.name[node] for node in of_level) for of_level in named]
+
+    def is_named(node: str, step: int) -> bool:
+        # A coarse label without those above it may be of another lineage by its id alone.
+        return node in named[step] or by_name[step][tree.name[node]] == 1
+
+    finest |= {
+        node
+        for node, level in zip(parent, steps, strict=True)
+        if 0 < level < num_levels and not is_named(paths[node][level], level)
+    }
+    ids = [sorted({paths[node][step] for node in finest}) for step in range(num_levels)]
     place = [{node: n for n, node in enumerate(of_level)} for of_level in ids]
     above = [
-        np.array([place[step][paths[node][step]] for node in finest], dtype=np.int64)
-        for step in range(len(levels))
+        np.array([place[step][paths[node][step]] for node in sorted(finest)], dtype=np.int64)
+        for step in range(num_levels)
     ]
-    by_name: list[dict[str, list[int]]] = [{} for _ in ids]
-    for step, of_level in enumerate(ids):
-        for n, node in enumerate(of_level):
-            by_name[step].setdefault(tree.name[node], []).append(n)
-    known = np.full((len(items), len(levels)), -1)
-    lone = np.zeros(len(items), dtype=bool)
-    for n, (node, level) in enumerate(zip(parent, level_of, strict=True)):
-        for step in range(max(level - first, 0), len(levels)) if node and level >= first else ():
-            # A coarse label without those above it may be of another lineage by its id alone.
-            one = paths[node][step]
-            same = by_name[step].get(tree.name[one], [])
-            found = place[step].get(one, same[0] if len(same) == 1 else -1)
-            if found >= 0:
-                known[n, step] = found
-                # A label that no finer one is known below stays as it was given.
-                lone[n] = step > level - first
-                break
-            lone[n] = True
-    return Ladder(first, ids, above), known, lone
+    of_name: list[dict[str, int]] = [
+        {tree.name[node]: place[step][node] for node in of_level}
+        for step, of_level in enumerate(named)
+    ]
+    known = np.full((len(items), num_levels), -1)
+    for n, (node, level) in enumerate(zip(parent, steps, strict=True)):
+        if level == num_levels:
+            continue
+        # One that has a finest node of its own is known down to it.
+        step = 0 if node in place[0] else level
+        one = paths[node][step]
+        known[n, step] = place[step].get(one, of_name[step].get(tree.name[one], -1))
+    return Ladder(first, ids, above), _Known(known, given)
 
 
-def _signals(workspace: Workspace, items: pd.DataFrame) -> Signals:
-    """Names that are not mere ids, and the vectors that there are."""
+@dataclass(frozen=True)
+class _Classes:
+    """The classes of the knowledge base above each item (see `class_chains`), and their names."""
+
+    chains: sp.csr_matrix
+    qids: list[str]
+    names: dict[str, str]
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> _Classes | None:
+        """None where no item has a class."""
+        entities, classes = (load(workspace.folder, name) for name in ("entities", "classes"))
+        chains, qids = class_chains(entities["class_qids"].tolist(), classes)
+        names = dict(zip(classes["qid"], classes["label"], strict=True))
+        return cls(chains, qids, names) if chains.nnz else None
+
+    def votes(self, ladder: Ladder, scores: Scores) -> ClassVotes:
+        node = np.where(scores.known, scores.node, -1)
+        return ClassVotes(self.chains, self.qids, self.names, node, len(ladder.ids[0]))
+
+
+def _signals(workspace: Workspace, items: pd.DataFrame, classes: _Classes | None) -> Signals:
+    """Names that are not mere ids, and the vectors and classes that there are."""
     named = items["name"].to_numpy(dtype=object) != np.array(own_ids(items), dtype=object)
     vectors: dict[str, Any] = {}
     for key, file in (("text", NAMES), ("image", IMAGES)):
@@ -258,7 +321,8 @@ def _signals(workspace: Workspace, items: pd.DataFrame) -> Signals:
             vectors[key] = np.nan_to_num(np.load(workspace.vectors / file)).astype(np.float32)
     vectors = {key: found for key, found in vectors.items() if found.any()}
     names = np.where(named, items["name"].to_numpy(dtype=object), "")
-    return Signals(names.tolist(), [""] * len(items), **vectors)
+    chains = None if classes is None else classes.chains
+    return Signals(names.tolist(), [""] * len(items), chains=chains, **vectors)
 
 
 def _propose(
@@ -269,6 +333,7 @@ def _propose(
     known: np.ndarray,
     rows: np.ndarray,
     proposals: pd.DataFrame,
+    classes: _Classes | None = None,
     line: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, Scores]:
     """The proposals with those of the items `rows`, which lack a label, and the scores."""
@@ -280,8 +345,10 @@ def _propose(
         # An item with a coarse label belongs there, and what is sure is not set aside.
         outside = far > tolerance_limit(far[scores.known])
         outside &= (known < 0).all(axis=1) & ~scores.accepted
+    votes = None if classes is None else classes.votes(ladder, scores)
+    level = settings.hierarchy.level
     made = proposal_table(
-        propose_missing(items, rows, ladder, scorer, scores, settings.hierarchy.level, outside)
+        propose_missing(items, rows, ladder, scorer, scores, level, outside, votes)
     )
     kept = proposals[~proposals["row_id"].isin(made["row_id"])]
     table = pd.concat([kept, made], ignore_index=True) if len(made) else proposals.copy()

@@ -1,6 +1,7 @@
 """Proposals: all evidence and every known label in, a calibrated parent for everything out."""
 
 from strata_labels.proposal.calibration import calibration_error
+from strata_labels.proposal.class_votes import ClassVotes
 from strata_labels.proposal.free import propose_free
 from strata_labels.proposal.ids import node_id
 from strata_labels.proposal.label_issues import LabelIssues, most_harmful_first, score_labels
@@ -21,6 +22,7 @@ from strata_labels.proposal.within import Candidates, propose_within
 __all__ = [
     "NUM_ALTERNATIVES",
     "Candidates",
+    "ClassVotes",
     "LabelIssues",
     "Ladder",
     "Lexicon",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
+from strata_labels.proposal.class_votes import ClassVotes
 from strata_labels.proposal.label_issues import LabelIssues
 from strata_labels.proposal.propose import (
     DECIMALS,
@@ -51,6 +52,7 @@ def propose_missing(
     scores: Scores,
     least_level: int,
     outside: np.ndarray,
+    votes: ClassVotes | None = None,
 ) -> list[tuple[object, ...]]:
     """Proposals of items that lack a label at the finest level.
 
@@ -62,6 +64,7 @@ def propose_missing(
         scores: its answer.
         least_level: level from which on upwards a path must be sure to need no review.
         outside: whether each of all items is unlike every node, `[n]`.
+        votes: of classes of the knowledge base, if there are any.
 
     Returns:
         Cells of `proposal_row`, one for each of `rows`.
@@ -76,6 +79,8 @@ def propose_missing(
         sure = ladder.first + scores.accepted_level[n] <= least_level and not outside[n]
         confidence = float(scores.level_confidence[n, 0])
         evidence = _given(ladder, scores, n)
+        if votes is not None:
+            evidence += votes.evidence(n, int(scores.path[n, 0]), path[0])
         near = neighbours[place]
         evidence += [
             Evidence("neighbours", finest[k], round(similar, DECIMALS), ids=(ids[m],))
@@ -114,6 +119,7 @@ def doubt_given(
     scorer: Scorer,
     scores: Scores,
     issues: LabelIssues,
+    votes: ClassVotes | None = None,
 ) -> pd.DataFrame:
     """What speaks against given labels, for the rows that are opened.
 
@@ -125,6 +131,7 @@ def doubt_given(
         scorer: holds the evidence.
         scores: its answer.
         issues: scores of given labels.
+        votes: of classes of the knowledge base, if there are any.
 
     Returns:
         Columns of `proposals` that change, indexed by item id. The evidence hash stays that of the
@@ -146,6 +153,7 @@ def doubt_given(
         # Neighbours count at the finest node at which the options differ: their own.
         evidence = [
             Evidence("published", finest[given], ids=tuple(ladder.path(scores.path[n]))),
+            *(votes.evidence(n, other, finest[other]) if votes is not None else ()),
             *(
                 Evidence("neighbours", finest[k], round(similar, DECIMALS), ids=(ids[m],))
                 for m, k, similar in near

@@ -235,9 +235,11 @@ class Scorer:
 
     @property
     def main_source(self) -> str:
-        """The kind of evidence that labels are learnt from: `image`, `text` or `name`."""
+        """The kind of evidence that labels are learnt from: `image`, `text`, `name`, `class`."""
         if self.signals.image is not None:
             return "image"
+        if self.signals.chains is not None and not any(self.signals.names):
+            return "class"
         return "name" if self.signals.text is None else "text"
 
     def nearest_labelled(

@@ -8,8 +8,17 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import NAME_REASONS, Evidence, Reason, has_reason, read_seen
-from strata_labels.review.decisions import Decision, decisions_frame, seen_of, what_changed
+from strata_labels.evidence import (
+    NAME_REASONS,
+    Alternative,
+    Evidence,
+    Reason,
+    evidence_hash,
+    has_reason,
+    read_seen,
+)
+from strata_labels.review.carry_over import LostNode
+from strata_labels.review.decisions import SAME, Decision, decisions_frame, seen_of, what_changed
 from strata_labels.review.validate import Checker, Validated, validate
 from strata_labels.tables import without_cycle_search
 from strata_labels.tree import LabelTree, fold
@@ -32,7 +41,10 @@ class Resolution:
         tree: every node after the decisions; merged nodes are not among them.
         known: every node before them, with those that splits make.
         merged: for each merged node the one that it is part of.
-        read: all decisions that were read, also those that are not active.
+        lost: nodes that decisions name and that are not in the tree any more, by id. `rows` has a
+            row for each, of status `lost_node`.
+        renamed: id of now by former id, of nodes that decisions named by it.
+        read: all decisions that were read, also those that are not active, with ids of now.
         effective, disputed, stale, gone: decisions that are applied, on which reviewers differ,
             whose evidence has changed (`changed` says how), and whose subject is not in the data
             any more; `DECISION_COLUMNS`, `file` and `row`.
@@ -42,6 +54,8 @@ class Resolution:
     tree: LabelTree
     known: LabelTree
     merged: dict[str, str]
+    lost: dict[str, LostNode]
+    renamed: dict[str, str]
     read: list[Decision]
     effective: pd.DataFrame
     disputed: pd.DataFrame
@@ -59,6 +73,8 @@ class Resolution:
             "decisions_disputed": len(self.disputed),
             "decisions_stale": len(self.stale),
             "decisions_gone": len(self.gone),
+            "nodes_renamed": len(self.renamed),
+            "nodes_lost": len(self.lost.keys() - self.renamed.keys()),
         }
 
 
@@ -83,6 +99,7 @@ def replay(
       that one's parent): what is below is directly under it, with the levels between blank.
     - `exclude`: the subject and all below it have no label.
     - `unsure`: the row stays open, at the end of the sheet.
+    - `same`: the target takes the place of a lost node in all decisions that name it.
     - `withdraw`: the same reviewer's decision of the time that is the target, or all before this
       one if it is blank, counts as never made; what was decided before that counts again.
 
@@ -126,18 +143,24 @@ def replay(
     placement.place_nodes()
     decided = _decided_rows(rows.reset_index(drop=True), place, found, placement)
     changed = [
-        what_changed(
+        f"it names {d.target}, which is not in the tree any more"
+        if checker.names_lost(d) or d.row_id not in rows.index
+        else what_changed(
             read_seen(d.seen),
             seen_of(rows.proposed[d.row_id], rows.evidence[d.row_id]),
             placement.name,
         )
         for d in found.stale
     ]
+    if found.lost:
+        decided = pd.concat([decided, _lost_rows(found, decided)], ignore_index=True)
     return Resolution(
         rows=decided,
         tree=placement.tree(),
         known=checker.tree,
         merged=placement.merged,
+        lost=found.lost,
+        renamed=found.renamed,
         read=found.read,
         effective=decisions_frame(found.effective),
         disputed=decisions_frame(d for group in found.disputed for d in group),
@@ -380,6 +403,52 @@ def _decided_rows(
     rows["accepted"], rows["unsure"] = accepted, unsure
     rows["state"] = np.where(settled, "settled", np.where(accepted, "accepted", "open"))
     return rows
+
+
+def _lost_rows(found: Validated, like: pd.DataFrame) -> pd.DataFrame:
+    """A row for each lost node, columns and types as `like`."""
+    settled = {d.subject for d in found.effective if d.decision in (SAME, "exclude")}
+    unsure = {d.subject for d in found.effective if d.decision == "unsure"}
+    disputed = {group[0].subject: group for group in found.disputed}
+    rows = []
+    for node, lost in found.lost.items():
+        state = "settled" if node in settled else "open"
+        opinions = [] if state == "settled" else disputed.get(node, [])
+        reasons = [Reason("lost_node")]
+        reasons += [Reason("disputed")] if opinions else []
+        reasons += [Reason("unsure")] if node in unsure else []
+        rows.append(
+            {
+                "row_id": f"{lost.level + 1}:{node}",
+                "subject": node,
+                "level": lost.level + 1,
+                "status": "lost_node",
+                "confidence": float(state == "settled"),
+                "margin": 0.0,
+                "accepted": state == "settled",
+                "score": 0.0,
+                "evidence": (
+                    *lost.evidence,
+                    *(
+                        Evidence(
+                            "decision", d.target, text=d.reviewer, ids=(d.decision, d.decided_at)
+                        )
+                        for d in opinions
+                    ),
+                ),
+                "reasons": tuple(reasons),
+                "suggestion": lost.candidates[0] if len(lost.candidates) == 1 else "",
+                "alternatives": tuple(map(Alternative, lost.candidates)),
+                "evidence_hash": evidence_hash(subject=node),
+                "state": state,
+                "unsure": node in unsure,
+            }
+        )
+    blank = dict.fromkeys(("parent", "origin", "proposed", "own"), "")
+    frame = pd.DataFrame(rows).assign(**blank)
+    if "gain" in like:
+        frame["gain"] = 0.0
+    return frame.reindex(columns=like.columns).astype(like.dtypes.to_dict())
 
 
 def _as_evidence(decision: Decision, placement: _Placement, kind: str) -> Evidence:

@@ -25,8 +25,12 @@ DECISIONS = (
     "stop",
     "exclude",
     "unsure",
+    "same",
     "withdraw",
 )
+
+#: Says of a node that is not in the tree any more which node takes its place.
+SAME = "same"
 
 #: Takes back what the same reviewer decided on the subject: at the time that is the target, or all
 #: before it if that is blank.
@@ -69,10 +73,10 @@ class Decision(NamedTuple):
 
     @property
     def aspect(self) -> str:
-        """What it is about: a node's place, its name, and each node split off are separate."""
+        """What it is about: a node's place, its name, which node it is, each node split off."""
         if self.decision == "split":
             return f"split {_slug(self.target.split('|')[0])}"
-        return "name" if self.decision == "rename" else "place"
+        return {"rename": "name", SAME: "node"}.get(self.decision, "place")
 
     @property
     def made(self) -> str:

@@ -95,6 +95,7 @@ def write_sheet(
     known = resolution.tree
     members, examples = _members(resolution.rows, items, known)
     rows = queue(resolution, items)
+    node_name = {**known.name, **{node: lost.name for node, lost in resolution.lost.items()}}
     is_item = rows.level == 1
     described = items.set_index("item_id")
     path_name = {node: known.path_name(node) for node in known.level}
@@ -104,7 +105,7 @@ def write_sheet(
             "level": rows.level.astype(int),
             "kind": rows.level.map(lambda level: levels[level - 1]),
             "subject": rows.subject,
-            "name": rows.subject.map(described.name).where(is_item, rows.subject.map(known.name)),
+            "name": rows.subject.map(described.name).where(is_item, rows.subject.map(node_name)),
             "address": rows.subject.map(described.source_url),
             "current": rows.parent.map(path_name),
             "current_id": rows.parent,
@@ -313,7 +314,8 @@ class _SheetRows:
     def checker(self, read: list[Decision]) -> Checker:
         """Checks decisions as `replay` will: on the tree before all decisions."""
         rows = self._rows.assign(own=self._rows.proposed)
-        return Checker(self._resolution.known, rows, [*self._resolution.read, *read])
+        found = self._resolution
+        return Checker(found.known, rows, [*found.read, *read], found.lost)
 
     def as_recorded(self, decision: Decision, stale: bool) -> Decision:
         """The decision with the evidence of now, which it was made on unless it is stale."""

@@ -1,7 +1,7 @@
 """Data sets: fetching their metadata, and reading it as items and published labels."""
 
 from strata_labels.sources import gldv2, inat2018, sop, table
-from strata_labels.sources.contract import Metadata, Source
+from strata_labels.sources.contract import Metadata, Source, shared_images
 from strata_labels.sources.drawn import draw_products
 from strata_labels.sources.label_text import is_placeholder, spelled_alike
 from strata_labels.sources.published_tree import label_node, published_tree
@@ -22,5 +22,6 @@ __all__ = [
     "is_placeholder",
     "label_node",
     "published_tree",
+    "shared_images",
     "spelled_alike",
 ]

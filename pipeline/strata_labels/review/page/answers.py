@@ -21,6 +21,7 @@ def answer_text(decisions: list[Decision], named: str, target: str) -> str:
         "merge": f"Merged {named} into {target}",
         "stop": f"Stopped {named} at {target}",
         "exclude": f"Excluded {named}",
+        "same": f"{named} is {target} now",
         "unsure": f"Left {named} open, as unsure",
     }[decisions[0].decision]
     others = len(decisions) - 1
