@@ -189,6 +189,9 @@ SHARE_DECIMALS = 4
 #: Status of an item that has a label; other statuses are reasons for having none.
 LABELLED = "labelled"
 
+#: Status of an item that is unlike every node: its path is a guess, and no label.
+OUTSIDE = "outside"
+
 
 def assignments_schema(num_levels: int) -> pa.Schema:
     """An item's path: per level above 0 a node id, a name and a confidence (`level1_id, ...`).

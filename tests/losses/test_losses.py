@@ -351,3 +351,61 @@ def test_semi_hard_triplets_are_those_of_the_metric_learning_library() -> None:
     torch.testing.assert_close(*gradients)
     with pytest.raises(ValueError, match="mining must be"):
         T.TripletLoss(mining="easy")  # type: ignore[arg-type]
+
+
+CLASSES = torch.arange(6)[:, None] // torch.tensor([1, 2, 4])
+EVERY = SMOOTH | {
+    "semi_hard": T.TripletLoss(mining="semi-hard", margin=0.5),
+    "cluster": T.ClusterLoss(6, 6),
+    "csl": T.CSLLoss(CLASSES, 6, [0.1, 0.2, 0.3]),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_second_derivatives_are_right_or_refused(name: str) -> None:
+    loss = EVERY[name].double()
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(12, 6, generator=generator, dtype=torch.float64) * 0.4
+    labels = torch.arange(12)[:, None] // torch.tensor([2, 4, 8])
+    vector = torch.randn(12, 6, generator=generator, dtype=torch.float64)
+
+    def slope(at: Tensor, create: bool) -> tuple[Tensor, Tensor]:
+        at = at.detach().requires_grad_()
+        value = (torch.autograd.grad(loss(at, labels), at, create_graph=create)[0] * vector).sum()
+        return value, at
+
+    value, at = slope(x, True)
+    step = 1e-6 * vector
+    expected = float(slope(x + step, False)[0] - slope(x - step, False)[0]) / 2e-6
+    if not value.requires_grad:  # linear where it is not 0
+        assert abs(expected) < 1e-4
+        return
+    try:
+        second = torch.autograd.grad(value, at)[0]
+    except RuntimeError as error:
+        assert "no second derivative" in str(error)
+        return
+    assert float((second * vector).sum()) == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_autocast_changes_nothing(name: str) -> None:
+    loss = EVERY[name].float()
+    generator = torch.Generator().manual_seed(6)
+    x = torch.nn.functional.normalize(torch.randn(12, 6, generator=generator), dim=1)
+    labels = torch.arange(12)[:, None] // torch.tensor([2, 4, 8])
+    results = []
+    for enabled in (False, True):
+        own = x.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            value = loss(own, labels)
+        value.backward()
+        results.append((value.detach(), own.grad))
+    assert torch.equal(results[0][0], results[1][0]) and torch.equal(results[0][1], results[1][1])
+
+
+def test_references_of_another_precision_are_refused() -> None:
+    labels = torch.arange(4)[:, None] // 2
+    with pytest.raises(ValueError, match=r"same precision as the queries \(torch.float32\), got"):
+        T.SupAPLoss()(torch.eye(4), labels, torch.eye(4).double(), labels)
+    T.SupAPLoss()(torch.eye(4), labels, torch.eye(4).half(), labels)

@@ -50,7 +50,19 @@ def train(
     synthetic: Annotated[
         bool, typer.Option("--synthetic", help="The images are drawn: the report says so.")
     ] = False,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 2,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode images; else one a core.")
+    ] = None,
+    relevance_counts_query: Annotated[
+        bool,
+        typer.Option(
+            "--relevance-counts-query",
+            help="Count the query among its positives, as published same-set numbers do.",
+        ),
+    ] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first: minutes, then faster.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the numbers here too.")] = None,
     explain: Annotated[
         bool,
@@ -95,7 +107,19 @@ def train(
         vectors = vectors or built.vector_store
     for reason, count in data.set_aside.items():
         print(f"{count:,} set aside: {reason}")
-    result = run(data, plan, mode, out, encoder or "registry", vectors, seed, skip_damaged, workers)
+    result = run(
+        data,
+        plan,
+        mode,
+        out,
+        encoder or "registry",
+        vectors,
+        seed,
+        skip_damaged,
+        workers,
+        relevance_counts_query,
+        compile,
+    )
     if not result:  # another process of torchrun has it
         return
     if json is not None:

@@ -86,13 +86,20 @@ class RetrievalModel(nn.Module):
         return self
 
 
-def build_model(recipe: Recipe) -> RetrievalModel:
+def build_model(recipe: Recipe, weights_follow: bool = False) -> RetrievalModel:
     """The network a recipe describes, its head untrained.
 
+    Args:
+        recipe: the recipe.
+        weights_follow: all weights are about to be loaded, so none are fetched.
+
     Raises:
-        InputError: no such backbone, weights that do not fit it.
+        InputError: no such backbone, weights that do not fit it, random weights with frozen batch
+            norm.
         RetryError: its pretrained weights cannot be fetched.
     """
+    if weights_follow:
+        recipe = recipe.model_copy(update={"pretrained": "no"})
     name = recipe.backbone
     mean: Sequence[float]
     std: Sequence[float]
@@ -103,6 +110,12 @@ def build_model(recipe: Recipe) -> RetrievalModel:
         backbone, mean, std = load_encoder(name).image_tower()
     else:
         backbone, mean, std = _timm(recipe)
+    random = recipe.pretrained == "no" and not weights_follow
+    norms = (isinstance(one, nn.modules.batchnorm._BatchNorm) for one in backbone.modules())
+    if random and recipe.freeze_batch_norm and any(norms):
+        what = "random weights whose batch norm keeps its untrained statistics:"
+        fix = "Set freeze_batch_norm=false, or give weights: pretrained=yes, or a file."
+        raise InputError(Problem("pretrained", what, fix, value="no"))
     pooling = GeM() if recipe.pooling == "gem" else None
     still = nn.Sequential(backbone, pooling or nn.Identity()).eval()
     device = next((each.device for each in backbone.parameters()), torch.device("cpu"))

@@ -98,6 +98,7 @@ class Recipe(BaseModel):
         train_resize: shorter side of train images before the random resized crop; 0: as they are.
         min_scale, max_scale, min_ratio, max_ratio: of the random resized crop; `max_scale` 0:
             resize and random crop.
+        report_recall_at: k of the hit rates that are reported besides 1, 5 and 10.
         checkpoint_every: steps between checkpoints.
     """
 
@@ -165,6 +166,7 @@ class Recipe(BaseModel):
     max_scale: NotNegative = 1.0
     min_ratio: Positive = 0.75
     max_ratio: float = 1.33
+    report_recall_at: List[AtLeast1] = ()
     checkpoint_every: AtLeast1 = 500
 
     # A validator sees only the fields before its own that are right.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.label_tensors import check_nested
+from strata_labels.losses import Batch
 from strata_labels.training.criterion import criterion, start_proxies
 from strata_labels.training.memory import Memory
 from strata_labels.training.optimizers import Optimizers
@@ -46,6 +47,7 @@ class Trainer:
         seed: of the sampler and of proxies that start at random.
         device: where the loss and the model are.
         sampler: the batches; None: as the recipe says.
+        compile: whether `torch.compile` makes the network faster (it takes minutes at first).
 
     Attributes:
         model, loss, sampler, optimizers, step: the current ones.
@@ -62,6 +64,7 @@ class Trainer:
         seed: int = 0,
         device: torch.device | str = "cpu",
         sampler: EpochSampler | None = None,
+        compile: bool = False,
     ) -> None:
         self.recipe, self.seed, self.device = recipe, seed, torch.device(device)
         self.processes = processes or Processes()
@@ -75,7 +78,7 @@ class Trainer:
         self.memory = Memory(recipe.memory, dim, labels.shape[1]).to(self.device, precision)
         self.step = 0
         self.history: list[tuple[float, ...]] = []
-        self._load = load
+        self._load, self._compile = load, compile
         learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
         below = {id(p) for p in getattr(model, "backbone", nn.Identity()).parameters()}
         self._backbone = [parameter for parameter in learning if id(parameter) in below]
@@ -85,11 +88,7 @@ class Trainer:
             recipe,
             {"backbone": self._backbone, "head": self._head, "proxies": self._proxies},
         )
-        self._autocast = recipe.precision == "bf16" or (
-            recipe.precision == "auto"
-            and self.device.type == "cuda"
-            and torch.cuda.is_bf16_supported()
-        )
+        self._autocast = uses_autocast(recipe, self.device)
         self._frozen: bool | None = None
         self._running: nn.Module = self.model
 
@@ -113,6 +112,7 @@ class Trainer:
         while self.sampler.epoch < self.recipe.epochs and self.step != last:
             epoch, first = self.sampler.epoch, self.sampler.done
             plan = self.sampler.plan(epoch)[first:]
+            self._check_sizes(self.sampler.plan(epoch))
             self._freeze(epoch < self.recipe.warmup_epochs)
             inputs = self._load(epoch, first, [self.processes.share(batch) for batch in plan])
             for batch, some in zip(plan, inputs, strict=True):
@@ -156,17 +156,29 @@ class Trainer:
         if self.device.type == "cuda" and "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
 
+    def _check_sizes(self, plan: Sequence[Indices]) -> None:
+        """Refuses an epoch without batches, or with one that not every process has a part of."""
+        smallest = min((len(batch) for batch in plan), default=0)
+        if smallest < self.processes.world:
+            what = f"the smallest batch has {smallest} images for {self.processes.world} processes:"
+            fix = "Take fewer processes, smaller batches or order=every-image."
+            value = self.recipe.batch_size
+            raise InputError(Problem("batch_size", what, fix, value=value))
+
     def _learn(self, epoch: int, batch: Indices, inputs: Tensor) -> None:
         labels = self.labels[batch].to(self.device)
         self._running.train()
-        autocast = (
-            torch.autocast(self.device.type, torch.bfloat16) if self._autocast else nullcontext()
-        )
-        with autocast:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
             own = self._running(inputs.to(self.device, non_blocking=True))
         own = own.to(torch.promote_types(own.dtype, torch.float32))
         embeddings = self.processes.gather(own, len(batch))
-        loss = self._loss(embeddings, labels)
+        references = (embeddings, labels)
+        if self.recipe.memory:
+            references = self.memory.references(embeddings, labels)
+        # Labels were checked once, and what is not finite shows in the loss: no wait for a GPU.
+        loss = self.loss.batch_loss(
+            Batch(embeddings, labels, *references, alone=not self.recipe.memory)
+        )
         self.optimizers.zero_grad()
         loss.backward()
         self.processes.mean_gradients(self._proxies)
@@ -174,28 +186,18 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(
             [*self._backbone, *self._head], self.recipe.clip or math.inf
         )
+        # The one wait for the device: a step that diverged must not be taken.
+        shown, length = torch.stack([loss.detach(), norm.to(loss.dtype)]).tolist()
+        if not (math.isfinite(shown) and math.isfinite(length)):
+            fix = "Lower lr, head_lr or proxy_lr, or set clip=1."
+            what = f"training diverged in step {self.step + 1}"
+            raise InputError(Problem("--recipe", what, fix))
         rate = self.optimizers.rates["head"]
         self.optimizers.step(epoch)
         if self.recipe.memory:
             self.memory.add(embeddings, labels)
         self.step += 1
-        self.history.append((self.step, epoch, float(loss.detach()), rate, float(norm)))
-
-    def _loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        try:
-            if self.recipe.memory:
-                loss = self.loss(embeddings, labels, *self.memory.references(embeddings, labels))
-            else:
-                loss = self.loss(embeddings, labels)
-        except ValueError:
-            if bool(torch.isfinite(embeddings).all()):
-                raise
-            loss = embeddings.new_tensor(math.nan)
-        if not bool(torch.isfinite(loss)):
-            fix = "Lower lr, head_lr or proxy_lr, or set clip=1."
-            what = f"training diverged in step {self.step + 1}"
-            raise InputError(Problem("--recipe", what, fix))
-        return loss
+        self.history.append((self.step, epoch, shown, rate, length))
 
     def _freeze(self, frozen: bool) -> None:
         """Freezes or thaws the backbone, and tells DistributedDataParallel what will learn."""
@@ -207,6 +209,15 @@ class Trainer:
         self._running = self.model
         if self.processes.world > 1:
             self._running = DistributedDataParallel(self.model)
+        if self._compile:
+            self._running = torch.compile(self._running)  # type: ignore[assignment]
+
+
+def uses_autocast(recipe: Recipe, device: torch.device) -> bool:
+    """Whether the network computes in bf16 there."""
+    if recipe.precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return recipe.precision == "bf16"
 
 
 def _numbered(labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -217,6 +228,7 @@ def _numbered(labels: Tensor) -> tuple[Tensor, Tensor]:
         )
     columns = [column.unique(return_inverse=True)[1] for column in labels.T]
     numbered = torch.stack(columns, dim=1)
+    check_nested(labels)
     first = torch.full((int(numbered[:, 0].max()) + 1,), -1)
     first[numbered[:, 0]] = torch.arange(len(numbered))
     return numbered, numbered[first]
