@@ -189,6 +189,9 @@ SHARE_DECIMALS = 4
 #: Status of an item that has a label; other statuses are reasons for having none.
 LABELLED = "labelled"
 
+#: Status of an item that is unlike every node: its path is a guess, and no label.
+OUTSIDE = "outside"
+
 
 def assignments_schema(num_levels: int) -> pa.Schema:
     """An item's path: per level above 0 a node id, a name and a confidence (`level1_id, ...`).
@@ -259,7 +262,7 @@ def schema_version(path: Path) -> int:
     with _damage_named(path):
         metadata = pq.read_schema(path).metadata or {}
     text = metadata.get(_VERSION_KEY, b"1").decode("utf-8", "replace")
-    if text.isascii() and text.isdecimal() and int(text[:9]) <= SCHEMA_VERSION:
+    if text.isascii() and text.isdecimal() and len(text) < 9 and int(text) <= SCHEMA_VERSION:
         return int(text)
     what = f"the table is of schema version {text}; this Strata reads up to {SCHEMA_VERSION}"
     raise InputError(Problem(path, what, "Use the Strata that wrote it, or a later one."))

@@ -303,3 +303,51 @@ def test_a_table_with_coarse_labels_alone(tmp_path: Path) -> None:
     # A wrong coarse label is opened, and the row says what it should be.
     opened = rows.index[rows["opened"]]
     assert set(opened) <= {"lake4", "church6", "tower8", "river10"} and len(opened) == 2
+
+
+def with_a_new_kind(fraction: float = 0.5) -> pd.DataFrame:
+    """Landmarks of four kinds, half of them labelled, and windmills, a kind without a label."""
+    table = landmarks()
+    table = pd.concat([table, table.rename(lambda item: f"{item}b")])
+    table["name"] = table["name"] + np.where(table.index.str.endswith("b"), " East", " West")
+    rare = np.random.default_rng(0).random(len(table)) < fraction
+    table.loc[rare, ["kind", "group"]] = ""
+    new = pd.DataFrame(
+        [(f"mill{n}", f"{place} Windmill", "", "") for n, place in enumerate(PLACES[:40])],
+        columns=["id", "name", "kind", "group"],
+    ).set_index("id")
+    return pd.concat([table, new])
+
+
+def test_items_unlike_every_node_are_outside_and_asked_together(tmp_path: Path) -> None:
+    table = with_a_new_kind()
+    place = build(tmp_path, table)
+    assigned = found(place).loc[table.index]
+    outside = assigned["status"] == "outside"
+    mills = assigned.index.str.startswith("mill")
+    assert outside[mills].mean() > 0.5 and outside[~mills].mean() <= 0.05
+    assert assigned.loc[outside, "level1_name"].notna().all()  # the best guess
+    assert not assigned.loc[outside, "accepted"].any()
+    nodes = load(place.folder, "nodes")
+    own = "table/train/" + assigned.index[outside]
+    assert not set(own) & set(nodes["node_id"])  # it is not in the tree
+    sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    asked = sheet[sheet["subject"].isin("table/train/" + assigned.index[outside & mills])]
+    new = asked["suggestion_id"].mode()[0]
+    assert new.endswith("/new:windmill")
+    assert (asked["suggestion_id"] == new).mean() > 0.5
+    assert asked["reasons"].str.contains("unlike every node").all()
+    assert asked["suggestion"].str.contains("windmill").any()
+
+    # One answer makes it a node of the tree, and the next build learns from it.
+    taken = asked["suggestion_id"] == new
+    sheet.loc[asked.index[taken], ["decision", "target"]] = ["move", ""]
+    sheet.to_csv(place.sheet, index=False)
+    assert apply_sheet(place, place.sheet, "ann").added == taken.sum()
+    place = build(tmp_path, table)
+    again = found(place).loc[table.index]
+    settled = "table/train/" + again.index
+    moved = again[settled.isin(asked["subject"][taken])]
+    assert set(moved["level1_name"]) == {"windmill"} and moved["accepted"].all()
+    assert set(moved["status"]) == {"labelled"}
+    assert (again["level1_name"][mills] == "windmill").all()

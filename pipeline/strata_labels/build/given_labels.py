@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,15 @@ from strata_labels.proposal import (
     Scores,
     Signals,
     doubt_given,
+    is_new_node,
+    mark_outside,
     most_harmful_first,
-    outside_score,
+    new_node_rows,
+    outside_all_nodes,
     proposal_table,
     propose_missing,
+    propose_new_nodes,
     score_labels,
-    tolerance_limit,
 )
 from strata_labels.review import read_ledger, replay
 from strata_labels.tables import SCHEMAS, load, own_ids
@@ -45,12 +48,14 @@ class Completed:
         path_confidence: the table `path_confidence`.
         issues: the table `label_issues`.
         expected_wrong: how many of the opened labels are estimated to be wrong.
+        new_nodes: proposed for items outside of all nodes; the table `nodes`.
     """
 
     proposals: pd.DataFrame
     path_confidence: pd.DataFrame
     issues: pd.DataFrame
     expected_wrong: float
+    new_nodes: pd.DataFrame = field(default_factory=lambda: new_node_rows([]))
 
 
 def nothing_questioned(proposals: pd.DataFrame) -> Completed:
@@ -105,10 +110,17 @@ def complete(
         table, scores = _propose(
             settings, items, ladder, scorer, both, rows, proposals, classes, line
         )
+    outside = outside_all_nodes(scorer, scores, known[:, 0] >= 0) & missing & evidence
+    upper = ladder.ids[1] if len(ladder.ids) > 1 else [""]
+    parents = [upper[path[1]] if len(path) > 1 else "" for path in scores.path]
+    names = items["name"].tolist()
+    found = propose_new_nodes(names, outside, scorer, scores, ladder.first, parents)
+    table = mark_outside(table, items, outside, found)
     asked = evidence & ~decided
     votes = None if classes is None else classes.votes(ladder, scores)
     done = question(settings, items, ladder, scorer, scores, asked, table, votes, given.level)
-    return replace(done, path_confidence=path_table(items, rows, ladder.first, scores))
+    path = path_table(items, rows, ladder.first, scores)
+    return replace(done, path_confidence=path, new_nodes=new_node_rows(found))
 
 
 def question(
@@ -256,7 +268,7 @@ def _ladder(
     given = (items["item_id"].map(lowest) - first).fillna(num_levels).astype(int).to_numpy()
     given = np.where([node != "" for node in parent], given, num_levels)
     steps = given.tolist()
-    paths = {node: tree.path(node) for node in {*parent} - {""}}
+    paths = {node: tree.path(node) for node in {*parent, *nodes["node_id"]} - {""}}
     finest = {node for node, level in zip(parent, steps, strict=True) if level == 0}
     named = [{paths[node][step] for node in finest} for step in range(num_levels)]
     by_name = [Counter(tree.name[node] for node in of_level) for of_level in named]
@@ -265,6 +277,9 @@ def _ladder(
         # A coarse label without those above it may be of another lineage by its id alone.
         return node in named[step] or by_name[step][tree.name[node]] == 1
 
+    # A node that was proposed and that people have taken up has no label that came with the data.
+    taken_up = nodes["node_id"][(nodes["level"] == first) & nodes["node_id"].map(is_new_node)]
+    finest |= set(taken_up)
     finest |= {
         node
         for node, level in zip(parent, steps, strict=True)
@@ -338,18 +353,9 @@ def _propose(
 ) -> tuple[pd.DataFrame, Scores]:
     """The proposals with those of the items `rows`, which lack a label, and the scores."""
     scores = scorer.fit(known, line)
-    outside = np.zeros(len(items), dtype=bool)
-    if scores.known.any() and len(rows):
-        share = scorer.labelled_share(scores.known)
-        far = outside_score(scores.top_probability[:, 0], scores.known, share)
-        # An item with a coarse label belongs there, and what is sure is not set aside.
-        outside = far > tolerance_limit(far[scores.known])
-        outside &= (known < 0).all(axis=1) & ~scores.accepted
     votes = None if classes is None else classes.votes(ladder, scores)
     level = settings.hierarchy.level
-    made = proposal_table(
-        propose_missing(items, rows, ladder, scorer, scores, level, outside, votes)
-    )
+    made = proposal_table(propose_missing(items, rows, ladder, scorer, scores, level, votes))
     kept = proposals[~proposals["row_id"].isin(made["row_id"])]
     table = pd.concat([kept, made], ignore_index=True) if len(made) else proposals.copy()
     table = table.sort_values(["level", "subject"], ascending=[False, True], ignore_index=True)

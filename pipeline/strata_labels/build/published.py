@@ -16,7 +16,7 @@ from strata_labels.build.label_questions import question_names, read_given
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
-from strata_labels.proposal import Candidates, propose_within
+from strata_labels.proposal import Candidates, decided_new_nodes, propose_within
 from strata_labels.review import read_ledger
 from strata_labels.sources import published_tree
 from strata_labels.tables import SCHEMAS, load
@@ -38,7 +38,18 @@ def published_part(
         items, given.labels, len(hierarchy.levels), hierarchy.blank, first
     )
     homonyms = [n for n, name in enumerate(hierarchy.levels) if name in hierarchy.homonyms]
-    return *question_names(proposals, nodes, given, decisions, homonyms), given.labels
+    proposals, nodes = question_names(proposals, nodes, given, decisions, homonyms)
+    decided = decided_new_nodes(decisions["target"], nodes)
+    return proposals, _all_nodes(nodes, decided), given.labels
+
+
+def _all_nodes(nodes: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    """The table `nodes` with more rows; of one id the first counts."""
+    if more.empty:
+        return nodes
+    both = pd.concat([nodes.astype(object), more.astype(object)])[SCHEMAS["nodes"].names]
+    both = both.drop_duplicates("node_id").sort_values(["level", "node_id"], ignore_index=True)
+    return both.astype({"level": "int8"})
 
 
 def propose_published(
@@ -51,6 +62,7 @@ def propose_published(
     )
     done = complete(workspace, settings, items, labels, proposals, nodes)
     proposals = done.proposals
+    nodes = _all_nodes(nodes, done.new_nodes)
     if settings.hierarchy.found:
         proposals, nodes = _with_found_level(workspace, settings, items, proposals, nodes)
     taxa = load(workspace.folder, "taxa")
@@ -81,9 +93,7 @@ def _with_found_level(
     kept = proposals[~proposals["row_id"].isin(made["row_id"])]
     table = pd.concat([kept, made], ignore_index=True)
     table = table.sort_values(["level", "subject"], ascending=[False, True], ignore_index=True)
-    nodes = pd.concat([nodes.astype(object), found.astype(object)])[SCHEMAS["nodes"].names]
-    nodes = nodes.sort_values(["level", "node_id"], ignore_index=True)
-    return table, nodes.astype({"level": "int8"})
+    return table, _all_nodes(nodes, found)
 
 
 def _candidates(workspace: Workspace, settings: BuildSettings) -> Candidates | None:

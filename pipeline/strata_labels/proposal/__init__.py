@@ -7,7 +7,14 @@ from strata_labels.proposal.ids import node_id
 from strata_labels.proposal.label_issues import LabelIssues, most_harmful_first, score_labels
 from strata_labels.proposal.labelled import Ladder, doubt_given, propose_missing
 from strata_labels.proposal.lexicon import Lexicon
-from strata_labels.proposal.outside import outside_score, tolerance_limit
+from strata_labels.proposal.new_nodes import (
+    decided_new_nodes,
+    is_new_node,
+    mark_outside,
+    new_node_rows,
+    propose_new_nodes,
+)
+from strata_labels.proposal.outside import outside_all_nodes
 from strata_labels.proposal.propose import (
     NUM_ALTERNATIVES,
     proposal_row,
@@ -32,18 +39,22 @@ __all__ = [
     "Signals",
     "Vocabulary",
     "calibration_error",
+    "decided_new_nodes",
     "doubt_given",
+    "is_new_node",
+    "mark_outside",
     "most_harmful_first",
+    "new_node_rows",
     "node_id",
-    "outside_score",
+    "outside_all_nodes",
     "proposal_row",
     "proposal_table",
     "propose",
     "propose_free",
     "propose_missing",
+    "propose_new_nodes",
     "propose_within",
     "read_vocabulary",
     "score_labels",
-    "tolerance_limit",
     "vocabulary_nodes",
 ]

@@ -21,9 +21,6 @@ from strata_labels.proposal.propose import (
 )
 from strata_labels.proposal.score import Scorer, Scores
 
-#: Status of an item that is unlike every node.
-OUTSIDE = "outside"
-
 
 @dataclass(frozen=True)
 class Ladder:
@@ -51,7 +48,6 @@ def propose_missing(
     scorer: Scorer,
     scores: Scores,
     least_level: int,
-    outside: np.ndarray,
     votes: ClassVotes | None = None,
 ) -> list[tuple[object, ...]]:
     """Proposals of items that lack a label at the finest level.
@@ -63,7 +59,6 @@ def propose_missing(
         scorer: holds the evidence.
         scores: its answer.
         least_level: level from which on upwards a path must be sure to need no review.
-        outside: whether each of all items is unlike every node, `[n]`.
         votes: of classes of the knowledge base, if there are any.
 
     Returns:
@@ -76,7 +71,7 @@ def propose_missing(
     for place, n in enumerate(rows.tolist()):
         own = items.iloc[n]
         path = ladder.path(scores.path[n])
-        sure = ladder.first + scores.accepted_level[n] <= least_level and not outside[n]
+        sure = ladder.first + scores.accepted_level[n] <= least_level
         confidence = float(scores.level_confidence[n, 0])
         evidence = _given(ladder, scores, n)
         if votes is not None:
@@ -92,8 +87,7 @@ def propose_missing(
             if k != scores.path[n, 0] and p >= LEAST_LIKELY
         ][:NUM_ALTERNATIVES]
         on = {
-            "outside": bool(outside[n]),
-            "low_confidence": not sure and not outside[n],
+            "low_confidence": not sure,
             "small_margin": scores.margin[n] < SMALL_MARGIN,
             "neighbours_elsewhere": scores.neighbours[n] not in (-1, scores.path[n, 0]),
             "unstable": scores.instability[n] > 0,
@@ -101,8 +95,8 @@ def propose_missing(
         made.append(
             proposal_row(
                 ids[n], 1, path[0], origin,
-                fingerprint=fingerprint(own), status=OUTSIDE if outside[n] else "proposed",
-                confidence=confidence, margin=float(scores.margin[n]), accepted=bool(sure),
+                fingerprint=fingerprint(own), confidence=confidence,
+                margin=float(scores.margin[n]), accepted=bool(sure),
                 score=confidence * (1 - UNSTABLE * float(scores.instability[n])),
                 evidence=evidence, reasons=[Reason(kind) for kind, is_on in on.items() if is_on],
                 alternatives=others,

@@ -274,6 +274,13 @@ class Scorer:
                 )
         return found
 
+    def similarity(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """How alike items are in what labels are learnt from, 0 to 1, `[len(rows), len(others)]`.
+
+        1 for an item and itself where it has every kind of evidence.
+        """
+        return kernel(self._learnable(), rows, others)
+
     def labelled_share(self, known: np.ndarray) -> np.ndarray:
         """Share of labelled items among those like each item, itself left out, `[n]`.
 
