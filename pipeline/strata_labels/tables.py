@@ -262,7 +262,7 @@ def schema_version(path: Path) -> int:
     with _damage_named(path):
         metadata = pq.read_schema(path).metadata or {}
     text = metadata.get(_VERSION_KEY, b"1").decode("utf-8", "replace")
-    if text.isascii() and text.isdecimal() and int(text[:9]) <= SCHEMA_VERSION:
+    if text.isascii() and text.isdecimal() and len(text) < 9 and int(text) <= SCHEMA_VERSION:
         return int(text)
     what = f"the table is of schema version {text}; this Strata reads up to {SCHEMA_VERSION}"
     raise InputError(Problem(path, what, "Use the Strata that wrote it, or a later one."))

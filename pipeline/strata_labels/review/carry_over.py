@@ -219,11 +219,14 @@ def _nodes(decision: Decision, hashes: Mapping[str, str]) -> set[str]:
 
 def _general(node: str, tree: LabelTree) -> str:
     """The node of the tree that a general node was made for (see `replay`); "" if it is none."""
-    level, path = _level(node), node.partition("/")[2]
-    while path.endswith(".general"):
-        level, path = level + 1, path.removesuffix(".general")
-    above = f"{level}/{path}"
-    return above if level > _level(node) and above in tree.level else ""
+    path = node.partition("/")[2]
+    for above in range(_level(node) + 1, tree.top + 1):
+        if not path.endswith(".general"):
+            break
+        path = path.removesuffix(".general")
+        if f"{above}/{path}" in tree.level:
+            return f"{above}/{path}"
+    return ""
 
 
 def _by_name(nodes: Iterable[str]) -> dict[str, list[str]]:

@@ -37,6 +37,7 @@ SAME = "same"
 WITHDRAW = "withdraw"
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 2999
+_LEVEL_DIGITS = 3
 
 #: Where a decision was read: its file, and its 1-based line there.
 PLACE_COLUMNS = ["file", "row"]
@@ -274,7 +275,7 @@ def _problems(row: _Row, word: str, subject: str, level: str, no_time: bool) -> 
         found.append(("not a time:", fix, "target"))
     if not subject:
         found.append(("no subject", "Name an item or a node.", "subject"))
-    elif not level.isdecimal():
+    elif not level.isdecimal() or len(level) > _LEVEL_DIGITS:
         found.append(("not a level:", "Write a whole number.", "level"))
     elif row.row_id and row.row_id != f"{int(level)}:{subject}":
         fix = f"Write {int(level)}:{subject}, or correct subject and level."

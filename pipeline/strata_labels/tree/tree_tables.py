@@ -176,7 +176,7 @@ def tree_of_assignments(assignments: pd.DataFrame) -> LabelTree:
     levels = sorted(
         int(match[1])
         for name in assignments
-        if (match := re.fullmatch(r"level(\d+)_id", str(name)))
+        if (match := re.fullmatch(r"level(\d{1,3})_id", str(name)))
     )
     labelled = assignments[assignments.status == LABELLED]
     own, name = labelled.item_id, labelled.name
