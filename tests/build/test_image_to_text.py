@@ -30,7 +30,10 @@ def build(folder: Path, encoder: str, names: dict[str, str], labelled: int) -> p
 def test_pictures_near_the_name_of_a_node_speak_for_it(tmp_path: Path) -> None:
     encoder = make_tiny_clip(tmp_path / "clip")
     confidence = {}
-    for what, names in (("own", {k: k for k in PLANT}), ("none", dict(zip(PLANT, "xyz")))):
+    for what, names in (
+        ("own", {k: k for k in PLANT}),
+        ("none", dict(zip(PLANT, "xyz", strict=True))),
+    ):
         folder = tmp_path / what
         folder.mkdir()
         rows = build(folder, encoder, names, labelled=2)
