@@ -38,6 +38,7 @@ KINDS = {
     "category": "an item of the same category (`ids`) is under `node`",
     "cluster": "a node found among similar items: `value` their number, `text` the name of the "
     "most typical one, `ids` one of its images",
+    "purity": "a found node: `value` estimated share of its items with the given label `text`",
     "retrieval": "the images most similar to its own are under `node`: `value` their share, `ids` "
     "images of the subject (its own parent) or the nearest ones (another)",
     "hap_gain": "H-AP of its images would rise if it moved to `node`: `value` in points",
@@ -458,6 +459,9 @@ _WORDING: dict[str, Callable[[list[Evidence], _Names], str]] = {
         f"Item {run[0].ids[0]} has the same category and is under {name(run[0].node)}."
     ),
     "cluster": _cluster,
+    "purity": lambda run, _: (
+        f"By estimate, {run[0].value:.0%} of the items in it have the label {run[0].text}."
+    ),
     "retrieval": lambda run, name: (
         f"{run[0].value:.0%} of its nearest images are under {name(run[0].node)}."
     ),

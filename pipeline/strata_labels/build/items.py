@@ -21,8 +21,8 @@ def read_metadata(settings: BuildSettings) -> Metadata:
     Raises:
         InputError: every problem of the files; a level that should be published and is not.
     """
-    hierarchy, folder = settings.hierarchy, settings.metadata
-    metadata = settings.source.read(folder, hierarchy.levels)
+    hierarchy, folder, levels = settings.hierarchy, settings.metadata, settings.given_levels
+    metadata = settings.source.read(folder, levels)
     if hierarchy.published and not settings.clusters:
         given = settings.source.levels(folder)
         wanted = hierarchy.levels[2 if hierarchy.found else 1 :]
@@ -36,7 +36,7 @@ def read_metadata(settings: BuildSettings) -> Metadata:
             raise InputError(problems)
     if not settings.known_labels:
         return metadata
-    known = settings.source.read_labels(settings.known_labels, metadata.items, hierarchy.levels)
+    known = settings.source.read_labels(settings.known_labels, metadata.items, levels)
     labels = pd.concat([metadata.labels, known.table], ignore_index=True)
     counts = {**metadata.counts, "known_labels": known.counts}
     return replace(metadata, labels=labels, counts=counts)

@@ -167,7 +167,7 @@ def _agreement(
     """How far the tree agrees with the published labels, where they are not the tree itself."""
     hierarchy = settings.hierarchy
     labels = load(workspace.folder, "labels")
-    if hierarchy.published or not (labels["origin"] == "published").any():
+    if hierarchy.published or settings.clusters or not (labels["origin"] == "published").any():
         return None
     level = hierarchy.compared_level
     found = published_agreement(assignments, labels, level)
