@@ -145,7 +145,7 @@ class TrainImages:
                 yield pixels
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def embed(
     model: torch.nn.Module,
     paths: Sequence[Path],

@@ -119,7 +119,7 @@ def build_model(recipe: Recipe, weights_follow: bool = False) -> RetrievalModel:
     pooling = GeM() if recipe.pooling == "gem" else None
     still = nn.Sequential(backbone, pooling or nn.Identity()).eval()
     device = next((each.device for each in backbone.parameters()), torch.device("cpu"))
-    with torch.inference_mode():
+    with torch.no_grad():
         features = still(torch.zeros(1, 3, recipe.crop, recipe.crop, device=device))
     if features.ndim != 2:
         fix = "Take a backbone that gives one vector a picture."

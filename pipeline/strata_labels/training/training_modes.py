@@ -90,7 +90,7 @@ class HeadTraining:
         """Unit vectors of the test images, as the encoder gives them."""
         return nn.functional.normalize(self.vectors(*TESTED), dim=1)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def embedded(self, *splits: str) -> Tensor:
         """Unit vectors of the images of some splits, as the model gives them now."""
         model = self.model.eval()

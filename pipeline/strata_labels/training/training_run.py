@@ -250,7 +250,7 @@ def _finish(
         aside["unreadable image"] = aside.get("unreadable image", 0) + later
     ks = trainer.recipe.report_recall_at
     reports = {
-        name: _evaluate(test, values, ks, relevance_counts_query)
+        name: _evaluate(test, values, ks, relevance_counts_query, trainer.device)
         for name, values in vectors.items()
     }
     numbers = {
@@ -275,10 +275,13 @@ def _finish(
 
 
 def _evaluate(
-    test: LabelledImages, vectors: np.ndarray, ks: Sequence[int], relevance_counts_query: bool
+    test: LabelledImages,
+    vectors: np.ndarray,
+    ks: Sequence[int],
+    relevance_counts_query: bool,
+    device: torch.device,
 ) -> Report:
     """Metrics of the test split against itself, or of the queries against the gallery."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     embeddings, labels = torch.from_numpy(vectors), test.labels
     with track(len(embeddings), "ranking") as tracker:
         query = torch.tensor([split != GALLERY for split in test.table.split])
