@@ -21,6 +21,7 @@ __all__ = [
     "FILES",
     "fetch",
     "files",
+    "image_archives",
     "image_root",
     "levels",
     "read",
@@ -39,6 +40,11 @@ NAMES = "names.csv"
 _SPLITS = ("train", "test")
 _HEADER = ["image_id", "class_id", "super_class_id", "path"]
 _FOLDER = "Stanford_Online_Products"
+
+
+def image_archives(splits: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """The official zip; no file with its MD5 sum is published."""
+    return [(name, "") for name in FILES]
 
 
 def fetch(folder: Path, base_url: str = BASE_URL) -> list[Fetched]:

@@ -17,9 +17,11 @@ from strata_labels.sources.known_labels import read_labels
 from strata_labels.tables import read_parquet
 
 __all__ = [
+    "BASE_URL",
     "FILES",
     "fetch",
     "files",
+    "image_archives",
     "image_root",
     "levels",
     "read",
@@ -30,6 +32,7 @@ __all__ = [
 #: of Parquet files.
 FILES = ("items.csv", "items.parquet", "data")
 DATASET = "table"
+BASE_URL = ""  # published nowhere
 
 _REQUIRED = ("id",)
 _OPTIONAL = ("name", "split", "image", "qid", "url")
@@ -43,6 +46,11 @@ _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _BETWEEN = "|"
 _SHORTENED = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+")
 _QID = re.compile(r"(?:Q[1-9][0-9]*)?")
+
+
+def image_archives(splits: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """None: archives of one's own lie in a folder."""
+    return []
 
 
 def fetch(folder: Path, base_url: str = "") -> list[Fetched]:
