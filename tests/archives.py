@@ -39,12 +39,15 @@ def pack(members: Mapping[str, bytes], mode: str = "w") -> bytes:
     return content.getvalue()
 
 
-def official(numbers: Sequence[Sequence[int]], damaged: Sequence[int] = ()) -> dict[str, bytes]:
+def official(
+    numbers: Sequence[Sequence[int]], damaged: Sequence[int] = (), padding: int = 0
+) -> dict[str, bytes]:
     """Files of a server by path: archives with these images, and their MD5 files.
 
     Args:
         numbers: of each archive the numbers of its images.
         damaged: images whose content is none.
+        padding: bytes of a further file that makes each archive so much larger.
     """
     files = {}
     for shard, some in enumerate(numbers):
@@ -56,6 +59,7 @@ def official(numbers: Sequence[Sequence[int]], damaged: Sequence[int] = ()) -> d
                 else picture(number)
                 for number, name in ids.items()
             }
+            | ({"README": bytes(padding)} if padding else {})
         )
         files[f"/train/images_{shard:03}.tar"] = tar
         text = f"{hashlib.md5(tar).hexdigest()}  images_{shard:03}.tar\n"

@@ -17,7 +17,7 @@ from strata_labels.build import ArchiveContent, ReadUnits, Unit, read_here, read
 from strata_labels.errors import InputError, Problem, RetryError
 
 _PACKAGE = "strata-labels"
-_SECONDS = 30.0
+_SECONDS = 10.0
 _TRIES = 3
 
 
