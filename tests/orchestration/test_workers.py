@@ -110,20 +110,23 @@ def test_an_archive_that_kills_its_process_is_set_aside(
     site: Site, spec: str, alone: dict[str, bytes], two: ReadUnits, tmp_path: Path
 ) -> None:
     poison = "images_005.tar"
-    site.files = official(NUMBERS, padding=1 << 20)
+    large = official(NUMBERS, padding=1 << 23)
+    site.files |= {path: body for path, body in large.items() if "images_005" in path}
+    site.log.clear()
     stop = threading.Event()
 
     def kill_readers() -> None:
+        """Kills all processes whenever one has begun to fetch the archive, the last to be read."""
+        seen = 0
         while not stop.wait(0.002):
-            for process in worker_processes():
-                folder = tmp_path / "ws" / "archives"
-                if any(folder.glob(f"*/.{poison}.part*")) and len(done()) == ARCHIVES - 1:
+            asked = sum(path.endswith(poison) for path, *_ in site.log)
+            done = list((tmp_path / "ws" / "vectors" / "archives").glob("*.parquet"))
+            if asked > seen and len(done) == ARCHIVES - 1:
+                seen = asked
+                for process in worker_processes():
                     process.kill()
 
-    def done() -> list[Path]:
-        return list((tmp_path / "ws" / "vectors" / "archives").glob("*.parquet"))
-
-    site.slow = 0.1
+    site.slow = 0.2
     killer = threading.Thread(target=kill_readers)
     try:
         killer.start()

@@ -49,9 +49,17 @@ def fetch(
         raise InputError(
             Problem("--keep", "with --images something has to be kept, not", fix, value=keep)
         )
+    if shards and not images:
+        fix = "Give --images with the splits too."
+        raise InputError(Problem("--shards", "says which archives of images:", fix, value=shards))
     module = SOURCES[source]
     splits = tuple(split.strip() for split in images.split(",")) if images else ()
     archives = []
+    if wrong := [split for split in splits if split not in module.IMAGE_SPLITS]:
+        fix = f"Take some of {', '.join(module.IMAGE_SPLITS) or 'no split'}."
+        raise InputError(
+            Problem("--images", f"no such split of {source}:", fix, value=split) for split in wrong
+        )
     if images:
         published = module.image_archives(splits)
         archives = find_archives(base_url or module.BASE_URL, published)

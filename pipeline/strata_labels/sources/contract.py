@@ -48,6 +48,7 @@ class Source(Protocol):
     """One data set's reader: its files from the network, its items and labels from the files."""
 
     BASE_URL: str  #: where the data set is published
+    IMAGE_SPLITS: tuple[str, ...]  #: splits whose images can be fetched
 
     def fetch(self, folder: Path, base_url: str = ...) -> list[Fetched]:
         """Downloads the metadata files, all that a build can use."""

@@ -22,6 +22,7 @@ from strata_labels.sources.gldv2_landmarks import (
 __all__ = [
     "BASE_URL",
     "FILES",
+    "IMAGE_SPLITS",
     "fetch",
     "files",
     "image_archives",
@@ -50,6 +51,8 @@ FILES = {
 
 #: Archives of images by split.
 ARCHIVES = {"train": 500, "index": 100}
+#: Splits whose images can be fetched.
+IMAGE_SPLITS = tuple(ARCHIVES)
 
 
 def image_archives(splits: Sequence[str] = SPLITS) -> list[tuple[str, str]]:

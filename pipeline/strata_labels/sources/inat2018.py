@@ -24,6 +24,7 @@ from strata_labels.sources.packed import find
 __all__ = [
     "BASE_URL",
     "FILES",
+    "IMAGE_SPLITS",
     "fetch",
     "files",
     "image_archives",
@@ -43,6 +44,10 @@ _ANNOTATED = ("train2018.json", "val2018.json")
 _LISTED = ("iNaturalist18_train.txt", "iNaturalist18_val.txt")
 _SETS = {split: f"Inat_dataset_splits/Inaturalist_{split}_set1.txt" for split in ("train", "test")}
 _NO_LIST = "train"
+
+
+#: Splits whose images can be fetched.
+IMAGE_SPLITS = ("train", "val")
 
 
 def image_archives(splits: Sequence[str] = ()) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from strata_labels.sources.packed import Packed, find
 __all__ = [
     "BASE_URL",
     "FILES",
+    "IMAGE_SPLITS",
     "fetch",
     "files",
     "image_archives",
@@ -40,6 +41,10 @@ NAMES = "names.csv"
 _SPLITS = ("train", "test")
 _HEADER = ["image_id", "class_id", "super_class_id", "path"]
 _FOLDER = "Stanford_Online_Products"
+
+
+#: Splits whose images can be fetched.
+IMAGE_SPLITS = ("train", "test")
 
 
 def image_archives(splits: Sequence[str] = ()) -> list[tuple[str, str]]:

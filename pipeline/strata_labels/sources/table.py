@@ -19,6 +19,7 @@ from strata_labels.tables import read_parquet
 __all__ = [
     "BASE_URL",
     "FILES",
+    "IMAGE_SPLITS",
     "fetch",
     "files",
     "image_archives",
@@ -46,6 +47,10 @@ _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _BETWEEN = "|"
 _SHORTENED = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+")
 _QID = re.compile(r"(?:Q[1-9][0-9]*)?")
+
+
+#: Splits whose images can be fetched.
+IMAGE_SPLITS = ()
 
 
 def image_archives(splits: Sequence[str] = ()) -> list[tuple[str, str]]:
