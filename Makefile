@@ -31,8 +31,10 @@ SHARED ?= ../shared
 bench: $(READY)
 	$(BIN)/python -m benchmarks --shared $(SHARED)/data
 
+# The data cards, and the table of recipes in docs.
 cards: $(READY)
 	$(BIN)/python -m benchmarks.cards
+	$(BIN)/python -m benchmarks.recipes
 
 clean:
 	rm -rf .venv demo build *.egg-info

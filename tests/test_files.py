@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from strata_labels import files
 from strata_labels.errors import RetryError
-from strata_labels.files import holder, only_one, whole, write_text
+from strata_labels.files import holder, only_one, part_folder, whole, write_text
 
 _WRITER = """
 import sys, time
@@ -85,3 +85,22 @@ def test_a_lock_names_its_holder_and_ends_with_it(tmp_path: Path) -> None:
     with only_one(path, "build"):
         assert holder(path) == f"process {os.getpid()} (build)"
     assert not path.exists()
+
+
+def test_a_folder_that_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    filling = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from strata_labels.files import part_folder\n"
+        "with part_folder(Path(sys.argv[1])) as beside:\n"
+        "    (beside / 'weights').write_bytes(b'x' * 1000)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    place = tmp_path / "model"
+    subprocess.run([sys.executable, "-c", filling, str(place)], check=False)
+    (left,) = tmp_path.iterdir()
+    with part_folder(place) as beside:
+        assert sorted(tmp_path.iterdir()) == [beside] and beside != left
+        with part_folder(place) as other:  # of a writer that lives
+            assert beside.is_dir() and other != beside
+        beside.rename(place)
+    assert list(tmp_path.iterdir()) == [place]

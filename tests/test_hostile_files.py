@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import socket
+import stat
+import subprocess
+import sys
+import tarfile
 import threading
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from building import SAMPLE
+from building import ROOT, SAMPLE
 from page_world import make_workspace
 from small_world import item
 from strata_labels.build import Workspace
@@ -23,6 +28,7 @@ from strata_labels.knowledge import ResponseStore, wikidata_file
 from strata_labels.people_csv import clean_cell
 from strata_labels.review import append, read_ledger
 from strata_labels.review.page import Desk, open_page, serve
+from strata_labels.sources import download, packed
 from strata_labels.sources.commons import parse_address, split_title
 from strata_labels.tables import DECISION_COLUMNS
 from trees import build
@@ -152,6 +158,95 @@ def test_a_title_of_any_length_is_read_or_refused(name: str) -> None:
             read(LONG[name])  # quadratic work would take longer than the test may run
         except ValueError as error:
             assert "no title is longer" in str(error)
+
+
+def test_no_text_takes_a_time_that_grows_with_the_square_of_its_length() -> None:
+    """The limit only ends a hang: the run takes a tenth of it."""
+    command = [sys.executable, "-m", "tests.long_texts"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def member(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
+    found = tarfile.TarInfo(name)
+    found.type, found.linkname = kind, link
+    return found
+
+
+MEMBERS = {
+    "symlink": member("categories.json", tarfile.SYMTYPE, "/etc/passwd"),
+    "symlink to itself": member("categories.json", tarfile.SYMTYPE, "categories.json"),
+    "hard link": member("categories.json", tarfile.LNKTYPE, "../secret.json"),
+    "device": member("categories.json", tarfile.CHRTYPE),
+    "pipe": member("categories.json", tarfile.FIFOTYPE),
+    "folder": member("categories.json", tarfile.DIRTYPE),
+    "symlink above": member("../../categories.json", tarfile.SYMTYPE, "/etc/passwd"),
+    "absolute link": member("/etc/categories.json", tarfile.LNKTYPE, "/etc/passwd"),
+}
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_an_archive_member_that_is_no_file(name: str, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "categories.json.tar.gz", "w:gz") as archive:
+        archive.addfile(MEMBERS[name])
+    told = refused("build", "inat-h", tmp_path / "ws", "--metadata", tmp_path)
+    assert "categories.json" in told and "a link, device or folder" in told
+
+
+def test_a_zip_member_that_is_a_link_is_too_large_or_is_encrypted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "Stanford_Online_Products.zip"
+    link = zipfile.ZipInfo("Stanford_Online_Products/Ebay_train.txt")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+        archive.writestr("Stanford_Online_Products/Ebay_test.txt", "image_id")
+    assert "a link, device or folder" in refused(
+        "build", "sop-h", tmp_path / "ws", "--metadata", tmp_path
+    )
+    monkeypatch.setattr(packed, "_LARGEST", 100)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for split in ("train", "test"):
+            archive.writestr(f"Ebay_{split}.txt", b"image_id class_id super_class_id path\n" * 9)
+    told = refused("build", "sop-h", tmp_path / "ws", "--metadata", tmp_path)
+    assert "342 bytes unpacked; 100 at most are read" in told
+    raw = bytearray(path.read_bytes())
+    for at in (raw.index(b"PK\x03\x04") + 6, raw.index(b"PK\x01\x02") + 8):
+        raw[at] |= 1  # says that the first member is encrypted
+    path.write_bytes(raw)
+    monkeypatch.undo()
+    assert "cannot be read" in refused("build", "sop-h", tmp_path / "ws", "--metadata", tmp_path)
+
+
+def test_a_zip_whose_checksum_is_wrong_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", "some bytes of text")
+    path.write_bytes(path.read_bytes().replace(b"some bytes", b"other text"))
+    assert "a damaged file came (a.txt)" in download.wrong_content(path, path.name)
+
+
+HUGE = "9" * 5000
+
+
+@pytest.mark.parametrize("line", [f"{HUGE} 1 1 a.jpg", f"1 {HUGE} 1 a.jpg", f"{'٣' * 3} 1 1 a.jpg"])
+def test_numbers_of_thousands_of_digits_in_a_list(line: str, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        text = f"image_id class_id super_class_id path\n{line}\n"
+        (tmp_path / f"Ebay_{split}.txt").write_text(text)
+    told = refused("build", "sop-h", tmp_path / "ws", "--metadata", tmp_path)
+    assert "Ebay_train.txt, row 2" in told and "not an id" in told
+
+
+def test_a_level_of_thousands_of_digits_in_a_ledger(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path / "ws")
+    path = ledger_with(workspace / "decisions.csv", "2026-01-01T00:00:00Z")
+    path.write_text(path.read_text().replace(",1,exclude", f",{HUGE},exclude"))
+    sheet = pd.DataFrame({"row_id": [f"1:{item(2)}"], "decision": ["unsure"]})
+    sheet.to_csv(tmp_path / "sheet.csv", index=False)
+    told = refused("apply", workspace, tmp_path / "sheet.csv", "--reviewer", "ann")
+    assert "row 2, column 'level': not a level" in told
 
 
 def test_formulas_in_exports_for_people_are_harmless_and_come_back(tmp_path: Path) -> None:

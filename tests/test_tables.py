@@ -6,7 +6,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from strata_labels.errors import InputError
-from strata_labels.tables import SCHEMAS, labels_at, load, own_ids, save
+from strata_labels.tables import (
+    SCHEMA_VERSION,
+    SCHEMAS,
+    labels_at,
+    load,
+    own_ids,
+    save,
+    schema_version,
+)
 
 LABELS = pd.DataFrame(
     [
@@ -31,6 +39,22 @@ def test_a_table_comes_back_under_its_contract(tmp_path):
 def test_the_same_rows_give_the_same_bytes(tmp_path):
     first = save(tmp_path, "labels", LABELS).read_bytes()
     assert save(tmp_path, "labels", LABELS.set_axis([7, 5, 3, 1])).read_bytes() == first
+
+
+def test_a_table_of_a_later_schema_version_is_refused_by_name(tmp_path):
+    path = save(tmp_path, "labels", LABELS)
+    assert schema_version(path) == SCHEMA_VERSION
+    table = pq.read_table(path)
+    for text in (str(SCHEMA_VERSION + 1), "2.1", "9" * 50, "later"):
+        later = table.replace_schema_metadata({"strata_schema_version": text})
+        pq.write_table(later, path)
+        with pytest.raises(InputError) as caught:
+            load(tmp_path, "labels")
+        (problem,) = caught.value.problems
+        assert problem.where == path and f"schema version {text}" in problem.what
+    pq.write_table(table.replace_schema_metadata(None), path)  # as an earlier version wrote it
+    assert schema_version(path) == 1
+    assert load(tmp_path, "labels").to_dict("list") == LABELS.to_dict("list")
 
 
 def test_every_missing_column_is_named(tmp_path):

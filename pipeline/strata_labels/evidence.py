@@ -28,6 +28,8 @@ KINDS = {
     "it on the way to `node`",
     "neighbours": "the most similar items are under `node`: `value` their share, if counted; or "
     "one labelled item is: `ids` that item, `value` its similarity, 0 to 1",
+    "label_count": "`value` items came with the label `node`: `ids` the nodes from it to the top, "
+    "`text` one of the items",
     "published": "the label that came with the data: `node`, `ids` the nodes from it to the top",
     "vocabulary": "the vocabulary places the class under `node`: `text` its label, `ids` its id",
     "taxonomy": "a taxon above it in the knowledge base: `text` its name, `value` its level",
@@ -36,19 +38,29 @@ KINDS = {
     "category": "an item of the same category (`ids`) is under `node`",
     "cluster": "a node found among similar items: `value` their number, `text` the name of the "
     "most typical one, `ids` one of its images",
+    "purity": "a found node: `value` estimated share of its items with the given label `text`",
     "retrieval": "the images most similar to its own are under `node`: `value` their share, `ids` "
     "images of the subject (its own parent) or the nearest ones (another)",
     "hap_gain": "H-AP of its images would rise if it moved to `node`: `value` in points",
     "decision": "a reviewer (`text`) decided: `node` the target if it is one, `ids` the decision, "
     "its time, and the target as written",
     "stale_decision": "like `decision`, made on evidence that has changed since",
+    "lost_node": "decisions name the subject, a node that is not in the tree any more: `value` "
+    "their number",
 }
+
+#: Reasons that question the name of a node, and say nothing of the items below it.
+NAME_REASONS = ("two_parents", "spelled_alike", "placeholder")
 
 #: Why a row is open for review, by kind, as a sentence.
 REASONS = {
     "audit": "It was accepted without review; this checks whether that was right.",
     "retrieval": "Its images look like those of another place.",
     "label_issue": "The evidence says that the label it came with is wrong.",
+    "two_parents": "The same label came under another parent too (merge the two, or keep both).",
+    "spelled_alike": "Another label is spelled almost alike (merge the two, or keep both).",
+    "placeholder": "It looks like a word for a missing label, and is read as one (keep it if it is "
+    "a class, else exclude it).",
     "outside": "It is unlike every node of the tree.",
     "low_confidence": "The evidence is too weak to place it automatically.",
     "small_margin": "Two places are about equally likely.",
@@ -67,6 +79,7 @@ REASONS = {
     "same_category_differs": "Items of the same Commons category are placed differently.",
     "splits_differ": "An item with the same title is placed elsewhere in another split.",
     "taxonomy_differs": "Wikidata's taxonomy places it elsewhere.",
+    "lost_node": "Decisions name this node, which is not in the tree any more.",
     "stale_decision": "It was decided before, but the evidence has changed since.",
     "unsure": "A reviewer was unsure about it.",
     "disputed": "Two reviewers disagree about it.",
@@ -287,7 +300,7 @@ _LANGUAGES = {
 _DECIDED = {
     "keep": "kept it under {}", "move": "moved it to {}", "merge": "merged it into {}",
     "stop": "stopped it at {}", "exclude": "excluded it", "split": "split off {}",
-    "rename": "renamed it {}", "unsure": "was unsure",
+    "rename": "renamed it {}", "unsure": "was unsure", "same": "said that it is {} now",
 }  # fmt: skip
 
 #: Kinds that speak for their node, so that they speak against any other place.
@@ -391,6 +404,13 @@ def _neighbours(run: list[Evidence], name: _Names) -> str:
     return f"{found.value:.0%} of the most similar items are under {name(found.node)}."
 
 
+def _label_count(run: list[Evidence], name: _Names) -> str:
+    found = run[0]
+    items = f"{found.value:,.0f} item{'s' if found.value != 1 else ''}"
+    example = f", such as {found.text}" if found.text else ""
+    return f"The label {_ARROW.join(map(name, found.ids))} came with {items}{example}."
+
+
 def _vocabulary(run: list[Evidence], name: _Names) -> str:
     found = run[0]
     classes = f"class {found.text or found.ids[0]} ({found.ids[0]})" if found.ids else "it"
@@ -430,6 +450,7 @@ _WORDING: dict[str, Callable[[list[Evidence], _Names], str]] = {
     "class_chain": _class,
     "class_tie": _class,
     "neighbours": _neighbours,
+    "label_count": _label_count,
     "published": lambda run, name: f"Published under {_ARROW.join(map(name, run[0].ids))}.",
     "vocabulary": _vocabulary,
     "taxonomy": _taxonomy,
@@ -438,12 +459,16 @@ _WORDING: dict[str, Callable[[list[Evidence], _Names], str]] = {
         f"Item {run[0].ids[0]} has the same category and is under {name(run[0].node)}."
     ),
     "cluster": _cluster,
+    "purity": lambda run, _: (
+        f"By estimate, {run[0].value:.0%} of the items in it have the label {run[0].text}."
+    ),
     "retrieval": lambda run, name: (
         f"{run[0].value:.0%} of its nearest images are under {name(run[0].node)}."
     ),
     "hap_gain": lambda run, name: (
         f"Under {name(run[0].node)}, H-AP of its images would rise by {run[0].value:.1f} points."
     ),
+    "lost_node": lambda run, _: f"{run[0].value:,.0f} decisions wait for the node it is now.",
     "decision": _decision,
     "stale_decision": _decision,
 }

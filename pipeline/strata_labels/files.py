@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -50,6 +51,35 @@ def _part_file(path: Path) -> tuple[int, Path]:
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
         if _is_locked(handle, Path(name)):
             return handle, Path(name)
+        os.close(handle)
+
+
+@contextmanager
+def part_folder(path: Path) -> Iterator[Path]:
+    """Gives an empty folder beside `path` to fill, removed at the end unless it was renamed.
+
+    What killed processes left of the same is removed first.
+    """
+    prefix = f".{path.name}.strata-"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f"{prefix}*"):
+        with suppress(OSError):
+            handle = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                if _is_locked(handle, left):
+                    shutil.rmtree(left)
+            finally:
+                os.close(handle)
+    while True:
+        beside = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+        handle = os.open(beside, os.O_RDONLY | os.O_DIRECTORY)
+        if _is_locked(handle, beside):
+            break
+        os.close(handle)
+    try:
+        yield beside
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
         os.close(handle)
 
 
@@ -167,12 +197,17 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def write_table(path: Path, rows: pd.DataFrame | pa.Table, schema: pa.Schema | None = None) -> None:
-    """Writes a Parquet file whose bytes depend on the rows alone (no pandas metadata)."""
+def write_table(
+    path: Path,
+    rows: pd.DataFrame | pa.Table,
+    schema: pa.Schema | None = None,
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Writes a Parquet file whose bytes depend on the arguments alone (no pandas metadata)."""
     if isinstance(rows, pd.DataFrame):
         rows = pa.Table.from_pandas(rows, schema=schema, preserve_index=False)
     with whole(path) as beside:
-        pq.write_table(rows.replace_schema_metadata(None), beside, compression="zstd")
+        pq.write_table(rows.replace_schema_metadata(metadata), beside, compression="zstd")
 
 
 def sha256_of(path: Path) -> str:

@@ -45,6 +45,9 @@ class _Published(_Section):
     blank: str = ""
     """The word for a missing label between published ones."""
 
+    homonyms: List[str] = ()
+    """Levels at which nodes below different top nodes may have one name."""
+
     taxa: bool = False
     """Published ranks are compared with the taxa of a Wikidata snapshot."""
 

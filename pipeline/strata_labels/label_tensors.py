@@ -60,7 +60,8 @@ def check_labels(labels: Tensor, name: str = "labels") -> Tensor:
         name: what to call them in an error.
 
     Raises:
-        ValueError: not integers, not `[n, L]`, or without or with too many levels.
+        ValueError: not integers, not `[n, L]`, without or with too many levels, or -1, which
+            stands for an unknown label and must not be taken for a class.
     """
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
         raise ValueError(f"{name} must be integers, got {labels.dtype}")
@@ -76,7 +77,15 @@ def check_labels(labels: Tensor, name: str = "labels") -> Tensor:
             f"{name} must have the shape [n, L] with 1 <= L <= {MAX_LEVELS}, "
             f"got {tuple(labels.shape)}"
         )
-    return labels.to(torch.int64)
+    labels = labels.to(torch.int64)
+    unknown = labels == -1
+    if bool(unknown.any()):
+        row, column = unknown.nonzero()[0].tolist()
+        raise ValueError(
+            f"{name} must be known, got -1 in row {row}, level {column} "
+            f"({int(unknown.any(1).sum())} rows have one): leave these rows out"
+        )
+    return labels
 
 
 def check_nested(labels: Tensor, name: str = "labels") -> None:

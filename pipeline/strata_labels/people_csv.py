@@ -1,7 +1,7 @@
 """The reader of CSV files that people make: what spreadsheets do to a file is forgiven or named.
 
 `read_people_csv` reads a file, `clean_cell` a cell, `read_integer` a number; `neutralise` makes a
-cell that we write harmless.
+cell that we write harmless, `write_list` writes a file of such cells.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.files import write_text
 
 # A cell may hold a million characters; the row with it is read, or refused, like any other.
 csv.field_size_limit(2**31 - 1)
@@ -213,6 +214,14 @@ def read_header(path: Path) -> list[str]:
     return [clean_cell(cell).casefold() for cell in next(header, [])]
 
 
+def write_list(path: Path, rows: pd.DataFrame) -> None:
+    """Writes rows of text for people to look through; where there is no row, there is no file."""
+    if rows.empty:
+        path.unlink(missing_ok=True)
+        return
+    write_text(path, rows.map(neutralise).to_csv(index=False, lineterminator="\n"))
+
+
 def cut_short(path: Path, row: int, what: str) -> Problem:
     """The problem of a file that seems to have lost its end."""
     fix = "Get the file again; if this is its true end, end the last line with a line break."
@@ -241,11 +250,11 @@ def _decoded(path: Path) -> str:
 
 def _separator(text: str) -> tuple[str, int]:
     """The separator of a CSV text, and how many lines stand before the header to announce it."""
-    first = re.search(r"[^\r\n]*[^\s][^\r\n]*", text)
-    line = first[0] if first else ""
+    start = len(text) - len(text.lstrip())
+    line = re.split(r"[\r\n]", text[start:], maxsplit=1)[0]
     announced = re.fullmatch(r"sep=([,;\t])\s*", line, re.IGNORECASE)
-    if first and announced:
-        before = text[: first.end()]
+    if announced:
+        before = text[: start + len(line)]
         return announced[1], 1 + len(re.findall(r"\r\n|\r|\n", before))
     return max(",;\t", key=line.count), 0
 

@@ -26,6 +26,10 @@ _SUFFIXES = (".jpg", ".jpeg", ".png")
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 
 
+#: Reasons for which an image has no picture file, see `why_no_picture`.
+MISSING, OUTSIDE = "no such file", "outside of the image root"
+
+
 class UnreadablePictureError(Exception):
     """A file is missing, is no picture, is damaged, or is too large; the message says which."""
 
@@ -48,8 +52,8 @@ def why_no_picture(root: Path, image: str) -> str:
     """Why `picture_file` finds nothing."""
     path = _found(root, image)
     if path is None:
-        return "no such file"
-    return f"outside of the image root; {ROOTS_VARIABLE}={path.resolve().parent} allows it"
+        return MISSING
+    return f"{OUTSIDE}; {ROOTS_VARIABLE}={path.resolve().parent} allows it"
 
 
 def _found(root: Path, image: str) -> Path | None:

@@ -97,7 +97,7 @@ def with_retries(attempt: Callable[[], _Result], policy: RetryPolicy, where: str
 def retry_after(response: requests.Response) -> float | None:
     """Seconds the server asks to wait (`Retry-After`, a number or a date), if it does."""
     text = response.headers.get("Retry-After", "").strip()
-    if text.isdecimal():
+    if text.isdecimal() and len(text) <= 18:
         return float(text)
     try:
         moment = parsedate_to_datetime(text)

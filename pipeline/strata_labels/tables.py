@@ -175,6 +175,11 @@ DECISION_COLUMNS = [
 ]
 
 
+#: Version of the tables' contracts, which every table of a workspace has in its metadata. Version
+#: 0.1.0 wrote none, which counts as 1: its tables are read as `load` says, and written anew by the
+#: next command that rebuilds.
+SCHEMA_VERSION = 2
+_VERSION_KEY = b"strata_schema_version"
 # Tables that version 0.1.0 did not write: until the next build they count as empty.
 _SINCE_0_1_0 = ("path_confidence", "label_issues")
 
@@ -183,6 +188,9 @@ SHARE_DECIMALS = 4
 
 #: Status of an item that has a label; other statuses are reasons for having none.
 LABELLED = "labelled"
+
+#: Status of an item that is unlike every node: its path is a guess, and no label.
+OUTSIDE = "outside"
 
 
 def assignments_schema(num_levels: int) -> pa.Schema:
@@ -240,13 +248,38 @@ def save(folder: Path, name: str, frame: pd.DataFrame, schema: pa.Schema | None 
     table = pa.Table.from_pandas(frame[plain.names], plain, preserve_index=False)
     for field in typed:
         table = table.append_column(field, encode(frame[field.name], field.type))
-    write_table(path, table.select(schema.names))
+    metadata = {_VERSION_KEY.decode(): str(SCHEMA_VERSION)}
+    write_table(path, table.select(schema.names), metadata=metadata)
     return path
+
+
+def schema_version(path: Path) -> int:
+    """The version of the contracts that a table was written under.
+
+    Raises:
+        InputError: it is not a Parquet file, or is of a later version than this program's.
+    """
+    with _damage_named(path):
+        metadata = pq.read_schema(path).metadata or {}
+    text = metadata.get(_VERSION_KEY, b"1").decode("utf-8", "replace")
+    if text.isascii() and text.isdecimal() and len(text) < 9 and int(text) <= SCHEMA_VERSION:
+        return int(text)
+    what = f"the table is of schema version {text}; this Strata reads up to {SCHEMA_VERSION}"
+    raise InputError(Problem(path, what, "Use the Strata that wrote it, or a later one."))
 
 
 def _rounded(column: pd.Series) -> pd.Series:
     """Confidences as they are written: other kernels of linear algebra differ in later places."""
     return column.astype("float64").round(SHARE_DECIMALS)
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file has the header and the end of a Parquet file."""
+    try:
+        pq.read_metadata(path)
+    except (pa.ArrowInvalid, OSError):
+        return False
+    return True
 
 
 def load(folder: Path, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -258,7 +291,8 @@ def load(folder: Path, name: str, columns: Sequence[str] | None = None) -> pd.Da
         columns: read these only. Lists of evidence are slow to read in a large table.
 
     Raises:
-        InputError: the table is not there or is not a Parquet file, or has not these columns.
+        InputError: the table is not there or is not a Parquet file, has not these columns, or is of
+            a later schema version.
     """
     path = table_path(folder, name)
     if not path.exists():
@@ -267,11 +301,11 @@ def load(folder: Path, name: str, columns: Sequence[str] | None = None) -> pd.Da
         raise InputError(
             Problem(path, "table not found", "Run `strata build` on this workspace first.")
         )
-    if name != "proposals":
+    if schema_version(path) > 1 or name != "proposals":
         return load_file(path, columns)
     with _damage_named(path):
         old = "score" not in pq.read_schema(path).names
-    if not old:
+    if not old:  # written between version 0.1.0 and the first schema version
         return load_file(path, columns)
     frame = _upgraded(load_file(path))
     return frame[list(columns)] if columns else frame

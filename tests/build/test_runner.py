@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
-from building import changed
+from building import changed, data_files
 from recorded_workspace import unpack
 from strata_labels.build import STAGES, BuildSettings, Counts, Stage, Workspace, build_tree, rebuild
 from strata_labels.cli import app
@@ -288,3 +289,36 @@ def test_a_file_that_changes_after_the_check_is_read_again(
     monkeypatch.setattr(SOURCES["table"], "read", changing)
     build_tree(workspace, settings_of(workspace))
     assert "Coffee" in set(load(workspace.folder, "items")["name"])
+
+
+def test_a_workspace_of_a_later_schema_version_is_refused_by_every_command(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    later = Workspace(Path(shutil.copytree(workspace.folder, tmp_path / "later")))
+    path = later.table("entities")
+    table = pq.read_table(path).replace_schema_metadata({"strata_schema_version": "77"})
+    pq.write_table(table, path)
+    items = str(later.last_settings().metadata)
+    before = data_files(later.folder)
+    for words in (["status"], ["apply"], ["build", "table"], ["history", "1"]):
+        command = words[0]
+        given = ["--items", items] if command == "build" else []
+        done = CliRunner().invoke(app, [*words, str(later.folder), *given])
+        assert isinstance(done.exception, InputError), done.exception
+        (problem,) = done.exception.problems
+        assert "schema version 77; this Strata reads up to" in problem.what, command
+    assert data_files(later.folder) == before
+
+
+def test_an_image_of_two_rows_is_told_by_file_summary_and_card(tmp_path: Path) -> None:
+    items = tmp_path / "items.csv"
+    items.write_text("id,name,kind,image\n1,Tea,drink,a.png\n2,Salt,spice,./a.png|b.png\n")
+    said = strata("build", "table", tmp_path / "ws", "--items", items, "--encoder", "")
+    assert "images     1 belong to several items" in said and "shared_images.csv" in said
+    listed = pd.read_csv(tmp_path / "ws/shared_images.csv").values.tolist()
+    assert listed == [["a.png", "table/train/1", "Tea", "drink"],
+                      ["a.png", "table/train/2", "Salt", "spice"]]  # fmt: skip
+    assert "1 images belong to several items" in (tmp_path / "ws/card.md").read_text()
+    items.write_text("id,name,kind,image\n1,Tea,drink,a.png\n2,Salt,spice,b.png\n")
+    strata("build", "table", tmp_path / "ws", "--items", items, "--encoder", "")
+    assert not (tmp_path / "ws/shared_images.csv").exists()

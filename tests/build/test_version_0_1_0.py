@@ -12,7 +12,7 @@ from strata_labels.cli import app
 from strata_labels.evidence import has_reason
 from strata_labels.review import read_ledger, replay, reviewed
 from strata_labels.review.apply import Resolution
-from strata_labels.tables import load
+from strata_labels.tables import SCHEMA_VERSION, SCHEMAS, load, schema_version
 from typer.testing import CliRunner
 
 SHEET = "sheet-of-0.1.0.csv"
@@ -109,6 +109,10 @@ def test_a_build_changes_nothing_any_more(folder, resolution):
     workspace = folder / "workspace"
     given = ["--metadata", folder / "metadata", "--entities", folder / "entities.jsonl"]
     files = [*sorted((workspace / "tables").glob("*.parquet")), workspace / "decisions.csv"]
+    strata("build", "gldv2-h", workspace, *given, "--encoder", "registry")
+    # All its tables are of the present schema version now.
+    written = [path for path in files[:-1] if path.stem in {*SCHEMAS, "assignments"}]
+    assert {schema_version(path) for path in written} == {SCHEMA_VERSION}
     before = [path.read_bytes() for path in files]
     strata("build", "gldv2-h", workspace, *given, "--encoder", "registry")
     assert [path.read_bytes() for path in files] == before

@@ -37,8 +37,18 @@ def test_version_and_lists() -> None:
     }
     assert [line.split()[0] for line in found["trees"].splitlines()] == known_trees()
     assert "suprank" in found["formats"].split() and "happier" in found["recipes"].split()
+    row = "happier-sop SOP 0.9 suphap + 0.1 cluster SupRank and HAPPIER, loss/HAPPIER_SOP.yaml"
+    assert row.split() in [line.split() for line in found["recipes"].splitlines()]
     encoders = found["encoders"].split()
     assert encoders[0] == "registry" and "ViT-L-14/laion2b_s32b_b82k" in encoders
+
+
+def test_explain_prints_every_setting_and_trains_nothing() -> None:
+    run = CliRunner().invoke(app, ["train", "--recipe", "nsm", "--explain", "--set", "lr=0.5"])
+    assert run.exit_code == 0
+    printed = {line.split()[0]: line.split()[1:] for line in run.output.splitlines()}
+    assert printed["lr"] == ["0.5", "--set:", "lr"]
+    assert printed["identity"] == ["true", "_plain.toml:", "head.identity"]
 
 
 def test_a_wrong_value_is_an_error_of_usage() -> None:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(evaluate)
 
-METRICS = ["ap", "map_at_r", "recall_at_1", "recall_at_5", "recall_at_10", "ap_at_10"]
+METRICS = ["ap", "map_at_r", "mrr", "recall_at_1", "recall_at_5", "recall_at_10", "ap_at_10"]
 
 
 @pytest.fixture
@@ -239,3 +239,26 @@ def test_recorded_values_through_the_command(shared: Path, tmp_path: Path) -> No
     values = run(tmp_path, "--per-query")["per_query"]
     np.testing.assert_allclose(values["hap"], record["expect_hap"], atol=1e-5)
     np.testing.assert_allclose(values["asi"], record["expect_asi"], atol=1e-5)
+
+
+def test_unknown_labels_are_an_error_or_left_out(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(30, 4)).astype(np.float32)
+    labels = np.arange(30)[:, None] // np.array([3, 15])
+    np.save(tmp_path / "known.npy", labels[1:])
+    np.save(tmp_path / "x1.npy", x[1:])
+    labels[0, 1] = -1
+    np.save(tmp_path / "labels.npy", labels)
+    np.save(tmp_path / "x.npy", x)
+
+    def run(name: str, array: str, *more: str) -> int:
+        words = ["--query-embeddings", str(tmp_path / array), "--normalize"]
+        words += ["--query-labels", str(tmp_path / name), "--json", str(tmp_path / "out.json")]
+        return CliRunner().invoke(app, [*words, *more]).exit_code
+
+    assert run("labels.npy", "x.npy") != 0
+    assert run("labels.npy", "x.npy", "--leave-out-unknown") == 0
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found.pop("query_unknown_left_out") == 1
+    assert run("known.npy", "x1.npy") == 0
+    assert found == json.loads((tmp_path / "out.json").read_text())

@@ -11,11 +11,11 @@ import numpy as np
 import plain_loss_loops as plain
 import pytest
 import torch
+from recordings import for_each_recording
 from strata_labels import losses as T
 from subprocesses import run_checked
 from torch import Tensor
 
-RECORDINGS = ["two_levels", "three_levels", "seven_levels"]
 SOP = {"tau": 0.01, "rho": 100.0, "delta": 0.05, "start": 0.5, "offset": 1.44}
 INAT = SOP | {"start": 0.0, "offset": 1.0}
 H_RANK = SOP | {"beta": 25.0, "gamma": 0.5, "leak": 10.0}
@@ -28,9 +28,9 @@ def with_proxies(loss: torch.nn.Module, proxies: np.ndarray) -> torch.nn.Module:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name", RECORDINGS)
-def test_recorded_values_and_gradients_of_the_published_code(shared: Path, name: str) -> None:
-    record = dict(np.load(shared / "reference" / f"losses_{name}.npz"))
+@for_each_recording("losses")
+def test_recorded_values_and_gradients_of_the_published_code(path: Path) -> None:
+    record = dict(np.load(path))
     labels = torch.from_numpy(record["labels"])
     dim = record["embeddings"].shape[1]
     cluster = with_proxies(T.ClusterLoss(len(record["proxies"]), dim), record["proxies"])
@@ -332,3 +332,80 @@ def test_the_rooms_need_only_torch() -> None:
         "    and name.split('.')[1] not in ('retrieval', 'losses', 'label_tensors')}\n"
     )
     run_checked([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[2])
+
+
+def test_semi_hard_triplets_are_those_of_the_metric_learning_library() -> None:
+    miners = pytest.importorskip("pytorch_metric_learning.miners")
+    from pytorch_metric_learning import distances, losses
+
+    generator = torch.Generator().manual_seed(2)
+    raw = torch.randn(40, 5, generator=generator, dtype=torch.float64).requires_grad_()
+    embeddings = torch.nn.functional.normalize(raw, dim=1)
+    labels = torch.arange(40) % 11
+    labels[-1] = 99  # without a positive
+    theirs = losses.TripletMarginLoss(margin=0.05, distance=distances.DotProductSimilarity())
+    expected = theirs(embeddings, labels, miners.BatchEasyHardMiner()(embeddings, labels))
+    value = T.TripletLoss(margin=0.05, mining="semi-hard")(embeddings, labels)
+    torch.testing.assert_close(value, expected)
+    gradients = [torch.autograd.grad(each, raw, retain_graph=True)[0] for each in (value, expected)]
+    torch.testing.assert_close(*gradients)
+    with pytest.raises(ValueError, match="mining must be"):
+        T.TripletLoss(mining="easy")  # type: ignore[arg-type]
+
+
+CLASSES = torch.arange(6)[:, None] // torch.tensor([1, 2, 4])
+EVERY = SMOOTH | {
+    "semi_hard": T.TripletLoss(mining="semi-hard", margin=0.5),
+    "cluster": T.ClusterLoss(6, 6),
+    "csl": T.CSLLoss(CLASSES, 6, [0.1, 0.2, 0.3]),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_second_derivatives_are_right_or_refused(name: str) -> None:
+    loss = EVERY[name].double()
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(12, 6, generator=generator, dtype=torch.float64) * 0.4
+    labels = torch.arange(12)[:, None] // torch.tensor([2, 4, 8])
+    vector = torch.randn(12, 6, generator=generator, dtype=torch.float64)
+
+    def slope(at: Tensor, create: bool) -> tuple[Tensor, Tensor]:
+        at = at.detach().requires_grad_()
+        value = (torch.autograd.grad(loss(at, labels), at, create_graph=create)[0] * vector).sum()
+        return value, at
+
+    value, at = slope(x, True)
+    step = 1e-6 * vector
+    expected = float(slope(x + step, False)[0] - slope(x - step, False)[0]) / 2e-6
+    if not value.requires_grad:  # linear where it is not 0
+        assert abs(expected) < 1e-4
+        return
+    try:
+        second = torch.autograd.grad(value, at)[0]
+    except RuntimeError as error:
+        assert "no second derivative" in str(error)
+        return
+    assert float((second * vector).sum()) == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_autocast_changes_nothing(name: str) -> None:
+    loss = EVERY[name].float()
+    generator = torch.Generator().manual_seed(6)
+    x = torch.nn.functional.normalize(torch.randn(12, 6, generator=generator), dim=1)
+    labels = torch.arange(12)[:, None] // torch.tensor([2, 4, 8])
+    results = []
+    for enabled in (False, True):
+        own = x.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            value = loss(own, labels)
+        value.backward()
+        results.append((value.detach(), own.grad))
+    assert torch.equal(results[0][0], results[1][0]) and torch.equal(results[0][1], results[1][1])
+
+
+def test_references_of_another_precision_are_refused() -> None:
+    labels = torch.arange(4)[:, None] // 2
+    with pytest.raises(ValueError, match=r"same precision as the queries \(torch.float32\), got"):
+        T.SupAPLoss()(torch.eye(4), labels, torch.eye(4).double(), labels)
+    T.SupAPLoss()(torch.eye(4), labels, torch.eye(4).half(), labels)

@@ -163,3 +163,42 @@ def test_paired_test_tells_a_difference_from_noise() -> None:
     assert R.paired_test(this, this).num_queries == 199
     with pytest.raises(ValueError, match="resamples must be >= 1, got 0"):
         R.bootstrap_interval(this, 0)
+
+
+def test_recall_at_the_papers_k_and_mrr() -> None:
+    generator = torch.Generator().manual_seed(4)
+    x = torch.nn.functional.normalize(torch.randn(60, 4, generator=generator), dim=1)
+    labels = torch.arange(60)[:, None] // torch.tensor([3, 30])
+    labels[-1] = torch.tensor([99, 99])  # without a positive
+    report = R.evaluate_embeddings(x, labels, recall_ks=(1, 4, 16, 32))
+    scores = (x @ x.T).fill_diagonal_(-2)
+    order = scores.argsort(dim=1, descending=True)[:, :-1]
+    for column in (0, 1):
+        positive = labels[order, column] == labels[:, column, None]
+        has = positive.any(1)
+        first = positive.int().argmax(1) + 1
+        for k in (1, 4, 5, 10, 16, 32):
+            expected = torch.where(has, (first <= k).double(), torch.nan)
+            found = report.per_query[f"recall_at_{k}_level{column}"]
+            torch.testing.assert_close(found, expected, equal_nan=True)
+        expected = torch.where(has, 1 / first.double(), torch.nan)
+        torch.testing.assert_close(report.per_query[f"mrr_level{column}"], expected, equal_nan=True)
+    with pytest.raises(ValueError, match="k = 60 is larger than the gallery: 59 items"):
+        R.evaluate_embeddings(x, labels, recall_ks=(60,))
+
+
+def test_unknown_labels_are_refused() -> None:
+    labels = torch.arange(20)[:, None] // torch.tensor([2, 10])
+    labels[3, 1] = -1
+    with pytest.raises(ValueError, match="query_labels must be known, got -1 in row 3, level 1"):
+        R.evaluate_embeddings(torch.eye(20), labels)
+
+
+def test_autocast_changes_no_score() -> None:
+    generator = torch.Generator().manual_seed(4)
+    x = torch.nn.functional.normalize(torch.randn(200, 16, generator=generator), dim=1)
+    labels = torch.arange(200)[:, None] // torch.tensor([4, 40])
+    expected = R.evaluate_embeddings(x, labels).per_query
+    with torch.autocast("cpu", torch.bfloat16):
+        found = R.evaluate_embeddings(x, labels).per_query
+    assert all(torch.equal(found[name], expected[name]) for name in expected)

@@ -9,20 +9,14 @@ import numpy as np
 import plain_metric_loops as trees
 import pytest
 import torch
+from recordings import for_each_recording
 from strata_labels import retrieval as R
-
-RECORDINGS = [
-    "one_big_class_query_gallery",
-    "seven_levels_same_set",
-    "three_levels_query_gallery",
-    "two_levels_same_set",
-]
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name", RECORDINGS)
-def test_recorded_values_of_the_published_code(shared: Path, name: str) -> None:
-    record = dict(np.load(shared / "reference" / f"metrics_{name}.npz"))
+@for_each_recording("metrics")
+def test_recorded_values_of_the_published_code(path: Path) -> None:
+    record = dict(np.load(path))
     query, labels = (torch.from_numpy(record[key]) for key in ("query", "query_labels"))
     gallery = gallery_labels = None
     if not record["same_set"]:

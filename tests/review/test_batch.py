@@ -79,7 +79,7 @@ def test_a_line_on_several_is_taken_back_as_one_act_also_by_another_writer(tmp_p
     found = read_ledger(path).decisions
     effective = replay(found, proposals(), VOCABULARY).effective
     assert effective[["subject", "target"]].values.tolist() == [[item(4), "2/lake"]]
-    told = history([item(2)], found, replay(found, proposals(), VOCABULARY))
+    told = history([item(2)], replay(found, proposals(), VOCABULARY))
     assert told.seen[0] == SEEN[0] and told.fate[0].startswith("taken back")
     assert writer.undo("ann").row_id.tolist() == [f"1:{item(4)}"]
 

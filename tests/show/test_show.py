@@ -35,6 +35,15 @@ def numbers(nodes: pd.DataFrame, assignments: pd.DataFrame) -> dict[str, Any]:
     return numbers_of(items(), nodes, assignments, tuple(LEVELS), 3)
 
 
+#: What a build counts besides, where there is nothing to report.
+NOTHING_ELSE: dict[str, Any] = {
+    "decisions": {"effective": 0, "stale": 0, "gone": 0, "disputed": 0},
+    "lost_nodes": 0,
+    "unread_images": {},
+    "shared_images": 0,
+}
+
+
 def test_people_and_machine_are_counted_apart() -> None:
     plain = numbers(*built())
     assert plain["accepted"] == plain["accepted_automatically"] == 2
@@ -180,13 +189,30 @@ def test_label_issues_are_counted_by_node() -> None:
     found = label_issue_numbers(ISSUES, {"1/lake": "Lake"})
     assert found == {"opened": 2, "expected_wrong": 1.7, "largest": [["Lake", 2]]}
     nodes, assignments = built()
-    shown = numbers(nodes, assignments) | {"label_issues": found}
+    shown = numbers(nodes, assignments) | NOTHING_ELSE | {"label_issues": found}
     line = "  questioned 2 given labels; by estimate 1.7 of them are wrong"
     assert line in summary_lines("T", shown, None)
     none = label_issue_numbers(ISSUES.iloc[4:], {})
     assert none == {"opened": 0, "expected_wrong": 0.0, "largest": []}
-    shown = numbers(nodes, assignments) | {"label_issues": none}
+    shown = numbers(nodes, assignments) | NOTHING_ELSE | {"label_issues": none}
     assert "questioned" not in "".join(summary_lines("T", shown, None))
+
+
+def test_what_is_not_applied_or_not_read_is_told(tmp_path: Path) -> None:
+    told = facts()
+    told["numbers"] |= {
+        "decisions": {"effective": 5, "stale": 2, "gone": 0, "disputed": 1},
+        "lost_nodes": 1,
+        "unread_images": {"no such file": 3, "damaged": 1200},
+    }
+    lines = "\n".join(summary_lines("T", told["numbers"], None))
+    assert "unapplied  3 decisions: 2 stale, 1 disputed" in lines
+    assert "lost       1 nodes that decisions name" in lines
+    assert "images     1,203 not read: 3 no such file, 1,200 damaged" in lines
+    render_card(tmp_path / "card.md", told)
+    card = (tmp_path / "card.md").read_text()
+    assert "3 decisions in the ledger are not applied: 2 were made on evidence" in card
+    assert "## Images that were not read" in card and "| damaged | 1,200 |" in card
 
 
 def facts(**more: Any) -> dict[str, Any]:
@@ -194,7 +220,11 @@ def facts(**more: Any) -> dict[str, Any]:
     return {
         "title": "T",
         "total": 8,
-        "numbers": {**numbers(nodes, assignments), "label_issues": label_issue_numbers(ISSUES, {})},
+        "numbers": {
+            **numbers(nodes, assignments),
+            **NOTHING_ELSE,
+            "label_issues": label_issue_numbers(ISSUES, {}),
+        },
         "agreement": None,
         "reviewers": [],
         "picture": "tree.png",

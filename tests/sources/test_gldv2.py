@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from strata_labels import tables
 from strata_labels.errors import InputError
-from strata_labels.sources import SOURCES
+from strata_labels.sources import SOURCES, shared_images
 from strata_labels.sources.gldv2 import FILES
 from strata_labels.sources.gldv2_landmarks import LEVELS, read_landmarks
 
@@ -206,6 +206,25 @@ def test_a_landmark_with_very_many_images(tmp_path):
     assert images_of(read(tmp_path))["gldv2/train/7"] == ids
     write(tmp_path, train_clean=text + "x,abc\n")
     assert [found[:3] for found in problems(read, tmp_path)] == [(3, "landmark_id", "x")]
+
+
+@pytest.mark.parametrize("name", ["train", "train_clean"])
+def test_an_image_of_two_landmarks_is_found(tmp_path, name):
+    rows = {
+        "train": f"id,url,landmark_id\n{A},u,2\n{B},u,2\n{B},u,10\n{C},u,7\n",
+        "train_clean": f"landmark_id,images\n2,{A} {B} {A}\n10,{B}\n7,{C}\n",
+    }
+    index = f"id,landmark_id\n{C},2\n"  # and one of both splits
+    files = {"train_label_to_category": TRAIN, "index_label_to_category": INDEX}
+    write(tmp_path, **files, index_image_to_landmark=index, **{name: rows[name]})
+    found = read(tmp_path)
+    listed = shared_images(found.items, found.labels)[["image", "item_id"]].values.tolist()
+    assert listed == [
+        [B, "gldv2/train/10"],
+        [B, "gldv2/train/2"],
+        [C, "gldv2/index/2"],
+        [C, "gldv2/train/7"],
+    ]
 
 
 def test_fetch_gets_all_files_from_a_mirror_of_either_shape(site, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from strata_labels.errors import InputError
-from strata_labels.sources import SOURCES
+from strata_labels.sources import SOURCES, shared_images
 from trees import build
 
 TABLE = SOURCES["table"]
@@ -184,6 +184,10 @@ def test_ids_that_a_spreadsheet_shortened_are_refused_and_007_is_not_7(tmp_path)
     assert items.source_id.is_unique
 
 
-def test_images_of_several_items_are_counted(tmp_path):
-    write(tmp_path, "id,image,class\n1,a.jpg|b.jpg,x\n2,b.jpg,y\n3,c.jpg,x\n")
-    assert TABLE.read(tmp_path, ("item", "class")).counts["images_of_several_items"] == 1
+def test_images_of_several_items_are_found(tmp_path):
+    write(tmp_path, "id,image,class\n1,a.jpg|b.jpg|b.jpg,x\n2,./b.jpg,y\n3,c.jpg|c.jpg,x\n")
+    found = TABLE.read(tmp_path, ("item", "class"))
+    assert shared_images(found.items, found.labels).values.tolist() == [
+        ["b.jpg", "table/train/1", "1", "x"],
+        ["b.jpg", "table/train/2", "2", "y"],
+    ]

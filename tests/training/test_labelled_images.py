@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from strata_labels.errors import InputError
+from strata_labels.errors import InputError, RetryError
 from strata_labels.tables import SCHEMAS, assignments_schema, save
 from strata_labels.training import load_recipe, read_labels_csv, read_workspace
 from strata_labels.training.image_loading import (
+    PathList,
     TrainImages,
     plain_transform,
     random_transform,
     unreadable,
 )
-from strata_labels.training.processes import Processes
+from strata_labels.training.processes import Processes, Share
 
 Pictures = tuple[Path, Path, pd.DataFrame]
 
@@ -218,7 +222,7 @@ def test_crops_follow_from_seed_alone(pictures: Pictures, max_scale: float) -> N
     one = Processes()
 
     def load(workers: int, seed: int = 0, first: int = 0, processes: Processes = one):
-        images = TrainImages(paths, transform, seed, workers)
+        images = TrainImages(paths, np.arange(len(paths)), transform, seed, workers)
         return list(images(2, first, [processes.share(batch) for batch in batches[first:]]))
 
     alone = load(0)
@@ -241,3 +245,52 @@ def test_test_images_are_centre_crops() -> None:
     image.paste((255, 255, 255), (8, 4, 24, 12))
     crop = plain_transform(recipe, (0.0,) * 3, (1.0,) * 3)(image)
     assert crop.shape == (3, 4, 4) and float(crop[:, 1:3].min()) > 0.7
+
+
+def test_loading_names_or_replaces_an_image_that_broke(pictures) -> None:
+    root, _, table = pictures
+    paths = [root / path for path in table.path]
+    classes = pd.factorize(table.level0)[0]
+    paths[5].write_bytes(b"no picture")
+    recipe = load_recipe("nsm", "full", ["crop=32"])
+    transform = random_transform(recipe, (0.5,) * 3, (0.2,) * 3)
+    share = [Share(0, np.array([5, 0]))]
+    with pytest.raises(InputError, match=r"c1_1\.png"):
+        list(TrainImages(paths, classes, transform, 0, 0)(0, 0, share))
+    for workers in (0, 1):
+        images = TrainImages(paths, classes, transform, 0, workers, skip_damaged=True)
+        for _ in range(2):
+            (pixels,) = images(0, 0, share)
+            assert pixels.shape == (2, 3, 32, 32) and list(images.broken) == [5]
+    (mate,) = TrainImages(paths, classes, transform, 0, 0)(0, 0, [Share(0, np.array([6, 0]))])
+    assert torch.allclose(mate.mean((2, 3)), pixels.mean((2, 3)), atol=0.5)  # of the same colour
+
+
+def test_a_killed_worker_is_one_sentence(pictures) -> None:
+    root, _, table = pictures
+    paths = [root / path for path in table.path]
+
+    def transform(image: object) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    images = TrainImages(paths, np.zeros(len(paths), int), transform, 0, 1)
+    with pytest.raises(RetryError, match="was killed, often because memory was short"):
+        list(images(0, 0, [Share(0, np.arange(4))]))
+
+
+def test_workers_do_not_copy_the_list_of_paths() -> None:
+    psutil = pytest.importorskip("psutil")
+    paths = PathList(Path(f"/data/images/{number:09d}.jpg") for number in range(300_000))
+    assert paths[7] == Path("/data/images/000000007.jpg")
+    read, write = os.pipe()
+    if not (child := os.fork()):  # as a worker process of the loader
+        gc.freeze()
+        start = psutil.Process().memory_full_info().uss
+        for at in range(len(paths)):
+            paths[at]
+        os.write(write, str(psutil.Process().memory_full_info().uss - start).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    # A list of as many Path objects makes it grow by more than 80 MB.
+    assert int(os.read(read, 100)) < 10e6

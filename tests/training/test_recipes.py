@@ -6,17 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from strata_labels.errors import InputError
 from strata_labels.losses import ClusterLoss, SupHAPLoss
-from strata_labels.training import load_recipe, recipe_names
+from strata_labels.training import Recipe, explain_recipe, load_recipe, recipe_names
 from strata_labels.training.criterion import criterion
-
-PUBLISHED = {
-    "happier-sop": (5e-5, 1e-4, 1e-4, 10.0, -1.0, 0.5, 1.44, "hierarchical", 5),
-    "happier-inat-base": (1e-5, 2e-5, 4e-4, 10.0, 0.1, 0.0, 1.0, "m-per-class", 5),
-    "happier-inat-full": (1e-5, 2e-5, 4e-4, 10.0, 0.1, 0.0, 1.0, "m-per-class", 5),
-    "happier-gldv2": (1e-4, 1e-4, 1e-4, 1e-4, -1.0, 0.5, 1.44, "m-per-class", 0),
-}
+from strata_labels.training.image_loading import plain_transform, random_transform
+from torchvision.transforms import functional
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -30,28 +26,6 @@ def test_every_shipped_recipe_makes_a_loss(name: str, mode) -> None:
     value = loss(embeddings, classes.repeat_interleave(2, 0))
     value.backward()
     assert torch.isfinite(value) and torch.isfinite(embeddings.grad).all()
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-@pytest.mark.parametrize("kind", ["happier", "happier-f"])
-def test_published_values(name: str, kind: str) -> None:
-    recipe = load_recipe(name.replace("happier", kind), "full")
-    assert PUBLISHED[name] == (
-        recipe.lr,
-        recipe.head_lr,
-        recipe.weight_decay,
-        recipe.proxy_lr,
-        recipe.proxy_lr_end,
-        recipe.start,
-        recipe.offset,
-        recipe.sampler,
-        recipe.warmup_epochs,
-    )
-    assert recipe.weights == ((0.9, 0.1) if kind == "happier" else (0.5, 0.5))
-    assert (recipe.batch_size, recipe.images_per_class, recipe.epochs) == (256, 4, 100)
-    assert (recipe.backbone, recipe.dim, recipe.layer_norm) == ("resnet50", 512, True)
-    assert (recipe.resize, recipe.crop, recipe.min_scale, recipe.max_scale) == (256, 224, 0.16, 1)
-    assert recipe.max_per_class == (8 if name == "happier-gldv2" else 0)
 
 
 @pytest.mark.parametrize("mode", ["full", "head"])
@@ -126,3 +100,32 @@ def test_own_recipe_starts_from_a_shipped_one(tmp_path: Path) -> None:
 def test_unknown_recipe_names_the_known() -> None:
     with pytest.raises(InputError, match="happier-sop"):
         load_recipe("hapier", "full")
+
+
+def test_explanation_names_the_file_of_every_setting(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text('extends = "happier-inat-full-eccv2022"\nlr = 1e-3\n[full]\nclip = 1.0\n')
+    found = {each.key: each for each in explain_recipe(str(path), "full", ["epochs=3"])}
+    assert found.keys() == Recipe.model_fields.keys()
+    origins = {key: each.origin for key, each in found.items()}
+    assert origins["lr"] == f"{path}: lr" and origins["clip"] == f"{path}: full.clip"
+    assert origins["epochs"] == "--set: epochs" and found["epochs"].value == 3
+    assert origins["proxy_lr"] == "happier.toml: inat.eccv2022.proxy_lr"
+    assert origins["start"] == "happier.toml: inat.start"
+    assert origins["lr_end"] == "_inat-base.toml: lr_end"
+    assert origins["data_set"] == "_inat-full.toml: data_set"
+    assert origins["tau"] == "default"
+
+
+def test_transforms_are_the_published_ones() -> None:
+    picture = Image.effect_noise((300, 500), 80).convert("RGB")
+    mean, std = (0.0,) * 3, (1.0,) * 3
+    as_tensor = functional.to_tensor
+    squashed = functional.center_crop(functional.resize(picture, [256, 256]), [224, 224])
+    plain = functional.center_crop(functional.resize(picture, 256), [224, 224])
+    for name, expected in (("happier-sop", squashed), ("happier-inat-base", plain)):
+        recipe = load_recipe(name, "full")
+        assert torch.equal(plain_transform(recipe, mean, std)(picture), as_tensor(expected))
+    assert plain_transform(load_recipe("happier-gldv2", "full"), mean, std)(picture).shape[1] == 224
+    crops = random_transform(load_recipe("happier-sop", "full"), mean, std).transforms
+    assert crops[0].size == 256 and crops[1].interpolation.value == "bilinear"

@@ -122,3 +122,28 @@ def test_few_super_classes(number: int) -> None:
     sampler = HierarchicalSampler(classes, classes % number, 16, 4, batches_per_group=0)
     assert len(sampler) == 2
     assert all(len(batch) == 16 for batch in sampler)
+
+
+def test_published_order_takes_the_first_classes_and_leaves_small_ones_out() -> None:
+    sizes = [3, 4, 9, 8, 5]
+    classes = np.repeat(np.arange(5), sizes)
+    sampler = MPerClassSampler(classes, 8, 4, seed=3, published=True)
+    for epoch in range(5):
+        plan = sampler.plan(epoch)
+        assert [len(batch) for batch in plan] == [8] * len(plan)
+        seen = np.concatenate(plan)
+        assert len(set(seen)) == len(seen)
+        # Classes 1 to 4 have six groups of four; a batch needs two classes with one left.
+        assert len(plan) in (2, 3) and 0 not in classes[seen]
+        assert all(len(set(classes[batch])) == 2 for batch in plan)
+
+
+def test_published_hierarchy_draws_each_batch_anew() -> None:
+    classes = np.repeat(np.arange(12), 3)
+    sampler = HierarchicalSampler(classes, classes // 4, 16, 4, 2, 5, seed=1, published=True)
+    plan = sampler.plan(0)
+    assert len(plan) == 3 * 5
+    for batch in plan:
+        assert len(batch) == 16
+        supers = [number // 4 for number in set(classes[batch])]
+        assert sorted(supers.count(one) for one in set(supers)) == [2, 2]

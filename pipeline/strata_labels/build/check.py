@@ -69,8 +69,9 @@ def check_inputs(settings: BuildSettings, metadata: Metadata | None = None) -> M
         problems.append(Problem("--items", what, fix, value=settings.metadata.name))
     elif hierarchy.published:
         problems += _unused(settings)
-        if metadata is not None:
-            _, nodes = published_part(settings, metadata.items, metadata.labels)
+        if metadata is not None and ledger is not None:
+            items, labels = metadata.items, metadata.labels
+            nodes = published_part(settings, items, labels, ledger.decisions)[1]
             problems += _no_image(settings, metadata.items)
     else:
         vocabulary = attempt(lambda: vocabulary_in_force(settings))

@@ -22,8 +22,8 @@ from strata_labels.embedding import (
     load_encoder,
     prompt_vectors,
 )
-from strata_labels.files import sha256_of, whole, write_json, write_text
-from strata_labels.people_csv import neutralise
+from strata_labels.files import sha256_of, whole, write_json
+from strata_labels.people_csv import write_list
 from strata_labels.pictures import why_no_picture
 from strata_labels.proposal import read_vocabulary
 from strata_labels.tables import load, own_ids
@@ -113,9 +113,8 @@ def _embed_images(
         for image in missing
     ]
     reasons += [(str(path), why) for path, why in found.damaged.items()]
-    if reasons:
-        unread = pd.DataFrame(sorted(reasons), columns=["image", "reason"])
-        write_text(workspace.unread_images, unread.map(neutralise).to_csv(index=False))
+    unread = pd.DataFrame(sorted(reasons), columns=["image", "reason"])
+    write_list(workspace.unread_images, unread)
     return {
         "items_with_images": int((found.num_images > 0).sum()),
         "images": int(found.num_images.sum()),

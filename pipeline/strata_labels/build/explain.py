@@ -48,6 +48,7 @@ class Explanation:
         item: its row of `items`.
         classes: what the knowledge base says, in a tree that is made of classes.
         levels: names of the tree's levels.
+        given_levels: names of the levels of `given`.
         given: its rows of `labels`, the finest first.
         issues: its rows of `label_issues`, the finest first.
         nodes: names of the tree's nodes.
@@ -58,6 +59,7 @@ class Explanation:
     item: pd.Series
     classes: ClassFacts | None
     levels: tuple[str, ...]
+    given_levels: tuple[str, ...]
     given: pd.DataFrame
     issues: pd.DataFrame
     nodes: Mapping[str, str]
@@ -79,6 +81,7 @@ def explain(workspace: Workspace, item: str) -> Explanation:
         item=_row(items, "item_id", item_id),
         classes=None if settings.hierarchy.published else _class_facts(workspace, item_id),
         levels=settings.hierarchy.levels,
+        given_levels=settings.given_levels,
         given=_rows(load(workspace.folder, "labels"), item_id),
         issues=_rows(load(workspace.folder, "label_issues"), item_id),
         nodes=dict(zip(nodes["node_id"], nodes["name"], strict=True)),

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from strata_labels.build.assets import ledgers
 from strata_labels.build.embed import IMAGES, NAMES
 from strata_labels.build.given_labels import Completed, nothing_questioned
+from strata_labels.build.label_questions import read_given
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.proposal import propose_free
+from strata_labels.review import read_ledger
+from strata_labels.tables import load
 
 _NO_VECTORS = "there are no vectors to cluster"
 _GIVE = "Give --encoder SPEC, and names or --images for it to encode."
@@ -51,8 +55,28 @@ def into_found_nodes(
         what, fix = "more nodes than items with vectors:", f"Ask for at most {num_items}."
         raise InputError(Problem("--clusters", what, fix, value=clusters))
     sizes[0] = min(sizes[0], num_items)
-    proposals, nodes = propose_free(items, vectors, sizes)
+    given = _given(workspace, settings, items, sizes[0])
+    proposals, nodes = propose_free(items, vectors, sizes, given, settings.hierarchy.target)
     return nothing_questioned(proposals), nodes
+
+
+def _given(
+    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame, size: int
+) -> list[str]:
+    """Each item's given label at the level with most nearly `size` classes, "" for none.
+
+    Published labels of a tree with a vocabulary are for comparison only.
+    """
+    labels = load(workspace.folder, "labels")
+    if not settings.hierarchy.published:
+        labels = labels[labels["origin"] == "known"]
+    labels = read_given(labels, read_ledger(*ledgers(settings)).decisions).labels
+    if labels.empty:
+        return [""] * len(items)
+    classes = labels.groupby("level")["node"].nunique()
+    level = min(classes.index, key=lambda one: abs(np.log(classes[one] / size)))
+    own = labels[labels["level"] == level].set_index("item_id")["node"]
+    return items["item_id"].map(own).fillna("").tolist()
 
 
 def check_clusters(settings: BuildSettings) -> list[Problem]:

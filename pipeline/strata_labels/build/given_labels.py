@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from strata_labels.build.assets import ledgers
 from strata_labels.build.embed import IMAGES, NAMES
+from strata_labels.build.label_questions import merged_nodes
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
+from strata_labels.knowledge import class_chains
 from strata_labels.proposal import (
+    ClassVotes,
     LabelIssues,
     Ladder,
     Scorer,
     Scores,
     Signals,
     doubt_given,
+    is_new_node,
+    mark_outside,
     most_harmful_first,
-    outside_score,
+    new_node_rows,
+    outside_all_nodes,
     proposal_table,
     propose_missing,
+    propose_new_nodes,
     score_labels,
-    tolerance_limit,
 )
 from strata_labels.review import read_ledger, replay
-from strata_labels.tables import SCHEMAS, own_ids
+from strata_labels.tables import SCHEMAS, load, own_ids
 from strata_labels.tree import LabelTree
-
-
-def all_labels(labels: pd.DataFrame) -> pd.DataFrame:
-    """Given labels as published ones; where `--known-labels` names one too, that one counts."""
-    order = labels.assign(_known=labels["origin"] == "known").sort_values("_known", kind="stable")
-    kept = order.drop_duplicates(["item_id", "level"], keep="last").sort_index()
-    return kept.drop(columns="_known").assign(origin="published")
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,14 @@ class Completed:
         path_confidence: the table `path_confidence`.
         issues: the table `label_issues`.
         expected_wrong: how many of the opened labels are estimated to be wrong.
+        new_nodes: proposed for items outside of all nodes; the table `nodes`.
     """
 
     proposals: pd.DataFrame
     path_confidence: pd.DataFrame
     issues: pd.DataFrame
     expected_wrong: float
+    new_nodes: pd.DataFrame = field(default_factory=lambda: new_node_rows([]))
 
 
 def nothing_questioned(proposals: pd.DataFrame) -> Completed:
@@ -71,22 +74,26 @@ def complete(
 ) -> Completed:
     """Proposes what is missing and questions what was given.
 
-    Nothing is scored where there is nothing to score: no label is missing and there are no vectors,
-    or nothing is known of the items, or no item has a label.
+    Nothing is scored where there is nothing to score: no label is missing and there are neither
+    vectors nor classes, or nothing is known of the items, or no item has a label.
 
     Args:
-        workspace: with vectors, if there are any.
+        workspace: with vectors and classes of the items, if there are any.
         settings: of the build.
         items: the table `items`.
-        labels: from `all_labels`.
+        labels: one for an item and level at most.
         proposals: the edges that the labels make.
         nodes: their nodes.
     """
-    ladder, known, lone = _ladder(settings, items, labels, proposals, nodes)
-    missing = (known[:, 0] < 0) & ~lone
-    signals = _signals(workspace, items)
-    has_vectors = signals.image is not None or signals.text is not None
-    if not ladder.ids[0] or len(ladder.ids[0]) < 2 or not (missing.any() or has_vectors):
+    decisions = read_ledger(*ledgers(settings)).decisions
+    merged = _merged(decisions, proposals, nodes)
+    ladder, given = _ladder(settings, items, labels, *merged)
+    known = given.node
+    missing = known[:, 0] < 0
+    classes = _Classes.of(workspace)
+    signals = _signals(workspace, items, classes)
+    more_than_names = any(part is not None for part in (signals.image, signals.text, classes))
+    if not ladder.ids[0] or len(ladder.ids[0]) < 2 or not (missing.any() or more_than_names):
         return nothing_questioned(proposals)
     scorer = Scorer(
         signals, ladder.ids[0], target=settings.hierarchy.target, above=ladder.above[1:]
@@ -94,16 +101,26 @@ def complete(
     evidence = scorer.has_evidence
     if not evidence.any():
         return nothing_questioned(proposals)
-    decisions = read_ledger(*ledgers(settings)).decisions
     rows = np.flatnonzero(missing & evidence)
-    table, scores = _propose(settings, items, ladder, scorer, known, rows, proposals)
+    table, scores = _propose(settings, items, ladder, scorer, known, rows, proposals, classes)
     decided = np.zeros(len(items), dtype=bool)
     if len(decisions):
         both, line = _with_decisions(ladder, items, known, decisions, table, nodes)
         decided = line >= 0
-        table, scores = _propose(settings, items, ladder, scorer, both, rows, proposals, line)
-    done = question(settings, items, ladder, scorer, scores, evidence & ~decided, table)
-    return replace(done, path_confidence=path_table(items, rows, ladder.first, scores))
+        table, scores = _propose(
+            settings, items, ladder, scorer, both, rows, proposals, classes, line
+        )
+    outside = outside_all_nodes(scorer, scores, known[:, 0] >= 0) & missing & evidence
+    upper = ladder.ids[1] if len(ladder.ids) > 1 else [""]
+    parents = [upper[path[1]] if len(path) > 1 else "" for path in scores.path]
+    names = items["name"].tolist()
+    found = propose_new_nodes(names, outside, scorer, scores, ladder.first, parents)
+    table = mark_outside(table, items, outside, found)
+    asked = evidence & ~decided
+    votes = None if classes is None else classes.votes(ladder, scores)
+    done = question(settings, items, ladder, scorer, scores, asked, table, votes, given.level)
+    path = path_table(items, rows, ladder.first, scores)
+    return replace(done, path_confidence=path, new_nodes=new_node_rows(found))
 
 
 def question(
@@ -114,6 +131,8 @@ def question(
     scores: Scores,
     asked: np.ndarray,
     proposals: pd.DataFrame,
+    votes: ClassVotes | None = None,
+    given_level: np.ndarray | None = None,
 ) -> Completed:
     """Scores the given labels and opens the rows of the doubtful ones.
 
@@ -125,13 +144,16 @@ def question(
         scores: its answer.
         asked: items whose labels may be questioned, boolean `[n]`.
         proposals: the table `proposals`.
+        votes: what labels say of the items' classes, if there are any.
+        given_level: see `_Known.level`; None: as the scorer knows them.
     """
+    lowest = (scores.known_level if given_level is None else given_level)[scores.labelled]
     issues, given, worst = _issues(settings, ladder, scores, asked, items)
     opened = scores.labelled[worst]
     table = proposals
     if len(opened):
         table = proposals.copy()
-        changed = doubt_given(items, opened, worst, ladder, scorer, scores, issues)
+        changed = doubt_given(items, opened, worst, ladder, scorer, scores, issues, votes)
         at = table.index[(table["level"] == 1) & table["subject"].isin(changed.index)]
         for column in changed:
             values = changed[column].reindex(table.loc[at, "subject"])
@@ -141,7 +163,7 @@ def question(
     return Completed(
         table,
         pd.DataFrame(columns=SCHEMAS["path_confidence"].names),
-        issue_table(items["item_id"].iloc[scores.labelled], ladder, issues, given, worst),
+        issue_table(items["item_id"].iloc[scores.labelled], ladder, issues, given, lowest, worst),
         float(np.nanmax(issues.wrong[worst], axis=1).sum()) if len(worst) else 0.0,
     )
 
@@ -160,7 +182,12 @@ def path_table(items: pd.DataFrame, rows: np.ndarray, first: int, scores: Scores
 
 
 def issue_table(
-    ids: pd.Series, ladder: Ladder, issues: LabelIssues, given: np.ndarray, opened: np.ndarray
+    ids: pd.Series,
+    ladder: Ladder,
+    issues: LabelIssues,
+    given: np.ndarray,
+    lowest: np.ndarray,
+    opened: np.ndarray,
 ) -> pd.DataFrame:
     """The table `label_issues`, the least clean labels first.
 
@@ -169,12 +196,13 @@ def issue_table(
         ladder: the nodes.
         issues: of these items, `[m, S]`.
         given: their labels, `[m, S]`.
+        lowest: the finest level of each that was given, `[m]`.
         opened: positions of those whose rows are opened.
     """
     parts = []
     is_open = np.isin(np.arange(len(ids)), opened)
     for level, names in enumerate(ladder.ids):
-        rows = np.flatnonzero(~np.isnan(issues.score[:, level]))
+        rows = np.flatnonzero(~np.isnan(issues.score[:, level]) & (level >= lowest))
         name = np.array([*names, ""], dtype=object)
         wrong = issues.wrong[rows, level]
         part = {
@@ -184,11 +212,39 @@ def issue_table(
             "suggestion": name[issues.suggestion[rows, level]],
             "score": issues.score[rows, level],
             "wrong": wrong,
-            "opened": is_open[rows] & ((level == 0) | (wrong > 0.5)),
+            "opened": is_open[rows] & ((level == lowest[rows]) | (wrong > 0.5)),
         }
         parts.append(pd.DataFrame(part))
     table = pd.concat(parts, ignore_index=True)
     return table.sort_values(["score", "item_id", "level"], ignore_index=True)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is given of n items.
+
+    Attributes:
+        node: index of each item's node at each of S levels, -1 for none, `[n, S]`.
+        level: the finest level at which a label was given, counted from the finest, `[n]`; S for
+            none. A coarse label that no finer one is given below has its own finest node.
+    """
+
+    node: np.ndarray
+    level: np.ndarray
+
+
+def _merged(
+    decisions: pd.DataFrame, proposals: pd.DataFrame, nodes: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Proposals and nodes with the nodes that people merged in place of their parts."""
+    merged = merged_nodes(decisions, proposals, nodes)
+    if not merged:
+        return proposals, nodes
+    kept = nodes[~nodes["node_id"].isin(merged)]
+    return (
+        proposals.assign(parent=proposals["parent"].replace(merged)),
+        kept.assign(parent_id=kept["parent_id"].replace(merged)),
+    )
 
 
 def _ladder(
@@ -197,51 +253,82 @@ def _ladder(
     labels: pd.DataFrame,
     proposals: pd.DataFrame,
     nodes: pd.DataFrame,
-) -> tuple[Ladder, np.ndarray, np.ndarray]:
-    """The nodes that labels name, and each item's label at each level, `[n, S]`, -1 for none.
+) -> tuple[Ladder, _Known]:
+    """The nodes that labels name, and each item's labels.
 
-    The third, `[n]`, is whether an item's finest label has no finer node below it, so that there is
-    nothing to propose.
+    Below a coarse label without any finer one, the node that stands for "unspecified" is the finest
+    one: there is nothing finer to propose.
     """
     first = 2 if settings.hierarchy.found else 1
-    levels = range(first, len(settings.hierarchy.levels))
+    num_levels = len(settings.hierarchy.levels) - first
     tree = LabelTree.from_nodes(nodes)
     own = proposals[proposals["level"] == 1].set_index("subject")["parent"]
     parent = items["item_id"].map(own).fillna("").tolist()
     lowest = labels[labels["level"] >= first].groupby("item_id")["level"].min()
-    level_of = items["item_id"].map(lowest).fillna(-1).astype(int).tolist()
-    named = {p for p, level in zip(parent, level_of, strict=True) if level == first and p}
-    finest = sorted(named)
-    paths = {node: tree.path(node) for node in {*parent} - {""}}
-    ids = [sorted({paths[node][step] for node in finest}) for step in range(len(levels))]
+    given = (items["item_id"].map(lowest) - first).fillna(num_levels).astype(int).to_numpy()
+    given = np.where([node != "" for node in parent], given, num_levels)
+    steps = given.tolist()
+    paths = {node: tree.path(node) for node in {*parent, *nodes["node_id"]} - {""}}
+    finest = {node for node, level in zip(parent, steps, strict=True) if level == 0}
+    named = [{paths[node][step] for node in finest} for step in range(num_levels)]
+    by_name = [Counter(tree.name[node] for node in of_level) for of_level in named]
+
+    def is_named(node: str, step: int) -> bool:
+        # A coarse label without those above it may be of another lineage by its id alone.
+        return node in named[step] or by_name[step][tree.name[node]] == 1
+
+    # A node that was proposed and that people have taken up has no label that came with the data.
+    taken_up = nodes["node_id"][(nodes["level"] == first) & nodes["node_id"].map(is_new_node)]
+    finest |= set(taken_up)
+    finest |= {
+        node
+        for node, level in zip(parent, steps, strict=True)
+        if 0 < level < num_levels and not is_named(paths[node][level], level)
+    }
+    ids = [sorted({paths[node][step] for node in finest}) for step in range(num_levels)]
     place = [{node: n for n, node in enumerate(of_level)} for of_level in ids]
     above = [
-        np.array([place[step][paths[node][step]] for node in finest], dtype=np.int64)
-        for step in range(len(levels))
+        np.array([place[step][paths[node][step]] for node in sorted(finest)], dtype=np.int64)
+        for step in range(num_levels)
     ]
-    by_name: list[dict[str, list[int]]] = [{} for _ in ids]
-    for step, of_level in enumerate(ids):
-        for n, node in enumerate(of_level):
-            by_name[step].setdefault(tree.name[node], []).append(n)
-    known = np.full((len(items), len(levels)), -1)
-    lone = np.zeros(len(items), dtype=bool)
-    for n, (node, level) in enumerate(zip(parent, level_of, strict=True)):
-        for step in range(max(level - first, 0), len(levels)) if node and level >= first else ():
-            # A coarse label without those above it may be of another lineage by its id alone.
-            one = paths[node][step]
-            same = by_name[step].get(tree.name[one], [])
-            found = place[step].get(one, same[0] if len(same) == 1 else -1)
-            if found >= 0:
-                known[n, step] = found
-                # A label that no finer one is known below stays as it was given.
-                lone[n] = step > level - first
-                break
-            lone[n] = True
-    return Ladder(first, ids, above), known, lone
+    of_name: list[dict[str, int]] = [
+        {tree.name[node]: place[step][node] for node in of_level}
+        for step, of_level in enumerate(named)
+    ]
+    known = np.full((len(items), num_levels), -1)
+    for n, (node, level) in enumerate(zip(parent, steps, strict=True)):
+        if level == num_levels:
+            continue
+        # One that has a finest node of its own is known down to it.
+        step = 0 if node in place[0] else level
+        one = paths[node][step]
+        known[n, step] = place[step].get(one, of_name[step].get(tree.name[one], -1))
+    return Ladder(first, ids, above), _Known(known, given)
 
 
-def _signals(workspace: Workspace, items: pd.DataFrame) -> Signals:
-    """Names that are not mere ids, and the vectors that there are."""
+@dataclass(frozen=True)
+class _Classes:
+    """The classes of the knowledge base above each item (see `class_chains`), and their names."""
+
+    chains: sp.csr_matrix
+    qids: list[str]
+    names: dict[str, str]
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> _Classes | None:
+        """None where no item has a class."""
+        entities, classes = (load(workspace.folder, name) for name in ("entities", "classes"))
+        chains, qids = class_chains(entities["class_qids"].tolist(), classes)
+        names = dict(zip(classes["qid"], classes["label"], strict=True))
+        return cls(chains, qids, names) if chains.nnz else None
+
+    def votes(self, ladder: Ladder, scores: Scores) -> ClassVotes:
+        node = np.where(scores.known, scores.node, -1)
+        return ClassVotes(self.chains, self.qids, self.names, node, len(ladder.ids[0]))
+
+
+def _signals(workspace: Workspace, items: pd.DataFrame, classes: _Classes | None) -> Signals:
+    """Names that are not mere ids, and the vectors and classes that there are."""
     named = items["name"].to_numpy(dtype=object) != np.array(own_ids(items), dtype=object)
     vectors: dict[str, Any] = {}
     for key, file in (("text", NAMES), ("image", IMAGES)):
@@ -249,7 +336,8 @@ def _signals(workspace: Workspace, items: pd.DataFrame) -> Signals:
             vectors[key] = np.nan_to_num(np.load(workspace.vectors / file)).astype(np.float32)
     vectors = {key: found for key, found in vectors.items() if found.any()}
     names = np.where(named, items["name"].to_numpy(dtype=object), "")
-    return Signals(names.tolist(), [""] * len(items), **vectors)
+    chains = None if classes is None else classes.chains
+    return Signals(names.tolist(), [""] * len(items), chains=chains, **vectors)
 
 
 def _propose(
@@ -260,20 +348,14 @@ def _propose(
     known: np.ndarray,
     rows: np.ndarray,
     proposals: pd.DataFrame,
+    classes: _Classes | None = None,
     line: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, Scores]:
     """The proposals with those of the items `rows`, which lack a label, and the scores."""
     scores = scorer.fit(known, line)
-    outside = np.zeros(len(items), dtype=bool)
-    if scores.known.any() and len(rows):
-        share = scorer.labelled_share(scores.known)
-        far = outside_score(scores.top_probability[:, 0], scores.known, share)
-        # An item with a coarse label belongs there, and what is sure is not set aside.
-        outside = far > tolerance_limit(far[scores.known])
-        outside &= (known < 0).all(axis=1) & ~scores.accepted
-    made = proposal_table(
-        propose_missing(items, rows, ladder, scorer, scores, settings.hierarchy.level, outside)
-    )
+    votes = None if classes is None else classes.votes(ladder, scores)
+    level = settings.hierarchy.level
+    made = proposal_table(propose_missing(items, rows, ladder, scorer, scores, level, votes))
     kept = proposals[~proposals["row_id"].isin(made["row_id"])]
     table = pd.concat([kept, made], ignore_index=True) if len(made) else proposals.copy()
     table = table.sort_values(["level", "subject"], ascending=[False, True], ignore_index=True)

@@ -68,6 +68,7 @@ def item_history(workspace: Workspace, asked: str) -> ItemHistory:
             Problem(workspace.folder, "no item or node has this id:", fix, value=asked)
         )
 
+    subject = resolution.renamed.get(subject, subject)
     rows = resolution.rows[resolution.rows["subject"] == subject]
     proposed = proposals.loc[proposals["subject"] == subject, "parent"].fillna("").tolist()
     now = rows["parent"].tolist()
@@ -82,8 +83,8 @@ def item_history(workspace: Workspace, asked: str) -> ItemHistory:
         path=after.path_name(now[0]) if now else "",
         state=rows["state"].iloc[0] if len(rows) else "",
         evidence=evidence_text(rows["evidence"].iloc[0], after.name) if len(rows) else [],
-        own=_worded(history([subject], decisions, resolution), after),
-        above=_worded(history(chain, decisions, resolution), after),
+        own=_worded(history([subject], resolution), after),
+        above=_worded(history(chain, resolution), after),
     )
 
 

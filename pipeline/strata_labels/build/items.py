@@ -10,7 +10,8 @@ from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage, stage_key
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
-from strata_labels.sources import Metadata
+from strata_labels.people_csv import write_list
+from strata_labels.sources import Metadata, shared_images
 from strata_labels.tables import load, save
 
 
@@ -20,8 +21,8 @@ def read_metadata(settings: BuildSettings) -> Metadata:
     Raises:
         InputError: every problem of the files; a level that should be published and is not.
     """
-    hierarchy, folder = settings.hierarchy, settings.metadata
-    metadata = settings.source.read(folder, hierarchy.levels)
+    hierarchy, folder, levels = settings.hierarchy, settings.metadata, settings.given_levels
+    metadata = settings.source.read(folder, levels)
     if hierarchy.published and not settings.clusters:
         given = settings.source.levels(folder)
         wanted = hierarchy.levels[2 if hierarchy.found else 1 :]
@@ -35,7 +36,7 @@ def read_metadata(settings: BuildSettings) -> Metadata:
             raise InputError(problems)
     if not settings.known_labels:
         return metadata
-    known = settings.source.read_labels(settings.known_labels, metadata.items, hierarchy.levels)
+    known = settings.source.read_labels(settings.known_labels, metadata.items, levels)
     labels = pd.concat([metadata.labels, known.table], ignore_index=True)
     counts = {**metadata.counts, "known_labels": known.counts}
     return replace(metadata, labels=labels, counts=counts)
@@ -49,17 +50,23 @@ def saved_metadata(workspace: Workspace) -> Metadata:
 def _write(workspace: Workspace, metadata: Metadata) -> Counts:
     save(workspace.folder, "items", metadata.items)
     save(workspace.folder, "labels", metadata.labels)
-    return metadata.counts
+    shared = shared_images(metadata.items, metadata.labels)
+    write_list(workspace.shared_images, shared)
+    return {**metadata.counts, "images_of_several_items": int(shared["image"].nunique())}
 
 
 ITEMS = Stage(
     name="items",
-    version=4,
+    version=5,
     reads=lambda _, settings: [
         *settings.source.files(settings.metadata),
         *([settings.known_labels] if settings.known_labels else []),
     ],
-    writes=lambda workspace, _: [workspace.table("items"), workspace.table("labels")],
+    writes=lambda workspace, _: [
+        workspace.table("items"),
+        workspace.table("labels"),
+        workspace.shared_images,
+    ],
     run=lambda workspace, settings: _write(workspace, read_metadata(settings)),
 )
 

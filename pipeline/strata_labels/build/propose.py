@@ -33,6 +33,7 @@ from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import titles_of
 from strata_labels.build.workspace import Workspace
+from strata_labels.evidence import NAME_REASONS, has_reason
 from strata_labels.knowledge import ClassGraph
 from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal import (
@@ -42,8 +43,13 @@ from strata_labels.proposal import (
     Scorer,
     Signals,
     Vocabulary,
+    decided_new_nodes,
+    mark_outside,
+    new_node_rows,
     node_id,
+    outside_all_nodes,
     propose,
+    propose_new_nodes,
     vocabulary_nodes,
 )
 from strata_labels.review import Ledger, read_ledger, replay
@@ -66,11 +72,13 @@ def _propose(workspace: Workspace, settings: BuildSettings) -> Counts:
     save(workspace.folder, "label_issues", done.issues)
     save(workspace.folder, "vocabulary", nodes)
     of_items = proposals[proposals["level"] == 1]
+    asked = proposals[~proposals["accepted"]]
     statuses = of_items["status"].value_counts().sort_index()
     return {
         "items": len(items),
         **{str(key): int(count) for key, count in statuses.items()},
         "accepted": int(of_items["accepted"].sum()),
+        "names_in_question": int(has_reason(asked["reasons"], *NAME_REASONS).sum()),
         "label_issues": int(done.issues.loc[done.issues["opened"], "item_id"].nunique()),
         "label_issues_expected_wrong": round(done.expected_wrong, 1),
     }
@@ -107,15 +115,27 @@ def _into_vocabulary(
         proposals.loc[through, "origin"] = "human"
     category = categories(items, titles_of(workspace))
     proposals = meet(items, proposals, category, learnt >= 0)
+    tops = sorted(set(vocabulary.tops))
+    outside = outside_all_nodes(scorer, scores, known[:, 0] >= 0)
+    outside &= _of_items(proposals, items, "status") == "proposed"
+    parents = [node_id(3, tops[top]) for top in scores.path[:, 1]]
+    found = propose_new_nodes(items["name"].tolist(), outside, scorer, scores, 2, parents)
+    proposals = mark_outside(proposals, items, outside, found)
+    nodes = pd.concat([nodes, new_node_rows(found)]).drop_duplicates("node_id", ignore_index=True)
     done = nothing_questioned(proposals)
     if (known >= 0).any():
-        tops = sorted(set(vocabulary.tops))
         ids = [[node_id(2, n) for n in vocabulary.nodes], [node_id(3, n) for n in tops]]
         ladder = Ladder(2, ids, scorer.levels.above)
         asked = scorer.has_evidence & (learnt < 0)
         done = question(settings, items, ladder, scorer, scores, asked, proposals)
     path = path_table(items, np.arange(len(items)), 2, scores)
     return replace(done, path_confidence=path), nodes
+
+
+def _of_items(proposals: pd.DataFrame, items: pd.DataFrame, column: str) -> np.ndarray:
+    """A column of the items' rows, in the order of the items."""
+    rows = proposals[proposals["level"] == 1].set_index("subject")
+    return rows[column].reindex(items["item_id"]).to_numpy()
 
 
 @dataclass(frozen=True)
@@ -197,6 +217,8 @@ def curated_nodes(
     labels = {**assets.labels, **(labels or {})}
     excluded = [qid for qid, node in decided_classes(ledger, vocabulary).items() if not node]
     nodes = vocabulary_nodes(vocabulary, known, labels)
+    decided = decided_new_nodes(ledger.decisions["target"], nodes)
+    nodes = pd.concat([nodes, decided], ignore_index=True) if len(decided) else nodes
     return with_classes(nodes, {qid: labels.get(qid, "") for qid in excluded})
 
 
@@ -320,7 +342,7 @@ def decided(
 
 PROPOSE = Stage(
     name="propose",
-    version=6,
+    version=7,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(workspace.table(name) for name in ("titles", "taxa")),

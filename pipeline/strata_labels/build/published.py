@@ -9,13 +9,15 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from strata_labels.build.assets import found_names
+from strata_labels.build.assets import found_names, ledgers
 from strata_labels.build.embed import ABOUT, IMAGES, NODES
-from strata_labels.build.given_labels import Completed, all_labels, complete
+from strata_labels.build.given_labels import Completed, complete
+from strata_labels.build.label_questions import question_names, read_given
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
-from strata_labels.proposal import Candidates, propose_within
+from strata_labels.proposal import Candidates, decided_new_nodes, propose_within
+from strata_labels.review import read_ledger
 from strata_labels.sources import published_tree
 from strata_labels.tables import SCHEMAS, load
 
@@ -23,23 +25,44 @@ _SHOWN = 3
 
 
 def published_part(
-    settings: BuildSettings, items: pd.DataFrame, labels: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Proposals and nodes of the published levels; a level found above the items is left out."""
+    settings: BuildSettings, items: pd.DataFrame, labels: pd.DataFrame, decisions: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Proposals and nodes of the published levels, and the labels that they were made of.
+
+    A level found above the items is left out.
+    """
     hierarchy = settings.hierarchy
     first = 2 if hierarchy.found else 1
-    labels = all_labels(labels)
-    return published_tree(items, labels, len(hierarchy.levels), hierarchy.blank, first)
+    given = read_given(labels[labels["level"] >= first], decisions)
+    proposals, nodes = published_tree(
+        items, given.labels, len(hierarchy.levels), hierarchy.blank, first
+    )
+    homonyms = [n for n, name in enumerate(hierarchy.levels) if name in hierarchy.homonyms]
+    proposals, nodes = question_names(proposals, nodes, given, decisions, homonyms)
+    decided = decided_new_nodes(decisions["target"], nodes)
+    return proposals, _all_nodes(nodes, decided), given.labels
+
+
+def _all_nodes(nodes: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    """The table `nodes` with more rows; of one id the first counts."""
+    if more.empty:
+        return nodes
+    both = pd.concat([nodes.astype(object), more.astype(object)])[SCHEMAS["nodes"].names]
+    both = both.drop_duplicates("node_id").sort_values(["level", "node_id"], ignore_index=True)
+    return both.astype({"level": "int8"})
 
 
 def propose_published(
     workspace: Workspace, settings: BuildSettings, items: pd.DataFrame
 ) -> tuple[Completed, pd.DataFrame]:
     """Proposals and nodes of a tree whose labels are published."""
-    labels = load(workspace.folder, "labels")
-    proposals, nodes = published_part(settings, items, labels)
-    done = complete(workspace, settings, items, all_labels(labels), proposals, nodes)
+    decisions = read_ledger(*ledgers(settings)).decisions
+    proposals, nodes, labels = published_part(
+        settings, items, load(workspace.folder, "labels"), decisions
+    )
+    done = complete(workspace, settings, items, labels, proposals, nodes)
     proposals = done.proposals
+    nodes = _all_nodes(nodes, done.new_nodes)
     if settings.hierarchy.found:
         proposals, nodes = _with_found_level(workspace, settings, items, proposals, nodes)
     taxa = load(workspace.folder, "taxa")
@@ -70,9 +93,7 @@ def _with_found_level(
     kept = proposals[~proposals["row_id"].isin(made["row_id"])]
     table = pd.concat([kept, made], ignore_index=True)
     table = table.sort_values(["level", "subject"], ascending=[False, True], ignore_index=True)
-    nodes = pd.concat([nodes.astype(object), found.astype(object)])[SCHEMAS["nodes"].names]
-    nodes = nodes.sort_values(["level", "node_id"], ignore_index=True)
-    return table, nodes.astype({"level": "int8"})
+    return table, _all_nodes(nodes, found)
 
 
 def _candidates(workspace: Workspace, settings: BuildSettings) -> Candidates | None:

@@ -59,10 +59,17 @@ def assets_in_force(settings: BuildSettings, vocabulary: Vocabulary, ledger: Led
 def decided_classes(ledger: Ledger, vocabulary: Vocabulary) -> dict[str, str]:
     """Class -> the node that people give it, "" if it has no place; without disputed ones."""
     decisions = ledger.decisions
-    tree = LabelTree.from_nodes(_upper_nodes(vocabulary))
+    named = decisions["subject"][decisions["subject"].str.fullmatch(_CLASS.pattern)]
+    if named.empty:
+        return {}
+    qids = sorted({subject.removeprefix("1/") for subject in named})
+    nodes = with_classes(_upper_nodes(vocabulary), dict.fromkeys(qids, ""))
+    tree = LabelTree.from_nodes(nodes)
     finder = NodeFinder(tree)
     found: dict[str, str] = {}
-    for decision in undisputed(decisions[decisions["subject"].str.fullmatch(_CLASS.pattern)]):
+    for decision in undisputed(decisions, tree):
+        if not _CLASS.fullmatch(decision.subject):
+            continue
         word, qid = decision.decision, decision.subject.removeprefix("1/")
         node = finder.find(decision.target, [2])[0] if word == "move" else ""
         if node or word == "exclude":

@@ -100,6 +100,7 @@ def build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute =
 
 
 def _build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute) -> None:
+    workspace.check_version()
     key = stage_key(ITEMS, workspace, settings)
     known = saved_metadata(workspace) if _is_done(ITEMS, key, workspace) else None
     metadata = check_inputs(settings, known)

@@ -13,6 +13,13 @@ from strata_labels.knowledge import COMMONS_API, WIKIDATA_API, Apis, check_conta
 from strata_labels.settings import BuildOptions, checked
 from strata_labels.sources import SOURCES, Source
 
+# Names of levels found among the vectors, by their number, the finest first.
+_FOUND_LEVELS = {
+    1: ["cluster"],
+    2: ["fine_cluster", "coarse_cluster"],
+    3: ["fine_cluster", "coarse_cluster", "top_cluster"],
+}
+
 
 class BuildSettings(BuildOptions):
     """Everything that a build depends on; paths are absolute."""
@@ -32,14 +39,20 @@ class BuildSettings(BuildOptions):
 
     @cached_property
     def hierarchy(self) -> Hierarchy:
-        """The tree's definition; levels that it leaves to the labels are theirs, as they stand."""
+        """The tree's definition; levels that are found among the vectors are named as such."""
         found = load_hierarchy(self.tree, self.levels)
-        if found.levels:
-            return found
-        named = SOURCES[found.source].levels(self.metadata)
-        if not named and self.clusters:
-            named = ("cluster",)
-        return found.model_copy(update={"levels": ("item", *named)})
+        levels = self.given_levels
+        if self.clusters:
+            number = max(1, len(levels) - 1)
+            names = _FOUND_LEVELS.get(number, [f"cluster_{n}" for n in range(1, number + 1)])
+            levels = (levels[0], *names)
+        return found.model_copy(update={"levels": levels})
+
+    @cached_property
+    def given_levels(self) -> tuple[str, ...]:
+        """Names of the tree's levels; those that it leaves to the labels, as these stand."""
+        found = load_hierarchy(self.tree, self.levels)
+        return found.levels or ("item", *SOURCES[found.source].levels(self.metadata))
 
     @property
     def source(self) -> Source:

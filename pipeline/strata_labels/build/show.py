@@ -19,6 +19,8 @@ from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.training_results import training_figures
 from strata_labels.build.workspace import Workspace
 from strata_labels.files import sha256_of, write_json
+from strata_labels.people_csv import read_people_csv
+from strata_labels.pictures import MISSING, OUTSIDE
 from strata_labels.review import agreement_lines
 from strata_labels.show import (
     draw_tree,
@@ -84,8 +86,16 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
     items, nodes = load(workspace.folder, "items"), load(workspace.folder, "nodes")
     assignments = load(workspace.folder, "assignments")
     title = hierarchy.title
-    open_rows = json.loads(workspace.settled.read_text(encoding="utf-8"))["rows_to_review"]
+    settled = json.loads(workspace.settled.read_text(encoding="utf-8"))
+    open_rows = settled["rows_to_review"]
     numbers = numbers_of(items, nodes, assignments, hierarchy.levels, open_rows)
+    numbers["decisions"] = {
+        key: settled["review"][f"decisions_{key}"]
+        for key in ("effective", "stale", "gone", "disputed")
+    }
+    numbers["lost_nodes"] = settled["review"]["nodes_lost"]
+    numbers["unread_images"] = _unread_images(workspace)
+    numbers["shared_images"] = _shared_images(workspace)
     vocabulary = load(workspace.folder, "vocabulary")
     names = dict(zip(vocabulary["node_id"], vocabulary["name"], strict=True))
     issues = label_issue_numbers(load(workspace.folder, "label_issues"), names)
@@ -134,13 +144,30 @@ def _record(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
     return {**json.loads(workspace.numbers.read_text(encoding="utf-8")), "inputs": inputs}
 
 
+def _unread_images(workspace: Workspace) -> dict[str, int]:
+    """Number of images that were not read, by reason; the list has more exact ones."""
+    if not workspace.unread_images.is_file():
+        return {}
+    reasons = read_people_csv(workspace.unread_images, ["image", "reason"])["reason"]
+    missing, outside = reasons == MISSING, reasons.str.startswith(OUTSIDE)
+    counts = {MISSING: missing, OUTSIDE: outside, "damaged": ~(missing | outside)}
+    return {reason: int(found.sum()) for reason, found in counts.items() if found.any()}
+
+
+def _shared_images(workspace: Workspace) -> int:
+    """Number of images that several items have."""
+    if not workspace.shared_images.is_file():
+        return 0
+    return int(read_people_csv(workspace.shared_images, ["image"])["image"].nunique())
+
+
 def _agreement(
     workspace: Workspace, settings: BuildSettings, assignments: pd.DataFrame
 ) -> dict[str, Any] | None:
     """How far the tree agrees with the published labels, where they are not the tree itself."""
     hierarchy = settings.hierarchy
     labels = load(workspace.folder, "labels")
-    if hierarchy.published or not (labels["origin"] == "published").any():
+    if hierarchy.published or settings.clusters or not (labels["origin"] == "published").any():
         return None
     level = hierarchy.compared_level
     found = published_agreement(assignments, labels, level)
@@ -168,12 +195,14 @@ def _options(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
 
 SHOW = Stage(
     name="show",
-    version=5,
+    version=6,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "nodes", "assignments")),
         *(workspace.table(name) for name in ("proposals", "vocabulary", "doubts", "audit")),
         workspace.table("label_issues"),
         workspace.settled,
+        workspace.unread_images,
+        workspace.shared_images,
         workspace.validation,
         workspace.vectors / ABOUT,
         *(file.path for file in input_files(settings)),

@@ -25,15 +25,16 @@ from strata_labels.knowledge import (
     snapshot_lexicon,
     unclimbed,
 )
-from strata_labels.review import read_ledger, replay, reviewed, write_sheet
-from strata_labels.tables import assignments_schema, load, save
+from strata_labels.people_csv import write_list
+from strata_labels.review import not_applied, read_ledger, replay, reviewed, write_sheet
+from strata_labels.tables import SCHEMAS, assignments_schema, load, save
 from strata_labels.tree import tree_tables
 
 
 def _resolve(workspace: Workspace, settings: BuildSettings) -> Counts:
     items = load(workspace.folder, "items")
     if settings.hierarchy.published:
-        return _resolve_taxa(workspace, settings, items)
+        return _resolve_published(workspace, settings, items)
     assets = class_assets(settings, vocabulary_in_force(settings))
     files, titles = resolve_for_build(workspace, settings, items["title"])
     ids: list[str] = [] if titles is None else titles["qid"].dropna().tolist()
@@ -57,23 +58,33 @@ def _resolve(workspace: Workspace, settings: BuildSettings) -> Counts:
     }
 
 
-def _resolve_taxa(workspace: Workspace, settings: BuildSettings, items: pd.DataFrame) -> Counts:
-    """Published trees have no classes; their ranks may be compared with the snapshot's taxa."""
-    snapshot = settings.entities if settings.hierarchy.taxa else None
-    entities, taxa = link_taxa(items, snapshot)
-    if "qid" in items and (given := items["qid"].notna()).any():
+def _resolve_published(
+    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame
+) -> Counts:
+    """Taxa above the items where the tree compares ranks; else the classes of the items."""
+    snapshot, ranked = settings.entities, settings.hierarchy.taxa
+    entities, taxa = link_taxa(items, snapshot if ranked else None)
+    classes = pd.DataFrame(columns=SCHEMAS["classes"].names)
+    qids = items["qid"].dropna().tolist() if "qid" in items else []
+    if ranked and qids:
+        given = items["qid"].notna()
         entities.loc[given, "qid"] = items.loc[given, "qid"]
         entities.loc[given, ["status", "linked_by"]] = ["resolved", "given"]
+    elif qids or (snapshot and not ranked and (items["title"] != "").any()):
+        files = [snapshot] if snapshot else []
+        found = read_snapshot(files, filter(None, items["title"]), qids, qids)
+        entities, classes = link(items, found)
     save(workspace.folder, "entities", entities)
+    save(workspace.folder, "classes", classes)
     save(workspace.folder, "taxa", taxa)
     statuses = entities["status"].value_counts().sort_index()
     matched = {str(key): int(n) for key, n in statuses.items()} if snapshot else {}
-    return {"items": len(items), **matched}
+    return {"items": len(items), **matched, **({"classes": len(classes)} if len(classes) else {})}
 
 
 RESOLVE = Stage(
     name="resolve",
-    version=3,
+    version=4,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         *settings.class_files,
@@ -109,13 +120,14 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
     save(workspace.folder, "assignments", assignments, assignments_schema(len(levels)))
     put_filled_in_aside(workspace.sheet, "decision")
     counts["rows_to_review"] = write_sheet(workspace.sheet, resolution, items, levels)
+    write_list(workspace.not_applied, not_applied(resolution))
     write_json(workspace.settled, counts)
     return counts
 
 
 SETTLE = Stage(
     name="settle",
-    version=3,
+    version=4,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("proposals"),
@@ -130,6 +142,7 @@ SETTLE = Stage(
         workspace.table("assignments"),
         workspace.settled,
         workspace.sheet,
+        workspace.not_applied,
     ],
     run=_settle,
 )

@@ -13,7 +13,7 @@ import pandas as pd
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import RetryError
-from strata_labels.files import sha256_of, write_table
+from strata_labels.files import sha256_of
 from strata_labels.knowledge import (
     COMMONS_API,
     TITLES_SCHEMA,
@@ -25,7 +25,7 @@ from strata_labels.knowledge import (
     resolve_titles,
     write_snapshot,
 )
-from strata_labels.tables import load
+from strata_labels.tables import load, save
 
 _SHOWN = 10
 
@@ -80,7 +80,7 @@ def resolve_categories(
     with ResponseStore(workspace.store) as store:
         resolved = resolve_titles(wanted, store, apis, client, since, list(sources))
         count = write_snapshot(workspace.answers, resolved.entities())
-    write_table(workspace.table("titles"), resolved.frame, TITLES_SCHEMA)
+    save(workspace.folder, "titles", resolved.frame, TITLES_SCHEMA)
     numbers = {
         "titles": len(wanted),
         "by_status": resolved.counts(),

@@ -12,7 +12,7 @@ from typing import Any
 from strata_labels.build.record import last_settings, read_record
 from strata_labels.build.settings import BuildSettings
 from strata_labels.files import only_one, write_json
-from strata_labels.tables import table_path
+from strata_labels.tables import is_parquet, schema_version, table_path
 
 _SHEETS_KEPT = 20
 
@@ -97,6 +97,16 @@ class Workspace:
         return self.folder / "unread_images.csv"
 
     @property
+    def shared_images(self) -> Path:
+        """Images that several items have, with these; not there if there is none."""
+        return self.folder / "shared_images.csv"
+
+    @property
+    def not_applied(self) -> Path:
+        """Decisions that are not applied, with reasons; not there if there is none."""
+        return self.folder / "decisions_not_applied.csv"
+
+    @property
     def export(self) -> Path:
         return self.folder / "export"
 
@@ -159,9 +169,21 @@ class Workspace:
         """The record of the last build (see `strata_labels.build.record`).
 
         Raises:
-            InputError: this folder holds no build, or its record is damaged.
+            InputError: this folder holds no build, its record is damaged, or a later version has
+                written to it.
         """
+        self.check_version()
         return read_record(self.record)
+
+    def check_version(self) -> None:
+        """Checks that no table was written by a later version; a damaged one is written again.
+
+        Raises:
+            InputError: the first table of a later schema version.
+        """
+        for path in sorted(self.tables.glob("*.parquet")):
+            if is_parquet(path):
+                schema_version(path)
 
     def last_settings(self) -> BuildSettings:
         """The settings of the last build.

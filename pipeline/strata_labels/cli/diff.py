@@ -62,7 +62,7 @@ def _read(path: Path) -> LabelTree:
     wrong = [
         Problem(path, "not a level:", "Write a whole number.", line, "level", level)
         for line, level in zip(nodes.index, nodes["level"], strict=True)
-        if not level.isdecimal()
+        if not level.isdecimal() or len(level) > 3
     ]
     if wrong:
         raise InputError(wrong)

@@ -38,6 +38,13 @@ def evaluate(
             help="Count the query among its positives, as published same-set numbers do.",
         ),
     ] = False,
+    leave_out_unknown: Annotated[
+        bool,
+        typer.Option(
+            "--leave-out-unknown",
+            help="Leave out rows with a label -1, which means unknown; else they are an error.",
+        ),
+    ] = False,
     per_query: Annotated[
         bool, typer.Option("--per-query", help="Also every query's values.")
     ] = False,
@@ -77,14 +84,23 @@ def evaluate(
 
     problems = _contradictions(gallery_embeddings, gallery_labels, against, against_gallery, device)
 
+    known: dict[str, Tensor] = {}
+
     def load(path: Path | None, name: str, labels: bool = False) -> Tensor | None:
         """A file's array, checked; what is wrong with it goes to the list."""
         if path is None:
             return None
+        side = "gallery" if "gallery" in name else "query"
         try:
             array = torch.from_numpy(read_labels(path) if labels else read_embeddings(path))
             if labels:
+                if leave_out_unknown:
+                    rows = array if array.ndim > 1 else array[:, None]
+                    known[side] = (rows != -1).all(1)
+                    array = array[known[side]]
                 return check_labels(array, name)
+            if side in known and len(known[side]) == len(array):
+                array = array[known[side]]
             if normalize:
                 lengths = torch.linalg.vector_norm(array, dim=1, keepdim=True)
                 array = array / lengths  # a vector of zeros becomes NaN, and is named below
@@ -97,10 +113,10 @@ def evaluate(
             problems.append(Problem(path, str(error), "Correct the labels." if labels else fix))
         return None
 
-    query = load(query_embeddings, "query")
-    gallery = load(gallery_embeddings, "gallery")
     labels = load(query_labels, "query_labels", labels=True)
     labels_of_gallery = load(gallery_labels, "gallery_labels", labels=True)
+    query = load(query_embeddings, "query")
+    gallery = load(gallery_embeddings, "gallery")
     other = load(against, "against")
     other_gallery = load(against_gallery, "against_gallery")
     for one, two, path in (
@@ -138,6 +154,7 @@ def evaluate(
         **{name: _plain(value) for name, value in report.means.items()},
         "num_queries": report.num_queries,
         "num_without_positives": report.num_without_positives,
+        **{f"{side}_unknown_left_out": int((~rows).sum()) for side, rows in known.items()},
     }
     if per_query:
         result["per_query"] = {

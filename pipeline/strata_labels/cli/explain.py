@@ -48,7 +48,7 @@ def _lines(found: Explanation) -> list[str]:
     if found.classes:
         lines += [f"  category   {item['title'] or '-'}", *_class_lines(found.classes)]
     lines += [
-        f"  given      {found.levels[level]}: {node} ({origin})"
+        f"  given      {found.given_levels[level]}: {node} ({origin})"
         for level, node, origin in zip(
             found.given["level"], found.given["node"], found.given["origin"], strict=True
         )

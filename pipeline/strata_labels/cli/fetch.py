@@ -45,10 +45,8 @@ def fetch(
         fix = f"Take one of {', '.join(sorted(SOURCES))}."
         raise InputError(Problem("SOURCE", "no such data set:", fix, value=source))
     if images and keep == Keep.none:
-        fix = "Give wanted or all, or encode them with `strata embed --shards`."
-        raise InputError(
-            Problem("--keep", "with --images something has to be kept, not", fix, value=keep)
-        )
+        fix = "Give wanted or all; to encode without keeping, use `strata embed --shards`."
+        raise InputError(Problem("--keep", "nothing would be kept:", fix, value=keep.value))
     if shards and not images:
         fix = "Give --images with the splits too."
         raise InputError(Problem("--shards", "says which archives of images:", fix, value=shards))

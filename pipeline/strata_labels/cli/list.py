@@ -12,7 +12,10 @@ def list_(
         Literal["trees", "formats", "recipes", "encoders"], typer.Argument(help="What to list.")
     ],
 ) -> None:
-    """List the shipped trees, export formats, training recipes or encoders, one a line."""
+    """List the shipped trees, export formats, training recipes or encoders, one a line.
+
+    Of a recipe: its name, data set, losses with weights, and the published file that it follows.
+    """
     for line in _LISTS[what]():
         print(line)
 
@@ -30,9 +33,15 @@ def _formats() -> list[str]:
 
 
 def _recipes() -> list[str]:
-    from strata_labels.training import recipe_names
+    from strata_labels.training import load_recipe, recipe_names
 
-    return recipe_names()
+    lines = []
+    for name in recipe_names():
+        recipe = load_recipe(name, "full")
+        terms = zip(recipe.weights, recipe.losses, strict=True)
+        losses = " + ".join(f"{weight:g} {loss}" for weight, loss in terms)
+        lines.append(f"{name:<31}{recipe.data_set:<11}{losses:<31}{recipe.follows}".rstrip())
+    return lines
 
 
 def _encoders() -> list[str]:

@@ -46,8 +46,12 @@ def finish(workspace: Workspace, json: Path | None = None) -> None:
         "exports": workspace.export,
         "review": workspace.sheet,
     }
-    if workspace.unread_images.is_file():
-        paths["unread"] = workspace.unread_images
+    lists = {
+        "unread": workspace.unread_images,
+        "shared": workspace.shared_images,
+        "decisions": workspace.not_applied,
+    }
+    paths |= {name: path for name, path in lists.items() if path.is_file()}
     for name, path in paths.items():
         print(f"  {name:<9} {_short(path)}")
     if numbers["open_rows"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,12 +11,14 @@ from strata_labels.cli.result import open_workspace
 
 
 def train(
-    out: Annotated[Path, typer.Option(help="Folder of this training, made if absent.")],
     recipe: Annotated[str, typer.Option(help="happier, nsm, happier-sop, ... or a file .toml.")],
-    images: Annotated[Path, typer.Option(help="Root of the images.")],
     workspace: Annotated[
         Path | None, typer.Argument(help="A built workspace; or give --labels.")
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of this training, made if absent.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Root of the images.")] = None,
     labels: Annotated[
         Path | None, typer.Option(help="CSV: path, split (train or test), level0 ... levelN.")
     ] = None,
@@ -48,23 +50,53 @@ def train(
     synthetic: Annotated[
         bool, typer.Option("--synthetic", help="The images are drawn: the report says so.")
     ] = False,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 2,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode images; else one a core.")
+    ] = None,
+    relevance_counts_query: Annotated[
+        bool,
+        typer.Option(
+            "--relevance-counts-query",
+            help="Count the query among its positives, as published same-set numbers do.",
+        ),
+    ] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first: minutes, then faster.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the numbers here too.")] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Print every setting and the file that it comes from; train nothing."
+        ),
+    ] = False,
 ) -> None:
     """Train on a tree's labels; report retrieval before and after, on classes not trained on."""
     from strata_labels.errors import InputError, Problem
-
-    if (workspace is None) == (labels is None):
-        fix = "Give WORKSPACE or --labels FILE."
-        raise InputError(Problem("WORKSPACE, --labels", "one of them is wanted", fix))
-
-    from strata_labels.files import write_json
-    from strata_labels.training import load_recipe, read_labels_csv, read_workspace
-    from strata_labels.training import train as run
+    from strata_labels.training import explain_recipe, load_recipe
 
     chosen = list(settings or ())
     if mode == "full" and encoder is not None:
         chosen.append(f"backbone={encoder}")
+    if explain:
+        for key, value, origin in explain_recipe(recipe, mode, chosen):
+            print(f"{key:<22}{_shown(value):<38}{origin}")
+        return
+    problems = [
+        Problem(option, "missing", "Give it.")
+        for option, value in (("--out", out), ("--images", images))
+        if value is None
+    ]
+    if (workspace is None) == (labels is None):
+        fix = "Give WORKSPACE or --labels FILE."
+        problems.append(Problem("WORKSPACE, --labels", "one of them is wanted", fix))
+    if problems or out is None or images is None:
+        raise InputError(problems)
+
+    from strata_labels.files import write_json
+    from strata_labels.training import read_labels_csv, read_workspace
+    from strata_labels.training import train as run
+
     plan = load_recipe(recipe, mode, chosen)
     if labels is not None:
         data = read_labels_csv(labels, images)
@@ -75,7 +107,19 @@ def train(
         vectors = vectors or built.vector_store
     for reason, count in data.set_aside.items():
         print(f"{count:,} set aside: {reason}")
-    result = run(data, plan, mode, out, encoder or "registry", vectors, seed, skip_damaged, workers)
+    result = run(
+        data,
+        plan,
+        mode,
+        out,
+        encoder or "registry",
+        vectors,
+        seed,
+        skip_damaged,
+        workers,
+        relevance_counts_query,
+        compile,
+    )
     if not result:  # another process of torchrun has it
         return
     if json is not None:
@@ -97,6 +141,13 @@ def train(
 
         write_report(out, images, synthetic=synthetic)
     print(f"\nModel, vectors and numbers in {out}, the report in {out / 'report.html'}")
+
+
+def _shown(value: Any) -> str:
+    """A setting as TOML writes it, nearly; a table as one line of its keys and values."""
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {text}" for key, text in value.items()) + "  "
+    return str(value).lower() if isinstance(value, bool) else f"{value} "
 
 
 def _row(label: str, name: str, result: dict) -> str:

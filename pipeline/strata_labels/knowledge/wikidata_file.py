@@ -29,15 +29,15 @@ _OPENERS: dict[str, Callable[..., Any]] = {
     ".bz2": bz2.open,
     ".xz": lzma.open,
 }
-_JSON_ID = re.compile(rb'\{\s*"type"\s*:\s*"item"\s*,\s*"id"\s*:\s*"Q([1-9][0-9]*)"')
+_JSON_ID = re.compile(rb'\{\s*"type"\s*:\s*"item"\s*,\s*"id"\s*:\s*"Q([1-9][0-9]{0,17})"')
 _OTHER_JSON = re.compile(rb'\{\s*"type"\s*:\s*"(?:property|lexeme|mediainfo)"')
 
 _ABOUT = b"> <http://schema.org/about> <"
 _VERSION = b"> <http://schema.org/version> "
 _COMMONS = b"<https://commons.wikimedia.org/wiki/"
-_SUBJECT = re.compile(rb"<https?://[^>]*/entity/Q([1-9][0-9]*)> ")
-_DATA = re.compile(rb"<https?://[^>]*/Special:EntityData/Q([1-9][0-9]*)> ")
-_TRIPLE = re.compile(r"<([^>]*)> <([^>]*)> (.+?)\s*\.\s*")
+_SUBJECT = re.compile(rb"<https?://[^>]*/entity/Q([1-9][0-9]{0,17})> ")
+_DATA = re.compile(rb"<https?://[^>]*/Special:EntityData/Q([1-9][0-9]{0,17})> ")
+_TRIPLE = re.compile(r"<([^>]*)> <([^>]*)> (.+)")
 _ITEM = re.compile(r"<https?://[^>]*/entity/([A-Z][0-9]+)>")
 _LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"(?:@([A-Za-z0-9-]+)|\^\^<[^>]*>)?', re.DOTALL)
 _POINT = re.compile(r"(?:<([^>]*)> )?Point\((\S+) (\S+)\)", re.IGNORECASE)
@@ -205,8 +205,9 @@ class WikidataFile:
 def _parse_triples(record: Record, properties: tuple[str, ...]) -> RawEntity:
     raw: dict[str, Any] = {"id": f"Q{record.number}", "labels": {}, "aliases": {}, "claims": {}}
     for line in record.text.decode("utf-8").splitlines():
-        match = _TRIPLE.fullmatch(line)
-        if match is None:
+        whole = line.rstrip()
+        match = _TRIPLE.fullmatch(whole.removesuffix(".").rstrip())
+        if match is None or not whole.endswith("."):
             raise ValueError("no triple")
         subject, predicate, value = match.groups()
         if predicate == "http://schema.org/about":

@@ -9,6 +9,7 @@ are used as they are (dot products), labels `[b, L]` are integers, column 0 the 
     >>> loss.backward()
 """
 
+from strata_labels.losses.batch import Batch
 from strata_labels.losses.pairs import CalibrationLoss, TripletLoss
 from strata_labels.losses.proxies import ClusterLoss, CSLLoss
 from strata_labels.losses.ranks import (
@@ -21,6 +22,7 @@ from strata_labels.losses.ranks import (
 from strata_labels.losses.weighted import Sum
 
 __all__ = [
+    "Batch",
     "CSLLoss",
     "CalibrationLoss",
     "ClusterLoss",

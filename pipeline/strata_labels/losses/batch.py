@@ -16,8 +16,8 @@ class Batch:
     """Checked inputs of a loss.
 
     Args:
-        embeddings: `[b, d]` queries.
-        labels: `[b, L]` int64.
+        embeddings: `[b, d]` queries, single or double precision.
+        labels: `[b, L]` int64, nested.
         references: `[n, d]`; the queries where none were given.
         reference_labels: `[n, L]` int64.
         alone: no references were given: every query is one of its own references.
@@ -30,13 +30,8 @@ class Batch:
     alone: bool
 
     def scores(self) -> Tensor:
-        """`[b, n]` dot products, at least single precision."""
-        left, right = self.embeddings, self.references
-        if left.dtype in (torch.float16, torch.bfloat16):
-            left, right = left.float(), right.float()
-        # Under autocast the product would come back in half precision, too coarse for tau.
-        with torch.autocast(left.device.type, enabled=False):
-            return left @ right.T
+        """`[b, n]` dot products."""
+        return self.embeddings @ self.references.T
 
     def cosines(self) -> Tensor:
         """`[b, n]` dot products of the normalised embeddings."""
@@ -68,40 +63,65 @@ class Loss(nn.Module):
         Raises:
             ValueError: with the argument and the value.
         """
-        return self.batch_loss(_checked(embeddings, labels, reference_embeddings, reference_labels))
+        batch = checked_batch(embeddings, labels, reference_embeddings, reference_labels)
+        self.check(batch)
+        # Under autocast products would come back in half precision, too coarse for tau.
+        with torch.autocast(batch.embeddings.device.type, enabled=False):
+            return self.batch_loss(batch)
+
+    def check(self, batch: Batch) -> None:
+        """Raises ValueError where this loss needs more of the inputs than others do."""
 
     def batch_loss(self, batch: Batch) -> Tensor:
-        """The loss of checked inputs, a scalar."""
+        """The loss of checked inputs, a scalar. Checks nothing, so a GPU is not waited for."""
         raise NotImplementedError
 
 
-def _checked(
+def checked_batch(
     embeddings: Tensor,
     labels: Tensor,
-    reference_embeddings: Tensor | None,
-    reference_labels: Tensor | None,
+    reference_embeddings: Tensor | None = None,
+    reference_labels: Tensor | None = None,
 ) -> Batch:
+    """Checks the inputs of a loss; arguments and errors as of `Loss.forward`.
+
+    Half precision becomes single precision.
+    """
     alone = reference_embeddings is None
     if alone != (reference_labels is None):
         raise ValueError("reference_embeddings and reference_labels must be given together")
     labels = _check_pair(embeddings, labels, "")
-    references = embeddings if reference_embeddings is None else reference_embeddings
-    if reference_labels is None:
-        reference_labels, every = labels, labels
-    else:
-        reference_labels = _check_pair(references, reference_labels, "reference_")
-        for name, one, other in (
-            ("dimension", embeddings, references),
-            ("number of levels", labels, reference_labels),
-        ):
-            if one.shape[1] != other.shape[1]:
-                raise ValueError(
-                    f"references must have the same {name} as the queries ({one.shape[1]}), "
-                    f"got {other.shape[1]}"
-                )
-        every = torch.cat([labels, reference_labels])
-    check_nested(every)
-    return Batch(embeddings, labels, references, reference_labels, alone)
+    embeddings = _single(embeddings)
+    if reference_embeddings is None or reference_labels is None:
+        check_nested(labels)
+        return Batch(embeddings, labels, embeddings, labels, True)
+    references = _single(reference_embeddings)
+    for name, here, there in (
+        ("device", embeddings.device, references.device),
+        ("precision", embeddings.dtype, references.dtype),
+    ):
+        if here != there:
+            raise ValueError(
+                f"references must have the same {name} as the queries ({here}), got {there}; "
+                "convert them with .to(...)"
+            )
+    reference_labels = _check_pair(references, reference_labels, "reference_")
+    for name, one, other in (
+        ("dimension", embeddings, references),
+        ("number of levels", labels, reference_labels),
+    ):
+        if one.shape[1] != other.shape[1]:
+            raise ValueError(
+                f"references must have the same {name} as the queries ({one.shape[1]}), "
+                f"got {other.shape[1]}"
+            )
+    check_nested(torch.cat([labels, reference_labels]))
+    return Batch(embeddings, labels, references, reference_labels, False)
+
+
+def _single(embeddings: Tensor) -> Tensor:
+    half = embeddings.dtype in (torch.float16, torch.bfloat16)
+    return embeddings.float() if half else embeddings
 
 
 def check_number(name: str, value: float, zero: bool = False) -> float:

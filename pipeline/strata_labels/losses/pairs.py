@@ -1,6 +1,8 @@
-"""Losses on pairs of one level: calibration margins, and triplets with hard mining."""
+"""Losses on pairs of one level: calibration margins, and triplets mined in the batch."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -39,31 +41,49 @@ class CalibrationLoss(Loss):
 
 
 class TripletLoss(Loss):
-    """relu(margin + hardest negative - hardest positive), meaned over queries that have both; 0
-    where none has.
+    """relu(margin + negative - positive), one pair of scores a query; 0 where no query has both.
 
-    Hard mining in the batch (Hermans et al., "In defense of the triplet loss", 2017): for each
-    query the positive of the lowest and the negative of the highest score. In a batch without
-    references a query is not its own positive.
+    Mining in the batch. `hard` (Hermans et al., "In defense of the triplet loss", 2017): the
+    positive of the lowest and the negative of the highest score, meaned over the queries.
+    `semi-hard` (as SupRank's baseline): the positive of the highest score, and the highest negative
+    below it, meaned over the terms that are not zero. In a batch without references a query is not
+    its own positive.
 
     Args:
         level: column of the labels that says what is positive.
         margin: by how much a positive should score above a negative.
+        mining: `hard` or `semi-hard`.
     """
 
-    def __init__(self, level: int = 0, margin: float = 0.1) -> None:
+    def __init__(
+        self,
+        level: int = 0,
+        margin: float = 0.1,
+        mining: Literal["hard", "semi-hard"] = "hard",
+    ) -> None:
         super().__init__()
+        if mining not in ("hard", "semi-hard"):
+            raise ValueError(f"mining must be 'hard' or 'semi-hard', got {mining!r}")
         self.level = level
         self.margin = margin
+        self.mining = mining
 
     def batch_loss(self, batch: Batch) -> Tensor:
         scores = batch.scores()
         positive, negative = _pairs(batch, self.level)
+        semi_hard = self.mining == "semi-hard"
+        if semi_hard:
+            chosen = scores.masked_fill(~positive, -torch.inf).amax(1)
+            negative = negative & (scores < chosen[:, None])
+        else:
+            chosen = scores.masked_fill(~positive, torch.inf).amin(1)
+        hardest_negative = scores.masked_fill(~negative, -torch.inf).amax(1)
         usable = positive.any(1) & negative.any(1)
-        hardest_positive = scores.masked_fill(~positive, torch.inf).amin(1)[usable]
-        hardest_negative = scores.masked_fill(~negative, -torch.inf).amax(1)[usable]
-        terms = (self.margin + hardest_negative - hardest_positive).relu()
-        return terms.mean() if len(terms) else scores.sum() * 0.0
+        # Infinities are replaced before the difference: their gradient would not be a number.
+        gap = torch.where(usable, hardest_negative, 0.0) - torch.where(usable, chosen, 0.0)
+        terms = torch.where(usable, (self.margin + gap).relu(), 0.0)
+        counted = terms > 0 if semi_hard else usable
+        return terms.sum() / counted.sum().clamp(min=1)
 
 
 def _pairs(batch: Batch, level: int) -> tuple[Tensor, Tensor]:

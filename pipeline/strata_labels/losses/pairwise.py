@@ -8,7 +8,6 @@ from typing import Any, Literal, Protocol, overload
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 # Pairs in flight. On a CPU a block should stay in the cache, on a GPU it should fill the device.
 _PAIRS_CPU = 1 << 18
@@ -30,6 +29,7 @@ def pair_sum(
     place: Tensor,
     kernel: Kernel,
     relation: Relation,
+    top: int,
     worth: Tensor | None = None,
 ) -> Tensor:
     """For each positive k of each query, the sum over j of kernel(s_j - s_k).
@@ -41,12 +41,14 @@ def pair_sum(
         kernel: what is summed.
         relation: which items j are summed: those of a lesser place than k's, of the same place
             (k itself among them), or of a greater one.
+        top: the highest place that may occur.
         worth: `[b, n]`; each pair then counts min(worth_j, worth_k) times.
 
     Returns:
-        `[b, n]`, 0 where `place` is 0.
+        `[b, n]`, 0 where `place` is 0. It has a first derivative; a second one is refused.
     """
-    return _PairSum.apply(scores, place, kernel, relation, worth)  # type: ignore[no-any-return]
+    layers = _layers(place, relation, top)
+    return _PairSum.apply(scores, kernel, layers, worth)  # type: ignore[no-any-return]
 
 
 class _PairSum(torch.autograd.Function):
@@ -54,17 +56,12 @@ class _PairSum(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        scores: Tensor,
-        place: Tensor,
-        kernel: Kernel,
-        relation: Relation,
-        worth: Tensor | None,
+        ctx: Any, scores: Tensor, kernel: Kernel, layers: list[_Layer], worth: Tensor | None
     ) -> Tensor:
-        ctx.save_for_backward(scores, place, worth)
-        ctx.kernel, ctx.relation = kernel, relation
+        ctx.save_for_backward(scores, worth)
+        ctx.kernel, ctx.layers = kernel, layers
         result = torch.zeros_like(scores)
-        for layer in _layers(place, relation):
+        for layer in layers:
             ordered, worths = layer.order(scores), layer.order(worth)
             sums = torch.zeros_like(ordered)
             for block in layer.blocks():
@@ -74,22 +71,37 @@ class _PairSum(torch.autograd.Function):
         return result
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
-        scores, place, worth = ctx.saved_tensors
-        result = torch.zeros_like(scores)
-        for layer in _layers(place, ctx.relation):
-            ordered, worths = layer.order(scores), layer.order(worth)
-            weights = layer.order(grads[0])
-            sums = torch.zeros_like(ordered)
-            for block in layer.blocks():
-                slope = ctx.kernel.slope(block.differences(ordered))
-                slope = block.weighted(slope, worths)
-                weight = block.take(weights, block.items)
-                block.add(sums, block.items, -weight * slope.sum(2))
-                block.add(sums, block.others, torch.bmm(weight.unsqueeze(1), slope).squeeze(1))
-            layer.restore(result, sums)
-        return result, None, None, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        scores, worth = ctx.saved_tensors
+        with torch.no_grad(), torch.autocast(scores.device.type, enabled=False):
+            result = torch.zeros_like(scores)
+            for layer in ctx.layers:
+                ordered, worths = layer.order(scores), layer.order(worth)
+                weights = layer.order(grads[0])
+                sums = torch.zeros_like(ordered)
+                for block in layer.blocks():
+                    slope = ctx.kernel.slope(block.differences(ordered))
+                    slope = block.weighted(slope, worths)
+                    weight = block.take(weights, block.items)
+                    block.add(sums, block.items, -weight * slope.sum(2))
+                    block.add(sums, block.others, torch.bmm(weight.unsqueeze(1), slope).squeeze(1))
+                layer.restore(result, sums)
+        # Only where a second derivative is prepared (create_graph=True).
+        if torch.is_grad_enabled():
+            result = _OnlyOnce.apply(result, scores)
+        return result, None, None, None
+
+
+class _OnlyOnce(torch.autograd.Function):
+    """A gradient as it is; deriving it again raises instead of giving 0."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, scores: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        raise RuntimeError("rank losses have no second derivative")
 
 
 @dataclass
@@ -141,12 +153,15 @@ class _Layer:
         columns: `[b, n]` of each such row, the items by falling place.
         items: first and last (exclusive) item k of each row.
         others: first and last (exclusive) item j of each row.
+        num_items, num_others: their numbers in each row, on the host.
     """
 
     rows: Tensor
     columns: Tensor
     items: tuple[Tensor, Tensor]
     others: tuple[Tensor, Tensor]
+    num_items: list[int]
+    num_others: list[int]
 
     @overload
     def order(self, values: Tensor) -> Tensor: ...
@@ -162,8 +177,7 @@ class _Layer:
     def blocks(self) -> Iterator[_Block]:
         """Blocks of at most so many pairs, a row at least."""
         budget = _PAIRS_CPU if self.rows.device.type == "cpu" else _PAIRS_GPU
-        num_items = (self.items[1] - self.items[0]).tolist()
-        num_others = (self.others[1] - self.others[0]).tolist()
+        num_items, num_others = self.num_items, self.num_others
         start = 0
         while start < len(num_items):
             longest, widest, stop = num_items[start], num_others[start], start + 1
@@ -176,29 +190,34 @@ class _Layer:
             start = stop
             if longest == 0 or widest == 0:
                 continue
-            others = self._side(self.others, rows, 0, widest)
+            others = self._side(self.others, rows, 0, widest, min(num_others[rows]))
             step = max(1, budget // widest)
             for begin in range(0, longest, step):
                 width = min(step, longest - begin)
-                yield _Block(rows, self._side(self.items, rows, begin, width), others)
+                least = min(num_items[rows])
+                yield _Block(rows, self._side(self.items, rows, begin, width, least), others)
 
-    def _side(self, bounds: tuple[Tensor, Tensor], rows: slice, begin: int, width: int) -> _Side:
+    def _side(
+        self, bounds: tuple[Tensor, Tensor], rows: slice, begin: int, width: int, least: int
+    ) -> _Side:
         first, last = bounds[0][rows, None], bounds[1][rows, None]
         at = first + torch.arange(begin, begin + width, device=first.device)
         real = at < last
         at = at.clamp(max=self.columns.shape[1] - 1)
-        return _Side(at, None if bool(real.all()) else real)
+        return _Side(at, None if begin + width <= least else real)
 
 
-def _layers(place: Tensor, relation: Relation) -> Iterator[_Layer]:
+def _layers(place: Tensor, relation: Relation, top: int) -> list[_Layer]:
     """One layer for each place above 0.
 
-    By falling place, the items of one place, and all those above or below, are neighbours.
+    By falling place, the items of one place, and all those above or below, are neighbours. The
+    blocks depend on how many there are: reading that is the only wait for the device.
     """
     columns = place.argsort(dim=1, descending=True, stable=True)
-    counts = torch.stack([(place == p).sum(1) for p in range(int(place.max()) + 1)], dim=1)
+    counts = torch.stack([(place == p).sum(1) for p in range(top + 1)], dim=1)
     ends = counts.flip(1).cumsum(1).flip(1)  # column p: items of place p or more
-    for p in range(1, counts.shape[1]):
+    found = []
+    for p in range(1, top + 1):
         first, last = ends[:, p] - counts[:, p], ends[:, p]
         low, high = {
             "less": (last, torch.full_like(last, place.shape[1])),
@@ -206,4 +225,11 @@ def _layers(place: Tensor, relation: Relation) -> Iterator[_Layer]:
             "more": (torch.zeros_like(first), first),
         }[relation]
         rows = ((last - first) * (high - low)).argsort(descending=True, stable=True)
-        yield _Layer(rows, columns[rows], (first[rows], last[rows]), (low[rows], high[rows]))
+        found.append((rows, (first[rows], last[rows]), (low[rows], high[rows])))
+    sizes = torch.stack(
+        [torch.stack([last - first, high - low]) for _, (first, last), (low, high) in found]
+    ).tolist()
+    return [
+        _Layer(rows, columns[rows], items, others, *numbers)
+        for (rows, items, others), numbers in zip(found, sizes, strict=True)
+    ]

@@ -32,9 +32,9 @@ class ClusterLoss(Loss):
         _check_sizes(num_classes=num_classes, dim=dim)
         self.level = level
         self.temperature = check_number("temperature", temperature)
-        self.proxies = nn.Parameter(nn.init.xavier_uniform_(torch.empty(num_classes, dim)))
+        self.proxies = _new_proxies(num_classes, dim)
 
-    def batch_loss(self, batch: Batch) -> Tensor:
+    def check(self, batch: Batch) -> None:
         level = check_level(self.level, batch.labels)
         classes, num_classes = batch.labels[:, level], len(self.proxies)
         wrong = (classes < 0) | (classes >= num_classes)
@@ -43,7 +43,10 @@ class ClusterLoss(Loss):
                 f"labels of level {level} must be class indices in 0 ... {num_classes - 1} here, "
                 f"since each class has a proxy; got {classes[wrong][0].item()}"
             )
+
+    def batch_loss(self, batch: Batch) -> Tensor:
         similarity = _similarity(batch.embeddings, self.proxies)
+        classes = batch.labels[:, check_level(self.level, batch.labels)]
         return nn.functional.cross_entropy(similarity / self.temperature, classes)
 
 
@@ -82,21 +85,24 @@ class CSLLoss(Loss):
         self.margins = [float(margin) for margin in margins]
         self.scale = check_number("scale", scale)
         self.register_buffer("proxy_labels", proxy_labels.to(torch.int64))
-        self.proxies = nn.Parameter(nn.init.xavier_uniform_(torch.empty(len(proxy_labels), dim)))
+        self.proxies = _new_proxies(len(proxy_labels), dim)
 
-    def batch_loss(self, batch: Batch) -> Tensor:
+    def check(self, batch: Batch) -> None:
         if batch.labels.shape[1] != len(self.margins):
             raise ValueError(
                 f"labels must have {len(self.margins)} levels, got {batch.labels.shape[1]}"
             )
-        similarity = self.scale * _similarity(batch.embeddings, self.proxies)
-        differs = batch.labels[:, None, :] != self.proxy_labels[None, :, :]
-        if bool(differs[:, :, 0].all(1).any()):
-            row = int(differs[:, :, 0].all(1).nonzero()[0])
+        unknown = ~torch.isin(batch.labels[:, 0], self.proxy_labels[:, 0])
+        if bool(unknown.any()):
+            row = int(unknown.nonzero()[0])
             raise ValueError(
                 f"labels must have a proxy for every finest class, got class "
                 f"{batch.labels[row, 0].item()} in row {row}"
             )
+
+    def batch_loss(self, batch: Batch) -> Tensor:
+        similarity = self.scale * _similarity(batch.embeddings, self.proxies)
+        differs = batch.labels[:, None, :] != self.proxy_labels[None, :, :]
         pull = _log_sum_exp(-similarity, ~differs[:, :, 0])
         terms = [
             nn.functional.softplus(
@@ -105,6 +111,12 @@ class CSLLoss(Loss):
             for level, margin in enumerate(self.margins)
         ]
         return torch.stack(terms).sum()
+
+
+def _new_proxies(count: int, dim: int) -> nn.Parameter:
+    """Random proxies `[count, dim]`, uniform as in the published code."""
+    bound = dim**-0.5
+    return nn.Parameter(torch.empty(count, dim).uniform_(-bound, bound))
 
 
 def _similarity(embeddings: Tensor, proxies: Tensor) -> Tensor:

@@ -26,10 +26,8 @@ class _RankLoss(Loss):
 
     def batch_loss(self, batch: Batch) -> Tensor:
         quality, valid = self.quality(batch)
-        chosen = quality[valid]
-        if len(chosen) == 0:
-            return batch.scores().sum() * 0.0
-        return 1 - chosen.mean()
+        # Masked, not chosen: how many are valid is not known without waiting for the device.
+        return torch.where(valid, 1 - quality, 0.0).sum() / valid.sum().clamp(min=1)
 
     def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """`[b]` smooth metric, and `[b]` whether the query has positives."""
@@ -81,13 +79,13 @@ class SupHAPLoss(_RankLoss):
         self.alpha = check_number("alpha", alpha, zero=True)
 
     def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        scores, levels = batch.scores(), _levels(batch)
-        relevance = _pop(levels, batch.labels.shape[1], self.alpha, scores.dtype)
+        scores, levels, top = batch.scores(), _levels(batch), batch.labels.shape[1]
+        relevance = _pop(levels, top, self.alpha, scores.dtype)
         with torch.no_grad():
-            steps, h_rank = _step_sums(scores, levels, relevance, self.h_rank is None)
-        rank = steps + pair_sum(scores, levels, self.surrogate, "less")
+            steps, h_rank = _step_sums(scores, levels, top, relevance, self.h_rank is None)
+        rank = steps + pair_sum(scores, levels, self.surrogate, "less", top)
         if self.h_rank is not None:
-            h_rank = h_rank + pair_sum(scores, levels, self.h_rank, "more", relevance)
+            h_rank = h_rank + pair_sum(scores, levels, self.h_rank, "more", top, relevance)
         total = relevance.sum(1)
         ratio = torch.where(levels > 0, h_rank / rank.clamp(min=1), 0.0)
         return ratio.sum(1) / total.clamp(min=torch.finfo(total.dtype).tiny), total > 0
@@ -117,8 +115,8 @@ class SupAPLoss(_RankLoss):
     def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
         scores, place = batch.scores(), _positive(batch, self.level)
         with torch.no_grad():
-            before, _ = _step_sums(scores, place, place.to(scores.dtype), True)
-        rank = before + pair_sum(scores, place, self.surrogate, "less")
+            before, _ = _step_sums(scores, place, 1, place.to(scores.dtype), True)
+        rank = before + pair_sum(scores, place, self.surrogate, "less", 1)
         return _mean_over_positives(before / rank.clamp(min=1), place)
 
 
@@ -138,8 +136,8 @@ class SmoothAPLoss(_RankLoss):
     def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
         scores, place = batch.scores(), _positive(batch, self.level)
         # An item compared with itself adds sigma(0) = 1/2; it must add 1.
-        before = pair_sum(scores, place, self.surrogate, "same") + 0.5
-        rank = before + pair_sum(scores, place, self.surrogate, "less")
+        before = pair_sum(scores, place, self.surrogate, "same", 1) + 0.5
+        rank = before + pair_sum(scores, place, self.surrogate, "less", 1)
         return _mean_over_positives(before / rank, place)
 
 
@@ -162,11 +160,11 @@ class SupNDCGLoss(_RankLoss):
         self.surrogate = SupRank(tau, rho, delta, start, offset)
 
     def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        scores, place = batch.scores(), _levels(batch)
+        scores, place, top = batch.scores(), _levels(batch), batch.labels.shape[1]
         gain = torch.exp2(place.to(scores.dtype)) - 1
         with torch.no_grad():
-            steps, _ = _step_sums(scores, place, gain, False)
-        rank = steps + pair_sum(scores, place, self.surrogate, "less")
+            steps, _ = _step_sums(scores, place, top, gain, False)
+        rank = steps + pair_sum(scores, place, self.surrogate, "less", top)
         found = (gain / torch.log2(1 + rank.clamp(min=1))).sum(1)
         ideal_rank = torch.arange(2, scores.shape[1] + 2, device=scores.device, dtype=scores.dtype)
         ideal = (gain.sort(dim=1, descending=True).values / torch.log2(ideal_rank)).sum(1)
@@ -209,8 +207,8 @@ class SupRecallLoss(_RankLoss):
     def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
         scores, place = batch.scores(), _positive(batch, self.level)
         with torch.no_grad():
-            before, _ = _step_sums(scores, place, place.to(scores.dtype), True)
-        rank = before + pair_sum(scores, place, self.surrogate, "less")
+            before, _ = _step_sums(scores, place, 1, place.to(scores.dtype), True)
+        rank = before + pair_sum(scores, place, self.surrogate, "less", 1)
         count = place.sum(1)
         recalls = [
             (torch.sigmoid((k - rank) / self.temperature) * place).sum(1)
@@ -246,7 +244,7 @@ def _pop(levels: Tensor, num_levels: int, alpha: float, dtype: torch.dtype) -> T
 
 
 def _step_sums(
-    scores: Tensor, place: Tensor, relevance: Tensor, above: bool
+    scores: Tensor, place: Tensor, top: int, relevance: Tensor, above: bool
 ) -> tuple[Tensor, Tensor]:
     """For each item k, by the step function H(s_j - s_k), H(0) = 1, over all j, k among them:
 
@@ -259,7 +257,7 @@ def _step_sums(
     less = torch.searchsorted(ascending, scores.contiguous())
     sorted_place = place.gather(1, order)
     steps, sums = torch.zeros_like(scores), torch.zeros_like(scores)
-    for p in range(int(place.max()) + 1):
+    for p in range(top + 1):
         own = sorted_place == p
         upto = nn.functional.pad(own.cumsum(1), (1, 0))
         seen = (upto[:, -1:] - upto.gather(1, less)).to(scores.dtype)

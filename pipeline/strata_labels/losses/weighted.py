@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from strata_labels.losses.batch import Batch, Loss
 
-class Sum(nn.Module):
+
+class Sum(Loss):
     """Weighted sum of losses that share one signature.
 
     Args:
@@ -33,16 +35,20 @@ class Sum(nn.Module):
         self.losses = nn.ModuleList(losses)
         self.weights = [float(weight) for weight in weights]
 
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        reference_embeddings: Tensor | None = None,
-        reference_labels: Tensor | None = None,
-    ) -> Tensor:
-        """The weighted sum, a scalar."""
+    def check(self, batch: Batch) -> None:
+        for loss in self.losses:
+            if isinstance(loss, Loss):
+                loss.check(batch)
+
+    def batch_loss(self, batch: Batch) -> Tensor:
+        references = (None, None) if batch.alone else (batch.references, batch.reference_labels)
         terms = [
-            weight * loss(embeddings, labels, reference_embeddings, reference_labels)
+            weight
+            * (
+                loss.batch_loss(batch)
+                if isinstance(loss, Loss)
+                else loss(batch.embeddings, batch.labels, *references)
+            )
             for weight, loss in zip(self.weights, self.losses, strict=True)
         ]
         return torch.stack(terms).sum()

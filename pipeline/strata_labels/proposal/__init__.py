@@ -1,13 +1,26 @@
 """Proposals: all evidence and every known label in, a calibrated parent for everything out."""
 
 from strata_labels.proposal.calibration import calibration_error
+from strata_labels.proposal.class_votes import ClassVotes
 from strata_labels.proposal.free import propose_free
 from strata_labels.proposal.ids import node_id
 from strata_labels.proposal.label_issues import LabelIssues, most_harmful_first, score_labels
 from strata_labels.proposal.labelled import Ladder, doubt_given, propose_missing
 from strata_labels.proposal.lexicon import Lexicon
-from strata_labels.proposal.outside import outside_score, tolerance_limit
-from strata_labels.proposal.propose import NUM_ALTERNATIVES, proposal_table, propose
+from strata_labels.proposal.new_nodes import (
+    decided_new_nodes,
+    is_new_node,
+    mark_outside,
+    new_node_rows,
+    propose_new_nodes,
+)
+from strata_labels.proposal.outside import outside_all_nodes
+from strata_labels.proposal.propose import (
+    NUM_ALTERNATIVES,
+    proposal_row,
+    proposal_table,
+    propose,
+)
 from strata_labels.proposal.score import Scorer, Scores
 from strata_labels.proposal.signals import Prompts, Signals
 from strata_labels.proposal.vocabulary import Vocabulary, read_vocabulary, vocabulary_nodes
@@ -16,6 +29,7 @@ from strata_labels.proposal.within import Candidates, propose_within
 __all__ = [
     "NUM_ALTERNATIVES",
     "Candidates",
+    "ClassVotes",
     "LabelIssues",
     "Ladder",
     "Lexicon",
@@ -25,17 +39,22 @@ __all__ = [
     "Signals",
     "Vocabulary",
     "calibration_error",
+    "decided_new_nodes",
     "doubt_given",
+    "is_new_node",
+    "mark_outside",
     "most_harmful_first",
+    "new_node_rows",
     "node_id",
-    "outside_score",
+    "outside_all_nodes",
+    "proposal_row",
     "proposal_table",
     "propose",
     "propose_free",
     "propose_missing",
+    "propose_new_nodes",
     "propose_within",
     "read_vocabulary",
     "score_labels",
-    "tolerance_limit",
     "vocabulary_nodes",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
+from strata_labels.proposal.class_votes import ClassVotes
 from strata_labels.proposal.label_issues import LabelIssues
 from strata_labels.proposal.propose import (
     DECIMALS,
@@ -19,9 +20,6 @@ from strata_labels.proposal.propose import (
     proposal_row,
 )
 from strata_labels.proposal.score import Scorer, Scores
-
-#: Status of an item that is unlike every node.
-OUTSIDE = "outside"
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def propose_missing(
     scorer: Scorer,
     scores: Scores,
     least_level: int,
-    outside: np.ndarray,
+    votes: ClassVotes | None = None,
 ) -> list[tuple[object, ...]]:
     """Proposals of items that lack a label at the finest level.
 
@@ -61,7 +59,7 @@ def propose_missing(
         scorer: holds the evidence.
         scores: its answer.
         least_level: level from which on upwards a path must be sure to need no review.
-        outside: whether each of all items is unlike every node, `[n]`.
+        votes: of classes of the knowledge base, if there are any.
 
     Returns:
         Cells of `proposal_row`, one for each of `rows`.
@@ -73,9 +71,11 @@ def propose_missing(
     for place, n in enumerate(rows.tolist()):
         own = items.iloc[n]
         path = ladder.path(scores.path[n])
-        sure = ladder.first + scores.accepted_level[n] <= least_level and not outside[n]
+        sure = ladder.first + scores.accepted_level[n] <= least_level
         confidence = float(scores.level_confidence[n, 0])
         evidence = _given(ladder, scores, n)
+        if votes is not None:
+            evidence += votes.evidence(n, int(scores.path[n, 0]), path[0])
         near = neighbours[place]
         evidence += [
             Evidence("neighbours", finest[k], round(similar, DECIMALS), ids=(ids[m],))
@@ -87,8 +87,7 @@ def propose_missing(
             if k != scores.path[n, 0] and p >= LEAST_LIKELY
         ][:NUM_ALTERNATIVES]
         on = {
-            "outside": bool(outside[n]),
-            "low_confidence": not sure and not outside[n],
+            "low_confidence": not sure,
             "small_margin": scores.margin[n] < SMALL_MARGIN,
             "neighbours_elsewhere": scores.neighbours[n] not in (-1, scores.path[n, 0]),
             "unstable": scores.instability[n] > 0,
@@ -96,8 +95,8 @@ def propose_missing(
         made.append(
             proposal_row(
                 ids[n], 1, path[0], origin,
-                fingerprint=fingerprint(own), status=OUTSIDE if outside[n] else "proposed",
-                confidence=confidence, margin=float(scores.margin[n]), accepted=bool(sure),
+                fingerprint=fingerprint(own), confidence=confidence,
+                margin=float(scores.margin[n]), accepted=bool(sure),
                 score=confidence * (1 - UNSTABLE * float(scores.instability[n])),
                 evidence=evidence, reasons=[Reason(kind) for kind, is_on in on.items() if is_on],
                 alternatives=others,
@@ -114,6 +113,7 @@ def doubt_given(
     scorer: Scorer,
     scores: Scores,
     issues: LabelIssues,
+    votes: ClassVotes | None = None,
 ) -> pd.DataFrame:
     """What speaks against given labels, for the rows that are opened.
 
@@ -125,6 +125,7 @@ def doubt_given(
         scorer: holds the evidence.
         scores: its answer.
         issues: scores of given labels.
+        votes: of classes of the knowledge base, if there are any.
 
     Returns:
         Columns of `proposals` that change, indexed by item id. The evidence hash stays that of the
@@ -146,6 +147,7 @@ def doubt_given(
         # Neighbours count at the finest node at which the options differ: their own.
         evidence = [
             Evidence("published", finest[given], ids=tuple(ladder.path(scores.path[n]))),
+            *(votes.evidence(n, other, finest[other]) if votes is not None else ()),
             *(
                 Evidence("neighbours", finest[k], round(similar, DECIMALS), ids=(ids[m],))
                 for m, k, similar in near

@@ -9,8 +9,8 @@ Two statistics, both of known rows without their own label:
   and Noto, "Learning classifiers from only positive and unlabeled data", KDD 2008). Items of a
   missing node resemble each other, and none of them is labelled.
 
-The second assumes that labels are missing at random within a node. Leave it out where people chose
-which items to label.
+The second assumes that labels are missing at random within a node, so it counts the labels that
+came with the data: which rows people decide is no chance.
 """
 
 from __future__ import annotations
@@ -19,11 +19,30 @@ import numpy as np
 from scipy.special import logit
 from scipy.stats import beta
 
+from strata_labels.proposal.score import Scorer, Scores
+
 # Share of the items that belong which may be set aside. The promise is 5 %; unlabelled items vary
 # beside the known ones on which the threshold is set. Chosen on draws 100 to 109 of grocery and
 # 100 to 102 of names (benchmarks/outside.py).
 MOST_SET_ASIDE = 0.04
 CERTAINTY = 0.9
+
+
+def outside_all_nodes(scorer: Scorer, scores: Scores, given: np.ndarray) -> np.ndarray:
+    """Which items are unlike every node, boolean `[n]`.
+
+    An item with a label at any level belongs there, and what is sure is not set aside.
+
+    Args:
+        scorer: holds the evidence.
+        scores: its answer.
+        given: whether the item came with a finest label, `[n]`.
+    """
+    if not given.any():
+        return np.zeros(len(given), dtype=bool)
+    far = outside_score(scores.top_probability[:, 0], given, scorer.labelled_share(given))
+    unlabelled = scores.known_level == scores.path.shape[1]
+    return (far > tolerance_limit(far[given])) & unlabelled & ~scores.accepted & ~scores.trusted
 
 
 def outside_score(

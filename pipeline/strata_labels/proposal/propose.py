@@ -104,19 +104,22 @@ def proposal_row(
     evidence: Sequence[Evidence] = (),
     reasons: Sequence[Reason] = (),
     alternatives: Sequence[Alternative] = (),
+    suggestion: str = "",
 ) -> tuple[object, ...]:
-    """Cells in the order of `COLUMNS`; the suggestion is the parent.
+    """Cells in the order of `COLUMNS`.
 
     Args:
         fingerprint: see `evidence_hash`.
         score: the confidence by default.
+        suggestion: the parent by default.
     """
-    row_id, suggestion = f"{level}:{subject}", parent or ""
+    row_id = f"{level}:{subject}"
     if score is None:
         score = confidence
     return (
         row_id, subject, level, status, parent, origin, confidence, margin, accepted, score,
-        tuple(evidence), tuple(reasons), suggestion, tuple(alternatives), fingerprint,
+        tuple(evidence), tuple(reasons), suggestion or parent or "", tuple(alternatives),
+        fingerprint,
     )  # fmt: skip
 
 

@@ -235,9 +235,11 @@ class Scorer:
 
     @property
     def main_source(self) -> str:
-        """The kind of evidence that labels are learnt from: `image`, `text` or `name`."""
+        """The kind of evidence that labels are learnt from: `image`, `text`, `name`, `class`."""
         if self.signals.image is not None:
             return "image"
+        if self.signals.chains is not None and not any(self.signals.names):
+            return "class"
         return "name" if self.signals.text is None else "text"
 
     def nearest_labelled(
@@ -271,6 +273,13 @@ class Scorer:
                     ]
                 )
         return found
+
+    def similarity(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """How alike items are in what labels are learnt from, 0 to 1, `[len(rows), len(others)]`.
+
+        1 for an item and itself where it has every kind of evidence.
+        """
+        return kernel(self._learnable(), rows, others)
 
     def labelled_share(self, known: np.ndarray) -> np.ndarray:
         """Share of labelled items among those like each item, itself left out, `[n]`.

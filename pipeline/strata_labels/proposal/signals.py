@@ -35,6 +35,8 @@ class Signals:
         logit_scale: the encoder's inverse temperature for these.
         class_node: node index that the class chain reaches without a tie, -1 for none, `[n]`.
         class_tied: boolean `[n, K]` sparse matrix of nodes that tie for an item's class, or None.
+        chains: how near each of C classes of the knowledge base is above an item, 0 to 1, `[n, C]`
+            (see `knowledge.class_chains`), or None. Labels say what they mean.
     """
 
     names: Sequence[str]
@@ -45,6 +47,7 @@ class Signals:
     logit_scale: float = 1.0
     class_node: np.ndarray | None = None
     class_tied: sp.csr_matrix | None = None
+    chains: sp.csr_matrix | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -215,7 +218,7 @@ class Features:
     dense: list[tuple[np.ndarray, float, float]]
 
 
-CHARACTERS, LEXICON, TEXT, IMAGE = 1.0, 0.5, 1.0, 1.0
+CHARACTERS, LEXICON, TEXT, IMAGE, CLASSES = 1.0, 0.5, 1.0, 1.0, 1.0
 TEXT_GAMMA, IMAGE_GAMMA = 1.0, 0.5
 
 
@@ -230,6 +233,8 @@ def features(signals: Signals, scores: NodeScores, num_nodes: int) -> Features:
         parts.append((CHARACTERS, characters))
     if len(scores.hits):
         parts.append((LEXICON, _hit_features(scores.hits, len(signals), num_nodes)))
+    if signals.chains is not None and signals.chains.nnz:
+        parts.append((CLASSES, _chain_features(signals.chains)))
     dense = []
     if signals.text is not None:
         dense.append((signals.text.astype(np.float32), TEXT, TEXT_GAMMA))
@@ -272,6 +277,18 @@ def _character_features(names: Sequence[str]) -> sp.csr_matrix | None:
     counts = counts[:, np.flatnonzero(common)]
     counts.sort_indices()
     return TfidfTransformer(sublinear_tf=True).fit_transform(counts)
+
+
+def _chain_features(chains: sp.csr_matrix) -> sp.csr_matrix:
+    """Unit rows over classes; one that is above every item says nothing."""
+    from sklearn.preprocessing import normalize
+
+    has_class = int((np.diff(chains.indptr) > 0).sum())
+    above = np.bincount(chains.indices, minlength=chains.shape[1])
+    rarity = np.log((1.0 + has_class) / (1.0 + above)).astype(np.float32)
+    weighted = (chains @ sp.diags(rarity)).tocsr()
+    weighted.eliminate_zeros()
+    return normalize(weighted)
 
 
 def _hit_features(hits: pd.DataFrame, num_items: int, num_nodes: int) -> sp.csr_matrix:

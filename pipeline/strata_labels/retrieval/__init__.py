@@ -14,7 +14,7 @@ from strata_labels.label_tensors import (
     check_labels,
     check_nested,
 )
-from strata_labels.retrieval.evaluator import Report, evaluate_embeddings
+from strata_labels.retrieval.evaluator import RECALL_KS, Report, evaluate_embeddings
 from strata_labels.retrieval.metrics import (
     asi,
     average_precision,
@@ -32,6 +32,7 @@ from strata_labels.retrieval.resampling import Comparison, bootstrap_interval, p
 from strata_labels.retrieval.similarity import Similarity
 
 __all__ = [
+    "RECALL_KS",
     "Comparison",
     "Map",
     "Pop",

@@ -50,6 +50,7 @@ def evaluate_embeddings(
     similarity: Similarity = "cosine",
     relevance: Relevance | None = None,
     relevance_counts_query: bool = False,
+    recall_ks: Sequence[int] = RECALL_KS,
     self_id: Tensor | None = None,
     ignore: Sequence[Sequence[int] | Tensor] | None = None,
     extra: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
@@ -61,8 +62,8 @@ def evaluate_embeddings(
     """Ranks a gallery for every query and computes all hierarchical and per-level metrics.
 
     The names are `hap`, `asi`, `ndcg` and, for each column c of the labels (0 the finest),
-    `ap_level{c}`, `map_at_r_level{c}`, `recall_at_{1,5,10}_level{c}` (hit rate) and
-    `ap_at_10_level{c}`.
+    `ap_level{c}`, `map_at_r_level{c}`, `recall_at_{1,5,10}_level{c}` (hit rate),
+    `ap_at_10_level{c}` and `mrr_level{c}` (1 / rank of the first positive).
 
     Args:
         query: `[q, d]` embeddings.
@@ -72,6 +73,8 @@ def evaluate_embeddings(
         similarity: "cosine" (of unit vectors), "dot" or "euclidean".
         relevance: relevance by level for H-AP; `Pop()` if None.
         relevance_counts_query: see `hap`.
+        recall_ks: k of the hit rates; SOP's papers have 1, 10, 100, 1000, iNaturalist's 1, 4, 16,
+            32. 1, 5 and 10 are reported besides.
         self_id: `[q]` gallery position of each query itself, -1 where it is not in the gallery.
             That item is not ranked. Only with a gallery; without one it is known.
         ignore: for each query, gallery positions that are not ranked (junk images).
@@ -104,7 +107,7 @@ def evaluate_embeddings(
                 f"query_labels and gallery_labels must have the same levels, got "
                 f"{query_labels.shape[1]} and {gallery_labels.shape[1]}"
             )
-        labels = torch.cat([query_labels, gallery_labels])
+        labels = torch.cat([query_labels, gallery_labels.to(query_labels.device)])
     check_nested(labels)
     if dtype is None:
         dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
@@ -118,7 +121,10 @@ def evaluate_embeddings(
         self_id = torch.arange(len(left))
     rows, columns = _not_ranked(len(left), len(right), self_id, ignore)
     smallest = len(right) - (1 if alone else 0)
-    largest_k = max(*RECALL_KS, AP_K)
+    ks = sorted({*RECALL_KS, *recall_ks})
+    if ks[0] < 1:
+        raise ValueError(f"recall_ks must be >= 1, got {ks[0]}")
+    largest_k = max(*ks, AP_K)
     if smallest < largest_k:
         raise ValueError(f"k = {largest_k} is larger than the gallery: {smallest} items to rank")
 
@@ -127,9 +133,13 @@ def evaluate_embeddings(
         levels = agreement(query_labels[start:stop], gallery_labels)
         first, last = torch.searchsorted(rows, torch.tensor([start, stop])).tolist()
         levels[rows[first:last].to(device) - start, columns[first:last].to(device)] = -1
-        ranked = rank_levels(right.scores(left[start:stop]), levels)
-        del levels
-        values = _all_metrics(ranked, labels.shape[1], relevance or Pop(), relevance_counts_query)
+        # Under autocast the scores would be half precision: R@1 changes by tenths of a point.
+        with torch.autocast(device.type, enabled=False):
+            ranked = rank_levels(right.scores(left[start:stop]), levels)
+            del levels
+            values = _all_metrics(
+                ranked, labels.shape[1], relevance or Pop(), relevance_counts_query, ks
+            )
         for name, function in (extra or {}).items():
             values[name] = function(ranked)
         parts.append({name: value.to("cpu", torch.float64) for name, value in values.items()})
@@ -140,7 +150,11 @@ def evaluate_embeddings(
 
 
 def _all_metrics(
-    ranked: Tensor, num_levels: int, relevance: Relevance, relevance_counts_query: bool
+    ranked: Tensor,
+    num_levels: int,
+    relevance: Relevance,
+    relevance_counts_query: bool,
+    recall_ks: Sequence[int],
 ) -> dict[str, Tensor]:
     """Every metric of one block, from one list of hits."""
     nested = metrics.positives(Hits.of(ranked, num_levels))
@@ -154,18 +168,18 @@ def _all_metrics(
         at_least = num_levels - column
         counts = nested[at_least - 1].counts.double()
         counts = torch.where(counts > 0, counts, torch.nan)
-        top = ranked[:, :AP_K]
         values[f"ap_level{column}"] = whole[at_least - 1] / counts
         values[f"map_at_r_level{column}"] = early[at_least - 1] / counts
-        found = (top >= at_least).cumsum(1)
-        for k in RECALL_KS:
+        first = nested[at_least - 1].first()
+        values[f"mrr_level{column}"] = torch.where(counts > 0, 1 / first.double(), torch.nan)
+        for k in recall_ks:
             values[f"recall_at_{k}_level{column}"] = torch.where(
-                counts > 0, found[:, k - 1].clamp(max=1).double(), torch.nan
+                counts > 0, (first <= k).double(), torch.nan
             )
+        top = ranked[:, :AP_K] >= at_least
+        found = top.cumsum(1)
         precision = found / torch.arange(1, AP_K + 1, device=top.device, dtype=torch.float64)
-        values[f"ap_at_{AP_K}_level{column}"] = (precision * (top >= at_least)).sum(
-            1
-        ) / counts.clamp(max=AP_K)
+        values[f"ap_at_{AP_K}_level{column}"] = (precision * top).sum(1) / counts.clamp(max=AP_K)
     return values
 
 

@@ -61,6 +61,10 @@ class Hits:
             self.num_ranked,
         )
 
+    def first(self) -> Tensor:
+        """`[q]` int64: the rank of each query's first hit; means nothing where it has none."""
+        return torch.nn.functional.pad(self.ranks, (0, 1), value=1)[self.offsets[:-1]]
+
     def order(self) -> Tensor:
         """`[p]` int64: 1 for a query's first hit, 2 for its second, and so on."""
         index = torch.arange(1, len(self.ranks) + 1, device=self.ranks.device)

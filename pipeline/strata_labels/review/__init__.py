@@ -6,7 +6,7 @@ from strata_labels.review.agreement import (
     agreement_lines,
 )
 from strata_labels.review.apply import replay
-from strata_labels.review.history import history, near
+from strata_labels.review.history import history, near, not_applied
 from strata_labels.review.ledger import (
     Ledger,
     batch_decisions,
@@ -39,6 +39,7 @@ __all__ = [
     "history",
     "lock_of",
     "near",
+    "not_applied",
     "pages",
     "read_ledger",
     "read_sheet",

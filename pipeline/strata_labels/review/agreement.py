@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.review.apply import Resolution, replay
+from strata_labels.review.decisions import SAME
 from strata_labels.tree import LabelTree
 
 #: The node of a row that a reviewer excludes, or stops above the level in question.
@@ -51,8 +52,8 @@ def for_second_look(resolution: Resolution, reviewer: str, share: float) -> list
 
 
 def decided_alone(decisions: pd.DataFrame, reviewer: str) -> pd.DataFrame:
-    """A reviewer's own decisions, and all renames and splits, whose nodes they may name."""
-    named = decisions["decision"].str.casefold().isin(["rename", "split"])
+    """A reviewer's own decisions, and all on names and ids of nodes, which they may name."""
+    named = decisions["decision"].str.casefold().isin(["rename", "split", SAME])
     return decisions[named | (decisions["reviewer"] == reviewer)]
 
 

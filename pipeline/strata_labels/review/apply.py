@@ -8,8 +8,17 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import Evidence, Reason, read_seen
-from strata_labels.review.decisions import Decision, decisions_frame, seen_of, what_changed
+from strata_labels.evidence import (
+    NAME_REASONS,
+    Alternative,
+    Evidence,
+    Reason,
+    evidence_hash,
+    has_reason,
+    read_seen,
+)
+from strata_labels.review.carry_over import LostNode
+from strata_labels.review.decisions import SAME, Decision, decisions_frame, seen_of, what_changed
 from strata_labels.review.validate import Checker, Validated, validate
 from strata_labels.tables import without_cycle_search
 from strata_labels.tree import LabelTree, fold
@@ -32,7 +41,10 @@ class Resolution:
         tree: every node after the decisions; merged nodes are not among them.
         known: every node before them, with those that splits make.
         merged: for each merged node the one that it is part of.
-        read: all decisions that were read, also those that are not active.
+        lost: nodes that decisions name and that are not in the tree any more, by id. `rows` has a
+            row for each, of status `lost_node`.
+        renamed: id of now by former id, of nodes that decisions named by it.
+        read: all decisions that were read, also those that are not active, with ids of now.
         effective, disputed, stale, gone: decisions that are applied, on which reviewers differ,
             whose evidence has changed (`changed` says how), and whose subject is not in the data
             any more; `DECISION_COLUMNS`, `file` and `row`.
@@ -42,6 +54,8 @@ class Resolution:
     tree: LabelTree
     known: LabelTree
     merged: dict[str, str]
+    lost: dict[str, LostNode]
+    renamed: dict[str, str]
     read: list[Decision]
     effective: pd.DataFrame
     disputed: pd.DataFrame
@@ -59,6 +73,8 @@ class Resolution:
             "decisions_disputed": len(self.disputed),
             "decisions_stale": len(self.stale),
             "decisions_gone": len(self.gone),
+            "nodes_renamed": len(self.renamed),
+            "nodes_lost": len(self.lost.keys() - self.renamed.keys()),
         }
 
 
@@ -71,8 +87,9 @@ def replay(
     - `move`: the target is the parent. A target further up takes the main child on each level
       between: the child with the target's own Wikidata id, else with its name, else a general node
       `<level>/<target>.general` made for it.
-    - `merge`: the target takes over the subject's children; in other decisions the subject's id
-      means the target.
+    - `merge`: the target takes over the subject's children, and children of one name become one
+      (unless they have Wikidata ids or a decision of their own); in other decisions the subject's
+      id means the target.
     - `split`: a new node beside the subject, named by the target, which takes what is named behind
       it: `name|member|member` (items by id; nodes by id or name). Its id is the subject's with the
       name behind a dot. It has the subject's parent, and a member's own decision counts before the
@@ -82,6 +99,7 @@ def replay(
       that one's parent): what is below is directly under it, with the levels between blank.
     - `exclude`: the subject and all below it have no label.
     - `unsure`: the row stays open, at the end of the sheet.
+    - `same`: the target takes the place of a lost node in all decisions that name it.
     - `withdraw`: the same reviewer's decision of the time that is the target, or all before this
       one if it is blank, counts as never made; what was decided before that counts again.
 
@@ -125,18 +143,24 @@ def replay(
     placement.place_nodes()
     decided = _decided_rows(rows.reset_index(drop=True), place, found, placement)
     changed = [
-        what_changed(
+        f"it names {d.target}, which is not in the tree any more"
+        if checker.names_lost(d) or d.row_id not in rows.index
+        else what_changed(
             read_seen(d.seen),
             seen_of(rows.proposed[d.row_id], rows.evidence[d.row_id]),
             placement.name,
         )
         for d in found.stale
     ]
+    if found.lost:
+        decided = pd.concat([decided, _lost_rows(found, decided)], ignore_index=True)
     return Resolution(
         rows=decided,
         tree=placement.tree(),
         known=checker.tree,
         merged=placement.merged,
+        lost=found.lost,
+        renamed=found.renamed,
         read=found.read,
         effective=decisions_frame(found.effective),
         disputed=decisions_frame(d for group in found.disputed for d in group),
@@ -179,6 +203,7 @@ class _Placement:
         tree = checker.tree
         self.level, self.name = dict(tree.level), dict(tree.name)
         self.parent, self.qid = dict(tree.parent), dict(tree.qid)
+        self._before = tree.parent
         self._top, self._place, self._made = tree.top, place, checker.made
         self.merged = self._merged()
         self._main: dict[tuple[str, int], str] = {}
@@ -212,9 +237,35 @@ class _Placement:
                 if decision is None and node in self._made:
                     decision = self._place.get(self._made[node].subject)  # it goes along
                 target = self.parent[node]
-                if decision and decision.decision in {"keep", "move"}:
+                if decision and decision.decision in {"keep", "move"} and decision.target:
                     target = self.main_child(decision.target, level + 1)
                 self.parent[node] = self.merged.get(target, target)
+            self._merge_twins(level)
+
+    def _merge_twins(self, level: int) -> None:
+        """Merges nodes of one name that a merge of their parents has brought together.
+
+        Nodes with a Wikidata id, or with a decision of their own, stay apart.
+        """
+        twins: dict[tuple[str, str], list[str]] = {}
+        targets = set(self.merged.values())
+        for node, own in self.level.items():
+            free = own == level and not self.qid[node] and node not in self._place
+            if free and node not in self.merged and self.parent[node] in targets:
+                twins.setdefault((self.parent[node], fold(self.name[node])), []).append(node)
+        ends: dict[str, str] = {}
+        before = self._before
+        for group in twins.values():
+            kept: list[str] = []
+            for node in sorted(group, key=lambda one: (before[one] in self.merged, one)):
+                # Two that were under one parent before are not brought together by the merge.
+                others = [one for one in kept if before[one] != before[node]]
+                others.sort(key=lambda one: self.name[one] != self.name[node])
+                if before[node] in self.merged and others:
+                    ends[node] = others[0]
+                else:
+                    kept.append(node)
+        self.merged = {n: ends.get(end, end) for n, end in {**self.merged, **ends}.items()}
 
     def main_child(self, target: str, level: int) -> str:
         """The main node of `level` below `target`, which is at that level or above.
@@ -305,6 +356,10 @@ def _decided_rows(
             parent[n], status[n] = decision.target, PROPOSED
         else:
             parent[n], status[n] = placement.main_child(decision.target, 1), PROPOSED
+    by_parents = np.array(sorted(merged.keys() - place.keys()), dtype=object)
+    twins = rows.subject.isin(by_parents).to_numpy() & (rows.level > 1).to_numpy()
+    settled |= twins
+    parent[twins], status[twins] = "", MERGED
     stale = at.get_indexer([d.row_id for d in found.stale])
     for n, decision in zip(stale, found.stale, strict=True):
         if settled[n] or decision.decision == "rename":
@@ -325,8 +380,10 @@ def _decided_rows(
         evidence[n] = (*evidence[n], _as_evidence(decision, placement, "decision"))
 
     settled &= ~reopened
-    # A decision on a class (its row is one level up) settles the items that were proposed for it.
-    class_rows = settled & (rows.level == 2).to_numpy()
+    # A decision on a class (its row is one level up) settles the items that were proposed for it,
+    # unless it was asked for the name of the class alone.
+    by_name = has_reason(rows.reasons, *NAME_REASONS) & (status != EXCLUDED)
+    class_rows = settled & (rows.level == 2).to_numpy() & ~by_name & ~twins
     classes = set(rows.subject[class_rows])
     items = (rows.level == 1).to_numpy()
     by_class = pd.Series(proposed).map(lambda node: merged.get(node, node)).isin(classes)
@@ -346,6 +403,52 @@ def _decided_rows(
     rows["accepted"], rows["unsure"] = accepted, unsure
     rows["state"] = np.where(settled, "settled", np.where(accepted, "accepted", "open"))
     return rows
+
+
+def _lost_rows(found: Validated, like: pd.DataFrame) -> pd.DataFrame:
+    """A row for each lost node, columns and types as `like`."""
+    settled = {d.subject for d in found.effective if d.decision in (SAME, "exclude")}
+    unsure = {d.subject for d in found.effective if d.decision == "unsure"}
+    disputed = {group[0].subject: group for group in found.disputed}
+    rows = []
+    for node, lost in found.lost.items():
+        state = "settled" if node in settled else "open"
+        opinions = [] if state == "settled" else disputed.get(node, [])
+        reasons = [Reason("lost_node")]
+        reasons += [Reason("disputed")] if opinions else []
+        reasons += [Reason("unsure")] if node in unsure else []
+        rows.append(
+            {
+                "row_id": f"{lost.level + 1}:{node}",
+                "subject": node,
+                "level": lost.level + 1,
+                "status": "lost_node",
+                "confidence": float(state == "settled"),
+                "margin": 0.0,
+                "accepted": state == "settled",
+                "score": 0.0,
+                "evidence": (
+                    *lost.evidence,
+                    *(
+                        Evidence(
+                            "decision", d.target, text=d.reviewer, ids=(d.decision, d.decided_at)
+                        )
+                        for d in opinions
+                    ),
+                ),
+                "reasons": tuple(reasons),
+                "suggestion": lost.candidates[0] if len(lost.candidates) == 1 else "",
+                "alternatives": tuple(map(Alternative, lost.candidates)),
+                "evidence_hash": evidence_hash(subject=node),
+                "state": state,
+                "unsure": node in unsure,
+            }
+        )
+    blank = dict.fromkeys(("parent", "origin", "proposed", "own"), "")
+    frame = pd.DataFrame(rows).assign(**blank)
+    if "gain" in like:
+        frame["gain"] = 0.0
+    return frame.reindex(columns=like.columns).astype(like.dtypes.to_dict())
 
 
 def _as_evidence(decision: Decision, placement: _Placement, kind: str) -> Evidence:

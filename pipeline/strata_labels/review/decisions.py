@@ -25,14 +25,19 @@ DECISIONS = (
     "stop",
     "exclude",
     "unsure",
+    "same",
     "withdraw",
 )
+
+#: Says of a node that is not in the tree any more which node takes its place.
+SAME = "same"
 
 #: Takes back what the same reviewer decided on the subject: at the time that is the target, or all
 #: before it if that is blank.
 WITHDRAW = "withdraw"
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 2999
+_LEVEL_DIGITS = 3
 
 #: Where a decision was read: its file, and its 1-based line there.
 PLACE_COLUMNS = ["file", "row"]
@@ -69,10 +74,10 @@ class Decision(NamedTuple):
 
     @property
     def aspect(self) -> str:
-        """What it is about: a node's place, its name, and each node split off are separate."""
+        """What it is about: a node's place, its name, which node it is, each node split off."""
         if self.decision == "split":
             return f"split {_slug(self.target.split('|')[0])}"
-        return "name" if self.decision == "rename" else "place"
+        return {"rename": "name", SAME: "node"}.get(self.decision, "place")
 
     @property
     def made(self) -> str:
@@ -270,7 +275,7 @@ def _problems(row: _Row, word: str, subject: str, level: str, no_time: bool) -> 
         found.append(("not a time:", fix, "target"))
     if not subject:
         found.append(("no subject", "Name an item or a node.", "subject"))
-    elif not level.isdecimal():
+    elif not level.isdecimal() or len(level) > _LEVEL_DIGITS:
         found.append(("not a level:", "Write a whole number.", "level"))
     elif row.row_id and row.row_id != f"{int(level)}:{subject}":
         fix = f"Write {int(level)}:{subject}, or correct subject and level."

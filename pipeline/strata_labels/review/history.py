@@ -14,7 +14,6 @@ from strata_labels.review.decisions import (
     Decision,
     decisions_frame,
     overridden,
-    read_decisions,
 )
 
 #: Columns of a history, oldest first.
@@ -33,15 +32,12 @@ HISTORY_COLUMNS = [
 ]
 
 
-def history(
-    subjects: Iterable[str], decisions: pd.DataFrame, resolution: Resolution
-) -> pd.DataFrame:
+def history(subjects: Iterable[str], resolution: Resolution) -> pd.DataFrame:
     """Every decision of a ledger on some subjects, and splits that name one of them as a member.
 
     Args:
         subjects: ids of items or nodes.
-        decisions: the ledger, as given to `replay`.
-        resolution: what `replay` made of it.
+        resolution: what `replay` made of the ledger.
 
     Returns:
         `HISTORY_COLUMNS`, oldest first; `fate` is one of `in force`, `disputed`, `stale: ...` (what
@@ -50,7 +46,7 @@ def history(
         where others were sure) and `agrees` (with another's, which is in force).
     """
     wanted = set(subjects)
-    read = read_decisions(decisions)[0]
+    read = resolution.read
     about = [d for d in read if d.subject in wanted or not wanted.isdisjoint(d.members)]
     about.sort(key=lambda d: (d.when, d.file, d.row or 0))
     groups: dict[tuple[str, str], list[Decision]] = {(d.subject, d.reviewer): [] for d in about}
@@ -62,6 +58,21 @@ def history(
         for decision, by in zip(group, overridden(group), strict=True):
             fates.setdefault(_key(decision), _fate(decision, by))
     return decisions_frame(about).assign(fate=[fates[_key(d)] for d in about])[HISTORY_COLUMNS]
+
+
+def not_applied(resolution: Resolution) -> pd.DataFrame:
+    """The active decisions that are not applied, and why.
+
+    Returns:
+        `why` (as `fate` of `history`) and what tells a decision, by row id and time.
+    """
+    tables = (resolution.stale, resolution.gone, resolution.disputed)
+    found = pd.concat(tables, ignore_index=True)
+    fates = _fates(resolution)
+    keys = zip(found.file, found.row, found.subject, strict=True)
+    columns = ["why", "row_id", "decision", "target", "reviewer", "note", "decided_at"]
+    found = found.assign(why=[fates[key] for key in keys])[columns]
+    return found.sort_values(["row_id", "decided_at", "reviewer"], ignore_index=True)
 
 
 def _key(decision: Decision) -> tuple[str, int | None, str]:

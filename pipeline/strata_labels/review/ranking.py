@@ -60,10 +60,11 @@ def queue(resolution: Resolution, items: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The open rows of `resolution.rows`, `suggestion` filled in where there is a parent, with
         `group` (look-alikes that can be answered as one, "" for none) and `settles` (the number of
-        items that one answer to the row, or to its group, settles).
+        items that one answer to the row, or to its group, settles; of a lost node, of decisions).
     """
     held = Counter(resolution.rows.loc[resolution.rows.level == 1, "parent"])
     below = resolution.tree.items_below(held)
+    below |= {node: lost.decisions for node, lost in resolution.lost.items()}
     rows = resolution.rows[resolution.rows.state == "open"].reset_index(drop=True)
     is_item = (rows.level == 1).to_numpy()
     score = rows.score.fillna(0).to_numpy(dtype=np.float32)

@@ -95,6 +95,7 @@ def write_sheet(
     known = resolution.tree
     members, examples = _members(resolution.rows, items, known)
     rows = queue(resolution, items)
+    node_name = {**known.name, **{node: lost.name for node, lost in resolution.lost.items()}}
     is_item = rows.level == 1
     described = items.set_index("item_id")
     path_name = {node: known.path_name(node) for node in known.level}
@@ -104,7 +105,7 @@ def write_sheet(
             "level": rows.level.astype(int),
             "kind": rows.level.map(lambda level: levels[level - 1]),
             "subject": rows.subject,
-            "name": rows.subject.map(described.name).where(is_item, rows.subject.map(known.name)),
+            "name": rows.subject.map(described.name).where(is_item, rows.subject.map(node_name)),
             "address": rows.subject.map(described.source_url),
             "current": rows.parent.map(path_name),
             "current_id": rows.parent,
@@ -145,6 +146,7 @@ def read_sheet(
     contradict the ledger is for `replay` to say, on both together, before they are appended.
 
     A `move` without a target is to the suggestion, where that is another place than the present;
+    a `merge` without one is with the suggestion, where that is a node of the same level;
     `keep` and `stop` without one mean the place that the sheet shows. What the ledger says already
     is not taken again, so a sheet may be applied any number of times.
 
@@ -274,8 +276,10 @@ class _SheetRows:
         """The row's decision; its `seen` is the place that the sheet shows."""
         n = self.at[row.row_id]
         word, target = row.decision.casefold(), row.target
-        if word == "move" and not target and self._suggested[n] != self._own[n]:
-            target = self._suggested[n]
+        # A suggestion of the subject's own level is a node to merge with, another one a parent.
+        above = self._resolution.known.level.get(self._suggested[n], 0) >= self._levels[n]
+        if word == ("move" if above else "merge") and not target:
+            target = self._suggested[n] if self._suggested[n] != self._own[n] else ""
         place = self._place_shown(row) or row.suggestion_id
         digest = row.evidence_hash.removeprefix(_HASH_MARK)
         if digest and is_old_hash(digest) and place == self._own[n]:
@@ -310,7 +314,8 @@ class _SheetRows:
     def checker(self, read: list[Decision]) -> Checker:
         """Checks decisions as `replay` will: on the tree before all decisions."""
         rows = self._rows.assign(own=self._rows.proposed)
-        return Checker(self._resolution.known, rows, [*self._resolution.read, *read])
+        found = self._resolution
+        return Checker(found.known, rows, [*found.read, *read], found.lost)
 
     def as_recorded(self, decision: Decision, stale: bool) -> Decision:
         """The decision with the evidence of now, which it was made on unless it is stale."""

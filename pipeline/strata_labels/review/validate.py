@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import is_old_hash, read_seen, same_hash
+from strata_labels.evidence import (
+    NAME_REASONS,
+    has_reason,
+    is_old_hash,
+    read_seen,
+    same_hash,
+)
+from strata_labels.review.carry_over import LostNode, carry_over, rename_nodes, saw_the_same
 from strata_labels.review.decisions import (
+    SAME,
     WITHDRAW,
     Decision,
     active_decisions,
@@ -19,7 +27,9 @@ from strata_labels.review.decisions import (
 )
 from strata_labels.tree import LabelTree, NodeFinder, fold
 
-_NEEDS_TARGET = {"move", "merge", "split", "rename"}
+_NEEDS_TARGET = {"move", "merge", "split", "rename", SAME}
+#: What can be decided on a node that is not in the tree any more.
+_ON_LOST = (SAME, "exclude", "unsure")
 _ONLY_NODES = {"merge", "split", "rename"}
 #: Without a target these mean the place that their reviewer saw.
 _MEANS_PLACE_SEEN = {"keep", "stop"}
@@ -41,14 +51,18 @@ class Validated:
         disputed: decisions of reviewers who differ, in groups that contradict each other.
         stale: made on evidence that has changed.
         gone: whose subject is not in the data any more.
+        lost: nodes that decisions name and that are not in the tree any more, by id.
+        renamed: id of now by former id, of nodes that were found or that people have named.
         problems: what is wrong with the others.
-        read: all that were read, also those that are not active.
+        read: all that were read, also those that are not active, with ids of now.
     """
 
     effective: list[Decision]
     disputed: list[list[Decision]]
     stale: list[Decision]
     gone: list[Decision]
+    lost: dict[str, LostNode]
+    renamed: dict[str, str]
     problems: list[Problem]
     read: list[Decision]
 
@@ -67,10 +81,12 @@ class Checker:
 
     Args:
         tree: all nodes.
-        rows: proposals, indexed by `row_id`: `evidence_hash, proposed, own, suggestion`. Before a
-            build nothing is proposed yet: without these columns, nothing is checked against them.
+        rows: proposals, indexed by `row_id`: `evidence_hash, proposed, own, suggestion, evidence`.
+            Before a build nothing is proposed yet: without these columns, nothing is checked
+            against them.
         decisions: all that were read; splits and renames among them, also those that are not
             active, give nodes and names that other decisions may use.
+        lost: nodes that are not in the tree any more, by id.
 
     Attributes:
         tree: with the nodes that splits make.
@@ -78,9 +94,13 @@ class Checker:
     """
 
     def __init__(
-        self, tree: LabelTree, rows: pd.DataFrame, decisions: Iterable[Decision] = ()
+        self,
+        tree: LabelTree,
+        rows: pd.DataFrame,
+        decisions: Iterable[Decision] = (),
+        lost: Mapping[str, LostNode] | None = None,
     ) -> None:
-        decisions = list(decisions)
+        decisions, self._lost = list(decisions), lost or {}
         self.made = split_nodes(tree, decisions)
         new = {node: d for node, d in self.made.items() if node not in tree.level}
         names = [(d.subject, d.target) for d in decisions if d.decision == "rename" and d.target]
@@ -99,9 +119,14 @@ class Checker:
         self._find = NodeFinder(tree, names).find
         self._at = {row: n for n, row in enumerate(rows.index)}
         self._columns: dict[str, list[str]] | None = None
+        # Rows that ask for a node's name, and may have no parent to keep.
+        self._names = {f"{level + 1}:{n}" for n, level in tree.level.items() if level == tree.top}
+        if "reasons" in rows:
+            self._names |= set(rows.index[has_reason(rows.reasons, *NAME_REASONS)])
         if "evidence_hash" in rows:
             names_of = ("evidence_hash", "proposed", "own", "suggestion")
             self._columns = {name: rows[name].fillna("").tolist() for name in names_of}
+            self._evidence = rows["evidence"].tolist() if "evidence" in rows else [()] * len(rows)
 
     def is_stale(self, decision: Decision) -> bool:
         """Whether a row's evidence has changed since a decision; a blank hash never has.
@@ -111,6 +136,8 @@ class Checker:
         proposed one. A `keep` or `stop` without a target is stale too if the place that was seen is
         not in the tree any more.
         """
+        if self.names_lost(decision):
+            return True
         at = self._at.get(decision.row_id)
         if at is None or self._columns is None:
             return False
@@ -123,14 +150,21 @@ class Checker:
         ):
             return False
         if not is_old_hash(decision.evidence_hash):
-            return True
+            digest = self._columns["evidence_hash"][at]
+            return not saw_the_same(decision, digest, self._evidence[at])
         saw = read_seen(decision.seen)
         return saw is None or saw.place != self._columns["proposed"][at]
 
     def is_gone(self, decision: Decision) -> bool:
-        """Whether a decision that was made on a real row has lost its subject."""
+        """Whether a decision that was made on a real row or node has lost its subject."""
+        if decision.decision == SAME or decision.subject in self._lost:
+            return True
         known = decision.row_id in self._at or decision.subject in self.tree.level
         return bool(decision.evidence_hash) and not known
+
+    def names_lost(self, decision: Decision) -> bool:
+        """Whether a decision needs a node that is not in the tree any more."""
+        return any(node in self._lost for node in (decision.target, *decision.members))
 
     def check(self, decision: Decision) -> Decision | Problem:
         """The decision with its target found, or what is wrong with subject or target."""
@@ -139,7 +173,12 @@ class Checker:
         def wrong(what: str, fix: str, column: str, value: object) -> Problem:
             return Problem(decision.file, what, fix, decision.row, column, value)
 
+        if decision.subject in self._lost:
+            return self._on_lost(decision)
         is_node = decision.subject in tree.level
+        if decision.decision == SAME:
+            fix = "Decide it on a node that decisions name and that is not in the tree any more."
+            return wrong("nothing is the same as:", fix, "subject", decision.subject)
         if not is_node and f"1:{decision.subject}" not in self._at:
             fix = "Name an item or a node that is in the tables."
             return wrong("unknown subject:", fix, "subject", decision.subject)
@@ -161,7 +200,9 @@ class Checker:
         if decision.decision == "split":
             return self._split(decision, own)
         if not target:
-            found = self._place_seen(decision)
+            found = self._place_seen(decision, own)
+            if found is None and decision.decision == "keep" and decision.row_id in self._names:
+                return decision
             if found is None:
                 fix = "Decide move with a target, or unsure."
                 return wrong(f"nothing is proposed to {decision.decision}", fix, "target", None)
@@ -176,6 +217,26 @@ class Checker:
             what = f"a node cannot {decision.decision} onto itself:"
             return wrong(what, "Name another node.", "target", target)
         return decision._replace(target=found)
+
+    def _on_lost(self, decision: Decision) -> Decision | Problem:
+        """As `check`, on a node that is not in the tree any more."""
+        column, value, target = "decision", decision.decision, decision.target
+        what, fix = "the node is not in the tree any more:", f"Decide {', '.join(_ON_LOST)}."
+        if value == SAME:
+            level = self._lost[decision.subject].level
+            levels = sorted(range(1, self.tree.top + 1), key=lambda one: (one != level, one))
+            found, what, fix = self._find(target, levels)
+            if found or (target in self._lost and target != decision.subject):
+                return decision._replace(target=found or target)
+            column, value = "target", target
+            if not target:
+                what, fix = "same needs a target", "Name the node that takes its place."
+        elif value in _ON_LOST and target:
+            what, fix = f"{value} takes no target:", "Empty the cell; the note is free."
+            column, value = "target", target
+        elif value in _ON_LOST:
+            return decision
+        return Problem(decision.file, what, fix, decision.row, column, value or None)
 
     def _split(self, decision: Decision, own: int) -> Decision | Problem:
         """The split with its members as ids, in order."""
@@ -206,12 +267,12 @@ class Checker:
         first = 2 if decision.decision == "stop" and own == 0 else own + 1
         return range(first, self.tree.top + 1)
 
-    def _place_seen(self, decision: Decision) -> str | None:
+    def _place_seen(self, decision: Decision, own: int) -> str | None:
         """What a blank target means: the place that the reviewer saw.
 
         If the ledger does not say it, the row's present parent, or its suggestion. "" if it is not
         known: before a build, or if the place is not in the tree any more (the decision is stale
-        then). None if there is no place.
+        then). None if there is no place; a node to merge with, of the same level `own`, is none.
         """
         tree, at = self.tree, self._at.get(decision.row_id)
         saw = read_seen(decision.seen)
@@ -227,7 +288,7 @@ class Checker:
             place = self._columns["own"][at] or self._columns["suggestion"][at]
         if decision.decision == "stop" and decision.subject not in tree.level:
             place = tree.parent.get(place, "")
-        return place or None
+        return place if tree.level.get(place, 0) > own else None
 
 
 def validate(
@@ -235,10 +296,11 @@ def validate(
 ) -> tuple[Validated, Checker]:
     """Sorts the decisions of ledgers by what becomes of them.
 
-    A decision whose evidence has changed is stale and one whose subject is not there any more is
-    gone: neither is applied. Where active decisions of several reviewers differ, it is a dispute
-    and none of them is applied; `unsure` gives way to any other decision. The order of the rows
-    does not matter.
+    What they name is found in the data of now, see `carry_over`. A decision whose evidence has
+    changed, or that names a lost node, is stale and one whose subject is not there any more is
+    gone: neither is applied. A decision `same` on a lost node brings back those that name it.
+    Where active decisions of several reviewers differ, it is a dispute and none of them is
+    applied; `unsure` gives way to any other decision. The order of the rows does not matter.
 
     Args:
         decisions: `Ledger.decisions`.
@@ -249,11 +311,17 @@ def validate(
         The decisions, and the checker of the tree with the nodes that splits make.
     """
     read, problems = read_decisions(decisions)
-    active, lost = active_decisions(read)
+    carried = carry_over(read, tree, rows)
+    active, lost = active_decisions(carried.decisions)
     problems += lost
-    checker = Checker(tree, rows, read)
+    checker = Checker(tree, rows, carried.decisions, carried.lost)
+    groups, replaced = _on_lost_nodes(active, checker, carried.lost)
+    on_lost = {id(d) for d in active if d.subject in carried.lost and d.decision in _ON_LOST}
     stale, gone, valid = [], [], []
     for decision in active:
+        if id(decision) in on_lost:
+            continue
+        decision = rename_nodes(decision, replaced, tree.level) if replaced else decision
         checked = checker.check(decision)
         if checker.is_gone(decision):
             gone.append(decision)
@@ -265,23 +333,73 @@ def validate(
             valid.append(checked)
     effective, disputed = agreed(valid)
     found, more, wrong = without_conflicts(effective, checker.tree, checker.made)
+    for group in groups:
+        if len({decision.outcome for decision in group}) > 1:
+            more.append(group)
+        else:
+            found.append(group[0])
     return Validated(
         effective=found,
         disputed=sorted(disputed + more, key=lambda group: order(group[0])),
         stale=sorted(stale, key=order),
         gone=sorted(gone, key=order),
+        lost=carried.lost,
+        renamed={**carried.renamed, **replaced},
         problems=problems + wrong,
-        read=read,
+        read=[rename_nodes(d, replaced, tree.level) for d in carried.decisions]
+        if replaced
+        else carried.decisions,
     ), checker
 
 
-def undisputed(decisions: pd.DataFrame) -> list[Decision]:
+def _on_lost_nodes(
+    active: list[Decision], checker: Checker, lost: Mapping[str, LostNode]
+) -> tuple[list[list[Decision]], dict[str, str]]:
+    """What is decided on lost nodes.
+
+    Returns:
+        The latest decision of each reviewer, those on one node together, without `unsure` where
+        others are sure; and the node that takes a lost one's place, where they agree on one.
+    """
+    latest: dict[str, dict[str, Decision]] = defaultdict(dict)
+    for decision in sorted(active, key=lambda d: d.when):
+        if decision.subject in lost and decision.decision in _ON_LOST:
+            checked = checker.check(decision)
+            if isinstance(checked, Decision):
+                latest[decision.subject][decision.reviewer] = checked
+    groups, step = [], {}
+    for subject, by_reviewer in sorted(latest.items()):
+        group = sorted(by_reviewer.values(), key=order)
+        groups.append([d for d in group if d.decision != "unsure"] or group)
+        if {d.decision for d in groups[-1]} == {SAME} and len({d.target for d in groups[-1]}) == 1:
+            step[subject] = groups[-1][0].target
+    return groups, {node: end for node in step if (end := _end(step, node)) not in lost}
+
+
+def _end(step: Mapping[str, str], node: str) -> str:
+    """Where the steps from a node end; in a circle, any node of it."""
+    seen = {node}
+    while node in step and step[node] not in seen:
+        node = step[node]
+        seen.add(node)
+    return node
+
+
+def undisputed(decisions: pd.DataFrame, tree: LabelTree | None = None) -> list[Decision]:
     """The active decisions that no other reviewer contradicts, with targets as written.
 
     Args:
         decisions: `Ledger.decisions`; rows that cannot be read are left out.
+        tree: nodes to which the decisions are carried over first, see `carry_over`.
     """
-    return agreed(active_decisions(read_decisions(decisions)[0])[0])[0]
+    read = read_decisions(decisions)[0]
+    if tree is None:
+        return agreed(active_decisions(read)[0])[0]
+    carried = carry_over(read, tree, pd.DataFrame(index=pd.Index([], dtype=object)))
+    active = active_decisions(carried.decisions)[0]
+    checker = Checker(tree, pd.DataFrame(), lost=carried.lost)
+    replaced = _on_lost_nodes(active, checker, carried.lost)[1]
+    return agreed([rename_nodes(decision, replaced, tree.level) for decision in active])[0]
 
 
 def check_before_build(

@@ -50,6 +50,18 @@ def summary_lines(title: str, numbers: dict[str, Any], agreed: dict[str, Any] | 
             f"  questioned {issues['opened']:,} given labels; by estimate "
             f"{issues['expected_wrong']:,.1f} of them are wrong"
         )
+    # A build of an earlier version did not count these.
+    idle = {key: n for key, n in numbers.get("decisions", {}).items() if n and key != "effective"}
+    if idle:
+        parts = ", ".join(f"{count:,} {key}" for key, count in idle.items())
+        lines.append(f"  unapplied  {sum(idle.values()):,} decisions: {parts}")
+    if unread := numbers.get("unread_images"):
+        parts = ", ".join(f"{count:,} {reason}" for reason, count in unread.items())
+        lines.append(f"  images     {sum(unread.values()):,} not read: {parts}")
+    if shared := numbers.get("shared_images"):
+        lines.append(f"  images     {shared:,} belong to several items")
+    if lost := numbers.get("lost_nodes"):
+        lines.append(f"  lost       {lost:,} nodes that decisions name; a review row asks for each")
     if numbers["open_rows"]:
         lines.append(f"  review     {numbers['open_rows']:,} rows are open")
     return lines

@@ -1,7 +1,7 @@
 """Data sets: fetching their metadata, and reading it as items and published labels."""
 
 from strata_labels.sources import gldv2, inat2018, sop, table
-from strata_labels.sources.contract import Metadata, Source
+from strata_labels.sources.contract import Metadata, Source, shared_images
 from strata_labels.sources.drawn import draw_products
 from strata_labels.sources.image_archives import (
     AbsentArchiveError,
@@ -14,7 +14,8 @@ from strata_labels.sources.image_archives import (
     read_members,
     reference_of,
 )
-from strata_labels.sources.published_tree import published_tree
+from strata_labels.sources.label_text import is_placeholder, spelled_alike
+from strata_labels.sources.published_tree import label_node, published_tree
 
 # By the `source` of a tree's hierarchy.toml.
 SOURCES: dict[str, Source] = {
@@ -36,7 +37,11 @@ __all__ = [
     "fetch_archive",
     "find_archives",
     "is_image",
+    "is_placeholder",
+    "label_node",
     "published_tree",
     "read_members",
     "reference_of",
+    "shared_images",
+    "spelled_alike",
 ]

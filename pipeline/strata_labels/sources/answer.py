@@ -45,7 +45,7 @@ class Version:
         return cls(
             url,
             etag if etag.startswith('"') else headers.get("Last-Modified", ""),
-            int(length) if length.isdecimal() else None,
+            int(length) if length.isdecimal() and len(length) <= 18 else None,
             _md5(etag, headers.get("Content-MD5", ""), headers),
         )
 
@@ -78,7 +78,7 @@ def _md5(etag: str, content_md5: str, headers: requests.structures.CaseInsensiti
 def content_range(response: requests.Response) -> tuple[int | None, int | None]:
     """First byte and whole length from `Content-Range` (`bytes 5-9/10`, `bytes */10`)."""
     match = re.fullmatch(
-        r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", "")
+        r"bytes (?:(\d{1,18})-\d+|\*)/(\d{1,18}|\*)", response.headers.get("Content-Range", "")
     )
     if match is None:
         return None, None

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from strata_labels.sources.download import Fetched
 from strata_labels.tables import SCHEMAS
@@ -106,6 +108,40 @@ def label_rows(wide: pd.DataFrame, levels: Sequence[str], origin: str) -> pd.Dat
     columns = SCHEMAS["labels"].names
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     return table.assign(origin=origin)[columns].astype({"level": "int8"})
+
+
+def shared_images(items: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    """The images that several items have.
+
+    Args:
+        items: the table `items`.
+        labels: the table `labels`.
+
+    Returns:
+        `image, item_id, name, labels` by image: a row for each item that has it; `labels` are the
+        names of its labels, finest first.
+    """
+    lists = pa.array(items["image_ids"], pa.list_(pa.string()))
+    images, owners = pc.list_flatten(lists), pc.list_parent_indices(lists)
+    counts = pc.value_counts(images)
+    several = pc.filter(counts.field("values"), pc.greater(counts.field("counts"), 1))
+    at = pc.is_in(images, several)
+    found = pd.DataFrame(
+        {"image": pc.filter(images, at).to_pylist(), "at": pc.filter(owners, at).to_numpy()}
+    ).drop_duplicates()
+    found = found[found["image"].duplicated(keep=False)]
+    own = items.iloc[found["at"]]
+    named = labels[labels["item_id"].isin(own["item_id"])].sort_values("level", kind="stable")
+    paths = named.groupby("item_id")["node"].agg(" › ".join)
+    return pd.DataFrame(
+        {
+            "image": found["image"].to_numpy(),
+            "item_id": own["item_id"].to_numpy(),
+            "name": own["name"].to_numpy(),
+            "labels": own["item_id"].map(paths).fillna("").to_numpy(),
+        },
+        dtype=object,
+    ).sort_values(["image", "item_id"], ignore_index=True)
 
 
 def count_labels(wide: pd.DataFrame) -> Counts:

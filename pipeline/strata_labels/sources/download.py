@@ -229,8 +229,9 @@ def wrong_content(path: Path, name: str) -> str:
                     pass
         elif name.endswith(".zip"):
             with zipfile.ZipFile(path) as packed_files:
-                packed_files.testzip()
-    except (EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
+                if bad := packed_files.testzip():
+                    return f"a damaged file came ({bad})"
+    except (EOFError, OSError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         return f"a damaged file came ({error})"
     return ""
 

@@ -52,7 +52,7 @@ FILES = {
 #: Archives of images by split.
 ARCHIVES = {"train": 500, "index": 100}
 #: Splits whose images can be fetched.
-IMAGE_SPLITS = tuple(ARCHIVES)
+IMAGE_SPLITS: tuple[str, ...] = tuple(ARCHIVES)
 
 
 def image_archives(splits: Sequence[str] = SPLITS) -> list[tuple[str, str]]:

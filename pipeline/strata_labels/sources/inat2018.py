@@ -47,7 +47,7 @@ _NO_LIST = "train"
 
 
 #: Splits whose images can be fetched.
-IMAGE_SPLITS = ("train", "val")
+IMAGE_SPLITS: tuple[str, ...] = ("train", "val")
 
 
 def image_archives(splits: Sequence[str] = ()) -> list[tuple[str, str]]:
@@ -190,7 +190,7 @@ def _lists(
         listed = []
         for row, line in enumerate(_lines(path), start=1):
             cells = line.rsplit(maxsplit=1)
-            if len(cells) == 2 and cells[1].isdecimal():
+            if len(cells) == 2 and cells[1].isdecimal() and len(cells[1]) <= 18:
                 listed.append((cells[0], int(cells[1]), row))
             elif cells:
                 fix = "Write `path category`."
@@ -205,7 +205,7 @@ def _lists(
         listed = []
         for row, line in enumerate(_lines(path), start=1):
             number = PurePosixPath(line).parent.name
-            if number.isdecimal():
+            if number.isdecimal() and len(number) <= 18:
                 listed.append((line, int(number), row))
             else:
                 what = "the image's folder is no category id:"

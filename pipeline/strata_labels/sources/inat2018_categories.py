@@ -208,7 +208,7 @@ def _indexed(folder: Path) -> pd.DataFrame:
     rows, problems = [], []
     for key, entry in value.items() if isinstance(value, dict) else ():
         named = isinstance(entry, list) and len(entry) == 2 and _text(entry[1])
-        if not key.isdecimal() or not named:
+        if not key.isdecimal() or len(key) > 18 or not named:
             fix = 'Write "id": ["id", "name"].'
             problems.append(Problem(str(index), "no id and name:", fix, None, key, entry))
             continue

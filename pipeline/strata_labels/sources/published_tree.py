@@ -95,6 +95,11 @@ def _escape(name: str) -> str:
     return name.translate(_SIGNS)
 
 
+def label_node(level: int, name: str) -> str:
+    """The id of a node without a parent."""
+    return f"{level}/{_escape(name)}"
+
+
 def _rows(subjects: Any, level: Any, parents: Any, parent_of: dict[str, Any]) -> pd.DataFrame:
     """Accepted proposals; the evidence is the path from the parent to the top."""
     rows = pd.DataFrame(

@@ -44,7 +44,7 @@ _FOLDER = "Stanford_Online_Products"
 
 
 #: Splits whose images can be fetched.
-IMAGE_SPLITS = ("train", "test")
+IMAGE_SPLITS: tuple[str, ...] = ("train", "test")
 
 
 def image_archives(splits: Sequence[str] = ()) -> list[tuple[str, str]]:
@@ -221,12 +221,18 @@ def _rows(file: Packed, split: str, problems: list[Problem]) -> Iterable[Any]:
         wrong = [
             Problem(where, "not an id:", "Write a whole number from 1 up.", number, column, cell)
             for column, cell in zip(_HEADER[:3], cells[:3], strict=True)
-            if not (cell.isascii() and cell.isdecimal() and 0 < int(cell) < 2**31)
+            if not (
+                cell.isascii() and cell.isdecimal() and len(cell) <= 10 and 0 < int(cell) < 2**31
+            )
         ]
         if wrong:
             problems += wrong
         else:
             yield int(cells[0]), int(cells[1]), int(cells[2]), cells[3], split, where, number
+
+
+def _is_number(cell: str) -> bool:
+    return cell.isascii() and cell.isdecimal() and len(cell) <= 10
 
 
 def _twice(frame: pd.DataFrame, column: str, what: str) -> list[Problem]:
@@ -283,7 +289,12 @@ def _names(folder: Path, frame: pd.DataFrame) -> dict[int, dict[int, str]]:
     have = {"0": set(frame.class_id), "1": set(frame.super_class_id)}
     problems, names = [], {0: dict[int, str](), 1: dict[int, str]()}
     for row, (level, number, name) in zip(table.index, table.to_numpy(), strict=True):
-        if level not in have or not number.isdecimal() or int(number) not in have[level]:
+        if (
+            level not in have
+            or not number.isdecimal()
+            or len(number) > 10
+            or int(number) not in have[level]
+        ):
             what, fix = "no such id in the lists:", "Correct the line or leave the file out."
             problems.append(Problem(path, what, fix, int(row), "id", number))
         elif name:

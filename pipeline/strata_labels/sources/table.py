@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import pyarrow as pa
@@ -36,7 +36,7 @@ DATASET = "table"
 BASE_URL = ""  # published nowhere
 
 _REQUIRED = ("id",)
-_OPTIONAL = ("name", "split", "image", "qid", "url")
+_OPTIONAL = ("name", "split", "image", "qid", "title", "url")
 # Further columns of our own exports, which hold no labels where all of a group are there.
 _EXPORTED = (
     ("status", "node_id", "origin", "confidence", "accepted"),
@@ -50,7 +50,7 @@ _QID = re.compile(r"(?:Q[1-9][0-9]*)?")
 
 
 #: Splits whose images can be fetched.
-IMAGE_SPLITS = ()
+IMAGE_SPLITS: tuple[str, ...] = ()
 
 
 def image_archives(splits: Sequence[str] = ()) -> list[tuple[str, str]]:
@@ -88,11 +88,11 @@ def image_root(folder: Path) -> Path:
 
 
 def read(folder: Path, levels: Sequence[str]) -> Metadata:
-    """Reads a table: `id`, and where there are such columns `name, split, image, qid, url`.
+    """Reads a table: `id`, and where there are such columns `name, split, image, qid, title, url`.
 
     `image` names a picture or a folder of pictures relative to the table's own folder, several
-    apart by `|`. A blank name is the id. Every further column holds the labels of the level that
-    it is named for.
+    apart by `|`. A blank name is the id. `title` is the item's Commons category. Every further
+    column holds the labels of the level that it is named for.
 
     Args:
         folder: the table (CSV or Parquet), or a folder that holds it as one of `FILES`.
@@ -108,13 +108,11 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
     problems: list[Problem] = []
     images: list[list[str]] = []
     owner: dict[str, tuple[str, int]] = {}
-    shared = 0
     for row, split, cell in zip(frame.index, frame.split, frame.image, strict=True):
         found = _pictures(path, int(row), cell, problems)
         images.append(found)
         for image in found:
             before, line = owner.setdefault(image, (split, int(row)))
-            shared += line != row
             if before != split:
                 what = f"image in both splits (first in row {line}, {before}):"
                 problems.append(Problem(path, what, "Keep one.", int(row), "image", image))
@@ -129,7 +127,7 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
             "dataset": DATASET,
             "split": frame.split.tolist(),
             "source_id": [int(text) for text in ids] if own else range(1, len(ids) + 1),
-            "title": "",
+            "title": frame.title.tolist(),
             "name": frame["name"].where(frame["name"] != "", frame.id).tolist(),
             "qualifier": "",
             "source_url": frame.url.tolist(),
@@ -141,7 +139,6 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
     wide = frame[["item_id", *_label_columns(frame.columns)]]
     wide = wide.rename(columns={level.casefold(): level for level in levels})
     counts: Counts = {"items": {}, "labels": count_labels(wide)}
-    counts["images_of_several_items"] = shared
     named = {*_REQUIRED, *_OPTIONAL, "item_id", *(level.casefold() for level in levels)}
     if unread := [name for name in frame.columns if name and name not in named]:
         counts["columns_not_read"] = ", ".join(dict.fromkeys(unread))
@@ -208,7 +205,7 @@ def _frame(path: Path) -> pd.DataFrame:
 
 
 def _text_table(path: Path) -> pd.DataFrame:
-    """The columns `id, name, split, image, qid, url`, blank where they are not there, and others.
+    """The columns of `_REQUIRED` and `_OPTIONAL`, blank where they are not there, and others.
 
     Every cell is text; a list is joined by `|`. The index is the row.
     """
@@ -255,7 +252,7 @@ def _pictures(path: Path, row: int, cell: str, problems: list[Problem]) -> list[
     for name in filter(None, (part.strip() for part in cell.split(_BETWEEN))):
         place = path.parent / name
         if not place.is_dir():
-            found.append(name)
+            found.append(PurePosixPath(name).as_posix())  # ./a.png is a.png
             continue
         inside = [
             file.relative_to(path.parent).as_posix()

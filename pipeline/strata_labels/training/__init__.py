@@ -14,7 +14,12 @@ if TYPE_CHECKING:
         read_labels_csv,
         read_workspace,
     )
-    from strata_labels.training.recipe import Recipe, load_recipe, recipe_names
+    from strata_labels.training.recipe import (
+        Recipe,
+        explain_recipe,
+        load_recipe,
+        recipe_names,
+    )
     from strata_labels.training.saved_model import TrainedModel, load_model
     from strata_labels.training.training_run import RESULT, train
 
@@ -23,6 +28,7 @@ _HOME = {
     "Head": "head",
     "Recipe": "recipe",
     "TrainedModel": "saved_model",
+    "explain_recipe": "recipe",
     "load_model": "saved_model",
     "load_recipe": "recipe",
     "read_labels_csv": "labelled_images",
@@ -37,6 +43,7 @@ __all__ = [
     "Head",
     "Recipe",
     "TrainedModel",
+    "explain_recipe",
     "load_model",
     "load_recipe",
     "read_labels_csv",

@@ -13,7 +13,7 @@ from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import whole
 from strata_labels.training.trainer import Trainer
 
-_FORMAT = 1
+_FORMAT = 2
 
 #: What reading a damaged or foreign file of tensors raises.
 DAMAGED = (
@@ -69,16 +69,17 @@ def load(path: Path, trainer: Trainer, about: dict[str, Any]) -> None:
         raise InputError(Problem(path, f"damaged checkpoint ({reason})", other)) from error
     if not known:
         raise InputError(Problem(path, "checkpoint of another version of Strata", other))
+    was, now = _flat(found), _flat(about)
     problems = [
         Problem(
             path,
-            f"checkpoint of another training; it has {found.get(key)!r}, not",
+            f"checkpoint of another training; it has {was.get(key)!r}, not",
             other,
             column=key,
-            value=about.get(key),
+            value=now.get(key),
         )
-        for key in sorted(found.keys() | about.keys())
-        if found.get(key) != about.get(key)
+        for key in sorted(was.keys() | now.keys())
+        if was.get(key) != now.get(key)
     ]
     if problems:
         raise InputError(problems)
@@ -87,3 +88,11 @@ def load(path: Path, trainer: Trainer, about: dict[str, Any]) -> None:
     except (RuntimeError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:150]
         raise InputError(Problem(path, f"checkpoint does not fit ({reason})", other)) from error
+
+
+def _flat(about: dict[str, Any]) -> dict[str, Any]:
+    """What training it is, each setting of its recipe by its own key."""
+    recipe = about.get("recipe")
+    if not isinstance(recipe, dict):
+        return about
+    return about | {"recipe": None} | {f"recipe.{key}": value for key, value in recipe.items()}

@@ -44,7 +44,8 @@ def start_proxies(loss: nn.Module, vectors: Tensor, labels: Tensor) -> None:
     for part in loss.modules():
         if isinstance(part, ClusterLoss | CSLLoss):
             with torch.no_grad():
-                sums = torch.zeros_like(part.proxies).index_add_(0, labels, vectors)
+                sums = torch.zeros_like(part.proxies)
+                sums.index_add_(0, labels, vectors.to(sums.dtype))
                 part.proxies.copy_(nn.functional.normalize(sums, dim=1))
 
 
@@ -70,7 +71,7 @@ def _term(name: str, recipe: Recipe, classes: Tensor, dim: int) -> nn.Module:
     if name == "calibration":
         return CalibrationLoss(recipe.level, recipe.positive_margin, recipe.negative_margin)
     if name == "triplet":
-        return TripletLoss(recipe.level, recipe.triplet_margin)
+        return TripletLoss(recipe.level, recipe.triplet_margin, recipe.triplet_mining)
     if name == "cluster":
         return ClusterLoss(len(classes), dim, temperature=recipe.cluster_temperature)
     margins = recipe.csl_margins or torch.linspace(0.25, 0.45, classes.shape[1]).tolist()

@@ -26,7 +26,9 @@ class Head(nn.Module):
         super().__init__()
         self.dim = dim_out
         self.register_buffer("centre", torch.zeros(dim_in))
-        self.norm = nn.LayerNorm(dim_in) if layer_norm else nn.Identity()
+        # Without scale and shift, as published: the linear layer has both.
+        norm = nn.LayerNorm(dim_in, elementwise_affine=False)
+        self.norm = norm if layer_norm else nn.Identity()
         self.linear = nn.Linear(dim_in, dim_out)
 
     def forward(self, vectors: Tensor) -> Tensor:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.pictures import UnreadablePictureError, open_picture
 from strata_labels.progress import track
 from strata_labels.training.processes import Share
 from strata_labels.training.recipe import Recipe
+from strata_labels.training.samplers import Indices
 
 _Key = tuple[int, int, int, int]  # epoch, batch, place in it, image
 
@@ -25,28 +30,60 @@ def random_transform(
     recipe: Recipe, mean: Sequence[float], std: Sequence[float]
 ) -> Callable[[Image.Image], Tensor]:
     """Random (resized) crop and flip; of torch's random state alone."""
-    bicubic = transforms.InterpolationMode.BICUBIC
+    how = transforms.InterpolationMode(recipe.interpolation)
     crop: list[Callable[..., object]]
     if recipe.max_scale:
         scale, ratio = (recipe.min_scale, recipe.max_scale), (recipe.min_ratio, recipe.max_ratio)
-        crop = [transforms.RandomResizedCrop(recipe.crop, scale, ratio, bicubic)]
+        crop = [transforms.RandomResizedCrop(recipe.crop, scale, ratio, how)]
+        if recipe.train_resize:
+            crop.insert(0, transforms.Resize(recipe.train_resize, how))
     else:
-        crop = [transforms.Resize(recipe.resize, bicubic), transforms.RandomCrop(recipe.crop)]
+        crop = [transforms.Resize(recipe.resize, how), transforms.RandomCrop(recipe.crop)]
     return transforms.Compose([*crop, transforms.RandomHorizontalFlip(), *_to_tensor(mean, std)])  # type: ignore[no-any-return]
 
 
 def plain_transform(
     recipe: Recipe, mean: Sequence[float], std: Sequence[float]
 ) -> Callable[[Image.Image], Tensor]:
-    """Shorter side resized, centre crop."""
-    bicubic = transforms.InterpolationMode.BICUBIC
+    """Shorter side resized, or squashed to a square; centre crop."""
+    how = transforms.InterpolationMode(recipe.interpolation)
+    size = [recipe.resize, recipe.resize] if recipe.squash else recipe.resize
     return transforms.Compose(  # type: ignore[no-any-return]
         [
-            transforms.Resize(recipe.resize, bicubic),
+            transforms.Resize(size, how),
             transforms.CenterCrop(recipe.crop),
             *_to_tensor(mean, std),
         ]
     )
+
+
+class PathList(Sequence[Path]):
+    """Paths as one array of bytes: worker processes read it without copying its pages.
+
+    Reading a Python list counts references in each object, so that every worker would come to
+    hold a copy of it.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._names = np.array([os.fsencode(path) for path in paths], dtype=np.bytes_)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, at: Any) -> Any:
+        return Path(os.fsdecode(bytes(self._names[at])))
+
+
+class Pictures(NamedTuple):
+    """Pictures as a worker process loaded them.
+
+    Attributes:
+        pixels: `[b, 3, h, w]`; empty if one of them cannot be had.
+        broken: images that cannot be read, with the reason.
+    """
+
+    pixels: Tensor
+    broken: dict[int, str]
 
 
 class TrainImages:
@@ -57,59 +94,137 @@ class TrainImages:
 
     Args:
         paths: image files of the train split.
+        classes: `[n]` the fine class of each.
         transform: picture to tensor, random by torch's random state.
         seed: of the crops.
         workers: processes that decode; 0: this one.
+        skip_damaged: an image that breaks during the training is replaced by another one of its
+            class; else it is an error.
         pin: whether tensors go to a GPU.
+
+    Attributes:
+        broken: images that broke so far, with the reason.
     """
 
     def __init__(
         self,
         paths: Sequence[Path],
+        classes: Indices,
         transform: Callable[[Image.Image], Tensor],
         seed: int,
         workers: int,
+        skip_damaged: bool = False,
         pin: bool = False,
     ) -> None:
-        self._set = _Random(paths, transform, seed)
-        self._workers, self._pin = workers, pin
+        self.broken: dict[int, str] = {}
+        self._paths = PathList(paths)
+        self._keys: list[list[_Key]] = []
+        self._loader = _loader(
+            _RandomCrops(self._paths, classes if skip_damaged else None, transform, seed),
+            workers,
+            pin,
+            batch_sampler=self._keys,
+        )
 
     def __call__(self, epoch: int, first: int, shares: Sequence[Share]) -> Iterator[Tensor]:
-        """Batches `[b, 3, crop, crop]` of an epoch, from its batch `first` on."""
-        keys = [
+        """Batches `[b, 3, crop, crop]` of an epoch, from its batch `first` on.
+
+        Raises:
+            InputError: an image cannot be read any more.
+            RetryError: a worker process was killed.
+        """
+        self._keys[:] = [
             [(epoch, first + n, share.start + at, int(i)) for at, i in enumerate(share.images)]
             for n, share in enumerate(shares)
         ]
-        return iter(
-            DataLoader(
-                self._set,
-                batch_sampler=keys,
-                num_workers=self._workers,
-                pin_memory=self._pin,
-                # Else it draws from torch's own, and a resumed training would not be the same.
-                generator=torch.Generator(),
-            )
-        )
+        with _killed_workers():
+            for pixels, broken in self._loader:
+                self.broken |= broken
+                if not len(pixels):
+                    raise InputError(_not_readable(self._paths, broken))
+                yield pixels
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def embed(
     model: torch.nn.Module,
     paths: Sequence[Path],
     transform: Callable[[Image.Image], Tensor],
     device: torch.device,
     workers: int,
+    skip_damaged: bool = False,
+    autocast: bool = False,
     batch_size: int = 64,
 ) -> Tensor:
-    """What the model makes of pictures, in order, single precision, on the CPU."""
+    """What the model makes of pictures, in order, single precision, on the CPU.
+
+    Args:
+        model: pictures `[n, 3, h, w]` to vectors.
+        paths: image files.
+        transform: picture to tensor.
+        device: where the model is.
+        workers: processes that decode; 0: this one.
+        skip_damaged: an image that cannot be read gets a row of NaN; else it is an error.
+        autocast: whether the model computes in bf16.
+        batch_size: pictures at a time.
+
+    Raises:
+        InputError: an image cannot be read.
+        RetryError: a worker process was killed.
+    """
     model.eval()
-    parts = []
-    loader = DataLoader(_Plain(paths, transform), batch_size=batch_size, num_workers=workers)
-    with track(len(paths), "embedding images") as tracker:
-        for pixels in loader:
-            parts.append(model(pixels.to(device)).float().cpu())
+    kept = PathList(paths)
+    parts: list[Tensor] = []
+    found: dict[int, str] = {}
+    pictures = _CentreCrops(kept, transform)
+    gpu = device.type == "cuda"
+    loader = _loader(pictures, workers, gpu, batch_size=batch_size)
+    with track(len(kept), "embedding images") as tracker, _killed_workers():
+        for pixels, broken in loader:
+            found |= broken
+            if broken and not skip_damaged:
+                raise InputError(_not_readable(kept, broken))
+            with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+                vectors = model(pixels.to(device, non_blocking=True))
+            parts.append(vectors.float().cpu())
             tracker.advance(len(pixels))
-    return torch.cat(parts)
+    result = torch.cat(parts)
+    result[list(found)] = torch.nan
+    return result
+
+
+def _loader(pictures: Dataset[Any], workers: int, pin: bool, **batches: Any) -> DataLoader[Any]:
+    return DataLoader(
+        pictures,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pin,
+        collate_fn=_collate,
+        # Else it draws from torch's own, and a resumed training would not be the same.
+        generator=torch.Generator(),
+        **batches,
+    )
+
+
+@contextmanager
+def _killed_workers() -> Iterator[None]:
+    """Says in one sentence that a worker process was killed."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise RetryError(
+            "A process that decodes images was killed, often because memory was short. Run the "
+            "same command again, with fewer --workers if it happens again."
+        ) from error
+
+
+def _not_readable(paths: Sequence[Path], broken: Mapping[int, str]) -> list[Problem]:
+    fix = "Restore the image, or pass --skip-damaged to train without; then run the same command."
+    return [
+        Problem(paths[at], f"image not readable ({why})", fix) for at, why in sorted(broken.items())
+    ]
 
 
 def unreadable(paths: Sequence[Path]) -> dict[int, str]:
@@ -138,26 +253,62 @@ def _to_tensor(mean: Sequence[float], std: Sequence[float]) -> list[Callable[...
     return [transforms.ToTensor(), transforms.Normalize(mean, std)]
 
 
-class _Plain(Dataset[Tensor]):
-    def __init__(self, paths: Sequence[Path], transform: Callable[[Image.Image], Tensor]) -> None:
-        self._paths, self._transform = list(paths), transform
+# A picture, or none, and the images that could not be read.
+_Loaded = tuple[Tensor | None, dict[int, str]]
+
+
+def _collate(loaded: Sequence[_Loaded]) -> Pictures:
+    pixels = [one for one, _ in loaded if one is not None]
+    broken = {at: why for _, some in loaded for at, why in some.items()}
+    return Pictures(torch.stack(pixels) if len(pixels) == len(loaded) else torch.empty(0), broken)
+
+
+class _CentreCrops(Dataset[_Loaded]):
+    """Pictures in order; black ones for those that cannot be read."""
+
+    def __init__(self, paths: PathList, transform: Callable[[Image.Image], Tensor]) -> None:
+        self._paths, self._transform = paths, transform
 
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, at: int) -> Tensor:
-        return self._transform(open_picture(self._paths[at]))
+    def __getitem__(self, at: int) -> _Loaded:
+        try:
+            return self._transform(open_picture(self._paths[at])), {}
+        except UnreadablePictureError as error:
+            return self._transform(Image.new("RGB", (256, 256))), {at: str(error)}
 
 
-class _Random(Dataset[Tensor]):
+class _RandomCrops(Dataset[_Loaded]):
+    """Pictures by epoch, batch, place and position; with `classes`, of another one of the class
+    where one cannot be read."""
+
     def __init__(
-        self, paths: Sequence[Path], transform: Callable[[Image.Image], Tensor], seed: int
+        self,
+        paths: PathList,
+        classes: Indices | None,
+        transform: Callable[[Image.Image], Tensor],
+        seed: int,
     ) -> None:
-        self._paths, self._transform, self._seed = list(paths), transform, seed
+        self._paths, self._classes = paths, classes
+        self._transform, self._seed = transform, seed
 
-    def __getitem__(self, key: _Key) -> Tensor:
-        image = open_picture(self._paths[key[3]])
-        # Python hashes tuples of integers alike in every process.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(hash((self._seed, *key)))
-            return self._transform(image)
+    def __getitem__(self, key: _Key) -> _Loaded:
+        broken: dict[int, str] = {}
+        for at in self._candidates(key[3]):
+            try:
+                image = open_picture(self._paths[at])
+            except UnreadablePictureError as error:
+                broken[at] = str(error)
+                continue
+            # Python hashes tuples of integers alike in every process.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(hash((self._seed, *key)))
+                return self._transform(image), broken
+        return None, broken
+
+    def _candidates(self, at: int) -> Iterator[int]:
+        yield at
+        if self._classes is not None:
+            mates = np.flatnonzero(self._classes == self._classes[at])
+            yield from np.roll(mates, -int(np.searchsorted(mates, at)))[1:].tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,7 +113,7 @@ def read_labels_csv(path: Path, root: Path) -> LabelledImages:
     numbers = sorted(
         int(name.removeprefix("level"))
         for name in frame.columns
-        if name.startswith("level") and name.removeprefix("level").isdecimal()
+        if re.fullmatch(r"level\d{1,3}", name)
     )
     problems = _root_problems(root)
     if numbers != list(range(len(numbers))):

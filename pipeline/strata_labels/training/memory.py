@@ -18,21 +18,27 @@ class Memory(nn.Module):
 
     embeddings: Tensor
     labels: Tensor
-    place: Tensor
 
     def __init__(self, size: int, dim: int, num_levels: int) -> None:
         super().__init__()
         self.register_buffer("embeddings", torch.zeros(size, dim))
         self.register_buffer("labels", torch.zeros(size, num_levels, dtype=torch.int64))
-        # Where the next goes, and how many there are.
-        self.register_buffer("place", torch.zeros(2, dtype=torch.int64))
+        # Where the next goes, and how many there are; on the host, so that no device is waited for.
+        self._next = self._filled = 0
+
+    def get_extra_state(self) -> tuple[int, int]:
+        """Where the next goes, and how many there are."""
+        return self._next, self._filled
+
+    def set_extra_state(self, state: tuple[int, int]) -> None:
+        """Continues from `get_extra_state`."""
+        self._next, self._filled = state
 
     def references(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The batch `[b, d]`, `[b, L]` followed by what is remembered."""
-        filled = int(self.place[1])
         return (
-            torch.cat([embeddings, self.embeddings[:filled].to(embeddings.dtype)]),
-            torch.cat([labels, self.labels[:filled]]),
+            torch.cat([embeddings, self.embeddings[: self._filled].to(embeddings.dtype)]),
+            torch.cat([labels, self.labels[: self._filled]]),
         )
 
     @torch.no_grad()
@@ -40,8 +46,8 @@ class Memory(nn.Module):
         """Remembers a batch; of one larger than the memory, its end."""
         size = len(self.embeddings)
         embeddings, labels = embeddings[-size:], labels[-size:]
-        at = (int(self.place[0]) + torch.arange(len(labels), device=labels.device)) % size
+        at = (self._next + torch.arange(len(labels), device=labels.device)) % size
         self.embeddings[at] = embeddings.detach().to(self.embeddings.dtype)
         self.labels[at] = labels
-        self.place[0] = (self.place[0] + len(labels)) % size
-        self.place[1] = min(int(self.place[1]) + len(labels), size)
+        self._next = (self._next + len(labels)) % size
+        self._filled = min(self._filled + len(labels), size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,15 +15,34 @@ from strata_labels.training.head import Head
 from strata_labels.training.recipe import Recipe
 
 
+class GeM(nn.Module):
+    """Generalised mean over positions: `[n, c, h, w]` to `[n, c]` (Radenovic et al., 2019).
+
+    Attributes:
+        exponent: `[1]`, learnt; 1 is the average, infinity the maximum.
+    """
+
+    def __init__(self, exponent: float = 3.0) -> None:
+        super().__init__()
+        self.exponent = nn.Parameter(torch.full((1,), exponent))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Pooled features."""
+        powers = features.clamp(min=1e-6) ** self.exponent
+        return powers.mean(dim=(2, 3)) ** (1 / self.exponent)
+
+
 class RetrievalModel(nn.Module):
-    """Backbone and `Head`: pictures `[n, 3, h, w]` to unit vectors `[n, e]`.
+    """Backbone, pooling and `Head`: pictures `[n, 3, h, w]` to unit vectors `[n, e]`.
 
     Args:
-        backbone: pictures to pooled features `[n, d]`.
-        head: features to embeddings.
+        backbone: pictures to features, pooled `[n, d]` unless `pooling` does it.
+        head: pooled features to embeddings.
         freeze_batch_norm: batch norm keeps its pretrained statistics (it stays in evaluation
-            mode); its scale and shift learn, as published (HAPPIER, SupRank).
+            mode); its scale and shift learn, as published (HAPPIER, SupRank), or, if `all`, keep
+            their values too.
         mean, std: what pixels are normalised by.
+        pooling: features to pooled features; None: the backbone pools.
     """
 
     backbone: nn.Module
@@ -31,12 +51,14 @@ class RetrievalModel(nn.Module):
         self,
         backbone: nn.Module,
         head: Head,
-        freeze_batch_norm: bool,
+        freeze_batch_norm: bool | Literal["all"],
         mean: Sequence[float],
         std: Sequence[float],
+        pooling: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
+        self.pooling = pooling or nn.Identity()
         self.dim = head.dim
         self.mean, self.std = tuple(mean), tuple(std)
         self._still = [
@@ -44,10 +66,17 @@ class RetrievalModel(nn.Module):
             for module in backbone.modules()
             if freeze_batch_norm and isinstance(module, nn.modules.batchnorm._BatchNorm)
         ]
+        if freeze_batch_norm == "all":
+            for module in self._still:
+                module.requires_grad_(False)
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Pooled features `[n, d]`, what the head is given."""
+        return self.pooling(self.backbone(pixels))  # type: ignore[no-any-return]
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Embeddings of unit length."""
-        return self.head(self.backbone(pixels))  # type: ignore[no-any-return]
+        return self.head(self.features(pixels))  # type: ignore[no-any-return]
 
     def train(self, mode: bool = True) -> RetrievalModel:
         """Sets the mode; batch norm with frozen statistics stays in evaluation."""
@@ -57,29 +86,48 @@ class RetrievalModel(nn.Module):
         return self
 
 
-def build_model(recipe: Recipe) -> RetrievalModel:
+def build_model(recipe: Recipe, weights_follow: bool = False) -> RetrievalModel:
     """The network a recipe describes, its head untrained.
 
+    Args:
+        recipe: the recipe.
+        weights_follow: all weights are about to be loaded, so none are fetched.
+
     Raises:
-        InputError: no such backbone, weights that do not fit it.
+        InputError: no such backbone, weights that do not fit it, random weights with frozen batch
+            norm.
         RetryError: its pretrained weights cannot be fetched.
     """
+    if weights_follow:
+        recipe = recipe.model_copy(update={"pretrained": "no"})
     name = recipe.backbone
     mean: Sequence[float]
     std: Sequence[float]
     if name == "registry" or "/" in name or name.startswith("local-dir:"):
+        if recipe.pooling == "gem":
+            fix = "Take pooling=avg, or a timm backbone."
+            raise InputError(Problem("pooling", "this backbone pools by itself:", fix, value="gem"))
         backbone, mean, std = load_encoder(name).image_tower()
     else:
         backbone, mean, std = _timm(recipe)
-    with torch.inference_mode():
-        features = backbone.eval()(torch.zeros(1, 3, recipe.crop, recipe.crop))
+    random = recipe.pretrained == "no" and not weights_follow
+    norms = (isinstance(one, nn.modules.batchnorm._BatchNorm) for one in backbone.modules())
+    if random and recipe.freeze_batch_norm and any(norms):
+        what = "random weights whose batch norm keeps its untrained statistics:"
+        fix = "Set freeze_batch_norm=false, or give weights: pretrained=yes, or a file."
+        raise InputError(Problem("pretrained", what, fix, value="no"))
+    pooling = GeM() if recipe.pooling == "gem" else None
+    still = nn.Sequential(backbone, pooling or nn.Identity()).eval()
+    device = next((each.device for each in backbone.parameters()), torch.device("cpu"))
+    with torch.no_grad():
+        features = still(torch.zeros(1, 3, recipe.crop, recipe.crop, device=device))
     if features.ndim != 2:
         fix = "Take a backbone that gives one vector a picture."
         shape = tuple(features.shape)
         raise InputError(Problem("backbone", f"gives features of shape {shape}:", fix, value=name))
     dim = features.shape[1]
     head = Head(dim, recipe.dim or dim, recipe.layer_norm)
-    return RetrievalModel(backbone, head, recipe.freeze_batch_norm, mean, std)
+    return RetrievalModel(backbone, head, recipe.freeze_batch_norm, mean, std, pooling)
 
 
 def _timm(recipe: Recipe) -> tuple[nn.Module, Sequence[float], Sequence[float]]:
@@ -95,9 +143,8 @@ def _timm(recipe: Recipe) -> tuple[nn.Module, Sequence[float], Sequence[float]]:
         fix = 'Give a file of weights, "yes" or "no".'
         raise InputError(Problem("pretrained", "no such file:", fix, value=recipe.pretrained))
     try:
-        model = timm.create_model(
-            name, pretrained=published, num_classes=0, global_pool=recipe.pooling
-        )
+        pooling = "" if recipe.pooling == "gem" else recipe.pooling
+        model = timm.create_model(name, pretrained=published, num_classes=0, global_pool=pooling)
     except Exception as error:  # the hub's client raises many kinds
         reason = " ".join(str(error).split())[:200]
         if not published:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -47,6 +47,13 @@ class Processes:
         """Whether this is the one that writes files."""
         return self.rank == 0
 
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes: its GPU, or the CPU where there is none."""
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", torch.cuda.current_device())
+
     def share(self, batch: Indices) -> Share:
         """This process's part of a batch."""
         parts = np.array_split(batch, self.world)
@@ -72,10 +79,25 @@ class Processes:
         """Whether the flag is set in any process."""
         if self.world == 1:
             return flag
-        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-        value = torch.tensor(int(flag), device=device)
+        value = torch.tensor(int(flag))
         distributed.all_reduce(value)
         return bool(value)
+
+    def from_first(self, make: Callable[[], Any]) -> Any:
+        """What the first process makes, in all of them."""
+        if self.world == 1:
+            return make()
+        held = [make() if self.first else None]
+        distributed.broadcast_object_list(held)
+        return held[0]
+
+    def merged(self, found: dict[Any, Any]) -> dict[Any, Any]:
+        """What any process found."""
+        if self.world == 1:
+            return found
+        parts: list[dict[Any, Any]] = [{} for _ in range(self.world)]
+        distributed.all_gather_object(parts, found)
+        return {key: value for part in parts for key, value in part.items()}
 
     def wait(self) -> None:
         """Waits for all."""
@@ -90,9 +112,13 @@ def process_group() -> Iterator[Processes]:
     if world == 1:
         yield Processes()
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    backend = "gloo"
+    if cards := torch.cuda.device_count() if torch.cuda.is_available() else 0:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % cards)
+        # NCCL refuses tensors of the host, which go through gloo, and two processes on one card.
+        if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= cards:
+            backend = "cpu:gloo,cuda:nccl"
+    distributed.init_process_group(backend)
     processes = Processes(distributed.get_rank(), world)
     try:
         yield processes
@@ -110,9 +136,12 @@ class _Gather(torch.autograd.Function):
         ctx.first, ctx.size, ctx.world = sum(sizes[:rank]), sizes[rank], len(sizes)
         padded = own.new_zeros(max(sizes), own.shape[1])
         padded[: len(own)] = own
-        parts = [torch.empty_like(padded) for _ in sizes]
-        distributed.all_gather(parts, padded)
-        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+        # Gloo gathers on the host only.
+        sent = padded.cpu() if distributed.get_backend() == "gloo" else padded
+        parts = [torch.empty_like(sent) for _ in sizes]
+        distributed.all_gather(parts, sent)
+        whole = torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+        return whole.to(own.device)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:

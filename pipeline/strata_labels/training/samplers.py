@@ -16,41 +16,16 @@ from numpy.typing import NDArray
 Indices = NDArray[np.int64]
 
 
-class MPerClassSampler:
-    """Each class's images in groups of m, each group once an epoch; no class twice in a batch.
-
-    Every image is seen in every epoch, unless `max_per_class` leaves some for another; a class's
-    last group is filled up with other images of it (with its own again, if it has fewer than m),
-    so that small classes are seen like any other. The last batch may be smaller.
-
-    Iterating yields the rest of the current epoch, batches of positions `[b]`, then moves on to
-    the next epoch.
-
-    Args:
-        classes: `[n]` integers, the fine class of each image.
-        batch_size: images in a batch; fewer where there are not enough classes.
-        images_per_class: m.
-        max_per_class: images of a class in an epoch, at most; 0: all.
-        seed: of every random choice.
+class EpochSampler:
+    """Batches of positions, planned epoch by epoch; subclasses say how.
 
     Attributes:
         epoch, done: the current epoch, and its batches already taken.
     """
 
-    def __init__(
-        self,
-        classes: Indices,
-        batch_size: int,
-        images_per_class: int,
-        max_per_class: int = 0,
-        seed: int = 0,
-    ) -> None:
-        self.m = images_per_class
-        self.groups = max(1, batch_size // images_per_class)
-        self.limit = max_per_class
+    def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self.epoch = self.done = 0
-        self._members = _members(classes)
         self._planned: tuple[int, list[Indices]] = (-1, [])
 
     def __len__(self) -> int:
@@ -58,16 +33,23 @@ class MPerClassSampler:
         return len(self.plan(self.epoch))
 
     def __iter__(self) -> Iterator[Indices]:
-        plan = self.plan(self.epoch)
-        while self.done < len(plan):
-            self.done += 1
-            yield plan[self.done - 1]
+        """The rest of the current epoch; then the next epoch is the current one."""
+        for batch in self.plan(self.epoch)[self.done :]:
+            self.advance()
+            yield batch
+
+    def advance(self) -> bool:
+        """Counts a batch as taken; whether it was the last one of its epoch."""
+        self.done += 1
+        if self.done < len(self.plan(self.epoch)):
+            return False
         self.epoch, self.done = self.epoch + 1, 0
+        return True
 
     def plan(self, epoch: int) -> list[Indices]:
-        """All batches of an epoch."""
+        """All batches of an epoch, `[b]` positions each."""
         if self._planned[0] != epoch:
-            self._planned = (epoch, self._plan(np.random.default_rng([self.seed, epoch])))
+            self._planned = (epoch, self._plan(epoch))
         return self._planned[1]
 
     def state_dict(self) -> dict[str, int]:
@@ -79,7 +61,63 @@ class MPerClassSampler:
         self.epoch, self.done, self.seed = state["epoch"], state["done"], state["seed"]
         self._planned = (-1, [])
 
-    def _plan(self, rng: np.random.Generator) -> list[Indices]:
+    def _plan(self, epoch: int) -> list[Indices]:
+        raise NotImplementedError
+
+
+class MPerClassSampler(EpochSampler):
+    """Each class's images in groups of m, each group once an epoch; no class twice in a batch.
+
+    Every image is seen in every epoch, unless `max_per_class` leaves some for another; a class's
+    last group is filled up with other images of it (with its own again, if it has fewer than m),
+    so that small classes are seen like any other. The last batch may be smaller.
+
+    Args:
+        classes: `[n]` integers, the fine class of each image.
+        batch_size: images in a batch; fewer where there are not enough classes.
+        images_per_class: m.
+        max_per_class: images of a class in an epoch, at most; 0: all.
+        seed: of every random choice.
+        published: batches are filled as in SupRank: always from the first of the shuffled classes
+            that have m images left, until a batch stays incomplete, which is dropped. Classes with
+            fewer than m images are never seen, and large classes mostly at an epoch's end.
+    """
+
+    def __init__(
+        self,
+        classes: Indices,
+        batch_size: int,
+        images_per_class: int,
+        max_per_class: int = 0,
+        seed: int = 0,
+        published: bool = False,
+    ) -> None:
+        super().__init__(seed)
+        self.m = images_per_class
+        self.groups = max(1, batch_size // images_per_class)
+        self.limit = max_per_class
+        self.published = published
+        self._members = _members(classes)
+
+    def _plan(self, epoch: int) -> list[Indices]:
+        rng = np.random.default_rng([self.seed, epoch])
+        return self._published(rng) if self.published else self._every_image(rng)
+
+    def _published(self, rng: np.random.Generator) -> list[Indices]:
+        left = [rng.permutation(members)[: self.limit or None] for members in self._members]
+        classes = rng.permutation(len(left))
+        batches: list[Indices] = []
+        while True:
+            batch = []
+            classes = classes[[len(left[number]) >= self.m for number in classes]]
+            for number in classes[: self.groups]:
+                batch.append(left[number][: self.m])
+                left[number] = left[number][self.m :]
+            if len(batch) < self.groups:
+                return [batches[at] for at in rng.permutation(len(batches))]
+            batches.append(np.concatenate(batch))
+
+    def _every_image(self, rng: np.random.Generator) -> list[Indices]:
         rounds: dict[int, list[tuple[int, Indices]]] = {}
         for number, members in enumerate(self._members):
             images = rng.permutation(members)
@@ -126,6 +164,8 @@ class HierarchicalSampler(MPerClassSampler):
         batch_size, images_per_class, max_per_class, seed: as `MPerClassSampler`.
         super_classes: in a batch; fewer where there are not so many.
         batches_per_group: for each set of super-classes in an epoch; 0: see above.
+        published: classes and images of a batch are drawn anew for each batch, as in SupRank, and
+            images of a class with fewer than m with repetition.
     """
 
     def __init__(
@@ -138,15 +178,35 @@ class HierarchicalSampler(MPerClassSampler):
         batches_per_group: int = 5,
         max_per_class: int = 0,
         seed: int = 0,
+        published: bool = False,
     ) -> None:
-        super().__init__(classes, batch_size, images_per_class, max_per_class, seed)
+        super().__init__(classes, batch_size, images_per_class, max_per_class, seed, published)
         self._super_of = [int(supers[members[0]]) for members in self._members]
         self._supers = sorted(set(self._super_of))
         self._together = min(super_classes, len(self._supers))
         self._each = batches_per_group
         self._length = -(-len(classes) // (self.m * min(self.groups, len(self._members))))
 
-    def _plan(self, rng: np.random.Generator) -> list[Indices]:
+    def _published(self, rng: np.random.Generator) -> list[Indices]:
+        numbers = np.array(self._super_of)
+        share = self.groups // self._together
+        sets = [*itertools.combinations(self._supers, self._together)] * (self._each or 1)
+        batches = []
+        for at in rng.permutation(len(sets)):
+            chosen = [
+                number
+                for one in sets[at]
+                for number in rng.permutation(np.flatnonzero(numbers == one))[:share]
+            ]
+            groups = [self._members[number] for number in chosen]
+            batches.append(
+                np.concatenate(
+                    [rng.choice(images, self.m, len(images) < self.m) for images in groups]
+                )
+            )
+        return batches
+
+    def _every_image(self, rng: np.random.Generator) -> list[Indices]:
         images = [_Turns(members, rng, self.limit) for members in self._members]
         numbers = np.arange(len(self._members))
         of = np.array(self._super_of)

@@ -63,7 +63,7 @@ def load_model(path: Path) -> TrainedModel:
         recipe = Recipe.model_validate(about["recipe"])
         mode, features = about["mode"], about["features"]
         if mode == "full":
-            own = build_model(recipe.model_copy(update={"pretrained": "no"}))
+            own = build_model(recipe, weights_follow=True)
             model: nn.Module = own
             transform = plain_transform(recipe, own.mean, own.std)
         else:

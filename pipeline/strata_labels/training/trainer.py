@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -12,11 +11,19 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.label_tensors import check_nested
+from strata_labels.losses import Batch
 from strata_labels.training.criterion import criterion, start_proxies
 from strata_labels.training.memory import Memory
+from strata_labels.training.optimizers import Optimizers
 from strata_labels.training.processes import Processes, Share
 from strata_labels.training.recipe import Recipe
-from strata_labels.training.samplers import HierarchicalSampler, Indices, MPerClassSampler
+from strata_labels.training.samplers import (
+    EpochSampler,
+    HierarchicalSampler,
+    Indices,
+    MPerClassSampler,
+)
 
 # Inputs of batches: (epoch, number of the first batch, this process's part of each batch) to
 # tensors that the model takes, a batch after the other.
@@ -31,16 +38,19 @@ class Trainer:
 
     Args:
         model: inputs to unit vectors `[b, e]`, e being `model.dim`; its parameters below
-            `model.backbone`, if it has one, learn at `lr`, all others at `head_lr`.
+            `model.backbone`, if it has one, learn at `lr`, all others at `head_lr`, except those
+            that require no gradient. The loss has the model's precision, float32 at least.
         recipe: what to do.
         labels: `[n, L]` int64 of the train split, nested, column 0 the finest.
         load: gives the inputs of batches.
         processes: of this training; alone by default.
         seed: of the sampler and of proxies that start at random.
         device: where the loss and the model are.
+        sampler: the batches; None: as the recipe says.
+        compile: whether `torch.compile` makes the network faster (it takes minutes at first).
 
     Attributes:
-        model, loss, sampler, step: the current ones.
+        model, loss, sampler, optimizers, step: the current ones.
         history: `HISTORY` of each step so far.
     """
 
@@ -53,28 +63,32 @@ class Trainer:
         processes: Processes | None = None,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        sampler: EpochSampler | None = None,
+        compile: bool = False,
     ) -> None:
         self.recipe, self.seed, self.device = recipe, seed, torch.device(device)
         self.processes = processes or Processes()
         self.labels, classes = _numbered(labels)
-        self.sampler = _sampler(recipe, self.labels, seed)
+        self.sampler = sampler or _sampler(recipe, self.labels, seed)
         self.model = model.to(self.device)
         dim = int(model.dim)  # type: ignore[arg-type]
-        self.loss = criterion(recipe, classes, dim).to(self.device)
-        self.memory = Memory(recipe.memory, dim, labels.shape[1]).to(self.device)
+        precisions = [parameter.dtype for parameter in model.parameters()]
+        precision = torch.promote_types(precisions[0], torch.float32)
+        self.loss = criterion(recipe, classes, dim).to(self.device, precision)
+        self.memory = Memory(recipe.memory, dim, labels.shape[1]).to(self.device, precision)
         self.step = 0
         self.history: list[tuple[float, ...]] = []
-        self._load = load
-        self._backbone = list(getattr(model, "backbone", nn.Identity()).parameters())
-        own = {id(parameter) for parameter in self._backbone}
-        self._head = [p for p in model.parameters() if id(p) not in own]
+        self._load, self._compile = load, compile
+        learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        below = {id(p) for p in getattr(model, "backbone", nn.Identity()).parameters()}
+        self._backbone = [parameter for parameter in learning if id(parameter) in below]
+        self._head = [parameter for parameter in learning if id(parameter) not in below]
         self._proxies = list(self.loss.parameters())
-        self.optimizer = self._optimizer()
-        self._autocast = recipe.precision == "bf16" or (
-            recipe.precision == "auto"
-            and self.device.type == "cuda"
-            and torch.cuda.is_bf16_supported()
+        self.optimizers = Optimizers(
+            recipe,
+            {"backbone": self._backbone, "head": self._head, "proxies": self._proxies},
         )
+        self._autocast = uses_autocast(recipe, self.device)
         self._frozen: bool | None = None
         self._running: nn.Module = self.model
 
@@ -98,10 +112,13 @@ class Trainer:
         while self.sampler.epoch < self.recipe.epochs and self.step != last:
             epoch, first = self.sampler.epoch, self.sampler.done
             plan = self.sampler.plan(epoch)[first:]
+            self._check_sizes(self.sampler.plan(epoch))
             self._freeze(epoch < self.recipe.warmup_epochs)
             inputs = self._load(epoch, first, [self.processes.share(batch) for batch in plan])
-            for batch, some in zip(self.sampler, inputs, strict=True):
-                self._learn(batch, some)
+            for batch, some in zip(plan, inputs, strict=True):
+                self._learn(epoch, batch, some)
+                if self.sampler.advance():
+                    self.optimizers.end_epoch(epoch)
                 stop = after_step is not None and after_step(self, len(batch))
                 if stop or self.step == last:
                     return
@@ -115,7 +132,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "loss": self.loss.state_dict(),
             "memory": self.memory.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": self.optimizers.state_dict(),
             "sampler": self.sampler.state_dict(),
             "step": self.step,
             "history": torch.tensor(self.history, dtype=torch.float64),
@@ -131,7 +148,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.loss.load_state_dict(state["loss"])
         self.memory.load_state_dict(state["memory"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizers.load_state_dict(state["optimizers"])
         self.sampler.load_state_dict(state["sampler"])
         self.step = state["step"]
         self.history = [tuple(row) for row in state["history"].tolist()]
@@ -139,71 +156,48 @@ class Trainer:
         if self.device.type == "cuda" and "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
 
-    def _learn(self, batch: Indices, inputs: Tensor) -> None:
-        progress = self.sampler.epoch + (self.sampler.done - 1) / len(self.sampler)
-        rate = self._set_rates(progress / self.recipe.epochs)
+    def _check_sizes(self, plan: Sequence[Indices]) -> None:
+        """Refuses an epoch without batches, or with one that not every process has a part of."""
+        smallest = min((len(batch) for batch in plan), default=0)
+        if smallest < self.processes.world:
+            what = f"the smallest batch has {smallest} images for {self.processes.world} processes:"
+            fix = "Take fewer processes, smaller batches or order=every-image."
+            value = self.recipe.batch_size
+            raise InputError(Problem("batch_size", what, fix, value=value))
+
+    def _learn(self, epoch: int, batch: Indices, inputs: Tensor) -> None:
         labels = self.labels[batch].to(self.device)
         self._running.train()
-        autocast = (
-            torch.autocast(self.device.type, torch.bfloat16) if self._autocast else nullcontext()
-        )
-        with autocast:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
             own = self._running(inputs.to(self.device, non_blocking=True))
-        embeddings = self.processes.gather(own.float(), len(batch))
-        loss = self._loss(embeddings, labels)
-        self.optimizer.zero_grad(set_to_none=True)
+        own = own.to(torch.promote_types(own.dtype, torch.float32))
+        embeddings = self.processes.gather(own, len(batch))
+        references = (embeddings, labels)
+        if self.recipe.memory:
+            references = self.memory.references(embeddings, labels)
+        # Labels were checked once, and what is not finite shows in the loss: no wait for a GPU.
+        loss = self.loss.batch_loss(
+            Batch(embeddings, labels, *references, alone=not self.recipe.memory)
+        )
+        self.optimizers.zero_grad()
         loss.backward()
         self.processes.mean_gradients(self._proxies)
         # Proxies learn at rates of their own: the network's gradients alone are clipped.
         norm = nn.utils.clip_grad_norm_(
             [*self._backbone, *self._head], self.recipe.clip or math.inf
         )
-        self.optimizer.step()
-        if self.recipe.memory:
-            self.memory.add(embeddings, labels)
-        self.step += 1
-        epoch = self.sampler.epoch
-        self.history.append((self.step, epoch, float(loss.detach()), rate, float(norm)))
-
-    def _loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        try:
-            if self.recipe.memory:
-                loss = self.loss(embeddings, labels, *self.memory.references(embeddings, labels))
-            else:
-                loss = self.loss(embeddings, labels)
-        except ValueError:
-            if bool(torch.isfinite(embeddings).all()):
-                raise
-            loss = embeddings.new_tensor(math.nan)
-        if not bool(torch.isfinite(loss)):
+        # The one wait for the device: a step that diverged must not be taken.
+        shown, length = torch.stack([loss.detach(), norm.to(loss.dtype)]).tolist()
+        if not (math.isfinite(shown) and math.isfinite(length)):
             fix = "Lower lr, head_lr or proxy_lr, or set clip=1."
             what = f"training diverged in step {self.step + 1}"
             raise InputError(Problem("--recipe", what, fix))
-        return loss
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        recipe = self.recipe
-        decay = recipe.weight_decay
-        groups: list[dict[str, Any]] = [
-            {"params": self._backbone, "lr": recipe.lr, "weight_decay": decay},
-            {"params": self._head, "lr": recipe.head_lr, "weight_decay": decay},
-            {"params": self._proxies, "lr": recipe.proxy_lr, "weight_decay": 0.0},
-        ]
-        if recipe.optimizer == "adam":
-            return torch.optim.Adam(groups)
-        return torch.optim.SGD(groups, momentum=0.9)
-
-    def _set_rates(self, done: float) -> float:
-        """Sets the rates where `done` of the training (0 to 1) is over; returns the head's."""
-        recipe = self.recipe
-        factor = (1 + math.cos(math.pi * done)) / 2 if recipe.schedule == "cosine" else 1.0
-        proxy = recipe.proxy_lr * factor
-        if recipe.proxy_lr_end >= 0:
-            proxy = recipe.proxy_lr_end + (recipe.proxy_lr - recipe.proxy_lr_end) * factor
-        rates = (recipe.lr * factor, recipe.head_lr * factor, proxy)
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
-        return rates[1]
+        rate = self.optimizers.rates["head"]
+        self.optimizers.step(epoch)
+        if self.recipe.memory:
+            self.memory.add(embeddings, labels)
+        self.step += 1
+        self.history.append((self.step, epoch, shown, rate, length))
 
     def _freeze(self, frozen: bool) -> None:
         """Freezes or thaws the backbone, and tells DistributedDataParallel what will learn."""
@@ -215,6 +209,15 @@ class Trainer:
         self._running = self.model
         if self.processes.world > 1:
             self._running = DistributedDataParallel(self.model)
+        if self._compile:
+            self._running = torch.compile(self._running)  # type: ignore[assignment]
+
+
+def uses_autocast(recipe: Recipe, device: torch.device) -> bool:
+    """Whether the network computes in bf16 there."""
+    if recipe.precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return recipe.precision == "bf16"
 
 
 def _numbered(labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -225,12 +228,13 @@ def _numbered(labels: Tensor) -> tuple[Tensor, Tensor]:
         )
     columns = [column.unique(return_inverse=True)[1] for column in labels.T]
     numbered = torch.stack(columns, dim=1)
+    check_nested(labels)
     first = torch.full((int(numbered[:, 0].max()) + 1,), -1)
     first[numbered[:, 0]] = torch.arange(len(numbered))
     return numbered, numbered[first]
 
 
-def _sampler(recipe: Recipe, labels: Tensor, seed: int) -> MPerClassSampler:
+def _sampler(recipe: Recipe, labels: Tensor, seed: int) -> EpochSampler:
     fine, coarse = labels[:, 0].numpy(), labels[:, -1].numpy()
     if recipe.sampler == "hierarchical":
         return HierarchicalSampler(
@@ -242,7 +246,13 @@ def _sampler(recipe: Recipe, labels: Tensor, seed: int) -> MPerClassSampler:
             recipe.batches_per_group,
             recipe.max_per_class,
             seed,
+            recipe.order == "published",
         )
     return MPerClassSampler(
-        fine, recipe.batch_size, recipe.images_per_class, recipe.max_per_class, seed
+        fine,
+        recipe.batch_size,
+        recipe.images_per_class,
+        recipe.max_per_class,
+        seed,
+        recipe.order == "published",
     )

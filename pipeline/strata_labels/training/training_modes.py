@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from strata_labels.embedding import Encoder, VectorStore, embed_images
+from strata_labels.errors import InputError, Problem
 from strata_labels.training.head import new_head
 from strata_labels.training.image_loading import (
     TrainImages,
@@ -19,6 +21,7 @@ from strata_labels.training.labelled_images import GALLERY, QUERY, TEST, TRAIN, 
 from strata_labels.training.model import RetrievalModel, build_model
 from strata_labels.training.processes import Processes, Share
 from strata_labels.training.recipe import Recipe
+from strata_labels.training.trainer import uses_autocast
 
 #: Splits that are not trained on.
 TESTED = (TEST, QUERY, GALLERY)
@@ -31,6 +34,7 @@ class HeadTraining:
         features: identity of what the model is given.
         model: untrained.
         device: where it is.
+        broken: images of the train split that cannot be read any more, with the reason.
     """
 
     def __init__(
@@ -40,17 +44,36 @@ class HeadTraining:
         encoder: Encoder,
         store: VectorStore,
         processes: Processes,
+        skip_damaged: bool,
     ) -> None:
         self.features = encoder.id
+        paths = images.paths
         if processes.first:
-            embed_images(store, encoder, images.paths)
+            embed_images(store, encoder, paths)
         processes.wait()
         if not processes.first:  # read what the first wrote
             store = VectorStore(store.folder)
-        vectors, _ = embed_images(store, encoder, images.paths)
-        self._all = torch.from_numpy(vectors)
+        vectors, damaged = embed_images(store, encoder, paths)
         self._split = images.table.split.to_numpy()
-        self.device = torch.device("cpu")
+        lost = {
+            at: damaged.get(paths[at], "missing")
+            for at in np.flatnonzero(~np.isfinite(vectors).all(1)).tolist()
+        }
+        images.without(lost, skip_damaged)  # names them, where they are an error
+        train = np.flatnonzero(self._split == TRAIN)
+        self.broken = {
+            int(np.searchsorted(train, at)): why
+            for at, why in lost.items()
+            if self._split[at] == TRAIN
+        }
+        # A lost image is replaced by another one of its class, as in full mode.
+        classes = images.table["level0"].to_numpy()
+        for at in lost:
+            if self._split[at] == TRAIN:
+                mates = train[(classes[train] == classes[at]) & ~np.isin(train, list(lost))]
+                vectors[at] = vectors[mates[0]]
+        self._all = torch.from_numpy(vectors)
+        self.device = processes.device
         self._train = self.vectors(TRAIN)
         self.model = new_head(self._train, recipe)
 
@@ -67,42 +90,98 @@ class HeadTraining:
         """Unit vectors of the test images, as the encoder gives them."""
         return nn.functional.normalize(self.vectors(*TESTED), dim=1)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def embedded(self, *splits: str) -> Tensor:
         """Unit vectors of the images of some splits, as the model gives them now."""
-        return self.model.eval()(self.vectors(*splits))  # type: ignore[no-any-return]
+        model = self.model.eval()
+        parts = self.vectors(*splits).split(65536)
+        return torch.cat([model(part.to(self.device)).cpu() for part in parts])
 
 
 class FullTraining:
     """A whole network, on the GPU where there is one. Attributes as `HeadTraining`."""
 
-    def __init__(self, images: LabelledImages, recipe: Recipe, seed: int, workers: int) -> None:
+    def __init__(
+        self,
+        images: LabelledImages,
+        recipe: Recipe,
+        seed: int,
+        workers: int,
+        processes: Processes,
+        skip_damaged: bool,
+    ) -> None:
         self._images, self._recipe, self._seed, self._workers = images, recipe, seed, workers
+        self._processes, self._skip_damaged = processes, skip_damaged
         self.features = recipe.backbone
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = processes.device
         self.model = self._fresh()
+        if processes.world > 1:
+            _synchronise_batch_norm(self.model, self.device)
+        train = images.part(TRAIN)
         self.load = TrainImages(
-            images.part(TRAIN).paths,
+            train.paths,
+            train.labels[:, 0].numpy(),
             random_transform(recipe, self.model.mean, self.model.std),
             seed,
             workers,
+            skip_damaged,
             pin=self.device.type == "cuda",
         )
         self._plain = plain_transform(recipe, self.model.mean, self.model.std)
 
+    @property
+    def broken(self) -> dict[int, str]:
+        """Images of the train split that broke during the training, with the reason."""
+        return self.load.broken
+
     def frozen(self) -> Tensor:
         """Unit vectors of the test images, as the backbone gave them before training."""
-        return nn.functional.normalize(self._embed(self._fresh().backbone, TESTED), dim=1)
+        fresh = self._fresh()
+        features = nn.Sequential(fresh.backbone, fresh.pooling)
+        return nn.functional.normalize(self._embed(features, TESTED), dim=1)
 
     def embedded(self, *splits: str) -> Tensor:
         """Unit vectors of the images of some splits, as the model gives them now."""
         return self._embed(self.model, splits)
 
     def _embed(self, model: nn.Module, splits: Sequence[str]) -> Tensor:
+        """Every process embeds its part, so that none waits long for another."""
         paths = self._images.part(*splits).paths
-        return embed(model.to(self.device), paths, self._plain, self.device, self._workers)
+        own = self._processes.share(np.arange(len(paths))).images
+        vectors = embed(
+            model.to(self.device),
+            [paths[at] for at in own],
+            self._plain,
+            self.device,
+            self._workers,
+            self._skip_damaged,
+            autocast=uses_autocast(self._recipe, self.device),
+        )
+        return self._processes.gather(vectors, len(paths))
 
     def _fresh(self) -> RetrievalModel:
         with torch.random.fork_rng():
             torch.manual_seed(self._seed)
-            return build_model(self._recipe)
+            model = build_model(self._recipe)
+        if self.device.type == "cuda":
+            return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return model
+
+
+def _synchronise_batch_norm(model: RetrievalModel, device: torch.device) -> None:
+    """Makes batch norm whose statistics learn see the batch of all processes.
+
+    Raises:
+        InputError: on a CPU, where that does not exist.
+    """
+    learns = any(
+        isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training
+        for module in model.train().modules()
+    )
+    if not learns:
+        return
+    if device.type == "cpu":
+        what = "batch norm that learns statistics cannot be synchronised between processes on CPUs:"
+        fix = "Set freeze_batch_norm=true, or train in one process."
+        raise InputError(Problem("freeze_batch_norm", what, fix, value=False))
+    model.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(model.backbone)

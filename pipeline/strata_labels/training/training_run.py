@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,17 +21,19 @@ from strata_labels.embedding import VectorStore, load_encoder
 from strata_labels.errors import RetryError
 from strata_labels.files import only_one, whole, write_json, write_table, write_text
 from strata_labels.progress import track
-from strata_labels.retrieval import Report, evaluate_embeddings
+from strata_labels.retrieval import RECALL_KS, Report, evaluate_embeddings
 from strata_labels.training import checkpoint
 from strata_labels.training.image_loading import unreadable
 from strata_labels.training.labelled_images import GALLERY, TRAIN, LabelledImages
-from strata_labels.training.processes import process_group
+from strata_labels.training.processes import Processes, process_group
 from strata_labels.training.recipe import Mode, Recipe
 from strata_labels.training.saved_model import save_model
 from strata_labels.training.trainer import HISTORY, Trainer
 from strata_labels.training.training_modes import TESTED, FullTraining, HeadTraining
 
 CHECKPOINT, MODEL, RESULT, METRICS = "checkpoint.pt", "model.pt", "result.json", "metrics.csv"
+# Images that could not be read when the training was begun, with the reason.
+LEFT_OUT = "left_out.json"
 FROZEN, TRAINED, ITEMS = "test_frozen.npy", "test_trained.npy", "test_items.parquet"
 _VECTORS = {"frozen": FROZEN, "trained": TRAINED}
 
@@ -43,13 +47,16 @@ def train(
     vectors: Path | None = None,
     seed: int = 0,
     skip_damaged: bool = False,
-    workers: int = 2,
+    workers: int | None = None,
+    relevance_counts_query: bool = False,
+    compile: bool = False,
 ) -> dict[str, Any]:
     """Trains and evaluates; continues from the checkpoint of a stopped training of the same kind.
 
     Writes into `out`: `model.pt`, `metrics.csv` (every step), TensorBoard events,
     `test_frozen.npy` and `test_trained.npy` (float32 `[n, d]`, unit vectors before and after
-    training), `test_items.parquet` (`path, level0 ..., split`, in their order) and `result.json`.
+    training), `test_items.parquet` (`path, level0 ..., split`, in their order), `result.json`,
+    and `left_out.json` if images were left out.
 
     Args:
         images: what to train and test on.
@@ -60,8 +67,12 @@ def train(
         vectors: of head mode, the folder its vectors are kept in, `out/vectors` if None; trainings
             may share one.
         seed: of every random choice.
-        skip_damaged: leave out images that cannot be read.
-        workers: processes that decode images in full mode.
+        skip_damaged: leave out images that cannot be read, also those that break later.
+        workers: processes that decode images in full mode; None: as many as there are cores for
+            each process of the training, 16 at most.
+        relevance_counts_query: count the query among its positives when relevances are computed,
+            as published numbers do.
+        compile: whether `torch.compile` makes the network faster.
 
     Returns:
         `frozen` and `trained`, the metrics by name, of the test split against itself or of the
@@ -78,40 +89,73 @@ def train(
         if processes.first:
             held.enter_context(only_one(out / ".strata.lock", "training"))
         torch.manual_seed(seed)
+        if workers is None:
+            local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+            workers = min(16, max(1, (os.cpu_count() or 1) // local))
         resumed = (out / CHECKPOINT).exists()
-        if not resumed:  # else they were checked when it was begun
-            images = images.without(unreadable(images.paths), skip_damaged)
+        digest, paths = images.digest, images.table.path
+        reasons = _unreadable(images, out, resumed, processes)
+        images = images.without(reasons, skip_damaged or resumed)
         work: HeadTraining | FullTraining
         if mode == "head":
             store = VectorStore(vectors or out / "vectors")
-            work = HeadTraining(images, recipe, load_encoder(encoder), store, processes)
+            work = HeadTraining(
+                images, recipe, load_encoder(encoder), store, processes, skip_damaged
+            )
         else:
-            work = FullTraining(images, recipe, seed, workers)
+            work = FullTraining(images, recipe, seed, workers, processes, skip_damaged)
         about = {
             "recipe": recipe.as_dict(),
             "mode": mode,
             "seed": seed,
-            "data": images.digest,
+            "data": digest,
             "features": work.features,
         }
         trainer = Trainer(
-            work.model, recipe, images.part(TRAIN).labels, work.load, processes, seed, work.device
+            work.model,
+            recipe,
+            images.part(TRAIN).labels,
+            work.load,
+            processes,
+            seed,
+            work.device,
+            compile=compile,
         )
         if resumed:
             checkpoint.load(out / CHECKPOINT, trainer, about)
         elif recipe.proxies == "means":
             trainer.start_proxies(work.embedded(TRAIN))
+        if processes.first and not resumed:
+            (out / LEFT_OUT).unlink(missing_ok=True)  # of an earlier training in this folder
+            if reasons:
+                write_json(out / LEFT_OUT, {paths.iloc[at]: why for at, why in reasons.items()})
         # Without a checkpoint the file is of an earlier training in this folder.
-        if processes.first and not (resumed and (out / FROZEN).exists()):
-            _save(out / FROZEN, work.frozen())
+        if processes.any(processes.first and not (resumed and (out / FROZEN).exists())):
+            frozen = work.frozen()
+            if processes.first:
+                _save(out / FROZEN, frozen)
         if mode == "head" and not resumed:
             # Loading an encoder draws random numbers, and is left out where its vectors are kept.
             torch.manual_seed(seed)
         _run(trainer, out, about)
+        trained = work.embedded(*TESTED)
+        broken = processes.merged(work.broken)
         if not processes.first:
             return {}
-        _save(out / TRAINED, work.embedded(*TESTED))
-        return _finish(images, trainer, out, about)
+        _save(out / TRAINED, trained)
+        return _finish(images, len(broken), trainer, out, about, relevance_counts_query)
+
+
+def _unreadable(
+    images: LabelledImages, out: Path, resumed: bool, processes: Processes
+) -> dict[int, str]:
+    """The images that could not be read when the training was begun, by position."""
+    if not resumed:
+        found: dict[int, str] = processes.from_first(lambda: unreadable(images.paths))
+        return found
+    file = out / LEFT_OUT
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return {at: known[path] for at, path in enumerate(images.table.path) if path in known}
 
 
 def _run(trainer: Trainer, out: Path, about: dict[str, Any]) -> None:
@@ -181,11 +225,34 @@ def _stop_signals() -> Iterator[threading.Event]:
 
 
 def _finish(
-    images: LabelledImages, trainer: Trainer, out: Path, about: dict[str, Any]
+    images: LabelledImages,
+    broken: int,
+    trainer: Trainer,
+    out: Path,
+    about: dict[str, Any],
+    relevance_counts_query: bool,
 ) -> dict[str, Any]:
-    """Writes what a finished training leaves; returns its numbers."""
+    """Writes what a finished training leaves; returns its numbers.
+
+    `broken` images of the train split could not be read any more; of the test split those with
+    vectors of NaN.
+    """
     test = images.part(*TESTED)
-    reports = {name: _evaluate(test, np.load(out / file)) for name, file in _VECTORS.items()}
+    vectors = {name: np.load(out / file) for name, file in _VECTORS.items()}
+    lost = ~np.isfinite(np.concatenate([*vectors.values()], axis=1)).all(1)
+    if lost.any():
+        test = LabelledImages(test.table[~lost], test.root, test.source)
+        for name, file in _VECTORS.items():
+            vectors[name] = vectors[name][~lost]
+            _save(out / file, torch.from_numpy(vectors[name]))
+    aside = dict(images.set_aside)
+    if later := broken + int(lost.sum()):
+        aside["unreadable image"] = aside.get("unreadable image", 0) + later
+    ks = trainer.recipe.report_recall_at
+    reports = {
+        name: _evaluate(test, values, ks, relevance_counts_query, trainer.device)
+        for name, values in vectors.items()
+    }
     numbers = {
         name: {key: None if math.isnan(value) else value for key, value in report.means.items()}
         for name, report in reports.items()
@@ -195,7 +262,7 @@ def _finish(
         "num_queries": reports["trained"].num_queries,
         "num_without_positives": reports["trained"].num_without_positives,
         "images": {str(k): int(v) for k, v in images.table.split.value_counts().items()},
-        "set_aside": images.set_aside,
+        "set_aside": aside,
         "steps": trainer.step,
         **about,
     }
@@ -207,19 +274,26 @@ def _finish(
     return result
 
 
-def _evaluate(test: LabelledImages, vectors: np.ndarray) -> Report:
+def _evaluate(
+    test: LabelledImages,
+    vectors: np.ndarray,
+    ks: Sequence[int],
+    relevance_counts_query: bool,
+    device: torch.device,
+) -> Report:
     """Metrics of the test split against itself, or of the queries against the gallery."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     embeddings, labels = torch.from_numpy(vectors), test.labels
     with track(len(embeddings), "ranking") as tracker:
         query = torch.tensor([split != GALLERY for split in test.table.split])
-        if bool(query.all()):
-            return evaluate_embeddings(embeddings, labels, device=device, progress=tracker.advance)
+        pairs: tuple[Tensor, ...] = (embeddings, labels)
+        ranked = len(embeddings) - 1
+        if not bool(query.all()):
+            ranked = int((~query).sum())
+            pairs = (embeddings[query], labels[query], embeddings[~query], labels[~query])
         return evaluate_embeddings(
-            embeddings[query],
-            labels[query],
-            embeddings[~query],
-            labels[~query],
+            *pairs,
+            relevance_counts_query=relevance_counts_query,
+            recall_ks=[k for k in ks if k <= ranked] or RECALL_KS,
             device=device,
             progress=tracker.advance,
         )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from strata_labels.tables import LABELLED, SCHEMAS, assignments_schema
+from strata_labels.tables import LABELLED, OUTSIDE, SCHEMAS, assignments_schema
 from strata_labels.tree.label_tree import LabelTree
 
 #: Statuses that no stage gave: no row at level 1, and a class that leads to no top node.
@@ -25,7 +25,8 @@ def tree_tables(
     """Assembles the tables of a tree.
 
     A node is in the tree if it has an item below; nodes without items are counted, not kept. An
-    item whose class has no place has the class's status and no label.
+    item whose class has no place has the class's status and no label; one outside of all nodes has
+    a path too, its best guess.
 
     Args:
         items: the table `items`, ids unique.
@@ -56,7 +57,11 @@ def tree_tables(
     if num_levels == 1:
         # There is no node above the items: every item is a top node.
         ok, reason = np.ones(len(order), dtype=bool), np.full(len(order), "", dtype=object)
+    # An item that is unlike every node has the best guess as its path, and is not in the tree.
+    outside = ok & (status == OUTSIDE)
     status = np.where(ok, LABELLED, np.where((parent != "") & (reason != ""), reason, status))
+    status[outside] = OUTSIDE
+    labelled = ok & ~outside
 
     columns: dict[str, Any] = {
         "item_id": order.item_id.to_numpy(),
@@ -88,20 +93,15 @@ def tree_tables(
     columns["accepted"] = rows.accepted.eq(True).to_numpy(dtype=bool)
     assignments = pd.DataFrame(columns)[assignments_schema(num_levels).names]
 
-    kept = {
-        node
-        for path, reason in zip(paths, reasons, strict=True)
-        if not reason
-        for node in path.values()
-    }
+    kept = {node for code in np.unique(codes[labelled]) for node in paths[code].values()}
     known = tree.nodes()
     upper, empty = known[known.node_id.isin(kept)], known[~known.node_id.isin(kept)]
     leaves = pd.DataFrame(
         {
-            "node_id": assignments.item_id[ok],
+            "node_id": assignments.item_id[labelled],
             "level": 0,
-            "name": assignments.name[ok],
-            "parent_id": _or_none(parent, parent != "")[ok],
+            "name": assignments.name[labelled],
+            "parent_id": _or_none(parent, parent != "")[labelled],
             "qid": None,
         }
     )
@@ -176,7 +176,7 @@ def tree_of_assignments(assignments: pd.DataFrame) -> LabelTree:
     levels = sorted(
         int(match[1])
         for name in assignments
-        if (match := re.fullmatch(r"level(\d+)_id", str(name)))
+        if (match := re.fullmatch(r"level(\d{1,3})_id", str(name)))
     )
     labelled = assignments[assignments.status == LABELLED]
     own, name = labelled.item_id, labelled.name

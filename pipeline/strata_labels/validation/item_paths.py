@@ -101,7 +101,7 @@ def read_tree(path: Path) -> ItemPaths:
     return ItemPaths(paths.set_index("item"), names, path)
 
 
-_LEVEL = re.compile(r"level([1-9]\d*)(?:_id)?")
+_LEVEL = re.compile(r"level([1-9]\d{0,2})(?:_id)?")
 
 
 def _several_parents(source: Path, paths: pd.DataFrame) -> list[Problem]:

@@ -32,8 +32,10 @@ _SOFT_REDIRECTS = {
     "catredir",
     "catred",
 }
-_CALL = re.compile(r"\{\{\s*([^{}|]+?)\s*\|((?:[^{}]|\{\{[^{}]*\}\})*)\}\}")
-_COMMENT = re.compile("<!--.*?-->|<nowiki>.*?</nowiki>", re.DOTALL)
+# No two parts of a pattern may match the same text, nor may a search for an end that is missing
+# begin again: pages are written by anybody. A comment without an end is one to the page's end.
+_CALL = re.compile(r"\{\{([^{}|]+)\|((?:[^{}]+|\{\{[^{}]*\}\})*+)\}\}")
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)|<nowiki>.*?(?:</nowiki>|\Z)", re.DOTALL)
 
 
 def question(titles: Sequence[str]) -> dict[str, str]:
@@ -115,7 +117,7 @@ def soft_target(text: str) -> str | None:
         'Category:Villa Arson'
     """
     for match in _CALL.finditer(_COMMENT.sub("", text)):
-        name = match[1].removeprefix("Template:").removeprefix("template:")
+        name = match[1].strip().removeprefix("Template:").removeprefix("template:")
         if re.sub(r"[\s_-]", "", name).casefold() not in _SOFT_REDIRECTS:
             continue
         for argument in match[2].split("|"):

@@ -16,11 +16,12 @@ from strata_labels.tables import DECISION_COLUMNS
 def answer_text(decisions: list[Decision], named: str, target: str) -> str:
     """What was decided, on the thing that is named and its look-alikes."""
     sentence = {
-        "keep": f"Kept {named} under {target}",
+        "keep": f"Kept {named} under {target}" if target else f"Kept {named}",
         "move": f"Moved {named} to {target}",
         "merge": f"Merged {named} into {target}",
         "stop": f"Stopped {named} at {target}",
         "exclude": f"Excluded {named}",
+        "same": f"{named} is {target} now",
         "unsure": f"Left {named} open, as unsure",
     }[decisions[0].decision]
     others = len(decisions) - 1

@@ -170,7 +170,7 @@ class _Guard:
             if headers.get("content-type", [""])[0].partition(";")[0] != "application/json":
                 return _refusal(415, "Send JSON.")
             length = headers.get("content-length", ["0"])[0]
-            if not length.isdecimal() or int(length) > LARGEST_BODY:
+            if not length.isdecimal() or len(length) > 18 or int(length) > LARGEST_BODY:
                 return _refusal(413, f"More than {LARGEST_BODY} bytes.")
         return None
 

@@ -26,7 +26,7 @@ from strata_labels.review.page.search import Search
 from strata_labels.review.validate import find_conflicts, split_nodes
 
 #: What the page can decide; renaming and further words are for the sheet.
-WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure")
+WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure", "same")
 
 #: Pixels of a picture on the page, at most, in width and height.
 SIDE = 1024

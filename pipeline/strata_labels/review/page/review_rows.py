@@ -16,7 +16,7 @@ from strata_labels.files import sha256_of
 from strata_labels.people_csv import clean_cell
 from strata_labels.review.agreement import decided_alone, for_second_look
 from strata_labels.review.apply import replay
-from strata_labels.review.decisions import active_decisions, parse_time, read_decisions
+from strata_labels.review.decisions import active_decisions, parse_time
 from strata_labels.review.ledger import read_ledger
 from strata_labels.review.ranking import queue
 from strata_labels.review.reviewed import reviewed
@@ -138,7 +138,8 @@ class ReviewRows:
         self.resolution, rows = resolution, resolution.rows
         asked = queue(resolution, self.items)
         self.known = resolution.tree
-        self.checker = Checker(self.known, rows.set_index("row_id", drop=False))
+        rows_by_id = rows.set_index("row_id", drop=False)
+        self.checker = Checker(self.known, rows_by_id, lost=resolution.lost)
         self.row_id: list[str] = rows.row_id.tolist()
         self.at = {row_id: n for n, row_id in enumerate(self.row_id)}
         self.subject: list[str] = rows.subject.tolist()
@@ -155,7 +156,7 @@ class ReviewRows:
         self.is_item = (rows.level == 1).to_numpy()
         # Labels that count for the forecast: what has a place, or still waits for one.
         self.counts = self.is_item & ((rows.own != "") | (rows.state != "accepted")).to_numpy()
-        self.mine = self._decided_by(reviewer, decisions)
+        self.mine = self._decided_by(reviewer)
         if double:
             asked = asked[asked.row_id.isin(twice)].assign(group="")
             self.mine &= rows.row_id.isin(twice).to_numpy()
@@ -214,7 +215,7 @@ class ReviewRows:
         found = [np.load(path, mmap_mode="r") for path in self.setup.vectors if path.exists()]
         return [array for array in found if len(array) == len(self.items)]
 
-    def _decided_by(self, reviewer: str, decisions: pd.DataFrame) -> np.ndarray:
+    def _decided_by(self, reviewer: str) -> np.ndarray:
         """Rows on whose place the reviewer has an active decision, on the evidence of now.
 
         A row on which reviewers differ is asked again of everyone but whoever decided last.
@@ -223,11 +224,11 @@ class ReviewRows:
         disputes = _by_time(self.resolution.disputed)
         last = disputes.drop_duplicates("subject", keep="last").set_index("subject").reviewer
         again = set(last.index[last != reviewer])
-        for decision in active_decisions(
-            read_decisions(decisions[decisions.reviewer == reviewer])[0]
-        )[0]:
+        own = [d for d in self.resolution.read if d.reviewer == reviewer]
+        for decision in active_decisions(own)[0]:
             n = self.at.get(decision.row_id)
-            if n is not None and decision.aspect == "place" and decision.subject not in again:
+            aspect = "node" if decision.subject in self.resolution.lost else "place"
+            if n is not None and decision.aspect == aspect and decision.subject not in again:
                 found[n] = not self.checker.is_stale(decision)
         return found
 

@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from strata_labels.evidence import Alternative, evidence_text, reason_text
+from strata_labels.evidence import (
+    NAME_REASONS,
+    Alternative,
+    evidence_text,
+    has_reason,
+    reason_text,
+)
 from strata_labels.people_csv import clean_cell
 from strata_labels.review.page.review_rows import ReviewRows
 
@@ -29,7 +35,7 @@ def card(
         in_group: the open look-alikes it can be decided with, itself among them.
         is_open: rows that are still to be decided, `[num_rows]`: no examples of anything.
     """
-    is_item = bool(table.is_item[n])
+    is_item, is_lost = bool(table.is_item[n]), table.subject[n] in table.resolution.lost
     own, evidence = table.own[n], table.evidence[n]
     suggestion = table.suggestion.get(n, "")
     current = None
@@ -37,19 +43,26 @@ def card(
         likely = float(table.confidence[n])
         current = _place(table, n, is_open, Alternative(own, likely, evidence))
     others = [other for other in table.alternatives[n] if other.node in table.known.level]
-    if suggestion not in ("", own):
+    if suggestion not in ("", own, *(other.node for other in others)):
         others.insert(0, Alternative(suggestion, float(table.confidence[n])))
     if blind:
         others = _even(table, own, others)
     options = [_place(table, n, is_open, other, blind) for other in others[:PICKS]]
+    for option in options:
+        own_level = table.known.level[option["node"]] < table.level[n]
+        option["answer"] = "same" if is_lost else "merge" if own_level else "move"
     return {
         "row_id": table.row_id[n],
         "kind": _level_name(table, table.level[n] - 1),
         "is_item": is_item,
+        "is_lost": is_lost,
         **_named(table, n),
         "why": [] if blind else reason_text(table.reasons[n], table.known.name),
         "pictures": _pictures(table, n),
+        "question": _question(table, n),
         "current": current,
+        # A node without a parent can be kept as it is.
+        "keeps": not (is_item or is_lost or own or blind),
         # Where nothing is proposed, what is known of the row is evidence for no place of its own.
         "facts": evidence_text(evidence, table.known.name) if not own and not blind else [],
         "options": options,
@@ -75,9 +88,21 @@ def name_of(table: ReviewRows, n: int) -> str:
     """A row's subject in words."""
     subject = table.subject[n]
     if not table.is_item[n]:
-        return str(table.known.name.get(subject, subject))
+        lost = table.resolution.lost.get(subject)
+        return lost.name if lost else str(table.known.name.get(subject, subject))
     at = table.item_at.get(subject)
     return str(table.items.name.iat[at]) if at is not None else subject
+
+
+def _question(table: ReviewRows, n: int) -> str:
+    if table.is_item[n]:
+        return "Where does it belong?"
+    if table.subject[n] in table.resolution.lost:
+        return "Which node takes its place?"
+    level = table.level[n]
+    if level > table.known.top or has_reason([table.reasons[n]], *NAME_REASONS)[0]:
+        return f"Is it a {_level_name(table, level - 1)} of its own?"
+    return f"Under which {_level_name(table, level)} does it belong?"
 
 
 def _named(table: ReviewRows, n: int) -> dict[str, str]:
@@ -171,7 +196,7 @@ def _nearest(table: ReviewRows, n: int, others: list[int]) -> list[int]:
 
 def _members(table: ReviewRows, n: int) -> dict[str, Any] | None:
     """The items that a decision on a node settles."""
-    if table.is_item[n]:
+    if table.is_item[n] or table.subject[n] in table.resolution.lost:
         return None
     rows = _below(table, table.subject[n], SHOWN_OF_GROUP)
     return {

@@ -27,12 +27,12 @@ class Search:
         ]  # fmt: skip
 
     def find(self, text: str, n: int, word: str) -> dict[str, Any]:
-        """Nodes that row `n` can be moved to, merged into or stopped at, best match first.
+        """Nodes that row `n` can be moved to, merged into, stopped at or the same as, best first.
 
         Args:
             text: beginnings of words of the node's name, path or id; accents do not count.
             n: the row's number.
-            word: `move`, `merge` or `stop`.
+            word: `move`, `merge`, `stop` or `same`.
 
         Returns:
             `found`, at most `FOUND` nodes, and `total`.
@@ -40,6 +40,8 @@ class Search:
         table = self._table
         own, top = table.level[n] - 1, table.known.top
         levels = range(own, own + 1) if word == "merge" else range(own + 1, top + 1)
+        if word == "same":
+            levels = range(1, top + 1)
         if word == "stop" and own == 0:
             levels = range(2, top + 1)
         wanted = _plain(text).split()

@@ -1,0 +1,227 @@
+"""Contradictions in the names of given labels, as rows of the review.
+
+Three kinds: one name under two parents, names that are spelled alike, and words for a missing
+label. The first two stay two nodes until a person merges them. A word for a missing label counts as
+no label until a person keeps it as a class.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+
+from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
+from strata_labels.proposal import proposal_row, proposal_table
+from strata_labels.review import replay, undisputed
+from strata_labels.sources import is_placeholder, label_node, spelled_alike
+from strata_labels.tables import SCHEMAS
+from strata_labels.tree import LabelTree
+
+_PLACE = ("keep", "move", "merge", "stop", "exclude")
+
+
+@dataclass(frozen=True)
+class GivenLabels:
+    """The labels of a data set, as they are read.
+
+    Attributes:
+        labels: one for an item and level at most, under `SCHEMAS["labels"]`, origin `published`.
+        placeholders: words for a missing label: `node_id, level, name, items, example`.
+    """
+
+    labels: pd.DataFrame
+    placeholders: pd.DataFrame
+
+
+def read_given(labels: pd.DataFrame, decisions: pd.DataFrame) -> GivenLabels:
+    """Labels without words for a missing one; where `--known-labels` names one too, that counts.
+
+    Such a word is a class if the ledger keeps it, and another class if the ledger merges it there.
+    A level without a label takes the one that all other items with the same finer label have.
+
+    Args:
+        labels: the table `labels`.
+        decisions: `Ledger.decisions`.
+    """
+    words = {text for text in labels["node"].unique() if is_placeholder(text)}
+    marked = labels["node"].isin(words)
+    asked = labels[marked].groupby(["level", "node"], sort=True)["item_id"].agg(["count", "min"])
+    asked = asked.reset_index().set_axis(["level", "name", "items", "example"], axis=1)
+    asked.insert(
+        0, "node_id", [label_node(n, m) for n, m in zip(asked.level, asked.name, strict=True)]
+    )
+    read = dict.fromkeys(asked["node_id"], "")
+    name = dict(zip(asked["node_id"], asked["name"], strict=True))
+    for decision in undisputed(decisions[decisions["subject"].isin(read)]):
+        if decision.decision == "keep":
+            read[decision.subject] = name[decision.subject]
+        elif decision.decision == "merge":
+            read[decision.subject] = _name_of(decision.target)
+    node = labels["node"].astype(object)
+    node[marked] = [
+        read[label_node(n, m)]
+        for n, m in zip(labels["level"][marked], labels["node"][marked], strict=True)
+    ]
+    kept = labels.assign(node=node)[node != ""]
+    order = kept.assign(_known=kept["origin"] == "known").sort_values("_known", kind="stable")
+    kept = order.drop_duplicates(["item_id", "level"], keep="last").sort_index()
+    return GivenLabels(_filled(kept.drop(columns="_known").assign(origin="published")), asked)
+
+
+def question_names(
+    proposals: pd.DataFrame,
+    nodes: pd.DataFrame,
+    given: GivenLabels,
+    decisions: pd.DataFrame,
+    homonyms: Container[int] = (),
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Opens a row for each contradiction.
+
+    The smaller node has the row; the larger one, of equal ones the first, is the suggestion. Below
+    two nodes that contradict each other, nothing is asked before these are decided.
+
+    Args:
+        proposals: the edges that the labels make, accepted.
+        nodes: their nodes.
+        given: the labels.
+        decisions: `Ledger.decisions`.
+        homonyms: levels at which nodes below different top nodes may have one name.
+
+    Returns:
+        Proposals and nodes; a node of the top level has a row only where it is in question, and
+        each placeholder has a row and a node without a parent.
+    """
+    tree = LabelTree.from_nodes(nodes)
+    on_nodes = undisputed(decisions[decisions["subject"].isin(tree.level)])
+    decided = {decision.subject for decision in on_nodes if decision.decision in _PLACE}
+    held = proposals[proposals["level"] == 1]
+    held = held[held["parent"].fillna("") != ""]
+    size = tree.items_below(Counter(held["parent"].tolist()))
+    first = held.sort_values("subject").drop_duplicates("parent")
+    example = dict(zip(first["parent"].tolist(), first["subject"].tolist(), strict=True))
+    found = _contradictions(tree, given.labels, size, decided, homonyms)
+    merged = merged_nodes(decisions, proposals, nodes)
+    opened = {}
+    for node, larger in found.items():
+        # What a person merged is shown as what it is part of.
+        other = merged.get(larger, larger)
+        one_now = merged.get(node, node) == other
+        other = larger if one_now else other
+        own_parent, parent = tree.parent[node], tree.parent[other]
+        same = tree.name[node] == tree.name[other]
+        reason = Reason("two_parents", parent) if same else Reason("spelled_alike", other)
+        evidence = [_count(tree, one, size, example) for one in (node, other)]
+        opened[f"{tree.level[node] + 1}:{node}"] = proposal_row(
+            node, tree.level[node] + 1, own_parent or None, "published",
+            fingerprint=evidence_hash(published=tree.path(own_parent)),
+            confidence=0.5, margin=0.0, accepted=one_now, evidence=evidence, reasons=[reason],
+            alternatives=[Alternative(other)], suggestion=other,
+        )  # fmt: skip
+    columns = (given.placeholders[name] for name in ("node_id", "level", "items", "example"))
+    for node, level, items, one in zip(*columns, strict=True):
+        evidence = [Evidence("label_count", node, float(items), one, ids=(node,))]
+        opened[f"{level + 1}:{node}"] = proposal_row(
+            node, level + 1, None, "published", fingerprint=evidence_hash(label=node),
+            confidence=0.5, margin=0.0, accepted=False, evidence=evidence,
+            reasons=[Reason("placeholder")],
+        )  # fmt: skip
+    if not opened:
+        return proposals, nodes
+    rows = proposal_table(list(opened.values()))
+    table = pd.concat([proposals[~proposals["row_id"].isin(opened)], rows], ignore_index=True)
+    table = table.sort_values(["level", "subject"], ignore_index=True)
+    words = given.placeholders[~given.placeholders["node_id"].isin(tree.level)]
+    words = words.assign(parent_id=None, qid=None)[SCHEMAS["nodes"].names]
+    nodes = pd.concat([nodes.astype(object), words.astype(object)])
+    nodes = nodes.sort_values(["level", "node_id"], ignore_index=True).astype({"level": "int8"})
+    return table.astype(proposals.dtypes.to_dict()), nodes
+
+
+def merged_nodes(
+    decisions: pd.DataFrame, proposals: pd.DataFrame, nodes: pd.DataFrame
+) -> dict[str, str]:
+    """For each node that people merged the one that it is part of."""
+    on_nodes = decisions[decisions["subject"].isin(nodes["node_id"])]
+    return replay(on_nodes, proposals, nodes).merged if len(on_nodes) else {}
+
+
+def _contradictions(
+    tree: LabelTree,
+    labels: pd.DataFrame,
+    size: dict[str, int],
+    decided: Container[str],
+    homonyms: Container[int],
+) -> dict[str, str]:
+    """The smaller node of each contradiction, and the larger one."""
+    by_name: dict[tuple[int, str], list[str]] = {}
+    for node in tree.level:
+        by_name.setdefault((tree.level[node], tree.name[node]), []).append(node)
+    found: dict[str, str] = {}
+    waiting: set[str] = set()
+    group_of: dict[str, str] = {}
+    for level in range(tree.top, 0, -1):
+        names = labels.loc[labels["level"] == level, "node"].unique()
+        alike = spelled_alike(names)
+        grouped = {name for group in alike for name in group}
+        alike += [[name] for name in sorted(set(names) - grouped)]
+        for group in alike:
+            nodes = [node for name in group for node in by_name.get((level, name), [])]
+            nodes.sort(key=lambda node: (-size.get(node, 0), node))
+            group_of |= dict.fromkeys(nodes, f"{level}/{group[0]}")
+            for place, node in enumerate(nodes[1:], start=1):
+                other = min(nodes[:place], key=lambda one: _unlike(tree, node, one))
+                above, parent = tree.parent[node], tree.parent[other]
+                far = tree.path(node)[-1] != tree.path(other)[-1]
+                if level in homonyms and far and tree.name[node] == tree.name[other]:
+                    continue
+                linked = above != parent and group_of.get(above) == group_of.get(parent)
+                if linked and {above, parent} & waiting:
+                    waiting.add(node)
+                    continue
+                found[node] = other
+                if node not in decided:
+                    waiting.add(node)
+    return found
+
+
+def _unlike(tree: LabelTree, node: str, other: str) -> tuple[bool, bool]:
+    return tree.parent[node] != tree.parent[other], tree.name[node] != tree.name[other]
+
+
+def _count(tree: LabelTree, node: str, size: dict[str, int], example: dict[str, str]) -> Evidence:
+    """How many items are under a node, and one of them."""
+    below: Iterable[str] = [node]
+    while below and not (there := [one for one in below if one in example]):
+        below = [child for one in below for child in tree.children(one)]
+    one = example[there[0]] if below else ""
+    return Evidence("label_count", node, float(size.get(node, 0)), one, ids=tuple(tree.path(node)))
+
+
+def _name_of(target: str) -> str:
+    """The name in a decision's target, which is the id of a published node or a path of names."""
+    if target[:1].isdigit() and "/" in target:
+        return unquote(target.rpartition("/")[2].replace("_", " "))
+    return target.partition("›")[0].strip()
+
+
+def _filled(labels: pd.DataFrame) -> pd.DataFrame:
+    """The labels, with those above a finer one that all other items with that one agree on."""
+    wide = labels.pivot(index="item_id", columns="level", values="node")
+    levels = sorted(wide.columns)
+    for level in levels:
+        for finer in [one for one in reversed(levels) if one < level]:
+            pairs = wide[[finer, level]].dropna().drop_duplicates()
+            single = pairs[~pairs[finer].duplicated(keep=False)].set_index(finer)[level]
+            wide[level] = wide[level].fillna(wide[finer].map(single))
+    long = wide.melt(ignore_index=False, value_name="node").dropna(subset="node").reset_index()
+    known = pd.MultiIndex.from_frame(labels[["item_id", "level"]])
+    new = ~pd.MultiIndex.from_frame(long[["item_id", "level"]]).isin(known)
+    if not np.any(new):
+        return labels
+    added = long[new].assign(origin="published")[labels.columns].astype(labels.dtypes.to_dict())
+    return pd.concat([labels, added], ignore_index=True)

@@ -1,0 +1,170 @@
+"""Contradictions in given labels: one row each, one decision, and silence after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from strata_labels.build import BuildSettings, Workspace, apply_sheet, build_tree
+from strata_labels.review.page import Desk
+from strata_labels.review.page.review_rows import ReviewSetup
+from strata_labels.tables import load
+
+TABLE = """id,name,fine,coarse,top
+1,Gala apple,apple,fruit,plants
+2,Red apple,apple,fruit,plants
+3,Apple juice,apple,drinks,products
+4,A box,Apples,fruit,plants
+5,Pear one,pear,fruit,plants
+6,Pear two,unknown,fruit,plants
+7,Cola,cola,drinks,products
+8,Cola two,cola,Drinks,products
+9,Cola three,cola,drinks,pro\u200bducts
+10,Milk,milk,-,products
+11,Milk two,milk,dairy,products
+"""
+ROWS = {
+    "4:3/pro\u200bducts": ("spelled_alike", "3/products"),
+    "3:2/products/Drinks": ("spelled_alike", "2/products/drinks"),
+    "3:2/-": ("placeholder", ""),
+    "2:1/plants/fruit/Apples": ("spelled_alike", "1/plants/fruit/apple"),
+    "2:1/products/drinks/apple": ("two_parents", "1/plants/fruit/apple"),
+    "2:1/unknown": ("placeholder", ""),
+}
+DECIDED = {
+    "4:3/pro\u200bducts": ("merge", ""),
+    "3:2/products/Drinks": ("merge", ""),
+    "3:2/-": ("exclude", ""),
+    "2:1/plants/fruit/Apples": ("merge", ""),
+    "2:1/products/drinks/apple": ("keep", ""),
+    "2:1/unknown": ("keep", ""),
+}
+AFTER = [
+    *["1/plants/fruit/apple"] * 2,
+    "1/products/drinks/apple",
+    "1/plants/fruit/apple",
+    "1/plants/fruit/pear",
+    "1/plants/fruit/unknown",
+    *["1/products/drinks/cola"] * 3,
+    *["1/products/dairy/milk"] * 2,
+]
+
+
+def build(folder: Path, text: str = TABLE, **more: object) -> Workspace:
+    folder.mkdir(exist_ok=True)
+    path = folder / "items.csv"
+    path.write_text(text, encoding="utf-8")
+    place = Workspace(folder / "ws")
+    given = {"tree": "table", "decisions": place.ledger, "encoder": "", "metadata": path, **more}
+    build_tree(place, BuildSettings(**given))  # type: ignore[arg-type]
+    return place
+
+
+def open_names(place: Workspace) -> dict[str, tuple[str, str]]:
+    """The open rows of nodes: their first reason and the suggestion."""
+    sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    asked = load(place.folder, "proposals").set_index("row_id")
+    rows = sheet[sheet["level"] != "1"]
+    return {
+        row: (asked.reasons[row][0].kind, suggestion)
+        for row, suggestion in zip(rows["row_id"], rows["suggestion_id"], strict=True)
+    }
+
+
+def decide(place: Workspace, decisions: dict[str, tuple[str, str]]) -> None:
+    """Fills the sheet in, applies it and builds again."""
+    sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    for row, cells in decisions.items():
+        assert (sheet["row_id"] == row).sum() == 1
+        sheet.loc[sheet["row_id"] == row, ["decision", "target"]] = cells
+    sheet.to_csv(place.sheet, index=False)
+    assert apply_sheet(place, place.sheet, "ann").added == len(decisions)
+    build_tree(place, place.last_settings())
+
+
+def desk(place: Workspace) -> Desk:
+    return Desk(
+        ReviewSetup(place.folder, [place.ledger], ["item", "fine", "coarse", "top"], "", 1), "ann"
+    )
+
+
+def leaves(place: Workspace) -> list[str]:
+    return load(place.folder, "assignments")["level1_id"].fillna("").tolist()
+
+
+def test_each_contradiction_is_a_row_that_one_decision_settles(tmp_path: Path) -> None:
+    place = build(tmp_path)
+    assert open_names(place) == ROWS
+    # A word for a missing label is no class; the label above is completed from the other items.
+    assert not {"unknown", "-"} & set(load(place.folder, "nodes")["name"])
+    assert leaves(place)[5].startswith("1/plants/fruit/") and leaves(place)[9] == AFTER[9]
+    decide(place, DECIDED)
+    assert leaves(place) == AFTER
+    assert open_names(place) == {}
+    # The children of merged nodes were merged with them, and nothing but names was decided.
+    items = load(place.folder, "assignments")
+    assert set(items["origin"]) == {"published"}
+    build(tmp_path, TABLE + "12,Water,water,drinks,products\n")
+    assert open_names(place) == {} and leaves(place)[:11] == AFTER
+
+
+def test_the_page_answers_as_the_sheet_does(tmp_path: Path) -> None:
+    place = build(tmp_path)
+    ann = desk(place)
+    for row, (word, _) in DECIDED.items():
+        shown = ann.show(row)
+        card = shown["row"]
+        assert card["row_id"] == row
+        kind, other = ROWS[row]
+        assert [(option["answer"], option["node"]) for option in card["options"]] == (
+            [("merge", other)] if other else []
+        )
+        assert card["keeps"] == (row.startswith("4:") or kind == "placeholder")
+        assert card["why"] and (card["current"] or card)["evidence" if card["current"] else "facts"]
+        ann.decide(shown["state"], row, word, other if word == "merge" else "")
+        ann.settle()
+    build_tree(place, place.last_settings())
+    assert leaves(place) == AFTER and open_names(place) == {}
+
+
+def test_below_nodes_in_question_nothing_is_asked_before_they_are_decided(tmp_path: Path) -> None:
+    text = "id,fine,coarse\n1,Oak,Tree\n2,oak,trees\n3,oak,trees\n4,Elm,Tree\n5,elm,trees\n"
+    place = build(tmp_path, text)
+    assert list(open_names(place)) == ["3:2/Tree"]
+    decide(place, {"3:2/Tree": ("keep", "")})
+    assert open_names(place) == {
+        "2:1/Tree/Oak": ("spelled_alike", "1/trees/oak"),
+        "2:1/trees/elm": ("spelled_alike", "1/Tree/Elm"),
+    }
+
+
+def test_a_word_for_a_missing_label_can_be_another_class(tmp_path: Path) -> None:
+    text = "id,kind\n1,lake\n2,lake\n3,n/a\n4,river\n"
+    place = build(tmp_path, text)
+    assert leaves(place) == ["1/lake", "1/lake", "", "1/river"]
+    decide(place, {"2:1/n%2Fa": ("merge", "lake")})
+    assert leaves(place) == ["1/lake", "1/lake", "1/lake", "1/river"] and open_names(place) == {}
+
+
+def test_homonyms_of_other_kingdoms_are_no_contradiction(tmp_path: Path) -> None:
+    # As `hierarchies/inat-h` has it: genera may share a name, families may not.
+    folder = tmp_path / "hierarchy"
+    folder.mkdir()
+    (folder / "hierarchy.toml").write_text(
+        'tree = "t"\ntitle = "T"\nsource = "table"\nlevels = ["item", "genus", "family", "top"]\n'
+        '[published]\nblank = "unspecified"\nhomonyms = ["genus"]\n[export]\nformats = []\n'
+    )
+    text = (
+        "id,genus,family,top\n1,Iris,Iridaceae,plants\n2,Iris,Eremiaphilidae,animals\n"
+        "3,Poppy,Papaveraceae,plants\n4,Squirrel,Papaveraceae,animals\n"
+    )
+    place = build(tmp_path, text, tree=str(folder))
+    assert list(open_names(place)) == ["3:2/plants/Papaveraceae"]
+
+
+@pytest.mark.parametrize("word", ["?", "<none>", "Unbekannt", "TBD", "\u200b"])
+def test_words_for_a_missing_label(tmp_path: Path, word: str) -> None:
+    place = build(tmp_path, f"id,kind\n1,lake\n2,{word}\n")
+    assert leaves(place) == ["1/lake", ""]
+    assert [kind for kind, _ in open_names(place).values()] == ["placeholder"]

@@ -1,0 +1,146 @@
+"""Paths of a GPU, on a simulated one: no operation mixes devices, and the host seldom waits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import training_steps
+from simulated_gpu import GpuTensor, simulated_gpu, waits
+from strata_labels.losses import CalibrationLoss, SupHAPLoss
+from strata_labels.retrieval import evaluate_embeddings
+from strata_labels.training import checkpoint, load_recipe, read_labels_csv, recipe_names, train
+from strata_labels.training.criterion import criterion
+from strata_labels.training.trainer import Trainer
+from torch import Tensor, nn
+
+PLAIN = [name for name in recipe_names() if "-" not in name]
+CLASSES = torch.arange(6)[:, None] // torch.tensor([1, 2, 6])
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = nn.functional.normalize(torch.randn(24, 8, generator=generator), dim=1)
+    return x, CLASSES.repeat_interleave(4, 0)
+
+
+def test_simulation_refuses_what_a_gpu_refuses() -> None:
+    with simulated_gpu():
+        gpu = torch.ones(3, device="cuda:0")
+        assert isinstance(gpu, GpuTensor) and isinstance(gpu.cpu(), torch.Tensor)
+        with pytest.raises(RuntimeError, match="on the same device"):
+            gpu + torch.ones(3)
+        with pytest.raises(TypeError, match="to numpy"):
+            gpu.numpy()
+        assert float((gpu * 2 + torch.tensor(1.0)).sum()) == 9.0
+        assert sum(waits.values()) == 2  # cpu() and float()
+        with pytest.raises(ValueError, match="same device as the queries"):
+            labels = torch.zeros(3, 1, dtype=torch.int64)
+            CalibrationLoss()(torch.ones(3, 2, device="cuda:0"), labels, torch.ones(3, 2), labels)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_losses_compute_there_what_they_compute_here(name: str) -> None:
+    torch.manual_seed(0)
+    loss = criterion(load_recipe(name, "full"), CLASSES, 8)
+    x, labels = batch()
+    bank, bank_labels = x.roll(1, 0) * 0.9, labels.roll(1, 0)
+    expected = [loss(x, labels), loss(x, labels, bank, bank_labels)]
+    own = x.clone().requires_grad_()
+    loss(own, labels).backward()
+    with simulated_gpu():
+        there = loss.to("cuda:0")
+        moved = x.to("cuda:0").requires_grad_()
+        # Labels of the host are moved.
+        found = [there(moved, labels), there(moved, labels, bank.to("cuda:0"), bank_labels)]
+        found[0].backward()
+        results = [value.detach().cpu() for value in found]
+        gradient = moved.grad.cpu()
+    assert results == pytest.approx([float(value) for value in expected])
+    torch.testing.assert_close(gradient, own.grad)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_evaluator_takes_labels_of_another_device(alone: bool) -> None:
+    x, labels = batch()
+    gallery, gallery_labels = (None, None) if alone else (x.roll(3, 0), labels.roll(3, 0))
+    expected = evaluate_embeddings(x, labels, gallery, gallery_labels).means
+    with simulated_gpu():
+        for place, of_gallery in (("cuda:0", "cpu"), ("cpu", "cuda:0")):
+            found = evaluate_embeddings(
+                x.to(place),
+                labels.to(of_gallery),
+                None if gallery is None else gallery.to(of_gallery),
+                None if gallery_labels is None else gallery_labels.to(place),
+                device="cuda:0",
+            ).means
+            assert found == pytest.approx(expected)
+
+
+def trainer(name: str, device: str) -> Trainer:
+    inputs, labels = training_steps.points()
+    torch.manual_seed(3)
+    return Trainer(
+        training_steps.Small(),
+        load_recipe(name, "full", training_steps.SMALL),
+        labels,
+        lambda epoch, first, shares: (inputs[share.images] for share in shares),
+        seed=1,
+        device=device,
+    )
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_training_with_memory_and_a_checkpoint(name: str, tmp_path: Path) -> None:
+    here = trainer(name, "cpu")
+    here.run(steps=8)
+    with simulated_gpu():
+        first = trainer(name, "cuda:0")
+        first.run(steps=5)
+        checkpoint.save(tmp_path / "c.pt", first, {})
+        second = trainer(name, "cuda:0")
+        checkpoint.load(tmp_path / "c.pt", second, {})
+        second.run(steps=3)
+    losses = [row[2] for row in second.history]
+    assert losses == pytest.approx([row[2] for row in here.history], rel=1e-4)
+
+
+def test_a_step_waits_for_its_loss_and_once_for_each_sum_over_pairs() -> None:
+    with simulated_gpu():
+        own = trainer("happier", "cuda:0")
+        own.run(steps=7)
+        waits.clear()
+        own.run(steps=1)
+        assert sum(waits.values()) == 2, waits
+        x, labels = (values.to("cuda:0") for values in batch())
+        loss = SupHAPLoss(beta=25.0, gamma=0.5, leak=10.0)
+        loss(x, labels)
+        checks = [place for place in waits if "label_tensors" in place]
+        assert checks, "called by a user, a loss checks its inputs"
+
+
+@pytest.mark.parametrize("mode", ["head", "full"])
+@pytest.mark.parametrize("backbone", ["test_resnet", "open_clip"])
+def test_train_runs_there(mode: str, backbone: str, pictures, encoder: str, tmp_path: Path) -> None:
+    if mode == "head" and backbone == "test_resnet":
+        pytest.skip("a head has no backbone")
+    root, path, _ = pictures
+    settings = ["epochs=2", "warmup_epochs=1", "batch_size=8", "images_per_class=2", "dim=8"]
+    settings += ["crop=32", "resize=36", "pretrained=no", "freeze_batch_norm=false"]
+    settings += [f"backbone={encoder if backbone == 'open_clip' else backbone}"]
+    recipe = load_recipe("happier", mode, settings)
+    results = {}
+    for place in ("here", "there"):
+        images = read_labels_csv(path, root)
+        out = tmp_path / place
+        if place == "here":
+            train(images, recipe, mode, out, encoder, workers=0)
+        else:
+            with simulated_gpu():
+                train(images, recipe, mode, out, encoder, workers=0)
+        results[place] = pd.read_csv(out / "metrics.csv").loss.to_numpy()
+        assert np.isfinite(np.load(out / "test_trained.npy")).all()
+    np.testing.assert_allclose(results["there"], results["here"], rtol=2e-3)
