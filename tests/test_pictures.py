@@ -181,7 +181,7 @@ def test_a_reduced_picture_is_turned_as_its_viewer_does() -> None:
 
 
 @pytest.mark.parametrize(
-    "image", ["../a.jpg", "/a.jpg", "a/../../b.jpg", "", "a\0b.jpg", "x" * 5000]
+    "image", ["../a.jpg", "/a.jpg", "a/../../b.jpg", "", "a\0b.jpg", "x" * 300]
 )
 def test_no_picture_is_kept_outside_of_its_root(image: str) -> None:
     assert place_of(image) is None

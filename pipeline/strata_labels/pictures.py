@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ROOTS_VARIABLE = "STRATA_IMAGE_ROOTS"
 #: Pixels of the largest picture that is opened.
 LARGEST = 200_000_000
+_LONGEST_NAME = 200
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 # Readers that Pillow has in itself; others start programs (EPS) or are for no photographs.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
@@ -76,13 +77,13 @@ def _is_id(image: str) -> bool:
 def place_of(image: str) -> str | None:
     """Where a reduced picture of a reference is kept, below its root: what `picture_file` finds.
 
-    None for a reference that leads out of the root.
+    None for a reference that leads out of the root, or is too long for a file's name.
     """
-    if _is_id(image):
-        return f"{image[0]}/{image[1]}/{image[2]}/{image}.jpg"
     path = PurePosixPath(image)
-    inside = not path.is_absolute() and ".." not in path.parts and path.parts
-    return str(path) if inside and "\0" not in image and len(image) <= 4096 else None
+    if _is_id(image):
+        path = PurePosixPath(image[0], image[1], image[2], f"{image}.jpg")
+    inside = path.parts and not path.is_absolute() and ".." not in path.parts and "\0" not in image
+    return str(path) if inside and max(map(len, path.parts)) <= _LONGEST_NAME else None
 
 
 def _may_open(root: Path, path: Path) -> bool:
