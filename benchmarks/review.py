@@ -1,10 +1,12 @@
 """Simulated review of the real sample: decisions until agreement, printed and drawn.
 
     python -m benchmarks.review --shared DIR [--figure PNG] [--share 1.0 --seed 0]
+    python -m benchmarks.review --shared DIR --share 0.6 --first 100 [--seeds 0 5]
 
 Names and the registry encoder's text vectors; truth is the published label. Pages of ten
-look-alikes, then one row at a time. `--share` takes a part of the labelled rows, by `--seed`. The
-last panel is the recorded Wikidata classes: items that one decision on a class settles.
+look-alikes, then one row at a time. `--share` takes a part of the labelled rows, by `--seed`.
+`--first` stops after so many decisions and prints the calibration error of the open rows. The last
+panel is the recorded Wikidata classes: items that one decision on a class settles.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from strata_labels.build import simulate_review
+from strata_labels.build import simulate, simulate_review
 
 TARGETS = [0.95, 0.99]
 # Building, architectural structure and geographic feature: what a landmark can be.
@@ -66,6 +68,31 @@ def draw(curves: dict[str, dict[str, Any]], classes: list[int], path: Path) -> N
     plt.close(figure)
 
 
+def part_of(truth: Path, share: float, seed: int, folder: Path) -> Path:
+    """A file of a part of the labelled rows."""
+    table = pd.read_csv(truth, dtype=str)
+    table = table[table["hierarchical_label"].notna()]
+    table = table.sample(frac=share, random_state=seed).sort_index()
+    path = folder / str(seed) / truth.name
+    path.parent.mkdir()
+    table.to_csv(path, index=False)
+    return path
+
+
+def first_calibration(truth: Path, encoder: str, share: float, first: int, seeds: range) -> None:
+    """Calibration error after the first decisions on parts of the sample, by pages of ten."""
+    simulate.MEASURE_AFTER = first
+    errors = []
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as spare:
+            file = part_of(truth, share, seed, Path(spare))
+            # Agreement that is reached soon after the decisions that are asked for.
+            found = simulate_review(file, Path(spare) / "ws", "gldv2-h", encoder, [0.8])
+        print(seed, found["num_items"], found["calibration"], flush=True)
+        errors.append(found["calibration"]["error"])
+    print(f"mean {np.mean(errors):.3f}, deviation {np.std(errors, ddof=1):.3f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, required=True, help="folder of the real data")
@@ -73,16 +100,18 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="part of the labelled rows")
     parser.add_argument("--seed", type=int, default=0, help="which part")
     parser.add_argument("--encoder", default="registry")
+    parser.add_argument("--first", type=int, help="calibration after so many decisions alone")
+    parser.add_argument("--seeds", type=int, nargs=2, default=(0, 5), metavar=("FIRST", "END"))
     chosen = parser.parse_args()
     truth = chosen.shared / "gldv2" / "train_label_to_hierarchical.sample.csv"
+    if chosen.first:
+        seeds = range(*chosen.seeds)
+        first_calibration(truth, chosen.encoder, chosen.share, chosen.first, seeds)
+        return
     curves: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as spare:
         if chosen.share < 1:
-            table = pd.read_csv(truth, dtype=str)
-            table = table[table["hierarchical_label"].notna()]
-            table = table.sample(frac=chosen.share, random_state=chosen.seed).sort_index()
-            truth = Path(spare) / truth.name
-            table.to_csv(truth, index=False)
+            truth = part_of(truth, chosen.share, chosen.seed, Path(spare))
         for name, size in (("pages of ten", 10), ("row by row", 1)):
             out = Path(spare) / str(size)
             result = simulate_review(truth, out, "gldv2-h", chosen.encoder, TARGETS, size)

@@ -32,6 +32,9 @@ NAMES, PHRASES, NODES, IMAGES = "names.npy", "phrases.npy", "nodes.npy", "images
 ABOUT = "about.json"
 _IN_NONE = "in no archive that was read"
 
+# Prompts for the nodes of a tree that names none.
+CLASS_TEMPLATES = ("A picture of a {}",)
+
 
 def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
     hierarchy = settings.hierarchy
@@ -49,10 +52,11 @@ def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
             counts |= _embed_given_names(workspace, settings, store, encoder)
         if not hierarchy.published:
             counts |= _embed_names(workspace, settings, store, encoder)
-        elif encoder.aligned and hierarchy.names.is_file():
-            names = found_names(settings)["name"].tolist()
-            nodes = prompt_vectors(store, encoder, names, hierarchy.class_templates)
-            _save(workspace.vectors / NODES, nodes)
+        elif encoder.aligned:
+            names = _names_of_nodes(workspace, settings)
+            if names:
+                templates = hierarchy.class_templates or CLASS_TEMPLATES
+                _save(workspace.vectors / NODES, prompt_vectors(store, encoder, names, templates))
         if settings.image_root or index.keys:
             counts |= _embed_images(workspace, settings, store, encoder, index)
             if encoder.aligned:
@@ -75,6 +79,19 @@ def _embed_given_names(
     vectors[named] = found
     _save(workspace.vectors / NAMES, vectors)
     return {"names": int(named.sum())}
+
+
+def label_names(labels: pd.DataFrame) -> list[str]:
+    """The names that the table `labels` has, in the order of `nodes.npy`."""
+    return sorted(labels["node"].unique())
+
+
+def _names_of_nodes(workspace: Workspace, settings: BuildSettings) -> list[str]:
+    """What nodes of a tree that labels make are called, or those of a found level may be."""
+    if settings.hierarchy.found:
+        file = settings.hierarchy.names
+        return found_names(settings)["name"].tolist() if file.is_file() else []
+    return label_names(load(workspace.folder, "labels"))
 
 
 def _embed_names(
@@ -159,9 +176,10 @@ def _images_there(workspace: Workspace, settings: BuildSettings) -> str:
 
 EMBED = Stage(
     name="embed",
-    version=2,
+    version=3,
     reads=lambda workspace, settings: [
         workspace.table("items"),
+        workspace.table("labels"),
         settings.vocabulary_file,
         settings.hierarchy.names,
         *_encoder_files(settings),

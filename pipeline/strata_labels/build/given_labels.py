@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from strata_labels.build.assets import ledgers
-from strata_labels.build.embed import IMAGES, NAMES
+from strata_labels.build.label_evidence import Classes, node_prompts, signals_of
 from strata_labels.build.label_questions import merged_nodes
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
-from strata_labels.knowledge import class_chains
 from strata_labels.proposal import (
     ClassVotes,
     LabelIssues,
     Ladder,
     Scorer,
     Scores,
-    Signals,
     doubt_given,
     is_new_node,
     mark_outside,
@@ -35,7 +31,7 @@ from strata_labels.proposal import (
     score_labels,
 )
 from strata_labels.review import read_ledger, replay
-from strata_labels.tables import SCHEMAS, load, own_ids
+from strata_labels.tables import SCHEMAS
 from strata_labels.tree import LabelTree
 
 
@@ -90,8 +86,9 @@ def complete(
     ladder, given = _ladder(settings, items, labels, *merged)
     known = given.node
     missing = known[:, 0] < 0
-    classes = _Classes.of(workspace)
-    signals = _signals(workspace, items, classes)
+    classes = Classes.of(workspace)
+    prompts = node_prompts(workspace, settings, ladder, nodes)
+    signals = signals_of(workspace, items, classes, prompts)
     more_than_names = any(part is not None for part in (signals.image, signals.text, classes))
     if not ladder.ids[0] or len(ladder.ids[0]) < 2 or not (missing.any() or more_than_names):
         return nothing_questioned(proposals)
@@ -306,40 +303,6 @@ def _ladder(
     return Ladder(first, ids, above), _Known(known, given)
 
 
-@dataclass(frozen=True)
-class _Classes:
-    """The classes of the knowledge base above each item (see `class_chains`), and their names."""
-
-    chains: sp.csr_matrix
-    qids: list[str]
-    names: dict[str, str]
-
-    @classmethod
-    def of(cls, workspace: Workspace) -> _Classes | None:
-        """None where no item has a class."""
-        entities, classes = (load(workspace.folder, name) for name in ("entities", "classes"))
-        chains, qids = class_chains(entities["class_qids"].tolist(), classes)
-        names = dict(zip(classes["qid"], classes["label"], strict=True))
-        return cls(chains, qids, names) if chains.nnz else None
-
-    def votes(self, ladder: Ladder, scores: Scores) -> ClassVotes:
-        node = np.where(scores.known, scores.node, -1)
-        return ClassVotes(self.chains, self.qids, self.names, node, len(ladder.ids[0]))
-
-
-def _signals(workspace: Workspace, items: pd.DataFrame, classes: _Classes | None) -> Signals:
-    """Names that are not mere ids, and the vectors and classes that there are."""
-    named = items["name"].to_numpy(dtype=object) != np.array(own_ids(items), dtype=object)
-    vectors: dict[str, Any] = {}
-    for key, file in (("text", NAMES), ("image", IMAGES)):
-        if (workspace.vectors / file).is_file():
-            vectors[key] = np.nan_to_num(np.load(workspace.vectors / file)).astype(np.float32)
-    vectors = {key: found for key, found in vectors.items() if found.any()}
-    names = np.where(named, items["name"].to_numpy(dtype=object), "")
-    chains = None if classes is None else classes.chains
-    return Signals(names.tolist(), [""] * len(items), chains=chains, **vectors)
-
-
 def _propose(
     settings: BuildSettings,
     items: pd.DataFrame,
@@ -348,7 +311,7 @@ def _propose(
     known: np.ndarray,
     rows: np.ndarray,
     proposals: pd.DataFrame,
-    classes: _Classes | None = None,
+    classes: Classes | None = None,
     line: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, Scores]:
     """The proposals with those of the items `rows`, which lack a label, and the scores."""

@@ -11,6 +11,7 @@ import pandas as pd
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
 from strata_labels.proposal.class_votes import ClassVotes
 from strata_labels.proposal.label_issues import LabelIssues
+from strata_labels.proposal.learners import CHUNK
 from strata_labels.proposal.propose import (
     DECIMALS,
     LEAST_LIKELY,
@@ -20,6 +21,9 @@ from strata_labels.proposal.propose import (
     proposal_row,
 )
 from strata_labels.proposal.score import Scorer, Scores
+
+# Nodes that the images of an item are nearest to, shown of each item.
+NUM_PROMPTS = 2
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ def propose_missing(
         Cells of `proposal_row`, one for each of `rows`.
     """
     neighbours = scorer.nearest_labelled(rows, scores)
+    looks = _nearest_prompts(scorer, rows)
     ids, finest = items["item_id"].tolist(), ladder.ids[0]
     origin = scorer.main_source
     made = []
@@ -76,6 +81,10 @@ def propose_missing(
         evidence = _given(ladder, scores, n)
         if votes is not None:
             evidence += votes.evidence(n, int(scores.path[n, 0]), path[0])
+        evidence += [
+            Evidence("image_to_text", finest[k], round(value, DECIMALS))
+            for k, value in looks[place]
+        ]
         near = neighbours[place]
         evidence += [
             Evidence("neighbours", finest[k], round(similar, DECIMALS), ids=(ids[m],))
@@ -190,6 +199,23 @@ def _given(ladder: Ladder, scores: Scores, n: int) -> list[Evidence]:
         return []
     path = ladder.path(scores.path[n])[level:]
     return [Evidence("published", path[0], ids=tuple(path))]
+
+
+def _nearest_prompts(scorer: Scorer, rows: np.ndarray) -> list[list[tuple[int, float]]]:
+    """The nodes whose text vectors the images of each item are nearest to, best first."""
+    source = scorer.node_scores.by_source.get("image_to_text")
+    if source is None:
+        return [[] for _ in rows]
+    found: list[list[tuple[int, float]]] = []
+    for start in range(0, len(rows), CHUNK):
+        values = source.rows(rows[start : start + CHUNK])
+        speaks = source.speaks[rows[start : start + CHUNK]]
+        best = np.argsort(-values, axis=1, kind="stable")[:, :NUM_PROMPTS]
+        found += [
+            [(int(k), float(line[k])) for k in order] if heard else []
+            for line, order, heard in zip(values, best, speaks, strict=True)
+        ]
+    return found
 
 
 def _spoken(

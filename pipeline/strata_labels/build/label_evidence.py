@@ -1,0 +1,90 @@
+"""What is known of the items of a tree that labels made: names, vectors, classes, prompts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from strata_labels.build.embed import ABOUT, IMAGES, NAMES, NODES, label_names
+from strata_labels.build.settings import BuildSettings
+from strata_labels.build.workspace import Workspace
+from strata_labels.knowledge import class_chains
+from strata_labels.proposal import ClassVotes, Ladder, Scores, Signals
+from strata_labels.tables import load, own_ids
+from strata_labels.tree import LabelTree
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of the knowledge base above each item (see `class_chains`), and their names."""
+
+    chains: sp.csr_matrix
+    qids: list[str]
+    names: dict[str, str]
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> Classes | None:
+        """None where no item has a class."""
+        entities, classes = (load(workspace.folder, name) for name in ("entities", "classes"))
+        chains, qids = class_chains(entities["class_qids"].tolist(), classes)
+        names = dict(zip(classes["qid"], classes["label"], strict=True))
+        return cls(chains, qids, names) if chains.nnz else None
+
+    def votes(self, ladder: Ladder, scores: Scores) -> ClassVotes:
+        node = np.where(scores.known, scores.node, -1)
+        return ClassVotes(self.chains, self.qids, self.names, node, len(ladder.ids[0]))
+
+
+@dataclass(frozen=True)
+class NodePrompts:
+    """Text vectors of the finest nodes `[K, d]`, and the encoder's inverse temperature."""
+
+    vectors: np.ndarray
+    logit_scale: float
+
+
+def node_prompts(
+    workspace: Workspace, settings: BuildSettings, ladder: Ladder, nodes: pd.DataFrame
+) -> NodePrompts | None:
+    """Only where images and texts can be compared. A node that stands for "unspecified" is called
+    by the nearest name above it."""
+    about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
+    files = [workspace.vectors / name for name in (IMAGES, NODES)]
+    if not (about["aligned"] and all(file.is_file() for file in files)) or settings.hierarchy.found:
+        return None
+    names = label_names(load(workspace.folder, "labels"))
+    row = {name: n for n, name in enumerate(names)}
+    tree = LabelTree.from_nodes(nodes)
+    called = [
+        [tree.name[node] for node in tree.path(finest) if tree.name[node] in row]
+        for finest in ladder.ids[0]
+    ]
+    if not all(called):
+        return None
+    vectors = np.load(workspace.vectors / NODES)[[row[found[0]] for found in called]]
+    return NodePrompts(vectors, about["logit_scale"])
+
+
+def signals_of(
+    workspace: Workspace,
+    items: pd.DataFrame,
+    classes: Classes | None,
+    prompts: NodePrompts | None,
+) -> Signals:
+    """Names that are not mere ids, and the vectors and classes that there are."""
+    named = items["name"].to_numpy(dtype=object) != np.array(own_ids(items), dtype=object)
+    vectors: dict[str, Any] = {}
+    for key, file in (("text", NAMES), ("image", IMAGES)):
+        if (workspace.vectors / file).is_file():
+            vectors[key] = np.nan_to_num(np.load(workspace.vectors / file)).astype(np.float32)
+    vectors = {key: found for key, found in vectors.items() if found.any()}
+    if prompts is not None and "image" in vectors:
+        vectors |= {"node_vectors": prompts.vectors, "logit_scale": prompts.logit_scale}
+    names = np.where(named, items["name"].to_numpy(dtype=object), "")
+    chains = None if classes is None else classes.chains
+    return Signals(names.tolist(), [""] * len(items), chains=chains, **vectors)
