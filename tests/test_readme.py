@@ -67,6 +67,8 @@ APIS = "--commons-api {commons} --wikidata-api {wikidata}"
 CASES = [
     Case("strata fetch gldv2 WS", "gldv2", "--base-url {site}",
          leaves=("WS/metadata/train_label_to_category.csv",)),
+    Case("strata fetch gldv2 WS --images train,index --shards 0-9", "gldv2", "--base-url {site}",
+         leaves=("WS/images",), says="archives not on the server 19"),
     Case("strata resolve WS --metadata WS/metadata --contact you@example.org", "gldv2", APIS,
          leaves=("WS/entities.jsonl.gz", "WS/classes_to_map.csv")),
     Case("strata build gldv2-h WS --metadata WS/metadata --entities WS/entities.jsonl.gz", "gldv2",
@@ -87,8 +89,6 @@ CASES = [
     Case("strata embed WS --shards ARCHIVES --plan", "gldv2", says="images to encode"),
     Case("strata embed WS --shards ARCHIVES --workers 2", "gldv2",
          leaves=("WS/vectors/images.npy",), says="images in archives 8"),
-    Case("strata fetch gldv2 WS --images train,index --shards 0-9", "gldv2", "--base-url {site}",
-         says="archives not on the server 19"),
     Case("strata build sop-h WS --metadata DIR", "sop"),
     Case("strata train WS --images ROOT --recipe happier --out DIR", "sop",
          "--encoder registry --set epochs=1 --out trained",
