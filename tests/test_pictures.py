@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from strata_labels.pictures import (
     UnreadablePictureError,
     open_picture,
     picture_file,
+    place_of,
+    reduced,
     thumbnail,
     why_no_picture,
 )
@@ -152,3 +155,42 @@ def test_only_files_below_the_root_are_opened(
     monkeypatch.setenv(pictures.ROOTS_VARIABLE, f"/nowhere:{other}")
     assert all(picture_file(root, image) for image in outside[:4])
     assert not picture_file(root, "/etc/passwd")
+
+
+@pytest.mark.parametrize(("size", "side", "expected"), [
+    ((1600, 1200), 512, (683, 512)),
+    ((400, 1600), 100, (100, 400)),
+    ((60, 40), 512, (60, 40)),
+])  # fmt: skip
+def test_a_reduced_picture_has_its_shorter_side(
+    size: tuple[int, int], side: int, expected: tuple[int, int]
+) -> None:
+    content = io.BytesIO()
+    Image.linear_gradient("L").resize(size).convert("RGB").save(content, "JPEG")
+    found = reduced(content.getvalue(), side)
+    assert Image.open(io.BytesIO(found)).size == expected
+    assert (found == content.getvalue()) == (size == expected)
+
+
+def test_a_reduced_picture_is_turned_as_its_viewer_does() -> None:
+    content, turned = io.BytesIO(), Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (300, 200), "red").save(content, "JPEG", exif=turned)
+    found = Image.open(io.BytesIO(reduced(content.getvalue(), 100)))
+    assert found.size == (100, 150) and not found.getexif()
+
+
+@pytest.mark.parametrize(
+    "image", ["../a.jpg", "/a.jpg", "a/../../b.jpg", "", "a\0b.jpg", "x" * 300]
+)
+def test_no_picture_is_kept_outside_of_its_root(image: str) -> None:
+    assert place_of(image) is None
+
+
+@pytest.mark.parametrize("image", ["0123456789abcdef", "Aves/1/a.jpg", "no_suffix", "ab"])
+def test_a_kept_picture_is_found(image: str, tmp_path: Path) -> None:
+    place = place_of(image)
+    assert place
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_bytes(b"x")
+    assert picture_file(tmp_path, image) == tmp_path / place

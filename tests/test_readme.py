@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from archives import image_id, official
 from building import ROOT, SAMPLE, strata_environment
 from mediawiki import MediaWiki, World
 from publishing import Site, serve
@@ -56,7 +57,7 @@ class Case:
 #: The first lines of official files that the sample does not have.
 HEADERS = {
     "train": "id,url,landmark_id",
-    "train_clean": "landmark_id,images",
+    "train_clean": "landmark_id,images\n" + "\n".join(f"{n},{image_id(n)}" for n in range(4, 12)),
     "index_image_to_landmark": "id,landmark_id",
     "train_label_to_hierarchical": LABELS,
     "index_label_to_hierarchical": LABELS,
@@ -83,6 +84,11 @@ CASES = [
          leaves=("out.json",), says="decisions per 1,000"),
     Case("strata export WS --format croissant --format huggingface", "gldv2",
          leaves=("WS/export/croissant/croissant.json", "WS/export/huggingface/README.md")),
+    Case("strata embed WS --shards ARCHIVES --plan", "gldv2", says="images to encode"),
+    Case("strata embed WS --shards ARCHIVES --workers 2", "gldv2",
+         leaves=("WS/vectors/images.npy",), says="images in archives 8"),
+    Case("strata fetch gldv2 WS --images train,index --shards 0-9", "gldv2", "--base-url {site}",
+         says="archives not on the server 19"),
     Case("strata build sop-h WS --metadata DIR", "sop"),
     Case("strata train WS --images ROOT --recipe happier --out DIR", "sop",
          "--encoder registry --set epochs=1 --out trained",
@@ -132,6 +138,7 @@ def servers() -> Iterator[dict[str, str]]:
         own = SAMPLE / f"{name}.csv"
         lines = own.read_text().splitlines()[:24] if own.is_file() else [HEADERS.get(name, "id")]
         site.files[f"/{folder}/{name}.csv"] = ("\n".join(lines) + "\n").encode()
+    site.files |= official([range(4, 12)])
     server = serve(site)
     with MediaWiki(World.recorded(SAMPLE / "entities.jsonl")).running() as wiki:
         yield {"site": site.url, "commons": wiki.commons, "wikidata": wiki.wikidata}
@@ -158,6 +165,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     truth["natural_or_human_made"] = top
     truth.to_csv(world / "gldv2" / "labels.csv", index_label="landmark_id")
+
+    (world / "gldv2" / "ARCHIVES").mkdir()
+    (archive,) = (body for path, body in official([range(4, 12)]).items() if path.endswith(".tar"))
+    (world / "gldv2" / "ARCHIVES" / "images_000.tar").write_bytes(archive)
 
     products = draw_products(world / "sop" / "DIR", supers=4, kinds=2, products=4)
     (world / "sop" / "ROOT").symlink_to(products)

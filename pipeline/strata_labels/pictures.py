@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 ROOTS_VARIABLE = "STRATA_IMAGE_ROOTS"
 #: Pixels of the largest picture that is opened.
 LARGEST = 200_000_000
+_LONGEST_NAME = 200
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 # Readers that Pillow has in itself; others start programs (EPS) or are for no photographs.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
@@ -58,15 +60,30 @@ def why_no_picture(root: Path, image: str) -> str:
 def _found(root: Path, image: str) -> Path | None:
     if "\0" in image or len(image) > 4096:
         return None
-    is_id = len(image) >= 3 and image.replace("-", "").replace("_", "").isalnum()
     places = [root / image]
-    if is_id:
+    if _is_id(image):
         folder = root / image[0] / image[1] / image[2]
         places = [*(folder / f"{image}{suffix}" for suffix in _SUFFIXES), root / image]
     try:
         return next((path for path in places if path.is_file()), None)
     except OSError:  # a name too long
         return None
+
+
+def _is_id(image: str) -> bool:
+    return len(image) >= 3 and image.replace("-", "").replace("_", "").isalnum()
+
+
+def place_of(image: str) -> str | None:
+    """Where a reduced picture of a reference is kept, below its root: what `picture_file` finds.
+
+    None for a reference that leads out of the root, or is too long for a file's name.
+    """
+    path = PurePosixPath(image)
+    if _is_id(image):
+        path = PurePosixPath(image[0], image[1], image[2], f"{image}.jpg")
+    inside = path.parts and not path.is_absolute() and ".." not in path.parts and "\0" not in image
+    return str(path) if inside and max(map(len, path.parts)) <= _LONGEST_NAME else None
 
 
 def _may_open(root: Path, path: Path) -> bool:
@@ -86,13 +103,13 @@ def _real(folder: str) -> str:
 # --- pixels --------------------------------------------------------------------------------
 
 
-def open_picture(path: Path, side: int | None = None) -> Image.Image:
+def open_picture(file: Path | bytes, side: int | None = None) -> Image.Image:
     """A picture as 8-bit RGB, as a viewer shows it: the first frame, turned as its EXIF data says.
 
     Sixteen-bit grey is scaled to eight bits; transparency is put on white.
 
     Args:
-        path: the file.
+        file: the file, or its content.
         side: enough pixels on the shorter side; a JPEG is decoded smaller then, which is faster.
 
     Raises:
@@ -101,7 +118,8 @@ def open_picture(path: Path, side: int | None = None) -> Image.Image:
     from PIL import Image
 
     try:
-        with Image.open(path, formats=_formats()) as image:
+        source = io.BytesIO(file) if isinstance(file, bytes) else file
+        with Image.open(source, formats=_formats()) as image:
             width, height = image.size
             if width * height > LARGEST:
                 raise UnreadablePictureError(f"{width} x {height} pixels are too many to open")
@@ -118,7 +136,9 @@ def open_picture(path: Path, side: int | None = None) -> Image.Image:
     except MemoryError:
         raise UnreadablePictureError("more memory needed than there is") from None
     except Exception as error:  # Pillow's readers raise anything on broken files
-        text = str(error).replace(str(path), Path(path).name)
+        text = re.sub(r"<_io\.BytesIO object at 0x[0-9a-f]+>", "the file", str(error))
+        if isinstance(file, Path):
+            text = text.replace(str(file), file.name)
         raise UnreadablePictureError(f"{type(error).__name__}: {text}") from None
 
 
@@ -139,8 +159,37 @@ def thumbnail(path: Path, side: int) -> bytes:
     """
     picture = open_picture(path, side)
     picture.thumbnail((side, side))
+    return _jpeg(picture, quality=85)
+
+
+def reduced(content: bytes, side: int) -> bytes:
+    """A picture file's content as a JPEG whose shorter side has `side` pixels.
+
+    A JPEG that is not larger comes back as it is.
+
+    Raises:
+        UnreadablePictureError: there is no picture to open.
+    """
+    picture = open_picture(content, side)
+    if content.startswith(b"\xff\xd8") and min(_size_of(content)) <= side:
+        return content
+    scale = side / min(picture.size)
+    if scale < 1:
+        width, height = picture.size
+        picture = picture.resize((round(width * scale), round(height * scale)))
+    return _jpeg(picture, quality=90)
+
+
+def _size_of(content: bytes) -> tuple[int, int]:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as image:
+        return image.size
+
+
+def _jpeg(picture: Image.Image, quality: int) -> bytes:
     content = io.BytesIO()
-    picture.save(content, "JPEG", quality=85)
+    picture.save(content, "JPEG", quality=quality)
     return content.getvalue()
 
 

@@ -30,6 +30,8 @@ _SECONDS_BETWEEN_LINES = 10.0
 Listener = Callable[[str, int, int | None], None]
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+
 Unit = Literal["items", "bytes"]
 
 
@@ -44,6 +46,16 @@ def listen(listener: Listener) -> Iterator[None]:
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """Shows no progress inside the block: a part of work whose progress is shown as a whole."""
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
+@contextmanager
 def track(total: int | None, what: str, unit: Unit = "items") -> Iterator[Tracker]:
     """Shows the progress of work on standard error.
 
@@ -55,6 +67,9 @@ def track(total: int | None, what: str, unit: Unit = "items") -> Iterator[Tracke
     Yields:
         The tracker to report progress to.
     """
+    if _quiet.get():
+        yield _Silent(total, what, unit)
+        return
     console = Console(stderr=True)
     if not console.is_terminal or total == 0:
         tracker = Tracker(total, what, unit)
@@ -116,6 +131,13 @@ class Tracker:
 
     def _amount(self, count: int) -> str:
         return decimal(count) if self._unit == "bytes" else f"{count:,}"
+
+
+class _Silent(Tracker):
+    """Counts and shows nothing."""
+
+    def print_line(self) -> None:
+        pass
 
 
 class _ItemRateColumn(ProgressColumn):

@@ -40,6 +40,21 @@ def test_a_moved_item_costs_and_is_named(trees: dict[str, Path]) -> None:
     assert edges["i001"]["verdict"] == "earns"
 
 
+def test_a_flat_tree_does_not_win_by_its_shape(trees: dict[str, Path], tmp_path: Path) -> None:
+    """All items below one node: a list is nearly perfect whatever the vectors are."""
+    vectors, items = read_vectors(trees["v"], trees["a"])
+    frame = pd.read_csv(trees["a"])
+    frame.drop(columns="level2").assign(level1="all").to_csv(tmp_path / "flat.csv", index=False)
+    tree, flat = read_tree(trees["a"]), read_tree(tmp_path / "flat.csv")
+    result = compare_trees(vectors, items["item"], tree, flat)
+    assert result["difference"]["hap"]["difference"] > 0
+    assert result["b"]["normalised"] == 0 < result["a"]["normalised"] < 1
+    assert result["normalised"]["interval"][1] < 0
+    assert "a fits better. H-AP alone is higher for b, whose shape" in result["verdict"]
+    chance, score = result["a"]["shuffled"]["hap"], result["a"]["hap"]
+    assert result["a"]["normalised"] == pytest.approx((score - chance) / (1 - chance))
+
+
 def test_vectors_without_structure_cannot_tell_a_tree_from_a_shuffled_one(
     trees: dict[str, Path],
 ) -> None:

@@ -1,9 +1,18 @@
 """The build: its stages, what each reads and writes, and the one runner."""
 
 from strata_labels.build.apply import apply_sheet, is_behind
+from strata_labels.build.archive_unit import ArchiveContent, Unit, read_unit
 from strata_labels.build.assets import ledgers
 from strata_labels.build.explain import ClassFacts, Explanation, explain
 from strata_labels.build.history import item_history
+from strata_labels.build.image_archives import (
+    ArchivePlan,
+    ReadUnits,
+    embed_archives,
+    fetch_images,
+    plan_archives,
+    read_here,
+)
 from strata_labels.build.reconcile import report_classes
 from strata_labels.build.runner import build_tree, rebuild, run_stages
 from strata_labels.build.settings import BuildSettings, settings_of
@@ -18,20 +27,29 @@ __all__ = [
     "EMBED",
     "PROPOSE",
     "STAGES",
+    "ArchiveContent",
+    "ArchivePlan",
     "BuildSettings",
     "ClassFacts",
     "Counts",
     "Explanation",
+    "ReadUnits",
     "Stage",
+    "Unit",
     "Workspace",
     "add_training_results",
     "apply_sheet",
     "build_tree",
     "counts_text",
+    "embed_archives",
     "explain",
+    "fetch_images",
     "is_behind",
     "item_history",
     "ledgers",
+    "plan_archives",
+    "read_here",
+    "read_unit",
     "rebuild",
     "report_classes",
     "resolve_categories",

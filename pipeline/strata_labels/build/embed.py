@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.build.assets import found_names
+from strata_labels.build.image_archives import ImageIndex, wanted_images
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.workspace import Workspace
@@ -21,7 +22,7 @@ from strata_labels.embedding import (
     load_encoder,
     prompt_vectors,
 )
-from strata_labels.files import whole, write_json
+from strata_labels.files import sha256_of, whole, write_json
 from strata_labels.people_csv import write_list
 from strata_labels.pictures import why_no_picture
 from strata_labels.proposal import read_vocabulary
@@ -29,6 +30,7 @@ from strata_labels.tables import load, own_ids
 
 NAMES, PHRASES, NODES, IMAGES = "names.npy", "phrases.npy", "nodes.npy", "images.npy"
 ABOUT = "about.json"
+_IN_NONE = "in no archive that was read"
 
 # Prompts for the nodes of a tree that names none.
 CLASS_TEMPLATES = ("A picture of a {}",)
@@ -41,7 +43,8 @@ def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
     for name in (NAMES, PHRASES, NODES, IMAGES):
         (workspace.vectors / name).unlink(missing_ok=True)
     workspace.unread_images.unlink(missing_ok=True)
-    if not hierarchy.published or settings.image_root:
+    index = ImageIndex(workspace.archive_indexes)
+    if not hierarchy.published or settings.image_root or index.keys:
         encoder = load_encoder(settings.encoder)
         store = VectorStore(workspace.vector_store)
         about |= {"encoder": encoder.id, "aligned": encoder.aligned}
@@ -54,8 +57,8 @@ def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
             if names:
                 templates = hierarchy.class_templates or CLASS_TEMPLATES
                 _save(workspace.vectors / NODES, prompt_vectors(store, encoder, names, templates))
-        if settings.image_root:
-            counts |= _embed_images(workspace, settings, store, encoder, settings.image_root)
+        if settings.image_root or index.keys:
+            counts |= _embed_images(workspace, settings, store, encoder, index)
             if encoder.aligned:
                 about["logit_scale"] = encoder.logit_scale
     write_json(workspace.vectors / ABOUT, about)
@@ -108,19 +111,31 @@ def _embed_names(
 
 
 def _embed_images(
-    workspace: Workspace, settings: BuildSettings, store: VectorStore, encoder: Encoder, root: Path
+    workspace: Workspace,
+    settings: BuildSettings,
+    store: VectorStore,
+    encoder: Encoder,
+    index: ImageIndex,
 ) -> Counts:
-    images = load(workspace.folder, "items")["image_ids"]
-    found = image_vectors(store, encoder, images, root, settings.images_per_landmark)
+    items = load(workspace.folder, "items")
+    root, at_most = settings.image_root, settings.images_per_landmark
+    found = image_vectors(store, encoder, items["image_ids"], root, at_most, index.keys)
+    missing = found.missing
+    if index.keys:  # the images after an item's first ones were not looked for in archives
+        wanted = wanted_images(items, at_most)
+        missing = [image for image in missing if image in wanted]
     _save(workspace.vectors / IMAGES, found.vectors)
-    reasons = [(image, why_no_picture(root, image)) for image in found.missing]
+    reasons = [
+        (image, index.problems.get(image) or (why_no_picture(root, image) if root else _IN_NONE))
+        for image in missing
+    ]
     reasons += [(str(path), why) for path, why in found.damaged.items()]
     unread = pd.DataFrame(sorted(reasons), columns=["image", "reason"])
     write_list(workspace.unread_images, unread)
     return {
         "items_with_images": int((found.num_images > 0).sum()),
         "images": int(found.num_images.sum()),
-        "images_missing": len(found.missing),
+        "images_missing": len(missing),
         "images_damaged": len(found.damaged),
     }
 
@@ -140,15 +155,22 @@ def _encoder_files(settings: BuildSettings) -> list[Path]:
 
 
 def _images_there(workspace: Workspace, settings: BuildSettings) -> str:
-    """Sizes and times of the items' image files: millions of images are not hashed again."""
-    root = settings.image_root
-    if not root:
+    """Sizes and times of the items' image files: millions of images are not hashed again.
+
+    Of images from archives, the indexes.
+    """
+    root, index = settings.image_root, ImageIndex(workspace.archive_indexes)
+    if not root and not index.keys:
         return ""
     mark = hashlib.sha256()
+    for path in index.files:
+        mark.update(sha256_of(path).encode())
     for ids in load(workspace.folder, "items")["image_ids"]:
-        for path in image_files(root, ids, settings.images_per_landmark):
-            state = path.stat()
-            mark.update(f"{path.name} {state.st_size} {state.st_mtime_ns}\n".encode())
+        at_most = settings.images_per_landmark
+        for file in image_files(root, ids, at_most, encoded=index.keys):
+            if isinstance(file, Path):
+                state = file.stat()
+                mark.update(f"{file.name} {state.st_size} {state.st_mtime_ns}\n".encode())
     return mark.hexdigest()
 
 

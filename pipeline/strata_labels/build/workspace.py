@@ -82,6 +82,16 @@ class Workspace:
         return self.folder / "reconciliation.json"
 
     @property
+    def images(self) -> Path:
+        """Reduced images that were kept of archives."""
+        return self.folder / "images"
+
+    @property
+    def archive_indexes(self) -> Path:
+        """An index of each archive of images that was read."""
+        return self.vectors / "archives"
+
+    @property
     def unread_images(self) -> Path:
         """Images that are missing or cannot be read, with reasons; not there if there is none."""
         return self.folder / "unread_images.csv"

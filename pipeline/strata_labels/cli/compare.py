@@ -109,6 +109,9 @@ def _lines(result: dict[str, Any]) -> list[str]:
     lines.append(
         _row("H-AP above shuffled", result["a"]["lift"], result["b"]["lift"], result["lift"])
     )
+    one, other = (result[key]["normalised"] for key in ("a", "b"))
+    lines.append(_row("Normalised H-AP", one, other, result["normalised"]))
+    lines += ["", result["verdict"]]
     if "trained" in result:
         lines += ["", "Heads, H-AP in the mean of the seeds"]
         rows = result["trained"]["seeds"]

@@ -2,18 +2,100 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from strata_labels.build import ArchivePlan
+
+
+class Keep(StrEnum):
+    """Which images of an archive stay on disk, reduced."""
+
+    wanted = "wanted"
+    all = "all"
+    none = "none"
+
+
+#: Options that `strata fetch` has too.
+KeepOption = Annotated[
+    Keep, typer.Option(help="Images to keep in WORKSPACE/images: the wanted ones, all, or none.")
+]
+SideOption = Annotated[
+    int, typer.Option(min=32, help="Shorter side of kept images, in pixels; larger are reduced.")
+]
+WorkersOption = Annotated[
+    int, typer.Option(min=1, help="Processes on this machine that read archives (Dask).")
+]
+DaskOption = Annotated[
+    str | None,
+    typer.Option(help="A running Dask scheduler whose workers read archives; no shared disk."),
+]
 
 
 def embed(
     folder: Annotated[
         Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
     ],
+    shards: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|URL",
+            help="Image archives (tar, tar.gz, zip): a folder, one archive, or the address of one "
+            "or of the data set's server.",
+        ),
+    ] = None,
+    keep: KeepOption = Keep.wanted,
+    image_size: SideOption = 512,
+    workers: WorkersOption = 1,
+    dask: DaskOption = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what --shards would take.")
+    ] = False,
 ) -> None:
     """Encode names and images; what is in the store is not encoded again."""
-    from strata_labels.build import EMBED, Workspace, rebuild
+    from strata_labels.build import (
+        EMBED,
+        Workspace,
+        counts_text,
+        embed_archives,
+        plan_archives,
+        rebuild,
+    )
+    from strata_labels.errors import InputError, Problem, RetryError
+    from strata_labels.orchestration import archive_workers
 
-    rebuild(Workspace(folder.resolve()), [EMBED])
+    workspace = Workspace(folder.resolve())
+    failure = ""
+    if plan:
+        if not shards:
+            fix = "Give --shards too."
+            raise InputError(Problem("--plan", "says what --shards would take", fix))
+        found = plan_archives(workspace, shards, keep, image_size, workers)
+        print("\n".join(_plan_lines(found, workers)))
+        return
+    if shards:
+        with archive_workers(workers, dask) as read:
+            counts, failure = embed_archives(workspace, shards, keep, image_size, read)
+        print(f"archives: {counts_text(counts)}", flush=True)
+    rebuild(workspace, [EMBED])
+    if failure:
+        raise RetryError(failure)
+
+
+def _plan_lines(plan: ArchivePlan, workers: int) -> list[str]:
+    from rich.filesize import decimal
+
+    rate = plan.images_per_second * workers
+    processes = f"{workers} process{'es' if workers > 1 else ''}"
+    return [
+        f"archives to read   {plan.archives:,}",
+        f"bytes of them      {decimal(plan.bytes)}",
+        f"images to encode   {plan.images:,}",
+        f"disk, at most      {decimal(plan.disk)}",
+        f"hours of encoding  {plan.images / rate / 3600:.2f} ({rate:,.1f} images/s on this machine "
+        f"with {processes}; fetching is not in it)",
+    ]

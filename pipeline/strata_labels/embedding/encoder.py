@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -87,23 +88,31 @@ class Encoder:
                     yield positions, vectors
 
     def image_batches(
-        self, paths: Sequence[Path]
+        self, files: Iterable[Path | bytes], threads: int | None = None
     ) -> Iterator[tuple[list[int], Floats, dict[int, str]]]:
         """Yields `(positions, vectors, damaged)`; `damaged` has position and reason of the rest.
+
+        Args:
+            files: image files or their contents, which are taken as they are needed.
+            threads: how many images are decoded at a time; None for what the machine has, 1 for
+                no thread besides this one.
 
         Raises:
             InputError: the encoder returned NaN or an infinite number.
         """
         loaded = self._loaded
-        waiting: deque[tuple[range, list[Future[Any]]]] = deque()
-        with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-            for start in range(0, len(paths), loaded.image_batch):
-                chunk = range(start, min(start + loaded.image_batch, len(paths)))
-                waiting.append((chunk, [pool.submit(loaded.pixels, paths[n]) for n in chunk]))
-                if len(waiting) > 2:  # images are decoded two batches ahead
-                    yield self._finish(paths, *waiting.popleft())
+        threads = threads or min(16, os.cpu_count() or 1)
+        ahead = 3 if threads > 1 else 1  # batches that are decoded before one is encoded
+        waiting: deque[tuple[list[tuple[int, Path | bytes]], Iterable[Any]]] = deque()
+        numbered, size = iter(enumerate(files)), loaded.image_batch
+        with ThreadPoolExecutor(threads) as pool:
+            decode = pool.map if threads > 1 else map
+            while chunk := list(itertools.islice(numbered, size)):
+                waiting.append((chunk, decode(loaded.pixels, [file for _, file in chunk])))
+                if len(waiting) == ahead:
+                    yield self._finish(*waiting.popleft())
             while waiting:
-                yield self._finish(paths, *waiting.popleft())
+                yield self._finish(*waiting.popleft())
 
     def image_tower(self) -> tuple[Any, tuple[float, ...], tuple[float, ...]]:
         """The image tower as a torch module, with the mean and deviation its pixels `[n, 3, h, w]`
@@ -112,18 +121,18 @@ class Encoder:
         return visual, tuple(visual.image_mean), tuple(visual.image_std)
 
     def _finish(
-        self, paths: Sequence[Path], chunk: range, futures: list[Future[Any]]
+        self, chunk: list[tuple[int, Path | bytes]], decoded: Iterable[Any]
     ) -> tuple[list[int], Floats, dict[int, str]]:
         import torch
 
-        results = {n: future.result() for n, future in zip(chunk, futures, strict=True)}
-        damaged = {n: why for n, why in results.items() if isinstance(why, str)}
-        good = [n for n in chunk if n not in damaged]
+        results = list(zip(chunk, decoded, strict=True))
+        damaged = {n: pixels for (n, _), pixels in results if isinstance(pixels, str)}
+        good = [(n, file, pixels) for (n, file), pixels in results if n not in damaged]
         if not good:
             return [], np.empty((0, 0), np.float32), damaged
-        vectors = self._loaded.image_vectors(torch.stack([results[n] for n in good]))
-        self._check_finite(vectors, [paths[n] for n in good])
-        return good, vectors, damaged
+        vectors = self._loaded.image_vectors(torch.stack([pixels for _, _, pixels in good]))
+        self._check_finite(vectors, [file for _, file, _ in good])
+        return [n for n, _, _ in good], vectors, damaged
 
     def _check_finite(self, vectors: Floats, inputs: Sequence[object]) -> None:
         """Refuses vectors that say nothing before they are stored."""
@@ -131,7 +140,9 @@ class Encoder:
         if len(wrong):
             what = f"encoder {self._spec.text!r} returned NaN or infinite numbers, first for"
             fix = "Its weights are damaged or do not fit its configuration: use another encoder."
-            raise InputError(Problem("--encoder", what, fix, value=str(inputs[wrong[0]])))
+            first = inputs[wrong[0]]
+            value = "an image of an archive" if isinstance(first, bytes) else str(first)
+            raise InputError(Problem("--encoder", what, fix, value=value))
 
     def _check_aligned(self) -> None:
         if not self.aligned:

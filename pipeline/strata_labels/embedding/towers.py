@@ -60,6 +60,9 @@ class Towers:
         self.tokenizer = _or_explained(spec, lambda: open_clip.get_tokenizer(spec.model))
         if spec.resize is not None:
             self.preprocess.transforms[0] = Resize(spec.resize, InterpolationMode.BICUBIC)
+        side = getattr(self.preprocess.transforms[0], "size", None)
+        # What a JPEG may be reduced to while it is decoded; None to decode all of it.
+        self._side = max(side) if isinstance(side, list | tuple) else side
         self.model: Any = model.eval()
         text = self.model.text
         # Text after the last token changes nothing where a mask hides it, and costs most of the
@@ -104,10 +107,10 @@ class Towers:
             vectors = encode(filled.to(self.device), normalize=True)[: len(rows)]
         return vectors.float().cpu().numpy()
 
-    def pixels(self, path: Path) -> torch.Tensor | str:
-        """The preprocessed image, or why there is none."""
+    def pixels(self, file: Path | bytes) -> torch.Tensor | str:
+        """The preprocessed image of a file or its content, or why there is none."""
         try:
-            return self.preprocess(open_picture(path))
+            return self.preprocess(open_picture(file, self._side))
         except UnreadablePictureError as error:
             return str(error)
 

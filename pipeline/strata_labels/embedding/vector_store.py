@@ -70,8 +70,9 @@ class VectorTable:
     def __init__(self, folder: Path, encoder_id: str, modality: str) -> None:
         self.folder = folder
         self.dim: int | None = None
-        # Images of format 2 were opened without their transparency, rotation and sixteen bits.
-        number = 3 if modality == "image" else 2
+        # Images of format 2 were opened without transparency, rotation and sixteen bits, those of
+        # format 3 decoded in full size.
+        number = 4 if modality == "image" else 2
         self._identity = {"encoder": encoder_id, "modality": modality, "format": number}
         self._parts: list[_Part] = []
         self._starts: list[int] = []  # a part's first row

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +31,13 @@ class ItemVectors:
             item without a readable image.
         num_images: `[num_items]`, how many images each mean is over.
         missing: image ids without a file, as far as files were looked for, in order.
-        damaged: files that are no images, with the reason.
+        damaged: files and contents that are no images, with the reason.
     """
 
     vectors: Floats
     num_images: NDArray[np.int32]
     missing: list[str]
-    damaged: dict[Path, str]
+    damaged: dict[Path | bytes, str]
 
 
 def embed_texts(store: VectorStore, encoder: Encoder, texts: Sequence[str]) -> Floats:
@@ -95,39 +96,46 @@ def embed_images(
         that are no images, with the reason.
     """
     with track(len(paths), "embedding images") as tracker:
-        return _embed_images(store, encoder, paths, tracker.advance)
+        vectors, damaged = _embed_images(store, encoder, paths, tracker.advance)
+        return vectors, {file: why for file, why in damaged.items() if isinstance(file, Path)}
 
 
 def image_vectors(
     store: VectorStore,
     encoder: Encoder,
     items: Iterable[Sequence[str]],
-    root: Path,
+    root: Path | None,
     images_per_item: int = 8,
+    keys: Mapping[str, bytes] = MappingProxyType({}),
 ) -> ItemVectors:
-    """An item's image vector: the mean over its first images that have a file, normalised.
+    """An item's image vector: the mean over its first images that are there, normalised.
 
     Args:
         store: where vectors are kept.
         encoder: a loaded encoder.
         items: image references of each item.
         root: folder of images: a path is relative to it, an id has the file `a/b/c/abc….jpg` (or
-            `.jpeg`, `.png`).
+            `.jpeg`, `.png`). None where no image has a file.
         images_per_item: at most this many images are averaged.
+        keys: SHA-256 of the content by image reference, for images that were encoded before and
+            need no file.
 
     Raises:
         InputError: no such folder.
     """
-    if not root.is_dir():
+    if root is not None and not root.is_dir():
         fix = "Give the folder whose sub-folders are the first characters of the image ids."
         raise InputError(Problem("--images", "no such folder:", fix, value=str(root)))
     missing: list[str] = []
-    files = [image_files(root, images, images_per_item, missing) for images in items]
+    known = store.table(encoder.id, "image")
+    without = set(known.missing(keys.values()))
+    encoded = {image: key for image, key in keys.items() if key not in without}
+    files = [image_files(root, images, images_per_item, missing, encoded) for images in items]
     sizes = np.array([len(item) for item in files], np.int64)
     portions = np.cumsum(sizes) // _IMAGES_AT_ONCE  # so that memory stays bounded
     num_images = np.zeros(len(files), np.int32)
     means: dict[int, Floats] = {}
-    damaged: dict[Path, str] = {}
+    damaged: dict[Path | bytes, str] = {}
     with track(int(sizes.sum()), "embedding images") as tracker:
         for portion in np.unique(portions):
             some = np.flatnonzero(portions == portion).tolist()
@@ -148,10 +156,15 @@ def image_vectors(
 
 
 def _embed_images(
-    store: VectorStore, encoder: Encoder, paths: Sequence[Path], advance: Callable[[int], None]
-) -> tuple[Floats, dict[Path, str]]:
+    store: VectorStore,
+    encoder: Encoder,
+    paths: Sequence[Path | bytes],
+    advance: Callable[[int], None],
+) -> tuple[Floats, dict[Path | bytes, str]]:
+    """Vectors of files, and of contents by their keys, which the store has."""
     with closing(FileHashes(store.folder / "images.sqlite")) as hashes:
-        keys = hashes.keys(paths)
+        hashed = iter(hashes.keys([path for path in paths if isinstance(path, Path)]))
+    keys = [path if isinstance(path, bytes) else next(hashed) for path in paths]
     table = store.table(encoder.id, "image")
     by_key = {key: path for path, key in zip(paths, keys, strict=True) if key is not None}
     new = table.missing(by_key)
@@ -173,14 +186,23 @@ def _embed_images(
 
 
 def image_files(
-    root: Path, images: Sequence[str], at_most: int, missing: list[str] | None = None
-) -> list[Path]:
-    """Files of the first images that have one, at most so many; adds the others to `missing`."""
-    files: list[Path] = []
+    root: Path | None,
+    images: Sequence[str],
+    at_most: int,
+    missing: list[str] | None = None,
+    encoded: Mapping[str, bytes] = MappingProxyType({}),
+) -> list[Path | bytes]:
+    """The first images that are there, at most so many; adds the others to `missing`.
+
+    An image is there if it was encoded, which gives its key, or has a file.
+    """
+    files: list[Path | bytes] = []
     for image in images:
         if len(files) == at_most:
             break
-        if (path := picture_file(root, image)) is not None:
+        if image in encoded:
+            files.append(encoded[image])
+        elif root is not None and (path := picture_file(root, image)) is not None:
             files.append(path)
         elif missing is not None:
             missing.append(image)

@@ -1,4 +1,7 @@
-"""Prefect over the stages of a build. Importing this room does not import Prefect."""
+"""Prefect over the stages of a build, and Dask over archives of images.
+
+Importing this room imports neither.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,31 @@ from strata_labels.orchestration.server import prefect_server
 if TYPE_CHECKING:
     from strata_labels.build import BuildSettings, Workspace
     from strata_labels.orchestration.tasks import build, fetch, train, validate
+    from strata_labels.orchestration.workers import archive_workers
 
-_TASKS = ("build", "fetch", "train", "validate")
+_LATER = {
+    "archive_workers": "workers",
+    "build": "tasks",
+    "fetch": "tasks",
+    "train": "tasks",
+    "validate": "tasks",
+}
 
-__all__ = ["build", "build_with_prefect", "fetch", "prefect_server", "train", "validate"]
+__all__ = [
+    "archive_workers",
+    "build",
+    "build_with_prefect",
+    "fetch",
+    "prefect_server",
+    "train",
+    "validate",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _TASKS:
+    if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.tasks"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
 
 
 def build_with_prefect(workspace: Workspace, settings: BuildSettings) -> None:

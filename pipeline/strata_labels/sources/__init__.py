@@ -3,6 +3,17 @@
 from strata_labels.sources import gldv2, inat2018, sop, table
 from strata_labels.sources.contract import Metadata, Source, shared_images
 from strata_labels.sources.drawn import draw_products
+from strata_labels.sources.image_archives import (
+    AbsentArchiveError,
+    DamagedArchiveError,
+    ImageArchive,
+    archive_sizes,
+    fetch_archive,
+    find_archives,
+    is_image,
+    read_members,
+    reference_of,
+)
 from strata_labels.sources.label_text import is_placeholder, spelled_alike
 from strata_labels.sources.published_tree import label_node, published_tree
 
@@ -16,12 +27,21 @@ SOURCES: dict[str, Source] = {
 
 __all__ = [
     "SOURCES",
+    "AbsentArchiveError",
+    "DamagedArchiveError",
+    "ImageArchive",
     "Metadata",
     "Source",
+    "archive_sizes",
     "draw_products",
+    "fetch_archive",
+    "find_archives",
+    "is_image",
     "is_placeholder",
     "label_node",
     "published_tree",
+    "read_members",
+    "reference_of",
     "shared_images",
     "spelled_alike",
 ]

@@ -49,8 +49,15 @@ class Labels:
 class Source(Protocol):
     """One data set's reader: its files from the network, its items and labels from the files."""
 
+    BASE_URL: str  #: where the data set is published
+    IMAGE_SPLITS: tuple[str, ...]  #: splits whose images can be fetched
+
     def fetch(self, folder: Path, base_url: str = ...) -> list[Fetched]:
         """Downloads the metadata files, all that a build can use."""
+        ...
+
+    def image_archives(self, splits: Sequence[str] = ...) -> list[tuple[str, str]]:
+        """The official archives of images: path, and path of the file with the MD5 sum or ""."""
         ...
 
     def files(self, folder: Path) -> list[Path]:

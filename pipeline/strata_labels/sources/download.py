@@ -62,7 +62,10 @@ class _RefusedError(Exception):
 
 
 def download_all(
-    folder: Path, addresses: Mapping[str, Sequence[str]], policy: RetryPolicy | None = None
+    folder: Path,
+    addresses: Mapping[str, Sequence[str]],
+    policy: RetryPolicy | None = None,
+    md5_sums: Mapping[str, str] | None = None,
 ) -> list[Fetched]:
     """Downloads files into a folder; those that are there and match its manifest are kept.
 
@@ -73,6 +76,7 @@ def download_all(
         addresses: for each file's name the addresses to try, in order (the next one is tried where
             a server says that there is no such file).
         policy: how long to try.
+        md5_sums: published MD5 sums by file name, where there are some.
 
     Returns:
         The files, in the order of `addresses`.
@@ -102,7 +106,7 @@ def download_all(
                 fetched.append(Fetched(path, recorded, path.stat().st_size, kept=True))
                 continue
             try:
-                fetched.append(_download(session, urls, path, policy))
+                fetched.append(_download(session, urls, path, policy, (md5_sums or {}).get(name)))
             except _RefusedError as error:
                 fix = "Check the address (--base-url), or put the file there yourself."
                 problems.append(Problem(urls[0], str(error), fix))
@@ -151,17 +155,23 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _download(
-    session: requests.Session, urls: Sequence[str], path: Path, policy: RetryPolicy
+    session: requests.Session,
+    urls: Sequence[str],
+    path: Path,
+    policy: RetryPolicy,
+    published_md5: str | None,
 ) -> Fetched:
     for url in urls[:-1]:
         try:
-            return _download_from(session, url, path, policy)
+            return _download_from(session, url, path, policy, published_md5)
         except _RefusedError:
             continue
-    return _download_from(session, urls[-1], path, policy)
+    return _download_from(session, urls[-1], path, policy, published_md5)
 
 
-def _download_from(session: requests.Session, url: str, path: Path, policy: RetryPolicy) -> Fetched:
+def _download_from(
+    session: requests.Session, url: str, path: Path, policy: RetryPolicy, published_md5: str | None
+) -> Fetched:
     """Downloads from one address, with retries; an attempt that brought new bytes is progress."""
     part = path.with_name(f".{path.name}.part")
     state = path.with_name(f".{path.name}.part.json")
@@ -177,8 +187,9 @@ def _download_from(session: requests.Session, url: str, path: Path, policy: Retr
             raise
         sha256, md5 = _digests(part)
         reason = wrong_content(part, path.name)
-        if version.md5 and version.md5 != md5:
-            reason = f"damaged on the way (MD5 {md5}, published {version.md5})"
+        expected = published_md5 or version.md5
+        if expected and expected != md5:
+            reason = f"damaged on the way (MD5 {md5}, published {expected})"
         if not reason:
             return sha256
         part.unlink()

@@ -22,8 +22,10 @@ from strata_labels.sources.gldv2_landmarks import (
 __all__ = [
     "BASE_URL",
     "FILES",
+    "IMAGE_SPLITS",
     "fetch",
     "files",
+    "image_archives",
     "image_root",
     "levels",
     "read",
@@ -45,6 +47,21 @@ FILES = {
     "index": "metadata",
     "retrieval_solution_v2.1": "ground_truth",
 }
+
+
+#: Archives of images by split.
+ARCHIVES = {"train": 500, "index": 100}
+#: Splits whose images can be fetched.
+IMAGE_SPLITS: tuple[str, ...] = tuple(ARCHIVES)
+
+
+def image_archives(splits: Sequence[str] = SPLITS) -> list[tuple[str, str]]:
+    """Path of each archive of images below the base address, and of the file with its MD5 sum."""
+    return [
+        (f"{split}/images_{n:03}.tar", f"md5sum/{split}/md5.images_{n:03}.txt")
+        for split in splits
+        for n in range(ARCHIVES[split])
+    ]
 
 
 def fetch(folder: Path, base_url: str = BASE_URL) -> list[Fetched]:

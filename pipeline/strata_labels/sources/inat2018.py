@@ -24,8 +24,10 @@ from strata_labels.sources.packed import find
 __all__ = [
     "BASE_URL",
     "FILES",
+    "IMAGE_SPLITS",
     "fetch",
     "files",
+    "image_archives",
     "image_root",
     "levels",
     "read",
@@ -42,6 +44,15 @@ _ANNOTATED = ("train2018.json", "val2018.json")
 _LISTED = ("iNaturalist18_train.txt", "iNaturalist18_val.txt")
 _SETS = {split: f"Inat_dataset_splits/Inaturalist_{split}_set1.txt" for split in ("train", "test")}
 _NO_LIST = "train"
+
+
+#: Splits whose images can be fetched.
+IMAGE_SPLITS: tuple[str, ...] = ("train", "val")
+
+
+def image_archives(splits: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """The archive of all train and validation images; its MD5 sum is in no file."""
+    return [("train_val2018.tar.gz", "")]
 
 
 def fetch(folder: Path, base_url: str = BASE_URL) -> list[Fetched]:

@@ -19,8 +19,10 @@ from strata_labels.sources.packed import Packed, find
 __all__ = [
     "BASE_URL",
     "FILES",
+    "IMAGE_SPLITS",
     "fetch",
     "files",
+    "image_archives",
     "image_root",
     "levels",
     "read",
@@ -39,6 +41,15 @@ NAMES = "names.csv"
 _SPLITS = ("train", "test")
 _HEADER = ["image_id", "class_id", "super_class_id", "path"]
 _FOLDER = "Stanford_Online_Products"
+
+
+#: Splits whose images can be fetched.
+IMAGE_SPLITS: tuple[str, ...] = ("train", "test")
+
+
+def image_archives(splits: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """The official zip; no file with its MD5 sum is published."""
+    return [(name, "") for name in FILES]
 
 
 def fetch(folder: Path, base_url: str = BASE_URL) -> list[Fetched]:

@@ -17,9 +17,12 @@ from strata_labels.sources.known_labels import read_labels
 from strata_labels.tables import read_parquet
 
 __all__ = [
+    "BASE_URL",
     "FILES",
+    "IMAGE_SPLITS",
     "fetch",
     "files",
+    "image_archives",
     "image_root",
     "levels",
     "read",
@@ -30,6 +33,7 @@ __all__ = [
 #: of Parquet files.
 FILES = ("items.csv", "items.parquet", "data")
 DATASET = "table"
+BASE_URL = ""  # published nowhere
 
 _REQUIRED = ("id",)
 _OPTIONAL = ("name", "split", "image", "qid", "title", "url")
@@ -43,6 +47,15 @@ _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _BETWEEN = "|"
 _SHORTENED = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+")
 _QID = re.compile(r"(?:Q[1-9][0-9]*)?")
+
+
+#: Splits whose images can be fetched.
+IMAGE_SPLITS: tuple[str, ...] = ()
+
+
+def image_archives(splits: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """None: archives of one's own lie in a folder."""
+    return []
 
 
 def fetch(folder: Path, base_url: str = "") -> list[Fetched]:

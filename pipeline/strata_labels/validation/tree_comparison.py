@@ -82,8 +82,9 @@ def against_shuffled(
 
     Returns:
         `seeds`, a list with `seed, hap` (under the shuffled tree), `difference, interval, p_value,
-        items` (tree - shuffled), and `told_apart`: whether the interval of every seed is above 0;
-        and the lift `[n]`: each query's H-AP less its mean under the shuffled trees.
+        items` (tree - shuffled), `told_apart`: whether the interval of every seed is above 0, and
+        `hap`, the mean under the shuffled trees; and the lift `[n]`: each query's H-AP less its
+        mean under the shuffled trees.
     """
     real = report.per_query["hap"]
     rows, controls = [], []
@@ -92,8 +93,10 @@ def against_shuffled(
         controls.append(control)
         row = difference(control, real, labels)
         rows.append({"seed": seed, "hap": plain(float(control.nanmean())), **row})
-    lift = real - torch.stack(controls).mean(dim=0)
-    return {"seeds": rows, "told_apart": all(_above(row) for row in rows)}, lift
+    control = torch.stack(controls).mean(dim=0)
+    told_apart = all(_above(row) for row in rows)
+    chance = plain(float(control.nanmean()))
+    return {"seeds": rows, "told_apart": told_apart, "hap": chance}, real - control
 
 
 def edges(vectors: Tensor, tree: ItemPaths, items: pd.Series) -> list[dict[str, Any]]:
@@ -151,8 +154,10 @@ def compare_trees(
 ) -> dict[str, Any]:
     """Scores the same embeddings under two trees.
 
-    H-AP depends on a tree's shape too, so each tree is also compared with shuffled trees of its own
-    shape; the difference (`lift`) can be compared between trees of different shapes.
+    H-AP depends on a tree's shape too: with fewer levels, or few large nodes, a list is nearer to
+    perfect by chance. So each tree is also compared with shuffled trees of its own shape. The
+    normalised score is (H-AP - shuffled) / (1 - shuffled): the part of the way from a shuffled tree
+    (0) to a perfect list (1) that the embeddings go. It says which tree of two shapes fits better.
 
     Args:
         vectors: `[n, d]` of unit length; each ranks all the others.
@@ -161,8 +166,9 @@ def compare_trees(
         seeds: of the shuffled controls.
 
     Returns:
-        `a` and `b` (means by metric, `intervals`, `shuffled`, `lift`, `edges`), `difference`
-        (b - a, paired, of `hap, asi, ndcg`), `lift` (of the two lifts), `changed` (items and nodes
+        `a` and `b` (means by metric, `intervals`, `shuffled`, `lift`, `normalised`, `edges`),
+        `difference` (b - a, paired, of `hap, asi, ndcg`), `lift` and `normalised` (b - a, paired),
+        `verdict` (in words, by the normalised score), `changed` (items and nodes
         under another parent: H-AP of their queries under b less that under a) and `warnings`.
     """
     trees = {"a": one, "b": other}
@@ -170,10 +176,14 @@ def compare_trees(
     result: dict[str, Any] = {"num_queries": len(vectors), "num_items": int(items.nunique())}
     reports: dict[str, Report] = {}
     lifts: dict[str, Tensor] = {}
+    normalised: dict[str, Tensor] = {}
     warnings = []
     for key, tree in trees.items():
         report = reports[key] = evaluate_embeddings(vectors, labels[key])
         control, lifts[key] = against_shuffled(vectors, labels[key], report, seeds)
+        # One denominator for all queries: of a query with few positives, chance may be near 1.
+        room = 1 - (control["hap"] or 0.0)
+        normalised[key] = lifts[key] / room if room > 1e-9 else torch.zeros_like(lifts[key])
         result[key] = {
             "tree": str(tree.source),
             **{name: plain(value) for name, value in report.means.items()},
@@ -184,6 +194,7 @@ def compare_trees(
             "macro_hap": plain(float(macro_average(report.per_query["hap"], labels[key][:, 1]))),
             "shuffled": control,
             "lift": plain(float(lifts[key].nanmean())),
+            "normalised": plain(float(normalised[key].nanmean())),
             "edges": edges(vectors, tree, items),
         }
         if not control["told_apart"]:
@@ -196,9 +207,28 @@ def compare_trees(
         for name in HEADLINES
     }
     result["lift"] = difference(lifts["a"], lifts["b"], labels["a"])
+    result["normalised"] = difference(normalised["a"], normalised["b"], labels["a"])
+    result["verdict"] = _in_words(result)
     result["changed"] = _changed(trees, items, reports, labels)
     result["warnings"] = warnings
     return result
+
+
+def _in_words(result: dict[str, Any]) -> str:
+    """Which tree fits the embeddings better by the normalised score, and why not by H-AP."""
+    low, high = result["normalised"]["interval"]
+    better = None if low is None or low <= 0 <= high else "b" if low > 0 else "a"
+    ways = [f"{100 * (result[key]['normalised'] or 0.0):.1f} %" for key in ("a", "b")]
+    text = f"Of the way from a shuffled tree to a perfect list, a goes {ways[0]} and b {ways[1]}: "
+    text += f"{better} fits better." if better else "neither fits clearly better."
+    raw = "b" if (result["difference"]["hap"]["difference"] or 0.0) > 0 else "a"
+    if better != raw:
+        text += (
+            f" H-AP alone is higher for {raw}, whose shape brings lists nearer to perfect by "
+            f"chance (shuffled trees: a {100 * (result['a']['shuffled']['hap'] or 0.0):.1f} %, "
+            f"b {100 * (result['b']['shuffled']['hap'] or 0.0):.1f} %)."
+        )
+    return text
 
 
 def compare_heads(

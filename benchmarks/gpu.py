@@ -1,0 +1,238 @@
+"""What only a GPU can show, in one run: `python -m benchmarks.gpu`.
+
+Needs torch alone; what needs more (timm and torchvision for the network, pydantic for recipes) is
+skipped by name where it is missing. Without a GPU it ends with status 2, unless `--device cpu`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from strata_labels.losses import ClusterLoss, SmoothAPLoss, SupAPLoss, SupHAPLoss, SupNDCGLoss
+from strata_labels.retrieval import evaluate_embeddings
+
+from benchmarks import data
+
+LOSSES = {
+    "suphap": SupHAPLoss,
+    "supap": SupAPLoss,
+    "smoothap": SmoothAPLoss,
+    "supndcg": SupNDCGLoss,
+}
+
+
+def seconds(work: Callable[[], object], device: torch.device, repeat: int = 5) -> float:
+    """Median time of a piece of work, after one run that does not count."""
+    times = []
+    for _ in range(repeat + 1):
+        _wait(device)
+        began = time.perf_counter()
+        work()
+        _wait(device)
+        times.append(time.perf_counter() - began)
+    return sorted(times[1:])[repeat // 2]
+
+
+def loss_times(device: torch.device, batch: int) -> dict[str, float]:
+    """Seconds of forward and backward of SupHAP, 512-d, 3 levels (aim: under 0.25 at 4,096)."""
+    labels = data.labels(batch, (batch // 4, 12, 2)).to(device)
+    embeddings = data.embeddings(labels.cpu(), 512).to(device)
+
+    def step() -> None:
+        own = embeddings.clone().requires_grad_()
+        SupHAPLoss()(own, labels).backward()
+
+    return {"seconds": seconds(step, device), "peak_gb": _peak(device)}
+
+
+def report_time(device: torch.device, items: int) -> dict[str, float]:
+    """Seconds of the whole report, items x items, 7 levels, 512-d (aim: under 60 at 136,093)."""
+    labels = data.labels(items, data.TREES[7])
+    embeddings = data.embeddings(labels, 512).to(device)
+    began = time.perf_counter()
+    report = evaluate_embeddings(embeddings, labels, device=device)
+    _wait(device)
+    return {
+        "seconds": time.perf_counter() - began,
+        "hap": report.means["hap"],
+        "peak_gb": _peak(device),
+    }
+
+
+def agreement(device: torch.device) -> dict[str, float]:
+    """Largest difference from double precision on the CPU: of losses, gradients and metrics."""
+    labels = data.labels(192, (48, 6, 2))
+    exact = data.embeddings(labels, 64).double()
+    found = {}
+    for name, make in LOSSES.items():
+        results = []
+        for embeddings in (exact, exact.float().to(device), exact.to(device, torch.bfloat16)):
+            own = embeddings.clone().requires_grad_()
+            with torch.autocast(embeddings.device.type, torch.bfloat16):
+                value = make()(own, labels)
+            (gradient,) = torch.autograd.grad(value, own)
+            results.append((value.detach().cpu().double(), gradient.cpu().double()))
+        scale = results[0][1].abs().max()
+        for label, (value, gradient) in zip(("float32", "bf16"), results[1:], strict=True):
+            found[f"{name}_{label}"] = float((value - results[0][0]).abs())
+            found[f"{name}_{label}_gradient"] = float(
+                (gradient - results[0][1]).abs().max() / scale
+            )
+    here = evaluate_embeddings(exact.float(), labels).means
+    there = evaluate_embeddings(exact.float().to(device), labels, device=device).means
+    found["metrics"] = max(abs(here[name] - there[name]) for name in here)
+    return found
+
+
+def cluster_memory(device: torch.device, classes: int) -> dict[str, float]:
+    """Peak memory of a cluster loss above its parameters, 512-d, batch 256 (aim: under 1 GB)."""
+    loss = ClusterLoss(classes, 512).to(device)
+    _reset_peak(device)
+    before = _peak(device)
+    embeddings = torch.nn.functional.normalize(torch.randn(256, 512, device=device), dim=1)
+    labels = torch.randint(classes, (256, 1), device=device)
+    loss(embeddings.requires_grad_(), labels).backward()
+    return {"peak_gb": _peak(device) - before}
+
+
+def network_rate(device: torch.device, steps: int, batch: int, backbone: str) -> dict[str, float]:
+    """Images a second of full mode on drawn pictures, against the network alone (aim: 90 %)."""
+    import numpy as np
+    from PIL import Image
+    from strata_labels.training import load_recipe
+    from strata_labels.training.image_loading import TrainImages, random_transform
+    from strata_labels.training.model import build_model
+    from strata_labels.training.trainer import Trainer
+
+    settings = [f"backbone={backbone}", "pretrained=no", "freeze_batch_norm=false"]
+    settings += [f"batch_size={batch}", f"epochs={steps}", "warmup_epochs=0"]
+    recipe = load_recipe("happier-inat-base", "full", settings)
+    model = build_model(recipe)
+    if device.type == "cuda":
+        model = model.to(memory_format=torch.channels_last)
+    random = np.random.default_rng(0)
+    labels = torch.arange(batch)[:, None] // torch.tensor([4, 16])
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for number in range(batch):
+            paths.append(Path(folder) / f"{number}.jpg")
+            drawn = random.integers(0, 255, (256, 256, 3), np.uint8)
+            Image.fromarray(drawn).save(paths[-1], quality=90)
+        images = TrainImages(
+            paths,
+            labels[:, 0].numpy(),
+            random_transform(recipe, model.mean, model.std),
+            0,
+            min(16, os.cpu_count() or 1),
+            pin=device.type == "cuda",
+        )
+        trainer = Trainer(model, recipe, labels, images, device=device)
+        trainer.run(steps=2)
+        _wait(device)
+        began = time.perf_counter()
+        trainer.run(steps=steps - 2)
+        _wait(device)
+        full = batch * (steps - 2) / (time.perf_counter() - began)
+    pixels = torch.randn(batch, 3, recipe.crop, recipe.crop, device=device)
+
+    def alone() -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            own = model(pixels)
+        own.float().square().sum().backward()
+
+    rate = batch / seconds(alone, device, 3)
+    return {"images_per_second": full, "network_alone": rate, "ratio": full / rate}
+
+
+def two_processes(steps: int = 20) -> dict[str, float]:
+    """Largest difference of the losses of two processes on one card (gloo) from one process."""
+    tests = Path(__file__).resolve().parents[1] / "tests"
+    with tempfile.TemporaryDirectory() as folder:
+        losses = []
+        for number in (1, 2):
+            out = Path(folder) / f"{number}.pt"
+            command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+            command += [f"--nproc_per_node={number}", "-m", "training_steps", str(out), "happier"]
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), *sys.path])}
+            subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+            losses.append(torch.load(out)["history"][:steps, 2])
+    return {"largest_difference": float((losses[0] - losses[1]).abs().max())}
+
+
+def main() -> None:
+    """Runs all that can be run here; prints one line each, and writes `--json`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--batch", type=int, default=4096, help="of SupHAP")
+    parser.add_argument("--items", type=int, default=136_093, help="of the report")
+    parser.add_argument("--classes", type=int, default=100_000, help="of the cluster loss")
+    parser.add_argument("--steps", type=int, default=20, help="of the network")
+    parser.add_argument("--network-batch", type=int, default=256)
+    parser.add_argument("--backbone", default="resnet50")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        print("no GPU here: nothing was run")
+        raise SystemExit(2)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    print(f"{name}, torch {torch.__version__}, Python {sys.version.split()[0]}", flush=True)
+    work: dict[str, Callable[[], dict[str, float]]] = {
+        "agreement with double precision": lambda: agreement(device),
+        f"SupHAP, batch {options.batch:,}": lambda: loss_times(device, options.batch),
+        f"cluster loss, {options.classes:,} classes": lambda: cluster_memory(
+            device, options.classes
+        ),
+        "two processes": two_processes,
+        f"{options.backbone}, full mode": lambda: network_rate(
+            device, options.steps, options.network_batch, options.backbone
+        ),
+        f"report, {options.items:,} items": lambda: report_time(device, options.items),
+    }
+    results: dict[str, Any] = {"device": name, "torch": torch.__version__}
+    for title, run in work.items():
+        _reset_peak(device)
+        try:
+            results[title] = run()
+        except ImportError as error:
+            results[title] = f"skipped: {error}"
+        except subprocess.CalledProcessError as error:
+            results[title] = f"failed: status {error.returncode}"
+        print(f"{title}: {_shown(results[title])}", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def _shown(result: Any) -> str:
+    if isinstance(result, str):
+        return result
+    return ", ".join(f"{key} {value:.4g}" for key, value in result.items())
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak(device: torch.device) -> float:
+    """GB of the device, 0 on a CPU."""
+    return torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else 0.0
+
+
+if __name__ == "__main__":
+    main()

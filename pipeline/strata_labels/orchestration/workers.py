@@ -1,0 +1,129 @@
+"""Archives of images read by several processes, on this machine or others, through Dask."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+import dask
+from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin, as_completed
+
+from strata_labels.build import ArchiveContent, ReadUnits, Unit, read_here, read_unit
+from strata_labels.errors import InputError, Problem, RetryError
+
+_PACKAGE = "strata-labels"
+_SECONDS = 10.0
+_TRIES = 3
+
+
+@contextmanager
+def archive_workers(workers: int, address: str | None) -> Iterator[ReadUnits]:
+    """Gives what reads archives in several processes.
+
+    Args:
+        workers: processes on this machine, each with its own GPU where there are some; 1 for this
+            process, without Dask.
+        address: of a running Dask scheduler whose workers do it instead; they need no shared disk.
+
+    Raises:
+        InputError: no address; workers of another version.
+        RetryError: no scheduler there, or no worker.
+    """
+    if workers == 1 and not address:
+        yield read_here
+        return
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # One thread of a worker fetches the next archive while the other encodes.
+    local: dict[str, Any] = {
+        "threads_per_worker": 2,
+        "dashboard_address": None,
+        "memory_limit": 0,
+        "silence_logs": logging.CRITICAL,
+    }
+    with dask.config.set({"distributed.scheduler.allowed-failures": _TRIES - 1}):
+        if address:
+            client = _client(address)
+            with client:
+                yield lambda units, wanted: _read(
+                    client, [replace(unit, scratch=None) for unit in units], wanted
+                )
+            return
+        with LocalCluster(n_workers=workers, **local) as cluster, Client(cluster) as client:
+            threads = max(1, _cores() // workers)
+            client.register_plugin(_OneGpu())
+            yield lambda units, wanted: _read(
+                client, [replace(unit, threads=threads) for unit in units], wanted
+            )
+
+
+def _cores() -> int:
+    """Cores that this process may use; no more than OMP_NUM_THREADS says."""
+    cores = len(os.sched_getaffinity(0))
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(limit)) if limit.isdigit() and int(limit) else cores
+
+
+def _client(address: str) -> Client:
+    try:
+        client = Client(address, timeout=_SECONDS)
+    except (OSError, TimeoutError) as error:
+        raise RetryError(f"No Dask scheduler answers at {address} ({error}).") from None
+    except ValueError as error:
+        fix = "Give it as HOST:PORT or tcp://HOST:PORT."
+        raise InputError(Problem("--dask", f"no address ({error}):", fix, value=address)) from None
+    try:
+        client.wait_for_workers(1, timeout=_SECONDS)
+    except TimeoutError:
+        client.close()
+        raise RetryError(f"The Dask scheduler at {address} has no worker.") from None
+    here = version(_PACKAGE)
+    # A function of the standard library, since workers may lack the package.
+    there = client.run(version, _PACKAGE, on_error="return")
+    others = {worker: found for worker, found in there.items() if found != here}
+    if others:
+        client.close()
+        fix = f"Install {_PACKAGE} {here} there."
+        raise InputError(
+            Problem("--dask", f"has another {_PACKAGE} ({found!s}):", fix, value=worker)
+            for worker, found in sorted(others.items())
+        )
+    return client
+
+
+def _read(client: Any, units: Sequence[Unit], wanted: frozenset[str]) -> Iterator[ArchiveContent]:
+    # A task and not scattered data: it can be made again where its worker is lost.
+    shared = client.submit(frozenset, sorted(wanted))
+    futures = {
+        client.submit(read_unit, unit, shared, key=f"{unit.archive.name}-{number}"): unit
+        for number, unit in enumerate(units)
+    }
+    try:
+        for future in as_completed(list(futures)):
+            unit = futures.pop(future)
+            try:
+                yield future.result()
+            except KilledWorker:
+                why = f"its worker died, {_TRIES} times"
+                yield ArchiveContent(unit.archive.name, failed=why)
+            future.release()
+    finally:
+        client.cancel(list(futures))
+
+
+class _OneGpu(WorkerPlugin):
+    """Gives each worker of this machine a GPU of its own, before torch looks for one."""
+
+    name = "one-gpu"
+    idempotent = True
+
+    def setup(self, worker: Worker) -> None:
+        import torch
+
+        count = torch.cuda.device_count()
+        if count > 1:
+            os.environ["CUDA_VISIBLE_DEVICES"] = str(int(worker.name) % count)

@@ -1,0 +1,310 @@
+"""Archives of images: each is read once, what is readable is there, what is not is named."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from archives import image_id, items_with, official, pack, picture
+from building import ROOT, strata_environment
+from publishing import Site, serve
+from strata_labels.build import Workspace
+from strata_labels.build.image_archives import ImageIndex, read_archives
+from strata_labels.embedding import Encoder, VectorStore, load_encoder
+from strata_labels.errors import InputError, RetryError
+from strata_labels.pictures import picture_file
+from strata_labels.sources import SOURCES, ImageArchive, find_archives
+from tiny_clip import make_tiny_clip
+
+Named = tuple[str, Encoder]
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Named:
+    folder = tmp_path_factory.mktemp("tiny") / "clip"
+    spec = make_tiny_clip(folder, steps=1)
+    return spec, load_encoder(spec)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site({})
+    server = serve(site)
+    yield site
+    server.shutdown()
+    server.server_close()
+
+
+def archives_of(site: Site, number: int) -> list[ImageArchive]:
+    published = SOURCES["gldv2"].image_archives(["train"])
+    return find_archives(site.url, published)[:number]
+
+
+def vectors_of(workspace: Workspace, encoder: Named) -> dict[str, np.ndarray]:
+    """The vector of each image that has one."""
+    keys = ImageIndex(workspace.archive_indexes).keys
+    table = VectorStore(workspace.vector_store).table(encoder[1].id, "image")
+    return dict(zip(keys, table.vectors(list(keys.values())), strict=True))
+
+
+def alone(encoder: Named, content: bytes) -> np.ndarray:
+    """A picture's vector when nothing else is encoded."""
+    return next(iter(encoder[1].image_batches([content], 1)))[1][0]
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".strata.lock"
+    }
+
+
+def requests_of(site: Site, suffix: str = ".tar") -> list[str]:
+    return [path for path, _, status in site.log if path.endswith(suffix) and status < 400]
+
+
+def test_each_wanted_image_has_its_own_vector(site: Site, encoder: Named, tmp_path: Path) -> None:
+    site.files = official([range(12), range(12, 24)], damaged=[5])
+    # Of each item the first two; image 99 is in no archive.
+    items = items_with(
+        [[image_id(3 * n + k) for k in range(3)] for n in range(7)] + [[image_id(99)]]
+    )
+    workspace = Workspace(tmp_path / "ws")
+    archives = archives_of(site, 2)
+    items.loc[1, "image_ids"][:] = [image_id(5), image_id(4), image_id(3)]
+    counts, failure = read_archives(workspace, items, archives, 2, encoder, "none")
+    wanted = [3 * n + k for n in range(7) if n != 1 for k in range(2)] + [4]
+    found = vectors_of(workspace, encoder)
+    assert set(found) == {image_id(number) for number in wanted} and not failure
+    for number in wanted:
+        assert (found[image_id(number)] == alone(encoder, picture(number))).all()
+    assert counts["images_damaged"] == 1 and counts["archives_read"] == 2
+    problems = ImageIndex(workspace.archive_indexes).problems
+    assert list(problems) == [image_id(5)] and "UnidentifiedImageError" in problems[image_id(5)]
+    # Dropped, and not fetched again.
+    assert not (workspace.folder / "archives").exists() and not workspace.images.exists()
+    site.log.clear()
+    before = files_in(workspace.folder)
+    counts, _ = read_archives(workspace, items, archives, 2, encoder, "none")
+    assert not site.log and counts["archives_read"] == 0 and files_in(workspace.folder) == before
+
+
+def test_more_wanted_images_need_only_the_archives_that_have_them(
+    site: Site, encoder: Named, tmp_path: Path
+) -> None:
+    site.files = official([range(6), range(6, 12), range(12, 18)])
+    items = items_with([[image_id(0), image_id(7)], [image_id(12)]])
+    workspace, archives = Workspace(tmp_path / "ws"), archives_of(site, 3)
+    read_archives(workspace, items, archives, 1, encoder, "none")
+    site.log.clear()
+    read_archives(workspace, items, archives, 2, encoder, "none")
+    assert requests_of(site) == ["/train/images_001.tar"]
+    assert set(vectors_of(workspace, encoder)) == {image_id(n) for n in (0, 7, 12)}
+
+
+def test_bad_connections_cost_no_image(site: Site, encoder: Named, tmp_path: Path) -> None:
+    site.files = official([range(6), range(6, 12)])
+    site.faults = ["503", "", "cut", "", "", "reset", "damage"]
+    items = items_with([[image_id(n)] for n in range(12)])
+    workspace = Workspace(tmp_path / "ws")
+    _, failure = read_archives(workspace, items, archives_of(site, 2), 1, encoder, "none")
+    assert not failure and len(vectors_of(workspace, encoder)) == 12
+
+
+def test_archives_that_cannot_be_read_are_named_and_the_rest_is_there(
+    site: Site, encoder: Named, tmp_path: Path
+) -> None:
+    site.files = official([range(4), range(4, 8), range(8, 12), range(12, 16), range(90, 94)])
+    site.files["/md5sum/train/md5.images_001.txt"] = b"0" * 32 + b"  images_001.tar\n"
+    del site.files["/md5sum/train/md5.images_002.txt"]
+    items = items_with([[image_id(n)] for n in range(16)])
+    workspace, archives = Workspace(tmp_path / "ws"), archives_of(site, 6)
+    counts, failure = read_archives(workspace, items, archives, 1, encoder, "none")
+    assert set(vectors_of(workspace, encoder)) == {image_id(n) for n in (*range(4), *range(12, 16))}
+    assert counts["archives_read"] == 2 and counts["archives_not_on_the_server"] == 1
+    lines = failure.splitlines()
+    assert lines[0].startswith("3 of 6 archives could not be read")
+    assert "images_001.tar" in lines[1] and "published " + "0" * 32 in lines[1]
+    assert "images_002.tar" in lines[2] and "md5.images_002.txt" in lines[2]
+    assert "images_004.tar" in lines[3] and "is it another's?" in lines[3]
+    # Mended, only these are read.
+    site.files |= official([range(4), range(4, 8), range(8, 12), range(12, 16)])
+    site.log.clear()
+    read_archives(workspace, items, archives[:4], 1, encoder, "none")
+    assert sorted(requests_of(site)) == ["/train/images_001.tar", "/train/images_002.tar"]
+    assert len(vectors_of(workspace, encoder)) == 16
+
+
+def test_a_server_without_archives_is_refused(site: Site, encoder: Named, tmp_path: Path) -> None:
+    items = items_with([[image_id(0)]])
+    with pytest.raises(InputError, match="no archive of the data set there"):
+        read_archives(Workspace(tmp_path), items, archives_of(site, 5), 1, encoder, "none")
+    with pytest.raises(InputError, match="no archive in"):
+        find_archives(str(tmp_path), [])
+
+
+@pytest.mark.parametrize("how", ["header", "cut", "gzip cut", "zip member", "end"])
+def test_what_comes_before_a_damage_is_read(how: str, encoder: Named, tmp_path: Path) -> None:
+    members = {f"a/{image_id(n)}.jpg": picture(n) for n in range(8)}
+    place = tmp_path / "shards"
+    place.mkdir()
+    if how == "zip member":
+        path = place / "images.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        content = bytearray(path.read_bytes())
+        at = content.index(picture(4))
+        content[at + 100] ^= 255
+        path.write_bytes(content)
+    elif how == "gzip cut":
+        content = pack(members, "w:gz")
+        (place / "images.tar.gz").write_bytes(content[: len(content) * 6 // 10])
+    else:
+        path = place / "images.tar"
+        content = bytearray(pack(members))
+        with tarfile.open(fileobj=io.BytesIO(bytes(content))) as archive:
+            offsets = [info.offset for info in archive]
+        if how == "header":
+            content[offsets[4] : offsets[4] + 512] = b"\xff" * 512
+        elif how == "cut":
+            content = content[: offsets[4] + 700]
+        else:
+            content = content[: offsets[4]]
+        path.write_bytes(content)
+    items = items_with([[image_id(n)] for n in range(8)])
+    workspace = Workspace(tmp_path / "ws")
+    archives = find_archives(str(place), [])
+    _, failure = read_archives(workspace, items, archives, 1, encoder, "none")
+    found = vectors_of(workspace, encoder)
+    if how == "zip member":
+        assert set(found) == {image_id(n) for n in range(8) if n != 4}
+        assert (
+            "damaged in the archive" in ImageIndex(workspace.archive_indexes).problems[image_id(4)]
+        )
+        return
+    assert set(found) == {image_id(n) for n in range(len(found))} and 2 <= len(found) <= 4
+    assert "damaged" in failure and "what could be read is there" in failure
+    # A right copy is read when it comes.
+    for path in place.iterdir():
+        path.unlink()
+    (place / archives[0].name).write_bytes(pack(members, "w:gz" if how == "gzip cut" else "w"))
+    _, failure = read_archives(workspace, items, archives, 1, encoder, "none")
+    assert not failure and len(vectors_of(workspace, encoder)) == 8
+
+
+def test_members_that_are_no_files_or_climb_out_do_no_harm(encoder: Named, tmp_path: Path) -> None:
+    place = tmp_path / "shards"
+    place.mkdir()
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(picture(1))
+    with tarfile.open(place / "images.tar", "w") as archive:
+        for kind, name in ((tarfile.SYMTYPE, image_id(1)), (tarfile.LNKTYPE, image_id(2))):
+            link = tarfile.TarInfo(f"{name}.jpg")
+            link.type, link.linkname = kind, str(secret)
+            archive.addfile(link)
+        fifo = tarfile.TarInfo(f"{image_id(3)}.jpg")
+        fifo.type = tarfile.FIFOTYPE
+        archive.addfile(fifo)
+        for name, number in (("../../out.jpg", 4), ("/abs.jpg", 5), (f"x/{image_id(6)}.jpg", 6)):
+            info = tarfile.TarInfo(name)
+            info.size = len(picture(number))
+            archive.addfile(info, io.BytesIO(picture(number)))
+    items = items_with([[image_id(n)] for n in range(7)] + [["../../out.jpg"], ["abs.jpg"]])
+    workspace = Workspace(tmp_path / "a" / "b" / "ws")
+    read_archives(workspace, items, find_archives(str(place), []), 1, encoder, "all", 32)
+    assert set(vectors_of(workspace, encoder)) == {image_id(6), "../../out.jpg", "abs.jpg"}
+    assert not list(tmp_path.rglob("out.jpg"))
+    inside = {
+        path.relative_to(workspace.images).as_posix() for path in workspace.images.rglob("*.jpg")
+    }
+    six = image_id(6)
+    assert inside == {f"{six[0]}/{six[1]}/{six[2]}/{six}.jpg", "abs.jpg"}
+
+
+def test_kept_images_are_reduced_and_lie_where_they_are_looked_for(
+    encoder: Named, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    place = tmp_path / "shards"
+    place.mkdir()
+    large = picture(2, (300, 200))
+    (place / "train_val.tar.gz").write_bytes(
+        pack({"top/Aves/1/a.jpg": large, "top/Aves/1/b.jpg": picture(1), "top/c.txt": b"x"}, "w:gz")
+    )
+    items = items_with([["Aves/1/a.jpg"], ["Aves/1/b.jpg"], ["Aves/2/gone.jpg"]])
+    workspace = Workspace(tmp_path / "ws")
+    archives = find_archives(str(place), [])
+    read_archives(workspace, items, archives, 1, None, "wanted", 80)
+    kept = picture_file(workspace.images, "Aves/1/a.jpg")
+    assert kept and Image.open(kept).size == (120, 80)
+    small = picture_file(workspace.images, "Aves/1/b.jpg")
+    assert small and small.read_bytes() == picture(1)
+    assert len([path for path in workspace.images.rglob("*") if path.is_file()]) == 2
+    # Nothing was encoded; a vector can be made of what was kept, so nothing is read again.
+    counts, _ = read_archives(workspace, items.iloc[:2], archives, 1, encoder, "wanted", 80)
+    assert counts["archives_read"] == 0
+
+
+def test_the_first_archives_out_of_reach_stop_the_work(encoder: Named, tmp_path: Path) -> None:
+    place = tmp_path / "shards"
+    place.mkdir()
+    for number in range(5):
+        (place / f"{number}.tar").write_bytes(b"no archive at all" * 50)
+    items = items_with([[image_id(n)] for n in range(7)])
+    with pytest.raises(RetryError, match="archives could not be read") as caught:
+        archives = [ImageArchive(f"{n}.tar", str(place / "gone" / f"{n}.tar")) for n in range(5)]
+        read_archives(Workspace(tmp_path / "ws"), items, archives, 1, encoder, "none")
+    assert str(caught.value).count("No such file") == 3
+
+
+RUN = """
+import sys
+from pathlib import Path
+import pandas as pd
+from strata_labels.build import Workspace
+from strata_labels.build.image_archives import read_archives
+from strata_labels.embedding import load_encoder
+from strata_labels.sources import SOURCES, find_archives
+folder, items, spec, url = sys.argv[1:]
+archives = find_archives(url, SOURCES["gldv2"].image_archives(["train"]))[:6]
+encoder = spec, load_encoder(spec)
+read_archives(Workspace(Path(folder)), pd.read_pickle(items), archives, 1, encoder, "wanted", 32)
+"""
+
+
+def test_a_killed_run_is_continued_to_the_same_bytes(
+    site: Site, encoder: Named, tmp_path: Path
+) -> None:
+    site.files = official([range(8 * n, 8 * n + 8) for n in range(6)])
+    items = items_with([[image_id(n)] for n in range(48)])
+    whole = Workspace(tmp_path / "whole")
+    read_archives(whole, items, archives_of(site, 6), 1, encoder, "wanted", 32)
+    items.to_pickle(tmp_path / "items.pickle")
+    words = [sys.executable, "-c", RUN, tmp_path / "ws", tmp_path / "items.pickle", encoder[0]]
+    words = [*map(str, words), site.url]
+    environment = strata_environment(tmp_path)
+    workspace = Workspace(tmp_path / "ws")
+    site.log.clear()
+    for done in (1, 3, 5):
+        process = subprocess.Popen(words, env=environment, cwd=ROOT)
+        while len(list(workspace.archive_indexes.glob("*.parquet"))) < done:
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(words, env=environment, cwd=ROOT, check=True)
+    assert files_in(workspace.folder) == files_in(whole.folder)
+    # Each kill costs at most the two archives in flight.
+    assert 6 <= len(requests_of(site)) <= 6 + 2 * 3

@@ -1,0 +1,23 @@
+"""The script for a GPU runs, small, on a CPU, so that it does not fail where time is short."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from subprocesses import run_checked
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_it_runs_and_finds_agreement(tmp_path: Path) -> None:
+    small = ["--batch", "64", "--items", "300", "--classes", "100", "--steps", "3"]
+    small += ["--network-batch", "16", "--backbone", "test_resnet", "--device", "cpu"]
+    out = tmp_path / "out.json"
+    run_checked([sys.executable, "-m", "benchmarks.gpu", *small, "--json", str(out)], cwd=ROOT)
+    results = json.loads(out.read_text())
+    assert results["two processes"]["largest_difference"] < 1e-5
+    agreement = results["agreement with double precision"]
+    assert all(value < 1e-4 for key, value in agreement.items() if "bf16" not in key), agreement
+    assert results["test_resnet, full mode"]["images_per_second"] > 0
