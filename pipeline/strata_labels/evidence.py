@@ -356,6 +356,41 @@ def reason_text(reasons: Iterable[Reason], names: Mapping[str, str]) -> list[str
     ]
 
 
+def label_issue_text(
+    reasons: Iterable[Reason],
+    suggestion: str,
+    alternatives: Iterable[Alternative],
+    names: Mapping[str, str],
+) -> list[str]:
+    """For a row that questions a given label, what was published and what the evidence says.
+
+    Args:
+        reasons: of the row.
+        suggestion: the node that the evidence speaks for.
+        alternatives: of the row; those of the suggestion say why.
+        names: name of each node id; names that two nodes share should tell them apart.
+
+    Example:
+        >>> similar = Evidence("neighbours", "1/lake", 0.8, ids=("t/7",))
+        >>> label_issue_text([Reason("label_issue", "1/church")], "1/lake",
+        ...     [Alternative("1/lake", 0.9, (similar,))], {"1/lake": "lake", "1/church": "church"})
+        ['Published: church; the evidence says lake, because the similar item t/7 is labelled \
+lake, similarity 0.80.']
+    """
+    given = next((reason.node for reason in reasons if reason.kind == "label_issue"), "")
+    if not given or suggestion in ("", given):
+        return []
+    text = f"Published: {names.get(given, given)}; the evidence says "
+    text += names.get(suggestion, suggestion)
+    own = next((other for other in alternatives if other.node == suggestion), None)
+    if own and own.evidence:
+        why = " and ".join(_inner(one).rstrip(".") for one in evidence_text(own.evidence, names))
+        return [f"{text}, because {why}."]
+    if own and own.confidence is not None:
+        return [f"{text}, which is {own.confidence:.0%} likely without that label."]
+    return [f"{text}."]
+
+
 def _runs(evidence: Iterable[Evidence]) -> Iterator[list[Evidence]]:
     """Pieces in their order, grouped by the sentence that is made of them."""
     for kind, run in groupby(evidence, lambda piece: piece.kind):

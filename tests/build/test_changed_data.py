@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from small_world import decisions
+from strata_labels.build import BuildSettings
+from strata_labels.build.items import read_metadata
 from strata_labels.build.reconcile import decided_classes
 from strata_labels.cli import app
 from strata_labels.proposal import read_vocabulary
@@ -14,6 +16,7 @@ from strata_labels.review import Ledger
 from strata_labels.review.page import Desk, ReviewSetup
 from typer.testing import CliRunner
 
+PAGES = "http://commons.wikimedia.org/wiki/Category:"
 KINDS = ["", "rose", "oak"] * 4
 ROWS = [(n, f"{kind} {n}", kind, kind and "plant") for n, kind in enumerate(KINDS)]
 
@@ -93,3 +96,20 @@ def test_a_class_keeps_its_place_in_a_vocabulary_whose_node_is_renamed(tmp_path:
     lost = decided_classes(Ledger(decisions(moved)), vocabulary)
     found = decided_classes(Ledger(decisions(moved, ("2/lake", 3, "same", "tarn"))), vocabulary)
     assert (lost, found) == ({}, {"Q7": "tarn"})
+
+
+def test_known_labels_that_the_vocabulary_lacks_are_named(tmp_path: Path) -> None:
+    (tmp_path / "train_label_to_category.csv").write_text(
+        "landmark_id,category\n" + "".join(f"{n},{PAGES}Mill_{n}\n" for n in range(1, 5))
+    )
+    known = tmp_path / "train_known.csv"
+    rows = ["1,hangar", "2,hangar", "3,silo", "4,church"]
+    lines = [f"{n},{PAGES}Mill_{n},{name},human-made" for n, name in (r.split(",") for r in rows)]
+    header = "landmark_id,category,hierarchical_label,natural_or_human_made"
+    known.write_text("\n".join([header, *lines, ""]))
+    settings = BuildSettings(
+        tree="gldv2-h", metadata=tmp_path, known_labels=known, decisions=tmp_path / "d.csv",
+        encoder="registry",
+    )  # fmt: skip
+    counts = read_metadata(settings).counts["known_labels"]
+    assert counts["not_in_the_vocabulary"] == "hangar (2), silo (1)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from strata_labels.cli import app
 from strata_labels.cli.result import finish
 from strata_labels.errors import InputError
 from strata_labels.evidence import has_reason
+from strata_labels.review.page import Desk
+from strata_labels.review.page.review_rows import ReviewSetup
 from strata_labels.tables import SCHEMAS, load
 from typer.testing import CliRunner
 
@@ -250,6 +253,8 @@ def test_explain_says_what_was_given_and_how_sure_it_is(tmp_path: Path) -> None:
     assert "then lake; opened for review" in doubted
     assert "reason     The evidence says that the label it came with is wrong: church." in doubted
     assert "or else    lake" in doubted
+    assert "alone      the most similar items: lake" in doubted
+    assert "changes    without its given label: lake" in doubted
     missing = explained(place, "lake1")
     assert "given" not in missing and "checked" not in missing
     row = found(place).loc["lake1"]
@@ -257,6 +262,8 @@ def test_explain_says_what_was_given_and_how_sure_it_is(tmp_path: Path) -> None:
     assert f"level 2    group: water ({row['level2_confidence']:.2f})" in missing
     assert "sure       from kind up" in missing or "sure       from group up" in missing
     assert "evidence   The similar item table/train/lake" in missing
+    assert "changes    without the most similar items: no other evidence" in missing
+    assert "of its place: " in missing  # what the other similar items say
     waiting = explained(build(tmp_path / "none", "id,kind\n1,lake\n2,church\n3,\n"), "3")
     assert "label      none (no_label, confidence 0.00, review asked)" in waiting
 
@@ -273,6 +280,24 @@ def test_the_summary_tells_how_many_labels_were_opened(
     shown = capsys.readouterr().out
     assert f"questioned 4 given labels; by estimate {expected:.1f} of them are wrong" in shown
     assert "| church | 1 |" in place.card.read_text(encoding="utf-8")
+    marks = re.findall(r"(\d+) given labels? in doubt", place.page.read_text(encoding="utf-8"))
+    assert sorted(marks) == ["1", "1", "1", "1", "2", "2"]  # four kinds in two groups
+
+
+def test_sheet_and_page_say_what_was_published_and_what_speaks_against_it(tmp_path: Path) -> None:
+    place = build(tmp_path, landmarks(wrong=True), label_issues=4)
+    sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    row = "1:table/train/lake4"
+    said = "Published: church; the evidence says lake, because the similar item table/train/lake"
+    assert sheet.set_index("row_id")["reasons"][row].startswith(said)
+    setup = ReviewSetup(place.folder, [place.ledger], ["item", "kind", "group"], "", 1)
+    card = Desk(setup, "ann").show(row)["row"]
+    assert card["why"][0].startswith(said)
+    lake = next(option for option in card["options"] if option["name"] == "lake")
+    assert [option["node"] for option in card["options"]].count(lake["node"]) == 1
+    # On either side stand items of that very kind, though lake and river are in one group.
+    assert {other["name"].split()[0] for other in lake["siblings"]} == {"Lake"}
+    assert {other["name"].split()[0] for other in card["current"]["siblings"]} == {"Church"}
 
 
 def test_where_only_coarse_labels_are_known_the_coarse_one_is_proposed(tmp_path: Path) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from strata_labels.build.assets import ledgers, vocabulary_in_force
 from strata_labels.build.reconcile import assets_in_force, name_of
+from strata_labels.build.what_if import WhatIf, what_if
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge import ClassGraph, ClassVerdict, Cut, Reach
 from strata_labels.review import read_ledger
 from strata_labels.tables import load
+from strata_labels.tree import LabelTree
 
 _NEAR = 5
 
@@ -54,6 +56,7 @@ class Explanation:
         nodes: names of the tree's nodes.
         proposal: its row of `proposals`.
         assignment: its row of `assignments`.
+        what_if: what would change its place.
     """
 
     item: pd.Series
@@ -65,6 +68,7 @@ class Explanation:
     nodes: Mapping[str, str]
     proposal: pd.Series
     assignment: pd.Series
+    what_if: WhatIf
 
 
 def explain(workspace: Workspace, item: str) -> Explanation:
@@ -77,6 +81,11 @@ def explain(workspace: Workspace, item: str) -> Explanation:
     items = load(workspace.folder, "items")
     item_id = _find(items, item)
     proposals, nodes = load(workspace.folder, "proposals"), load(workspace.folder, "vocabulary")
+    tree = LabelTree.from_nodes(nodes)
+    parents = proposals[proposals["level"] > 1].set_index("subject")["parent"].fillna("").to_dict()
+    tree = replace(tree, parent={**tree.parent, **{str(k): v for k, v in parents.items()}})
+    proposal = _row(proposals[proposals["level"] == 1], "subject", item_id)
+    place = proposal["parent"] if isinstance(proposal["parent"], str) else ""
     return Explanation(
         item=_row(items, "item_id", item_id),
         classes=None if settings.hierarchy.published else _class_facts(workspace, item_id),
@@ -85,8 +94,9 @@ def explain(workspace: Workspace, item: str) -> Explanation:
         given=_rows(load(workspace.folder, "labels"), item_id),
         issues=_rows(load(workspace.folder, "label_issues"), item_id),
         nodes=dict(zip(nodes["node_id"], nodes["name"], strict=True)),
-        proposal=_row(proposals[proposals["level"] == 1], "subject", item_id),
+        proposal=proposal,
         assignment=_row(load(workspace.folder, "assignments"), "item_id", item_id),
+        what_if=what_if(proposal["evidence"], place, tree),
     )
 
 

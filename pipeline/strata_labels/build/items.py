@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from strata_labels.build.assets import vocabulary_in_force
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage, stage_key
 from strata_labels.build.workspace import Workspace
@@ -38,8 +39,26 @@ def read_metadata(settings: BuildSettings) -> Metadata:
         return metadata
     known = settings.source.read_labels(settings.known_labels, metadata.items, levels)
     labels = pd.concat([metadata.labels, known.table], ignore_index=True)
-    counts = {**metadata.counts, "known_labels": known.counts}
+    unknown = _not_in_vocabulary(settings, known.table)
+    counts = {**metadata.counts, "known_labels": {**known.counts, **unknown}}
     return replace(metadata, labels=labels, counts=counts)
+
+
+def _not_in_vocabulary(settings: BuildSettings, known: pd.DataFrame) -> dict[str, str]:
+    """The known labels that the vocabulary does not have, by name, most frequent first."""
+    hierarchy = settings.hierarchy
+    if hierarchy.published or settings.clusters:
+        return {}
+    vocabulary, level = vocabulary_in_force(settings), hierarchy.compared_level
+    nodes = {level: set(vocabulary.nodes), level + 1: set(vocabulary.tops)}
+    strange = [
+        name not in nodes.get(at, ())
+        for at, name in zip(known["level"], known["node"], strict=True)
+    ]
+    names = known["node"][strange].value_counts(sort=False).sort_index()
+    names = names.sort_values(ascending=False, kind="stable")
+    text = ", ".join(f"{name} ({count})" for name, count in names.items())
+    return {"not_in_the_vocabulary": text} if text else {}
 
 
 def saved_metadata(workspace: Workspace) -> Metadata:
@@ -60,7 +79,7 @@ ITEMS = Stage(
     version=5,
     reads=lambda _, settings: [
         *settings.source.files(settings.metadata),
-        *([settings.known_labels] if settings.known_labels else []),
+        *([settings.known_labels, settings.vocabulary_file] if settings.known_labels else []),
     ],
     writes=lambda workspace, _: [
         workspace.table("items"),

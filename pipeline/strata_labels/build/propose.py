@@ -342,7 +342,7 @@ def decided(
 
 PROPOSE = Stage(
     name="propose",
-    version=7,
+    version=8,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(workspace.table(name) for name in ("titles", "taxa")),

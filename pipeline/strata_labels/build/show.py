@@ -98,13 +98,21 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
     numbers["shared_images"] = _shared_images(workspace)
     vocabulary = load(workspace.folder, "vocabulary")
     names = dict(zip(vocabulary["node_id"], vocabulary["name"], strict=True))
-    issues = label_issue_numbers(load(workspace.folder, "label_issues"), names)
-    numbers["label_issues"] = issues
+    label_issues = load(workspace.folder, "label_issues")
+    numbers["label_issues"] = label_issue_numbers(label_issues, names)
     agreed = _agreement(workspace, settings, assignments)
     both = reviewers_agreement(workspace, settings)
     shown = {"numbers": numbers, "agreement": agreed, "title": title}
     write_json(workspace.numbers, {**shown, "reviewers": both.as_json() if both else None})
-    render_page(workspace.page, items, nodes, assignments, hierarchy.levels, title)
+    render_page(
+        workspace.page,
+        items,
+        nodes,
+        assignments,
+        hierarchy.levels,
+        title,
+        label_issues=label_issues,
+    )
     draw_tree(workspace.picture, assignments, hierarchy.levels, title)
     render_card(
         workspace.card,
@@ -195,7 +203,7 @@ def _options(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
 
 SHOW = Stage(
     name="show",
-    version=6,
+    version=7,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "nodes", "assignments")),
         *(workspace.table(name) for name in ("proposals", "vocabulary", "doubts", "audit")),

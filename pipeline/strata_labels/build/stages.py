@@ -127,7 +127,7 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
 
 SETTLE = Stage(
     name="settle",
-    version=4,
+    version=5,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("proposals"),

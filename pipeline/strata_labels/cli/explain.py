@@ -18,6 +18,16 @@ _WHY = {
     "outside": "proved to have no place in the vocabulary",
     "unknown": "the chain ends without reaching a node",
 }
+_KINDS = {
+    "published": "its given label",
+    "name_word": "the words of its name",
+    "text": "the text vector of its name",
+    "image_to_text": "its images compared with the names of nodes",
+    "image": "the grouping of its images",
+    "class_chain": "its Wikidata class",
+    "category": "items of the same category",
+    "neighbours": "the most similar items",
+}
 _CUTS = {
     "loop": "both are in one loop, which counts as one class",
     "depth": "beyond the depth cap of",
@@ -61,6 +71,29 @@ def _lines(found: Explanation) -> list[str]:
         why = " ".join(evidence_text(other.evidence, found.nodes))
         lines.append(f"  or else    {found.nodes.get(other.node, other.node)}{sure} {why}".rstrip())
     lines += [f"  reason     {text}" for text in reason_text(row["reasons"], found.nodes)]
+    return lines + _change_lines(found)
+
+
+def _change_lines(found: Explanation) -> list[str]:
+    """What each kind of evidence says alone, and what would change the proposed place."""
+    known, names = found.what_if, found.nodes
+
+    def named(node: str) -> str:
+        return names.get(node, node)
+
+    lines = [f"  alone      {_KINDS[kind]}: {named(node)}" for kind, node in known.alone.items()]
+    for kind, others in known.without.items():
+        rest = " or ".join(map(named, others)) or "no other evidence"
+        lines.append(f"  changes    without {_KINDS[kind]}: {rest}")
+    if known.similar:
+        count, other = known.similar
+        shown = f"the {count} similar items" if count > 1 else "the similar item"
+        rest = named(other) if other else "no other similar item"
+        lines.append(f"  changes    without {shown} of its place: {rest}")
+    if found.assignment["origin"] == "human":
+        place = found.proposal["parent"]
+        proposed = named(place) if isinstance(place, str) and place else "no place"
+        lines.append(f"  changes    without the decision of a person: {proposed}")
     return lines
 
 

@@ -12,7 +12,14 @@ from typing import NamedTuple
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import Seen, evidence_text, is_old_hash, reason_text, write_seen
+from strata_labels.evidence import (
+    Seen,
+    evidence_text,
+    is_old_hash,
+    label_issue_text,
+    reason_text,
+    write_seen,
+)
 from strata_labels.files import whole
 from strata_labels.people_csv import clean_cell, neutralise, read_people_csv, restore
 from strata_labels.review.apply import Resolution
@@ -116,7 +123,15 @@ def write_sheet(
                 "; ".join(path_name[o.node] for o in others if o.node in path_name)
                 for others in rows.alternatives
             ],
-            "reasons": [" ".join(reason_text(reasons, known.name)) for reasons in rows.reasons],
+            "reasons": [
+                " ".join(
+                    label_issue_text(reasons, suggestion, others, known.distinct_names)
+                    + reason_text(reasons, known.name)
+                )
+                for reasons, suggestion, others in zip(
+                    rows.reasons, rows.suggestion, rows.alternatives, strict=True
+                )
+            ],
             "evidence": [
                 " ".join(evidence_text(evidence, known.name, with_images=True))
                 for evidence in rows.evidence

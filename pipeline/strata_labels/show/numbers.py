@@ -87,6 +87,21 @@ def numbers_of(
     }
 
 
+def doubted_labels(issues: pd.DataFrame) -> dict[str, int]:
+    """Items that were opened for review because of their given label, by its node.
+
+    Args:
+        issues: table `label_issues`; the finest given label of an item counts.
+
+    Returns:
+        Numbers by node id, the largest first.
+    """
+    opened = issues[issues["item_id"].isin(issues.loc[issues["opened"].astype(bool), "item_id"])]
+    lowest = opened.sort_values(["item_id", "level"]).drop_duplicates("item_id")
+    sizes = lowest.groupby("given", sort=True).size().sort_values(ascending=False, kind="stable")
+    return {str(node): int(count) for node, count in sizes.items()}
+
+
 def label_issue_numbers(issues: pd.DataFrame, names: Mapping[str, str]) -> dict[str, Any]:
     """How many given labels were opened for review.
 
@@ -99,15 +114,12 @@ def label_issue_numbers(issues: pd.DataFrame, names: Mapping[str, str]) -> dict[
         `largest`, the ten given nodes of level 1 (or the lowest that is given) with most of them.
     """
     opened = issues[issues["item_id"].isin(issues.loc[issues["opened"].astype(bool), "item_id"])]
-    lowest = opened.sort_values(["item_id", "level"]).drop_duplicates("item_id")
-    sizes = lowest.groupby("given", sort=True).size().sort_values(ascending=False, kind="stable")
+    sizes = doubted_labels(issues)
     wrong = opened.groupby("item_id")["wrong"].max()
     return {
-        "opened": len(lowest),
+        "opened": sum(sizes.values()),
         "expected_wrong": round(float(wrong.sum()), 1),
-        "largest": [
-            [names.get(str(node), str(node)), int(count)] for node, count in sizes[:10].items()
-        ],
+        "largest": [[names.get(node, node), count] for node, count in list(sizes.items())[:10]],
     }
 
 

@@ -9,7 +9,7 @@ import jinja2
 import pandas as pd
 
 from strata_labels.files import write_text
-from strata_labels.show.numbers import HUMAN, finest_level
+from strata_labels.show.numbers import HUMAN, doubted_labels, finest_level
 from strata_labels.tables import LABELLED
 from strata_labels.tree import LabelTree
 
@@ -20,7 +20,9 @@ _EXAMPLES = 6
 class _Branch:
     """A node on the page: `total` labelled items below it, `direct` of them right below.
 
-    Items hang right below a node of level 1, or of a higher one where their labels stop early.
+    `doubted` is the number of items that came with a label of the node, or of one below it, and
+    were opened for review because of that. Items hang right below a node of level 1, or of a
+    higher one where their labels stop early.
     """
 
     name: str
@@ -28,6 +30,7 @@ class _Branch:
     qid: str
     total: int
     accepted: int
+    doubted: int
     direct: int
     changes: list[str]
     examples: list[dict[str, str]]
@@ -42,6 +45,7 @@ def render_page(
     levels: tuple[str, ...],
     title: str,
     changes: pd.DataFrame | None = None,
+    label_issues: pd.DataFrame | None = None,
 ) -> None:
     """Writes the foldable tree with counts and examples.
 
@@ -54,6 +58,7 @@ def render_page(
         title: heading of the page.
         changes: what changed since another tree (`change, level, node_id, before, after`), to be
             marked at its node, and listed where the node is gone.
+        label_issues: table `label_issues`, whose opened labels are counted at their nodes.
     """
     labelled = assignments[assignments["status"] == LABELLED]
     labelled = labelled.merge(items[["item_id", "source_url"]], on="item_id", how="left")
@@ -61,6 +66,7 @@ def render_page(
     aside = assignments.loc[assignments["status"] != LABELLED, "status"].value_counts().sort_index()
     stopped = labelled.loc[labelled["finest"] > 1, "finest"].value_counts().sort_index()
     decided = labelled["accepted"] & (labelled["origin"] == HUMAN)
+    doubts = {} if label_issues is None else doubted_labels(label_issues)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("strata_labels.show", "."),
         autoescape=True,
@@ -70,7 +76,7 @@ def render_page(
     text = environment.get_template("tree.html.j2").render(
         title=title,
         levels=[name.replace("_", " ") for name in levels],
-        branches=_branches(labelled, nodes, _marks(changes, labelled)),
+        branches=_branches(labelled, nodes, _marks(changes, labelled), doubts),
         total=len(assignments),
         labelled=len(labelled),
         automatic=int((labelled["accepted"] & ~decided).sum()),
@@ -130,7 +136,10 @@ def _hangs_on(labelled: pd.DataFrame) -> pd.Series:
 
 
 def _branches(
-    labelled: pd.DataFrame, nodes: pd.DataFrame, marks: dict[str, list[str]]
+    labelled: pd.DataFrame,
+    nodes: pd.DataFrame,
+    marks: dict[str, list[str]],
+    doubts: dict[str, int],
 ) -> list[_Branch]:
     """The top nodes with all below them, the largest first."""
     tree = LabelTree.from_nodes(nodes[nodes["level"] > 0])
@@ -138,6 +147,7 @@ def _branches(
     direct = {str(node): int(n) for node, n in above[above != ""].value_counts().items()}
     sure = above[labelled["accepted"] & (above != "")].value_counts()
     total = tree.items_below(direct)
+    doubted = tree.items_below(doubts)
     accepted = tree.items_below({str(node): int(n) for node, n in sure.items()})
 
     best = labelled.assign(above=above)
@@ -159,6 +169,7 @@ def _branches(
                 qid=tree.qid[node],
                 total=total[node],
                 accepted=accepted.get(node, 0),
+                doubted=doubted.get(node, 0),
                 direct=direct.get(node, 0),
                 changes=marks.get(node, []),
                 examples=examples.get(node, []),

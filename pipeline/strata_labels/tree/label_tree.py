@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -173,6 +174,15 @@ class LabelTree:
     def path_name(self, node: str) -> str:
         """The names along the path: `church › human-made`."""
         return ARROW.join(self.name[step] for step in self.path(node))
+
+    @cached_property
+    def distinct_names(self) -> dict[str, str]:
+        """Each node's name; the path of names where another node of its level has that name."""
+        seen = Counter(zip(self.level.values(), self.name.values(), strict=True))
+        return {
+            node: name if seen[self.level[node], name] == 1 else self.path_name(node)
+            for node, name in self.name.items()
+        }
 
     def children(self, node: str) -> list[str]:
         """The nodes right below, by id; of "" the nodes without a parent."""

@@ -255,7 +255,7 @@ class Desk:
         self._search = Search(table)
         # The rows have no reference cycles: looking for some among them would pause an answer.
         gc.freeze()
-        table.members, table.sizes, table.by_place, table.item_at  # noqa: B018 (before it is asked)
+        table.members, table.sizes, table.item_at  # noqa: B018 (before it is asked)
 
     def _catch_up(self) -> None:
         stamp = self._watch.stamp()

@@ -23,9 +23,6 @@ from strata_labels.review.reviewed import reviewed
 from strata_labels.review.validate import Checker
 from strata_labels.tables import load, table_path
 
-#: The level whose nodes are searched for nearest siblings: classes below it are too small.
-_WIDE = 2
-
 
 class Stamp(NamedTuple):
     """What the tables are that a review was loaded from.
@@ -193,16 +190,6 @@ class ReviewRows:
     def sizes(self) -> dict[str, int]:
         """Items below each node, at any depth."""
         return self.known.items_below({node: len(rows) for node, rows in self.members.items()})
-
-    @cached_property
-    def by_place(self) -> dict[str, list[int]]:
-        """Rows of the items below each node of the wide level."""
-        found: dict[str, list[int]] = {}
-        top = min(_WIDE, self.known.top)
-        for node, rows in self.members.items():
-            place = next((s for s in self.known.path(node) if self.known.level[s] == top), "")
-            found.setdefault(place, []).extend(rows)
-        return found
 
     @cached_property
     def item_at(self) -> dict[str, int]:

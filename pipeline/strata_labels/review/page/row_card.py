@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from strata_labels.evidence import (
     Alternative,
     evidence_text,
     has_reason,
+    label_issue_text,
     reason_text,
 )
 from strata_labels.people_csv import clean_cell
@@ -39,15 +42,18 @@ def card(
     own, evidence = table.own[n], table.evidence[n]
     suggestion = table.suggestion.get(n, "")
     current = None
-    if own and not blind:
-        likely = float(table.confidence[n])
-        current = _place(table, n, is_open, Alternative(own, likely, evidence))
     others = [other for other in table.alternatives[n] if other.node in table.known.level]
     if suggestion not in ("", own, *(other.node for other in others)):
         others.insert(0, Alternative(suggestion, float(table.confidence[n])))
     if blind:
         others = _even(table, own, others)
-    options = [_place(table, n, is_open, other, blind) for other in others[:PICKS]]
+    shown = [other.node for other in others[:PICKS]]
+    paths = Counter(step for node in {own, *shown} for step in table.known.path(node))
+    shared = {step for step, count in paths.items() if count > 1}
+    if own and not blind:
+        likely = float(table.confidence[n])
+        current = _place(table, n, is_open, shared, Alternative(own, likely, evidence))
+    options = [_place(table, n, is_open, shared, other, blind) for other in others[:PICKS]]
     for option in options:
         own_level = table.known.level[option["node"]] < table.level[n]
         option["answer"] = "same" if is_lost else "merge" if own_level else "move"
@@ -57,7 +63,7 @@ def card(
         "is_item": is_item,
         "is_lost": is_lost,
         **_named(table, n),
-        "why": [] if blind else reason_text(table.reasons[n], table.known.name),
+        "why": [] if blind else _why(table, n),
         "pictures": _pictures(table, n),
         "question": _question(table, n),
         "current": current,
@@ -92,6 +98,13 @@ def name_of(table: ReviewRows, n: int) -> str:
         return lost.name if lost else str(table.known.name.get(subject, subject))
     at = table.item_at.get(subject)
     return str(table.items.name.iat[at]) if at is not None else subject
+
+
+def _why(table: ReviewRows, n: int) -> list[str]:
+    reasons, names = table.reasons[n], table.known.distinct_names
+    suggestion, others = table.suggestion.get(n, ""), table.alternatives[n]
+    doubt = label_issue_text(reasons, suggestion, others, names)
+    return doubt + reason_text(reasons, table.known.name)
 
 
 def _question(table: ReviewRows, n: int) -> str:
@@ -138,6 +151,7 @@ def _place(
     table: ReviewRows,
     n: int,
     is_open: NDArray[np.bool_],
+    shared: Container[str],
     at: Alternative,
     blind: bool = False,
 ) -> dict[str, Any]:
@@ -146,7 +160,7 @@ def _place(
         **describe(table, at.node),
         "likely": None if blind or at.confidence is None else round(at.confidence, 3),
         "evidence": [] if blind else evidence_text(at.evidence, known.name, known.path(at.node)),
-        "siblings": _siblings(table, n, at.node, is_open),
+        "siblings": _siblings(table, n, at.node, is_open, shared),
     }
 
 
@@ -164,21 +178,25 @@ def _even(table: ReviewRows, own: str, others: list[Alternative]) -> list[Altern
 
 
 def _siblings(
-    table: ReviewRows, n: int, node: str, is_open: NDArray[np.bool_]
+    table: ReviewRows, n: int, node: str, is_open: NDArray[np.bool_], shared: Container[str]
 ) -> list[dict[str, Any]]:
-    """What already stands there and resembles the row most."""
+    """What already stands there and resembles the row most.
+
+    Items right under the node come first, then those of wider nodes that no other option is in.
+    """
     if not table.is_item[n]:
         below = [other for other in table.known.children(node) if other != table.subject[n]]
         below.sort(key=lambda other: (-table.sizes.get(other, 0), other))
         return [{"name": table.known.name[other]} for other in below[:SIBLINGS]]
-    place = next((step for step in table.known.path(node) if step in table.by_place), "")
-    there = np.array(table.by_place.get(place, []), dtype=np.int64)
-    found = there[~is_open[there] & (there != n)][:_COMPARED].tolist()
     named: dict[str, int] = {}  # the same place may stand in train and index
-    for other in _nearest(table, n, found):
-        named.setdefault(name_of(table, other), other)
-        if len(named) == SIBLINGS:
+    for step in table.known.path(node):
+        if step in shared or len(named) == SIBLINGS:
             break
+        there = np.array(_below(table, step, _COMPARED), dtype=np.int64)
+        for other in _nearest(table, n, there[~is_open[there] & (there != n)].tolist()):
+            named.setdefault(name_of(table, other), other)
+            if len(named) == SIBLINGS:
+                break
     return [{"name": name, "picture": _first_picture(table, m)} for name, m in named.items()]
 
 
