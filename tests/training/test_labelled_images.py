@@ -181,6 +181,63 @@ def test_reads_a_workspace(pictures: Pictures, tmp_path: Path) -> None:
     assert len(read_workspace(tmp_path / "ws", root, images_per_item=3).table) == 18
 
 
+def test_one_photograph_a_row_is_trained_on_by_class(pictures: Pictures, tmp_path: Path) -> None:
+    root, _, table = pictures
+    folder, classes = tmp_path / "ws", sorted(set(table.level0))
+    ids = [f"toy/{number}" for number in range(len(table))]
+    known = table.assign(item_id=ids)
+    items = pd.DataFrame(
+        {
+            "item_id": ids,
+            "dataset": "toy",
+            "split": "train",
+            "source_id": range(len(ids)),
+            **dict.fromkeys(("title", "name", "qualifier", "source_url"), "x"),
+            "image_ids": [[path] for path in table.path],
+        }
+    )
+    save(folder, "items", items)
+    assigned = pd.DataFrame(
+        {
+            "item_id": ids,
+            "split": "train",
+            "name": "x",
+            "status": "labelled",
+            **{
+                f"level{n}_{kind}": table[f"level{n - 1}"]
+                for n in (1, 2)
+                for kind in ("id", "name")
+            },
+            **{f"level{n}_confidence": 1.0 for n in (1, 2)},
+            "accepted_level": 1,
+            "origin": "published",
+            "confidence": 1.0,
+            "accepted": True,
+        }
+    )
+    assigned.loc[assigned.level1_id == "c0", "status"] = ["labelled", *["no_place"] * 3]
+    save(folder, "assignments", assigned, assignments_schema(3))
+    families = [known.level1[known.level0 == name].iloc[0] for name in classes]
+    nodes = pd.DataFrame(
+        {
+            "node_id": [*ids, *classes, "warm", "cold"],
+            "level": [0] * len(ids) + [1] * len(classes) + [2, 2],
+            "name": "x",
+            "parent_id": [*table.level0, *families, None, None],
+            "qid": None,
+        }
+    )
+    save(folder, "nodes", nodes, SCHEMAS["nodes"])
+    with pytest.raises(InputError, match=r"one image file only below.*--class-level LEVEL"):
+        read_workspace(folder, root)
+    images = read_workspace(folder, root, class_level=1)
+    assert images.levels == ["level0", "level1"] and len(images.table) == 28
+    assert images.set_aside == {"no label": 3, "one image only": 1}
+    sides = images.table.groupby("level0").split.agg(set)
+    assert len(sides) == 7 and all(len(side) == 1 for side in sides)
+    assert images.table.level1.isin(["warm", "cold"]).all()
+
+
 def test_a_workspace_without_a_test_split_is_divided(pictures: Pictures, tmp_path: Path) -> None:
     root, _, table = pictures
     workspace(tmp_path / "ws", root, table, "train")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from strata_labels.cli.result import open_workspace
+
+if TYPE_CHECKING:
+    from strata_labels.build import Workspace
 
 
 def train(
@@ -21,6 +24,13 @@ def train(
     images: Annotated[Path | None, typer.Option(help="Root of the images.")] = None,
     labels: Annotated[
         Path | None, typer.Option(help="CSV: path, split (train or test), level0 ... levelN.")
+    ] = None,
+    class_level: Annotated[
+        str | None,
+        typer.Option(
+            help="Level of the tree, by name or number, whose nodes are the finest classes; for "
+            "tables with one photograph a row. Else the items."
+        ),
     ] = None,
     mode: Annotated[
         Literal["head", "full"],
@@ -90,6 +100,9 @@ def train(
     if (workspace is None) == (labels is None):
         fix = "Give WORKSPACE or --labels FILE."
         problems.append(Problem("WORKSPACE, --labels", "one of them is wanted", fix))
+    if labels is not None and class_level is not None:
+        fix = "Leave columns out of the CSV instead."
+        problems.append(Problem("--class-level", "is of workspaces:", fix, value=class_level))
     if problems or out is None or images is None:
         raise InputError(problems)
 
@@ -103,7 +116,8 @@ def train(
     else:
         assert workspace is not None
         built = open_workspace(workspace)
-        data = read_workspace(workspace, images)
+        level = _class_level(built, class_level)
+        data = read_workspace(workspace, images, class_level=level)
         vectors = vectors or built.vector_store
     for reason, count in data.set_aside.items():
         print(f"{count:,} set aside: {reason}")
@@ -130,7 +144,8 @@ def train(
         print(_row(label, name, result))
     for level in range(len(data.levels)):
         print(_row(f"R@1 level {level}", f"recall_at_1_level{level}", result))
-    if workspace is not None:
+    # Doubts are of items; without the items' level there are none.
+    if workspace is not None and class_level is None:
         from strata_labels.build import add_training_results, rebuild
 
         doubts = add_training_results(built, images, out, synthetic)
@@ -141,6 +156,20 @@ def train(
 
         write_report(out, images, synthetic=synthetic)
     print(f"\nModel, vectors and numbers in {out}, the report in {out / 'report.html'}")
+
+
+def _class_level(built: Workspace, text: str | None) -> int:
+    """The level that was named; 0, the items, if none was."""
+    if text is None:
+        return 0
+    from strata_labels.errors import InputError, Problem
+
+    names = built.last_settings().hierarchy.levels
+    known = {**{str(at): at for at in range(len(names))}, **{n: at for at, n in enumerate(names)}}
+    if text not in known:
+        fix = f"Take one of {', '.join(names)}."
+        raise InputError(Problem("--class-level", "no such level:", fix, value=text))
+    return known[text]
 
 
 def _shown(value: Any) -> str:

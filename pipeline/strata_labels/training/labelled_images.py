@@ -132,9 +132,17 @@ def read_labels_csv(path: Path, root: Path) -> LabelledImages:
 
 
 def read_workspace(
-    workspace: Path, root: Path, images_per_item: int = 0, test_share: float = 0.5
+    workspace: Path,
+    root: Path,
+    images_per_item: int = 0,
+    test_share: float = 0.5,
+    class_level: int = 0,
 ) -> LabelledImages:
     """Labels of a built workspace: level 0 is the item, above it the tree's nodes.
+
+    Where an item is one photograph, its level says nothing: with `class_level` k, the nodes of the
+    tree's level k are the finest classes, levels below are left out, and classes take the place of
+    items in what follows.
 
     Items in `train` are trained on, those of all other splits tested on. Where all are in `train`,
     the items are divided, `test_share` of each node's to the test. Items without a label, without
@@ -145,6 +153,7 @@ def read_workspace(
         root: folder of the images.
         images_per_item: at most so many; 0: all.
         test_share: share of the items that are tested on where the source has no test split.
+        class_level: the tree's level whose nodes are level 0 here.
 
     Raises:
         InputError: no such folder or table, or too little to train or to test on.
@@ -162,23 +171,34 @@ def read_workspace(
     ]
     number = np.array([len(files) for files in listed])
     aside["no image file"] = int((labelled & (number == 0)).sum())
-    aside["one image only"] = int((number == 1).sum())
-    kept = np.flatnonzero(number > 1)
+    finest = assigned.item_id.to_numpy()
+    if class_level:
+        finest = assigned[f"level{class_level}_id"].fillna("").to_numpy()
+        aside["no label at the class level"] = int(((finest == "") & labelled).sum())
+        number = np.where(finest == "", 0, number)
+    alone = pd.Series(number).groupby(finest).transform("sum").to_numpy() == 1
+    aside["one image only"] = int((alone & (number == 1)).sum())
+    kept = np.flatnonzero((number > 0) & ~alone)
     if not len(kept):
         what = "no labelled item has two image files below"
         fix = "Check --images: its paths are the image ids, or a/b/c/abc....jpg."
+        if aside["one image only"] and not class_level:
+            what = "every labelled item has one image file only below"
+            fix = "Where a row is one photograph, name the level to train on: --class-level LEVEL."
         raise InputError(Problem("--images", what, fix, value=str(root)))
     chosen = assigned.iloc[kept].reset_index(drop=True)
-    levels = {"level0": chosen.item_id.to_numpy()}
-    for at in range(1, sum(name.endswith("_id") for name in chosen.columns)):
-        nodes = chosen[f"level{at}_id"].fillna("")
-        # Where an item's label stops early, it has no sibling at the levels left out.
-        levels[f"level{at}"] = nodes.where(nodes != "", chosen.item_id).to_numpy()
+    levels = {"level0": finest[kept]}
+    for at in range(1, sum(name.endswith("_id") for name in chosen.columns) - class_level):
+        nodes = chosen[f"level{at + class_level}_id"].fillna("")
+        # Where a label stops early, the class has no sibling at the levels left out.
+        levels[f"level{at}"] = nodes.where(nodes != "", finest[kept]).to_numpy()
     split = np.where(chosen.split == TRAIN, TRAIN, TEST)
     if (split == TRAIN).all():
-        tree = LabelTree.from_nodes(load(workspace, "nodes"))
-        shares = split_items(tree, {TRAIN: 1 - test_share, TEST: test_share})
-        split = shares.loc[chosen.item_id].to_numpy()
+        every = load(workspace, "nodes")
+        above = every[every.level >= class_level]
+        above = above.assign(level=above.level - class_level)
+        shares = split_items(LabelTree.from_nodes(above), {TRAIN: 1 - test_share, TEST: test_share})
+        split = shares.loc[finest[kept]].to_numpy()
     table = pd.DataFrame({"split": split, **levels, "path": [listed[at] for at in kept]})
     table = table.explode("path", ignore_index=True)[["path", "split", *levels]]
     images = LabelledImages(table, root, source, {k: v for k, v in aside.items() if v})
