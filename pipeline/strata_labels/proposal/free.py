@@ -147,7 +147,8 @@ def _purity(node: np.ndarray, label: np.ndarray) -> _Purity:
     # Without itself, an item of the commonest label may meet a draw, which is half a hit.
     hits = most * (np.sign(most - 1 - second) + 1) / 2
     others = total > 1
-    overall = hits[others].sum() / total[others].sum() if others.any() else 0.0
+    # One item more that missed: few labels say little of all nodes.
+    overall = hits[others].sum() / (total[others].sum() + 1.0)
     hits = np.where(others, hits, 0)
     size = np.where(others, total, 0)
     share = (hits + PRIOR_ITEMS * overall) / (size + PRIOR_ITEMS)
