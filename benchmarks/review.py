@@ -12,6 +12,7 @@ panel is the recorded Wikidata classes: items that one decision on a class settl
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -79,17 +80,25 @@ def part_of(truth: Path, share: float, seed: int, folder: Path) -> Path:
     return path
 
 
-def first_calibration(truth: Path, encoder: str, share: float, first: int, seeds: range) -> None:
+def first_calibration(
+    truth: Path, encoder: str, share: float, first: int, seeds: range, store: Path | None
+) -> None:
     """Calibration error after the first decisions on parts of the sample, by pages of ten."""
     simulate.MEASURE_AFTER = first
     errors = []
-    for seed in seeds:
-        with tempfile.TemporaryDirectory() as spare:
+    with tempfile.TemporaryDirectory() as spare:
+        kept = store or Path(spare) / "store"
+        for seed in seeds:
             file = part_of(truth, share, seed, Path(spare))
+            own = file.parent / "ws" / "vectors" / "store"
+            if kept.is_dir():  # a name is encoded once
+                shutil.copytree(kept, own)
             # Agreement that is reached soon after the decisions that are asked for.
-            found = simulate_review(file, Path(spare) / "ws", "gldv2-h", encoder, [0.8])
-        print(seed, found["num_items"], found["calibration"], flush=True)
-        errors.append(found["calibration"]["error"])
+            found = simulate_review(file, file.parent / "ws", "gldv2-h", encoder, [0.8])
+            if store is None:
+                shutil.copytree(own, kept, dirs_exist_ok=True)
+            print(seed, found["num_items"], found["calibration"], flush=True)
+            errors.append(found["calibration"]["error"])
     print(f"mean {np.mean(errors):.3f}, deviation {np.std(errors, ddof=1):.3f}", flush=True)
 
 
@@ -101,12 +110,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="which part")
     parser.add_argument("--encoder", default="registry")
     parser.add_argument("--first", type=int, help="calibration after so many decisions alone")
+    parser.add_argument("--store", type=Path, help="vectors/store of a build of the sample")
     parser.add_argument("--seeds", type=int, nargs=2, default=(0, 5), metavar=("FIRST", "END"))
     chosen = parser.parse_args()
     truth = chosen.shared / "gldv2" / "train_label_to_hierarchical.sample.csv"
     if chosen.first:
         seeds = range(*chosen.seeds)
-        first_calibration(truth, chosen.encoder, chosen.share, chosen.first, seeds)
+        store = chosen.store
+        first_calibration(truth, chosen.encoder, chosen.share, chosen.first, seeds, store)
         return
     curves: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as spare:

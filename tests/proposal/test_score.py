@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from strata_labels.proposal import Prompts, Scorer, Signals, calibration_error
+from strata_labels.proposal import Prompts, Scorer, Scores, Signals, calibration_error
 from strata_labels.proposal.calibration import acceptance_threshold
 from strata_labels.proposal.learners import (
     PARTS,
@@ -202,3 +202,27 @@ def test_calibration_error_of_perfect_and_of_boastful_confidence():
     right = np.arange(1000) % 10 != 0
     assert calibration_error(np.full(1000, 0.9), right) == pytest.approx(0, abs=1e-9)
     assert calibration_error(np.full(1000, 1.0), right) == pytest.approx(0.1)
+
+
+def few_labels(num_labels: int, noise: float) -> tuple[np.ndarray, Scores]:
+    """Whether the open items of two clear kinds are right, and their scores."""
+    node = np.arange(200) % 2
+    vectors = np.eye(2, 32)[node] + np.random.default_rng(0).normal(size=(200, 32)) * noise
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    blank = [""] * 200
+    known = np.where(np.arange(200) < num_labels, node, -1)
+    scores = Scorer(Signals(blank, blank, image=vectors), ["a", "b"]).fit(known)
+    return (scores.node == node)[num_labels:], scores
+
+
+def test_one_label_for_each_node_is_not_read_the_wrong_way_round() -> None:
+    right, _ = few_labels(2, 0.2)
+    assert right.mean() > 0.9
+
+
+@pytest.mark.parametrize("num_labels", [2, 4, 8, 20])
+def test_few_labels_are_not_sure(num_labels: int) -> None:
+    right, scores = few_labels(num_labels, 0.1)
+    assert right.all()
+    assert scores.confidence[num_labels:].max() <= (num_labels + 1) / (num_labels + 2) + 1e-5
+    assert not scores.accepted[num_labels:].any()

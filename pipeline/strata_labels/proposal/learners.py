@@ -273,6 +273,7 @@ def fit_blend(
     prior: np.ndarray,
     spread: np.ndarray,
     bias_spread: float = 1.0,
+    few: int = 0,
 ) -> Blend:
     """Conditional logit with shared weights, drawn towards `prior` (McFadden 1974).
 
@@ -284,10 +285,13 @@ def fit_blend(
         prior: weights without labels, `[J]`.
         spread: standard deviation of the Gaussian prior round each weight, `[J]`.
         bias_spread: standard deviation of a node's bias.
+        few: rows below which the prior counts more than twice: left out, one of few rows takes much
+            of what is known of its node along.
     """
     stacked = np.stack(columns).astype(np.float64)
     num_columns, num_known, num_nodes = stacked.shape
     index = np.arange(num_known)
+    pull = 1.0 + few / max(num_known, 1)
 
     def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
         weights, bias = theta[:num_columns] * spread + prior, theta[num_columns:] * bias_spread
@@ -295,13 +299,13 @@ def fit_blend(
         logits -= logits.max(axis=1, keepdims=True)
         odds = np.exp(logits)
         total = odds.sum(axis=1)
-        loss = np.log(total).sum() - logits[index, labels].sum() + 0.5 * theta @ theta
+        loss = np.log(total).sum() - logits[index, labels].sum() + 0.5 * pull * theta @ theta
         odds /= total[:, None]
         odds[index, labels] -= 1.0
         gradient = np.concatenate(
             [np.einsum("jmk,mk->j", stacked, odds) * spread, odds.sum(axis=0) * bias_spread]
         )
-        return float(loss), gradient + theta
+        return float(loss), gradient + pull * theta
 
     start = np.zeros(num_columns + num_nodes)
     theta = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x

@@ -56,6 +56,9 @@ WEIGHT_SPREAD = {
     "log_known": 2.0,
 }
 FLOOR = 0.02
+# Labelled rows below which the prior of the blend counts more than twice, where labels are all
+# there is to learn from. Set by hand.
+FEW_ROWS = 50
 
 # Confidence of an untied class chain, unless a head word of the name or look-alikes with known
 # labels say otherwise this clearly. Set by hand: too few recorded matches exist to measure it.
@@ -164,12 +167,15 @@ class _Model:
         blend: of all evidence.
         zero_shot: of the evidence without labels, if there is any.
         calibrations: by given level, those of each level below it.
+        surest: no confidence is higher. Where labels are all there is to learn from, m answers that
+            are all right say no more than (m + 1) / (m + 2) (Laplace's rule of succession).
     """
 
     ridges: dict[int, KernelRidge]
     blend: Blend
     zero_shot: Blend | None
     calibrations: dict[int, list[Calibration]] = field(default_factory=dict)
+    surest: float = 1.0
 
 
 class Scorer:
@@ -329,14 +335,21 @@ class Scorer:
                     known[:, level], some, self.levels.sizes[level], together
                 )
             num_rows = len(some)
-        learnt = self._ridge_columns(self._learnt({n: r.scores(sample) for n, r in ridges.items()}))
-        for _ in range(len(learnt) // 2):
-            prior += [0.0, 0.0]
+        # Where labels are all there is, the only row of a node says nothing without its own label,
+        # and before anything is learnt the scores of the finest nodes are taken as they are.
+        alone = zero_shot is None
+        pairs = sample[_have_company(known[sample, 0], together[sample])] if alone else sample
+        learnt = self._ridge_columns(self._learnt({n: r.scores(pairs) for n, r in ridges.items()}))
+        for level in range(len(learnt) // 2):
+            prior += [0.0, 1.0 if alone and level == 0 else 0.0]
             spread += [WEIGHT_SPREAD["known"], WEIGHT_SPREAD["log_known"]]
-        columns = [source.rows(sample) for source in self.node_scores.by_source.values()]
+        columns = [source.rows(pairs) for source in self.node_scores.by_source.values()]
         columns += learnt
-        blend = fit_blend(columns, known[sample, 0], np.array(prior), np.array(spread))
-        return _Model(ridges, blend, zero_shot)
+        few = FEW_ROWS if alone else 0
+        blend = fit_blend(columns, known[pairs, 0], np.array(prior), np.array(spread), few=few)
+        answers = len(answers_of(together[sample]))
+        surest = (answers + 1) / (answers + 2) if alone else 1.0
+        return _Model(ridges, blend, zero_shot, surest=surest)
 
     def _ridge(
         self, labels: np.ndarray, rows: np.ndarray, num_nodes: int, together: np.ndarray
@@ -479,7 +492,8 @@ class Scorer:
             node = path[:, level]
             if model.calibrations:
                 doubts = self._doubts(chunk, chunk.probabilities, node, level)
-                sure[:, level] = model.calibrations[given][level].confidence(doubts, node)
+                found = model.calibrations[given][level].confidence(doubts, node)
+                sure[:, level] = np.minimum(found, model.surest)
             else:
                 raw = self.levels.sums(chunk.probabilities, level)[np.arange(len(node)), node]
                 sure[:, level] = expit(zero_shot_log_odds(raw))
@@ -600,6 +614,14 @@ class Scorer:
                 own = source.argmax(axis=1)
                 trusted &= (own == best) | (source[index, own] < limit)
         return trusted
+
+
+def _have_company(node: np.ndarray, together: np.ndarray) -> np.ndarray:
+    """Which rows have a node that another answer names too, boolean `[m]`."""
+    answer = np.where(together < 0, together.max(initial=0) + 1 + np.arange(len(node)), together)
+    pairs = np.unique(np.column_stack([node, answer]), axis=0)
+    answers = np.bincount(pairs[:, 0], minlength=node.max(initial=-1) + 1)
+    return np.asarray(answers[node] > 1)
 
 
 def _part_of(chunk: _Chunk, part: np.ndarray) -> _Chunk:
