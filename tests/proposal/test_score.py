@@ -96,6 +96,26 @@ def test_few_labels_change_little(lexicon, labels):
     assert (Scorer(evidence, NODES, lexicon).fit(known).node == truth).all()
 
 
+@pytest.mark.parametrize("labels", [3, 8, 30])
+@pytest.mark.parametrize("node", ["bridge", "church"])
+def test_labels_of_one_node_do_not_draw_everything_to_it(node, labels):
+    # Texts are all somewhat alike, as texts are; prompts tell the nodes apart.
+    rng = np.random.default_rng(2)
+    truth = np.repeat(np.arange(K), 60)
+    own = np.eye(16, dtype=np.float32)[:K]
+    common = np.full(16, 0.35, np.float32)
+    noisy = common + 0.5 * own[truth] + 0.08 * rng.standard_normal((len(truth), 16))
+    vectors = (noisy / np.linalg.norm(noisy, axis=1, keepdims=True)).astype(np.float32)
+    phrases = common + 0.5 * own
+    phrases /= np.linalg.norm(phrases, axis=1, keepdims=True)
+    known = np.full(len(truth), -1)
+    known[np.flatnonzero(truth == NODES.index(node))[:labels]] = NODES.index(node)
+    evidence = named(*[""] * len(truth), text=vectors)
+    scorer = Scorer(evidence, NODES, prompts=Prompts(phrases, np.arange(K)))
+    assert (scorer.fit(None).node == truth).mean() > 0.95
+    assert (scorer.fit(known).node == truth).mean() > 0.95
+
+
 def test_same_input_same_answer():
     vectors, truth = _blobs(np.random.default_rng(1), 120)
     known = np.where(np.arange(120) % 2, truth, -1)

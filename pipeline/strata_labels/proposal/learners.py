@@ -272,6 +272,7 @@ def fit_blend(
     labels: np.ndarray,
     prior: np.ndarray,
     spread: np.ndarray,
+    among: np.ndarray | None = None,
     bias_spread: float = 1.0,
     few: int = 0,
 ) -> Blend:
@@ -284,6 +285,7 @@ def fit_blend(
         labels: node index of each, `[m]`.
         prior: weights without labels, `[J]`.
         spread: standard deviation of the Gaussian prior round each weight, `[J]`.
+        among: nodes that the labels choose among, boolean `[K]`; None for all.
         bias_spread: standard deviation of a node's bias.
         few: rows below which the prior counts more than twice: left out, one of few rows takes much
             of what is known of its node along.
@@ -296,6 +298,8 @@ def fit_blend(
     def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
         weights, bias = theta[:num_columns] * spread + prior, theta[num_columns:] * bias_spread
         logits = np.tensordot(weights, stacked, axes=1) + bias
+        if among is not None:
+            logits[:, ~among] = -np.inf
         logits -= logits.max(axis=1, keepdims=True)
         odds = np.exp(logits)
         total = odds.sum(axis=1)

@@ -166,6 +166,7 @@ class _Model:
         ridges: by the level from which on upwards each is the one that counts (see `_learnt`).
         blend: of all evidence.
         zero_shot: of the evidence without labels, if there is any.
+        labelled: where there is such evidence, which nodes have a label, boolean `[K]`.
         calibrations: by given level, those of each level below it.
         surest: no confidence is higher. Where labels are all there is to learn from, m answers that
             are all right say no more than (m + 1) / (m + 2) (Laplace's rule of succession).
@@ -174,6 +175,7 @@ class _Model:
     ridges: dict[int, KernelRidge]
     blend: Blend
     zero_shot: Blend | None
+    labelled: np.ndarray | None = None
     calibrations: dict[int, list[Calibration]] = field(default_factory=dict)
     surest: float = 1.0
 
@@ -339,17 +341,26 @@ class Scorer:
         # and before anything is learnt the scores of the finest nodes are taken as they are.
         alone = zero_shot is None
         pairs = sample[_have_company(known[sample, 0], together[sample])] if alone else sample
-        learnt = self._ridge_columns(self._learnt({n: r.scores(pairs) for n, r in ridges.items()}))
+        # Other evidence speaks of nodes without a label too. Labels compare labelled nodes alone: a
+        # few labels of one node would else be taken as a proof that everything belongs to it.
+        labelled = None
+        if not alone:
+            labelled = np.isin(np.arange(len(self.nodes)), known[rows, 0])
+        learnt = self._ridge_columns(
+            self._learnt({n: r.scores(pairs) for n, r in ridges.items()}), labelled
+        )
         for level in range(len(learnt) // 2):
             prior += [0.0, 1.0 if alone and level == 0 else 0.0]
             spread += [WEIGHT_SPREAD["known"], WEIGHT_SPREAD["log_known"]]
         columns = [source.rows(pairs) for source in self.node_scores.by_source.values()]
         columns += learnt
         few = FEW_ROWS if alone else 0
-        blend = fit_blend(columns, known[pairs, 0], np.array(prior), np.array(spread), few=few)
+        blend = fit_blend(
+            columns, known[pairs, 0], np.array(prior), np.array(spread), labelled, few=few
+        )
         answers = len(answers_of(together[sample]))
         surest = (answers + 1) / (answers + 2) if alone else 1.0
-        return _Model(ridges, blend, zero_shot, surest=surest)
+        return _Model(ridges, blend, zero_shot, labelled, surest=surest)
 
     def _ridge(
         self, labels: np.ndarray, rows: np.ndarray, num_nodes: int, together: np.ndarray
@@ -377,21 +388,31 @@ class Scorer:
             found.append(scores[below] if level == below else scores[below] @ step)
         return found
 
-    def _ridge_columns(self, learnt: list[np.ndarray]) -> list[np.ndarray]:
-        """Ridge scores are shares, not log-odds: the blend takes them as both, at each level."""
+    def _ridge_columns(
+        self, learnt: list[np.ndarray], labelled: np.ndarray | None
+    ) -> list[np.ndarray]:
+        """Ridge scores are shares, not log-odds: the blend takes them as both, at each level.
+
+        Labels say nothing of a node without one, which gets the mean of the others.
+        """
         columns = []
         for level, values in enumerate(learnt):
             if level and self.levels.sizes[level] in (self.levels.sizes[level - 1], 1):
                 continue
             wide = values[:, self.levels.above[level]] if level else values
             columns += [wide, np.log(np.clip(wide, 0.0, 1.0) + np.float32(FLOOR))]
+        if columns and labelled is not None and not labelled.all():
+            for column in (0, 1):
+                values = columns[column].copy()
+                values[:, ~labelled] = values[:, labelled].mean(axis=1, keepdims=True)
+                columns[column] = values
         return columns
 
     def _chunk(self, model: _Model, rows: np.ndarray) -> _Chunk:
         sources = [source.rows(rows) for source in self.node_scores.by_source.values()]
         zero_shot = model.zero_shot.probabilities(sources) if model.zero_shot else None
         learnt = self._learnt({n: ridge.scores(rows) for n, ridge in model.ridges.items()})
-        columns = sources + self._ridge_columns(learnt)
+        columns = sources + self._ridge_columns(learnt, model.labelled)
         if not columns:
             columns = [np.zeros((len(rows), len(self.nodes)), dtype=np.float32)]
         return _Chunk(rows, sources, learnt, model.blend.probabilities(columns), zero_shot)
@@ -583,7 +604,7 @@ class Scorer:
         levels = list(model.ridges)
         for parts in zip(*(model.ridges[n].resampled(some) for n in levels), strict=False):
             learnt = self._learnt(dict(zip(levels, parts, strict=True)))
-            best = model.blend.probabilities([*fixed, *self._ridge_columns(learnt)])
+            best = model.blend.probabilities([*fixed, *self._ridge_columns(learnt, model.labelled)])
             for given in np.unique(scores.known_level[some]).tolist():
                 if 0 < given < len(self.levels):
                     part = scores.known_level[some] == given
