@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import signal
 import socket
@@ -17,6 +19,8 @@ import psutil
 import pytest
 from archives import image_id, items_with, official
 from building import strata_environment
+from distributed import Client
+from distributed.comm import connect
 from publishing import Site, serve
 from strata_labels.build import Workspace, read_here
 from strata_labels.build.image_archives import ReadUnits, read_archives
@@ -96,7 +100,7 @@ def test_a_killed_process_costs_only_its_archives(
         worker_processes()[0].kill()
 
     site.log.clear()
-    killer = threading.Thread(target=kill_one)
+    killer = threading.Thread(target=kill_one, daemon=True)
     killer.start()
     files, failure = run(tmp_path / "ws", site, spec, two)
     killer.join()
@@ -173,6 +177,7 @@ def scheduler(folder: Path, path: str = "") -> Iterator[str]:
             )
         )
     try:
+        asyncio.run(connect_when_up(address))
         yield address
     finally:
         for process in started[1:]:
@@ -180,6 +185,11 @@ def scheduler(folder: Path, path: str = "") -> Iterator[str]:
         started[0].kill()
         for process in started:
             process.wait()
+
+
+async def connect_when_up(address: str) -> None:
+    comm = await connect(address, 120)
+    await comm.close()
 
 
 def test_workers_elsewhere_need_no_shared_disk(
@@ -193,11 +203,14 @@ def test_workers_elsewhere_need_no_shared_disk(
 
 
 def test_what_cannot_work_is_said(tmp_path: Path) -> None:
+    clients = [one for one in gc.get_objects() if type(one) is Client]
     nobody, said = "tcp://127.0.0.1:9", "No Dask scheduler answers at"
     with pytest.raises(RetryError, match=said), archive_workers(1, nobody):
         pass
     with pytest.raises(InputError, match="--dask"), archive_workers(1, "no address at all"):
         pass
+    # A client that failed would block this process when it is collected while a thread starts.
+    assert not [one for one in gc.get_objects() if type(one) is Client and one not in clients]
 
 
 def test_workers_of_another_version_are_refused(tmp_path: Path) -> None:

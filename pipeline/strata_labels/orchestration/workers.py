@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 
 import dask
 from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin, as_completed
+from distributed.comm import connect
+from distributed.security import Security
 
 from strata_labels.build import ArchiveContent, ReadUnits, Unit, read_here, read_unit
 from strata_labels.errors import InputError, Problem, RetryError
@@ -69,13 +72,15 @@ def _cores() -> int:
 
 
 def _client(address: str) -> Client:
+    # Asked first, since a client that cannot connect may block for ever when it is deleted.
     try:
-        client = Client(address, timeout=_SECONDS)
-    except (OSError, TimeoutError) as error:
+        asyncio.run(_answer(address))
+    except OSError as error:
         raise RetryError(f"No Dask scheduler answers at {address} ({error}).") from None
     except ValueError as error:
         fix = "Give it as HOST:PORT or tcp://HOST:PORT."
         raise InputError(Problem("--dask", f"no address ({error}):", fix, value=address)) from None
+    client = Client(address)
     try:
         client.wait_for_workers(1, timeout=_SECONDS)
     except TimeoutError:
@@ -93,6 +98,12 @@ def _client(address: str) -> Client:
             for worker, found in sorted(others.items())
         )
     return client
+
+
+async def _answer(address: str) -> None:
+    """Raises OSError or ValueError if no scheduler can be reached there."""
+    comm = await connect(address, _SECONDS, **Security().get_connection_args("client"))
+    await comm.close()
 
 
 def _read(client: Any, units: Sequence[Unit], wanted: frozenset[str]) -> Iterator[ArchiveContent]:
