@@ -19,6 +19,7 @@ NEED_SHARED = [
     ["validation"],
     ["training"],
     ["review"],
+    ["archives", "decoding"],
 ]
 ALONE = [
     ["sources"],
@@ -28,6 +29,9 @@ ALONE = [
     ["page"],
     ["retrieval"],
     ["losses"],
+    ["archives", "faults"],
+    ["archives", "bytes"],
+    ["archives", "workers"],
 ]
 
 

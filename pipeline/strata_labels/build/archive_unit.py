@@ -6,6 +6,7 @@ one process that writes.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import shutil
@@ -33,6 +34,7 @@ from strata_labels.sources import (
 )
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt in malloc.h
 _ENCODING = Lock()  # in one process, one archive is encoded while the next is fetched
 
 
@@ -190,7 +192,20 @@ def _encoder(unit: Unit) -> Encoder | None:
 
 @lru_cache(maxsize=1)
 def _loaded(spec: str) -> Encoder:
+    _reuse_freed_memory()
     return load_encoder(spec)
+
+
+def _reuse_freed_memory() -> None:
+    """Lets this process keep the memory that it frees: an encoder needs as much again at once.
+
+    Dask starts workers with the opposite setting, under which page faults took longer than the
+    encoding itself.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):  # glibc
+        for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            library.mallopt(parameter, 1 << 30)
 
 
 @contextmanager

@@ -15,12 +15,14 @@ import dask
 from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin, as_completed
 from distributed.comm import connect
 from distributed.security import Security
+from tornado.ioloop import PeriodicCallback
 
 from strata_labels.build import ArchiveContent, ReadUnits, Unit, read_here, read_unit
 from strata_labels.errors import InputError, Problem, RetryError
 
 _PACKAGE = "strata-labels"
 _SECONDS = 10.0
+_MILLISECONDS = 2000.0
 _TRIES = 3
 
 
@@ -38,7 +40,9 @@ def archive_workers(workers: int, address: str | None) -> Iterator[ReadUnits]:
         RetryError: no scheduler there, or no worker.
     """
     if workers == 1 and not address:
-        yield read_here
+        yield lambda units, wanted: read_here(
+            [replace(unit, threads=_cores()) for unit in units], wanted
+        )
         return
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     # One thread of a worker fetches the next archive while the other encodes.
@@ -59,9 +63,15 @@ def archive_workers(workers: int, address: str | None) -> Iterator[ReadUnits]:
         with LocalCluster(n_workers=workers, **local) as cluster, Client(cluster) as client:
             threads = max(1, _cores() // workers)
             client.register_plugin(_OneGpu())
-            yield lambda units, wanted: _read(
-                client, [replace(unit, threads=threads) for unit in units], wanted
-            )
+            # Dask gives up a process that dies while it starts, or that starts slowly.
+            replacing = PeriodicCallback(lambda: cluster.scale(workers), _MILLISECONDS)
+            cluster.loop.add_callback(replacing.start)
+            try:
+                yield lambda units, wanted: _read(
+                    client, [replace(unit, threads=threads) for unit in units], wanted
+                )
+            finally:
+                cluster.loop.add_callback(replacing.stop)
 
 
 def _cores() -> int:
