@@ -9,6 +9,7 @@ import pandas as pd
 
 from strata_labels.build.assets import ledgers, vocabulary_in_force
 from strata_labels.build.found_nodes import check_clusters
+from strata_labels.build.given_vectors import given_vectors
 from strata_labels.build.items import read_metadata
 from strata_labels.build.propose import curated_nodes
 from strata_labels.build.published import published_part
@@ -63,11 +64,7 @@ def check_inputs(settings: BuildSettings, metadata: Metadata | None = None) -> M
     ledger = attempt(lambda: read_ledger(*ledgers(settings)))
     nodes = None
     problems += check_clusters(settings)
-    if len(hierarchy.levels) < 2:
-        what = "no column of labels in"
-        fix = "Add a column for each level (cells may be blank), or give --clusters and --encoder."
-        problems.append(Problem("--items", what, fix, value=settings.metadata.name))
-    elif hierarchy.published:
+    if hierarchy.published:
         problems += _unused(settings)
         if metadata is not None and ledger is not None:
             items, labels = metadata.items, metadata.labels
@@ -80,8 +77,10 @@ def check_inputs(settings: BuildSettings, metadata: Metadata | None = None) -> M
             if vocabulary and ledger
             else None
         )
-    if not hierarchy.published or settings.image_root:
+    if settings.needs_encoder:
         attempt(lambda: load_encoder(settings.encoder))
+    if (vectors := settings.vectors) and metadata is not None:
+        attempt(lambda: given_vectors(vectors, metadata.items))
     if not (problems or nodes is None or metadata is None or settings.clusters):
         items = metadata.items
         if len(ledger.decisions):
@@ -107,7 +106,7 @@ def _unused(settings: BuildSettings) -> list[Problem]:
 def _no_image(settings: BuildSettings, items: pd.DataFrame) -> list[Problem]:
     """A level can be found among images only where there are some."""
     root = settings.image_root
-    if not settings.hierarchy.found or root is None:
+    if not settings.hierarchy.found or settings.vectors or root is None:
         return []
     if any(image_files(root, images, 1) for images in items["image_ids"]):
         return []

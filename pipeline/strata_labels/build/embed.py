@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.build.assets import found_names
+from strata_labels.build.given_vectors import given_vectors
 from strata_labels.build.image_archives import ImageIndex, wanted_images
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
@@ -30,6 +31,8 @@ from strata_labels.tables import load, own_ids
 
 NAMES, PHRASES, NODES, IMAGES = "names.npy", "phrases.npy", "nodes.npy", "images.npy"
 ABOUT = "about.json"
+# What `--vectors` gives.
+VECTORS, VECTOR_ITEMS = "vectors.npy", "items.parquet"
 _IN_NONE = "in no archive that was read"
 
 # Prompts for the nodes of a tree that names none.
@@ -44,7 +47,7 @@ def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
         (workspace.vectors / name).unlink(missing_ok=True)
     workspace.unread_images.unlink(missing_ok=True)
     index = ImageIndex(workspace.archive_indexes)
-    if not hierarchy.published or settings.image_root or index.keys:
+    if settings.needs_encoder or (index.keys and not settings.vectors):
         encoder = load_encoder(settings.encoder)
         store = VectorStore(workspace.vector_store)
         about |= {"encoder": encoder.id, "aligned": encoder.aligned}
@@ -57,10 +60,16 @@ def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
             if names:
                 templates = hierarchy.class_templates or CLASS_TEMPLATES
                 _save(workspace.vectors / NODES, prompt_vectors(store, encoder, names, templates))
-        if settings.image_root or index.keys:
+        if not settings.vectors and (settings.image_root or index.keys):
             counts |= _embed_images(workspace, settings, store, encoder, index)
             if encoder.aligned:
                 about["logit_scale"] = encoder.logit_scale
+    if settings.vectors:
+        # Of a space of their own: they cannot be compared with texts.
+        about |= {"aligned": False, "vectors": sha256_of(settings.vectors / VECTORS)[:16]}
+        found, own = given_vectors(settings.vectors, load(workspace.folder, "items"))
+        _save(workspace.vectors / IMAGES, found)
+        counts |= own
     write_json(workspace.vectors / ABOUT, about)
     return counts
 
@@ -160,7 +169,7 @@ def _images_there(workspace: Workspace, settings: BuildSettings) -> str:
     Of images from archives, the indexes.
     """
     root, index = settings.image_root, ImageIndex(workspace.archive_indexes)
-    if not root and not index.keys:
+    if settings.vectors or (not root and not index.keys):
         return ""
     mark = hashlib.sha256()
     for path in index.files:
@@ -183,6 +192,11 @@ EMBED = Stage(
         settings.vocabulary_file,
         settings.hierarchy.names,
         *_encoder_files(settings),
+        *(
+            (settings.vectors / name for name in (VECTORS, VECTOR_ITEMS))
+            if settings.vectors
+            else ()
+        ),
     ],
     writes=lambda workspace, _: [
         *(workspace.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
