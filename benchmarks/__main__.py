@@ -20,6 +20,7 @@ NEED_SHARED = [
     ["training"],
     ["review"],
     ["archives", "decoding"],
+    ["gldv2_size"],
 ]
 ALONE = [
     ["sources"],
