@@ -228,7 +228,7 @@ def facts(**more: Any) -> dict[str, Any]:
         "agreement": None,
         "reviewers": [],
         "picture": "tree.png",
-        "encoder": "none",
+        "encoders": ["none"],
         "versions": {"strata": "0"},
         "inputs": [
             {"name": "decisions.csv", "given_as": "tree t", "sha256": "a" * 64},

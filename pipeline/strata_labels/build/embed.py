@@ -17,6 +17,7 @@ from strata_labels.build.workspace import Workspace
 from strata_labels.embedding import (
     Encoder,
     VectorStore,
+    encoder_files,
     image_files,
     image_vectors,
     load_encoder,
@@ -29,7 +30,10 @@ from strata_labels.proposal import read_vocabulary
 from strata_labels.tables import load, own_ids
 
 NAMES, PHRASES, NODES, IMAGES = "names.npy", "phrases.npy", "nodes.npy", "images.npy"
+#: Image vectors to compare with `nodes.npy`, where `images.npy` is of another encoder.
+IMAGES_FOR_NAMES = "images_for_names.npy"
 ABOUT = "about.json"
+_FILES = (NAMES, PHRASES, NODES, IMAGES, IMAGES_FOR_NAMES)
 _IN_NONE = "in no archive that was read"
 
 # Prompts for the nodes of a tree that names none.
@@ -40,15 +44,17 @@ def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
     hierarchy = settings.hierarchy
     about: dict[str, Any] = {"encoder": "none", "aligned": False, "logit_scale": None}
     counts: Counts = {}
-    for name in (NAMES, PHRASES, NODES, IMAGES):
+    for name in _FILES:
         (workspace.vectors / name).unlink(missing_ok=True)
     workspace.unread_images.unlink(missing_ok=True)
     index = ImageIndex(workspace.archive_indexes)
-    if not hierarchy.published or settings.image_root or index.keys:
+    with_images = bool(settings.image_root or index.keys)
+    store = VectorStore(workspace.vector_store)
+    encoder = None
+    if settings.encoder and (not hierarchy.published or with_images):
         encoder = load_encoder(settings.encoder)
-        store = VectorStore(workspace.vector_store)
         about |= {"encoder": encoder.id, "aligned": encoder.aligned}
-        if settings.embeds_given_names:
+        if settings.embeds_given_names and encoder.has_text:
             counts |= _embed_given_names(workspace, settings, store, encoder)
         if not hierarchy.published:
             counts |= _embed_names(workspace, settings, store, encoder)
@@ -57,10 +63,16 @@ def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
             if names:
                 templates = hierarchy.class_templates or CLASS_TEMPLATES
                 _save(workspace.vectors / NODES, prompt_vectors(store, encoder, names, templates))
-        if settings.image_root or index.keys:
-            counts |= _embed_images(workspace, settings, store, encoder, index)
-            if encoder.aligned:
-                about["logit_scale"] = encoder.logit_scale
+    if with_images:
+        other = load_encoder(settings.image_encoder) if settings.image_encoder else None
+        if other is not None:
+            about["image_encoder"] = other.id
+        if encoder is not None and encoder.aligned:
+            about["logit_scale"] = encoder.logit_scale
+            file = IMAGES_FOR_NAMES if other else IMAGES
+            counts |= _embed_images(workspace, settings, store, encoder, index, file)
+        if images := other or (None if encoder is None or encoder.aligned else encoder):
+            counts |= _embed_images(workspace, settings, store, images, index, IMAGES)
     write_json(workspace.vectors / ABOUT, about)
     return counts
 
@@ -116,7 +128,9 @@ def _embed_images(
     store: VectorStore,
     encoder: Encoder,
     index: ImageIndex,
+    file: str,
 ) -> Counts:
+    """Image vectors of the items as the file `file`, and the list of unread images."""
     items = load(workspace.folder, "items")
     root, at_most = settings.image_root, settings.images_per_landmark
     found = image_vectors(store, encoder, items["image_ids"], root, at_most, index.keys)
@@ -124,7 +138,7 @@ def _embed_images(
     if index.keys:  # the images after an item's first ones were not looked for in archives
         wanted = wanted_images(items, at_most)
         missing = [image for image in missing if image in wanted]
-    _save(workspace.vectors / IMAGES, found.vectors)
+    _save(workspace.vectors / file, found.vectors)
     reasons = [
         (image, index.problems.get(image) or (why_no_picture(root, image) if root else _IN_NONE))
         for image in missing
@@ -145,13 +159,10 @@ def _save(path: Path, vectors: np.ndarray) -> None:
         np.save(file, vectors)
 
 
-def _encoder_files(settings: BuildSettings) -> list[Path]:
-    """Local files the encoder is made of; a tag of the hub stands for itself."""
-    folder = Path(settings.encoder.partition(":")[2])
-    if settings.encoder.startswith("local-dir:") and folder.is_dir():
-        return sorted(path for path in folder.rglob("*") if path.is_file())
-    checkpoint = Path(settings.encoder.partition("/")[2])
-    return [checkpoint] if checkpoint.is_file() else []
+def image_name_vectors(workspace: Workspace) -> Path:
+    """The image vectors that may be compared with `nodes.npy`, if the encoder is aligned."""
+    other = workspace.vectors / IMAGES_FOR_NAMES
+    return other if other.is_file() else workspace.vectors / IMAGES
 
 
 def _images_there(workspace: Workspace, settings: BuildSettings) -> str:
@@ -182,13 +193,15 @@ EMBED = Stage(
         workspace.table("labels"),
         settings.vocabulary_file,
         settings.hierarchy.names,
-        *_encoder_files(settings),
+        *encoder_files(settings.encoder),
+        *encoder_files(settings.image_encoder or ""),
     ],
     writes=lambda workspace, _: [
-        *(workspace.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
+        *(workspace.vectors / name for name in _FILES),
+        workspace.vectors / ABOUT,
         workspace.unread_images,
     ],
-    settings=("encoder", "images", "images_per_landmark"),
+    settings=("encoder", "image_encoder", "images", "images_per_landmark"),
     run=_embed,
     looks_at=_images_there,
 )

@@ -123,9 +123,7 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
             "agreement": agreed,
             "reviewers": agreement_lines(both, hierarchy.levels) if both else [],
             "picture": workspace.picture.name,
-            "encoder": json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))[
-                "encoder"
-            ],
+            "encoders": _encoders(workspace),
             "versions": versions(),
             "inputs": [
                 {"name": file.name, "given_as": file.given_as, "sha256": sha256_of(file.path)}
@@ -150,6 +148,12 @@ def _record(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
         for file in input_files(settings)
     }
     return {**json.loads(workspace.numbers.read_text(encoding="utf-8")), "inputs": inputs}
+
+
+def _encoders(workspace: Workspace) -> list[str]:
+    """The encoder, and after it that of images if it is another one."""
+    about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
+    return [about[key] for key in ("encoder", "image_encoder") if key in about]
 
 
 def _unread_images(workspace: Workspace) -> dict[str, int]:

@@ -1,11 +1,11 @@
-"""Text and image vectors of open_clip models, with a store so that nothing is encoded twice.
+"""Text and image vectors of open_clip and timm, with a store so that nothing is encoded twice.
 
 Importing this room imports neither torch nor open_clip; `load_encoder` does not either, until
 something has to be encoded.
 """
 
 from strata_labels.embedding.encoder import Encoder, load_encoder
-from strata_labels.embedding.encoder_spec import encoder_names
+from strata_labels.embedding.encoder_spec import encoder_files, encoder_names
 from strata_labels.embedding.vector_store import VectorStore
 from strata_labels.embedding.vectors import (
     embed_images,
@@ -18,6 +18,7 @@ __all__ = [
     "Encoder",
     "VectorStore",
     "embed_images",
+    "encoder_files",
     "encoder_names",
     "image_files",
     "image_vectors",

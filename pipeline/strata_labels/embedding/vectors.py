@@ -11,9 +11,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from strata_labels.embedding.encoder import Encoder
+from strata_labels.embedding.encoder import Encoder, Floats
 from strata_labels.embedding.file_hashes import FileHashes
-from strata_labels.embedding.towers import Floats
 from strata_labels.embedding.vector_store import VectorStore, text_key
 from strata_labels.errors import InputError, Problem
 from strata_labels.pictures import picture_file
