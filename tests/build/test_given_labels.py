@@ -180,10 +180,21 @@ def test_where_nothing_can_be_learnt_items_wait(
     assert len(pd.read_csv(place.sheet)) == len(waiting)
 
 
-def test_a_table_without_labels_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no column of labels in 'items.csv'.*--clusters"):
-        build(tmp_path, "id,name\n1,Lake Como\n2,Church\n")
-    assert not (tmp_path / "ws").exists()
+def test_items_of_a_table_without_a_column_of_labels_wait(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "id,name\n1,Lake Como\n2,Church\n"
+    place = build(tmp_path, text)
+    assert "No column of labels in items.csv: every item waits" in capsys.readouterr().err
+    assert found(place)["level1_id"].isna().all() and len(pd.read_csv(place.sheet)) == 2
+    # Labels that come later, in a file of their own or as a column, name the level.
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,kind\n1,lake\n")
+    named = found(build(tmp_path, text, known_labels=labels))
+    assert named.loc["1", "level1_name"] == "lake" and named.loc["1", "accepted"]
+    named = found(build(tmp_path, "id,name,kind\n1,Lake Como,\n2,Church,church\n"))
+    assert named.loc["2", "level1_name"] == "church" and named.loc["2", "accepted"]
+    assert "No column" not in capsys.readouterr().err
 
 
 def test_clusters_of_a_table(tmp_path: Path) -> None:

@@ -63,11 +63,7 @@ def check_inputs(settings: BuildSettings, metadata: Metadata | None = None) -> M
     ledger = attempt(lambda: read_ledger(*ledgers(settings)))
     nodes = None
     problems += check_clusters(settings)
-    if len(hierarchy.levels) < 2:
-        what = "no column of labels in"
-        fix = "Add a column for each level (cells may be blank), or give --clusters and --encoder."
-        problems.append(Problem("--items", what, fix, value=settings.metadata.name))
-    elif hierarchy.published:
+    if hierarchy.published:
         problems += _unused(settings)
         if metadata is not None and ledger is not None:
             items, labels = metadata.items, metadata.labels

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pandas as pd
 
 from strata_labels.build.assets import vocabulary_in_force
-from strata_labels.build.settings import BuildSettings
+from strata_labels.build.settings import NO_LABELS, BuildSettings
 from strata_labels.build.stage import Counts, Stage, stage_key
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
@@ -25,9 +26,9 @@ def read_metadata(settings: BuildSettings) -> Metadata:
     hierarchy, folder, levels = settings.hierarchy, settings.metadata, settings.given_levels
     metadata = settings.source.read(folder, levels)
     if hierarchy.published and not settings.clusters:
-        given = settings.source.levels(folder)
+        given = settings.labelled_levels or [NO_LABELS]
         wanted = hierarchy.levels[2 if hierarchy.found else 1 :]
-        fix = f"The labels have {', '.join(given) or 'none'}; correct the levels or add the column."
+        fix = f"The labels have {', '.join(given)}; correct the levels or add the column."
         problems = [
             Problem("labels", "no published label for level", fix, column=level)
             for level in wanted
@@ -66,7 +67,13 @@ def saved_metadata(workspace: Workspace) -> Metadata:
     return Metadata(load(workspace.folder, "items"), load(workspace.folder, "labels"), {})
 
 
-def _write(workspace: Workspace, metadata: Metadata) -> Counts:
+def _write(workspace: Workspace, settings: BuildSettings, metadata: Metadata) -> Counts:
+    if settings.hierarchy.levels[1:] == (NO_LABELS,) and not settings.labelled_levels:
+        print(
+            f"No column of labels in {settings.metadata.name}: every item waits for review. Add a "
+            "column for each level (cells may be blank), or give --known-labels, or --clusters.",
+            file=sys.stderr,
+        )
     save(workspace.folder, "items", metadata.items)
     save(workspace.folder, "labels", metadata.labels)
     shared = shared_images(metadata.items, metadata.labels)
@@ -86,7 +93,7 @@ ITEMS = Stage(
         workspace.table("labels"),
         workspace.shared_images,
     ],
-    run=lambda workspace, settings: _write(workspace, read_metadata(settings)),
+    run=lambda workspace, settings: _write(workspace, settings, read_metadata(settings)),
 )
 
 
@@ -96,6 +103,6 @@ def items_stage(metadata: Metadata, key: str) -> Stage:
     def run(workspace: Workspace, settings: BuildSettings) -> Counts:
         # A file may have been changed since.
         same = stage_key(ITEMS, workspace, settings) == key
-        return _write(workspace, metadata if same else read_metadata(settings))
+        return _write(workspace, settings, metadata if same else read_metadata(settings))
 
     return replace(ITEMS, run=run)

@@ -11,7 +11,10 @@ from pydantic import Field
 from strata_labels.hierarchy import Hierarchy, known_trees, load_hierarchy
 from strata_labels.knowledge import COMMONS_API, WIKIDATA_API, Apis, check_contact
 from strata_labels.settings import BuildOptions, checked
-from strata_labels.sources import SOURCES, Source
+from strata_labels.sources import SOURCES, Source, known_levels
+
+#: Name of the only level where there is no column of labels.
+NO_LABELS = "label"
 
 # Names of levels found among the vectors, by their number, the finest first.
 _FOUND_LEVELS = {
@@ -50,9 +53,15 @@ class BuildSettings(BuildOptions):
 
     @cached_property
     def given_levels(self) -> tuple[str, ...]:
-        """Names of the tree's levels; those that it leaves to the labels, as these stand."""
+        """Names of the tree's levels; where it does not say, those of the labels."""
         found = load_hierarchy(self.tree, self.levels)
-        return found.levels or ("item", *SOURCES[found.source].levels(self.metadata))
+        return found.levels or ("item", *(self.labelled_levels or [NO_LABELS]))
+
+    @cached_property
+    def labelled_levels(self) -> tuple[str, ...]:
+        """Levels for which the metadata has labels; if for none, those of `--known-labels`."""
+        given = SOURCES[load_hierarchy(self.tree, self.levels).source].levels(self.metadata)
+        return given or (known_levels(self.known_labels) if self.known_labels else ())
 
     @property
     def source(self) -> Source:

@@ -21,7 +21,7 @@ from strata_labels.review.carry_over import LostNode
 from strata_labels.review.decisions import SAME, Decision, decisions_frame, seen_of, what_changed
 from strata_labels.review.validate import Checker, Validated, validate
 from strata_labels.tables import without_cycle_search
-from strata_labels.tree import LabelTree, fold
+from strata_labels.tree import UNKNOWN_NODE, LabelTree, fold
 
 #: Statuses of rows that a decision gave (others come from the proposals).
 PROPOSED, EXCLUDED, MERGED = "proposed", "excluded", "merged"
@@ -178,7 +178,7 @@ def _check_proposals(proposals: pd.DataFrame, tree: LabelTree) -> None:
     above = proposals[proposals.level > 1]
     fix = "Run `strata build` again."
     problems = [
-        Problem("table proposals", "unknown node:", fix, column=name, value=value)
+        Problem("table proposals", UNKNOWN_NODE, fix, column=name, value=value)
         for name, values in (("parent", proposals.parent), ("subject", above.subject))
         for value in sorted(set(values.fillna("")) - {""} - tree.level.keys())
     ]

@@ -25,7 +25,7 @@ from strata_labels.review.decisions import (
     order,
     read_decisions,
 )
-from strata_labels.tree import LabelTree, NodeFinder, fold
+from strata_labels.tree import UNKNOWN_NODE, LabelTree, NodeFinder, fold
 
 _NEEDS_TARGET = {"move", "merge", "split", "rename", SAME}
 #: What can be decided on a node that is not in the tree any more.
@@ -421,7 +421,7 @@ def check_before_build(
     subjects += [f"{level + 1}:{node}" for node, level in tree.level.items() if level < tree.top]
     problems = validate(decisions, tree, pd.DataFrame(index=subjects))[0].problems
     if not complete:
-        problems = [p for p in problems if p.what != "unknown node:"]
+        problems = [p for p in problems if p.what != UNKNOWN_NODE]
     if problems:
         raise InputError(problems)
 

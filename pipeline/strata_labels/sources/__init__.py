@@ -14,6 +14,7 @@ from strata_labels.sources.image_archives import (
     read_members,
     reference_of,
 )
+from strata_labels.sources.known_labels import known_levels
 from strata_labels.sources.label_text import is_placeholder, spelled_alike
 from strata_labels.sources.published_tree import label_node, published_tree
 
@@ -38,6 +39,7 @@ __all__ = [
     "find_archives",
     "is_image",
     "is_placeholder",
+    "known_levels",
     "label_node",
     "published_tree",
     "read_members",

@@ -9,9 +9,18 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.people_csv import read_people_csv
+from strata_labels.people_csv import read_header, read_people_csv
 from strata_labels.sources.contract import Labels, count_labels, label_rows
 from strata_labels.tables import own_ids
+
+
+def known_levels(path: Path) -> tuple[str, ...]:
+    """Names of the file's columns of labels, in their order: finest first.
+
+    Raises:
+        InputError: not a file, undecodable.
+    """
+    return tuple(name for name in read_header(path) if name not in ("", "id", "split"))
 
 
 def read_labels(path: Path, items: pd.DataFrame, levels: Sequence[str]) -> Labels:

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from strata_labels.people_csv import clean_cell
 from strata_labels.tree.label_tree import ARROW, LabelTree
 
+# What is wrong where no node has the text's id or name.
+UNKNOWN_NODE = "unknown node:"
+
 
 def fold(text: str) -> str:
     """A name as it is compared: case and spaces do not count."""
@@ -63,7 +66,7 @@ class NodeFinder:
         if others:
             what = f"a node of level {others[0]}, but level {allowed} is needed:"
             return "", what, f"Name a node of level {allowed}."
-        return "", "unknown node:", f"Name a node of level {allowed}, by its id or its name."
+        return "", UNKNOWN_NODE, f"Name a node of level {allowed}, by its id or its name."
 
     def _named(self, name: str, level: int) -> list[str]:
         return self._by_name.get((level, fold(name)), [])
