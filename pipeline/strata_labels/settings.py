@@ -53,6 +53,11 @@ class BuildOptions(BaseModel):
         ge=1,
         description="Images averaged into an item's vector, at most; else the tree's.",
     )
+    vectors: Path | None = Field(
+        default=None,
+        description="Folder of image vectors by item, as `strata embed --model` writes it; then no "
+        "picture is encoded.",
+    )
     encoder: str | None = Field(
         default=None,
         description="registry, MODEL/TAG, MODEL/CHECKPOINT or local-dir:DIR; else the tree's. For "

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from strata_labels.embedding import VectorStore, embed_images, load_encoder
 from strata_labels.errors import InputError
 from strata_labels.sources import draw_products
@@ -36,7 +37,7 @@ def test_a_whole_network_of_the_registry_s_image_tower(tmp_path: Path) -> None:
     recipe = load_recipe("happier", "full", settings)
     result = train(images, recipe, "full", tmp_path / "out", workers=0)
     assert 1 <= result["steps"] <= 2
-    saved = load_model(tmp_path / "out" / "model.pt")
+    saved = load_model(tmp_path / "out")
     assert (saved.recipe, saved.mode, saved.features) == (recipe, "full", "registry")
     items = pd.read_parquet(tmp_path / "out" / "test_items.parquet")
     pixels = torch.stack(
@@ -53,9 +54,10 @@ def test_a_head(pictures: tuple[Path, Path, pd.DataFrame], encoder: str, tmp_pat
     root, labels, _ = pictures
     recipe = load_recipe("happier", "head", SMALL)
     train(read_labels_csv(labels, root), recipe, "head", tmp_path / "out", encoder)
-    saved = load_model(tmp_path / "out" / "model.pt")
+    saved = load_model(tmp_path / "out")
     loaded = load_encoder(encoder)
     assert (saved.mode, saved.features, saved.transform) == ("head", loaded.id, None)
+    assert saved.encoder == encoder
     items = pd.read_parquet(tmp_path / "out" / "test_items.parquet")
     store = VectorStore(tmp_path / "out" / "vectors")
     vectors, _ = embed_images(store, loaded, [root / path for path in items.path])
@@ -65,8 +67,16 @@ def test_a_head(pictures: tuple[Path, Path, pd.DataFrame], encoder: str, tmp_pat
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
-    torch.save({"about": {}, "model": {}}, tmp_path / "other.pt")
-    (tmp_path / "cut.pt").write_bytes((tmp_path / "other.pt").read_bytes()[:100])
-    for name in ("other.pt", "cut.pt", "none.pt"):
+    weights = {"linear.weight": torch.eye(3)}
+    save_file(weights, tmp_path / "plain.safetensors")
+    save_file(weights, tmp_path / "other.safetensors", {"strata": "{}"})
+    content = (tmp_path / "other.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(content[:40])
+    (tmp_path / "text.safetensors").write_text("not tensors")
+    for name in ("plain", "other", "cut", "text", "none"):
         with pytest.raises(InputError, match="not a trained model"):
-            load_model(tmp_path / name)
+            load_model(tmp_path / f"{name}.safetensors")
+    torch.save({"about": {}, "model": weights}, tmp_path / "model.pt")
+    for path in (tmp_path, tmp_path / "model.pt"):
+        with pytest.raises(InputError, match=r"earlier version.*Run the same `strata train`"):
+            load_model(path)

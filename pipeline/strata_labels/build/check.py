@@ -9,6 +9,7 @@ import pandas as pd
 
 from strata_labels.build.assets import ledgers, vocabulary_in_force
 from strata_labels.build.found_nodes import check_clusters
+from strata_labels.build.given_vectors import given_vectors
 from strata_labels.build.items import read_metadata
 from strata_labels.build.propose import curated_nodes
 from strata_labels.build.published import published_part
@@ -76,12 +77,17 @@ def check_inputs(settings: BuildSettings, metadata: Metadata | None = None) -> M
             if vocabulary and ledger
             else None
         )
-    if settings.encoder and (not hierarchy.published or settings.image_root):
+    if settings.encoder and settings.needs_encoder:
         encoder = attempt(lambda: load_encoder(settings.encoder))
         if encoder is not None and not encoder.has_text:
             problems += _no_names(settings, metadata)
     if settings.image_encoder:
         attempt(lambda: load_encoder(str(settings.image_encoder)))
+        if settings.vectors:
+            what, fix = "not used where --vectors is given:", "Give one of the two."
+            problems.append(Problem("--image-encoder", what, fix, value=settings.image_encoder))
+    if (vectors := settings.vectors) and metadata is not None:
+        attempt(lambda: given_vectors(vectors, metadata.items))
     if not (problems or nodes is None or metadata is None or settings.clusters):
         items = metadata.items
         if len(ledger.decisions):
@@ -119,7 +125,7 @@ def _no_names(settings: BuildSettings, metadata: Metadata | None) -> list[Proble
 def _no_image(settings: BuildSettings, items: pd.DataFrame) -> list[Problem]:
     """A level can be found among images only where there are some."""
     root = settings.image_root
-    if not settings.hierarchy.found or root is None:
+    if not settings.hierarchy.found or settings.vectors or root is None:
         return []
     if any(image_files(root, images, 1) for images in items["image_ids"]):
         return []

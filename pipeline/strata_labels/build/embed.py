@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.build.assets import found_names
+from strata_labels.build.given_vectors import given_vectors
 from strata_labels.build.image_archives import ImageIndex, wanted_images
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
@@ -34,6 +35,8 @@ NAMES, PHRASES, NODES, IMAGES = "names.npy", "phrases.npy", "nodes.npy", "images
 IMAGES_FOR_NAMES = "images_for_names.npy"
 ABOUT = "about.json"
 _FILES = (NAMES, PHRASES, NODES, IMAGES, IMAGES_FOR_NAMES)
+# What `--vectors` gives.
+VECTORS, VECTOR_ITEMS = "vectors.npy", "items.parquet"
 _IN_NONE = "in no archive that was read"
 
 # Prompts for the nodes of a tree that names none.
@@ -48,10 +51,10 @@ def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
         (workspace.vectors / name).unlink(missing_ok=True)
     workspace.unread_images.unlink(missing_ok=True)
     index = ImageIndex(workspace.archive_indexes)
-    with_images = bool(settings.image_root or index.keys)
+    with_images = not settings.vectors and bool(settings.image_root or index.keys)
     store = VectorStore(workspace.vector_store)
     encoder = None
-    if settings.encoder and (not hierarchy.published or with_images):
+    if settings.encoder and (settings.needs_encoder or with_images):
         encoder = load_encoder(settings.encoder)
         about |= {"encoder": encoder.id, "aligned": encoder.aligned}
         if settings.embeds_given_names and encoder.has_text:
@@ -73,6 +76,12 @@ def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
             counts |= _embed_images(workspace, settings, store, encoder, index, file)
         if images := other or (None if encoder is None or encoder.aligned else encoder):
             counts |= _embed_images(workspace, settings, store, images, index, IMAGES)
+    if settings.vectors:
+        # Of a space of their own: they cannot be compared with texts.
+        about |= {"aligned": False, "vectors": sha256_of(settings.vectors / VECTORS)[:16]}
+        found, own = given_vectors(settings.vectors, load(workspace.folder, "items"))
+        _save(workspace.vectors / IMAGES, found)
+        counts |= own
     write_json(workspace.vectors / ABOUT, about)
     return counts
 
@@ -171,7 +180,7 @@ def _images_there(workspace: Workspace, settings: BuildSettings) -> str:
     Of images from archives, the indexes.
     """
     root, index = settings.image_root, ImageIndex(workspace.archive_indexes)
-    if not root and not index.keys:
+    if settings.vectors or (not root and not index.keys):
         return ""
     mark = hashlib.sha256()
     for path in index.files:
@@ -195,6 +204,11 @@ EMBED = Stage(
         settings.hierarchy.names,
         *encoder_files(settings.encoder),
         *encoder_files(settings.image_encoder or ""),
+        *(
+            (settings.vectors / name for name in (VECTORS, VECTOR_ITEMS))
+            if settings.vectors
+            else ()
+        ),
     ],
     writes=lambda workspace, _: [
         *(workspace.vectors / name for name in _FILES),

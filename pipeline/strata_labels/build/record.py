@@ -24,6 +24,7 @@ PATHS = {
     "known_labels": "--known-labels",
     "vocabulary": "--vocabulary",
     "images": "--images",
+    "vectors": "--vectors",
     "decisions": "--decisions",
 }
 _BUILD = "Run `strata build TREE WORKSPACE --metadata DIR`."

@@ -78,6 +78,12 @@ class BuildSettings(BuildOptions):
         return None
 
     @property
+    def needs_encoder(self) -> bool:
+        """Whether names or picture files are encoded."""
+        pictures = self.image_root is not None and self.vectors is None
+        return pictures or not self.hierarchy.published or self.embeds_given_names
+
+    @property
     def embeds_given_names(self) -> bool:
         """Whether an encoder was asked for in a tree that the labels make."""
         return self.hierarchy.published and self.encoder not in ("", self.hierarchy.encoder)

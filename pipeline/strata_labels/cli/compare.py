@@ -17,7 +17,8 @@ def compare(
     tree_a: Annotated[Path, typer.Argument(help="A workspace, or a table: level0, level1, ...")],
     tree_b: Annotated[Path, typer.Argument(help="The tree it is compared with.")],
     vectors: Annotated[
-        Path, typer.Option(help="Embeddings .npy, or the folder of a training (its test split).")
+        Path,
+        typer.Option(help="A folder of `embed --model` or of a training (test split), or .npy."),
     ],
     json: Annotated[Path, typer.Option(help="Where the numbers go.")],
     items: Annotated[

@@ -1,4 +1,7 @@
-"""`strata embed`: names and images to vectors, on a workspace that was built before."""
+"""`strata embed`: names and images to vectors, on a workspace that was built before.
+
+By the workspace's encoder into its store, or by a trained model into a folder of their own.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from strata_labels.build import ArchivePlan
+    from strata_labels.build import ArchivePlan, Workspace
 
 
 class Keep(StrEnum):
@@ -55,8 +58,29 @@ def embed(
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say what --shards would take.")
     ] = False,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of a training: its model embeds the images, for `build --vectors` and "
+            "`compare`.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="With --model: folder of the vectors, made if absent.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="With --model: root of the images; else the build's.")
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="With --model of a head: its encoder, if its files were moved."),
+    ] = None,
 ) -> None:
-    """Encode names and images; what is in the store is not encoded again."""
+    """Encode names and images; what is in the store is not encoded again.
+
+    With --model, a trained model encodes the images into --out instead.
+    """
     from strata_labels.build import (
         EMBED,
         Workspace,
@@ -70,6 +94,17 @@ def embed(
 
     workspace = Workspace(folder.resolve())
     failure = ""
+    if model:
+        if shards or out is None:
+            option, what = ("--shards", "not with --model") if shards else ("--out", "missing")
+            fix = "Embed the archives first, with --keep wanted." if shards else "Give it."
+            raise InputError(Problem(option, what, fix))
+        _embed_with_model(workspace, model, out, images, encoder)
+        return
+    given = {"--out": out, "--images": images, "--encoder": encoder}
+    if alone := [option for option, value in given.items() if value is not None]:
+        fix = "Give --model too, or leave it out."
+        raise InputError([Problem(option, "is of --model", fix) for option in alone])
     if plan:
         if not shards:
             fix = "Give --shards too."
@@ -84,6 +119,33 @@ def embed(
     rebuild(workspace, [EMBED])
     if failure:
         raise RetryError(failure)
+
+
+def _embed_with_model(
+    workspace: Workspace, model: Path, out: Path, images: Path | None, encoder: str | None
+) -> None:
+    from strata_labels.build import counts_text
+    from strata_labels.embedding import VectorStore
+    from strata_labels.errors import InputError, Problem
+    from strata_labels.training import embed_items, load_model
+
+    settings = workspace.last_settings()
+    kept = workspace.images if workspace.images.is_dir() else None
+    root = images or settings.image_root or kept
+    if root is None:
+        fix = "Give the folder that the images' paths start from."
+        raise InputError(Problem("--images", "the workspace was built without images", fix))
+    counts = embed_items(
+        load_model(model),
+        workspace.folder,
+        root,
+        out,
+        settings.images_per_landmark,
+        VectorStore(workspace.vector_store),
+        encoder,
+    )
+    print(f"embed: {counts_text(counts)}")
+    print(f"Vectors in {out}: for `strata build --vectors {out}` and `strata compare`")
 
 
 def _plan_lines(plan: ArchivePlan, workers: int) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from strata_labels.training.head import Head, train_head
+    from strata_labels.training.item_vectors import embed_items
     from strata_labels.training.labelled_images import (
         read_labels_csv,
         read_workspace,
@@ -28,6 +29,7 @@ _HOME = {
     "Head": "head",
     "Recipe": "recipe",
     "TrainedModel": "saved_model",
+    "embed_items": "item_vectors",
     "explain_recipe": "recipe",
     "load_model": "saved_model",
     "load_recipe": "recipe",
@@ -43,6 +45,7 @@ __all__ = [
     "Head",
     "Recipe",
     "TrainedModel",
+    "embed_items",
     "explain_recipe",
     "load_model",
     "load_recipe",

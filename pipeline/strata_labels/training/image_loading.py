@@ -227,6 +227,12 @@ def _not_readable(paths: Sequence[Path], broken: Mapping[int, str]) -> list[Prob
     ]
 
 
+def default_workers() -> int:
+    """Processes that decode: one a core of this process's part of the machine, 16 at most."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(16, max(1, (os.cpu_count() or 1) // local))
+
+
 def unreadable(paths: Sequence[Path]) -> dict[int, str]:
     """Decodes every image; returns which cannot be decoded, and why."""
     with (

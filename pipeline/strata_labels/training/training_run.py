@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import threading
 import time
@@ -23,15 +22,15 @@ from strata_labels.files import only_one, whole, write_json, write_table, write_
 from strata_labels.progress import track
 from strata_labels.retrieval import RECALL_KS, Report, evaluate_embeddings
 from strata_labels.training import checkpoint
-from strata_labels.training.image_loading import unreadable
+from strata_labels.training.image_loading import default_workers, unreadable
 from strata_labels.training.labelled_images import GALLERY, TRAIN, LabelledImages
 from strata_labels.training.processes import Processes, process_group
 from strata_labels.training.recipe import Mode, Recipe
-from strata_labels.training.saved_model import save_model
+from strata_labels.training.saved_model import MODEL, save_model
 from strata_labels.training.trainer import HISTORY, Trainer
 from strata_labels.training.training_modes import TESTED, FullTraining, HeadTraining
 
-CHECKPOINT, MODEL, RESULT, METRICS = "checkpoint.pt", "model.pt", "result.json", "metrics.csv"
+CHECKPOINT, RESULT, METRICS = "checkpoint.pt", "result.json", "metrics.csv"
 # Images that could not be read when the training was begun, with the reason.
 LEFT_OUT = "left_out.json"
 FROZEN, TRAINED, ITEMS = "test_frozen.npy", "test_trained.npy", "test_items.parquet"
@@ -53,10 +52,10 @@ def train(
 ) -> dict[str, Any]:
     """Trains and evaluates; continues from the checkpoint of a stopped training of the same kind.
 
-    Writes into `out`: `model.pt`, `metrics.csv` (every step), TensorBoard events,
-    `test_frozen.npy` and `test_trained.npy` (float32 `[n, d]`, unit vectors before and after
-    training), `test_items.parquet` (`path, level0 ..., split`, in their order), `result.json`,
-    and `left_out.json` if images were left out.
+    Writes into `out`: `model.safetensors` (see `load_model`), `metrics.csv` (every step),
+    TensorBoard events, `test_frozen.npy` and `test_trained.npy` (float32 `[n, d]`, unit vectors
+    before and after training), `test_items.parquet` (`path, level0 ..., split`, in their order),
+    `result.json`, and `left_out.json` if images were left out.
 
     Args:
         images: what to train and test on.
@@ -89,9 +88,7 @@ def train(
         if processes.first:
             held.enter_context(only_one(out / ".strata.lock", "training"))
         torch.manual_seed(seed)
-        if workers is None:
-            local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-            workers = min(16, max(1, (os.cpu_count() or 1) // local))
+        workers = default_workers() if workers is None else workers
         resumed = (out / CHECKPOINT).exists()
         digest, paths = images.digest, images.table.path
         reasons = _unreadable(images, out, resumed, processes)
@@ -143,6 +140,7 @@ def train(
         if not processes.first:
             return {}
         _save(out / TRAINED, trained)
+        save_model(out / MODEL, trainer.model, {**about, "encoder": encoder})
         return _finish(images, len(broken), trainer, out, about, relevance_counts_query)
 
 
@@ -268,7 +266,6 @@ def _finish(
     }
     items = test.table[["path", *images.levels, "split"]].reset_index(drop=True)
     write_table(out / ITEMS, items)
-    save_model(out / MODEL, trainer.model, about)
     _write_metrics(out / METRICS, trainer)
     write_json(out / RESULT, result)
     return result

@@ -19,6 +19,8 @@ from strata_labels.tables import load, read_parquet, table_path
 ITEM = ("level0", "item_id")
 # The evaluation ranks ten images at least.
 FEWEST = 11
+_TRAINING_FILES = "test_frozen.npy", "test_items.parquet"
+_FOLDER_FILES = "vectors.npy", "items.parquet"
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ def read_vectors(vectors: Path, items: Path | None = None) -> tuple[Tensor, pd.D
     """Reads embeddings and their items.
 
     Args:
-        vectors: a training's folder (its test split, before training), or `.npy` `[n, d]`.
+        vectors: a folder of `strata embed --model`, a training's folder (its test split, before
+            training), or `.npy` `[n, d]`.
         items: beside a `.npy`: table (CSV or Parquet), a row per vector, the item in `level0` or
             `item_id`, and the picture's `path` where there is one.
 
@@ -138,7 +141,9 @@ def read_vectors(vectors: Path, items: Path | None = None) -> tuple[Tensor, pd.D
             differ; all problems listed.
     """
     if vectors.is_dir():
-        vectors, items = vectors / "test_frozen.npy", items or vectors / "test_items.parquet"
+        of_training = (vectors / "test_frozen.npy").is_file()
+        one, other = _TRAINING_FILES if of_training else _FOLDER_FILES
+        vectors, items = vectors / one, items or vectors / other
     problems: list[Problem] = []
     array, table = None, None
     if items is None:

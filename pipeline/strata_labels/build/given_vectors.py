@@ -1,0 +1,45 @@
+"""Image vectors that a person gives a build, in place of those of an encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from strata_labels.build.stage import Counts
+from strata_labels.errors import InputError, Problem
+
+
+def given_vectors(folder: Path, items: pd.DataFrame) -> tuple[np.ndarray, Counts]:
+    """The image vector of each item: the normalised mean over its rows in `--vectors`.
+
+    Args:
+        folder: `vectors.npy` and `items.parquet`, as `strata embed --model` writes them.
+        items: the table `items`.
+
+    Returns:
+        `[len(items), d]` float32, a row of NaN for an item without a vector; and the counts.
+
+    Raises:
+        InputError: a missing or damaged file; no vector of any of the items.
+    """
+    from strata_labels.validation import read_vectors  # imports torch
+
+    vectors, table = read_vectors(folder)
+    rows = pd.Index(items["item_id"]).get_indexer(pd.Index(table["item"]))
+    known = rows >= 0
+    if not known.any():
+        what = f"none of its {len(table):,} vectors is of an item of this build, as"
+        fix = "Give vectors whose items.parquet has this build's item ids in `item_id`."
+        raise InputError(Problem("--vectors", what, fix, value=table["item"].iloc[0]))
+    sums = np.zeros((len(items), vectors.shape[1]))
+    np.add.at(sums, rows[known], vectors.numpy()[known])
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    means = np.where(lengths > 0, sums / np.where(lengths > 0, lengths, 1), np.nan)
+    counts = {
+        "items_with_images": int((lengths > 0).sum()),
+        "images": int(known.sum()),
+        "vectors_of_other_items": int((~known).sum()),
+    }
+    return means.astype(np.float32), counts
