@@ -17,6 +17,7 @@ from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.workspace import Workspace
 from strata_labels.embedding import (
     Encoder,
+    ItemImages,
     VectorStore,
     encoder_files,
     image_files,
@@ -142,7 +143,8 @@ def _embed_images(
     """Image vectors of the items as the file `file`, and the list of unread images."""
     items = load(workspace.folder, "items")
     root, at_most = settings.image_root, settings.images_per_landmark
-    found = image_vectors(store, encoder, items["image_ids"], root, at_most, index.keys)
+    images = ItemImages(store, encoder, items["image_ids"], root, at_most, index.keys)
+    found = image_vectors(images)
     missing = found.missing
     if index.keys:  # the images after an item's first ones were not looked for in archives
         wanted = wanted_images(items, at_most)
@@ -157,7 +159,8 @@ def _embed_images(
     write_list(workspace.unread_images, unread)
     return {
         "items_with_images": int((found.num_images > 0).sum()),
-        "images": int(found.num_images.sum()),
+        "images": int(found.num_images.sum()) + found.left_out,
+        "images_left_out_as_outliers": found.left_out,
         "images_missing": len(missing),
         "images_damaged": len(found.damaged),
     }
@@ -174,7 +177,19 @@ def image_name_vectors(workspace: Workspace) -> Path:
     return other if other.is_file() else workspace.vectors / IMAGES
 
 
-def _images_there(workspace: Workspace, settings: BuildSettings) -> str:
+def item_images(workspace: Workspace, settings: BuildSettings, items: pd.DataFrame) -> ItemImages:
+    """The images whose vectors are in `images.npy`."""
+    return ItemImages(
+        VectorStore(workspace.vector_store),
+        load_encoder(settings.encoder_of_images),
+        items["image_ids"],
+        settings.image_root,
+        settings.images_per_landmark,
+        ImageIndex(workspace.archive_indexes).keys,
+    )
+
+
+def images_there(workspace: Workspace, settings: BuildSettings) -> str:
     """Sizes and times of the items' image files: millions of images are not hashed again.
 
     Of images from archives, the indexes.
@@ -187,7 +202,7 @@ def _images_there(workspace: Workspace, settings: BuildSettings) -> str:
         mark.update(sha256_of(path).encode())
     for ids in load(workspace.folder, "items")["image_ids"]:
         at_most = settings.images_per_landmark
-        for file in image_files(root, ids, at_most, encoded=index.keys):
+        for file in image_files(root, ids, at_most, encoded=index.keys).values():
             if isinstance(file, Path):
                 state = file.stat()
                 mark.update(f"{file.name} {state.st_size} {state.st_mtime_ns}\n".encode())
@@ -196,7 +211,7 @@ def _images_there(workspace: Workspace, settings: BuildSettings) -> str:
 
 EMBED = Stage(
     name="embed",
-    version=3,
+    version=4,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("labels"),
@@ -217,5 +232,5 @@ EMBED = Stage(
     ],
     settings=("encoder", "image_encoder", "images", "images_per_landmark"),
     run=_embed,
-    looks_at=_images_there,
+    looks_at=images_there,
 )

@@ -24,6 +24,7 @@ from strata_labels.pictures import MISSING, OUTSIDE
 from strata_labels.review import agreement_lines
 from strata_labels.show import (
     draw_tree,
+    image_issue_numbers,
     label_issue_numbers,
     numbers_of,
     published_agreement,
@@ -96,6 +97,7 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
     numbers["lost_nodes"] = settled["review"]["nodes_lost"]
     numbers["unread_images"] = _unread_images(workspace)
     numbers["shared_images"] = _shared_images(workspace)
+    numbers["image_issues"] = image_issue_numbers(load(workspace.folder, "image_issues"))
     vocabulary = load(workspace.folder, "vocabulary")
     names = dict(zip(vocabulary["node_id"], vocabulary["name"], strict=True))
     label_issues = load(workspace.folder, "label_issues")
@@ -207,11 +209,12 @@ def _options(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
 
 SHOW = Stage(
     name="show",
-    version=7,
+    version=8,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "nodes", "assignments")),
         *(workspace.table(name) for name in ("proposals", "vocabulary", "doubts", "audit")),
         workspace.table("label_issues"),
+        workspace.table("image_issues"),
         workspace.settled,
         workspace.unread_images,
         workspace.shared_images,

@@ -6,8 +6,10 @@ something has to be encoded.
 
 from strata_labels.embedding.encoder import Encoder, load_encoder
 from strata_labels.embedding.encoder_spec import encoder_files, encoder_names
+from strata_labels.embedding.outliers import LEAST_IMAGES, alike
 from strata_labels.embedding.vector_store import VectorStore
 from strata_labels.embedding.vectors import (
+    ItemImages,
     embed_images,
     image_files,
     image_vectors,
@@ -15,8 +17,11 @@ from strata_labels.embedding.vectors import (
 )
 
 __all__ = [
+    "LEAST_IMAGES",
     "Encoder",
+    "ItemImages",
     "VectorStore",
+    "alike",
     "embed_images",
     "encoder_files",
     "encoder_names",

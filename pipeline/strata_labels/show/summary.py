@@ -60,6 +60,12 @@ def summary_lines(title: str, numbers: dict[str, Any], agreed: dict[str, Any] | 
         lines.append(f"  images     {sum(unread.values()):,} not read: {parts}")
     if shared := numbers.get("shared_images"):
         lines.append(f"  images     {shared:,} belong to several items")
+    found = numbers.get("image_issues")
+    if found and found["images"]:
+        lines.append(
+            f"  images     {found['images']:,} of {found['items']:,} items do not look like their "
+            f"item, {found['like_other_node']:,} of them more like another node"
+        )
     if lost := numbers.get("lost_nodes"):
         lines.append(f"  lost       {lost:,} nodes that decisions name; a review row asks for each")
     if numbers["open_rows"]:
