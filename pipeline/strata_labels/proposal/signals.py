@@ -212,7 +212,7 @@ class Features:
     """What labels are learnt on: a kernel, a weighted sum of parts that are 1 on the diagonal.
 
     Attributes:
-        sparse: linear part `[n, D]`, rows scaled by the root of the part's weight.
+        sparse: linear part, float32 `[n, D]`, rows scaled by the root of the part's weight.
         dense: Gaussian parts, `(unit vectors [n, d], weight, gamma)`; rows of zeros (no vector)
             resemble nothing.
     """
@@ -246,7 +246,9 @@ def features(signals: Signals, scores: NodeScores, num_nodes: int) -> Features:
     total = sum(weight for weight, _ in parts) + sum(weight for _, weight, _ in dense) or 1.0
     stacked = [matrix * np.float32(np.sqrt(weight / total)) for weight, matrix in parts]
     sparse = sp.hstack(stacked, format="csr") if stacked else sp.csr_matrix((len(signals), 0))
-    return Features(sparse, [(v, weight / total, gamma) for v, weight, gamma in dense])
+    return Features(
+        sparse.astype(np.float32), [(v, weight / total, gamma) for v, weight, gamma in dense]
+    )
 
 
 def centred(vectors: np.ndarray) -> np.ndarray:
