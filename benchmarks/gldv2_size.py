@@ -92,7 +92,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def row(name: str, images: int, cores: int, processes: int, costs: Costs, gpus: int) -> str:
     """A row of the table."""
-    vectors, kept = images * DIMENSIONS * 4, images * costs.kept
+    vectors, kept = images * DIMENSIONS * (2 if gpus else 4), images * costs.kept
     disk = 2 * processes * ARCHIVE_BYTES + vectors
     total = ARCHIVES * ARCHIVE_BYTES
     prepare = (images * (costs.prepare + costs.keep) + total * costs.check) / cores

@@ -74,13 +74,22 @@ class GpuTensor(torch.Tensor):
         return _run(func, args, kwargs or {})
 
 
+# The backend that the process group was asked for; what NCCL would carry, gloo carries in fact.
+_backend: list[str] = []
+# All that gloo does on tensors of a GPU.
+_GLOO_ON_GPU = {"c10d::allreduce_", "c10d::broadcast_"}
+
 #: Waits for the device so far, by operation and place in the library.
 waits: Counter[str] = Counter()
 
 
 @contextlib.contextmanager
-def simulated_gpu() -> Iterator[None]:
-    """Makes `cuda:0` mean the simulated GPU, and starts counting `waits` anew."""
+def simulated_gpu(cards: int = 1) -> Iterator[None]:
+    """Makes `cuda:0` mean the simulated GPU, and starts counting `waits` anew.
+
+    Args:
+        cards: how many the machine seems to have; every process uses its own `cuda:0`.
+    """
     waits.clear()
     move = torch.Tensor.to
 
@@ -93,7 +102,9 @@ def simulated_gpu() -> Iterator[None]:
 
     cuda = {
         "is_available": lambda: True,
-        "device_count": lambda: 1,
+        "device_count": lambda: cards,
+        "set_device": lambda device: None,
+        "get_device_capability": lambda device=None: (8, 0),
         "current_device": lambda: 0,
         "is_bf16_supported": lambda: False,
         "get_rng_state": lambda device=None: torch.get_rng_state(),
@@ -104,6 +115,13 @@ def simulated_gpu() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for name, replacement in cuda.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, replacement))
+        init = torch.distributed.init_process_group
+
+        def start(backend: str) -> None:
+            _backend[:] = [backend]
+            init(backend.replace(",cuda:nccl", ""))
+
+        stack.enter_context(mock.patch.object(torch.distributed, "init_process_group", start))
         check = "_accelerator_graph_capture_health_check"
         stack.enter_context(mock.patch.object(torch.optim.Optimizer, check, lambda self: None))
         stack.enter_context(mock.patch.object(torch.Tensor, "to", to))
@@ -145,15 +163,14 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if func in (aten.pin_memory.default, aten._pin_memory.default):
         return args[0]
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+    if func.namespace == "c10d":
+        return _collective(func, args, kwargs, tensors)
     on_gpu = any(isinstance(tensor, GpuTensor) for tensor in tensors)
     if on_gpu:
         _check(func, args, tensors)
     result_on_gpu = _result_on_gpu(func, args, kwargs, on_gpu)
 
-    def real(value: Any) -> Any:
-        return value.held if isinstance(value, GpuTensor) else value
-
-    real_args, real_kwargs = tree_map(real, args), tree_map(real, kwargs)
+    real_args, real_kwargs = tree_map(_real, args), tree_map(_real, kwargs)
     if real_kwargs.get("device") is not None and torch.device(real_kwargs["device"]).type in (
         "cuda",
         "meta",
@@ -178,6 +195,22 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         ),
         result,
     )
+
+
+def _real(value: Any) -> Any:
+    return value.held if isinstance(value, GpuTensor) else value
+
+
+def _collective(func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Any:
+    """Carries tensors between processes; raises where the backend has no way to."""
+    places = {"cuda" if isinstance(tensor, GpuTensor) else "cpu" for tensor in tensors}
+    known = {"cpu"} | ({"cuda"} if func.name() in _GLOO_ON_GPU else set())
+    if _backend != ["gloo"]:
+        known = {part.split(":")[0] for part in _backend[0].split(",")}
+    if func.name() != "c10d::barrier" and (len(places) > 1 or not places <= known):
+        raise RuntimeError(f"{func.name()} of tensors on {sorted(places)} with {_backend[0]!r}")
+    with _disable_current_modes():
+        return func(*tree_map(_real, args), **tree_map(_real, kwargs))
 
 
 def _check(func: Any, args: tuple[Any, ...], tensors: list[torch.Tensor]) -> None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import simulated_processes
+import timm
 import torch
 import training_steps
+from safetensors.torch import save_file
 from simulated_gpu import GpuTensor, simulated_gpu, waits
 from strata_labels.losses import CalibrationLoss, SupHAPLoss
 from strata_labels.retrieval import evaluate_embeddings
@@ -17,6 +26,7 @@ from strata_labels.training.criterion import criterion
 from strata_labels.training.trainer import Trainer
 from torch import Tensor, nn
 
+TESTS = Path(__file__).resolve().parents[1]
 PLAIN = [name for name in recipe_names() if "-" not in name]
 CLASSES = torch.arange(6)[:, None] // torch.tensor([1, 2, 6])
 
@@ -144,3 +154,48 @@ def test_train_runs_there(mode: str, backbone: str, pictures, encoder: str, tmp_
         results[place] = pd.read_csv(out / "metrics.csv").loss.to_numpy()
         assert np.isfinite(np.load(out / "test_trained.npy")).all()
     np.testing.assert_allclose(results["there"], results["here"], rtol=2e-3)
+
+
+def test_processes_on_gpus_are_one_process(pictures, encoder: str, tmp_path: Path) -> None:
+    """Stopped and continued on two cards and on one, each backend carrying only what it can."""
+    root, labels, _ = pictures
+    weights = str(tmp_path / "weights.safetensors")
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet").state_dict(), weights)
+    given = [str(labels), str(root), str(tmp_path), encoder, weights, *free_ports(6)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "simulated_processes", *given],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(TESTS),
+                "OMP_NUM_THREADS": "1",
+                **{"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"},
+                **{"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            },
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    shown = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(shown)
+    for name in ("head2", "full2", "full1"):
+        one, own = tmp_path / f"one_{name}", tmp_path / name
+        simulated_processes.run(name[:4], labels, root, one, encoder, weights)
+        losses = [pd.read_csv(folder / "metrics.csv").loss for folder in (own, one)]
+        assert len(losses[0]) == 6
+        np.testing.assert_allclose(*losses, atol=1e-5)
+        vectors = [np.load(folder / "test_trained.npy") for folder in (own, one)]
+        np.testing.assert_allclose(*vectors, atol=1e-4)
+        results = [json.loads((folder / "result.json").read_text()) for folder in (own, one)]
+        assert results[0]["trained"] == pytest.approx(results[1]["trained"], abs=1e-5)
+
+
+def free_ports(number: int) -> list[str]:
+    """Ports that nothing listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [str(each.getsockname()[1]) for each in sockets]

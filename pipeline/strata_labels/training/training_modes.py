@@ -160,7 +160,7 @@ class FullTraining:
         return self._processes.gather(vectors, len(paths))
 
     def _fresh(self) -> RetrievalModel:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):  # it is built on the CPU
             torch.manual_seed(self._seed)
             model = build_model(self._recipe)
         if self.device.type == "cuda":

@@ -191,10 +191,12 @@ def _run(trainer: Trainer, out: Path, about: dict[str, Any]) -> None:
         with _stop_signals() as stopped, track(_left(trainer) if first else 0, "images") as tracker:
             trainer.run(after_step)
             keep()
+            # A signal may have reached one process alone.
+            ended_early = trainer.processes.any(stopped.is_set())
     finally:
         if board is not None:
             board.close()
-    if stopped.is_set():
+    if ended_early:
         raise RetryError(
             f"Stopped after step {trainer.step}, which is in {out / CHECKPOINT}. "
             "Run the same command to continue."
