@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -88,6 +89,25 @@ def test_two_processes_give_the_bytes_of_one(
 ) -> None:
     files, failure = run(tmp_path / "ws", site, spec, two)
     assert not failure and files == alone
+
+
+def test_a_killed_process_costs_only_its_archives(
+    site: Site, spec: str, alone: dict[str, bytes], two: ReadUnits, tmp_path: Path
+) -> None:
+    def kill_one() -> None:
+        while not any(path.endswith("images_003.tar") for path, *_ in site.log):
+            time.sleep(0.001)
+        worker_processes()[0].kill()
+
+    site.log.clear()
+    killer = threading.Thread(target=kill_one, daemon=True)
+    killer.start()
+    files, failure = run(tmp_path / "ws", site, spec, two)
+    killer.join()
+    assert not failure and files == alone
+    fetched = [path for path, *_ in site.log if path.endswith(".tar")]
+    # The two archives of the lost process are fetched again, and what it had not sent yet.
+    assert ARCHIVES <= len(fetched) <= ARCHIVES + 4
 
 
 def test_an_archive_that_kills_its_process_is_set_aside(

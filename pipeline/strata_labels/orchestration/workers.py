@@ -22,7 +22,6 @@ from distributed import (
     as_completed,
 )
 from distributed.comm import connect
-from distributed.core import Status
 from distributed.security import Security
 from tornado.ioloop import PeriodicCallback
 
@@ -98,20 +97,13 @@ def dask_client(
         with LocalCluster(n_workers=workers, **local) as cluster, Client(cluster) as client:
             threads = max(1, usable_cores() // workers)
             client.register_plugin(_OneGpu())
-            replacing = PeriodicCallback(lambda: _replace_lost(cluster, workers), _MILLISECONDS)
+            # Dask gives up a process that is slow to start again after it died.
+            replacing = PeriodicCallback(lambda: cluster.scale(workers), _MILLISECONDS)
             cluster.loop.add_callback(replacing.start)
             try:
                 yield client, lambda unit: replace(unit, threads=threads)
             finally:
                 cluster.loop.add_callback(replacing.stop)
-
-
-def _replace_lost(cluster: LocalCluster, workers: int) -> None:
-    """Starts processes for those that Dask has given up: dead while they started, or slow to."""
-    for name, process in list(cluster.workers.items()):
-        if process.status in (Status.failed, Status.closed):
-            del cluster.workers[name]
-    cluster.scale(workers)
 
 
 def _client(address: str) -> Client:
