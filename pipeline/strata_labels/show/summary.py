@@ -38,7 +38,8 @@ def summary_lines(title: str, numbers: dict[str, Any], agreed: dict[str, Any] | 
     for row in reversed(numbers["levels"][1:]):
         largest = ", ".join(f"{name} {count:,}" for name, count in row["largest"])
         more = ", ..." if row["nodes"] > len(row["largest"]) else ""
-        lines.append(f"  level {row['level']}    {row['nodes']:,} {row['name']}: {largest}{more}")
+        examples = f": {largest}{more}" if largest else ""
+        lines.append(f"  level {row['level']}    {row['nodes']:,} {row['name']}{examples}")
     if agreed and agreed["compared"]:
         lines.append(
             f"  published  {_share(agreed['agreed'], agreed['compared'])} of "
