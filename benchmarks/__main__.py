@@ -15,6 +15,7 @@ NEED_SHARED = [
     ["entities"],
     ["knowledge", "closure"],
     ["kinds"],
+    ["strangers"],
     ["build"],
     ["validation"],
     ["training"],

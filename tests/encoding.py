@@ -1,4 +1,4 @@
-"""Vectors straight from an encoder, without a store, for comparison in tests."""
+"""Vectors straight from an encoder, without a store, and weights for encoders of timm."""
 
 from __future__ import annotations
 
@@ -18,6 +18,20 @@ def encode_images(encoder: Encoder, paths: Sequence[Path]) -> np.ndarray:
     """Vectors `[n, d]` of images, all of them intact."""
     batches = encoder.image_batches(paths)
     return _in_order(((positions, vectors) for positions, vectors, _ in batches), len(paths))
+
+
+def timm_weights(folder: Path, name: str, seed: int = 0, num_classes: int = 1000) -> Path:
+    """A file with random weights of a timm model, its classifier included."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = timm.create_model(name, num_classes=num_classes)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(model.state_dict(), folder / f"{name}.safetensors")
+    return folder / f"{name}.safetensors"
 
 
 def _in_order(batches, count: int) -> np.ndarray:

@@ -60,6 +60,9 @@ def make_workspace(folder: Path) -> Path:
     proposals = pd.DataFrame(rows)
     for name, frame in (("items", items), ("proposals", proposals)):
         save(folder, name, frame)
+    issue = {"item_id": item(0), "image": IMAGE, "problem": "like_other_node", "other": "2/lake"}
+    issue |= {"similarity": 0.1, "other_similarity": 0.5, "num_images": 3}
+    save(folder, "image_issues", pd.DataFrame([issue]))
     save(folder, "vocabulary", VOCABULARY)
     place.vectors.mkdir()
     vectors = np.random.default_rng(0).normal(size=(total, 8)).astype(np.float32)

@@ -60,7 +60,13 @@ class BuildOptions(BaseModel):
     )
     encoder: str | None = Field(
         default=None,
-        description="registry, MODEL/TAG, MODEL/CHECKPOINT or local-dir:DIR; else the tree's.",
+        description="registry, MODEL/TAG, MODEL/CHECKPOINT or local-dir:DIR; else the tree's. For "
+        "images alone also timm:NAME or timm:NAME@FILE.",
+    )
+    image_encoder: str | None = Field(
+        default=None,
+        description="Another encoder for comparing images with images; --encoder is then for names "
+        "and, if its towers are aligned, for images with names.",
     )
     decisions: Path | None = Field(
         default=None, description="Ledger of decisions; else WORKSPACE/decisions.csv."

@@ -129,6 +129,21 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("opened", pa.bool_()),
         ]
     ),
+    # An image that does not look like the other images of its item (`unlike_item`), or looks more
+    # like another node (`like_other_node`). Of an item with at least three readable images.
+    # `similarity`: cosine of centred vectors to the item's other images; `other_similarity`: to the
+    # mean of the nearest other node, `other`. Null where the item has no accepted node.
+    "image_issues": pa.schema(
+        [
+            ("item_id", _TEXT),
+            ("image", _TEXT),
+            ("problem", _TEXT),
+            ("similarity", pa.float32()),
+            ("other", _TEXT),
+            ("other_similarity", pa.float32()),
+            ("num_images", pa.int32()),
+        ]
+    ),
     # What retrieval says against a place (see the room `validation`): `gain` is what H-AP of the
     # subject's images would rise by under the suggestion (`total`: the mean over all images),
     # `expected` that times the chance of the move being right, `here` and `there` the shares of its
@@ -181,7 +196,7 @@ DECISION_COLUMNS = [
 SCHEMA_VERSION = 2
 _VERSION_KEY = b"strata_schema_version"
 # Tables that version 0.1.0 did not write: until the next build they count as empty.
-_SINCE_0_1_0 = ("path_confidence", "label_issues")
+_SINCE_0_1_0 = ("path_confidence", "label_issues", "image_issues")
 
 #: Decimals of confidences and scores in a table.
 SHARE_DECIMALS = 4

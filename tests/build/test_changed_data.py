@@ -98,18 +98,29 @@ def test_a_class_keeps_its_place_in_a_vocabulary_whose_node_is_renamed(tmp_path:
     assert (lost, found) == ({}, {"Q7": "tarn"})
 
 
-def test_known_labels_that_the_vocabulary_lacks_are_named(tmp_path: Path) -> None:
+def test_known_labels_that_the_vocabulary_lacks_or_spells_otherwise_are_named(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "train_label_to_category.csv").write_text(
-        "landmark_id,category\n" + "".join(f"{n},{PAGES}Mill_{n}\n" for n in range(1, 5))
+        "landmark_id,category\n" + "".join(f"{n},{PAGES}Mill_{n}\n" for n in range(1, 7))
     )
     known = tmp_path / "train_known.csv"
-    rows = ["1,hangar", "2,hangar", "3,silo", "4,church"]
-    lines = [f"{n},{PAGES}Mill_{n},{name},human-made" for n, name in (r.split(",") for r in rows)]
+    rows = ["1,hangar", "2,hangar", "3,silo", "4,church", "5,Churches", "6,Air-Transportation"]
+    lines = [f"{n},{PAGES}Mill_{n},{name},human made" for n, name in (r.split(",") for r in rows)]
     header = "landmark_id,category,hierarchical_label,natural_or_human_made"
     known.write_text("\n".join([header, *lines, ""]))
     settings = BuildSettings(
         tree="gldv2-h", metadata=tmp_path, known_labels=known, decisions=tmp_path / "d.csv",
         encoder="registry",
     )  # fmt: skip
-    counts = read_metadata(settings).counts["known_labels"]
+    metadata = read_metadata(settings)
+    counts = metadata.counts["known_labels"]
     assert counts["not_in_the_vocabulary"] == "hangar (2), silo (1)"
+    assert counts["read_as_another_spelling"] == (
+        "Air-Transportation as air transportation (1), Churches as church (1), "
+        "human made as human-made (6)"
+    )
+    named = metadata.labels[metadata.labels["origin"] == "known"].groupby("node").size()
+    assert named.to_dict() == {
+        "air transportation": 1, "church": 2, "hangar": 2, "human-made": 6, "silo": 1,
+    }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -246,7 +247,8 @@ def test_kinds_take_names_where_text_and_image_are_aligned() -> None:
         }
     )
     names = ["office chair", "stool", "armchair"]
-    candidates = Candidates(["chair"] * 3 + ["lamp"], [*names, "floor lamp"], np.eye(8)[:4], 100.0)
+    called = [*names, "floor lamp"]
+    candidates = Candidates(["chair"] * 3 + ["lamp"], called, np.eye(8)[:4], vectors, 100.0)
     parents = ["2/chair"] * 13
     proposals, nodes = propose_within(
         items, parents, {"2/chair": "chair"}, vectors, 0.95, candidates
@@ -259,9 +261,9 @@ def test_kinds_take_names_where_text_and_image_are_aligned() -> None:
     last = proposals.set_index("subject").loc["sop/12"]
     assert (last.parent, last.accepted, last.reasons) == ("2/chair", False, (Reason("no_image"),))
     shuffled = items.sample(frac=1, random_state=0)
-    again, _ = propose_within(
-        shuffled, parents, {"2/chair": "chair"}, vectors[shuffled.index], 0.95, candidates
-    )
+    moved = vectors[shuffled.index]
+    candidates = replace(candidates, images=moved)
+    again, _ = propose_within(shuffled, parents, {"2/chair": "chair"}, moved, 0.95, candidates)
     pd.testing.assert_frame_equal(proposals, again)
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from encoding import encode_images
-from strata_labels.embedding import Encoder, VectorStore, embed_images, image_vectors
+from strata_labels.embedding import (
+    Encoder,
+    ItemImages,
+    VectorStore,
+    alike,
+    embed_images,
+    image_vectors,
+)
 from strata_labels.errors import InputError
 from tiny_clip import PLANT, colour_image
 
@@ -44,7 +51,9 @@ def test_an_items_vector_is_the_mean_of_its_first_images(tiny: Encoder, tmp_path
         ["bcd0", "bcd1"],
         ["zz", "../x/abc0", "zzzzzz"],
     ]
-    found = image_vectors(VectorStore(tmp_path / "store"), tiny, items, root, images_per_item=2)
+    found = image_vectors(
+        ItemImages(VectorStore(tmp_path / "store"), tiny, items, root, images_per_item=2)
+    )
     assert found.num_images.tolist() == [2, 0, 2, 0]
     assert found.missing == ["gone-1", "zz", "../x/abc0", "zzzzzz"] and found.damaged == {}
     assert np.isnan(found.vectors[[1, 3]]).all()
@@ -65,7 +74,7 @@ def test_damaged_images_are_named_and_left_out(tiny: Encoder, tmp_path: Path) ->
     png = _image(root, "abc4", RED, ".png")
     png.write_bytes(png.read_bytes()[:200] + b"\0" * 400)
     items = [["abc0", "abc1", "abc2"], ["abc3", "abc4"]]
-    found = image_vectors(VectorStore(tmp_path / "store"), tiny, items, root)
+    found = image_vectors(ItemImages(VectorStore(tmp_path / "store"), tiny, items, root))
     assert found.num_images.tolist() == [1, 0]
     assert set(found.damaged) == {torn, empty, text, png}
     np.testing.assert_allclose(found.vectors[0], encode_images(tiny, [good])[0], atol=1e-6)
@@ -111,11 +120,11 @@ def test_hashes_are_remembered_until_a_file_changes(tmp_path: Path) -> None:
 
 def test_no_image_folder_is_refused(tiny: Encoder, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
-        image_vectors(VectorStore(tmp_path), tiny, [["abc"]], tmp_path / "nowhere")
+        image_vectors(ItemImages(VectorStore(tmp_path), tiny, [["abc"]], tmp_path / "nowhere"))
 
 
 def test_items_without_any_image(tiny: Encoder, tmp_path: Path) -> None:
-    found = image_vectors(VectorStore(tmp_path / "s"), tiny, [["abcd"], []], tmp_path)
+    found = image_vectors(ItemImages(VectorStore(tmp_path / "s"), tiny, [["abcd"], []], tmp_path))
     assert found.vectors.shape == (2, 16) and np.isnan(found.vectors).all()
     assert found.num_images.tolist() == [0, 0] and found.missing == ["abcd"]
 
@@ -124,6 +133,42 @@ def test_all_images_damaged(tiny: Encoder, tmp_path: Path) -> None:
     for n in range(3):
         _image(tmp_path, f"abc{n}", RED).write_bytes(b"?")
     items = [["abc0", "abc1"], ["abc2"]]
-    found = image_vectors(VectorStore(tmp_path / "s"), tiny, items, tmp_path)
+    found = image_vectors(ItemImages(VectorStore(tmp_path / "s"), tiny, items, tmp_path))
     assert found.num_images.tolist() == [0, 0] and len(found.damaged) == 3
     assert np.isnan(found.vectors).all()
+
+
+def _around(centre: int, count: int, generator: np.random.Generator) -> np.ndarray:
+    vectors = 0.1 * generator.normal(size=(count, 64))
+    vectors[:, centre] += 1
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_planted_strangers_are_not_alike() -> None:
+    generator = np.random.default_rng(0)
+    for strangers in (1, 2, 3):
+        own = _around(0, 8 - strangers, generator)
+        others = np.concatenate([_around(k + 1, 1, generator) for k in range(strangers)])
+        order = generator.permutation(8)
+        found = alike(np.concatenate([own, others])[order][None].astype(np.float32))
+        assert found[0].tolist() == (order < len(own)).tolist()
+
+
+def test_without_outliers_and_of_two_images_none_is_left_out() -> None:
+    generator = np.random.default_rng(1)
+    same = np.stack([_around(0, 5, generator) for _ in range(200)]).astype(np.float32)
+    assert alike(same).mean() > 0.99
+    assert alike(np.eye(2, 64, dtype=np.float32)[None]).all()
+    assert alike(np.repeat(same[:1, :1], 4, axis=1)).all()  # one image, four times
+    apart = np.eye(5, 64, dtype=np.float32)[None]
+    assert alike(apart).all()  # all equally far
+
+
+def test_an_outlier_is_left_out_of_the_mean(tiny: Encoder, tmp_path: Path) -> None:
+    reds = [_image(tmp_path, f"abc{n}", RED) for n in range(4)]
+    _image(tmp_path, "bcd0", BLUE)
+    items = [["abc0", "abc1", "bcd0", "abc2", "abc3"], ["abc0", "bcd0"]]
+    found = image_vectors(ItemImages(VectorStore(tmp_path / "s"), tiny, items, tmp_path))
+    assert found.num_images.tolist() == [4, 2] and found.left_out == 1
+    mean = encode_images(tiny, reds).mean(axis=0)
+    np.testing.assert_allclose(found.vectors[0], mean / np.linalg.norm(mean), atol=1e-6)

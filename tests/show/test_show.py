@@ -41,6 +41,7 @@ NOTHING_ELSE: dict[str, Any] = {
     "lost_nodes": 0,
     "unread_images": {},
     "shared_images": 0,
+    "image_issues": {"images": 0, "items": 0, "like_other_node": 0},
 }
 
 
@@ -204,6 +205,7 @@ def test_what_is_not_applied_or_not_read_is_told(tmp_path: Path) -> None:
         "decisions": {"effective": 5, "stale": 2, "gone": 0, "disputed": 1},
         "lost_nodes": 1,
         "unread_images": {"no such file": 3, "damaged": 1200},
+        "image_issues": {"images": 1500, "items": 12, "like_other_node": 7},
     }
     lines = "\n".join(summary_lines("T", told["numbers"], None))
     assert "unapplied  3 decisions: 2 stale, 1 disputed" in lines
@@ -212,6 +214,8 @@ def test_what_is_not_applied_or_not_read_is_told(tmp_path: Path) -> None:
     render_card(tmp_path / "card.md", told)
     card = (tmp_path / "card.md").read_text()
     assert "3 decisions in the ledger are not applied: 2 were made on evidence" in card
+    assert "images     1,500 of 12 items do not look like their item, 7 of them more" in lines
+    assert "1,500 images of 12 items do not look like the other images of their item" in card
     assert "## Images that were not read" in card and "| damaged | 1,200 |" in card
 
 
@@ -228,7 +232,7 @@ def facts(**more: Any) -> dict[str, Any]:
         "agreement": None,
         "reviewers": [],
         "picture": "tree.png",
-        "encoder": "none",
+        "encoders": ["none"],
         "versions": {"strata": "0"},
         "inputs": [
             {"name": "decisions.csv", "given_as": "tree t", "sha256": "a" * 64},

@@ -77,8 +77,15 @@ def check_inputs(settings: BuildSettings, metadata: Metadata | None = None) -> M
             if vocabulary and ledger
             else None
         )
-    if settings.needs_encoder:
-        attempt(lambda: load_encoder(settings.encoder))
+    if settings.encoder and settings.needs_encoder:
+        encoder = attempt(lambda: load_encoder(settings.encoder))
+        if encoder is not None and not encoder.has_text:
+            problems += _no_names(settings, metadata)
+    if settings.image_encoder:
+        attempt(lambda: load_encoder(str(settings.image_encoder)))
+        if settings.vectors:
+            what, fix = "not used where --vectors is given:", "Give one of the two."
+            problems.append(Problem("--image-encoder", what, fix, value=settings.image_encoder))
     if (vectors := settings.vectors) and metadata is not None:
         attempt(lambda: given_vectors(vectors, metadata.items))
     if not (problems or nodes is None or metadata is None or settings.clusters):
@@ -101,6 +108,18 @@ def _unused(settings: BuildSettings) -> list[Problem]:
     }
     what, fix = f"the labels of {settings.hierarchy.title} are published:", "Leave it out."
     return [Problem(opt, what, fix, value=value) for opt, value in given.items() if value]
+
+
+def _no_names(settings: BuildSettings, metadata: Metadata | None) -> list[Problem]:
+    """An encoder of images alone is of use only where names need none, and there are images."""
+    what, option = "encodes images alone, no names:", f"--image-encoder {settings.encoder}"
+    if not settings.hierarchy.published:
+        fix = f"The names of {settings.hierarchy.title} need another --encoder; give {option}."
+    elif metadata is not None and not metadata.items["image_ids"].map(len).any():
+        fix = "No item has an image: take another encoder."
+    else:
+        return []
+    return [Problem("--encoder", what, fix, value=settings.encoder)]
 
 
 def _no_image(settings: BuildSettings, items: pd.DataFrame) -> list[Problem]:

@@ -17,7 +17,9 @@ from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.workspace import Workspace
 from strata_labels.embedding import (
     Encoder,
+    ItemImages,
     VectorStore,
+    encoder_files,
     image_files,
     image_vectors,
     load_encoder,
@@ -30,7 +32,10 @@ from strata_labels.proposal import read_vocabulary
 from strata_labels.tables import load, own_ids
 
 NAMES, PHRASES, NODES, IMAGES = "names.npy", "phrases.npy", "nodes.npy", "images.npy"
+#: Image vectors to compare with `nodes.npy`, where `images.npy` is of another encoder.
+IMAGES_FOR_NAMES = "images_for_names.npy"
 ABOUT = "about.json"
+_FILES = (NAMES, PHRASES, NODES, IMAGES, IMAGES_FOR_NAMES)
 # What `--vectors` gives.
 VECTORS, VECTOR_ITEMS = "vectors.npy", "items.parquet"
 _IN_NONE = "in no archive that was read"
@@ -43,15 +48,17 @@ def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
     hierarchy = settings.hierarchy
     about: dict[str, Any] = {"encoder": "none", "aligned": False, "logit_scale": None}
     counts: Counts = {}
-    for name in (NAMES, PHRASES, NODES, IMAGES):
+    for name in _FILES:
         (workspace.vectors / name).unlink(missing_ok=True)
     workspace.unread_images.unlink(missing_ok=True)
     index = ImageIndex(workspace.archive_indexes)
-    if settings.needs_encoder or (index.keys and not settings.vectors):
+    with_images = not settings.vectors and bool(settings.image_root or index.keys)
+    store = VectorStore(workspace.vector_store)
+    encoder = None
+    if settings.encoder and (settings.needs_encoder or with_images):
         encoder = load_encoder(settings.encoder)
-        store = VectorStore(workspace.vector_store)
         about |= {"encoder": encoder.id, "aligned": encoder.aligned}
-        if settings.embeds_given_names:
+        if settings.embeds_given_names and encoder.has_text:
             counts |= _embed_given_names(workspace, settings, store, encoder)
         if not hierarchy.published:
             counts |= _embed_names(workspace, settings, store, encoder)
@@ -60,10 +67,16 @@ def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
             if names:
                 templates = hierarchy.class_templates or CLASS_TEMPLATES
                 _save(workspace.vectors / NODES, prompt_vectors(store, encoder, names, templates))
-        if not settings.vectors and (settings.image_root or index.keys):
-            counts |= _embed_images(workspace, settings, store, encoder, index)
-            if encoder.aligned:
-                about["logit_scale"] = encoder.logit_scale
+    if with_images:
+        other = load_encoder(settings.image_encoder) if settings.image_encoder else None
+        if other is not None:
+            about["image_encoder"] = other.id
+        if encoder is not None and encoder.aligned:
+            about["logit_scale"] = encoder.logit_scale
+            file = IMAGES_FOR_NAMES if other else IMAGES
+            counts |= _embed_images(workspace, settings, store, encoder, index, file)
+        if images := other or (None if encoder is None or encoder.aligned else encoder):
+            counts |= _embed_images(workspace, settings, store, images, index, IMAGES)
     if settings.vectors:
         # Of a space of their own: they cannot be compared with texts.
         about |= {"aligned": False, "vectors": sha256_of(settings.vectors / VECTORS)[:16]}
@@ -125,15 +138,18 @@ def _embed_images(
     store: VectorStore,
     encoder: Encoder,
     index: ImageIndex,
+    file: str,
 ) -> Counts:
+    """Image vectors of the items as the file `file`, and the list of unread images."""
     items = load(workspace.folder, "items")
     root, at_most = settings.image_root, settings.images_per_landmark
-    found = image_vectors(store, encoder, items["image_ids"], root, at_most, index.keys)
+    images = ItemImages(store, encoder, items["image_ids"], root, at_most, index.keys)
+    found = image_vectors(images)
     missing = found.missing
     if index.keys:  # the images after an item's first ones were not looked for in archives
         wanted = wanted_images(items, at_most)
         missing = [image for image in missing if image in wanted]
-    _save(workspace.vectors / IMAGES, found.vectors)
+    _save(workspace.vectors / file, found.vectors)
     reasons = [
         (image, index.problems.get(image) or (why_no_picture(root, image) if root else _IN_NONE))
         for image in missing
@@ -143,7 +159,8 @@ def _embed_images(
     write_list(workspace.unread_images, unread)
     return {
         "items_with_images": int((found.num_images > 0).sum()),
-        "images": int(found.num_images.sum()),
+        "images": int(found.num_images.sum()) + found.left_out,
+        "images_left_out_as_outliers": found.left_out,
         "images_missing": len(missing),
         "images_damaged": len(found.damaged),
     }
@@ -154,16 +171,25 @@ def _save(path: Path, vectors: np.ndarray) -> None:
         np.save(file, vectors)
 
 
-def _encoder_files(settings: BuildSettings) -> list[Path]:
-    """Local files the encoder is made of; a tag of the hub stands for itself."""
-    folder = Path(settings.encoder.partition(":")[2])
-    if settings.encoder.startswith("local-dir:") and folder.is_dir():
-        return sorted(path for path in folder.rglob("*") if path.is_file())
-    checkpoint = Path(settings.encoder.partition("/")[2])
-    return [checkpoint] if checkpoint.is_file() else []
+def image_name_vectors(workspace: Workspace) -> Path:
+    """The image vectors that may be compared with `nodes.npy`, if the encoder is aligned."""
+    other = workspace.vectors / IMAGES_FOR_NAMES
+    return other if other.is_file() else workspace.vectors / IMAGES
 
 
-def _images_there(workspace: Workspace, settings: BuildSettings) -> str:
+def item_images(workspace: Workspace, settings: BuildSettings, items: pd.DataFrame) -> ItemImages:
+    """The images whose vectors are in `images.npy`."""
+    return ItemImages(
+        VectorStore(workspace.vector_store),
+        load_encoder(settings.encoder_of_images),
+        items["image_ids"],
+        settings.image_root,
+        settings.images_per_landmark,
+        ImageIndex(workspace.archive_indexes).keys,
+    )
+
+
+def images_there(workspace: Workspace, settings: BuildSettings) -> str:
     """Sizes and times of the items' image files: millions of images are not hashed again.
 
     Of images from archives, the indexes.
@@ -176,7 +202,7 @@ def _images_there(workspace: Workspace, settings: BuildSettings) -> str:
         mark.update(sha256_of(path).encode())
     for ids in load(workspace.folder, "items")["image_ids"]:
         at_most = settings.images_per_landmark
-        for file in image_files(root, ids, at_most, encoded=index.keys):
+        for file in image_files(root, ids, at_most, encoded=index.keys).values():
             if isinstance(file, Path):
                 state = file.stat()
                 mark.update(f"{file.name} {state.st_size} {state.st_mtime_ns}\n".encode())
@@ -185,13 +211,14 @@ def _images_there(workspace: Workspace, settings: BuildSettings) -> str:
 
 EMBED = Stage(
     name="embed",
-    version=3,
+    version=4,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("labels"),
         settings.vocabulary_file,
         settings.hierarchy.names,
-        *_encoder_files(settings),
+        *encoder_files(settings.encoder),
+        *encoder_files(settings.image_encoder or ""),
         *(
             (settings.vectors / name for name in (VECTORS, VECTOR_ITEMS))
             if settings.vectors
@@ -199,10 +226,11 @@ EMBED = Stage(
         ),
     ],
     writes=lambda workspace, _: [
-        *(workspace.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
+        *(workspace.vectors / name for name in _FILES),
+        workspace.vectors / ABOUT,
         workspace.unread_images,
     ],
-    settings=("encoder", "images", "images_per_landmark"),
+    settings=("encoder", "image_encoder", "images", "images_per_landmark"),
     run=_embed,
-    looks_at=_images_there,
+    looks_at=images_there,
 )

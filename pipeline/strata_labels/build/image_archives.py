@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from strata_labels.build.archive_unit import ArchiveContent, Unit, one_torch_thread, read_unit
 from strata_labels.build.record import add_to_record
+from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts
 from strata_labels.build.workspace import Workspace
 from strata_labels.embedding import Encoder, VectorStore, load_encoder
@@ -308,7 +309,10 @@ def embed_archives(
         fix = "Give --keep none, or build once with --images and that folder."
         raise InputError(Problem("--keep", what, fix, value=str(workspace.images)))
     archives = find_archives(place, settings.source.image_archives())
-    encoder = settings.encoder, load_encoder(settings.encoder)
+    encoder = settings.encoder_of_images, load_encoder(settings.encoder_of_images)
+    if keep == "none" and _two_read_images(settings):
+        what = "the second encoder of the build needs the images:"
+        raise InputError(Problem("--keep", what, "Give --keep wanted.", value=keep))
     items = load(workspace.folder, "items")
     per_item = settings.images_per_landmark
     with workspace.locked("embed archives"):
@@ -317,6 +321,12 @@ def embed_archives(
             changed = settings.model_copy(update={"images": workspace.images})
             add_to_record(workspace.record, changed)
     return result
+
+
+def _two_read_images(settings: BuildSettings) -> bool:
+    """Whether images are encoded for names and, by another encoder, for images."""
+    both = settings.image_encoder and settings.encoder
+    return bool(both) and load_encoder(settings.encoder).aligned
 
 
 def fetch_images(
@@ -372,8 +382,8 @@ def plan_archives(
         RetryError: a server is out of reach.
     """
     settings = workspace.last_settings()
-    encoder = load_encoder(settings.encoder)
-    named = settings.encoder, encoder
+    encoder = load_encoder(settings.encoder_of_images)
+    named = settings.encoder_of_images, encoder
     wanted = wanted_images(load(workspace.folder, "items"), settings.images_per_landmark)
     archives = find_archives(place, settings.source.image_archives())
     index = ImageIndex(workspace.archive_indexes)

@@ -13,7 +13,7 @@ from strata_labels.build.stage import Counts, Stage, stage_key
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import write_list
-from strata_labels.sources import Metadata, shared_images
+from strata_labels.sources import Metadata, shared_images, spelled_alike
 from strata_labels.tables import load, save
 
 
@@ -39,27 +39,41 @@ def read_metadata(settings: BuildSettings) -> Metadata:
     if not settings.known_labels:
         return metadata
     known = settings.source.read_labels(settings.known_labels, metadata.items, levels)
-    labels = pd.concat([metadata.labels, known.table], ignore_index=True)
-    unknown = _not_in_vocabulary(settings, known.table)
-    counts = {**metadata.counts, "known_labels": {**known.counts, **unknown}}
+    table, spelled = _as_in_vocabulary(settings, known.table)
+    labels = pd.concat([metadata.labels, table], ignore_index=True)
+    counts = {**metadata.counts, "known_labels": {**known.counts, **spelled}}
     return replace(metadata, labels=labels, counts=counts)
 
 
-def _not_in_vocabulary(settings: BuildSettings, known: pd.DataFrame) -> dict[str, str]:
-    """The known labels that the vocabulary does not have, by name, most frequent first."""
+def _as_in_vocabulary(
+    settings: BuildSettings, known: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Known labels as the vocabulary spells them, where it has one node that is spelled alike.
+
+    Returns:
+        The table `labels`; and, by name, most frequent first, what was read as another spelling and
+        what the vocabulary does not have.
+    """
     hierarchy = settings.hierarchy
     if hierarchy.published or settings.clusters:
-        return {}
+        return known, {}
     vocabulary, level = vocabulary_in_force(settings), hierarchy.compared_level
-    nodes = {level: set(vocabulary.nodes), level + 1: set(vocabulary.tops)}
-    strange = [
-        name not in nodes.get(at, ())
-        for at, name in zip(known["level"], known["node"], strict=True)
-    ]
-    names = known["node"][strange].value_counts(sort=False).sort_index()
-    names = names.sort_values(ascending=False, kind="stable")
-    text = ", ".join(f"{name} ({count})" for name, count in names.items())
-    return {"not_in_the_vocabulary": text} if text else {}
+    node = known["node"].copy()
+    counts: dict[str, str] = {}
+    for at, nodes in ((level, set(vocabulary.nodes)), (level + 1, set(vocabulary.tops))):
+        strange = known["node"][(known["level"] == at) & ~known["node"].isin(nodes)]
+        names = strange.value_counts(sort=False).sort_index()
+        names = names.sort_values(ascending=False, kind="stable")
+        groups = [set(group) for group in spelled_alike({*nodes, *names.index})]
+        one = {name: group & nodes for group in groups for name in group - nodes}
+        spelled = {name: min(found) for name, found in one.items() if len(found) == 1}
+        node[strange.index] = strange.map(spelled).fillna(strange)
+        for name, count in names.items():
+            kind, text = "not_in_the_vocabulary", f"{name} ({count})"
+            if name in spelled:
+                kind, text = "read_as_another_spelling", f"{name} as {spelled[name]} ({count})"
+            counts[kind] = f"{counts[kind]}, {text}" if kind in counts else text
+    return known.assign(node=node), counts
 
 
 def saved_metadata(workspace: Workspace) -> Metadata:

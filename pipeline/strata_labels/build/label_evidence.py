@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from strata_labels.build.embed import ABOUT, IMAGES, NAMES, NODES, label_names
+from strata_labels.build.embed import (
+    ABOUT,
+    IMAGES,
+    NAMES,
+    NODES,
+    image_name_vectors,
+    label_names,
+)
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.knowledge import class_chains
@@ -84,7 +91,12 @@ def signals_of(
             vectors[key] = np.nan_to_num(np.load(workspace.vectors / file)).astype(np.float32)
     vectors = {key: found for key, found in vectors.items() if found.any()}
     if prompts is not None and "image" in vectors:
-        vectors |= {"node_vectors": prompts.vectors, "logit_scale": prompts.logit_scale}
+        for_names = np.nan_to_num(np.load(image_name_vectors(workspace))).astype(np.float32)
+        vectors |= {
+            "image_for_names": for_names,
+            "node_vectors": prompts.vectors,
+            "logit_scale": prompts.logit_scale,
+        }
     names = np.where(named, items["name"].to_numpy(dtype=object), "")
     chains = None if classes is None else classes.chains
     return Signals(names.tolist(), [""] * len(items), chains=chains, **vectors)

@@ -11,7 +11,15 @@ import pandas as pd
 import scipy.sparse as sp
 
 from strata_labels.build.assets import ledgers, vocabulary_in_force
-from strata_labels.build.embed import ABOUT, IMAGES, NAMES, NODES, PHRASES
+from strata_labels.build.embed import (
+    ABOUT,
+    IMAGES,
+    IMAGES_FOR_NAMES,
+    NAMES,
+    NODES,
+    PHRASES,
+    image_name_vectors,
+)
 from strata_labels.build.found_nodes import into_found_nodes
 from strata_labels.build.given_labels import (
     Completed,
@@ -276,17 +284,19 @@ def _lexicon(workspace: Workspace, settings: BuildSettings, vocabulary: Vocabula
 def _signals(
     workspace: Workspace, items: pd.DataFrame, vocabulary: Vocabulary, classes: pd.DataFrame
 ) -> Signals:
-    image, nodes, scale = None, None, 1.0
+    image, for_names, nodes, scale = None, None, None, 1.0
     about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
     if (workspace.vectors / IMAGES).is_file():
         image = np.nan_to_num(np.load(workspace.vectors / IMAGES))
         if about["aligned"]:
             nodes, scale = np.load(workspace.vectors / NODES), about["logit_scale"]
+            for_names = np.nan_to_num(np.load(image_name_vectors(workspace)))
     return Signals(
         names=items["name"].tolist(),
         qualifiers=items["qualifier"].fillna("").tolist(),
         text=np.load(workspace.vectors / NAMES),
         image=image,
+        image_for_names=for_names,
         node_vectors=nodes,
         logit_scale=scale,
         class_node=vocabulary.index(classes["node"].where(classes["status"] == "reached", "")),
@@ -346,7 +356,8 @@ PROPOSE = Stage(
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(workspace.table(name) for name in ("titles", "taxa")),
-        *(workspace.vectors / name for name in (NAMES, PHRASES, NODES, IMAGES, ABOUT)),
+        *(workspace.vectors / name for name in (NAMES, PHRASES, NODES, ABOUT)),
+        *(workspace.vectors / name for name in (IMAGES, IMAGES_FOR_NAMES)),
         *settings.class_files,
         settings.hierarchy.lexicon,
         settings.hierarchy.names,

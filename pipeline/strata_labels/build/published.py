@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.build.assets import found_names, ledgers
-from strata_labels.build.embed import ABOUT, IMAGES, NODES
+from strata_labels.build.embed import ABOUT, IMAGES, NODES, image_name_vectors
 from strata_labels.build.given_labels import Completed, complete
 from strata_labels.build.label_questions import question_names, read_given
 from strata_labels.build.settings import BuildSettings
@@ -88,7 +88,7 @@ def _with_found_level(
         dict(zip(nodes["node_id"], nodes["name"], strict=True)),
         np.load(workspace.vectors / IMAGES)[placed],
         settings.hierarchy.target,
-        _candidates(workspace, settings),
+        _candidates(workspace, settings, placed),
     )
     kept = proposals[~proposals["row_id"].isin(made["row_id"])]
     table = pd.concat([kept, made], ignore_index=True)
@@ -96,14 +96,19 @@ def _with_found_level(
     return table, _all_nodes(nodes, found)
 
 
-def _candidates(workspace: Workspace, settings: BuildSettings) -> Candidates | None:
+def _candidates(
+    workspace: Workspace, settings: BuildSettings, placed: np.ndarray
+) -> Candidates | None:
     about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
     if not (workspace.vectors / NODES).is_file() or not about["aligned"]:
         return None
     names = found_names(settings)
-    vectors = np.load(workspace.vectors / NODES)
     return Candidates(
-        names["parent"].tolist(), names["name"].tolist(), vectors, about["logit_scale"]
+        names["parent"].tolist(),
+        names["name"].tolist(),
+        np.load(workspace.vectors / NODES),
+        np.load(image_name_vectors(workspace))[placed],
+        about["logit_scale"],
     )
 
 

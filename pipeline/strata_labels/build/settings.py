@@ -73,7 +73,7 @@ class BuildSettings(BuildOptions):
         """Where image files lie, if images are looked at."""
         if self.images:
             return self.images
-        if self.hierarchy.found or self.embeds_given_names:
+        if self.hierarchy.found or self.embeds_given_names or self.image_encoder:
             return self.source.image_root(self.metadata)
         return None
 
@@ -87,6 +87,11 @@ class BuildSettings(BuildOptions):
     def embeds_given_names(self) -> bool:
         """Whether an encoder was asked for in a tree that the labels make."""
         return self.hierarchy.published and self.encoder not in ("", self.hierarchy.encoder)
+
+    @property
+    def encoder_of_images(self) -> str:
+        """The encoder that compares images with images."""
+        return self.image_encoder or self.encoder
 
     @property
     def vocabulary_file(self) -> Path:

@@ -24,6 +24,7 @@ from strata_labels.pictures import MISSING, OUTSIDE
 from strata_labels.review import agreement_lines
 from strata_labels.show import (
     draw_tree,
+    image_issue_numbers,
     label_issue_numbers,
     numbers_of,
     published_agreement,
@@ -96,6 +97,7 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
     numbers["lost_nodes"] = settled["review"]["nodes_lost"]
     numbers["unread_images"] = _unread_images(workspace)
     numbers["shared_images"] = _shared_images(workspace)
+    numbers["image_issues"] = image_issue_numbers(load(workspace.folder, "image_issues"))
     vocabulary = load(workspace.folder, "vocabulary")
     names = dict(zip(vocabulary["node_id"], vocabulary["name"], strict=True))
     label_issues = load(workspace.folder, "label_issues")
@@ -123,9 +125,7 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
             "agreement": agreed,
             "reviewers": agreement_lines(both, hierarchy.levels) if both else [],
             "picture": workspace.picture.name,
-            "encoder": json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))[
-                "encoder"
-            ],
+            "encoders": _encoders(workspace),
             "versions": versions(),
             "inputs": [
                 {"name": file.name, "given_as": file.given_as, "sha256": sha256_of(file.path)}
@@ -150,6 +150,12 @@ def _record(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
         for file in input_files(settings)
     }
     return {**json.loads(workspace.numbers.read_text(encoding="utf-8")), "inputs": inputs}
+
+
+def _encoders(workspace: Workspace) -> list[str]:
+    """The encoder, and after it that of images if it is another one."""
+    about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
+    return [about[key] for key in ("encoder", "image_encoder") if key in about]
 
 
 def _unread_images(workspace: Workspace) -> dict[str, int]:
@@ -203,11 +209,12 @@ def _options(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
 
 SHOW = Stage(
     name="show",
-    version=7,
+    version=8,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "nodes", "assignments")),
         *(workspace.table(name) for name in ("proposals", "vocabulary", "doubts", "audit")),
         workspace.table("label_issues"),
+        workspace.table("image_issues"),
         workspace.settled,
         workspace.unread_images,
         workspace.shared_images,

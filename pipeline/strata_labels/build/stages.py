@@ -6,6 +6,7 @@ import pandas as pd
 
 from strata_labels.build.assets import class_assets, ledgers, vocabulary_in_force
 from strata_labels.build.embed import EMBED
+from strata_labels.build.image_issues import IMAGE_ISSUES
 from strata_labels.build.items import ITEMS
 from strata_labels.build.propose import PROPOSE
 from strata_labels.build.reconcile import put_filled_in_aside
@@ -192,4 +193,4 @@ EXPORT = Stage(
     run=_export,
 )
 
-STAGES = (ITEMS, RESOLVE, EMBED, PROPOSE, SETTLE, EXPORT, SHOW)
+STAGES = (ITEMS, RESOLVE, EMBED, PROPOSE, IMAGE_ISSUES, SETTLE, EXPORT, SHOW)

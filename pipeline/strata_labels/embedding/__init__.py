@@ -1,13 +1,15 @@
-"""Text and image vectors of open_clip models, with a store so that nothing is encoded twice.
+"""Text and image vectors of open_clip and timm, with a store so that nothing is encoded twice.
 
 Importing this room imports neither torch nor open_clip; `load_encoder` does not either, until
 something has to be encoded.
 """
 
 from strata_labels.embedding.encoder import Encoder, load_encoder
-from strata_labels.embedding.encoder_spec import encoder_names
+from strata_labels.embedding.encoder_spec import encoder_files, encoder_names
+from strata_labels.embedding.outliers import LEAST_IMAGES, alike
 from strata_labels.embedding.vector_store import VectorStore
 from strata_labels.embedding.vectors import (
+    ItemImages,
     embed_images,
     image_files,
     image_vectors,
@@ -15,9 +17,13 @@ from strata_labels.embedding.vectors import (
 )
 
 __all__ = [
+    "LEAST_IMAGES",
     "Encoder",
+    "ItemImages",
     "VectorStore",
+    "alike",
     "embed_images",
+    "encoder_files",
     "encoder_names",
     "image_files",
     "image_vectors",

@@ -1,4 +1,4 @@
-"""Text and image encoders through open_clip; torch is imported when something is encoded."""
+"""Text and image encoders of open_clip and timm; torch is imported when something is encoded."""
 
 from __future__ import annotations
 
@@ -9,13 +9,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from strata_labels.embedding.encoder_spec import EncoderSpec, resolve_spec
-from strata_labels.embedding.towers import Floats, Towers
+from strata_labels.embedding.registry import build_registry
 from strata_labels.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from strata_labels.embedding.image_tower import ImageTower
+    from strata_labels.embedding.towers import Towers
+
+Floats = NDArray[np.float32]
+#: Vectors as they are stored: of half precision where the model computed in it.
+StoredFloats = NDArray[np.float32] | NDArray[np.float16]
 
 _TOKENIZED_AT_ONCE = 4096
 
@@ -24,7 +33,8 @@ def load_encoder(spec: str, cache_folder: Path | None = None) -> Encoder:
     """An encoder by its specification; its weights are loaded when something is encoded.
 
     Args:
-        spec: `registry`, `MODEL/TAG`, `MODEL/path-to-a-checkpoint` or `local-dir:FOLDER`.
+        spec: `registry`, `MODEL/TAG`, `MODEL/path-to-a-checkpoint`, `local-dir:FOLDER`,
+            `timm:NAME` or `timm:NAME@FILE`.
         cache_folder: where the `registry` encoder is kept once joined; by default `strata` in
             the user's cache folder.
 
@@ -37,7 +47,7 @@ def load_encoder(spec: str, cache_folder: Path | None = None) -> Encoder:
 
 
 class Encoder:
-    """Text and image vectors of one model, L2-normalised, single precision.
+    """Text and image vectors of one model, L2-normalised; images of half precision on a GPU.
 
     A vector depends on its text or image alone, to the last bit on one machine, not on what else
     is encoded with it.
@@ -45,11 +55,13 @@ class Encoder:
     Attributes:
         id: lasting identity, by content where the weights are local files.
         aligned: whether texts and images share a space, so that they can be compared.
+        has_text: whether it encodes texts at all.
     """
 
     def __init__(self, spec: EncoderSpec, cache_folder: Path) -> None:
         self.id = spec.id
         self.aligned = spec.aligned
+        self.has_text = spec.kind != "timm"
         self._spec = spec
         self._cache_folder = cache_folder
 
@@ -66,15 +78,15 @@ class Encoder:
             InputError: the towers are not aligned.
         """
         self._check_aligned()
-        return float(self._loaded.model.logit_scale.detach().exp())
+        return float(self._towers.model.logit_scale.detach().exp())
 
     def text_batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Floats]]:
         """Yields `(positions, vectors)` batch by batch, every position once, in any order.
 
         Raises:
-            InputError: the encoder returned NaN or an infinite number.
+            InputError: the encoder has no texts, or returned NaN or an infinite number.
         """
-        loaded = self._loaded
+        loaded = self._towers
         for first in range(0, len(texts), _TOKENIZED_AT_ONCE):
             tokens = loaded.tokenizer(list(texts[first : first + _TOKENIZED_AT_ONCE]))
             lengths = loaded.padded_lengths(tokens)
@@ -89,7 +101,7 @@ class Encoder:
 
     def image_batches(
         self, files: Iterable[Path | bytes], threads: int | None = None
-    ) -> Iterator[tuple[list[int], Floats, dict[int, str]]]:
+    ) -> Iterator[tuple[list[int], StoredFloats, dict[int, str]]]:
         """Yields `(positions, vectors, damaged)`; `damaged` has position and reason of the rest.
 
         Args:
@@ -117,12 +129,11 @@ class Encoder:
     def image_tower(self) -> tuple[Any, tuple[float, ...], tuple[float, ...]]:
         """The image tower as a torch module, with the mean and deviation its pixels `[n, 3, h, w]`
         are normalised by; its output is not of unit length."""
-        visual = self._loaded.model.visual
-        return visual, tuple(visual.image_mean), tuple(visual.image_std)
+        return self._loaded.visual, self._loaded.mean, self._loaded.std
 
     def _finish(
         self, chunk: list[tuple[int, Path | bytes]], decoded: Iterable[Any]
-    ) -> tuple[list[int], Floats, dict[int, str]]:
+    ) -> tuple[list[int], StoredFloats, dict[int, str]]:
         import torch
 
         results = list(zip(chunk, decoded, strict=True))
@@ -134,7 +145,7 @@ class Encoder:
         self._check_finite(vectors, [file for _, file, _ in good])
         return [n for n, _, _ in good], vectors, damaged
 
-    def _check_finite(self, vectors: Floats, inputs: Sequence[object]) -> None:
+    def _check_finite(self, vectors: StoredFloats, inputs: Sequence[object]) -> None:
         """Refuses vectors that say nothing before they are stored."""
         wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(wrong):
@@ -151,5 +162,21 @@ class Encoder:
             raise InputError(Problem("--encoder", what, fix, value=self._spec.text))
 
     @cached_property
-    def _loaded(self) -> Towers:
-        return Towers(self._spec, self._cache_folder)
+    def _loaded(self) -> ImageTower:
+        if not self.has_text:
+            from strata_labels.embedding.timm_tower import TimmTower
+
+            return TimmTower(self._spec)
+        from strata_labels.embedding.towers import Towers
+
+        if self._spec.kind == "registry":
+            return Towers(resolve_spec(f"local-dir:{build_registry(self._cache_folder)}"))
+        return Towers(self._spec)
+
+    @property
+    def _towers(self) -> Towers:
+        if not self.has_text:
+            what = "encodes images alone, no names:"
+            fix = f"Give it as --image-encoder {self._spec.text}, and another --encoder for names."
+            raise InputError(Problem("--encoder", what, fix, value=self._spec.text))
+        return self._loaded  # type: ignore[return-value]

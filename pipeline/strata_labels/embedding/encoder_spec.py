@@ -15,8 +15,9 @@ from strata_labels.files import sha256_of
 CONFIG = "open_clip_config.json"
 FORMS = (
     "Give MODEL/TAG (such as ViT-L-14/laion2b_s32b_b82k), MODEL/path-to-a-checkpoint, "
-    "local-dir:FOLDER, or registry."
+    "local-dir:FOLDER, registry, or for images alone timm:NAME or timm:NAME@FILE."
 )
+_TIMM = "timm:"
 # What an encoder is made of: configuration, weights, tokenizer.
 _PARTS = {".json", ".txt", ".model", ".safetensors", ".bin", ".pth", ".pt", ".npz"}
 
@@ -29,8 +30,8 @@ class EncoderSpec:
         text: as the user wrote it.
         id: stable identity: equal for equal weights, whatever folder they are in.
         aligned: whether text and image vectors share one space.
-        kind: `registry`, `tag`, `checkpoint` or `local-dir`.
-        model: open_clip's model name, or `local-dir:FOLDER`; empty for `registry`.
+        kind: `registry`, `tag`, `checkpoint`, `local-dir` or `timm`; the last has no texts.
+        model: the model's name at open_clip or timm, or `local-dir:FOLDER`; empty for `registry`.
         pretrained: tag or checkpoint file, where the model has one.
         resize: shorter side in pixels before the centre crop, where it is not the crop's size.
     """
@@ -48,9 +49,10 @@ def resolve_spec(spec: str) -> EncoderSpec:
     """Checks a specification and identifies the encoder.
 
     Args:
-        spec: `registry`, `MODEL/TAG`, `MODEL/path-to-a-checkpoint` or `local-dir:FOLDER`. A
-            folder's `open_clip_config.json` may carry `"strata": {"aligned": false}` where its
-            towers do not share a space, and `"resize"` in pixels.
+        spec: `registry`, `MODEL/TAG`, `MODEL/path-to-a-checkpoint`, `local-dir:FOLDER`,
+            `timm:NAME` or `timm:NAME@FILE`. A folder's `open_clip_config.json` may carry
+            `"strata": {"aligned": false}` where its towers do not share a space, and `"resize"` in
+            pixels.
 
     Raises:
         InputError: none of these forms, a missing folder or file, a missing extra.
@@ -59,6 +61,8 @@ def resolve_spec(spec: str) -> EncoderSpec:
         return EncoderSpec(spec, f"registry@{registry_digest()[:16]}", False, "registry")
     if spec.startswith("local-dir:"):
         return _local_dir(spec)
+    if spec.startswith(_TIMM):
+        return _timm(spec)
     model, _, rest = spec.partition("/")
     if not model or not rest:
         raise InputError(Problem("--encoder", "names no encoder:", FORMS, value=spec))
@@ -71,10 +75,35 @@ def resolve_spec(spec: str) -> EncoderSpec:
 
 
 def encoder_names() -> list[str]:
-    """Specifications that need no file of one's own: `registry`, and open_clip's `MODEL/TAG`."""
+    """Specifications that need no file of one's own: `registry`, open_clip's `MODEL/TAG`, and
+    timm's `timm:NAME`."""
+    import timm
     from open_clip import list_pretrained
 
-    return ["registry", *sorted(f"{model}/{tag}" for model, tag in list_pretrained())]
+    both = sorted(f"{model}/{tag}" for model, tag in list_pretrained())
+    return ["registry", *both, *(_TIMM + name for name in timm.list_pretrained())]
+
+
+def encoder_files(spec: str) -> list[Path]:
+    """Local files a specification names; a tag of the hub stands for itself."""
+    folder = Path(spec.removeprefix("local-dir:"))
+    if spec.startswith("local-dir:"):
+        return sorted(path for path in folder.rglob("*") if path.is_file())
+    file = Path(spec.partition("@" if spec.startswith(_TIMM) else "/")[2])
+    return [file] if file.is_file() else []
+
+
+def _timm(spec: str) -> EncoderSpec:
+    name, at, file = spec.removeprefix(_TIMM).partition("@")
+    if not name or (at and not file):
+        raise InputError(Problem("--encoder", "names no encoder:", FORMS, value=spec))
+    if not at:
+        return EncoderSpec(spec, spec, False, "timm", name)
+    if not Path(file).is_file():
+        fix = "Give a file of weights that timm reads, such as model.safetensors."
+        raise InputError(Problem("--encoder", "no such file of weights:", fix, value=file))
+    identity = f"{_TIMM}{name}@{sha256_of(Path(file))[:16]}"
+    return EncoderSpec(spec, identity, False, "timm", name, file)
 
 
 def _local_dir(spec: str) -> EncoderSpec:

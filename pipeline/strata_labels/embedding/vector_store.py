@@ -20,12 +20,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from strata_labels.embedding.encoder import Floats, StoredFloats
 from strata_labels.errors import RetryError
 from strata_labels.files import whole
-
-Floats = NDArray[np.float32]
 
 _HEADER_BYTES = 512
 _KEY_BYTES = 32
@@ -109,16 +107,17 @@ class VectorTable:
         return result
 
     @contextmanager
-    def writer(self) -> Iterator[Callable[[Sequence[bytes], Floats], None]]:
+    def writer(self) -> Iterator[Callable[[Sequence[bytes], StoredFloats], None]]:
         """Gives a function that adds vectors `[len(keys), dim]` to the table.
 
-        They are on disk when the block ends, also where it ends in an exception.
+        Those of half precision are stored as such. They are on disk when the block ends, also where
+        it ends in an exception.
         """
         keys: list[bytes] = []
-        vectors: list[Floats] = []
+        vectors: list[StoredFloats] = []
         written = time.monotonic()
 
-        def add(more_keys: Sequence[bytes], more_vectors: Floats) -> None:
+        def add(more_keys: Sequence[bytes], more_vectors: StoredFloats) -> None:
             nonlocal written
             keys.extend(more_keys)
             vectors.append(more_vectors)
@@ -131,10 +130,11 @@ class VectorTable:
         finally:
             self._write(keys, vectors)
 
-    def _write(self, keys: list[bytes], vectors: list[Floats]) -> None:
+    def _write(self, keys: list[bytes], vectors: list[StoredFloats]) -> None:
         if not keys:
             return
-        block = np.ascontiguousarray(np.concatenate(vectors), "<f4")
+        block = np.ascontiguousarray(np.concatenate(vectors))
+        block = block.astype("<f2" if block.dtype == np.float16 else "<f4", copy=False)
         joined = b"".join(keys)
         if block.shape != (len(keys), self.dim or block.shape[1]):
             raise ValueError(f"vectors {block.shape} do not fit {len(keys)} keys of {self.dim}-d")
@@ -144,6 +144,7 @@ class VectorTable:
             "dim": block.shape[1],
             "count": len(keys),
             "crc32": zlib.crc32(block.data, zlib.crc32(joined)),
+            **({"half": True} if block.dtype == np.float16 else {}),
         }
         with whole(path) as beside, beside.open("wb") as file:
             file.write(json.dumps(header).encode().ljust(_HEADER_BYTES))
@@ -200,19 +201,20 @@ class _Part:
         with path.open("rb") as file:
             header = json.loads(file.read(_HEADER_BYTES))
             self.dim, count, self._crc32 = (int(header.pop(k)) for k in ("dim", "count", "crc32"))
+            self._dtype = "<f2" if header.pop("half", False) else "<f4"
             if header != identity:
                 raise ValueError("of another encoder or version")
             self._joined = file.read(count * _KEY_BYTES)
         self._offset, self._shape = _HEADER_BYTES + count * _KEY_BYTES, (count, self.dim)
-        if path.stat().st_size != self._offset + count * self.dim * 4:
+        if path.stat().st_size != self._offset + count * self.dim * np.dtype(self._dtype).itemsize:
             raise ValueError("not of its full length")
         ends = range(0, len(self._joined), _KEY_BYTES)
         self.keys = [self._joined[at : at + _KEY_BYTES] for at in ends]
 
     @property
-    def vectors(self) -> Floats:
+    def vectors(self) -> StoredFloats:
         """The part's vectors `[count, dim]`, memory-mapped."""
-        return np.memmap(self.path, "<f4", "r", self._offset, self._shape)
+        return np.memmap(self.path, self._dtype, "r", self._offset, self._shape)
 
     def is_intact(self) -> bool:
         """Compares the content with its checksum."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from strata_labels.embedding.encoder import Encoder
+from strata_labels.embedding.encoder import Encoder, Floats
 from strata_labels.embedding.file_hashes import FileHashes
-from strata_labels.embedding.towers import Floats
+from strata_labels.embedding.outliers import alike
 from strata_labels.embedding.vector_store import VectorStore, text_key
 from strata_labels.errors import InputError, Problem
 from strata_labels.pictures import picture_file
@@ -27,15 +27,17 @@ class ItemVectors:
     """Image vectors of items.
 
     Attributes:
-        vectors: `[num_items, d]`, the normalised mean over an item's images; a row of NaN for an
-            item without a readable image.
+        vectors: `[num_items, d]`, the normalised mean over an item's images that are alike; a row
+            of NaN for an item without a readable image.
         num_images: `[num_items]`, how many images each mean is over.
+        left_out: how many readable images are in no mean.
         missing: image ids without a file, as far as files were looked for, in order.
         damaged: files and contents that are no images, with the reason.
     """
 
     vectors: Floats
     num_images: NDArray[np.int32]
+    left_out: int
     missing: list[str]
     damaged: dict[Path | bytes, str]
 
@@ -100,15 +102,23 @@ def embed_images(
         return vectors, {file: why for file, why in damaged.items() if isinstance(file, Path)}
 
 
-def image_vectors(
-    store: VectorStore,
-    encoder: Encoder,
-    items: Iterable[Sequence[str]],
-    root: Path | None,
-    images_per_item: int = 8,
-    keys: Mapping[str, bytes] = MappingProxyType({}),
-) -> ItemVectors:
-    """An item's image vector: the mean over its first images that are there, normalised.
+@dataclass(frozen=True)
+class ImageGroup:
+    """Items with equally many readable images.
+
+    Attributes:
+        items: positions of the items, `[items]`.
+        images: references of each item's n images.
+        vectors: unit vectors, `[items, n, d]`.
+    """
+
+    items: NDArray[np.int64]
+    images: list[list[str]]
+    vectors: Floats
+
+
+class ItemImages:
+    """The first images of items that are there, with a vector for each.
 
     Args:
         store: where vectors are kept.
@@ -116,43 +126,88 @@ def image_vectors(
         items: image references of each item.
         root: folder of images: a path is relative to it, an id has the file `a/b/c/abc….jpg` (or
             `.jpeg`, `.png`). None where no image has a file.
-        images_per_item: at most this many images are averaged.
+        images_per_item: at most this many images of an item.
         keys: SHA-256 of the content by image reference, for images that were encoded before and
             need no file.
 
     Raises:
         InputError: no such folder.
+
+    Attributes:
+        missing: image ids without a file, as far as files were looked for, in order.
+        damaged: files and contents that are no images, with the reason, as far as `groups` came.
     """
-    if root is not None and not root.is_dir():
-        fix = "Give the folder whose sub-folders are the first characters of the image ids."
-        raise InputError(Problem("--images", "no such folder:", fix, value=str(root)))
-    missing: list[str] = []
-    known = store.table(encoder.id, "image")
-    without = set(known.missing(keys.values()))
-    encoded = {image: key for image, key in keys.items() if key not in without}
-    files = [image_files(root, images, images_per_item, missing, encoded) for images in items]
-    sizes = np.array([len(item) for item in files], np.int64)
-    portions = np.cumsum(sizes) // _IMAGES_AT_ONCE  # so that memory stays bounded
-    num_images = np.zeros(len(files), np.int32)
-    means: dict[int, Floats] = {}
-    damaged: dict[Path | bytes, str] = {}
-    with track(int(sizes.sum()), "embedding images") as tracker:
-        for portion in np.unique(portions):
-            some = np.flatnonzero(portions == portion).tolist()
-            paths = [path for item in some for path in files[item]]
-            vectors, unread = _embed_images(store, encoder, paths, tracker.advance)
-            damaged |= unread
-            for item, rows in zip(
-                some, np.split(vectors, np.cumsum(sizes[some])[:-1]), strict=True
-            ):
-                good = rows[np.isfinite(rows).any(axis=1)]
-                if len(good):
-                    num_images[item], means[item] = len(good), good.mean(axis=0)
-    dim = store.table(encoder.id, "image").dim or encoder.image_dim
-    vectors = np.full((len(files), dim), np.nan, np.float32)
-    for item, mean in means.items():
-        vectors[item] = mean
-    return ItemVectors(_normalised(vectors), num_images, missing, damaged)
+
+    def __init__(
+        self,
+        store: VectorStore,
+        encoder: Encoder,
+        items: Iterable[Sequence[str]],
+        root: Path | None,
+        images_per_item: int = 8,
+        keys: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
+        if root is not None and not root.is_dir():
+            fix = "Give the folder whose sub-folders are the first characters of the image ids."
+            raise InputError(Problem("--images", "no such folder:", fix, value=str(root)))
+        self._store, self._encoder = store, encoder
+        self.missing: list[str] = []
+        self.damaged: dict[Path | bytes, str] = {}
+        without = set(store.table(encoder.id, "image").missing(keys.values()))
+        encoded = {image: key for image, key in keys.items() if key not in without}
+        self._files = [
+            image_files(root, images, images_per_item, self.missing, encoded) for images in items
+        ]
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self._store.table(self._encoder.id, "image").dim or self._encoder.image_dim
+
+    def groups(self, activity: str = "embedding images") -> Iterator[ImageGroup]:
+        """Yields every item with a readable image, in portions, so that memory stays bounded."""
+        sizes = np.array([len(files) for files in self._files], np.int64)
+        portions = np.cumsum(sizes) // _IMAGES_AT_ONCE
+        with track(int(sizes.sum()), activity) as tracker:
+            for portion in np.unique(portions):
+                some = np.flatnonzero((portions == portion) & (sizes > 0))
+                paths = [path for item in some for path in self._files[item].values()]
+                vectors, unread = _embed_images(self._store, self._encoder, paths, tracker.advance)
+                self.damaged |= unread
+                good = np.flatnonzero(np.isfinite(vectors).any(axis=1))
+                yield from self._groups(some, good, vectors)
+
+    def _groups(
+        self, some: NDArray[np.int64], good: NDArray[np.int64], vectors: Floats
+    ) -> Iterator[ImageGroup]:
+        images = [image for item in some for image in self._files[item]]
+        item = np.repeat(some, [len(self._files[each]) for each in some])
+        counts = np.bincount(item[good], minlength=len(self))
+        for count in np.unique(counts[counts > 0]):
+            table = good[counts[item[good]] == count].reshape(-1, count)
+            named = [[images[row] for row in of_item] for of_item in table.tolist()]
+            yield ImageGroup(item[table[:, 0]], named, vectors[table])
+
+
+def image_vectors(images: ItemImages) -> ItemVectors:
+    """An item's image vector: the normalised mean over its images that are alike (see `alike`)."""
+    num_images = np.zeros(len(images), np.int32)
+    left_out = 0
+    means: Floats | None = None
+    for group in images.groups():
+        kept = alike(group.vectors)
+        left_out += int((~kept).sum())
+        num_images[group.items] = kept.sum(axis=1)
+        if means is None:
+            means = np.full((len(images), group.vectors.shape[2]), np.nan, np.float32)
+        total = np.where(kept[:, :, None], group.vectors, 0).sum(axis=1)
+        means[group.items] = _normalised(total)
+    if means is None:
+        means = np.full((len(images), images.dim), np.nan, np.float32)
+    return ItemVectors(means, num_images, left_out, images.missing, images.damaged)
 
 
 def _embed_images(
@@ -191,19 +246,19 @@ def image_files(
     at_most: int,
     missing: list[str] | None = None,
     encoded: Mapping[str, bytes] = MappingProxyType({}),
-) -> list[Path | bytes]:
-    """The first images that are there, at most so many; adds the others to `missing`.
+) -> dict[str, Path | bytes]:
+    """The first images that are there, at most so many, by reference; adds others to `missing`.
 
     An image is there if it was encoded, which gives its key, or has a file.
     """
-    files: list[Path | bytes] = []
+    files: dict[str, Path | bytes] = {}
     for image in images:
         if len(files) == at_most:
             break
         if image in encoded:
-            files.append(encoded[image])
+            files[image] = encoded[image]
         elif root is not None and (path := picture_file(root, image)) is not None:
-            files.append(path)
+            files[image] = path
         elif missing is not None:
             missing.append(image)
     return files

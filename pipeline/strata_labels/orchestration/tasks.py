@@ -121,7 +121,7 @@ def train(
     workspace = Workspace(folder.resolve())
     out = out or workspace.training
     data = read_workspace(workspace.folder, images or image_root(workspace))
-    encoder = encoder or workspace.last_settings().encoder
+    encoder = encoder or workspace.last_settings().encoder_of_images
     run_training(data, load_recipe(recipe, mode), mode, out, encoder, workspace.vector_store, seed)
     return out
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from scipy.linalg.lapack import spotrf, spotri
+from scipy.linalg.blas import ssyrk, strmm, strsm
+from scipy.linalg.lapack import spotrf, spotrs
 from scipy.optimize import minimize
 
 from strata_labels.proposal.signals import Features
@@ -29,15 +30,20 @@ _JITTER = 1e-4
 
 def kernel(features: Features, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Kernel values `[len(rows), len(others)]`, float32."""
-    result = (features.sparse[rows] @ features.sparse[others].T).toarray().astype(np.float32)
+    # In as few passes as can be: these are the largest matrices there are.
+    dense = None
     for vectors, weight, gamma in features.dense:
-        result += np.float32(weight) * _gaussian(vectors[rows], vectors[others], gamma)
-    return result
+        part = _gaussian(vectors[rows], vectors[others], gamma)
+        part *= np.float32(weight)
+        dense = part if dense is None else np.add(dense, part, out=dense)
+    if dense is not None and not features.sparse.shape[1]:
+        return dense
+    products = features.sparse[rows] @ features.sparse[others].T
+    return products.toarray() if dense is None else np.asarray(products + dense)
 
 
 def _gaussian(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
     """exp(-gamma |a - b|^2) of unit vectors; 0 where either row is all zeros."""
-    # In as few passes as can be: these are the largest matrices there are.
     values = (a * np.float32(2.0 * gamma)) @ b.T
     values -= np.float32(2.0 * gamma)
     np.exp(values, out=values)
@@ -45,6 +51,11 @@ def _gaussian(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
         if silent.any():
             part[silent] = 0.0
     return values
+
+
+def _times(lower: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """`lower @ values.T`, `[r, n]`, for a lower triangle; overwrites the values."""
+    return np.asarray(strmm(1.0, lower, values.T, lower=1, overwrite_b=1))
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,9 @@ class KernelRidge:
     """Kernel ridge regression on the nodes' indicators, over all labelled rows.
 
     The kernel is approximated from r landmarks among the m labelled rows (Nystroem; Williams and
-    Seeger 2001): a fit costs m r^2. Where all rows are landmarks, nothing is approximated.
+    Seeger 2001): a fit costs m r^2. Where all rows are landmarks, nothing is approximated. With
+    kernel values k of a row and triangular factors `F F' = K_rr`, `L L' = G + ridge`, its features
+    are `x = F^-1 k`, G is the sum of `x x'` over labelled rows, and `h = |L^-1 x|^2`.
 
     A labelled row's score is that without its own label, `y - (y - s) / (1 - h)` with h its
     leverage, which needs no further fit (Rifkin and Lippert, "Notes on regularized least squares",
@@ -104,32 +117,29 @@ class KernelRidge:
         rank = len(landmarks)
         gram = kernel(features, landmarks, landmarks).astype(np.float64)
         gram[np.diag_indices(rank)] += _JITTER
-        factor = np.linalg.cholesky(gram)
-        self._map = solve_triangular(factor, np.eye(rank), lower=True).T.astype(np.float32)
-        del gram, factor
+        inverse = solve_triangular(np.linalg.cholesky(gram), np.eye(rank), lower=True)
+        # Lower triangles, in LAPACK's order: products with them cost half, and nothing is copied.
+        self._map = np.asfortranarray(inverse, dtype=np.float32)
+        del gram, inverse
         #: What is said where nothing is alike, `[K]`.
         self.mean = np.bincount(targets.labels, minlength=targets.num_nodes) / len(targets.rows)
         self.ridge = ridge if ridge is not None else self._best_ridge()
         every = np.arange(len(targets.rows))
         self._gram, self._sum = self._moments(every)
-        matrix = self._gram.copy()
+        matrix = self._gram.copy(order="F")
         matrix[np.diag_indices(rank)] += self.ridge
-        # The matrix is its own transpose, and in Fortran order LAPACK works in place.
-        factor, info = spotrf(matrix.T, lower=1, overwrite_a=1)
+        factor, info = spotrf(matrix, lower=1, overwrite_a=1)
         if info != 0:
             raise np.linalg.LinAlgError(f"kernel is not positive definite (LAPACK spotrf: {info})")
-        lower, _ = spotri(factor, lower=1, overwrite_c=1)
-        self._inverse = np.tril(lower)
-        self._inverse += np.tril(lower, -1).T
-        del matrix, factor, lower
-        self._primal = self._inverse @ self._sum
-        self._weights = self._map @ self._primal
-        self.leverage = self._leverages()
+        self._primal, _ = spotrs(factor, self._sum, lower=1)
+        self._weights = self._map.T @ self._primal
+        self._whitener = strsm(1.0, factor, self._map, lower=1)
         self._blocks = dict(self._left_out_blocks())
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """Node scores of items, float32 `[len(rows), K]`; labelled ones without their own label."""
-        found = kernel(self._features, rows, self._landmarks) @ self._weights
+        values = kernel(self._features, rows, self._landmarks)
+        found = values @ self._weights
         found += self.mean.astype(np.float32)
         place = np.searchsorted(self._targets.rows, rows)
         place = np.minimum(place, len(self._targets.rows) - 1)
@@ -137,7 +147,9 @@ class KernelRidge:
         if labelled.any():
             positions = place[labelled]
             own = self._targets.indicators(positions).toarray().astype(np.float32)
-            left = own - (own - found[labelled]) / (1.0 - self.leverage[positions])[:, None]
+            white = _times(self._whitener, values[labelled])
+            leverage = np.minimum(np.einsum("ij,ij->j", white, white), 0.999)
+            left = own - (own - found[labelled]) / (1.0 - leverage)[:, None]
             for n, position in enumerate(positions.tolist()):
                 if position in self._blocks:
                     left[n] = self._blocks[position]
@@ -146,7 +158,7 @@ class KernelRidge:
 
     def resampled(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Scores of open items with each part of the labelled rows left out, `[len(rows), K]`."""
-        values = kernel(self._features, rows, self._landmarks) @ self._map
+        values = kernel(self._features, rows, self._landmarks) @ self._map.T
         answers = self._targets.answers
         for start in range(min(PARTS, len(answers))):
             gram, total = self._moments(np.concatenate(answers[start::PARTS]))
@@ -156,22 +168,19 @@ class KernelRidge:
             yield values @ primal + self.mean.astype(np.float32)
 
     def _moments(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sums over labelled rows: features by features `[r, r]`, features by targets `[r, K]`."""
+        """Sums over labelled rows: features by features, the lower triangle of `[r, r]`, and
+        features by targets `[r, K]`."""
         rank, num_nodes = len(self._landmarks), self._targets.num_nodes
-        gram = np.zeros((rank, rank), dtype=np.float32)
+        gram = np.zeros((rank, rank), dtype=np.float32, order="F")
         total = np.zeros((rank, num_nodes), dtype=np.float32)
-        for some, mapped in self._mapped(positions):
-            gram += mapped.T @ mapped
-            total += (self._targets.indicators(some).T @ mapped).T
-            total -= np.outer(mapped.sum(axis=0), self.mean).astype(np.float32)
-        return gram, total
-
-    def _mapped(self, positions: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Positions of labelled rows and their features, chunk by chunk."""
         for start in range(0, len(positions), CHUNK):
             some = positions[start : start + CHUNK]
-            rows = self._targets.rows[some]
-            yield some, kernel(self._features, rows, self._landmarks) @ self._map
+            values = kernel(self._features, self._targets.rows[some], self._landmarks)
+            mapped = _times(self._map, values)
+            gram = ssyrk(1.0, mapped, beta=1.0, c=gram, lower=1, overwrite_c=1)
+            total += (self._targets.indicators(some).T @ mapped.T).T
+            total -= np.outer(mapped.sum(axis=1), self.mean).astype(np.float32)
+        return gram, total
 
     def _best_ridge(self) -> float:
         """The ridge of the least squared leave-one-out error over `RIDGES`.
@@ -194,22 +203,16 @@ class KernelRidge:
             errors.append(float(np.square(residual / diagonal[:, None]).mean()))
         return RIDGES[int(np.argmin(np.round(errors, 9)))]
 
-    def _leverages(self) -> np.ndarray:
-        """How far each labelled row's score is its own label, `[m]`."""
-        found = np.empty(len(self._targets.rows), dtype=np.float32)
-        for positions, mapped in self._mapped(np.arange(len(found))):
-            found[positions] = np.einsum("ij,ij->i", mapped @ self._inverse, mapped)
-        return np.minimum(found, 0.999)
-
     def _left_out_blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """Scores of rows known by one answer without the labels of all of them, by position."""
         blocks = [answer for answer in self._targets.answers if len(answer) > 1]
         for block in blocks:
             rows = self._targets.rows[block]
-            mapped = kernel(self._features, rows, self._landmarks) @ self._map
+            values = kernel(self._features, rows, self._landmarks)
             own = self._targets.indicators(block).toarray() - self.mean
-            hat = mapped @ self._inverse @ mapped.T
-            error = own - mapped @ self._primal
+            error = own - values @ self._weights
+            white = _times(self._whitener, values)
+            hat = white.T @ white
             left = own - np.linalg.solve(np.eye(len(block)) - hat, error) + self.mean
             yield from zip(block.tolist(), left.astype(np.float32), strict=True)
 

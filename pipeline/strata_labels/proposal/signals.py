@@ -30,8 +30,10 @@ class Signals:
         qualifiers: what stood behind each name, "" for none, `[n]`.
         text: unit text vectors of the names `[n, d]`, or None.
         image: unit image vectors `[n, d']`, rows of zeros where an item has no image, or None.
-        node_vectors: unit text vectors of the nodes `[K, d']` in the space of `image`, or None.
-            Give them only where the encoder's towers are aligned.
+        image_for_names: unit image vectors in the space of `node_vectors`, or None; like `image`,
+            or of another encoder.
+        node_vectors: unit text vectors of the nodes `[K, d'']`, or None. Give them only where the
+            encoder's towers are aligned.
         logit_scale: the encoder's inverse temperature for these.
         class_node: node index that the class chain reaches without a tie, -1 for none, `[n]`.
         class_tied: boolean `[n, K]` sparse matrix of nodes that tie for an item's class, or None.
@@ -43,6 +45,7 @@ class Signals:
     qualifiers: Sequence[str]
     text: np.ndarray | None = None
     image: np.ndarray | None = None
+    image_for_names: np.ndarray | None = None
     node_vectors: np.ndarray | None = None
     logit_scale: float = 1.0
     class_node: np.ndarray | None = None
@@ -156,9 +159,9 @@ def node_scores(
         result.by_source["name"] = SparseScores(_name_scores(hits, len(signals), num_nodes))
     if signals.text is not None and prompts is not None:
         result.by_source["text"] = TextScores(signals.text, prompts, num_nodes)
-    if signals.image is not None and signals.node_vectors is not None:
+    if signals.image_for_names is not None and signals.node_vectors is not None:
         result.by_source["image_to_text"] = ImageTextScores(
-            signals.image, signals.node_vectors, signals.logit_scale
+            signals.image_for_names, signals.node_vectors, signals.logit_scale
         )
     reached = _class_scores(signals, num_nodes)
     if reached is not None:
@@ -209,7 +212,7 @@ class Features:
     """What labels are learnt on: a kernel, a weighted sum of parts that are 1 on the diagonal.
 
     Attributes:
-        sparse: linear part `[n, D]`, rows scaled by the root of the part's weight.
+        sparse: linear part, float32 `[n, D]`, rows scaled by the root of the part's weight.
         dense: Gaussian parts, `(unit vectors [n, d], weight, gamma)`; rows of zeros (no vector)
             resemble nothing.
     """
@@ -243,7 +246,9 @@ def features(signals: Signals, scores: NodeScores, num_nodes: int) -> Features:
     total = sum(weight for weight, _ in parts) + sum(weight for _, weight, _ in dense) or 1.0
     stacked = [matrix * np.float32(np.sqrt(weight / total)) for weight, matrix in parts]
     sparse = sp.hstack(stacked, format="csr") if stacked else sp.csr_matrix((len(signals), 0))
-    return Features(sparse, [(v, weight / total, gamma) for v, weight, gamma in dense])
+    return Features(
+        sparse.astype(np.float32), [(v, weight / total, gamma) for v, weight, gamma in dense]
+    )
 
 
 def centred(vectors: np.ndarray) -> np.ndarray:

@@ -47,12 +47,14 @@ class Candidates:
         parent: name of the node each is for, `[m]`.
         name: the names, `[m]`.
         vectors: unit text vectors, `[m, d]`.
+        images: image vectors of the n items in the same space, `[n, d]`.
         logit_scale: the model's inverse temperature.
     """
 
     parent: Sequence[str]
     name: Sequence[str]
     vectors: np.ndarray
+    images: np.ndarray
     logit_scale: float
 
 
@@ -140,7 +142,7 @@ def propose_within(
         kinds = find_kinds(centred[inside])
         tail = parent.split("/", 1)[-1]
         keys = [f"1/{tail}/{ids[inside[n]]}" for n in kinds.medoid]
-        given = _names(names[parent], vectors[inside], kinds.kind, candidates)
+        given = _names(names[parent], inside, kinds.kind, candidates)
         for number, key in enumerate(keys):
             members = inside[kinds.kind == number]
             typical = inside[kinds.medoid[number]]
@@ -231,7 +233,7 @@ def _shares(vectors: np.ndarray, kind: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _names(
-    parent: str, vectors: np.ndarray, kind: np.ndarray, candidates: Candidates | None
+    parent: str, items: np.ndarray, kind: np.ndarray, candidates: Candidates | None
 ) -> dict[int, tuple[str, float]]:
     """A name and its probability for the groups that candidates were found for."""
     if candidates is None:
@@ -239,6 +241,7 @@ def _names(
     own = [n for n, above in enumerate(candidates.parent) if above == parent]
     if not own:
         return {}
+    vectors = candidates.images[items]
     means = np.stack([vectors[kind == k].mean(axis=0) for k in range(kind.max() + 1)])
     scores = softmax(candidates.logit_scale * means @ candidates.vectors[own].T, axis=1)
     pairs = zip(*linear_sum_assignment(-np.log(scores + 1e-12)), strict=True)

@@ -19,7 +19,7 @@ def render_card(path: Path, facts: dict[str, Any]) -> None:
         path: Markdown file to write, whole or not at all.
         facts: `title`, `total` (items), `numbers` (see `numbers_of`), `agreement` (or None, else
             with `level`), `reviewers` (lines on their agreement, if any), `validation` (what a
-            training has measured, or None), `picture` (its file name beside the card), `encoder`,
+            training has measured, or None), `picture` (its file name beside the card), `encoders`,
             `options` and `versions` (name to value), `published` (whether the tree is the
             published one), `licence` and `tags` of the front matter, `inputs` (`name, given_as,
             sha256`), `sources` (`name, licence, origin`), `limits` (sentences in Markdown).

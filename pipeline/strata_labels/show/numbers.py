@@ -123,6 +123,22 @@ def label_issue_numbers(issues: pd.DataFrame, names: Mapping[str, str]) -> dict[
     }
 
 
+def image_issue_numbers(issues: pd.DataFrame) -> dict[str, int]:
+    """How many images do not look like their item.
+
+    Args:
+        issues: table `image_issues`.
+
+    Returns:
+        `images` and `items` of the table; `like_other_node`, images that look like another node.
+    """
+    return {
+        "images": len(issues),
+        "items": int(issues["item_id"].nunique()),
+        "like_other_node": int((issues["problem"] == "like_other_node").sum()),
+    }
+
+
 def published_agreement(
     assignments: pd.DataFrame, labels: pd.DataFrame, level: int
 ) -> dict[str, int]:

@@ -38,7 +38,8 @@ def summary_lines(title: str, numbers: dict[str, Any], agreed: dict[str, Any] | 
     for row in reversed(numbers["levels"][1:]):
         largest = ", ".join(f"{name} {count:,}" for name, count in row["largest"])
         more = ", ..." if row["nodes"] > len(row["largest"]) else ""
-        lines.append(f"  level {row['level']}    {row['nodes']:,} {row['name']}: {largest}{more}")
+        examples = f": {largest}{more}" if largest else ""
+        lines.append(f"  level {row['level']}    {row['nodes']:,} {row['name']}{examples}")
     if agreed and agreed["compared"]:
         lines.append(
             f"  published  {_share(agreed['agreed'], agreed['compared'])} of "
@@ -60,6 +61,12 @@ def summary_lines(title: str, numbers: dict[str, Any], agreed: dict[str, Any] | 
         lines.append(f"  images     {sum(unread.values()):,} not read: {parts}")
     if shared := numbers.get("shared_images"):
         lines.append(f"  images     {shared:,} belong to several items")
+    found = numbers.get("image_issues")
+    if found and found["images"]:
+        lines.append(
+            f"  images     {found['images']:,} of {found['items']:,} items do not look like their "
+            f"item, {found['like_other_node']:,} of them more like another node"
+        )
     if lost := numbers.get("lost_nodes"):
         lines.append(f"  lost       {lost:,} nodes that decisions name; a review row asks for each")
     if numbers["open_rows"]:

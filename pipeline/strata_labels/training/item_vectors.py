@@ -59,7 +59,7 @@ def embed_items(
     found = [
         (item, path)
         for item, images in zip(items["item_id"], items["image_ids"], strict=True)
-        for path in image_files(root, images, images_per_item, missing)
+        for path in image_files(root, images, images_per_item, missing).values()
         if isinstance(path, Path)
     ]
     paths = [path for _, path in found]

@@ -103,7 +103,7 @@ def build_model(recipe: Recipe, weights_follow: bool = False) -> RetrievalModel:
     name = recipe.backbone
     mean: Sequence[float]
     std: Sequence[float]
-    if name == "registry" or "/" in name or name.startswith("local-dir:"):
+    if name == "registry" or "/" in name or name.startswith(("local-dir:", "timm:")):
         if recipe.pooling == "gem":
             fix = "Take pooling=avg, or a timm backbone."
             raise InputError(Problem("pooling", "this backbone pools by itself:", fix, value="gem"))

@@ -271,6 +271,7 @@ def test_pictures_are_shown_and_nothing_comes_from_elsewhere(
     page.goto(f"{address}#1:gldv2/train/0")
     page.wait_for_selector(".pictures img")
     page.wait_for_function("() => document.querySelector('.pictures img').naturalWidth === 60")
+    assert page.text_content(".pictures .note") == "looks more like lake"
     assert asked and all(url.startswith((address, "data:")) for url in asked)
     page.close()
 
@@ -282,6 +283,7 @@ def test_blind_hides_what_is_proposed_from_the_browser(
     page.goto(f"{serve(desk('ben', blind=True)).address}#1:gldv2/train/0")
     page.wait_for_selector("#name")
     assert "likely" not in str(page.text_content("main"))
+    assert page.text_content(".pictures .note") == "unlike the other pictures"
     page.keyboard.press("Enter")
     page.wait_for_function(
         "() => document.getElementById('said').textContent.includes('pick a place')"

@@ -226,6 +226,13 @@ class ReviewRows:
             return []
         return list(self.items.image_ids.iloc[at])
 
+    @cached_property
+    def image_issues(self) -> dict[tuple[str, str], str]:
+        """By item and image of the table `image_issues`: the other node it is like, or ""."""
+        issues = load(self.setup.folder, "image_issues")
+        other = issues.other.where(issues.problem == "like_other_node", "").fillna("")
+        return dict(zip(zip(issues.item_id, issues.image, strict=True), other, strict=True))
+
 
 def _by_time(decisions: pd.DataFrame) -> pd.DataFrame:
     # Not by text: ".5Z" would come before "Z".

@@ -64,7 +64,7 @@ def card(
         "is_lost": is_lost,
         **_named(table, n),
         "why": [] if blind else _why(table, n),
-        "pictures": _pictures(table, n),
+        "pictures": _pictures(table, n, blind),
         "question": _question(table, n),
         "current": current,
         # A node without a parent can be kept as it is.
@@ -246,16 +246,29 @@ def _stops(table: ReviewRows, n: int) -> list[dict[str, str]]:
     return [step for step in path if table.known.level[step["node"]] >= lowest]
 
 
-def _pictures(table: ReviewRows, n: int) -> list[dict[str, str]]:
+def _pictures(table: ReviewRows, n: int, blind: bool) -> list[dict[str, str]]:
     if table.is_item[n]:
-        name = name_of(table, n)
-        images = table.images_of(table.subject[n])[:PICTURES]
+        name, item = name_of(table, n), table.subject[n]
+        images = table.images_of(item)[:PICTURES]
         return [
-            {"item": table.subject[n], "image": image, "alt": f"{name}, picture {k}"}
+            {
+                "item": item,
+                "image": image,
+                "alt": f"{name}, picture {k}",
+                "note": _picture_note(table, item, image, blind),
+            }
             for k, image in enumerate(images, start=1)
         ]
     rows = _below(table, table.subject[n], PICTURES)
     return [picture for row in rows if (picture := _first_picture(table, row))]
+
+
+def _picture_note(table: ReviewRows, item: str, image: str, blind: bool) -> str:
+    other = table.image_issues.get((item, image))
+    if other is None:
+        return ""
+    named = "" if blind else table.known.name.get(other, "")
+    return f"looks more like {named}" if named else "unlike the other pictures"
 
 
 def _first_picture(table: ReviewRows, n: int) -> dict[str, str] | None:

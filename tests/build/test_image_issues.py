@@ -1,0 +1,78 @@
+"""The table `image_issues`: planted strangers among the pictures of items are found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from strata_labels.build import BuildSettings, Workspace, build_tree
+from strata_labels.tables import SCHEMAS, load
+from tiny_clip import PLANT, colour_image, make_tiny_clip
+
+WHITE = (250, 250, 250)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return make_tiny_clip(tmp_path_factory.mktemp("tiny") / "clip")
+
+
+def build(folder: Path, encoder: str, strangers: dict[str, tuple[int, int, int]]) -> Workspace:
+    """Three items of each kind with five pictures; `strangers` have another colour."""
+    rows = []
+    for kind, colour in PLANT.items():
+        for n in range(3):
+            names = [f"{kind}{n}{m}.png" for m in range(5)]
+            for name in names:
+                colour_image(folder / name, strangers.get(name, colour), seed=sum(name.encode()))
+            rows.append((f"{kind}{n}", "|".join(names), kind))
+    table = pd.DataFrame(rows, columns=["id", "image", "kind"])
+    table.to_csv(folder / "items.csv", index=False)
+    place = Workspace(folder / "ws")
+    given = {"decisions": place.ledger, "metadata": folder / "items.csv", "encoder": encoder}
+    build_tree(place, BuildSettings(tree="table", **given))
+    return place
+
+
+def test_strangers_are_found_and_named(
+    tmp_path: Path, encoder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strangers = {"church03.png": PLANT["bridge"], "mountain10.png": WHITE}
+    place = build(tmp_path, encoder, strangers)
+    found = load(place.folder, "image_issues")
+    assert found.columns.tolist() == SCHEMAS["image_issues"].names
+    assert found["image"].tolist() == sorted(strangers)
+    assert found["item_id"].str.extract(r"/(\w+)$")[0].tolist() == ["church0", "mountain1"]
+    assert found["num_images"].tolist() == [5, 5]
+    other = found.iloc[0]
+    assert (other["problem"], other["other"]) == ("like_other_node", "1/bridge")
+    assert other["other_similarity"] > 0.8 > other["similarity"]
+    assert "2 images of 2 items do not look like the other images" in place.card.read_text()
+    vectors = np.load(place.vectors / "images.npy")
+    items = load(place.folder, "items")["item_id"].str.extract(r"/([a-z]+)\d$")[0]
+    # The strangers are not in the vectors: each item is nearest to its own kind.
+    similarity = vectors @ vectors.T
+    for kind in PLANT:
+        own = (items == kind).to_numpy()
+        assert similarity[np.ix_(own, own)].min() > similarity[np.ix_(own, ~own)].max()
+
+
+def test_nothing_is_found_where_nothing_is_planted(tmp_path: Path, encoder: str) -> None:
+    place = build(tmp_path, encoder, {})
+    assert load(place.folder, "image_issues").empty
+    before = place.table("image_issues").read_bytes()
+    strangers = {"church03.png": PLANT["bridge"]}
+    build(tmp_path, encoder, strangers)
+    assert len(load(place.folder, "image_issues")) == 1
+    build(tmp_path, encoder, {})
+    assert place.table("image_issues").read_bytes() == before
+
+
+def test_without_images_the_table_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("id,name,kind\n1,Lake A,lake\n2,Old Church,church\n")
+    place = Workspace(tmp_path / "ws")
+    given = {"decisions": place.ledger, "metadata": tmp_path / "items.csv", "encoder": ""}
+    build_tree(place, BuildSettings(tree="table", **given))
+    assert load(place.folder, "image_issues").empty
