@@ -44,10 +44,9 @@ def proxy_memory(name: str, classes: int) -> None:
     """Prints what a step of 256 embeddings takes above the proxies, their gradient included."""
     fine = torch.arange(classes)
     paths = torch.stack([fine, fine // 10, fine // 1000], dim=1)
-    loss = {
-        "cluster": lambda: ClusterLoss(classes, 512),
-        "csl": lambda: CSLLoss(paths, 512, (0.25, 0.35, 0.45)),
-    }[name]()
+    loss: ClusterLoss | CSLLoss = ClusterLoss(classes, 512)
+    if name == "csl":
+        loss = CSLLoss(paths, 512, (0.25, 0.35, 0.45))
     labels = paths[torch.randint(classes, (256,))]
     embeddings = torch.nn.functional.normalize(torch.randn(256, 512), dim=1).requires_grad_()
     before = peak()
