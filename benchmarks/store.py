@@ -3,7 +3,8 @@
     python -m benchmarks.store FOLDER [--vectors 1600000] [--dim 768] [--half]
 
 Writes the table into FOLDER if it is not there (4.9 GB, with --half 2.5 GB), in parts of 4,096 as a
-run does, and measures in a process of its own. Memory is the process's peak less what it had before the table was opened, less the result.
+run does, and measures in a process of its own. Memory is the process's peak less what it had before
+the table was opened, less the result.
 """
 
 from __future__ import annotations
