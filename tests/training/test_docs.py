@@ -13,6 +13,9 @@ EXAMPLES = re.findall(r"^## (.+?)$.*?```python\n(.*?)```", PAGE.read_text(), re.
 
 @pytest.mark.parametrize(("title", "code"), EXAMPLES, ids=[title for title, _ in EXAMPLES])
 def test_example(title: str, code: str) -> None:
+    if title == "Lightning":
+        why = "not a dependency; test_other_libraries.py installs it"
+        pytest.importorskip("pytorch_lightning", reason=why)
     exec(compile(code, f"{PAGE.name}: {title}", "exec"), {})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import torch
 from building import strata_environment
 from strata_labels.retrieval import evaluate_embeddings
+from strata_labels.training import load_model
 from subprocesses import run_checked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -195,13 +197,30 @@ def test_workspace_or_labels(pictures: Pictures, tmp_path: Path) -> None:
         train(out=tmp_path, recipe="nsm", images=pictures[0])
 
 
-def test_a_stopped_training_goes_on(pictures: Pictures, encoder: str, tmp_path: Path) -> None:
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile takes a C++ compiler")
+def test_a_compiled_head_trains_as_the_plain_one(train, tmp_path: Path) -> None:
+    assert train("--compile", out="compiled") == 0
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    assert train(out="plain") == 0
+    losses = [pd.read_csv(tmp_path / name / "metrics.csv").loss for name in ("compiled", "plain")]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    # What is saved is the plain head.
+    vectors = [np.load(tmp_path / name / "test_trained.npy") for name in ("compiled", "plain")]
+    np.testing.assert_allclose(*vectors, atol=1e-4)
+    assert load_model(tmp_path / "compiled").mode == "head"
+
+
+@pytest.mark.parametrize(("how", "mode"), [(signal.SIGTERM, "head"), (signal.SIGKILL, "full")])
+def test_a_stopped_training_goes_on(
+    how: signal.Signals, mode: str, pictures: Pictures, encoder: str, tmp_path: Path
+) -> None:
     root, labels, _ = pictures
+    more = ["--encoder", encoder] if mode == "head" else ["--mode", "full", *NETWORK]
 
     def command(out: str) -> list[str]:
         return [
             *(sys.executable, "-m", "strata_labels.cli", "train", "--labels", str(labels)),
-            *("--images", str(root), "--recipe", "happier", "--encoder", encoder),
+            *("--images", str(root), "--recipe", "happier", *more),
             *("--out", str(tmp_path / out), *SMALL, "--set", "epochs=100"),
             *("--set", "checkpoint_every=5"),
         ]
@@ -211,15 +230,18 @@ def test_a_stopped_training_goes_on(pictures: Pictures, encoder: str, tmp_path: 
     checkpoint = tmp_path / "stopped" / "checkpoint.pt"
     while not checkpoint.exists() and run.poll() is None:
         time.sleep(0.01)
-    run.send_signal(signal.SIGTERM)
+    run.send_signal(how)
     shown = run.communicate(timeout=120)[1].decode()
-    assert run.returncode == 1, shown
-    assert "Run the same command to continue" in shown
+    if how == signal.SIGTERM:
+        assert run.returncode == 1, shown
+        assert "Run the same command to continue" in shown
+    else:
+        assert run.returncode == -signal.SIGKILL, shown
     steps = torch.load(checkpoint)["state"]["step"]
     assert 5 <= steps < 200
     for out in ("stopped", "whole"):
         run_checked(command(out), cwd=ROOT, env=environment)
-    for name in ("metrics.csv", "test_trained.npy", "result.json"):
+    for name in ("metrics.csv", "test_trained.npy", "result.json", "model.safetensors"):
         one, other = ((tmp_path / out / name).read_bytes() for out in ("stopped", "whole"))
         assert one == other, name
 

@@ -17,6 +17,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -84,11 +85,12 @@ class VectorTable:
         Parts that hold any of the others are checked when they are used first; a damaged one is
         set aside, and its keys are missing.
         """
-        keys = list(dict.fromkeys(keys))
-        rows = np.array([row for key in keys if (row := self._rows.get(key)) is not None])
-        for number in np.unique(np.searchsorted(self._starts, rows, "right") - 1):
-            self._check(int(number))
-        return [key for key in keys if key not in self._rows]
+        keys = list(keys)
+        while True:
+            rows = np.fromiter(map(self._rows.get, keys, repeat(-1)), np.int64, len(keys))
+            parts = np.unique(np.searchsorted(self._starts, rows[rows >= 0], "right") - 1)
+            if not [n for n in parts.tolist() if not self._check(n)]:
+                return list(dict.fromkeys(keys[n] for n in np.flatnonzero(rows < 0).tolist()))
 
     def vectors(self, keys: Sequence[bytes]) -> Floats:
         """Vectors of keys that all have one, in their order: `[len(keys), dim]`.
@@ -96,7 +98,7 @@ class VectorTable:
         Raises:
             KeyError: a key has no vector.
         """
-        rows = np.fromiter((self._rows[key] for key in keys), np.int64, len(keys))
+        rows = np.fromiter(map(self._rows.__getitem__, keys), np.int64, len(keys))
         result = np.empty((len(keys), self.dim or 0), np.float32)
         order = np.argsort(rows, kind="stable")
         bounds = np.searchsorted(rows[order], [*self._starts, np.iinfo(np.int64).max])
@@ -166,20 +168,21 @@ class VectorTable:
         if self.dim not in (None, part.dim):
             return self._set_aside(path, f"has vectors of another length ({part.dim})")
         self.dim = part.dim
-        start = self._starts[-1] + len(self._parts[-1].keys) if self._parts else 0
+        start = self._starts[-1] + self._parts[-1].count if self._parts else 0
         self._parts.append(part)
         self._starts.append(start)
-        for row, key in enumerate(part.keys, start):
-            self._rows.setdefault(key, row)
+        self._rows.update(zip(part.keys(), range(start, start + part.count), strict=True))
         return None
 
-    def _check(self, number: int) -> None:
+    def _check(self, number: int) -> bool:
+        """Whether a part is intact; a damaged one is set aside."""
         part = self._parts[number]
         if part.checked or part.is_intact():
-            return
-        start, end = self._starts[number], self._starts[number] + len(part.keys)
+            return True
+        start, end = self._starts[number], self._starts[number] + part.count
         self._rows = {key: row for key, row in self._rows.items() if not start <= row < end}
         self._set_aside(part.path, "does not have the checksum it was written with")
+        return False
 
     def _set_aside(self, path: Path, why: str) -> None:
         aside = path.with_suffix(".damaged")
@@ -200,16 +203,21 @@ class _Part:
         self.path, self.checked = path, False
         with path.open("rb") as file:
             header = json.loads(file.read(_HEADER_BYTES))
-            self.dim, count, self._crc32 = (int(header.pop(k)) for k in ("dim", "count", "crc32"))
+            self.dim, self.count, self._crc32 = (
+                int(header.pop(k)) for k in ("dim", "count", "crc32")
+            )
             self._dtype = "<f2" if header.pop("half", False) else "<f4"
             if header != identity:
                 raise ValueError("of another encoder or version")
-            self._joined = file.read(count * _KEY_BYTES)
-        self._offset, self._shape = _HEADER_BYTES + count * _KEY_BYTES, (count, self.dim)
-        if path.stat().st_size != self._offset + count * self.dim * np.dtype(self._dtype).itemsize:
+            self._joined = file.read(self.count * _KEY_BYTES)
+        self._offset, self._shape = _HEADER_BYTES + self.count * _KEY_BYTES, (self.count, self.dim)
+        size = self.count * self.dim * np.dtype(self._dtype).itemsize
+        if path.stat().st_size != self._offset + size:
             raise ValueError("not of its full length")
-        ends = range(0, len(self._joined), _KEY_BYTES)
-        self.keys = [self._joined[at : at + _KEY_BYTES] for at in ends]
+
+    def keys(self) -> list[bytes]:
+        """The keys in the order of the vectors."""
+        return np.frombuffer(self._joined, f"V{_KEY_BYTES}").tolist()  # type: ignore[no-any-return]
 
     @property
     def vectors(self) -> StoredFloats:

@@ -45,9 +45,9 @@ class ClusterLoss(Loss):
             )
 
     def batch_loss(self, batch: Batch) -> Tensor:
-        similarity = _similarity(batch.embeddings, self.proxies)
+        logits = _similarity(batch.embeddings, self.proxies, 1 / self.temperature)
         classes = batch.labels[:, check_level(self.level, batch.labels)]
-        return nn.functional.cross_entropy(similarity / self.temperature, classes)
+        return nn.functional.cross_entropy(logits, classes)
 
 
 class CSLLoss(Loss):
@@ -101,7 +101,7 @@ class CSLLoss(Loss):
             )
 
     def batch_loss(self, batch: Batch) -> Tensor:
-        similarity = self.scale * _similarity(batch.embeddings, self.proxies)
+        similarity = _similarity(batch.embeddings, self.proxies, self.scale)
         differs = batch.labels[:, None, :] != self.proxy_labels[None, :, :]
         pull = _log_sum_exp(-similarity, ~differs[:, :, 0])
         terms = [
@@ -119,12 +119,14 @@ def _new_proxies(count: int, dim: int) -> nn.Parameter:
     return nn.Parameter(torch.empty(count, dim).uniform_(-bound, bound))
 
 
-def _similarity(embeddings: Tensor, proxies: Tensor) -> Tensor:
+def _similarity(embeddings: Tensor, proxies: Tensor, scale: float) -> Tensor:
+    """Scaled products with normalised proxies `[b, p]`, without a copy of all proxies."""
     if embeddings.shape[1] != proxies.shape[1]:
         raise ValueError(
             f"embeddings must have dimension {proxies.shape[1]}, got {embeddings.shape[1]}"
         )
-    return embeddings @ nn.functional.normalize(proxies, dim=1).to(embeddings.dtype).T
+    lengths = torch.linalg.vector_norm(proxies, dim=1).clamp(min=1e-12)
+    return embeddings @ proxies.to(embeddings.dtype).T * (scale / lengths).to(embeddings.dtype)
 
 
 def _log_sum_exp(values: Tensor, chosen: Tensor) -> Tensor:
