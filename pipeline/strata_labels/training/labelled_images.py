@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.people_csv import read_people_csv
+from strata_labels.people_csv import UNKNOWN_LABEL, read_people_csv
 from strata_labels.pictures import picture_file, why_no_picture
 from strata_labels.tables import LABELLED, load, table_path
 from strata_labels.tree import LabelTree, split_items
@@ -278,6 +278,14 @@ def _row_problems(images: LabelledImages) -> list[Problem]:
         Problem(source, "blank cell", "Fill it in.", int(row), column)
         for column in table.columns
         for row in table.index[table[column] == ""].tolist()
+    ]
+    fix = "Fill in the class, or leave the row out."
+    problems += [
+        Problem(
+            source, "stands for an unknown label, which is no class:", fix, int(row), name, cell
+        )
+        for name in images.levels
+        for row, cell in table[name][table[name].str.fullmatch(UNKNOWN_LABEL)].items()
     ]
     known = (TRAIN, TEST, QUERY, GALLERY)
     fix = f"Write one of {', '.join(known)}."
