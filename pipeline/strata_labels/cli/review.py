@@ -44,6 +44,13 @@ def review(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Only print the page's address.")
     ] = False,
+    online_images: Annotated[
+        bool,
+        typer.Option(
+            "--online-images",
+            help="Show pictures that are not on this machine from upload.wikimedia.org.",
+        ),
+    ] = False,
     sheet: Annotated[
         bool, typer.Option("--sheet", help="No page: rebuild tree and sheet from the ledger.")
     ] = False,
@@ -62,7 +69,8 @@ def review(
         print(f"{drawn} accepted rows drawn for the audit", flush=True)
     if not sheet:
         who = reviewer or getpass.getuser()
-        recorded = _page(workspace, who, blind, share, port, not no_browser)
+        setup = review_setup(workspace, online_images)
+        recorded = _page(workspace, setup, who, blind, share, port, not no_browser)
     if sheet or recorded or drawn:
         rebuild(workspace)
     finish(workspace, json)
@@ -84,13 +92,19 @@ def _share(text: str) -> float:
 
 
 def _page(
-    workspace: Workspace, reviewer: str, blind: bool, double: float, port: int, browser: bool
+    workspace: Workspace,
+    setup: ReviewSetup,
+    reviewer: str,
+    blind: bool,
+    double: float,
+    port: int,
+    browser: bool,
 ) -> int:
     """Serves the page until it is ended; returns how many decisions were recorded."""
     from strata_labels.review.page import Desk, open_page
 
     with learning(workspace) as learn:
-        desk = Desk(replace(review_setup(workspace), learn=learn), reviewer, blind, double)
+        desk = Desk(replace(setup, learn=learn), reviewer, blind, double)
         with open_page(desk, port) as page:
             print(f"Review page: {page.address}", flush=True)
             print("It is for this machine only. Ctrl-C ends it.", flush=True)
@@ -144,21 +158,27 @@ def learning(workspace: Workspace) -> Iterator[Callable[[], None]]:
             process.wait()
 
 
-def review_setup(workspace: Workspace) -> ReviewSetup:
+def review_setup(workspace: Workspace, online_images: bool = False) -> ReviewSetup:
     """What the page has to know of a workspace.
 
+    Args:
+        workspace: a finished build.
+        online_images: pictures without a file may come from Wikimedia's server.
+
     Raises:
-        InputError: the folder holds no build.
+        InputError: the folder holds no build; the metadata has no addresses of images.
     """
     from strata_labels.build import ledgers
     from strata_labels.pictures import picture_file
     from strata_labels.review.page import ReviewSetup
+    from strata_labels.sources import THUMBNAIL_SERVER
 
     settings = workspace.last_settings()
-    root = settings.image_root
+    kept = workspace.images if workspace.images.is_dir() else None
+    roots = list(dict.fromkeys(filter(None, [settings.image_root, kept])))
 
     def find(image: str) -> Path | None:
-        return picture_file(root, image) if root else None
+        return next((file for root in roots if (file := picture_file(root, image))), None)
 
     return ReviewSetup(
         folder=workspace.folder,
@@ -167,5 +187,21 @@ def review_setup(workspace: Workspace) -> ReviewSetup:
         title=settings.hierarchy.title,
         target=settings.hierarchy.target,
         vectors=[workspace.vectors / name for name in ("names.npy", "images.npy")],
-        find_image=find if root else None,
+        find_image=find if roots else None,
+        online_server=THUMBNAIL_SERVER if online_images else "",
+        online_images=_addresses(workspace, settings.metadata) if online_images else {},
     )
+
+
+def _addresses(workspace: Workspace, metadata: Path) -> dict[str, str]:
+    from strata_labels.errors import InputError, Problem
+    from strata_labels.sources import thumbnail_addresses
+    from strata_labels.tables import load
+
+    images = load(workspace.folder, "items")["image_ids"]
+    found = thumbnail_addresses(metadata, {image for some in images for image in some})
+    if not found:
+        what = "no address of an image on upload.wikimedia.org in the CSV files of"
+        fix = "Put a file with the columns id and url there, such as train.csv, or leave it out."
+        raise InputError(Problem("--online-images", what, fix, value=str(metadata)))
+    return found

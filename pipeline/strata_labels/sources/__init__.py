@@ -1,6 +1,7 @@
 """Data sets: fetching their metadata, and reading it as items and published labels."""
 
 from strata_labels.sources import gldv2, inat2018, sop, table
+from strata_labels.sources.commons_thumbnails import THUMBNAIL_SERVER, thumbnail_addresses
 from strata_labels.sources.contract import Metadata, Source, shared_images
 from strata_labels.sources.drawn import draw_products
 from strata_labels.sources.image_archives import (
@@ -28,6 +29,7 @@ SOURCES: dict[str, Source] = {
 
 __all__ = [
     "SOURCES",
+    "THUMBNAIL_SERVER",
     "AbsentArchiveError",
     "DamagedArchiveError",
     "ImageArchive",
@@ -46,4 +48,5 @@ __all__ = [
     "reference_of",
     "shared_images",
     "spelled_alike",
+    "thumbnail_addresses",
 ]

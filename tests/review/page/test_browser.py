@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,13 +10,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 from building import strata_environment
+from page_world import IMAGE
 from PIL import Image
+from strata_labels.build import Workspace
+from strata_labels.cli.review import review_setup
+from strata_labels.errors import InputError
 from strata_labels.review import read_ledger
+from strata_labels.review.page import Desk
 from strata_labels.tables import load, save
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -274,6 +281,79 @@ def test_pictures_are_shown_and_nothing_comes_from_elsewhere(
     assert page.text_content(".pictures .note") == "looks more like lake"
     assert asked and all(url.startswith((address, "data:")) for url in asked)
     page.close()
+
+
+PIXELS = {"content-type": "image/jpeg", "access-control-allow-origin": "*"}
+
+
+def test_pictures_without_a_file_come_from_one_server_if_allowed(
+    browser: sync_api.Browser, workspace: Path, serve: Callable, tmp_path: Path
+) -> None:
+    colour = Image.new("RGB", (33, 22), "navy")
+    colour.save(tmp_path / "navy.jpg")
+    items = load(workspace, "items")
+    items["image_ids"] = items["image_ids"].astype(object)
+    items.at[0, "image_ids"] = [*items.image_ids[0], "def0", "def1", "def2"]
+    save(workspace, "items", items)
+    host = "upload.wikimedia.org/wikipedia/commons"
+    rows = [f"def0,https://{host}/6/62/A%20b.jpg,1", "def1,https://evil.example/x.jpg,1"]
+    # A page must not be made to ask elsewhere, whatever the metadata hold.
+    rows += [f"{IMAGE},http://{host}/1/11/Has_a_file.png,1"]
+    (workspace / "train.csv").write_text("\n".join(["id,url,landmark_id", *rows]) + "\n")
+    setup = review_setup(Workspace(workspace), online_images=True)
+    evil = {**setup.online_images, "def2": "https://evil.example/y.jpg"}
+    page, asked = browser.new_page(), list[str]()
+
+    def answer(route: sync_api.Route) -> None:
+        asked.append(route.request.url)
+        assert "referer" not in route.request.headers
+        route.fulfill(path=tmp_path / "navy.jpg", headers=PIXELS)
+
+    page.route(lambda url: "127.0.0.1" not in url, answer)
+    address = serve(Desk(replace(setup, online_images=evil), "ann")).address
+    page.goto(f"{address}#1:gldv2/train/0")
+    page.wait_for_selector(".pictures img")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.pictures img')].some(i => i.naturalWidth === 33)"
+    )
+    assert asked == [f"https://{host}/thumb/6/62/A%20b.jpg/330px-A%20b.jpg"]
+    # The server's address is the only one that the page may load pictures from.
+    blocked = page.evaluate(
+        """() => new Promise(done => {
+          document.addEventListener('securitypolicyviolation', e => done(e.blockedURI));
+          new Image().src = 'https://evil.example/z.jpg'; })"""
+    )
+    assert blocked.startswith("https://evil.example") and len(asked) == 1
+    page.close()
+
+
+def test_without_being_allowed_the_page_asks_for_no_picture_elsewhere(
+    browser: sync_api.Browser, workspace: Path, serve: Callable
+) -> None:
+    setup = review_setup(Workspace(workspace))
+    assert (setup.online_server, setup.online_images) == ("", {})
+    page = browser.new_page()
+    page.goto(serve(Desk(setup, "ann")).address)
+    blocked = page.evaluate(
+        """() => new Promise(done => {
+          document.addEventListener('securitypolicyviolation', e => done(e.blockedURI));
+          new Image().src = 'https://upload.wikimedia.org/z.jpg'; })"""
+    )
+    assert blocked.startswith("https://upload.wikimedia.org")
+    page.close()
+
+
+def test_online_images_need_addresses(workspace: Path) -> None:
+    with pytest.raises(InputError, match=r"--online-images: no address of an image"):
+        review_setup(Workspace(workspace), online_images=True)
+
+
+def test_kept_images_are_shown_whatever_the_build_read(workspace: Path) -> None:
+    record = json.loads((workspace / "run.json").read_text())
+    record["parameters"]["images"] = None
+    (workspace / "run.json").write_text(json.dumps(record))
+    drawn = Desk(review_setup(Workspace(workspace)), "ann").picture("gldv2/train/0", IMAGE)
+    assert drawn is not None and drawn.startswith(b"\xff\xd8")
 
 
 def test_blind_hides_what_is_proposed_from_the_browser(

@@ -50,10 +50,11 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
         text = _PAGE.read_text(encoding="utf-8").replace(_MARK, nonce)
         for mark, value in values.items():
             text = text.replace(mark, _escaped(value))
+        pictures = ["'self'", "data:", *filter(None, [desk.setup.online_server])]
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; "
-            "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-            "frame-ancestors 'none'"
+            f"img-src {' '.join(pictures)}; connect-src 'self'; base-uri 'none'; "
+            "form-action 'none'; frame-ancestors 'none'"
         )
         return HTMLResponse(text, headers={"content-security-policy": policy})
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -49,6 +49,8 @@ class ReviewSetup:
         target: share of right labels to reach.
         vectors: `.npy` files `[num_items, d]`, rows as in the table `items`, for nearest siblings.
         find_image: the file of an image id, None where there is none.
+        online_server: the server that pictures without a file may come from, "" for none.
+        online_images: addresses on that server, by image id.
         learn: scores the open rows anew from the decisions so far and writes their tables; None
             where the rows stay as they are.
     """
@@ -60,7 +62,15 @@ class ReviewSetup:
     target: float
     vectors: Sequence[Path] = ()
     find_image: Callable[[str], Path | None] | None = None
+    online_server: str = ""
+    online_images: Mapping[str, str] = field(default_factory=dict)
     learn: Callable[[], None] | None = None
+
+    def online_image(self, image: str) -> str:
+        """The address of an image that has no file here, "" for none."""
+        address = self.online_images.get(image, "")
+        there = self.find_image is not None and self.find_image(image) is not None
+        return "" if there or not address.startswith(f"{self.online_server}/") else address
 
     def table(self, name: str) -> Path:
         """The file of a table."""
@@ -222,9 +232,12 @@ class ReviewRows:
     def images_of(self, item: str) -> list[str]:
         """An item's image ids; none where the review has no images at all."""
         at = self.item_at.get(item)
-        if self.setup.find_image is None or at is None:
+        if at is None:
             return []
-        return list(self.items.image_ids.iloc[at])
+        images = list(self.items.image_ids.iloc[at])
+        if self.setup.find_image is None:
+            return [image for image in images if self.setup.online_image(image)]
+        return images
 
     @cached_property
     def image_issues(self) -> dict[tuple[str, str], str]:

@@ -254,6 +254,7 @@ def _pictures(table: ReviewRows, n: int, blind: bool) -> list[dict[str, str]]:
             {
                 "item": item,
                 "image": image,
+                "online": table.setup.online_image(image),
                 "alt": f"{name}, picture {k}",
                 "note": _picture_note(table, item, image, blind),
             }
@@ -275,4 +276,9 @@ def _first_picture(table: ReviewRows, n: int) -> dict[str, str] | None:
     images = table.images_of(table.subject[n])
     if not images:
         return None
-    return {"item": table.subject[n], "image": images[0], "alt": name_of(table, n)}
+    return {
+        "item": table.subject[n],
+        "image": images[0],
+        "online": table.setup.online_image(images[0]),
+        "alt": name_of(table, n),
+    }
