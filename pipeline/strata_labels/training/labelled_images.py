@@ -280,13 +280,13 @@ def _row_problems(images: LabelledImages) -> list[Problem]:
         for row in table.index[table[column] == ""].tolist()
     ]
     fix = "Fill in the class, or leave the row out."
-    problems += [
-        Problem(
-            source, "stands for an unknown label, which is no class:", fix, int(row), name, cell
-        )
-        for name in images.levels
-        for row, cell in table[name][table[name].str.fullmatch(UNKNOWN_LABEL)].items()
-    ]
+    what = "stands for an unknown label, which is no class:"
+    for name in images.levels:
+        unknown = table[name][table[name].str.fullmatch(UNKNOWN_LABEL)]
+        problems += [
+            Problem(source, what, fix, int(row), name, value)
+            for row, value in zip(unknown.index.tolist(), unknown, strict=True)
+        ]
     known = (TRAIN, TEST, QUERY, GALLERY)
     fix = f"Write one of {', '.join(known)}."
     wrong = table.split[~table.split.isin([*known, ""])]
