@@ -18,6 +18,8 @@ import pandas as pd
 from strata_labels.errors import InputError, Problem
 from strata_labels.files import write_text
 
+#: How tables of numbers write that a label is not known, as a regular expression of a cell.
+UNKNOWN_LABEL = r"[-−]1(\.0+)?"
 # A cell may hold a million characters; the row with it is read, or refused, like any other.
 csv.field_size_limit(2**31 - 1)
 

@@ -65,6 +65,17 @@ def test_rows_that_are_wrong_are_all_listed(pictures: Pictures) -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["-1", "-1.0", "−1"])
+def test_a_label_that_says_unknown_is_no_class(pictures: Pictures, text: str) -> None:
+    root, path, table = pictures
+    table.loc[2, "level0"] = table.loc[5, "level1"] = text
+    table.to_csv(path, index=False)
+    with pytest.raises(InputError, match="unknown label") as refused:
+        read_labels_csv(path, root)
+    places = [(problem.row, problem.column) for problem in refused.value.problems]
+    assert {(4, "level0"), (7, "level1")} <= set(places)
+
+
 def test_classes_that_are_wrong_are_all_listed(pictures: Pictures) -> None:
     root, path, table = pictures
     table.loc[0, "split"] = "test"

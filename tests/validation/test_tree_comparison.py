@@ -104,6 +104,15 @@ def test_everything_wrong_with_a_tree_is_listed(tmp_path: Path) -> None:
     assert {str(p.value) for p in error.value.problems} == {"x", "b"}
 
 
+def test_a_label_that_says_unknown_is_no_node(tmp_path: Path) -> None:
+    table = pd.DataFrame({"level0": ["-1", "b"], "level1": [-1, 3], "level2": ["x", "−1"]})
+    table.to_parquet(tmp_path / "tree.parquet")
+    with pytest.raises(InputError, match="unknown label") as refused:
+        read_tree(tmp_path / "tree.parquet")
+    columns = [problem.column for problem in refused.value.problems]
+    assert columns == ["level1", "level2"]  # an item may be called anything
+
+
 def test_everything_wrong_with_vectors_is_listed(tmp_path: Path) -> None:
     bad = np.ones((3, 2))
     bad[1] = np.nan

@@ -29,7 +29,11 @@ _Key = tuple[int, int, int, int]  # epoch, batch, place in it, image
 def random_transform(
     recipe: Recipe, mean: Sequence[float], std: Sequence[float]
 ) -> Callable[[Image.Image], Tensor]:
-    """Random (resized) crop and flip; of torch's random state alone."""
+    """Random (resized) crop and flip; of torch's random state alone.
+
+    In the process that decodes, not on the GPU: before they are resized, crops have different sizes
+    and make no batch, and sending whole pictures would move more bytes than sending their crops.
+    """
     how = transforms.InterpolationMode(recipe.interpolation)
     crop: list[Callable[..., object]]
     if recipe.max_scale:

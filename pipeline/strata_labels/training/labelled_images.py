@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.people_csv import read_people_csv
+from strata_labels.people_csv import UNKNOWN_LABEL, read_people_csv
 from strata_labels.pictures import picture_file, why_no_picture
 from strata_labels.tables import LABELLED, load, table_path
 from strata_labels.tree import LabelTree, split_items
@@ -279,6 +279,14 @@ def _row_problems(images: LabelledImages) -> list[Problem]:
         for column in table.columns
         for row in table.index[table[column] == ""].tolist()
     ]
+    fix = "Fill in the class, or leave the row out."
+    what = "stands for an unknown label, which is no class:"
+    for name in images.levels:
+        unknown = table[name][table[name].str.fullmatch(UNKNOWN_LABEL)]
+        problems += [
+            Problem(source, what, fix, int(row), name, value)
+            for row, value in zip(unknown.index.tolist(), unknown, strict=True)
+        ]
     known = (TRAIN, TEST, QUERY, GALLERY)
     fix = f"Write one of {', '.join(known)}."
     wrong = table.split[~table.split.isin([*known, ""])]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.people_csv import read_people_csv
+from strata_labels.people_csv import UNKNOWN_LABEL, read_people_csv
 from strata_labels.tables import load, read_parquet, table_path
 
 ITEM = ("level0", "item_id")
@@ -90,6 +90,14 @@ def read_tree(path: Path) -> ItemPaths:
     paths = table[[item, *(name for _, name in found)]].astype(object)
     paths = paths.where(paths.notna(), "").map(str)
     paths.columns = pd.Index(["item", *(f"level{number}" for number, _ in found)])
+    for name in paths.columns[1:]:
+        if (unknown := paths[name].str.fullmatch(UNKNOWN_LABEL)).any():
+            what = f"{int(unknown.sum())} cells stand for an unknown label, which is no node:"
+            value = paths[name][unknown].iloc[0]
+            fix = "Leave the cells blank."
+            problems.append(Problem(source, what, fix, column=name, value=value))
+    if problems:
+        raise InputError(problems)
     # An item without any label has no path.
     paths = paths[(paths.drop(columns="item") != "").any(axis=1) & (paths["item"] != "")]
     for name in paths.columns[1:]:
