@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 SIGNALS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "HUP": signal.SIGHUP}
-_MARK, _COUNT = "STRATA_KILL_MARK", "STRATA_KILL_COUNT"
+MARK, _COUNT = "STRATA_KILL_MARK", "STRATA_KILL_COUNT"
 ITEMS = "".join(
     f"{n},{kind} {n},{',' if n % 3 == 0 else f'{kind},{group}'},c{n}.png\n"
     for n, (kind, group) in enumerate([("tea", "food"), ("soap", "home")] * 6)
@@ -173,7 +173,7 @@ class Harness:
         counter.write_text("0")
         command = [sys.executable, str(Path(__file__)), "--inside", str(folder), str(moment)]
         command += [str(int(number)), *self.run.words(folder)]
-        environment = {**os.environ, _COUNT: str(counter), _MARK: mark, "HF_HUB_OFFLINE": "1"}
+        environment = {**os.environ, _COUNT: str(counter), MARK: mark, "HF_HUB_OFFLINE": "1"}
 
         def start() -> subprocess.Popen[str]:
             return subprocess.Popen(
@@ -238,7 +238,7 @@ def marked(mark: str) -> list[int]:
                 state = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
             except OSError:
                 continue
-            if state != "Z" and f"{_MARK}={mark}\0".encode() in environment:
+            if state != "Z" and f"{MARK}={mark}\0".encode() in environment:
                 found.append(int(entry.name))
     return found
 

@@ -1,4 +1,5 @@
-"""A short run of the harness that stops commands: `python -m tests.kill` is the long one."""
+"""Short runs of what kills commands: `python -m tests.kill` and `tests.kill_archives` are the long
+ones."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from kill import Harness, commands
+from kill_archives import trial
 
 
 @pytest.mark.parametrize(("name", "signals"), [("apply", ["KILL", "HUP"]), ("review", ["TERM"])])
@@ -17,3 +19,11 @@ def test_a_stopped_command_run_again_ends_as_if_it_had_not_been(
         harness.test(3, signals)
     assert not harness.faults, "\n".join(harness.faults)
     assert sum(harness.tried.values()) == 3 * len(signals)
+
+
+@pytest.mark.parametrize("who", ["workers", "client"])
+def test_reading_archives_survives_killed_processes(who: str, tmp_path: Path) -> None:
+    with trial(8, tmp_path) as one:
+        (one.kill_workers if who == "workers" else one.kill_client)(2)
+    assert not one.faults, "\n".join(one.faults)
+    assert len(one.kills) == 2
