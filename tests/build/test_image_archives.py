@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -255,6 +256,41 @@ def test_kept_images_are_reduced_and_lie_where_they_are_looked_for(
     # Nothing was encoded; a vector can be made of what was kept, so nothing is read again.
     counts, _ = read_archives(workspace, items.iloc[:2], archives, 1, encoder, "wanted", 80)
     assert counts["archives_read"] == 0
+
+
+@pytest.mark.parametrize("kind", ["tar.gz", "zip"])
+def test_a_large_archive_is_read_once_without_filling_memory(kind: str, tmp_path: Path) -> None:
+    """As iNaturalist's one archive, and SOP's: thousands of members, all of them kept."""
+    place = tmp_path / "shards"
+    place.mkdir()
+    some = [picture(n, (100, 80)) for n in range(10)]
+    # A comment after the start makes each file another one, and large.
+    members = {
+        f"top/{n}.jpg": b"\xff\xd8\xff\xfe\x75\x32" + f"{n:030000}".encode() + some[n % 10][2:]
+        for n in range(1500)
+    }
+    path = place / f"images.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+    else:
+        path.write_bytes(pack(members, "w:gz"))
+    total = sum(map(len, members.values()))
+    items = items_with([[f"{n}.jpg" for n in range(start, 1500, 500)] for start in range(500)])
+    workspace, archives = Workspace(tmp_path / "ws"), find_archives(str(place), [])
+    tracemalloc.start()
+    counts, failure = read_archives(workspace, items, archives, 2, None, "wanted", 80)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert not failure and counts["images_in_archives"] == 1000
+    kept = list(workspace.images.rglob("*.jpg"))
+    assert len(kept) == 1000 and sum(file.stat().st_size for file in kept) > total / 2
+    assert peak < total / 6
+    # With more wanted images it is read again; with none more it is not.
+    assert read_archives(workspace, items, archives, 3, None, "wanted", 80)[0]["archives_read"] == 1
+    assert len(list(workspace.images.rglob("*.jpg"))) == 1500
+    assert read_archives(workspace, items, archives, 3, None, "wanted", 80)[0]["archives_read"] == 0
 
 
 def test_the_first_archives_out_of_reach_stop_the_work(encoder: Named, tmp_path: Path) -> None:

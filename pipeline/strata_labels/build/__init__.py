@@ -1,7 +1,7 @@
 """The build: its stages, what each reads and writes, and the one runner."""
 
 from strata_labels.build.apply import apply_sheet, is_behind
-from strata_labels.build.archive_unit import ArchiveContent, Unit, read_unit
+from strata_labels.build.archive_unit import ArchiveContent, Unit, read_unit, usable_cores
 from strata_labels.build.assets import ledgers
 from strata_labels.build.explain import ClassFacts, Explanation, explain
 from strata_labels.build.history import item_history
@@ -56,5 +56,6 @@ __all__ = [
     "run_stages",
     "settings_of",
     "simulate_review",
+    "usable_cores",
     "write_formats",
 ]

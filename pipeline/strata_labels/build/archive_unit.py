@@ -6,8 +6,10 @@ one process that writes.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
+import os
 import shutil
 import tempfile
 from collections import deque
@@ -22,6 +24,7 @@ import numpy as np
 
 from strata_labels.embedding import Encoder, load_encoder
 from strata_labels.errors import InputError, Problem, RetryError
+from strata_labels.files import whole
 from strata_labels.pictures import UnreadablePictureError, place_of, reduced
 from strata_labels.progress import quiet
 from strata_labels.sources import (
@@ -33,6 +36,7 @@ from strata_labels.sources import (
 )
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt in malloc.h
 _ENCODING = Lock()  # in one process, one archive is encoded while the next is fetched
 
 
@@ -47,6 +51,8 @@ class Unit:
         keep: which images to keep: `wanted`, `all` or `none`.
         side: pixels of a kept image's shorter side.
         scratch: where archives are downloaded to; None for this machine's temporary folder.
+        images: root of the kept images, where this process can write to it: an archive may have
+            more of them than fit into memory. None to send them back.
         threads: images decoded at a time; None for what the machine has.
     """
 
@@ -56,6 +62,7 @@ class Unit:
     keep: str
     side: int
     scratch: Path | None = None
+    images: Path | None = None
     threads: int | None = None
 
 
@@ -69,7 +76,7 @@ class ArchiveContent:
             and why there is no vector; None for what does not apply. A row with the name "" says
             from where on the archive is damaged.
         keys, vectors: SHA-256 of contents, each once, and their vectors `[len(keys), d]`.
-        kept: reduced images by path below the root of the kept images.
+        kept: reduced images by path below the root of the kept images, unless they are there.
         failed: why the archive could not be read at all; "" if it could.
         absent: the server does not have it.
     """
@@ -133,11 +140,15 @@ def _contents(
 ) -> Iterator[bytes]:
     """Yields each wanted content once, in the archive's order, and notes it in `found.keys`."""
     known = set()
+    is_ours = False
     try:
         for member in read_members(path, wanted, unit.keep == "all"):
             content, problem = member.content, member.problem
+            is_ours = is_ours or bool(member.reference)
             if content is not None and unit.keep != "none":
-                problem = _keep(found, member.reference or member.name, content, unit.side)
+                root = unit.images if is_ours else None  # none of another data set's images
+                image = member.reference or member.name
+                problem = _keep(found, image, content, unit.side, root)
             wants = content is not None and member.reference and not problem
             key = hashlib.sha256(content).digest() if wants and content else None
             found.rows.append((member.name, member.reference or None, key, problem or None))
@@ -149,15 +160,23 @@ def _contents(
         found.rows.append(("", None, None, str(error)))
 
 
-def _keep(found: ArchiveContent, image: str, content: bytes, side: int) -> str:
+def _keep(found: ArchiveContent, image: str, content: bytes, side: int, root: Path | None) -> str:
     """Keeps a reduced image; returns why it cannot be read, "" if it can."""
     place = place_of(image)
     try:
-        if place is not None:
+        if place is not None and root is not None:
+            write_kept(root / place, reduced(content, side))
+        elif place is not None:
             found.kept[place] = reduced(content, side)
     except UnreadablePictureError as error:
         return str(error)
     return ""
+
+
+def write_kept(path: Path, picture: bytes) -> None:
+    """Writes a kept image, which appears whole or not at all."""
+    with whole(path) as beside:
+        beside.write_bytes(picture)
 
 
 def _encode(
@@ -190,7 +209,28 @@ def _encoder(unit: Unit) -> Encoder | None:
 
 @lru_cache(maxsize=1)
 def _loaded(spec: str) -> Encoder:
+    _reuse_freed_memory()
     return load_encoder(spec)
+
+
+def _reuse_freed_memory() -> None:
+    """Lets this process keep the memory that it frees: an encoder needs as much again at once.
+
+    Dask starts workers with the opposite setting, under which page faults took longer than the
+    encoding itself.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):  # glibc
+        for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            library.mallopt(parameter, 1 << 30)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; no more than OMP_NUM_THREADS says."""
+    linux = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(limit)) if limit.isdigit() and int(limit) else cores
 
 
 @contextmanager

@@ -7,6 +7,7 @@ vectors and kept images, so an archive is done or is read again as a whole.
 from __future__ import annotations
 
 import io
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,14 +21,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from strata_labels.build.archive_unit import ArchiveContent, Unit, one_torch_thread, read_unit
+from strata_labels.build.archive_unit import (
+    ArchiveContent,
+    Unit,
+    one_torch_thread,
+    read_unit,
+    usable_cores,
+    write_kept,
+)
 from strata_labels.build.record import add_to_record
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts
 from strata_labels.build.workspace import Workspace
 from strata_labels.embedding import Encoder, VectorStore, load_encoder
 from strata_labels.errors import InputError, Problem, RetryError
-from strata_labels.files import whole, write_table
+from strata_labels.files import write_table
 from strata_labels.pictures import picture_file, reduced
 from strata_labels.progress import track
 from strata_labels.sources import (
@@ -161,7 +169,8 @@ def read_archives(
     plan = missing_archives(workspace, wanted, archives, encoder, keep)
     spec, encoder_id = (encoder[0], encoder[1].id) if encoder else ("", "")
     scratch = workspace.folder / "archives"
-    units = [Unit(archive, spec, encoder_id, keep, side, scratch) for archive in plan]
+    images = workspace.images
+    units = [Unit(archive, spec, encoder_id, keep, side, scratch, images) for archive in plan]
     writer = _Writer(workspace, items, encoder[1].id if encoder else None)
     failed: dict[str, str] = {}
     done = absent = 0
@@ -276,8 +285,7 @@ class _Writer:
     def write(self, content: ArchiveContent) -> None:
         """Writes kept images, vectors, and last the index."""
         for place, picture in content.kept.items():
-            with whole(self._workspace.images / place) as beside:
-                beside.write_bytes(picture)
+            write_kept(self._workspace.images / place, picture)
         if self._table is not None and content.vectors is not None:
             with self._table.writer() as add:
                 add(content.keys, content.vectors)
@@ -360,15 +368,19 @@ class ArchivePlan:
         bytes: of them all, as far as servers say.
         largest: bytes of the largest.
         images: wanted images that are not there yet.
+        is_remote: they are fetched, and dropped when they are read.
         disk: bytes on disk, at most, with everything that stays.
-        images_per_second: measured on this machine with a drawn photograph, one process.
+        free: bytes free on the workspace's disk.
+        images_per_second: of all processes; measured with a drawn photograph in one of them.
     """
 
     archives: int
     bytes: int
     largest: int
     images: int
+    is_remote: bool
     disk: int
+    free: int
     images_per_second: float
 
 
@@ -392,6 +404,8 @@ def plan_archives(
     sizes = archive_sizes(needed)
     largest = max(sizes, default=0)
     remote = any(archive.is_remote for archive in needed)
+    cores = usable_cores()
+    threads = max(1, cores // workers)
     photograph = _photograph()
     vector = encoder.image_dim * 4
     kept = 0 if keep == "none" else len(reduced(photograph, side))
@@ -399,7 +413,7 @@ def plan_archives(
     began = time.perf_counter()
     with one_torch_thread():
         while seconds < _SECONDS_MEASURED:
-            for places, _, _ in encoder.image_batches([photograph] * _PHOTOGRAPHS):
+            for places, _, _ in encoder.image_batches([photograph] * _PHOTOGRAPHS, threads):
                 done += len(places)
             for _ in range(_PHOTOGRAPHS if kept else 0):
                 reduced(photograph, side)
@@ -409,8 +423,10 @@ def plan_archives(
         bytes=sum(sizes),
         largest=largest,
         images=len(missing),
+        is_remote=remote,
         disk=(2 * largest * workers if remote else 0) + len(missing) * (vector + kept),
-        images_per_second=done / seconds,
+        free=shutil.disk_usage(workspace.folder).free,
+        images_per_second=min(workers, cores) * done / seconds,
     )
 
 

@@ -151,13 +151,18 @@ def _embed_with_model(
 def _plan_lines(plan: ArchivePlan, workers: int) -> list[str]:
     from rich.filesize import decimal
 
-    rate = plan.images_per_second * workers
+    rate = plan.images_per_second
     processes = f"{workers} process{'es' if workers > 1 else ''}"
+    fetching = []
+    if plan.is_remote:
+        hours = plan.bytes * 8 / 1e8 / 3600
+        fetching = [f"hours of fetching  {hours:.2f} at 100 Mbit/s, while images are encoded"]
     return [
         f"archives to read   {plan.archives:,}",
         f"bytes of them      {decimal(plan.bytes)}",
         f"images to encode   {plan.images:,}",
-        f"disk, at most      {decimal(plan.disk)}",
+        f"disk, at most      {decimal(plan.disk)} ({decimal(plan.free)} are free)",
+        *fetching,
         f"hours of encoding  {plan.images / rate / 3600:.2f} ({rate:,.1f} images/s on this machine "
-        f"with {processes}; fetching is not in it)",
+        f"with {processes})",
     ]

@@ -12,12 +12,14 @@ from strata_labels.orchestration.server import prefect_server
 
 if TYPE_CHECKING:
     from strata_labels.build import BuildSettings, Workspace
+    from strata_labels.orchestration.archive_flow import embed_images
     from strata_labels.orchestration.tasks import build, fetch, train, validate
     from strata_labels.orchestration.workers import archive_workers
 
 _LATER = {
     "archive_workers": "workers",
     "build": "tasks",
+    "embed_images": "archive_flow",
     "fetch": "tasks",
     "train": "tasks",
     "validate": "tasks",
@@ -27,6 +29,7 @@ __all__ = [
     "archive_workers",
     "build",
     "build_with_prefect",
+    "embed_images",
     "fetch",
     "prefect_server",
     "train",

@@ -5,22 +5,39 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 import dask
-from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin, as_completed
+from distributed import (
+    Client,
+    Future,
+    KilledWorker,
+    LocalCluster,
+    Worker,
+    WorkerPlugin,
+    as_completed,
+)
 from distributed.comm import connect
 from distributed.security import Security
+from tornado.ioloop import PeriodicCallback
 
-from strata_labels.build import ArchiveContent, ReadUnits, Unit, read_here, read_unit
+from strata_labels.build import (
+    ArchiveContent,
+    ReadUnits,
+    Unit,
+    read_here,
+    read_unit,
+    usable_cores,
+)
 from strata_labels.errors import InputError, Problem, RetryError
 
 _PACKAGE = "strata-labels"
 _SECONDS = 10.0
+_MILLISECONDS = 2000.0
 _TRIES = 3
 
 
@@ -31,15 +48,39 @@ def archive_workers(workers: int, address: str | None) -> Iterator[ReadUnits]:
     Args:
         workers: processes on this machine, each with its own GPU where there are some; 1 for this
             process, without Dask.
-        address: of a running Dask scheduler whose workers do it instead; they need no shared disk.
+        address: see `dask_client`.
+
+    Raises:
+        InputError, RetryError: see `dask_client`.
+    """
+    if workers == 1 and not address:
+        yield lambda units, wanted: read_here(
+            [replace(unit, threads=usable_cores()) for unit in units], wanted
+        )
+        return
+    with dask_client(workers, address) as (client, adapted):
+        yield lambda units, wanted: read_with_dask(
+            client,
+            lambda unit, shared: client.submit(read_unit, adapted(unit), shared),
+            units,
+            wanted,
+        )
+
+
+@contextmanager
+def dask_client(
+    workers: int, address: str | None
+) -> Iterator[tuple[Client, Callable[[Unit], Unit]]]:
+    """Gives a client of a Dask scheduler, and what adapts a unit of work to its workers.
+
+    Args:
+        workers: processes on this machine, each with its own GPU where there are some.
+        address: of a running scheduler whose workers do it instead; they need no shared disk.
 
     Raises:
         InputError: no address; workers of another version.
         RetryError: no scheduler there, or no worker.
     """
-    if workers == 1 and not address:
-        yield read_here
-        return
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     # One thread of a worker fetches the next archive while the other encodes.
     local: dict[str, Any] = {
@@ -50,25 +91,19 @@ def archive_workers(workers: int, address: str | None) -> Iterator[ReadUnits]:
     }
     with dask.config.set({"distributed.scheduler.allowed-failures": _TRIES - 1}):
         if address:
-            client = _client(address)
-            with client:
-                yield lambda units, wanted: _read(
-                    client, [replace(unit, scratch=None) for unit in units], wanted
-                )
+            with _client(address) as client:
+                yield client, lambda unit: replace(unit, scratch=None, images=None)
             return
         with LocalCluster(n_workers=workers, **local) as cluster, Client(cluster) as client:
-            threads = max(1, _cores() // workers)
+            threads = max(1, usable_cores() // workers)
             client.register_plugin(_OneGpu())
-            yield lambda units, wanted: _read(
-                client, [replace(unit, threads=threads) for unit in units], wanted
-            )
-
-
-def _cores() -> int:
-    """Cores that this process may use; no more than OMP_NUM_THREADS says."""
-    cores = len(os.sched_getaffinity(0))
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(limit)) if limit.isdigit() and int(limit) else cores
+            # Dask gives up a process that is slow to start again after it died.
+            replacing = PeriodicCallback(lambda: cluster.scale(workers), _MILLISECONDS)
+            cluster.loop.add_callback(replacing.start)
+            try:
+                yield client, lambda unit: replace(unit, threads=threads)
+            finally:
+                cluster.loop.add_callback(replacing.stop)
 
 
 def _client(address: str) -> Client:
@@ -106,13 +141,23 @@ async def _answer(address: str) -> None:
     await comm.close()
 
 
-def _read(client: Any, units: Sequence[Unit], wanted: frozenset[str]) -> Iterator[ArchiveContent]:
+def read_with_dask(
+    client: Client,
+    submit: Callable[[Unit, Future], Future],
+    units: Sequence[Unit],
+    wanted: frozenset[str],
+) -> Iterator[ArchiveContent]:
+    """Yields what the workers read, in any order; names archives whose workers died.
+
+    Args:
+        client: of the workers.
+        submit: gives a unit to them, with a future of the wanted references.
+        units: the work.
+        wanted: references of the wanted images.
+    """
     # A task and not scattered data: it can be made again where its worker is lost.
-    shared = client.submit(frozenset, sorted(wanted))
-    futures = {
-        client.submit(read_unit, unit, shared, key=f"{unit.archive.name}-{number}"): unit
-        for number, unit in enumerate(units)
-    }
+    shared: Future = client.submit(frozenset, sorted(wanted))
+    futures = {submit(unit, shared): unit for unit in units}
     try:
         for future in as_completed(list(futures)):
             unit = futures.pop(future)
