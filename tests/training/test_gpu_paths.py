@@ -182,7 +182,8 @@ def test_processes_on_gpus_are_one_process(pictures, encoder: str, tmp_path: Pat
     assert [process.returncode for process in processes] == [0, 0], "\n".join(shown)
     for name in ("head2", "full2", "full1"):
         one, own = tmp_path / f"one_{name}", tmp_path / name
-        simulated_processes.run(name[:4], labels, root, one, encoder, weights)
+        with simulated_gpu():  # where an encoder's vectors are of half precision
+            simulated_processes.run(name[:4], labels, root, one, encoder, weights)
         losses = [pd.read_csv(folder / "metrics.csv").loss for folder in (own, one)]
         assert len(losses[0]) == 6
         np.testing.assert_allclose(*losses, atol=1e-5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -61,7 +61,7 @@ def archive_workers(workers: int, address: str | None) -> Iterator[ReadUnits]:
     with dask_client(workers, address) as (client, adapted):
         yield lambda units, wanted: read_with_dask(
             client,
-            lambda unit, shared: client.submit(read_unit, adapted(unit), shared),
+            lambda unit, shared: client.submit(read_unit, adapted(unit), shared, pure=False),
             units,
             wanted,
         )
@@ -89,7 +89,8 @@ def dask_client(
         "memory_limit": 0,
         "silence_logs": logging.CRITICAL,
     }
-    with dask.config.set({"distributed.scheduler.allowed-failures": _TRIES - 1}):
+    # What was lost is tried again by `read_with_dask`.
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
         if address:
             with _client(address) as client:
                 yield client, lambda unit: replace(unit, scratch=None, images=None)
@@ -149,26 +150,49 @@ def read_with_dask(
 ) -> Iterator[ArchiveContent]:
     """Yields what the workers read, in any order; names archives whose workers died.
 
+    A worker that dies takes all its archives along, also those that it had not begun. Each is tried
+    again alone, which tells those that kill workers from the rest.
+
     Args:
         client: of the workers.
         submit: gives a unit to them, with a future of the wanted references.
         units: the work.
         wanted: references of the wanted images.
     """
+    left = list(units)
+    for number in range(_TRIES):
+        groups = [[unit] for unit in left] if number else [left]
+        if not left:
+            return
+        left = []
+        for group in groups:
+            left += yield from _read_once(client, submit, group, wanted)
+    for unit in left:
+        yield ArchiveContent(unit.archive.name, failed=f"its worker died, {_TRIES} times")
+
+
+def _read_once(
+    client: Client,
+    submit: Callable[[Unit, Future], Future],
+    units: Sequence[Unit],
+    wanted: frozenset[str],
+) -> Generator[ArchiveContent, None, list[Unit]]:
+    """Yields what could be read; returns the units whose workers died."""
     # A task and not scattered data: it can be made again where its worker is lost.
-    shared: Future = client.submit(frozenset, sorted(wanted))
+    shared: Future = client.submit(frozenset, sorted(wanted), pure=False)
     futures = {submit(unit, shared): unit for unit in units}
+    lost = []
     try:
         for future in as_completed(list(futures)):
             unit = futures.pop(future)
             try:
                 yield future.result()
             except KilledWorker:
-                why = f"its worker died, {_TRIES} times"
-                yield ArchiveContent(unit.archive.name, failed=why)
+                lost.append(unit)
             future.release()
     finally:
         client.cancel(list(futures))
+    return lost
 
 
 class _OneGpu(WorkerPlugin):
