@@ -308,14 +308,24 @@ def test_landmarks_have_country_and_coordinates_or_blanks(tmp_path):
         "1,train,thing 1,group 1 0 1,group 1,Q1,Q142,48.858296,2.0\n"
         "2,train,thing 2,,,,,,\n"
     )
-    with pytest.raises(InputError, match="named like a column of the export: 'Country'"):
-        export(
-            "landmarks",
-            tmp_path / "out",
-            built.items,
-            built.assignments,
-            levels=["landmark", "class", "Country"],
-        )
+
+
+def test_levels_that_are_named_like_columns_of_the_export_get_another_column(tmp_path):
+    built = build_table(table(["class", "group"]), ["class", "group"])
+    levels = ["landmark", "Country", "Country_label"]
+    export("landmarks", tmp_path, built.items, built.assignments, levels=levels)
+    first = (tmp_path / "landmarks.csv").read_text().splitlines()[0]
+    expected = "id,split,name,Country_label_label,Country_label,wikidata,country,latitude,longitude"
+    assert first == expected
+
+
+@pytest.mark.parametrize("names", [["source_id", "node"], ["level1_name", "image_ids"]])
+def test_levels_may_be_called_anything(names, tmp_path):
+    built = build_table(table(names), names)
+    for format in ("landmarks", "croissant", "huggingface"):
+        export(format, tmp_path / format, built.items, built.assignments, levels=["item", *names])
+    found = pd.read_csv(tmp_path / "landmarks/landmarks.csv")
+    assert list(found.columns[3:5]) == names and found[names[1]].str.startswith(names[1]).all()
 
 
 def test_a_folder_with_files_of_others_is_refused_and_kept(tmp_path):

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
 from strata_labels.hierarchy import CardSource
 from strata_labels.tables import own_ids
 from strata_labels.tree import LabelTree, tree_of_assignments
@@ -99,19 +98,20 @@ class ExportInput:
     def level_columns(self, reserved: Iterable[str]) -> dict[str, str]:
         """Column of each level's names, for tables whose other columns are `reserved`.
 
-        Raises:
-            InputError: a level is named like another column.
+        A level that is named like another column, in any case, is called `NAME_label`.
         """
-        taken = {name.casefold() for name in reserved}
-        problems = [
-            Problem("levels", "a level is named like a column of the export:", fix, value=level)
-            for level in self.levels[1:]
-            if level.casefold() in taken
-            for fix in ("Rename the level in hierarchy.toml.",)
-        ]
-        if problems:
-            raise InputError(problems)
-        return {f"level{n}_name": level for n, level in enumerate(self.levels) if n}
+        taken = {name.casefold() for name in (*reserved, *self.levels[1:])}
+        fixed = {name.casefold() for name in reserved}
+        columns = {}
+        for n, level in enumerate(self.levels[1:], 1):
+            column = level
+            if level.casefold() in fixed:
+                column = f"{level}_label"
+                while column.casefold() in taken:
+                    column += "_label"
+                taken.add(column.casefold())
+            columns[f"level{n}_name"] = column
+        return columns
 
 
 def unique_names(tree: LabelTree) -> dict[str, str]:

@@ -16,13 +16,13 @@ PLACE = {"qid": "wikidata", "country": "country", "lat": "latitude", "lon": "lon
 
 def _frame(given: ExportInput) -> pd.DataFrame:
     columns = given.level_columns(["id", "split", "name", *PLACE.values()])
-    rows = given.rows.rename(columns=columns)
     known = given.entities
     if known is None:
         known = pd.DataFrame(columns=["item_id", *PLACE])
     known = known[["item_id", *PLACE]].drop_duplicates("item_id").rename(columns=PLACE)
-    frame = rows.merge(known, on="item_id", how="left", validate="one_to_one")
-    frame = frame[["id", "split", "name", *columns.values(), *PLACE.values()]]
+    frame = given.rows.merge(known, on="item_id", how="left", validate="one_to_one")
+    # Renamed last: a level may be called anything, also `item_id`.
+    frame = frame[["id", "split", "name", *columns, *PLACE.values()]].rename(columns=columns)
     # Shortest text that reads back as the same number.
     for column in ("latitude", "longitude"):
         frame[column] = [

@@ -29,18 +29,17 @@ NODES = pa.schema([("node_id", _TEXT), ("level", pa.int8()), ("name", _TEXT), ("
 
 
 def items_table(given: ExportInput) -> tuple[pd.DataFrame, pa.Schema]:
-    """Every item with the name of each level; `node_id` is where it hangs.
-
-    Raises:
-        InputError: a level is named like another column.
-    """
+    """Every item with the name of each level; `node_id` is where it hangs."""
     columns = given.level_columns(ITEMS)
-    rows = given.rows.assign(node_id=given.parents(given.rows))
-    rows = rows.rename(columns={**columns, "image_ids": "image", "source_url": "url"})
     fields = [(name, kind) for name, kind in ITEMS.items() if name not in ("url", "image")]
     fields[3:3] = [(name, _TEXT) for name in columns.values()]
     schema = pa.schema([*fields, ("url", _TEXT), ("image", ITEMS["image"])])
-    return rows[schema.names].astype({"confidence": "float32"}), schema
+    names = {column: name for name, column in columns.items()}
+    names |= {"url": "source_url", "image": "image_ids"}
+    rows = given.rows.assign(node_id=given.parents(given.rows))
+    # Renamed last: a level may be called anything, also `item_id`.
+    rows = rows[[names.get(name, name) for name in schema.names]]
+    return rows.set_axis(schema.names, axis=1).astype({"confidence": "float32"}), schema
 
 
 def compare_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
