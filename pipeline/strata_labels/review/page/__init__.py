@@ -1,4 +1,4 @@
-"""The review page: a local server, one HTML file, one key per decision."""
+"""The review page: a local server, one HTML document, one key per decision."""
 
 from strata_labels.review.page.desk import Desk
 from strata_labels.review.page.review_rows import ReviewSetup

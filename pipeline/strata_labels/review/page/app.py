@@ -27,8 +27,11 @@ from strata_labels.review.page.desk import Desk, Refused, Stale
 #: No decision is longer than this, nor takes so many seconds to arrive.
 LARGEST_BODY, BODY_SECONDS = 16 * 1024, 10.0
 
-_PAGE = Path(__file__).with_name("page.html")
+_FOLDER = Path(__file__).parent
 _MARK = "__NONCE__"
+
+#: The page's own files besides the document, with their types.
+_FILES = {"page.css": "text/css", "page.js": "text/javascript"}
 
 
 def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
@@ -47,7 +50,7 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
             "__REVIEWER__": desk.reviewer,
             "__BLIND__": "blind" if desk.blind else "",
         }
-        text = _PAGE.read_text(encoding="utf-8").replace(_MARK, nonce)
+        text = (_FOLDER / "page.html").read_text(encoding="utf-8").replace(_MARK, nonce)
         for mark, value in values.items():
             text = text.replace(mark, _escaped(value))
         pictures = ["'self'", "data:", *filter(None, [desk.setup.online_server])]
@@ -57,6 +60,10 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
             "form-action 'none'; frame-ancestors 'none'"
         )
         return HTMLResponse(text, headers={"content-security-policy": policy})
+
+    async def file(request: Request) -> Response:
+        name = request.url.path.rpartition("/")[2]
+        return Response((_FOLDER / name).read_bytes(), media_type=_FILES[name])
 
     async def row(request: Request) -> Response:
         asked = request.query_params
@@ -108,6 +115,7 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
 
     routes = [
         Route("/", page),
+        *(Route(f"/{name}", file) for name in _FILES),
         Route("/row", row),
         Route("/search", search),
         Route("/picture", picture),

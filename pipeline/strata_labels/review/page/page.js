@@ -1,0 +1,307 @@
+"use strict";
+const BLIND = document.body.dataset.blind !== "";
+const $ = id => document.getElementById(id);
+const make = (tag, about = {}, ...inside) => {
+  const element = document.createElement(tag);
+  for (const [key, value] of Object.entries(about)) {
+    if (key === "onclick") element.onclick = value;
+    else if (value === true) element.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(key, value);
+  }
+  element.append(...inside.flat().filter(part => part !== null && part !== undefined && part !== ""));
+  return element;
+};
+const number = new Intl.NumberFormat("en");
+const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
+const whole = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 0 });
+const plural = (count, one, many) => `${number.format(count)} ${count === 1 ? one : many}`;
+
+let now = null;       // what the server last said: state, row, progress
+let group = false;    // whether the next answer is for the whole group
+let busy = false;
+
+// --- talking to the server -------------------------------------------------------------
+
+async function ask(path, given) {
+  const options = given && {
+    method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(given),
+  };
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Error("The server does not answer, so nothing was recorded. If it was ended, run `strata review` again and open the address it prints; all earlier answers are kept.");
+  }
+  const type = answer.headers.get("content-type") || "";
+  const value = type.includes("json") ? await answer.json() : { message: await answer.text() };
+  return { status: answer.status, ...value };
+}
+
+async function during(work) {
+  if (busy) return;
+  busy = true;
+  document.body.setAttribute("aria-busy", "true");
+  try { await work(); } catch (error) { warn(error.message); }
+  finally { busy = false; document.body.removeAttribute("aria-busy"); }
+}
+
+function take(answer) {
+  if (answer.state) { now = answer; group = false; draw(); }
+  if (answer.status === 200) { warn(""); say(answer.message || ""); }
+  else { warn(answer.message || "The server refused."); }
+}
+
+const decide = (decision, target = "") => during(async () => {
+  if (!now || !now.row) return;
+  const note = $("note") ? $("note").value : "";
+  take(await ask("decide", {
+    state: now.state, row_id: now.row.row_id, decision, target, note, group: group ? "yes" : "",
+  }));
+});
+const undo = () => during(async () => {
+  take(await ask("undo", { state: now.state, row_id: now.row ? now.row.row_id : "" }));
+});
+const next = () => during(async () => {
+  take(await ask("row?after=" + encodeURIComponent(now.row ? now.row.row_id : "")));
+});
+const look = first => during(async () => {
+  const row = now && now.row ? now.row.row_id : decodeURIComponent(location.hash.slice(1));
+  const answer = await ask("row?row=" + encodeURIComponent(row));
+  if (first) { take(answer); return; }
+  if (answer.status === 200 && answer.state !== now.state) {
+    take(answer);
+    say("Somebody decided elsewhere meanwhile; this is the present state.");
+  }
+});
+
+// --- drawing ----------------------------------------------------------------------------
+
+function say(text) { $("said").textContent = text; }
+function warn(text) { $("alert").textContent = text; $("alert").hidden = !text; }
+
+function image(picture) {
+  return make("img", {
+    referrerPolicy: "no-referrer",  // no address of this page leaves the machine
+    src: picture.online || "picture?item=" + encodeURIComponent(picture.item) + "&id=" + encodeURIComponent(picture.image),
+    alt: picture.alt, loading: "lazy", decoding: "async",
+  });
+}
+
+function steps(path) {  // names along a path; a name that only repeats the one before is not said twice
+  return path.map(step => step.name).filter((name, n, all) => n === 0 || name.toLowerCase() !== all[n - 1].toLowerCase());
+}
+
+const ANSWERS = { move: "Pick", merge: "Merge into", same: "It is now" };
+
+function place(key, word, at, does) {
+  const [name, ...up] = steps(at.path);
+  const share = at.likely === null ? null : make("span", { class: "likely" },
+    make("i", { "aria-hidden": "true" }, make("b")), `${whole.format(at.likely)} likely`);
+  if (share) share.querySelector("b").style.width = `${100 * at.likely}%`;
+  const button = make("button", { type: "button", "aria-keyshortcuts": key, onclick: does },
+    make("kbd", { "aria-hidden": "true" }, key),
+    make("span", { class: "top" },
+      make("span", { class: word === ANSWERS.merge ? "up" : "sr" }, word + " "),
+      make("span", { class: "name", dir: "auto" }, name),
+      up.length ? make("span", { class: "up", dir: "auto" }, "› " + up.join(" › ")) : null, share));
+  const more = make("div", { class: "more" },
+    at.evidence.length ? make("ul", { "aria-label": "Evidence" }, at.evidence.map(text => make("li", {}, text))) : null,
+    make("p", { class: "near" }, !at.siblings.length ? `No other ${now.row.kind} is there for certain.` : now.row.is_item ? "Nearest there: " : "Already there: ",
+      at.siblings.flatMap((other, n) => [n ? ", " : "", make("span", {}, other.picture ? image({ ...other.picture, alt: "" }) : "", make("b", { dir: "auto" }, other.name))])));
+  return make("li", { class: key === "Enter" ? "place current" : "place" }, button, more);
+}
+
+function action(key, text, does, about = {}) {
+  return make("button", { type: "button", "aria-keyshortcuts": key, onclick: does, ...about },
+    make("kbd", { "aria-hidden": "true" }, key), " " + text);
+}
+
+function subject(row) {
+  const host = row.address ? new URL(row.address).hostname.replace(/^www\./, "") : "";
+  const pictures = row.pictures.map(picture => {
+    const link = make("a", { target: "_blank", rel: "noreferrer" }, image(picture));
+    link.href = link.firstChild.src;
+    link.firstChild.onerror = () => link.replaceChildren(make("span", { class: "gone" }, "This picture could not be read"));
+    return make("li", {}, link, picture.note ? make("span", { class: "note" }, picture.note) : null);
+  });
+  const chips = (list, more) => make("ul", { class: "names" },
+    list.map(name => make("li", { dir: "auto" }, name)), more > 0 ? make("li", {}, `and ${number.format(more)} more`) : null);
+  const { group: alike, members } = row;
+  return make("section", { class: "subject", "aria-labelledby": "name" },
+    make("p", { class: "eyebrow" }, make("span", { class: "chip" }, row.kind), row.subject),
+    make("h1", { id: "name", tabindex: "-1", dir: "auto" }, row.name),
+    make("p", { class: "links" }, row.qualifier ? row.qualifier + (host ? " · " : "") : null,
+      host ? make("a", { href: row.address, target: "_blank", rel: "noreferrer" }, `Look it up on ${host}`) : null),
+    pictures.length ? make("ul", { class: "pictures", "aria-label": "Pictures" }, pictures) : null,
+    row.why.length ? [make("h2", {}, "Why you are asked"), make("ul", { class: "why" }, row.why.map(text => make("li", {}, text)))] : null,
+    row.facts.length ? [make("h2", {}, "What is known"), make("ul", { class: "why" }, row.facts.map(text => make("li", {}, text)))] : null,
+    members ? [make("h2", {}, `Settles ${plural(members.size, row.levels[0], row.levels[0] + "s")}`), chips(members.examples, members.size - members.examples.length)] : null,
+    alike ? make("div", { class: group ? "group on" : "group", id: "group" },
+      make("h2", {}, `${number.format(alike.size)} look-alikes`),
+      make("p", {}, group ? "Your next answer is for all of these." : "The same proposal, about equally sure. Press a to answer for all."),
+      chips(alike.examples, alike.size - alike.examples.length)) : null);
+}
+
+function places(row) {
+  const list = make("ul", { "aria-label": "Places" },
+    row.current ? place("Enter", "Keep", row.current, () => decide("keep")) : null,
+    row.options.map((option, n) => place(String(n + 1), ANSWERS[option.answer], option, () => decide(option.answer, option.node))));
+  const stop = row.stops[0];
+  return make("section", { class: "places", "aria-labelledby": "where" },
+    make("h2", { id: "where" }, row.question),
+    row.current || row.keeps || BLIND ? null : make("p", { class: "empty" }, "Nothing is proposed. Search the tree with /, or leave it open with u."),
+    list,
+    make("div", { class: "actions", role: "group", "aria-label": "Other answers" },
+      row.keeps ? action("Enter", "Keep it", () => decide("keep")) : null,
+      action("/", "Search…", () => openSearch(placing(row))),
+      (stop || BLIND) && !row.is_lost ? action("s", stop ? `Stop at ${stop.name}` : "Stop at…", stopHere) : null,
+      row.stops.slice(1).map(step => make("button", { type: "button", onclick: () => decide("stop", step.node) }, ` Stop at ${step.name}`)),
+      row.is_item || row.is_lost ? null : action("m", "Merge into…", () => openSearch("merge")),
+      action("x", "Exclude", () => decide("exclude")),
+      action("u", "Unsure", () => decide("unsure")),
+      row.group ? action("a", `Apply to all ${number.format(row.group.size)}`, toggleGroup, { "aria-pressed": String(group) }) : null,
+      action("n", "Next", next)),
+    make("label", { class: "note" }, "Note", make("input", { id: "note", type: "text", maxlength: "500", autocomplete: "off" })));
+}
+
+function draw(focus = true) {
+  const { row, progress } = now;
+  const all = progress.decided + progress.open;
+  $("bar").setAttribute("aria-valuemax", all);
+  $("bar").setAttribute("aria-valuenow", progress.decided);
+  $("bar").firstElementChild.style.width = `${all ? 100 * progress.decided / all : 100}%`;
+  $("count").replaceChildren(make("strong", {}, number.format(progress.decided)), ` decided, ${number.format(progress.open)} open`);
+  $("left").textContent = left(progress);
+  history.replaceState(null, "", row ? "#" + encodeURIComponent(row.row_id) : location.pathname);
+  if (row) {
+    document.title = `${row.name} · Review`;
+    $("main").replaceChildren(subject(row), places(row));
+  } else {
+    document.title = "Review · nothing is left";
+    $("main").replaceChildren(make("section", { class: "done" },
+      make("h1", { id: "name", tabindex: "-1" }, "Nothing is left to decide"),
+      make("p", {}, left(progress)),
+      progress.unsure ? make("p", {}, `${plural(progress.unsure, "row", "rows")} on which you were unsure stay open for others.`) : null,
+      make("p", {}, "Every answer is in the ledger. End the page with Ctrl-C in its terminal: the tree and the sheet are then written again.")));
+  }
+  if (focus) { $("name").focus({ preventScroll: true }); scrollTo(0, 0); }
+}
+
+function left(progress) {
+  if (progress.now === null) return "";
+  const goal = whole.format(progress.target);
+  if (progress.decisions === 0) return `· ${goal} reached (${percent.format(progress.now)} expected right)`;
+  if (progress.decisions === null) return `· all of them lead to about ${percent.format(progress.best)}, the target is ${goal}`;
+  return `· about ${number.format(progress.decisions)} more for ${goal}`;
+}
+
+function toggleGroup() {
+  if (!now.row || !now.row.group) { say("This row has no open look-alikes."); return; }
+  group = !group;
+  draw(false);
+  say(group ? `The next answer applies to all ${now.row.group.size} look-alikes.` : "The next answer applies to this row alone.");
+}
+// The word of a decision that names a place: on a lost node, the node that takes its place.
+function placing(row) { return row.is_lost ? "same" : "move"; }
+function stopHere() {
+  if (now.row.is_lost) return;
+  const stop = now.row.stops[0];
+  if (stop) decide("stop", stop.node);
+  else if (BLIND || !now.row.current) openSearch("stop");
+}
+
+// --- search -----------------------------------------------------------------------------
+
+// `asked` and `answered` number the searches; Enter before the last answer picks its first place.
+let purpose = "move", hits = [], active = -1, asked = 0, answered = 0, pickFirst = false;
+const TITLES = { move: "Move to", merge: "Merge into", stop: "Stop at", same: "Takes the place of" };
+
+function openSearch(word) {
+  if (!now.row) return;
+  if (word === "merge" && (now.row.is_item || now.row.is_lost)) { say("Only nodes of the tree can be merged."); return; }
+  purpose = word;
+  $("search-title").textContent = `${TITLES[word]}: ${now.row.name}`;
+  $("query").value = "";
+  list({ found: [], total: 0 });
+  $("search").showModal();
+  $("query").focus();
+}
+function list(answer) {
+  hits = answer.found;
+  active = hits.length ? 0 : -1;
+  $("found").replaceChildren(...hits.map((hit, n) => make("li", { role: "option", id: `hit${n}`, onclick: () => pick(n) },
+    make("span", { class: "size" }, hit.size ? plural(hit.size, now.row.levels[0], now.row.levels[0] + "s") : ""),
+    make("strong", { dir: "auto" }, hit.name), " ",
+    make("span", { class: "up" }, [hit.level, ...hit.path.slice(1).map(step => step.name)].join(" › ")))));
+  $("query").setAttribute("aria-expanded", String(hits.length > 0));
+  const empty = $("query").value.trim() ? "Nothing in the tree has this name." : "";
+  $("hint").textContent = !hits.length ? empty : answer.total > hits.length ? `${hits.length} of ${number.format(answer.total)}; more letters find fewer` : plural(hits.length, "place", "places");
+  mark();
+}
+function mark() {
+  [...$("found").children].forEach((item, n) => item.setAttribute("aria-selected", String(n === active)));
+  if (active >= 0) { $("query").setAttribute("aria-activedescendant", `hit${active}`); $(`hit${active}`).scrollIntoView({ block: "nearest" }); }
+  else $("query").removeAttribute("aria-activedescendant");
+}
+async function find() {
+  const mine = ++asked, text = $("query").value;
+  try {
+    const answer = await ask(`search?for=${purpose}&row=${encodeURIComponent(now.row.row_id)}&q=${encodeURIComponent(text)}`);
+    if (mine !== asked) return;
+    answered = mine;
+    if (answer.status === 200) list(answer);
+    if (pickFirst) pick(active);
+  } catch (error) {
+    if (mine !== asked) return;
+    answered = mine;
+    $("hint").textContent = error.message;
+  }
+  pickFirst = false;
+}
+function pick(n) {
+  const hit = hits[n];
+  if (!hit) return;
+  $("search").close();
+  decide(purpose, hit.node);
+}
+$("query").oninput = () => { hits = []; active = -1; pickFirst = false; find(); };
+$("query").onkeydown = event => {
+  if (event.isComposing) return;
+  if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    event.preventDefault();
+    if (hits.length) { active = (active + (event.key === "ArrowDown" ? 1 : hits.length - 1)) % hits.length; mark(); }
+  } else if (event.key === "Enter") { event.preventDefault(); if (event.repeat) return; if (asked > answered) pickFirst = true; else pick(active); }
+};
+for (const dialog of [$("search"), $("help")]) {
+  dialog.onclose = () => { const name = $("name"); if (name) name.focus({ preventScroll: true }); };
+  dialog.onclick = event => { if (event.target === dialog) dialog.close(); };
+}
+
+// --- keys -------------------------------------------------------------------------------
+
+const KEYS = {
+  Enter: () => now.row && (now.row.current || now.row.keeps) ? decide("keep") : say(BLIND ? "Nothing is shown to keep: pick a place." : "Nothing is proposed to keep."),
+  u: () => decide("unsure"), s: stopHere, m: () => openSearch("merge"), x: () => decide("exclude"),
+  z: undo, "/": () => now.row && openSearch(placing(now.row)), a: toggleGroup, n: next, "?": () => $("help").showModal(),
+};
+addEventListener("keydown", event => {
+  if (event.defaultPrevented || event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (!now || busy || document.querySelector("dialog[open]")) return;
+  const inside = event.target.closest("input, button, a, summary");
+  if (event.key === "Escape" && inside && inside.id === "note") { $("name").focus(); return; }
+  if (inside && (inside.tagName === "INPUT" || event.key === "Enter" || event.key === " ")) return;
+  if (event.key !== "Enter" && !$("letters").checked) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const option = /^[1-3]$/.test(key) && now.row && now.row.options[Number(key) - 1];
+  if (!KEYS[key] && !option) return;
+  event.preventDefault();
+  if (option) decide(option.answer, option.node);
+  else KEYS[key]();
+});
+document.querySelector("[data-do=undo]").onclick = undo;
+document.querySelector("[data-do=help]").onclick = () => $("help").showModal();
+$("letters").checked = sessionStorage.getItem("letters") !== "off";
+$("letters").onchange = event => sessionStorage.setItem("letters", event.target.checked ? "on" : "off");
+$("blind").hidden = !BLIND;
+addEventListener("focus", () => { if (now && !document.querySelector("dialog[open]")) look(false); });
+look(true);
