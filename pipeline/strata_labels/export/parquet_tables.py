@@ -21,19 +21,29 @@ ITEMS = {
     "node_id": _TEXT,
     "origin": _TEXT,
     "confidence": pa.float32(),
+    "accepted_level": pa.int8(),
     "accepted": pa.bool_(),
     "url": _TEXT,
     "image": pa.list_(_TEXT),
 }
+#: Where the confidences are, in Markdown.
+IN_ITEMS = (
+    "`items` has each item's label and confidence at each level, its origin, and `accepted_level`, "
+    "the finest level that needs no review."
+)
+
 NODES = pa.schema([("node_id", _TEXT), ("level", pa.int8()), ("name", _TEXT), ("parent_id", _TEXT)])
 
 
 def items_table(given: ExportInput) -> tuple[pd.DataFrame, pa.Schema]:
     """Every item with the name of each level; `node_id` is where it hangs."""
     columns = given.level_columns(ITEMS)
-    fields = [(name, kind) for name, kind in ITEMS.items() if name not in ("url", "image")]
-    fields[3:3] = [(name, _TEXT) for name in columns.values()]
-    schema = pa.schema([*fields, ("url", _TEXT), ("image", ITEMS["image"])])
+    kinds = {name: pa.float32() if key.endswith("confidence") else _TEXT
+             for key, name in columns.items()}  # fmt: skip
+    before, after = ("id", "split", "name"), ("url", "image")
+    rest = {name: kind for name, kind in ITEMS.items() if name not in (*before, *after)}
+    last = {name: ITEMS[name] for name in after}
+    schema = pa.schema({**{name: ITEMS[name] for name in before}, **kinds, **rest, **last})
     names = {column: name for name, column in columns.items()}
     names |= {"url": "source_url", "image": "image_ids"}
     rows = given.rows.assign(node_id=given.parents(given.rows))

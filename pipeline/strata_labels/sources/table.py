@@ -38,11 +38,14 @@ BASE_URL = ""  # published nowhere
 _REQUIRED = ("id",)
 _OPTIONAL = ("name", "split", "image", "qid", "title", "url")
 _ITEM = "item_id"  # of the tables in a workspace: data set, split and id
-# Further columns of our own exports, which hold no labels where all of a group are there.
+# Further columns of our own exports, which hold no labels where all of a group are there; then
+# neither do `_ALSO_EXPORTED` and the confidences, which exports before them do not have.
 _EXPORTED = (
     ("status", "node_id", "origin", "confidence", "accepted"),
     ("wikidata", "country", "latitude", "longitude"),
 )
+_ALSO_EXPORTED = ("origin", "accepted_level")
+_CONFIDENCE = "_confidence"
 _SPLIT = "train"
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _BETWEEN = "|"
@@ -157,8 +160,10 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
 def _label_columns(columns: Iterable[str]) -> list[str]:
     names = [str(column) for column in columns]
     others = {*_REQUIRED, *_OPTIONAL, _ITEM, ""}
-    for group in _EXPORTED:
-        others |= set(group) if set(group) <= set(names) else set()
+    groups = [group for group in _EXPORTED if set(group) <= set(names)]
+    if groups:
+        confidences = {f"{name}{_CONFIDENCE}" for name in names}
+        others |= {*_ALSO_EXPORTED, *confidences, *(name for group in groups for name in group)}
     return [name for name in names if name not in others]
 
 
