@@ -382,8 +382,8 @@ def test_items_unlike_every_node_are_outside_and_asked_together(tmp_path: Path) 
     assert apply_sheet(place, place.sheet, "ann").added == taken.sum()
     place = build(tmp_path, table)
     again = found(place).loc[table.index]
-    settled = "table/train/" + again.index
-    moved = again[settled.isin(asked["subject"][taken])]
+    settled = "1:table/train/" + again.index
+    moved = again[settled.isin(asked["row_id"][taken])]
     assert set(moved["level1_name"]) == {"windmill"} and moved["accepted"].all()
     assert set(moved["status"]) == {"labelled"}
     assert (again["level1_name"][mills] == "windmill").all()
