@@ -24,7 +24,8 @@ from strata_labels.review import (
     reviewed,
 )
 from strata_labels.review.page import Desk
-from strata_labels.review.page.desk import Refused, Stale
+from strata_labels.review.page.desk import Refused
+from strata_labels.review.page.review import Stale
 from strata_labels.review.page.review_rows import ReviewRows
 from strata_labels.tables import load, save
 
@@ -219,7 +220,7 @@ def test_a_merge_brings_the_paths_up_to_date(desk: Callable[..., Desk]) -> None:
 def test_a_batch_of_answers_has_the_rest_scored_anew_without_anybody_waiting(
     desk: Callable[..., Desk], workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("strata_labels.review.page.desk.BATCH", 3)
+    monkeypatch.setattr("strata_labels.review.page.review.BATCH", 3)
     ledger, calls = workspace / "decisions.csv", list[int]()
     started, go = threading.Event(), threading.Event()
 
@@ -266,7 +267,7 @@ def test_answers_given_while_rows_are_loaded_are_not_asked_again(
             loaded.set()
             assert go.wait(10)
 
-    monkeypatch.setattr("strata_labels.review.page.desk.ReviewRows", Slow)
+    monkeypatch.setattr("strata_labels.review.page.review.ReviewRows", Slow)
     save(workspace, "proposals", load(workspace, "proposals"))
     ann.show()
     assert loaded.wait(10)
@@ -404,3 +405,24 @@ def test_the_end_is_told(desk: Callable[..., Desk]) -> None:
     assert ann.show()["progress"]["open"] == 0
     assert desk().show()["row"] is None
     assert desk("ben").show()["row"] is None  # what one has settled, another is not asked
+
+
+def test_several_reviewers_share_one_review(desk: Callable[..., Desk]) -> None:
+    review = desk("ann").review
+    ann, ben = Desk(review, "ann"), Desk(review, "ben")
+    shared = answer(ann)  # the class; ben is not asked what it settled
+    assert ben.show(shared)["row"]["row_id"] != shared
+    assert ben.show()["progress"]["open"] == ann.show()["progress"]["open"] == OPEN - 1 - 9
+    assert (ann.show()["progress"]["decided"], ben.show()["progress"]["decided"]) == (1, 0)
+    left = answer(ann, "unsure")  # stays open for ben alone
+    assert ann.show(left)["row"]["row_id"] != left and ben.show(left)["row"]["row_id"] == left
+    ben.decide(ben.state, left, "exclude")
+    assert ann.undo(ann.state)[1] == left  # ann's unsure, not ben's answer
+    assert ann.show(left)["row"]["row_id"] != left  # which stands
+    assert ben.undo(ben.state)[1] == left
+    assert {one.show(left)["row"]["row_id"] for one in (ann, ben)} == {left}
+    # What is read anew is what was kept up to date.
+    counts = ("decided", "open", "unsure")
+    kept = [[one.show()["progress"][key] for key in counts] for one in (ann, ben)]
+    review.reload()
+    assert [[one.show()["progress"][key] for key in counts] for one in (ann, ben)] == kept

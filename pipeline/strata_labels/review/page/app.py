@@ -22,7 +22,8 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from strata_labels.errors import InputError, RetryError
-from strata_labels.review.page.desk import Desk, Refused, Stale
+from strata_labels.review.page.desk import Desk, Refused
+from strata_labels.review.page.review import Stale
 
 #: No decision is longer than this, nor takes so many seconds to arrive.
 LARGEST_BODY, BODY_SECONDS = 16 * 1024, 10.0
