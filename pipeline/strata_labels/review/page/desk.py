@@ -17,6 +17,7 @@ from strata_labels.review.decisions import Decision, seen_of
 from strata_labels.review.ledger import unbatch_decisions
 from strata_labels.review.page.answers import answer_text, refusal
 from strata_labels.review.page.forecast import Forecast, forecast_of
+from strata_labels.review.page.leases import Leases
 from strata_labels.review.page.review import Review, Stale
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup
 from strata_labels.review.page.row_card import card, name_of
@@ -27,6 +28,10 @@ WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure", "same")
 
 #: Pixels of a picture on the page, at most, in width and height.
 SIDE = 1024
+
+
+#: Confirmed answers that are known again, if a connection broke before the confirmation arrived.
+CONFIRMED = 20
 
 
 class Refused(Exception):
@@ -54,6 +59,7 @@ class Desk:
         blind: whether suggestions and evidence are hidden.
         double: share of the item rows that others have decided, to be decided blind once more,
             instead of the open rows; 0: the open rows. Only with a setup.
+        leases: which rows are shown to whom, if others decide on the same review.
 
     Raises:
         InputError: the tables or the ledger are not there or are wrong.
@@ -65,7 +71,11 @@ class Desk:
         reviewer: str,
         blind: bool = False,
         double: float = 0.0,
+        leases: Leases | None = None,
     ) -> None:
+        self._leases = leases
+        # Answers by the state that they carried: one that is sent again is confirmed again.
+        self._confirmed: dict[str, tuple[tuple[object, ...], Any]] = {}
         self.blind, self.double = blind or double > 0, double
         self.reviewer = clean_cell(reviewer)
         if not self.reviewer:
@@ -80,8 +90,15 @@ class Desk:
 
     @property
     def state(self) -> str:
-        """What the ledger is: a window must have seen it to decide."""
-        return self.review.state
+        """What a window must have seen to decide: the ledger, or what this reviewer has leased."""
+        return self._leases.key(self.reviewer) if self._leases else self.review.state
+
+    @property
+    def decided(self) -> int:
+        """Rows that this reviewer has decided."""
+        with self.review.lock:
+            self._follow()
+            return self._decided
 
     def show(self, row_id: str = "", after: str = "") -> dict[str, Any]:
         """The page's content: a row and how far the review is.
@@ -93,12 +110,13 @@ class Desk:
         with self.review.lock:
             self._catch_up()
             n = self._table.at.get(row_id, -1)
-            if n < 0 or not self._open[n]:
+            if n < 0 or not self._free()[n]:
                 n = self._next(self._table.at.get(after, -1))
-            shown = None
-            if n >= 0:
-                shown = card(self._table, n, self.blind, self._look_alikes(n), self._open)
-            return {"state": self.review.state, "row": shown, "progress": self._progress()}
+            rows = self._look_alikes(n) if n >= 0 else []
+            if self._leases:
+                self._leases.take(self.reviewer, [self._table.row_id[row] for row in rows])
+            shown = card(self._table, n, self.blind, rows, self._open) if rows else None
+            return {"state": self.state, "row": shown, "progress": self._progress()}
 
     def decide(
         self,
@@ -130,20 +148,27 @@ class Desk:
         with self.review.lock:
             self._catch_up()
             n = self._table.at.get(row_id, -1)
-            if state != self.review.state or n < 0 or not self._open[n]:
-                raise Stale
+            given = (row_id, word, target, note, whole_group)
+            if (told := self._told(state, *given)) is not None:
+                return str(told)
             if word not in WORDS:
                 raise Refused(f"The page cannot decide {word!r}.")
             if word == "keep" and self.blind:
                 raise Refused("Nothing is shown to keep: name a place.")
-            rows = self._look_alikes(n) if whole_group else [n]
+            if not self._may_answer(state, n):
+                if self._leases and n >= 0 and self._has_decided(n, word, target, note):
+                    return f"{name_of(self._table, n)} was recorded before"
+                raise self._stale()
+            rows = self._answered(n, whole_group)
             decisions = [self._checked(row, word, target, note) for row in rows]
             if word == "merge":
                 self._check_merges(decisions)
             self.recorded += self.review.record(self, rows, decisions)
             self._close(rows, word)
             target = self._table.known.name.get(decisions[0].target, "")
-            return answer_text(decisions, name_of(self._table, n), target)
+            said = answer_text(decisions, name_of(self._table, n), target)
+            self._confirm(state, given, said)
+            return said
 
     def undo(self, state: str) -> tuple[str, str]:
         """Takes the reviewer's last act back, as further rows of the ledger.
@@ -153,14 +178,16 @@ class Desk:
         """
         with self.review.lock:
             self._catch_up()
-            if state != self.review.state:
-                raise Stale
+            if (before := self._told(state, "undo")) is not None:
+                return str(before[0]), str(before[1])
+            if not state or state != self.state:
+                raise self._stale()
             lines = self.review.undo(self.reviewer)
             if lines.empty:
                 return "", ""
             taken = unbatch_decisions(lines)
             self.recorded += len(lines)
-            rows = [self._table.at.get(row_id, -1) for row_id in taken.row_id]
+            rows = [n for row in taken.row_id if (n := self._table.at.get(row, -1)) >= 0]
             if self._acts and sorted(self._acts[-1].rows) == sorted(rows):
                 act = self._acts.pop()
                 self.review.open[act.closed] = True
@@ -168,17 +195,26 @@ class Desk:
                 self._done[act.rows] = False
                 self._decided -= len(act.rows)
                 self._unsure -= 0 if act.settled else len(act.rows)
+            elif self._leases:  # the others do not wait until the rows are read again
+                self.review.open[rows], self._done[rows] = True, False
+                self._decided -= len(rows)
+                self.review.refresh()
             else:
                 self.review.reload()
                 self._follow()
-            rows = [row for row in rows if row >= 0]
+                rows = [n for row in taken.row_id if (n := self._table.at.get(row, -1)) >= 0]
             names = name_of(self._table, rows[0]) if rows else taken.subject.iloc[0]
             more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
-            return f"Taken back: {names}{more}", taken.row_id.iloc[0]
+            told = f"Taken back: {names}{more}", str(taken.row_id.iloc[0])
+            self._confirmed.clear()  # what was taken back is not confirmed again
+            self._confirm(state, ("undo",), told)
+            return told
 
     def search(self, text: str, row_id: str, word: str) -> dict[str, Any]:
         """Nodes a row can be moved to, merged into or stopped at, see `Search.find`."""
         with self.review.lock:
+            if self._leases:
+                self._leases.renew(self.reviewer)
             n = self._table.at.get(row_id, -1)
             return self.review.search.find(text, n, word) if n >= 0 else {"found": [], "total": 0}
 
@@ -215,6 +251,15 @@ class Desk:
         """Rows that this reviewer is still to be asked, `[num_rows]`."""
         return self.review.open & ~self._done
 
+    def _free(self) -> NDArray[np.bool_]:
+        """Open rows that nobody else is asked now, `[num_rows]`."""
+        free = self._open
+        if self._leases:
+            at = self._table.at
+            taken = self._leases.of_others(self.reviewer)
+            free[[n for row in taken if (n := at.get(row, -1)) >= 0]] = False
+        return free
+
     def _catch_up(self) -> None:
         self.review.catch_up()
         self._follow()
@@ -233,16 +278,16 @@ class Desk:
         self._acts: list[_Act] = []
 
     def _look_alikes(self, n: int) -> list[int]:
-        """The open look-alikes of a row, itself first."""
-        others, is_open = self._table.groups.get(self._table.group[n], []), self._open
-        return [n, *(row for row in others if row != n and is_open[row])]
+        """The open look-alikes of a row that nobody else is asked, itself first."""
+        others, free = self._table.groups.get(self._table.group[n], []), self._free()
+        return [n, *(row for row in others if row != n and free[row])]
 
     def _next(self, after: int) -> int:
-        table, is_open, place = self._table, self._open, 0
+        table, free, place = self._table, self._free(), 0
         if after >= 0 and not self._done_before[after]:
             place = table.rank[after] + 1
         for part in (table.order[place:], table.order[:place]):
-            found = np.flatnonzero(is_open[part])
+            found = np.flatnonzero(free[part])
             if len(found):
                 return int(part[found[0]])
         return -1
@@ -272,6 +317,48 @@ class Desk:
             "decisions": ahead.decisions,
             "best": ahead.best,
         }
+
+    # --- an answer that may be late, or sent twice ---------------------------------------
+
+    def _may_answer(self, state: str, n: int) -> bool:
+        """Whether a window in this state may answer row `n`."""
+        if not state or state != self.state or n < 0 or not self._open[n]:
+            return False
+        return not self._leases or self._table.row_id[n] in self._leases.rows(self.reviewer)
+
+    def _stale(self) -> Stale:
+        if not self._leases:
+            return Stale()
+        minutes = self._leases.seconds / 60
+        return Stale(
+            "Nothing was recorded: the row was open in another window of yours, has been answered, "
+            f"or waited for more than {minutes:.0f} minutes. This is the present state."
+        )
+
+    def _answered(self, n: int, whole_group: bool) -> list[int]:
+        """The rows that an answer to row `n` is for: of its look-alikes, those that were shown."""
+        rows = self._look_alikes(n) if whole_group else [n]
+        if not self._leases:
+            return rows
+        shown = self._leases.rows(self.reviewer)
+        return [row for row in rows if self._table.row_id[row] in shown]
+
+    def _told(self, state: str, *request: object) -> Any:
+        """What was said to this very request, if it has been confirmed before; else None."""
+        before, answer = self._confirmed.get(state, ((), None))
+        return answer if before == request else None
+
+    def _confirm(self, state: str, request: tuple[object, ...], answer: object) -> None:
+        """Notes what is said to a request; its state is used up."""
+        if self._leases:
+            self._leases.release(self.reviewer)
+        self._confirmed[state] = request, answer
+        if len(self._confirmed) > CONFIRMED:
+            del self._confirmed[next(iter(self._confirmed))]
+
+    def _has_decided(self, n: int, word: str, target: str, note: str) -> bool:
+        """Whether the ledger has this answer of the reviewer, in force."""
+        return self.review.has([self._checked(n, word, target, note)])
 
     # --- a decision ----------------------------------------------------------------------
 

@@ -22,12 +22,19 @@ from strata_labels.review.page.search import Search
 if TYPE_CHECKING:
     from strata_labels.review.page.desk import Desk
 
-#: Rows answered after which all open ones are scored anew.
+#: Rows that each reviewer answers before all open ones are scored anew.
 BATCH = 50
 
 
 class Stale(Exception):
-    """The window has not seen the ledger of now; nothing was recorded."""
+    """The window has not seen what is now; nothing was recorded."""
+
+    def __init__(
+        self,
+        message: str = "Somebody decided elsewhere meanwhile, in another window or program. "
+        "Nothing of this window was recorded; this is the present state.",
+    ) -> None:
+        super().__init__(message)
 
 
 class Review:
@@ -50,6 +57,7 @@ class Review:
         structure: merges, renames and splits in force.
         search: finds nodes of the tree.
         state: what the ledger is.
+        batch: rows answered after which all open ones are scored anew.
 
     Raises:
         InputError: the tables or the ledger are not there or are wrong.
@@ -68,7 +76,7 @@ class Review:
         self._writer = LedgerWriter(setup.ledgers[-1])
         self._refreshing = Background(self._bring_up_to_date)
         self._learning = Background(setup.learn) if setup.learn and not second else None
-        self._unlearnt = 0
+        self._unlearnt, self.batch = 0, BATCH
         # Loads that a reload or an undo has overtaken are of no use; answers given since a load
         # began are brought to it.
         self._epoch = 0
@@ -118,6 +126,10 @@ class Review:
             self.refresh()
         self._learn(len(rows))
         return added
+
+    def has(self, decisions: list[Decision]) -> bool:
+        """Whether these very decisions of their reviewers are in the ledger, and in force."""
+        return self._writer.has(ledger_lines(decisions))
 
     def undo(self, reviewer: str) -> pd.DataFrame:
         """Takes a reviewer's last answer back; returns the lines, none if nothing is left.
@@ -178,6 +190,6 @@ class Review:
     def _learn(self, answered: int) -> None:
         """Has the open rows scored anew, in the background, once a batch of them is answered."""
         self._unlearnt += answered
-        if self._learning and self._unlearnt >= BATCH:
+        if self._learning and self._unlearnt >= self.batch:
             self._learning.start()
             self._unlearnt = 0
