@@ -25,7 +25,7 @@ from strata_labels.errors import InputError, RetryError
 from strata_labels.review.page.desk import Desk, Refused, Stale
 
 #: No decision is longer than this, nor takes so many seconds to arrive.
-LARGEST_BODY, BODY_SECONDS = 16 * 1024, 10.0
+LARGEST_BODY, BODY_SECONDS = 64 * 1024, 10.0
 
 _FOLDER = Path(__file__).parent
 _MARK = "__NONCE__"
@@ -67,7 +67,8 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
 
     async def row(request: Request) -> Response:
         asked = request.query_params
-        return await _answer(desk.show, asked.get("row", ""), asked.get("after", ""))
+        single = asked.get("single", "") == "yes"
+        return await _answer(desk.show, asked.get("row", ""), asked.get("after", ""), single)
 
     async def search(request: Request) -> Response:
         asked = request.query_params
@@ -77,19 +78,15 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
     async def decide(request: Request) -> Response:
         given = await _given(request)
         if given is None:
-            return _refusal(400, "A decision is a JSON object of texts.")
+            return _refusal(400, "A decision is a JSON object of texts and a list of rows.")
 
         def act() -> dict[str, Any]:
-            message = desk.decide(
-                given["state"],
-                given["row_id"],
-                given["decision"],
-                given["target"],
-                given["note"],
-                given["group"] == "yes",
-            )
-            return {"message": message, **desk.show(after=given["row_id"])}
+            state, word, target = given["state"], given["decision"], given["target"]
+            message = desk.decide(state, rows, word, target, given["note"])
+            shown = desk.show(given["then"], given["row_id"], given["single"] == "yes")
+            return {"message": message, **shown}
 
+        rows = given.pop("rows") or given["row_id"]
         return await _answer(act, desk=desk, row_id=given["row_id"])
 
     async def undo(request: Request) -> Response:
@@ -224,20 +221,23 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return receive_body
 
 
-async def _given(request: Request) -> dict[str, str] | None:
-    """The request's texts, those left out blank; None if it is something else."""
+async def _given(request: Request) -> dict[str, Any] | None:
+    """The request's texts and its list `rows`, those left out blank; None if it is none."""
     try:
         value = json.loads(await request.body())
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+    if not isinstance(value, dict):
         return None
-    names = ("state", "row_id", "decision", "target", "note", "group")
-    return {name: value.get(name, "") for name in names}
+    rows = value.pop("rows", [])
+    if not isinstance(rows, list) or not all(isinstance(v, str) for v in [*value.values(), *rows]):
+        return None
+    names = ("state", "row_id", "decision", "target", "note", "then", "single")
+    return {"rows": rows, **{name: value.get(name, "") for name in names}}
 
 
 async def _answer(
-    act: Callable[..., dict[str, Any]], *args: str, desk: Desk | None = None, row_id: str = ""
+    act: Callable[..., dict[str, Any]], *args: str | bool, desk: Desk | None = None, row_id: str = ""
 ) -> Response:
     """Runs what may wait for the disk beside the event loop; errors become answers."""
 

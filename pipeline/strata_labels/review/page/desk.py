@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,12 +22,16 @@ from strata_labels.review.page.answers import answer_text, as_decision, ledger_l
 from strata_labels.review.page.background import Background
 from strata_labels.review.page.forecast import Forecast, forecast_of
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup, Stamp, Watch
-from strata_labels.review.page.row_card import card, name_of
+from strata_labels.review.page.row_card import card
+from strata_labels.review.page.naming import name_of
 from strata_labels.review.page.search import Search
 from strata_labels.review.validate import find_conflicts, split_nodes
 
 #: What the page can decide; renaming and further words are for the sheet.
 WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure", "same")
+
+#: Rows that one answer can be for, at most.
+MOST_ROWS = 50
 
 #: Pixels of a picture on the page, at most, in width and height.
 SIDE = 1024
@@ -98,12 +103,13 @@ class Desk:
         """What the ledger is: a window must have seen it to decide."""
         return self._state
 
-    def show(self, row_id: str = "", after: str = "") -> dict[str, Any]:
-        """The page's content: a row and how far the review is.
+    def show(self, row_id: str = "", after: str = "", single: bool = False) -> dict[str, Any]:
+        """The page's content: a row or a grid of look-alikes, and how far the review is.
 
         Args:
-            row_id: show this row, if it is open.
+            row_id: show this row, if it is open, first among its look-alikes.
             after: else the next open row behind this one, the first one at the end.
+            single: show the row alone.
         """
         with self._lock:
             self._catch_up()
@@ -112,46 +118,48 @@ class Desk:
                 n = self._next(self._table.at.get(after, -1))
             shown = None
             if n >= 0:
-                shown = card(self._table, n, self.blind, self._look_alikes(n), self._open)
+                alike = self._look_alikes(n)
+                rows = [n] if single else alike
+                shown = card(self._table, rows, self.blind, len(alike), self._open)
             return {"state": self._state, "row": shown, "progress": self._progress()}
 
     def decide(
         self,
         state: str,
-        row_id: str,
+        row_ids: str | Sequence[str],
         word: str,
         target: str = "",
         note: str = "",
-        whole_group: bool = False,
     ) -> str:
         """Records a decision, on the disk when this returns.
 
         Args:
             state: the state the window has seen.
-            row_id: the row, which has to be open.
+            row_ids: the row, or at most `MOST_ROWS` item rows that are decided the same way, as
+                one act; all of them have to be open.
             word: one of `WORDS`.
             target: a node id; blank where the word needs none.
             note: free text.
-            whole_group: decide all open look-alikes of the row the same way, as one act.
 
         Returns:
             What was recorded, as a sentence.
 
         Raises:
-            Stale: somebody else has decided since, or the row is not open any more.
+            Stale: somebody else has decided since, or a row is not open any more.
             Refused: the decision cannot be.
             RetryError: the disk refused.
         """
         with self._lock:
             self._catch_up()
-            n = self._table.at.get(row_id, -1)
-            if state != self._state or n < 0 or not self._open[n]:
+            named = [row_ids] if isinstance(row_ids, str) else list(dict.fromkeys(row_ids))
+            rows = [self._table.at.get(row_id, -1) for row_id in named]
+            if state != self._state or not all(n >= 0 and self._open[n] for n in rows):
                 raise Stale
+            self._check_group(rows)
             if word not in WORDS:
                 raise Refused(f"The page cannot decide {word!r}.")
             if word == "keep" and self.blind:
                 raise Refused("Nothing is shown to keep: name a place.")
-            rows = self._look_alikes(n) if whole_group else [n]
             decisions = [self._checked(row, word, target, note) for row in rows]
             if word == "merge":
                 self._check_merges(decisions)
@@ -164,12 +172,12 @@ class Desk:
             self.recorded += len(written)
             self._close(rows, word)
             self._since.append(([self._table.row_id[row] for row in rows], word))
-            if not self._table.is_item[n] and word not in ("keep", "unsure"):
+            if not self._table.is_item[rows[0]] and word not in ("keep", "unsure"):
                 self._structure += [d for d in decisions if d.decision == "merge"]
                 self._refresh()
             self._learn(len(rows))
             target = self._table.known.name.get(decisions[0].target, "")
-            return answer_text(decisions, name_of(self._table, n), target)
+            return answer_text(decisions, name_of(self._table, rows[0]), target)
 
     def undo(self, state: str) -> tuple[str, str]:
         """Takes the reviewer's last act back, as further rows of the ledger.
@@ -334,6 +342,12 @@ class Desk:
         }
 
     # --- a decision ----------------------------------------------------------------------
+
+    def _check_group(self, rows: list[int]) -> None:
+        if not 0 < len(rows) <= MOST_ROWS:
+            raise Refused(f"An answer is for at most {MOST_ROWS} rows.")
+        if len(rows) > 1 and not self._table.is_item[rows].all():
+            raise Refused("Only items can be decided together.")
 
     def _checked(self, n: int, word: str, target: str, note: str) -> Decision:
         table = self._table

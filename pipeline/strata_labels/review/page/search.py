@@ -6,7 +6,7 @@ import unicodedata
 from typing import Any
 
 from strata_labels.review.page.review_rows import ReviewRows
-from strata_labels.review.page.row_card import describe
+from strata_labels.review.page.naming import describe
 
 FOUND = 8
 
