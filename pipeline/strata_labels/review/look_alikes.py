@@ -1,4 +1,4 @@
-"""Groups of open rows that look alike, so that one answer is likely to be right for most of them."""
+"""Groups of open rows that look alike: one answer is likely to be right for most of a group."""
 
 from __future__ import annotations
 

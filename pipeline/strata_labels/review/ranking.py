@@ -13,6 +13,7 @@ from strata_labels.review.apply import Resolution
 from strata_labels.review.look_alikes import GROUP_SIZE, look_alikes, row_features
 from strata_labels.review.reviewed import AUDIT
 
+
 def queue(
     resolution: Resolution,
     items: pd.DataFrame,
@@ -26,8 +27,8 @@ def queue(
     there settles all of that; then the rest by the doubt of the group that is asked together (see
     `look_alikes`): the expected number of wrong rows. At any level of doubt, the group with most of
     it has most corrections per answer. Equal doubts: more images first. Rows that a reviewer was
-    unsure of come last. Audited and doubted rows are asked one by one: they are not asked for what
-    they look like.
+    unsure of come last. Audited and doubted rows, and those that people disagree about, are asked
+    one by one: they are not asked for what they look like.
 
     Args:
         resolution: from `replay` on `reviewed` proposals.
@@ -47,15 +48,16 @@ def queue(
     is_item = (rows.level == 1).to_numpy()
     score = rows.score.fillna(0).to_numpy(dtype=np.float32)
     audit = has_reason(rows.reasons, AUDIT)
+    opinions = has_reason(rows.reasons, "disputed", "stale_decision")
     gain = rows.gain.to_numpy(dtype=float) if "gain" in rows else np.zeros(len(rows))
     suggestion = rows.suggestion.where(rows.suggestion != "", rows.parent)
     alike = is_item & ~rows.unsure.to_numpy(dtype=bool) & (suggestion != "").to_numpy()
-    askable = np.flatnonzero(alike & ~audit & (gain == 0))
+    askable = np.flatnonzero(alike & ~audit & ~opinions & (gain == 0))
     group = pd.Series("", rows.index, dtype=object)
     size = np.zeros(len(rows), dtype=np.int64)
     nodes = suggestion.to_numpy(dtype=object)
     at = pd.Index(items.item_id).get_indexer(rows.subject)[askable]
-    place, others = nodes[askable], rows.alternatives.to_numpy()[askable]
+    place, others = nodes[askable], rows.alternatives.iloc[askable].tolist()
     sure = _likelihood(place, rows.iloc[askable])
     features = row_features(vectors, at, place, sure, others)
     found = look_alikes(place, score[askable], sure, features, group_size)

@@ -31,7 +31,6 @@ def answer_text(decisions: list[Decision], named: str, target: str) -> str:
 def ledger_lines(decisions: list[Decision]) -> pd.DataFrame:
     """A ledger line for each answer: look-alikes may be kept at places of their own."""
     frame = decisions_frame(decisions)[DECISION_COLUMNS].astype({"level": str})
-    frame = frame.drop(columns="decided_at")  # which is when they are written
     same = frame.groupby(["level", "decision", "target"], sort=False)
     return pd.concat([batch_decisions(part) for _, part in same], ignore_index=True)
 

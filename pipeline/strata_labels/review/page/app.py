@@ -22,7 +22,8 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from strata_labels.errors import InputError, RetryError
-from strata_labels.review.page.desk import Desk, Refused, Stale
+from strata_labels.review.page.desk import Desk, Refused
+from strata_labels.review.page.review import Stale
 
 #: No decision is longer than this, nor takes so many seconds to arrive.
 LARGEST_BODY, BODY_SECONDS = 64 * 1024, 10.0
@@ -31,7 +32,7 @@ _FOLDER = Path(__file__).parent
 _MARK = "__NONCE__"
 
 #: The page's own files besides the document, with their types.
-_FILES = {"page.css": "text/css", "page.js": "text/javascript"}
+_FILES = {"page.css": "text/css", "page.js": "text/javascript", "grid.js": "text/javascript"}
 
 
 def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
@@ -96,7 +97,8 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
 
         def act() -> dict[str, Any]:
             message, row_id = desk.undo(given["state"])
-            return {"message": message or "Nothing is left to take back", **desk.show(row_id)}
+            shown = desk.show(row_id, single=given["single"] == "yes")
+            return {"message": message or "Nothing is left to take back", **shown}
 
         return await _answer(act, desk=desk, row_id=given["row_id"])
 
@@ -237,7 +239,10 @@ async def _given(request: Request) -> dict[str, Any] | None:
 
 
 async def _answer(
-    act: Callable[..., dict[str, Any]], *args: str | bool, desk: Desk | None = None, row_id: str = ""
+    act: Callable[..., dict[str, Any]],
+    *args: str | bool,
+    desk: Desk | None = None,
+    row_id: str = "",
 ) -> Response:
     """Runs what may wait for the disk beside the event loop; errors become answers."""
 

@@ -1,15 +1,14 @@
-"""A review session: the next row, recording decisions, undo. No HTTP here."""
+"""A reviewer's part of a review: the next row, recording decisions, undo. No HTTP here."""
 
 from __future__ import annotations
 
-import gc
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import write_seen
@@ -17,14 +16,12 @@ from strata_labels.people_csv import clean_cell
 from strata_labels.pictures import UnreadablePictureError, thumbnail
 from strata_labels.review.decisions import Decision, seen_of
 from strata_labels.review.ledger import unbatch_decisions
-from strata_labels.review.ledger_writer import LedgerChanged, LedgerWriter
-from strata_labels.review.page.answers import answer_text, as_decision, ledger_lines, refusal
-from strata_labels.review.page.background import Background
+from strata_labels.review.page.answers import answer_text, refusal
 from strata_labels.review.page.forecast import Forecast, forecast_of
-from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup, Stamp, Watch
-from strata_labels.review.page.row_card import card
 from strata_labels.review.page.naming import name_of
-from strata_labels.review.page.search import Search
+from strata_labels.review.page.review import Review, Stale
+from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup
+from strata_labels.review.page.row_card import card
 from strata_labels.review.validate import find_conflicts, split_nodes
 
 #: What the page can decide; renaming and further words are for the sheet.
@@ -35,13 +32,6 @@ MOST_ROWS = 50
 
 #: Pixels of a picture on the page, at most, in width and height.
 SIDE = 1024
-
-#: Rows answered after which all open ones are scored anew.
-BATCH = 50
-
-
-class Stale(Exception):
-    """The window has not seen the ledger of now; nothing was recorded."""
 
 
 class Refused(Exception):
@@ -59,69 +49,70 @@ class _Act:
 
 
 class Desk:
-    """A reviewer's open rows, in order, and the ledger their decisions go to.
+    """One reviewer's view of a review: what is open for them, and what they decided.
 
-    Every answer is on the disk before the next row is shown. All state but the ledger can be lost:
-    a desk opened again on the same ledger asks what the lost one would have asked.
+    Every answer is on the disk before the next row is shown.
 
     Args:
-        setup: what is reviewed.
+        review: what is reviewed; a setup is loaded for this reviewer alone.
         reviewer: who decides.
         blind: whether suggestions and evidence are hidden.
         double: share of the item rows that others have decided, to be decided blind once more,
-            instead of the open rows; 0: the open rows.
+            instead of the open rows; 0: the open rows. Only with a setup.
 
     Raises:
         InputError: the tables or the ledger are not there or are wrong.
     """
 
     def __init__(
-        self, setup: ReviewSetup, reviewer: str, blind: bool = False, double: float = 0.0
+        self,
+        review: Review | ReviewSetup,
+        reviewer: str,
+        blind: bool = False,
+        double: float = 0.0,
     ) -> None:
-        self.setup, self.blind, self.double = setup, blind or double > 0, double
+        self.blind, self.double = blind or double > 0, double
         self.reviewer = clean_cell(reviewer)
         if not self.reviewer:
             raise InputError(Problem("--reviewer", "no name", "Say who decides."))
-        self._writer = LedgerWriter(setup.ledgers[-1])
-        self._lock = threading.RLock()
-        self._refreshing = Background(self._bring_up_to_date)
-        self._learning = Background(setup.learn) if setup.learn and not double else None
-        self._unlearnt = 0
-        # Loads that a reload or an undo has overtaken are of no use; own answers given since a
-        # load began are brought to it.
-        self._epoch = 0
-        self._since: list[tuple[list[str], str]] = []
+        if isinstance(review, ReviewSetup):
+            review = Review(review, (self.reviewer, double) if double else None)
+        self.review = review
+        self.setup = review.setup
         self.recorded = 0
-        self._watch = Watch(setup)
-        self._state, self._stamp = "", self._watch.stamp()
-        self._open = np.zeros(0, bool)
-        self._structure: list[Decision] = []
-        self._reload()
+        with review.lock:
+            self._take()
 
     @property
     def state(self) -> str:
         """What the ledger is: a window must have seen it to decide."""
-        return self._state
+        return self.review.state
 
-    def show(self, row_id: str = "", after: str = "", single: bool = False) -> dict[str, Any]:
-        """The page's content: a row or a grid of look-alikes, and how far the review is.
+    def ask(self, row_id: str = "", after: str = "", single: bool = False) -> list[str]:
+        """Ids of the rows to ask next: one, or a group of look-alikes; none if none is open.
 
         Args:
-            row_id: show this row, if it is open, first among its look-alikes.
-            after: else the next open row behind this one, the first one at the end.
-            single: show the row alone.
+            row_id: ask for this row, if it is open, first among its look-alikes.
+            after: else for the next open row behind this one, the first one at the end.
+            single: for the row alone.
         """
-        with self._lock:
+        with self.review.lock:
             self._catch_up()
             n = self._table.at.get(row_id, -1)
             if n < 0 or not self._open[n]:
                 n = self._next(self._table.at.get(after, -1))
+            rows = [] if n < 0 else [n] if single else self._look_alikes(n)
+            return [self._table.row_id[row] for row in rows]
+
+    def show(self, row_id: str = "", after: str = "", single: bool = False) -> dict[str, Any]:
+        """What the page shows of the rows that `ask` gives, and how far the review is."""
+        with self.review.lock:
+            rows = [self._table.at[one] for one in self.ask(row_id, after, single)]
             shown = None
-            if n >= 0:
-                alike = self._look_alikes(n)
-                rows = [n] if single else alike
-                shown = card(self._table, rows, self.blind, len(alike), self._open)
-            return {"state": self._state, "row": shown, "progress": self._progress()}
+            if rows:
+                alike = len(self._look_alikes(rows[0]))
+                shown = card(self._table, rows, self.blind, alike, self._open)
+            return {"state": self.review.state, "row": shown, "progress": self._progress()}
 
     def decide(
         self,
@@ -149,11 +140,12 @@ class Desk:
             Refused: the decision cannot be.
             RetryError: the disk refused.
         """
-        with self._lock:
+        with self.review.lock:
             self._catch_up()
             named = [row_ids] if isinstance(row_ids, str) else list(dict.fromkeys(row_ids))
             rows = [self._table.at.get(row_id, -1) for row_id in named]
-            if state != self._state or not all(n >= 0 and self._open[n] for n in rows):
+            is_open = self._open
+            if state != self.review.state or not all(n >= 0 and is_open[n] for n in rows):
                 raise Stale
             self._check_group(rows)
             if word not in WORDS:
@@ -163,19 +155,8 @@ class Desk:
             decisions = [self._checked(row, word, target, note) for row in rows]
             if word == "merge":
                 self._check_merges(decisions)
-            try:
-                written = self._writer.record(ledger_lines(decisions), expected=self._state)
-            except LedgerChanged:
-                self._reload()
-                raise Stale from None
-            self._state = self._writer.state
-            self.recorded += len(written)
+            self.recorded += self.review.record(self, rows, decisions)
             self._close(rows, word)
-            self._since.append(([self._table.row_id[row] for row in rows], word))
-            if not self._table.is_item[rows[0]] and word not in ("keep", "unsure"):
-                self._structure += [d for d in decisions if d.decision == "merge"]
-                self._refresh()
-            self._learn(len(rows))
             target = self._table.known.name.get(decisions[0].target, "")
             return answer_text(decisions, name_of(self._table, rows[0]), target)
 
@@ -185,30 +166,26 @@ class Desk:
         Returns:
             What was taken back, as a sentence, and the row to show again; blank if nothing was.
         """
-        with self._lock:
+        with self.review.lock:
             self._catch_up()
-            if state != self._state:
+            if state != self.review.state:
                 raise Stale
-            try:
-                lines = self._writer.undo(self.reviewer, expected=self._state)
-            except LedgerChanged:
-                self._reload()
-                raise Stale from None
+            lines = self.review.undo(self.reviewer)
             if lines.empty:
                 return "", ""
             taken = unbatch_decisions(lines)
-            self._state = self._writer.state
-            self._epoch += 1
             self.recorded += len(lines)
             rows = [self._table.at.get(row_id, -1) for row_id in taken.row_id]
             if self._acts and sorted(self._acts[-1].rows) == sorted(rows):
                 act = self._acts.pop()
-                self._open[act.closed] = True
-                self._confidence[act.settled] = act.confidence
+                self.review.open[act.closed] = True
+                self.review.confidence[act.settled] = act.confidence
+                self._done[act.rows] = False
                 self._decided -= len(act.rows)
                 self._unsure -= 0 if act.settled else len(act.rows)
             else:
-                self._reload()
+                self.review.reload()
+                self._follow()
             rows = [row for row in rows if row >= 0]
             names = name_of(self._table, rows[0]) if rows else taken.subject.iloc[0]
             more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
@@ -216,9 +193,9 @@ class Desk:
 
     def search(self, text: str, row_id: str, word: str) -> dict[str, Any]:
         """Nodes a row can be moved to, merged into or stopped at, see `Search.find`."""
-        with self._lock:
+        with self.review.lock:
             n = self._table.at.get(row_id, -1)
-            return self._search.find(text, n, word) if n >= 0 else {"found": [], "total": 0}
+            return self.review.search.find(text, n, word) if n >= 0 else {"found": [], "total": 0}
 
     def picture(self, item: str, image: str) -> bytes | None:
         """An image of the workspace as a JPEG, None where it is not one or cannot be read."""
@@ -233,107 +210,77 @@ class Desk:
 
     def settle(self) -> None:
         """Waits for work in the background."""
-        for work in filter(None, (self._learning, self._refreshing)):
-            work.wait()
+        self.review.settle()
+
+    def bring(self, row_ids: list[str], word: str) -> None:
+        """Applies an answer that was given while the rows were loaded."""
+        self._follow()
+        rows = [n for row_id in row_ids if (n := self._table.at.get(row_id, -1)) >= 0]
+        if rows and self._open[rows].all():
+            self._close(rows, word)
 
     # --- what is open --------------------------------------------------------------------
 
-    def _reload(self) -> None:
-        """Reads tables and ledger as they are now."""
-        while True:
-            state, stamp = self._writer.look(), self._watch.stamp()
-            table = ReviewRows(self.setup, self.reviewer, self.double)
-            if (state, stamp) == (self._writer.look(), self._watch.stamp()):
-                break
-        self._epoch += 1
-        self._take(table, state, stamp)
+    @property
+    def _table(self) -> ReviewRows:
+        return self.review.table
 
-    def _take(self, table: ReviewRows, state: str, stamp: Stamp) -> None:
-        self._table = table
-        self._state, self._stamp = state, stamp
-        self._open = np.zeros(len(table.row_id), bool)
-        self._open[table.order] = True
-        self._confidence = table.confidence.copy()
-        self._decided = int(table.mine.sum())
-        self._unsure = int((table.unsure & table.mine).sum())
-        self._acts: list[_Act] = []
-        effective = table.resolution.effective
-        chosen = effective[effective.decision.isin(["merge", "rename", "split"])]
-        self._structure = [as_decision(row) for row in chosen.to_dict("records")]
-        self._search = Search(table)
-        # The rows have no reference cycles: looking for some among them would pause an answer.
-        gc.freeze()
-        table.members, table.sizes, table.item_at  # noqa: B018 (before it is asked)
+    @property
+    def _open(self) -> NDArray[np.bool_]:
+        """Rows that this reviewer is still to be asked, `[num_rows]`."""
+        return self.review.open & ~self._done
 
     def _catch_up(self) -> None:
-        stamp = self._watch.stamp()
-        if self._writer.look() != self._state or stamp.fixed != self._stamp.fixed:
-            self._reload()
-        elif stamp != self._stamp:  # only scored anew: what is shown stands until that is loaded
-            self._refresh()
+        self.review.catch_up()
+        self._follow()
 
-    def _refresh(self) -> None:
-        """Brings rows and paths up to date in the background."""
-        self._refreshing.start()
+    def _follow(self) -> None:
+        if self._version != self.review.version:
+            self._take()
 
-    def _bring_up_to_date(self) -> None:
-        while True:
-            with self._lock:
-                epoch, since = self._epoch, self._since
-                since.clear()
-            stamp = self._watch.stamp()
-            try:
-                table = ReviewRows(self.setup, self.reviewer, self.double)
-            except InputError:
-                return  # the next look at the ledger reports it
-            with self._lock:
-                if epoch != self._epoch or stamp != self._watch.stamp():
-                    continue
-                self._take(table, self._state, stamp)
-                for row_ids, word in since:
-                    rows = [n for row_id in row_ids if (n := table.at.get(row_id, -1)) >= 0]
-                    if rows and self._open[rows].all():
-                        self._close(rows, word)
-                return
-
-    def _learn(self, answered: int) -> None:
-        """Has the open rows scored anew, in the background, once a batch of them is answered."""
-        self._unlearnt += answered
-        if self._learning and self._unlearnt >= BATCH:
-            self._learning.start()
-            self._unlearnt = 0
+    def _take(self) -> None:
+        """Reads from the rows what this reviewer has decided."""
+        table, self._version = self._table, self.review.version
+        self._done_before = table.decided_by(self.reviewer)
+        self._done = self._done_before.copy()
+        self._decided = int(self._done.sum())
+        self._unsure = int((table.unsure & self._done).sum())
+        self._acts: list[_Act] = []
 
     def _look_alikes(self, n: int) -> list[int]:
         """The open look-alikes of a row, itself first."""
-        others = self._table.groups.get(self._table.group[n], [])
-        return [n, *(row for row in others if row != n and self._open[row])]
+        others, is_open = self._table.groups.get(self._table.group[n], []), self._open
+        return [n, *(row for row in others if row != n and is_open[row])]
 
     def _next(self, after: int) -> int:
-        order, place = self._table.order, self._table.rank[after] + 1 if after >= 0 else 0
-        for part in (order[place:], order[:place]):
-            found = np.flatnonzero(self._open[part])
+        table, is_open, place = self._table, self._open, 0
+        if after >= 0 and not self._done_before[after]:
+            place = table.rank[after] + 1
+        for part in (table.order[place:], table.order[:place]):
+            found = np.flatnonzero(is_open[part])
             if len(found):
                 return int(part[found[0]])
         return -1
 
     def _close(self, rows: list[int], word: str) -> None:
-        settled = [] if word == "unsure" else list(rows)
+        review, settled = self.review, [] if word == "unsure" else list(rows)
         for n in settled[:]:
             settled += np.flatnonzero(self._table.cover == n).tolist()
-        closed = sorted({*rows, *(n for n in settled if self._open[n])})
-        self._acts.append(_Act(rows, closed, settled, self._confidence[settled].tolist()))
-        self._open[closed] = False
-        self._confidence[settled] = 1.0
+        closed = [n for n in sorted(set(settled)) if review.open[n]]
+        self._acts.append(_Act(rows, closed, settled, review.confidence[settled].tolist()))
+        review.open[closed] = False
+        review.confidence[settled] = 1.0
+        self._done[rows] = True
         self._decided += len(rows)
         self._unsure += 0 if settled else len(rows)
 
     def _progress(self) -> dict[str, Any]:
-        ahead = Forecast(None, None, None)
+        is_open, ahead = self._open, Forecast(None, None, None)
         if not self.double:  # a second look is not on the way to the target
-            ahead = forecast_of(self._table, self._confidence, self._open, self.setup.target)
+            ahead = forecast_of(self._table, self.review.confidence, is_open, self.setup.target)
         return {
             "decided": self._decided,
-            "open": int(self._open.sum()),
+            "open": int(is_open.sum()),
             "unsure": self._unsure,
             "target": self.setup.target,
             "now": ahead.now,
@@ -360,7 +307,7 @@ class Desk:
             target=target,
             reviewer=self.reviewer,
             note=clean_cell(note),
-            decided_at="",
+            decided_at=self.setup.clock() if self.setup.clock else "",
             evidence_hash=table.hash[n],
             seen="",
             written=target,
@@ -376,7 +323,7 @@ class Desk:
 
     def _check_merges(self, merges: list[Decision]) -> None:
         """Refuses merges that go in a circle with those in force."""
-        tree, decisions = self._table.known, [*self._structure, *merges]
+        tree, decisions = self._table.known, [*self.review.structure, *merges]
         for group, problem in find_conflicts(decisions, tree, split_nodes(tree, decisions)):
             if any(decision in group for decision in merges):
                 raise Refused(refusal(problem))

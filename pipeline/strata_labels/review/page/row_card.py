@@ -53,7 +53,7 @@ def card(
         "question": _question(table, n),
         "places": places,
         # Enter answers with the first place, if anything is proposed at all.
-        "enter": bool(places) and not blind and bool(own or suggestion),
+        "enter": bool(places) and not blind and bool(own or (is_item and suggestion)),
         # A node without a parent can be kept as it is.
         "keeps": not (is_item or is_lost or own or blind),
         "facts": [] if blind else other_facts(table, n, shown),
