@@ -61,7 +61,7 @@ class Client:
         return found
 
     def answer(
-        self, shown: dict[str, Any], decision: str = "exclude", **more: str
+        self, shown: dict[str, Any], decision: str = "exclude", **more: object
     ) -> tuple[int, dict[str, Any]]:
         """Answers the row that is shown."""
         given = {"state": shown["state"], "row_id": shown["row"]["row_id"], "decision": decision}

@@ -40,6 +40,10 @@ def review(
         int,
         typer.Option(min=0, help="Also ask about this many rows that were accepted automatically."),
     ] = 0,
+    grid: Annotated[
+        int,
+        typer.Option(min=1, max=50, help="Look-alikes in a grid, at most; 1: rows one by one."),
+    ] = 10,
     blind: Annotated[bool, typer.Option("--blind", help="Hide what is proposed.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
     no_browser: Annotated[
@@ -101,7 +105,7 @@ def review(
         print(f"{drawn} accepted rows drawn for the audit", flush=True)
     if not sheet:
         who = reviewer or getpass.getuser()
-        setup = review_setup(workspace, online_images)
+        setup = replace(review_setup(workspace, online_images), group_size=grid)
         recorded = _page(workspace, setup, who, blind, share, port, not no_browser)
     if sheet or recorded or drawn:
         rebuild(workspace)

@@ -16,14 +16,14 @@ from strata_labels.review.ledger import (
     time_after,
 )
 from strata_labels.review.ledger_writer import LedgerWriter, append
-from strata_labels.review.ranking import PAGE, pages
+from strata_labels.review.look_alikes import GROUP_SIZE
 from strata_labels.review.reviewed import audited, draw_audit, reviewed
 from strata_labels.review.sheet import Sheet, read_sheet, write_sheet
 from strata_labels.review.validate import check_before_build, undisputed
 from strata_labels.review.withdraw import withdraw_reviewer, withdraw_sheet
 
 __all__ = [
-    "PAGE",
+    "GROUP_SIZE",
     "Agreement",
     "Ledger",
     "LedgerWriter",
@@ -40,7 +40,6 @@ __all__ = [
     "lock_of",
     "near",
     "not_applied",
-    "pages",
     "read_ledger",
     "read_sheet",
     "replay",

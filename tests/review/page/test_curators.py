@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from page_client import Client
-from page_world import make_workspace
+from page_world import SINGLES, make_workspace
 from small_world import item
 from strata_labels.build import Workspace
 from strata_labels.cli.review import review_setup
@@ -91,11 +91,35 @@ def test_nobody_is_asked_what_another_has_on_the_screen(site: Site) -> None:
     # Asking for another one's row by name does not help.
     assert clients[1].row(row=rows[0])["row"]["row_id"] not in (rows[0], rows[2])
     # Look-alikes are handed out together.
-    alike = next(n for n in range(3) if shown[n]["row"]["group"])
-    status, after = clients[alike].answer(clients[alike].row(), group="yes")
-    assert status == 200 and "look-alike" in after["message"]
+    alike = next(n for n in range(3) if shown[n]["row"]["grid"])
+    mine = clients[alike].row()
+    status, after = clients[alike].answer(mine, rows=[r["row_id"] for r in mine["row"]["grid"]])
+    assert status == 200 and "more" in after["message"]
     decided = [row for row, _, _ in site.ledger()]
     assert len(decided) > 1 and not set(decided) & (set(rows) - {rows[alike]})
+
+
+def test_what_is_left_of_a_grid_waits_for_its_curator(site: Site) -> None:
+    ann, ben = site.client("ann"), site.client("ben")
+    grid = ann.row(row=f"1:{item(SINGLES)}")
+    rows = [tile["row_id"] for tile in grid["row"]["grid"]]
+    assert len(rows) > 2
+    shown = ann.answer(grid, rows=rows[1:], then=rows[0], single="yes")[1]
+    assert shown["row"]["row_id"] == rows[0] and not shown["row"]["grid"]
+    assert ben.row(row=rows[0])["row"]["row_id"] != rows[0]
+    # Three of a new grid: two are left, of which one is shown and the other one waits.
+    grid = ben.row()
+    while not grid["row"]["grid"]:
+        grid = ben.row(after=grid["row"]["row_id"])
+    one, two, *more = [tile["row_id"] for tile in grid["row"]["grid"]]
+    shown = ben.answer(grid, rows=more, then=one, single="yes")[1]
+    assert ann.row(row=two)["row"]["row_id"] != two
+    # It waits, and cannot be answered before it is shown.
+    assert ben.answer(shown, rows=[two])[0] == 409
+    assert (
+        ben.answer(ben.row(row=one, single="yes"), then=two, single="yes")[1]["row"]["row_id"]
+        == two
+    )
 
 
 def test_rows_are_free_again_when_a_lease_runs_out(site: Site) -> None:

@@ -79,7 +79,7 @@ def test_two_curators_at_once_in_real_browsers(
     pages = {name: browser.new_context().new_page() for name in ("ann", "ben")}
     for name, page in pages.items():
         page.on("pageerror", lambda error: pytest.fail(str(error)))
-        page.goto(command.links[name])
+        page.goto(command.links[name] + "?view=rows")
         page.wait_for_selector("#name")
         assert name in str(page.text_content(".who"))
     asked: list[str] = []

@@ -25,7 +25,7 @@ _FOLDER = Path(__file__).parent
 _MARK = "__NONCE__"
 
 #: The page's own files besides the document, with their types.
-_FILES = {"page.css": "text/css", "page.js": "text/javascript"}
+_FILES = {"page.css": "text/css", "page.js": "text/javascript", "grid.js": "text/javascript"}
 
 
 def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
@@ -61,8 +61,9 @@ def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
         return Response((_FOLDER / name).read_bytes(), media_type=_FILES[name])
 
     async def row(request: Request) -> Response:
-        asked = request.query_params
-        return await _answer(desk_of(request).show, asked.get("row", ""), asked.get("after", ""))
+        asked, desk = request.query_params, desk_of(request)
+        single = asked.get("single", "") == "yes"
+        return await _answer(desk.show, asked.get("row", ""), asked.get("after", ""), single)
 
     async def search(request: Request) -> Response:
         asked = request.query_params
@@ -73,26 +74,21 @@ def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
     async def decide(request: Request) -> Response:
         given, desk = await _given(request), desk_of(request)
         if given is None:
-            return refusal(400, "A decision is a JSON object of texts.")
-        request.scope["visit"].about |= {
-            "row": given["row_id"],
-            "decision": given["decision"],
-            "target": given["target"],
-            "group": given["group"],
-        }
+            return refusal(400, "A decision is a JSON object of texts and a list of rows.")
 
         def act() -> dict[str, Any]:
-            message = desk.decide(
-                given["state"],
-                given["row_id"],
-                given["decision"],
-                given["target"],
-                given["note"],
-                given["group"] == "yes",
-            )
-            return {"message": message, **desk.show(after=given["row_id"])}
+            state, word, target = given["state"], given["decision"], given["target"]
+            message = desk.decide(state, rows, word, target, given["note"])
+            shown = desk.show(given["then"], given["row_id"], given["single"] == "yes")
+            return {"message": message, **shown}
 
-        return await _answer(act, desk=desk, row_id=given["row_id"])
+        def again() -> dict[str, Any]:
+            return desk.show(given["row_id"], single=given["single"] == "yes")
+
+        rows = given["rows"] or [given["row_id"]]
+        about = {"row": rows[0], "rows": len(rows)}
+        request.scope["visit"].about |= about | {k: given[k] for k in ("decision", "target")}
+        return await _answer(act, again=again)
 
     async def undo(request: Request) -> Response:
         given, desk = await _given(request), desk_of(request)
@@ -102,9 +98,13 @@ def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
         def act() -> dict[str, Any]:
             message, row_id = desk.undo(given["state"])
             request.scope["visit"].about["row"] = row_id
-            return {"message": message or "Nothing is left to take back", **desk.show(row_id)}
+            shown = desk.show(row_id, single=given["single"] == "yes")
+            return {"message": message or "Nothing is left to take back", **shown}
 
-        return await _answer(act, desk=desk, row_id=given["row_id"])
+        def again() -> dict[str, Any]:
+            return desk.show(given["row_id"], single=given["single"] == "yes")
+
+        return await _answer(act, again=again)
 
     async def picture(request: Request) -> Response:
         asked = request.query_params
@@ -136,20 +136,25 @@ def desk_of(request: Request) -> Desk:
     return visit.desk
 
 
-async def _given(request: Request) -> dict[str, str] | None:
-    """The request's texts, those left out blank; None if it is something else."""
+async def _given(request: Request) -> dict[str, Any] | None:
+    """The request's texts and its list `rows`, those left out blank; None if it is none."""
     try:
         value = json.loads(await request.body())
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+    if not isinstance(value, dict):
         return None
-    names = ("state", "row_id", "decision", "target", "note", "group")
-    return {name: value.get(name, "") for name in names}
+    rows = value.pop("rows", [])
+    if not isinstance(rows, list) or not all(isinstance(v, str) for v in [*value.values(), *rows]):
+        return None
+    names = ("state", "row_id", "decision", "target", "note", "then", "single")
+    return {"rows": rows, **{name: value.get(name, "") for name in names}}
 
 
 async def _answer(
-    act: Callable[..., dict[str, Any]], *args: str, desk: Desk | None = None, row_id: str = ""
+    act: Callable[..., dict[str, Any]],
+    *args: str | bool,
+    again: Callable[[], dict[str, Any]] = dict,
 ) -> Response:
     """Runs what may wait for the disk beside the event loop; errors become answers."""
 
@@ -157,7 +162,7 @@ async def _answer(
         try:
             return 200, act(*args)
         except Stale as stale:
-            return 409, {"message": str(stale), **(desk.show(row_id) if desk else {})}
+            return 409, {"message": str(stale), **again()}
         except Refused as refused:
             return 422, {"message": str(refused)}
         except (RetryError, OSError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,13 +19,17 @@ from strata_labels.review.ledger import unbatch_decisions
 from strata_labels.review.page.answers import answer_text, refusal
 from strata_labels.review.page.forecast import Forecast, forecast_of
 from strata_labels.review.page.leases import Leases
+from strata_labels.review.page.naming import name_of
 from strata_labels.review.page.review import Review, Stale
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup
-from strata_labels.review.page.row_card import card, name_of
+from strata_labels.review.page.row_card import card
 from strata_labels.review.validate import find_conflicts, split_nodes
 
 #: What the page can decide; renaming and further words are for the sheet.
 WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure", "same")
+
+#: Rows that one answer can be for, at most.
+MOST_ROWS = 50
 
 #: Pixels of a picture on the page, at most, in width and height.
 SIDE = 1024
@@ -74,6 +79,7 @@ class Desk:
         leases: Leases | None = None,
     ) -> None:
         self._leases = leases
+        self._waiting: list[str] = []
         # Answers by the state that they carried: one that is sent again is confirmed again.
         self._confirmed: dict[str, tuple[tuple[object, ...], Any]] = {}
         self.blind, self.double = blind or double > 0, double
@@ -100,74 +106,84 @@ class Desk:
             self._follow()
             return self._decided
 
-    def show(self, row_id: str = "", after: str = "") -> dict[str, Any]:
-        """The page's content: a row and how far the review is.
+    def ask(self, row_id: str = "", after: str = "", single: bool = False) -> list[str]:
+        """Ids of the rows to ask next: one, or a group of look-alikes; none if none is open.
 
         Args:
-            row_id: show this row, if it is open.
-            after: else the next open row behind this one, the first one at the end.
+            row_id: ask for this row, if it is open, first among its look-alikes.
+            after: else for the next open row behind this one, the first one at the end.
+            single: for the row alone.
         """
         with self.review.lock:
             self._catch_up()
             n = self._table.at.get(row_id, -1)
             if n < 0 or not self._free()[n]:
                 n = self._next(self._table.at.get(after, -1))
-            rows = self._look_alikes(n) if n >= 0 else []
+            rows = [] if n < 0 else [n] if single else self._look_alikes(n)
+            return [self._table.row_id[row] for row in rows]
+
+    def show(self, row_id: str = "", after: str = "", single: bool = False) -> dict[str, Any]:
+        """What the page shows of the rows that `ask` gives, and how far the review is."""
+        with self.review.lock:
+            rows = [self._table.at[one] for one in self.ask(row_id, after, single)]
+            shown = None
+            if rows:
+                alike = len(self._look_alikes(rows[0]))
+                shown = card(self._table, rows, self.blind, alike, self._open)
             if self._leases:
-                self._leases.take(self.reviewer, [self._table.row_id[row] for row in rows])
-            shown = card(self._table, n, self.blind, rows, self._open) if rows else None
+                self._leases.take(self.reviewer, *self._to_lease(rows))
             return {"state": self.state, "row": shown, "progress": self._progress()}
 
     def decide(
         self,
         state: str,
-        row_id: str,
+        row_ids: str | Sequence[str],
         word: str,
         target: str = "",
         note: str = "",
-        whole_group: bool = False,
     ) -> str:
         """Records a decision, on the disk when this returns.
 
         Args:
             state: the state the window has seen.
-            row_id: the row, which has to be open.
+            row_ids: the row, or at most `MOST_ROWS` item rows that are decided the same way, as
+                one act; all of them have to be open.
             word: one of `WORDS`.
             target: a node id; blank where the word needs none.
             note: free text.
-            whole_group: decide all open look-alikes of the row the same way, as one act.
 
         Returns:
             What was recorded, as a sentence.
 
         Raises:
-            Stale: somebody else has decided since, or the row is not open any more.
+            Stale: somebody else has decided since, or a row is not open any more.
             Refused: the decision cannot be.
             RetryError: the disk refused.
         """
         with self.review.lock:
             self._catch_up()
-            n = self._table.at.get(row_id, -1)
-            given = (row_id, word, target, note, whole_group)
-            if (told := self._told(state, *given)) is not None:
+            named = [row_ids] if isinstance(row_ids, str) else list(dict.fromkeys(row_ids))
+            request = (tuple(named), word, target, note)
+            if (told := self._told(state, *request)) is not None:
                 return str(told)
+            rows = [self._table.at.get(row_id, -1) for row_id in named]
+            self._check_group(rows)
             if word not in WORDS:
                 raise Refused(f"The page cannot decide {word!r}.")
             if word == "keep" and self.blind:
                 raise Refused("Nothing is shown to keep: name a place.")
-            if not self._may_answer(state, n):
-                if self._leases and n >= 0 and self._has_decided(n, word, target, note):
-                    return f"{name_of(self._table, n)} was recorded before"
+            if not self._may_answer(state, rows):
+                if self._leases and self._has_decided(rows, word, target, note):
+                    return f"{name_of(self._table, rows[0])} was recorded before"
                 raise self._stale()
-            rows = self._answered(n, whole_group)
             decisions = [self._checked(row, word, target, note) for row in rows]
             if word == "merge":
                 self._check_merges(decisions)
             self.recorded += self.review.record(self, rows, decisions)
             self._close(rows, word)
             target = self._table.known.name.get(decisions[0].target, "")
-            said = answer_text(decisions, name_of(self._table, n), target)
-            self._confirm(state, given, said)
+            said = answer_text(decisions, name_of(self._table, rows[0]), target)
+            self._confirm(state, request, said, named)
             return said
 
     def undo(self, state: str) -> tuple[str, str]:
@@ -320,11 +336,23 @@ class Desk:
 
     # --- an answer that may be late, or sent twice ---------------------------------------
 
-    def _may_answer(self, state: str, n: int) -> bool:
-        """Whether a window in this state may answer row `n`."""
-        if not state or state != self.state or n < 0 or not self._open[n]:
+    def _to_lease(self, rows: list[int]) -> tuple[list[str], list[str]]:
+        """Ids of rows that are shown, and of those that were shown beside what was answered.
+
+        The latter, such as the exceptions of a grid, wait for this reviewer.
+        """
+        at, is_open = self._table.at, self._open
+        shown = [self._table.row_id[row] for row in rows]
+        waiting = [row for row in self._waiting if row in at and is_open[at[row]]]
+        return shown, [row for row in waiting if row not in shown][-MOST_ROWS:]
+
+    def _may_answer(self, state: str, rows: list[int]) -> bool:
+        """Whether a window in this state may answer some rows."""
+        is_open = self._open
+        if not state or state != self.state or not all(n >= 0 and is_open[n] for n in rows):
             return False
-        return not self._leases or self._table.row_id[n] in self._leases.rows(self.reviewer)
+        shown = self._leases.rows(self.reviewer) if self._leases else ()
+        return not self._leases or all(self._table.row_id[n] in shown for n in rows)
 
     def _stale(self) -> Stale:
         if not self._leases:
@@ -335,32 +363,37 @@ class Desk:
             f"or waited for more than {minutes:.0f} minutes. This is the present state."
         )
 
-    def _answered(self, n: int, whole_group: bool) -> list[int]:
-        """The rows that an answer to row `n` is for: of its look-alikes, those that were shown."""
-        rows = self._look_alikes(n) if whole_group else [n]
-        if not self._leases:
-            return rows
-        shown = self._leases.rows(self.reviewer)
-        return [row for row in rows if self._table.row_id[row] in shown]
-
     def _told(self, state: str, *request: object) -> Any:
         """What was said to this very request, if it has been confirmed before; else None."""
         before, answer = self._confirmed.get(state, ((), None))
         return answer if before == request else None
 
-    def _confirm(self, state: str, request: tuple[object, ...], answer: object) -> None:
-        """Notes what is said to a request; its state is used up."""
+    def _confirm(
+        self, state: str, request: tuple[object, ...], answer: object, rows: Sequence[str] = ()
+    ) -> None:
+        """Notes what is said to a request on some rows; its state is used up."""
         if self._leases:
+            rest = [*self._waiting, *self._leases.rows(self.reviewer)]
+            self._waiting = [row for row in dict.fromkeys(rest) if row not in rows]
             self._leases.release(self.reviewer)
         self._confirmed[state] = request, answer
         if len(self._confirmed) > CONFIRMED:
             del self._confirmed[next(iter(self._confirmed))]
 
-    def _has_decided(self, n: int, word: str, target: str, note: str) -> bool:
+    def _has_decided(self, rows: list[int], word: str, target: str, note: str) -> bool:
         """Whether the ledger has this answer of the reviewer, in force."""
-        return self.review.has([self._checked(n, word, target, note)])
+        known = [n for n in rows if n >= 0]
+        return known == rows and self.review.has(
+            [self._checked(n, word, target, note) for n in rows]
+        )
 
     # --- a decision ----------------------------------------------------------------------
+
+    def _check_group(self, rows: list[int]) -> None:
+        if not 0 < len(rows) <= MOST_ROWS:
+            raise Refused(f"An answer is for at most {MOST_ROWS} rows.")
+        if len(rows) > 1 and not self._table.is_item[rows].all():
+            raise Refused("Only items can be decided together.")
 
     def _checked(self, n: int, word: str, target: str, note: str) -> Decision:
         table = self._table
@@ -373,7 +406,7 @@ class Desk:
             target=target,
             reviewer=self.reviewer,
             note=clean_cell(note),
-            decided_at="",
+            decided_at=self.setup.clock() if self.setup.clock else "",
             evidence_hash=table.hash[n],
             seen="",
             written=target,

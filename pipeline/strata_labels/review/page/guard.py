@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from strata_labels.review.page.desk import Desk
 
 #: No decision is longer than this, nor takes so many seconds to arrive.
-LARGEST_BODY, BODY_SECONDS = 16 * 1024, 10.0
+LARGEST_BODY, BODY_SECONDS = 64 * 1024, 10.0
 
 #: Headers of a request by name, as often as each was sent.
 Headers = dict[str, list[str]]

@@ -15,6 +15,7 @@ LEASE_SECONDS = 600.0
 class _Lease:
     key: str
     rows: tuple[str, ...]
+    waiting: tuple[str, ...]
     until: float
 
 
@@ -32,20 +33,22 @@ class Leases:
         self.seconds, self._clock = seconds, clock
         self._of: dict[str, _Lease] = {}
 
-    def take(self, who: str, rows: Sequence[str]) -> str:
+    def take(self, who: str, rows: Sequence[str], waiting: Sequence[str] = ()) -> str:
         """Gives rows to a curator in place of those they had; the same ones again are renewed.
 
         Args:
             who: the curator.
             rows: ids of rows that nobody else has, the one that is asked first.
+            waiting: further ones that are kept for them, which they cannot answer yet.
 
         Returns:
             The key that an answer to these rows has to carry. It is good for one answer.
         """
         held = self._valid(who)
         if held is None or held.rows[:1] != tuple(rows[:1]):
-            held = self._of[who] = _Lease(secrets.token_urlsafe(12), (), 0.0)
-        held.rows, held.until = tuple(rows), self._clock() + self.seconds
+            held = self._of[who] = _Lease(secrets.token_urlsafe(12), (), (), 0.0)
+        held.rows, held.waiting = tuple(rows), tuple(waiting)
+        held.until = self._clock() + self.seconds
         return held.key
 
     def key(self, who: str) -> str:
@@ -69,7 +72,8 @@ class Leases:
 
     def of_others(self, who: str) -> set[str]:
         """Rows that others have."""
-        return {row for other in self._of if other != who for row in self.rows(other)}
+        others = [held for other in self._of if other != who and (held := self._valid(other))]
+        return {row for held in others for row in (*held.rows, *held.waiting)}
 
     def _valid(self, who: str) -> _Lease | None:
         held = self._of.get(who)

@@ -1,4 +1,4 @@
-"""Rate limits."""
+"""Rate limits of requests: so many at once, so many a second."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from strata_labels.review.agreement import decided_alone, for_second_look
 from strata_labels.review.apply import replay
 from strata_labels.review.decisions import Decision, active_decisions, parse_time
 from strata_labels.review.ledger import read_ledger
+from strata_labels.review.look_alikes import GROUP_SIZE
 from strata_labels.review.ranking import queue
 from strata_labels.review.reviewed import reviewed
 from strata_labels.review.validate import Checker
@@ -50,8 +51,10 @@ class ReviewSetup:
         find_image: the file of an image id, None where there is none.
         online_server: the server that pictures without a file may come from, "" for none.
         online_images: addresses on that server, by image id.
+        group_size: look-alikes that are shown in a grid, at most; 1: rows are asked one by one.
         learn: scores the open rows anew from the decisions so far and writes their tables; None
             where the rows stay as they are.
+        clock: gives the time of a decision as the ledger has it; None: it is when it is written.
     """
 
     folder: Path
@@ -63,7 +66,9 @@ class ReviewSetup:
     find_image: Callable[[str], Path | None] | None = None
     online_server: str = ""
     online_images: Mapping[str, str] = field(default_factory=dict)
+    group_size: int = GROUP_SIZE
     learn: Callable[[], None] | None = None
+    clock: Callable[[], str] | None = None
 
     def online_image(self, image: str) -> str:
         """The address of an image that has no file here, "" for none."""
@@ -140,7 +145,7 @@ class ReviewRows:
             proposals["accepted"] &= ~proposals.row_id.isin(twice)
             resolution = replay(decided_alone(decisions, second[0]), proposals, vocabulary)
         self.resolution, rows = resolution, resolution.rows
-        asked = queue(resolution, self.items)
+        asked = queue(resolution, self.items, self.vectors, setup.group_size)
         self.known = resolution.tree
         rows_by_id = rows.set_index("row_id", drop=False)
         self.checker = Checker(self.known, rows_by_id, lost=resolution.lost)
