@@ -9,7 +9,6 @@ from strata_labels.review.apply import replay
 from strata_labels.review.history import history, near, not_applied
 from strata_labels.review.ledger import (
     Ledger,
-    batch_decisions,
     cut_decisions,
     lock_of,
     read_ledger,
@@ -32,7 +31,6 @@ __all__ = [
     "agreement_lines",
     "append",
     "audited",
-    "batch_decisions",
     "check_before_build",
     "cut_decisions",
     "draw_audit",
