@@ -104,9 +104,9 @@ def test_names_pass_through_page_sheet_and_ledger(
 
     # The page shows the names as they are, and writes what it showed.
     desk = Desk(review_setup(place), "ann")
-    card = desk.show("1:gldv2/train/0")["row"]
+    card = desk.show("1:gldv2/train/0", single=True)["row"]
     assert card["name"] == items.name["gldv2/train/0"]
-    told = " ".join([*card["facts"], *(card["current"] or {"evidence": []})["evidence"]])
+    told = " ".join([*card["facts"], *(text for at in card["places"] for text in at["evidence"])])
     assert f"ne of its Wikidata classes, {label} (Q9), belongs to {node}." in told
     desk.decide(desk.state, card["row_id"], "move", "2/palace")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+from strata_labels.review.page.naming import describe
 from strata_labels.review.page.review_rows import ReviewRows
-from strata_labels.review.page.row_card import describe
 
 FOUND = 8
 

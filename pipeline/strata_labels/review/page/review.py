@@ -1,0 +1,195 @@
+"""A review as it is loaded: its rows, what is open of them, and the one writer of its ledger."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from strata_labels.errors import InputError
+from strata_labels.review.decisions import Decision
+from strata_labels.review.ledger_writer import LedgerChanged, LedgerWriter
+from strata_labels.review.page.answers import as_decision, ledger_lines
+from strata_labels.review.page.background import Background
+from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup, Stamp, Watch
+from strata_labels.review.page.search import Search
+
+if TYPE_CHECKING:
+    from strata_labels.review.page.desk import Desk
+
+#: Rows that each reviewer answers before all open ones are scored anew.
+BATCH = 50
+
+
+class Stale(Exception):
+    """The window has not seen what is now; nothing was recorded."""
+
+    def __init__(
+        self,
+        message: str = "Somebody decided elsewhere meanwhile, in another window or program. "
+        "Nothing of this window was recorded; this is the present state.",
+    ) -> None:
+        super().__init__(message)
+
+
+class Review:
+    """What all reviewers of one ledger share; each has a `Desk` on it.
+
+    All state but the ledger can be lost: a review loaded again from the same ledger asks what the
+    lost one would have asked. Hold `lock` to read or change anything.
+
+    Args:
+        setup: what is reviewed.
+        second: a reviewer and a share: load the rows of this reviewer's second look (see
+            `ReviewRows`); None: the open rows.
+
+    Attributes:
+        lock: for everything here, and for the desks.
+        table: all rows.
+        version: grows with each table that is loaded.
+        open: rows that somebody has to decide, `[num_rows]`.
+        confidence: of each row's place now, 1 where a person decided it, `[num_rows]`.
+        structure: merges, renames and splits in force.
+        search: finds nodes of the tree.
+        state: what the ledger is.
+        batch: rows answered after which all open ones are scored anew.
+
+    Raises:
+        InputError: the tables or the ledger are not there or are wrong.
+    """
+
+    table: ReviewRows
+    search: Search
+    open: NDArray[np.bool_]
+    confidence: NDArray[np.float64]
+    structure: list[Decision]
+
+    def __init__(self, setup: ReviewSetup, second: tuple[str, float] | None = None) -> None:
+        self.setup, self._second = setup, second
+        self.lock = threading.RLock()
+        self.version = 0
+        self._writer = LedgerWriter(setup.ledgers[-1])
+        self._refreshing = Background(self._bring_up_to_date)
+        self._learning = Background(setup.learn) if setup.learn and not second else None
+        self._unlearnt, self.batch = 0, BATCH
+        # Loads that a reload or an undo has overtaken are of no use; answers given since a load
+        # began are brought to it.
+        self._epoch = 0
+        self._since: list[tuple[Desk, list[str], str]] = []
+        self._watch = Watch(setup)
+        self.state, self._stamp = "", self._watch.stamp()
+        self.reload()
+
+    def reload(self) -> None:
+        """Reads tables and ledger as they are now."""
+        while True:
+            state, stamp = self._writer.look(), self._watch.stamp()
+            table = ReviewRows(self.setup, self._second)
+            if (state, stamp) == (self._writer.look(), self._watch.stamp()):
+                break
+        self._epoch += 1
+        self._take(table, state, stamp)
+
+    def catch_up(self) -> None:
+        """Reloads if somebody else has written to the ledger or the tables."""
+        stamp = self._watch.stamp()
+        if self._writer.look() != self.state or stamp.fixed != self._stamp.fixed:
+            self.reload()
+        elif stamp != self._stamp:  # only scored anew: what is shown stands until that is loaded
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Brings rows and paths up to date in the background."""
+        self._refreshing.start()
+
+    def record(self, desk: Desk, rows: list[int], decisions: list[Decision]) -> int:
+        """Writes a reviewer's answer on some rows; it is on the disk when this returns.
+
+        Returns:
+            Lines that were added.
+
+        Raises:
+            Stale: somebody else has written to the ledger; nothing was.
+        """
+        lines = ledger_lines(decisions)
+        added = len(self._written(lambda: self._writer.record(lines, expected=self.state)))
+        word = decisions[0].decision
+        self._since.append((desk, [self.table.row_id[row] for row in rows], word))
+        if word == "merge":
+            self.structure += decisions
+        if not self.table.is_item[rows[0]] and word not in ("keep", "unsure"):
+            self.refresh()
+        self._learn(len(rows))
+        return added
+
+    def has(self, decisions: list[Decision]) -> bool:
+        """Whether these very decisions of their reviewers are in the ledger, and in force."""
+        return self._writer.has(ledger_lines(decisions))
+
+    def undo(self, reviewer: str) -> pd.DataFrame:
+        """Takes a reviewer's last answer back; returns the lines, none if nothing is left.
+
+        Raises:
+            Stale: as `record`.
+        """
+        lines = self._written(lambda: self._writer.undo(reviewer, expected=self.state))
+        self._epoch += bool(len(lines))
+        return lines
+
+    def settle(self) -> None:
+        """Waits for work in the background."""
+        for work in filter(None, (self._learning, self._refreshing)):
+            work.wait()
+
+    def _written(self, write: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        try:
+            lines = write()
+        except LedgerChanged:
+            self.reload()
+            raise Stale from None
+        self.state = self._writer.state
+        return lines
+
+    def _take(self, table: ReviewRows, state: str, stamp: Stamp) -> None:
+        self.table, self.search = table, Search(table)
+        self.state, self._stamp = state, stamp
+        self.open = np.zeros(len(table.row_id), bool)
+        self.open[table.order] = True
+        self.confidence = table.confidence.copy()
+        effective = table.resolution.effective
+        chosen = effective[effective.decision.isin(["merge", "rename", "split"])]
+        self.structure = [as_decision(row) for row in chosen.to_dict("records")]
+        self.version += 1
+        # The rows have no reference cycles: looking for some among them would pause an answer.
+        gc.freeze()
+        table.members, table.sizes, table.item_at  # noqa: B018 (before it is asked)
+
+    def _bring_up_to_date(self) -> None:
+        while True:
+            with self.lock:
+                epoch, since = self._epoch, self._since
+                since.clear()
+            stamp = self._watch.stamp()
+            try:
+                table = ReviewRows(self.setup, self._second)
+            except InputError:
+                return  # the next look at the ledger reports it
+            with self.lock:
+                if epoch != self._epoch or stamp != self._watch.stamp():
+                    continue
+                self._take(table, self.state, stamp)
+                for desk, row_ids, word in since:
+                    desk.bring(row_ids, word)
+                return
+
+    def _learn(self, answered: int) -> None:
+        """Has the open rows scored anew, in the background, once a batch of them is answered."""
+        self._unlearnt += answered
+        if self._learning and self._unlearnt >= self.batch:
+            self._learning.start()
+            self._unlearnt = 0
