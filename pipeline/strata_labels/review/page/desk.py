@@ -14,6 +14,7 @@ from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import write_seen
 from strata_labels.people_csv import clean_cell
 from strata_labels.pictures import UnreadablePictureError, thumbnail
+from strata_labels.review.carry_over import made_nodes
 from strata_labels.review.decisions import Decision, seen_of
 from strata_labels.review.ledger import unbatch_decisions
 from strata_labels.review.page.answers import answer_text, refusal
@@ -23,7 +24,7 @@ from strata_labels.review.page.naming import name_of
 from strata_labels.review.page.review import Review, Stale
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup
 from strata_labels.review.page.row_card import card
-from strata_labels.review.validate import find_conflicts, split_nodes
+from strata_labels.review.validate import find_conflicts
 
 #: What the page can decide; renaming and further words are for the sheet.
 WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure", "same")
@@ -423,6 +424,6 @@ class Desk:
     def _check_merges(self, merges: list[Decision]) -> None:
         """Refuses merges that go in a circle with those in force."""
         tree, decisions = self._table.known, [*self.review.structure, *merges]
-        for group, problem in find_conflicts(decisions, tree, split_nodes(tree, decisions)):
+        for group, problem in find_conflicts(decisions, tree, made_nodes(tree.level, decisions)):
             if any(decision in group for decision in merges):
                 raise Refused(refusal(problem))

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from strata_labels.errors import InputError
-from strata_labels.review.decisions import Decision
+from strata_labels.review.decisions import MAKES_NODE, Decision
 from strata_labels.review.ledger_writer import LedgerChanged, LedgerWriter
 from strata_labels.review.page.answers import as_decision, ledger_lines
 from strata_labels.review.page.background import Background
@@ -54,7 +54,7 @@ class Review:
         version: grows with each table that is loaded.
         open: rows that somebody has to decide, `[num_rows]`.
         confidence: of each row's place now, 1 where a person decided it, `[num_rows]`.
-        structure: merges, renames and splits in force.
+        structure: merges, renames and new nodes in force.
         search: finds nodes of the tree.
         state: what the ledger is.
         batch: rows answered after which all open ones are scored anew.
@@ -162,7 +162,7 @@ class Review:
         self.open[table.order] = True
         self.confidence = table.confidence.copy()
         effective = table.resolution.effective
-        chosen = effective[effective.decision.isin(["merge", "rename", "split"])]
+        chosen = effective[effective.decision.isin(["merge", "rename", *MAKES_NODE])]
         self.structure = [as_decision(row) for row in chosen.to_dict("records")]
         self.version += 1
         # The rows have no reference cycles: looking for some among them would pause an answer.
