@@ -6,8 +6,10 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -23,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from strata_labels.errors import InputError, RetryError
 from strata_labels.review.page.desk import Desk, Refused
+from strata_labels.review.page.overview import overview_routes, read_view
 from strata_labels.review.page.review import Stale
 
 #: No decision is longer than this, nor takes so many seconds to arrive.
@@ -32,7 +35,12 @@ _FOLDER = Path(__file__).parent
 _MARK = "__NONCE__"
 
 #: The page's own files besides the document, with their types.
-_FILES = {"page.css": "text/css", "page.js": "text/javascript", "grid.js": "text/javascript"}
+_FILES = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "grid.js": "text/javascript",
+    "overview.js": "text/javascript",
+}
 
 
 def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
@@ -67,9 +75,10 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
         return Response((_FOLDER / name).read_bytes(), media_type=_FILES[name])
 
     async def row(request: Request) -> Response:
-        asked = request.query_params
-        single = asked.get("single", "") == "yes"
-        return await _answer(desk.show, asked.get("row", ""), asked.get("after", ""), single)
+        asked = dict(request.query_params)
+        return await _answer(
+            partial(desk.show, asked.get("row", ""), asked.get("after", ""), **read_view(asked))
+        )
 
     async def search(request: Request) -> Response:
         asked = request.query_params
@@ -83,11 +92,10 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
 
         def act() -> dict[str, Any]:
             state, word, target = given["state"], given["decision"], given["target"]
-            message = desk.decide(state, rows, word, target, given["note"])
-            shown = desk.show(given["then"], given["row_id"], given["single"] == "yes")
-            return {"message": message, **shown}
+            message = desk.decide(state, rows, word, target, given["note"], view.pop("reopen"))
+            return {"message": message, **desk.show(given["then"], given["row_id"], **view)}
 
-        rows = given.pop("rows") or given["row_id"]
+        rows, view = given.pop("rows") or given["row_id"], read_view(_view_of(given))
         return await _answer(act, desk=desk, row_id=given["row_id"])
 
     async def undo(request: Request) -> Response:
@@ -97,8 +105,21 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
 
         def act() -> dict[str, Any]:
             message, row_id = desk.undo(given["state"])
-            shown = desk.show(row_id, single=given["single"] == "yes")
+            shown = desk.show(row_id, **read_view(_view_of(given)))
             return {"message": message or "Nothing is left to take back", **shown}
+
+        return await _answer(act, desk=desk, row_id=given["row_id"])
+
+    async def withdraw(request: Request) -> Response:
+        given = await _given(request)
+        if given is None:
+            return _refusal(400, "A withdrawal is a JSON object of texts.")
+
+        def act() -> dict[str, Any]:
+            of_answer = (given["time"], given["decision"], given["target"])
+            message = desk.withdraw(given["state"], *of_answer)
+            shown = desk.show(given["row_id"], **read_view(_view_of(given)))
+            return {"message": message, **shown}
 
         return await _answer(act, desk=desk, row_id=given["row_id"])
 
@@ -120,6 +141,8 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
         Route("/picture", picture),
         Route("/decide", decide, methods=["POST"]),
         Route("/undo", undo, methods=["POST"]),
+        Route("/withdraw", withdraw, methods=["POST"]),
+        *overview_routes(lambda _request: desk, _answer),
     ]
     inner = Starlette(routes=[Mount(f"/{token}", routes=routes)])
     return _Guard(inner, token, port)
@@ -234,13 +257,18 @@ async def _given(request: Request) -> dict[str, Any] | None:
     rows = value.pop("rows", [])
     if not isinstance(rows, list) or not all(isinstance(v, str) for v in [*value.values(), *rows]):
         return None
-    names = ("state", "row_id", "decision", "target", "note", "then", "single")
+    names = ("state", "row_id", "decision", "target", "note", "then", "time", "view")
     return {"rows": rows, **{name: value.get(name, "") for name in names}}
+
+
+def _view_of(given: dict[str, Any]) -> dict[str, str]:
+    """The view that a request carries, which is the query of the page's own address."""
+    return dict(parse_qsl(given["view"]))
 
 
 async def _answer(
     act: Callable[..., dict[str, Any]],
-    *args: str | bool,
+    *args: Any,
     desk: Desk | None = None,
     row_id: str = "",
 ) -> Response:

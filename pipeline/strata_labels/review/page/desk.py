@@ -17,6 +17,8 @@ from strata_labels.pictures import UnreadablePictureError, thumbnail
 from strata_labels.review.decisions import Decision, seen_of
 from strata_labels.review.ledger import unbatch_decisions
 from strata_labels.review.page.answers import answer_text, refusal
+from strata_labels.review.page.decided import decided_list
+from strata_labels.review.page.facets import Facets
 from strata_labels.review.page.forecast import Forecast, forecast_of
 from strata_labels.review.page.naming import name_of
 from strata_labels.review.page.review import Review, Stale
@@ -26,6 +28,9 @@ from strata_labels.review.validate import find_conflicts, split_nodes
 
 #: What the page can decide; renaming and further words are for the sheet.
 WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure", "same")
+
+#: No filter.
+ALL = Facets()
 
 #: Rows that one answer can be for, at most.
 MOST_ROWS = 50
@@ -88,31 +93,106 @@ class Desk:
         """What the ledger is: a window must have seen it to decide."""
         return self.review.state
 
-    def ask(self, row_id: str = "", after: str = "", single: bool = False) -> list[str]:
+    def ask(
+        self,
+        row_id: str = "",
+        after: str = "",
+        single: bool = False,
+        facets: Facets = ALL,
+        reopen: bool = False,
+    ) -> list[str]:
         """Ids of the rows to ask next: one, or a group of look-alikes; none if none is open.
 
         Args:
             row_id: ask for this row, if it is open, first among its look-alikes.
             after: else for the next open row behind this one, the first one at the end.
             single: for the row alone.
+            facets: rows that may come next, and may be in its group.
+            reopen: ask for the row, alone, also if it is decided or was accepted.
         """
         with self.review.lock:
             self._catch_up()
             n = self._table.at.get(row_id, -1)
+            if reopen and n >= 0:
+                if self._done[n] and not self._done_before[n]:
+                    self.review.reload()  # the rows do not show what was decided since
+                    self._follow()
+                return [row_id]
             if n < 0 or not self._open[n]:
-                n = self._next(self._table.at.get(after, -1))
-            rows = [] if n < 0 else [n] if single else self._look_alikes(n)
+                n = self._next(self._table.at.get(after, -1), facets)
+            rows = [] if n < 0 else [n] if single else self._look_alikes(n, facets)
             return [self._table.row_id[row] for row in rows]
 
-    def show(self, row_id: str = "", after: str = "", single: bool = False) -> dict[str, Any]:
+    def show(
+        self,
+        row_id: str = "",
+        after: str = "",
+        single: bool = False,
+        facets: Facets = ALL,
+        reopen: bool = False,
+    ) -> dict[str, Any]:
         """What the page shows of the rows that `ask` gives, and how far the review is."""
         with self.review.lock:
-            rows = [self._table.at[one] for one in self.ask(row_id, after, single)]
+            named = self.ask(row_id, after, single, facets, reopen)
+            rows = [self._table.at[one] for one in named]
             shown = None
             if rows:
-                alike = len(self._look_alikes(rows[0]))
+                alike = len(self._look_alikes(rows[0], facets)) if self._open[rows[0]] else 1
                 shown = card(self._table, rows, self.blind, alike, self._open)
-            return {"state": self.review.state, "row": shown, "progress": self._progress()}
+                shown["state"] = self._state_of(rows[0])
+            return {
+                "state": self.review.state,
+                "row": shown,
+                "progress": self._progress(),
+                "left": int(self._asked(facets).sum()),
+            }
+
+    def facets(self, facets: Facets) -> dict[str, Any]:
+        """Counts for the filters, and progress by node, see `FacetIndex.counts`."""
+        with self.review.lock:
+            decided = self._table.settled | self._done
+            found = self._table.facets.counts(facets, self._open, decided)
+            if self.blind:  # how sure a proposal is would hint at it
+                found |= {"confidence": [], "reasons": []}
+            return found
+
+    def find(self, text: str) -> dict[str, Any]:
+        """Items and nodes by name or id, see `FacetIndex.find`."""
+        with self.review.lock:
+            found = self._table.facets.find(text, self._state_of)
+            if self.blind:
+                found = [hit | {"place": ""} for hit in found]
+            return {"found": found}
+
+    def decided(self, only: str = "", text: str = "", start: int = 0) -> dict[str, Any]:
+        """The ledger's answers, see `decided_list`; a blind reviewer sees only their own."""
+        return decided_list(self._table, self.reviewer, self.reviewer if self.blind else only,
+                            text, start)  # fmt: skip
+
+    def withdraw(self, state: str, time: str, word: str, target: str) -> str:
+        """Takes back one own answer, however long ago, as further lines of the ledger.
+
+        Args:
+            state: the state that the window has seen.
+            time, word, target: of the answer, as the ledger has them.
+
+        Returns:
+            What was taken back, as a sentence.
+
+        Raises:
+            Stale: somebody else has decided since.
+            Refused: nothing of it counts any more, or it is another's.
+        """
+        with self.review.lock:
+            self._catch_up()
+            if state != self.review.state:
+                raise Stale
+            lines = self.review.withdraw(self.reviewer, time, word, target)
+            if not lines:
+                raise Refused("No such answer of yours counts any more. Open the list again.")
+            self.recorded += lines
+            self._follow()
+            return f"Taken back: your answer of {time[:16].replace('T', ' ')}"
 
     def decide(
         self,
@@ -121,6 +201,7 @@ class Desk:
         word: str,
         target: str = "",
         note: str = "",
+        reopen: bool = False,
     ) -> str:
         """Records a decision, on the disk when this returns.
 
@@ -131,6 +212,7 @@ class Desk:
             word: one of `WORDS`.
             target: a node id; blank where the word needs none.
             note: free text.
+            reopen: decide the row also if it is decided or was accepted.
 
         Returns:
             What was recorded, as a sentence.
@@ -145,7 +227,8 @@ class Desk:
             named = [row_ids] if isinstance(row_ids, str) else list(dict.fromkeys(row_ids))
             rows = [self._table.at.get(row_id, -1) for row_id in named]
             is_open = self._open
-            if state != self.review.state or not all(n >= 0 and is_open[n] for n in rows):
+            known = all(n >= 0 and (reopen or is_open[n]) for n in rows)
+            if state != self.review.state or not known:
                 raise Stale
             self._check_group(rows)
             if word not in WORDS:
@@ -156,9 +239,14 @@ class Desk:
             if word == "merge":
                 self._check_merges(decisions)
             self.recorded += self.review.record(self, rows, decisions)
-            self._close(rows, word)
             target = self._table.known.name.get(decisions[0].target, "")
-            return answer_text(decisions, name_of(self._table, rows[0]), target)
+            told = answer_text(decisions, name_of(self._table, rows[0]), target)
+            if all(is_open[rows]):
+                self._close(rows, word)
+            else:
+                self.review.reload()
+                self._follow()
+            return told
 
     def undo(self, state: str) -> tuple[str, str]:
         """Takes the reviewer's last act back, as further rows of the ledger.
@@ -247,13 +335,22 @@ class Desk:
         self._unsure = int((table.unsure & self._done).sum())
         self._acts: list[_Act] = []
 
-    def _look_alikes(self, n: int) -> list[int]:
+    def _state_of(self, n: int) -> str:
+        """Whether a row is open, decided, or accepted without a decision."""
+        if self._open[n]:
+            return "open"
+        return "decided" if self._done[n] or self._table.settled[n] else "accepted"
+
+    def _look_alikes(self, n: int, facets: Facets = ALL) -> list[int]:
         """The open look-alikes of a row, itself first."""
-        others, is_open = self._table.groups.get(self._table.group[n], []), self._open
+        others, is_open = self._table.groups.get(self._table.group[n], []), self._asked(facets)
         return [n, *(row for row in others if row != n and is_open[row])]
 
-    def _next(self, after: int) -> int:
-        table, is_open, place = self._table, self._open, 0
+    def _asked(self, facets: Facets) -> NDArray[np.bool_]:
+        return self._open if facets == ALL else self._open & self._table.facets.mask(facets)
+
+    def _next(self, after: int, facets: Facets = ALL) -> int:
+        table, is_open, place = self._table, self._asked(facets), 0
         if after >= 0 and not self._done_before[after]:
             place = table.rank[after] + 1
         for part in (table.order[place:], table.order[:place]):
@@ -286,6 +383,7 @@ class Desk:
             "now": ahead.now,
             "decisions": ahead.decisions,
             "best": ahead.best,
+            "ahead": ahead.ahead,
         }
 
     # --- a decision ----------------------------------------------------------------------
