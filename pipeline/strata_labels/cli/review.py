@@ -1,4 +1,4 @@
-"""`strata review`: the local review page."""
+"""`strata review`: the review page."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from strata_labels.cli.result import finish, open_workspace, warn_of_cut_decisions
+from strata_labels.cli.review_server import address_of, serve_curators
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace
@@ -58,12 +59,43 @@ def review(
     sheet: Annotated[
         bool, typer.Option("--sheet", help="No page: rebuild tree and sheet from the ledger.")
     ] = False,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Serve the page to the curators of --curators; the tree is rebuilt later, "
+            "with --sheet.",
+        ),
+    ] = None,
+    curators: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Names them: a TOML table for each.")
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Where the curators reach the page, if a proxy stands before it."),
+    ] = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Believe this proxy where a request comes from."),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the numbers here at the end.")] = None,
 ) -> None:
     """Decide the open rows on a local page; closing it rebuilds tree, exports and sheet."""
     from strata_labels.build import ledgers, rebuild
+    from strata_labels.errors import InputError, Problem
     from strata_labels.review import draw_audit
 
+    if serve is not None or curators is not None:
+        alone: list[tuple[str, object]] = [("--reviewer", reviewer), ("--double", double)]
+        alone += [("--sheet", sheet), ("--port", port), ("--audit", audit), ("--json", json)]
+        others = [name for name, value in alone if value]
+        place = address_of(serve, curators, url, proxy, others)
+        assert curators is not None
+        serve_curators(folder, place, curators, blind, online_images)
+        return
+    if url is not None or proxy is not None:
+        fix = "Add --serve HOST:PORT and --curators FILE, or leave it out."
+        raise InputError(Problem("--url, --proxy", "are for a served page", fix))
     workspace = open_workspace(folder)
     warn_of_cut_decisions(workspace)
     share = _share(double) if double is not None else 0.0

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import pairwise, starmap
 from pathlib import Path
 
 import pandas as pd
@@ -120,6 +120,12 @@ class LedgerWriter:
                 self._write(descriptor, self._lines(added))
                 self._index.add(added)
             return pd.DataFrame(added, columns=DECISION_COLUMNS, dtype=str)
+
+    def has(self, decisions: pd.DataFrame) -> bool:
+        """Whether all of some decisions are active already, so that `record` would add nothing."""
+        names = ("subject", "reviewer", *_SAME)
+        columns = {name: clean_cells(decisions[name].tolist()) for name in names}
+        return all(starmap(self._index.repeats, _zip(columns, *names)))
 
     def undo(self, reviewer: str, expected: str | None = None) -> pd.DataFrame:
         """Takes back what a reviewer decided last: all of one call of `record`.

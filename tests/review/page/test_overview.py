@@ -142,12 +142,12 @@ def test_any_answer_is_listed_changed_and_withdrawn(
         ann.decide(ann.state, f"1:{item(n)}", "exclude")
     line = {"subject": item(9), "level": "1", "decision": "unsure", "reviewer": "ben", "target": ""}
     append(workspace / "decisions.csv", pd.DataFrame([line]))
-    found = ann.decided()
+    found = ann.answers()
     assert found["total"] == 4
     assert found["reviewers"] == [{"name": "ann", "count": 3}, {"name": "ben", "count": 1}]
-    assert {one["reviewer"] for one in ann.decided(only="ben")["answers"]} == {"ben"}
-    assert [one["names"] for one in ann.decided(text="place 5")["answers"]] == [["Place 5"]]
-    assert ann.decided(start=3)["answers"] == found["answers"][3:]
+    assert {one["reviewer"] for one in ann.answers(only="ben")["answers"]} == {"ben"}
+    assert [one["names"] for one in ann.answers(text="place 5")["answers"]] == [["Place 5"]]
+    assert ann.answers(start=3)["answers"] == found["answers"][3:]
     group = next(one for one in found["answers"] if one["size"] > 1)
     assert (group["size"], group["target"], group["note"]) == (len(first), "church", "all of them")
     # The first answer is taken back, past two later ones.
@@ -155,20 +155,20 @@ def test_any_answer_is_listed_changed_and_withdrawn(
     of_group = (group["time"], group["decision"], group["target_id"])
     ann.withdraw(ann.state, *of_group)
     assert ann.show()["progress"]["open"] == open_before + len(first)
-    assert next(o for o in ann.decided()["answers"] if o["size"] > 1)["fate"] == "taken back"
+    assert next(o for o in ann.answers()["answers"] if o["size"] > 1)["fate"] == "taken back"
     with pytest.raises(Refused):
         ann.withdraw(ann.state, *of_group)
     # Another's answer is not mine to take back.
-    other = ann.decided(only="ben")["answers"][0]
+    other = ann.answers(only="ben")["answers"][0]
     assert not other["mine"]
     with pytest.raises(Refused):
         ann.withdraw(ann.state, other["time"], other["decision"], other["target_id"])
     # A change is a later answer; undo brings the first one back.
     ann.decide(ann.state, f"1:{item(5)}", "move", "2/lake", reopen=True)
-    fates = {one["decision"]: one["fate"] for one in ann.decided(text="place 5")["answers"]}
+    fates = {one["decision"]: one["fate"] for one in ann.answers(text="place 5")["answers"]}
     assert fates == {"exclude": "changed later", "move": ""}
     ann.undo(ann.state)
-    fates = {one["decision"]: one["fate"] for one in ann.decided(text="place 5")["answers"]}
+    fates = {one["decision"]: one["fate"] for one in ann.answers(text="place 5")["answers"]}
     assert fates == {"exclude": "", "move": "taken back"}
     assert desk().show()["progress"] == ann.show()["progress"]
     assert read_ledger(workspace / "decisions.csv").decisions.reviewer.nunique() == 2
@@ -180,7 +180,7 @@ def test_a_blind_reviewer_sees_only_their_own_answers_and_no_likelihoods(
     ann = desk()
     ann.decide(ann.state, f"1:{item(1)}", "exclude")
     ben = desk("ben", blind=True)
-    assert ben.decided(only="ann")["total"] == 0
+    assert ben.answers(only="ann")["total"] == 0
     found = ben.facets(Facets())
     assert found["confidence"] == [] and found["reasons"] == []
     assert all(hit["place"] == "" for hit in ben.find("place")["found"])

@@ -20,6 +20,7 @@ from strata_labels.review.page.answers import answer_text, refusal
 from strata_labels.review.page.decided import decided_list
 from strata_labels.review.page.facets import Facets
 from strata_labels.review.page.forecast import Forecast, forecast_of
+from strata_labels.review.page.leases import Leases
 from strata_labels.review.page.naming import name_of
 from strata_labels.review.page.review import Review, Stale
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup
@@ -37,6 +38,10 @@ MOST_ROWS = 50
 
 #: Pixels of a picture on the page, at most, in width and height.
 SIDE = 1024
+
+
+#: Confirmed answers that are known again, if a connection broke before the confirmation arrived.
+CONFIRMED = 20
 
 
 class Refused(Exception):
@@ -64,6 +69,7 @@ class Desk:
         blind: whether suggestions and evidence are hidden.
         double: share of the item rows that others have decided, to be decided blind once more,
             instead of the open rows; 0: the open rows. Only with a setup.
+        leases: which rows are shown to whom, if others decide on the same review.
 
     Raises:
         InputError: the tables or the ledger are not there or are wrong.
@@ -75,7 +81,12 @@ class Desk:
         reviewer: str,
         blind: bool = False,
         double: float = 0.0,
+        leases: Leases | None = None,
     ) -> None:
+        self._leases = leases
+        self._waiting: list[str] = []
+        # Answers by the state that they carried: one that is sent again is confirmed again.
+        self._confirmed: dict[str, tuple[tuple[object, ...], Any]] = {}
         self.blind, self.double = blind or double > 0, double
         self.reviewer = clean_cell(reviewer)
         if not self.reviewer:
@@ -90,8 +101,15 @@ class Desk:
 
     @property
     def state(self) -> str:
-        """What the ledger is: a window must have seen it to decide."""
-        return self.review.state
+        """What a window must have seen to decide: the ledger, or what this reviewer has leased."""
+        return self._leases.key(self.reviewer) if self._leases else self.review.state
+
+    @property
+    def decided(self) -> int:
+        """Rows that this reviewer has decided."""
+        with self.review.lock:
+            self._follow()
+            return self._decided
 
     def ask(
         self,
@@ -113,12 +131,11 @@ class Desk:
         with self.review.lock:
             self._catch_up()
             n = self._table.at.get(row_id, -1)
-            if reopen and n >= 0:
+            if reopen and n >= 0 and not self._is_elsewhere(n):
                 if self._done[n] and not self._done_before[n]:
-                    self.review.reload()  # the rows do not show what was decided since
-                    self._follow()
+                    self._load()  # the rows do not show what was decided since
                 return [row_id]
-            if n < 0 or not self._open[n]:
+            if n < 0 or not self._free()[n]:
                 n = self._next(self._table.at.get(after, -1), facets)
             rows = [] if n < 0 else [n] if single else self._look_alikes(n, facets)
             return [self._table.row_id[row] for row in rows]
@@ -140,11 +157,13 @@ class Desk:
                 alike = len(self._look_alikes(rows[0], facets)) if self._open[rows[0]] else 1
                 shown = card(self._table, rows, self.blind, alike, self._open)
                 shown["state"] = self._state_of(rows[0])
+            if self._leases:
+                self._leases.take(self.reviewer, *self._to_lease(rows))
             return {
-                "state": self.review.state,
+                "state": self.state,
                 "row": shown,
                 "progress": self._progress(),
-                "left": int(self._asked(facets).sum()),
+                "left": int(self._free(facets).sum()),
             }
 
     def facets(self, facets: Facets) -> dict[str, Any]:
@@ -164,7 +183,7 @@ class Desk:
                 found = [hit | {"place": ""} for hit in found]
             return {"found": found}
 
-    def decided(self, only: str = "", text: str = "", start: int = 0) -> dict[str, Any]:
+    def answers(self, only: str = "", text: str = "", start: int = 0) -> dict[str, Any]:
         """The ledger's answers, see `decided_list`; a blind reviewer sees only their own."""
         return decided_list(self._table, self.reviewer, self.reviewer if self.blind else only,
                             text, start)  # fmt: skip
@@ -185,14 +204,20 @@ class Desk:
         """
         with self.review.lock:
             self._catch_up()
-            if state != self.review.state:
-                raise Stale
-            lines = self.review.withdraw(self.reviewer, time, word, target)
-            if not lines:
+            request = ("withdraw", time, word, target)
+            if (told := self._told(state, *request)) is not None:
+                return str(told)
+            if not state or state != self.state:
+                raise self._stale()
+            taken = self.review.withdraw(self.reviewer, time, word, target)
+            if taken.empty:
                 raise Refused("No such answer of yours counts any more. Open the list again.")
-            self.recorded += lines
-            self._follow()
-            return f"Taken back: your answer of {time[:16].replace('T', ' ')}"
+            self.recorded += len(taken)
+            self._load()
+            said = f"Taken back: your answer of {time[:16].replace('T', ' ')}"
+            self._confirmed.clear()  # what was taken back is not confirmed again
+            self._confirm(state, request, said)
+            return said
 
     def decide(
         self,
@@ -225,28 +250,32 @@ class Desk:
         with self.review.lock:
             self._catch_up()
             named = [row_ids] if isinstance(row_ids, str) else list(dict.fromkeys(row_ids))
+            request = (tuple(named), word, target, note)
+            if (told := self._told(state, *request)) is not None:
+                return str(told)
             rows = [self._table.at.get(row_id, -1) for row_id in named]
-            is_open = self._open
-            known = all(n >= 0 and (reopen or is_open[n]) for n in rows)
-            if state != self.review.state or not known:
-                raise Stale
             self._check_group(rows)
             if word not in WORDS:
                 raise Refused(f"The page cannot decide {word!r}.")
             if word == "keep" and self.blind:
                 raise Refused("Nothing is shown to keep: name a place.")
+            if not self._may_answer(state, rows, reopen):
+                if self._leases and self._has_decided(rows, word, target, note):
+                    return f"{name_of(self._table, rows[0])} was recorded before"
+                raise self._stale()
             decisions = [self._checked(row, word, target, note) for row in rows]
             if word == "merge":
                 self._check_merges(decisions)
             self.recorded += self.review.record(self, rows, decisions)
             target = self._table.known.name.get(decisions[0].target, "")
-            told = answer_text(decisions, name_of(self._table, rows[0]), target)
-            if all(is_open[rows]):
+            named_first = name_of(self._table, rows[0])
+            if all(self._open[rows]):
                 self._close(rows, word)
             else:
-                self.review.reload()
-                self._follow()
-            return told
+                self._load()
+            said = answer_text(decisions, named_first, target)
+            self._confirm(state, request, said, named)
+            return said
 
     def undo(self, state: str) -> tuple[str, str]:
         """Takes the reviewer's last act back, as further rows of the ledger.
@@ -256,14 +285,16 @@ class Desk:
         """
         with self.review.lock:
             self._catch_up()
-            if state != self.review.state:
-                raise Stale
+            if (before := self._told(state, "undo")) is not None:
+                return str(before[0]), str(before[1])
+            if not state or state != self.state:
+                raise self._stale()
             lines = self.review.undo(self.reviewer)
             if lines.empty:
                 return "", ""
             taken = unbatch_decisions(lines)
             self.recorded += len(lines)
-            rows = [self._table.at.get(row_id, -1) for row_id in taken.row_id]
+            rows = [n for row in taken.row_id if (n := self._table.at.get(row, -1)) >= 0]
             if self._acts and sorted(self._acts[-1].rows) == sorted(rows):
                 act = self._acts.pop()
                 self.review.open[act.closed] = True
@@ -271,17 +302,26 @@ class Desk:
                 self._done[act.rows] = False
                 self._decided -= len(act.rows)
                 self._unsure -= 0 if act.settled else len(act.rows)
+            elif self._leases:  # the others do not wait until the rows are read again
+                self.review.open[rows], self._done[rows] = True, False
+                self._decided -= len(rows)
+                self.review.refresh()
             else:
                 self.review.reload()
                 self._follow()
-            rows = [row for row in rows if row >= 0]
+                rows = [n for row in taken.row_id if (n := self._table.at.get(row, -1)) >= 0]
             names = name_of(self._table, rows[0]) if rows else taken.subject.iloc[0]
             more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
-            return f"Taken back: {names}{more}", taken.row_id.iloc[0]
+            told = f"Taken back: {names}{more}", str(taken.row_id.iloc[0])
+            self._confirmed.clear()  # what was taken back is not confirmed again
+            self._confirm(state, ("undo",), told)
+            return told
 
     def search(self, text: str, row_id: str, word: str) -> dict[str, Any]:
         """Nodes a row can be moved to, merged into or stopped at, see `Search.find`."""
         with self.review.lock:
+            if self._leases:
+                self._leases.renew(self.reviewer)
             n = self._table.at.get(row_id, -1)
             return self.review.search.find(text, n, word) if n >= 0 else {"found": [], "total": 0}
 
@@ -318,6 +358,22 @@ class Desk:
         """Rows that this reviewer is still to be asked, `[num_rows]`."""
         return self.review.open & ~self._done
 
+    def _is_elsewhere(self, n: int) -> bool:
+        """Whether another curator is asked this row now."""
+        held = self._leases.of_others(self.reviewer) if self._leases else ()
+        return self._table.row_id[n] in held
+
+    def _free(self, facets: Facets = ALL) -> NDArray[np.bool_]:
+        """Open rows of a filter that nobody else is asked now, `[num_rows]`."""
+        free = self._open
+        if facets != ALL:
+            free &= self._table.facets.mask(facets)
+        if self._leases:
+            at = self._table.at
+            taken = self._leases.of_others(self.reviewer)
+            free[[n for row in taken if (n := at.get(row, -1)) >= 0]] = False
+        return free
+
     def _catch_up(self) -> None:
         self.review.catch_up()
         self._follow()
@@ -335,6 +391,11 @@ class Desk:
         self._unsure = int((table.unsure & self._done).sum())
         self._acts: list[_Act] = []
 
+    def _load(self) -> None:
+        """Reads all rows again: what was decided long ago has changed."""
+        self.review.reload()
+        self._follow()
+
     def _state_of(self, n: int) -> str:
         """Whether a row is open, decided, or accepted without a decision."""
         if self._open[n]:
@@ -342,19 +403,16 @@ class Desk:
         return "decided" if self._done[n] or self._table.settled[n] else "accepted"
 
     def _look_alikes(self, n: int, facets: Facets = ALL) -> list[int]:
-        """The open look-alikes of a row, itself first."""
-        others, is_open = self._table.groups.get(self._table.group[n], []), self._asked(facets)
-        return [n, *(row for row in others if row != n and is_open[row])]
-
-    def _asked(self, facets: Facets) -> NDArray[np.bool_]:
-        return self._open if facets == ALL else self._open & self._table.facets.mask(facets)
+        """The open look-alikes of a row that nobody else is asked, itself first."""
+        others, free = self._table.groups.get(self._table.group[n], []), self._free(facets)
+        return [n, *(row for row in others if row != n and free[row])]
 
     def _next(self, after: int, facets: Facets = ALL) -> int:
-        table, is_open, place = self._table, self._asked(facets), 0
+        table, free, place = self._table, self._free(facets), 0
         if after >= 0 and not self._done_before[after]:
             place = table.rank[after] + 1
         for part in (table.order[place:], table.order[:place]):
-            found = np.flatnonzero(is_open[part])
+            found = np.flatnonzero(free[part])
             if len(found):
                 return int(part[found[0]])
         return -1
@@ -385,6 +443,60 @@ class Desk:
             "best": ahead.best,
             "ahead": ahead.ahead,
         }
+
+    # --- an answer that may be late, or sent twice ---------------------------------------
+
+    def _to_lease(self, rows: list[int]) -> tuple[list[str], list[str]]:
+        """Ids of rows that are shown, and of those that were shown beside what was answered.
+
+        The latter, such as the exceptions of a grid, wait for this reviewer.
+        """
+        at, is_open = self._table.at, self._open
+        shown = [self._table.row_id[row] for row in rows]
+        waiting = [row for row in self._waiting if row in at and is_open[at[row]]]
+        return shown, [row for row in waiting if row not in shown][-MOST_ROWS:]
+
+    def _may_answer(self, state: str, rows: list[int], reopen: bool = False) -> bool:
+        """Whether a window in this state may answer some rows."""
+        is_open = self._open
+        known = all(n >= 0 and (reopen or is_open[n]) for n in rows)
+        if not state or state != self.state or not known:
+            return False
+        shown = self._leases.rows(self.reviewer) if self._leases else ()
+        return not self._leases or all(self._table.row_id[n] in shown for n in rows)
+
+    def _stale(self) -> Stale:
+        if not self._leases:
+            return Stale()
+        minutes = self._leases.seconds / 60
+        return Stale(
+            "Nothing was recorded: the row was open in another window of yours, has been answered, "
+            f"or waited for more than {minutes:.0f} minutes. This is the present state."
+        )
+
+    def _told(self, state: str, *request: object) -> Any:
+        """What was said to this very request, if it has been confirmed before; else None."""
+        before, answer = self._confirmed.get(state, ((), None))
+        return answer if before == request else None
+
+    def _confirm(
+        self, state: str, request: tuple[object, ...], answer: object, rows: Sequence[str] = ()
+    ) -> None:
+        """Notes what is said to a request on some rows; its state is used up."""
+        if self._leases:
+            rest = [*self._waiting, *self._leases.rows(self.reviewer)]
+            self._waiting = [row for row in dict.fromkeys(rest) if row not in rows]
+            self._leases.release(self.reviewer)
+        self._confirmed[state] = request, answer
+        if len(self._confirmed) > CONFIRMED:
+            del self._confirmed[next(iter(self._confirmed))]
+
+    def _has_decided(self, rows: list[int], word: str, target: str, note: str) -> bool:
+        """Whether the ledger has this answer of the reviewer, in force."""
+        known = [n for n in rows if n >= 0]
+        return known == rows and self.review.has(
+            [self._checked(n, word, target, note) for n in rows]
+        )
 
     # --- a decision ----------------------------------------------------------------------
 

@@ -86,7 +86,8 @@ async function applyFilters() {
 
 // --- jump to any row --------------------------------------------------------------------
 
-let found = [], at = 0, jumps = 0;
+// `jumps` and `jumped` number the searches; Enter before the last answer opens its first row.
+let found = [], at = 0, jumps = 0, jumped = 0, jumpFirst = null;
 
 function openJump() {
   $("jump-query").value = "";
@@ -124,17 +125,24 @@ const openRow = row => during(async () => {
 });
 $("jump-query").oninput = async () => {
   const mine = ++jumps;
+  jumpFirst = null;
   const answer = await ask("find?q=" + encodeURIComponent($("jump-query").value)).catch(error => ({ message: error.message }));
   if (mine !== jumps) return;
+  jumped = mine;
   if (answer.found) listJumps(answer.found);
   else $("jump-hint").textContent = answer.message;
+  if (jumpFirst) jumpTo(0, jumpFirst.below);
 };
 $("jump-query").onkeydown = event => {
   if (event.isComposing) return;
   if (event.key === "ArrowDown" || event.key === "ArrowUp") {
     event.preventDefault();
     if (found.length) { at = (at + (event.key === "ArrowDown" ? 1 : found.length - 1)) % found.length; markJump(); }
-  } else if (event.key === "Enter") { event.preventDefault(); jumpTo(at, event.shiftKey); }
+  } else if (event.key === "Enter") {
+    event.preventDefault();
+    if (jumps > jumped) jumpFirst = { below: event.shiftKey };
+    else jumpTo(at, event.shiftKey);
+  }
 };
 
 // --- what was decided -------------------------------------------------------------------

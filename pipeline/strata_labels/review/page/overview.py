@@ -36,7 +36,7 @@ def overview_routes(
         asked = request.query_params
         only, text, start = asked.get("by", ""), asked.get("q", "")[:LONGEST], asked.get("start")
         first = int(start) if start and start.isdecimal() and len(start) < 9 else 0
-        return await answer(desk_of(request).decided, only, text, first)
+        return await answer(desk_of(request).answers, only, text, first)
 
     return [Route("/facets", facets), Route("/find", find), Route("/decided", decided)]
 

@@ -18,6 +18,7 @@ const plural = (count, one, many) => `${number.format(count)} ${count === 1 ? on
 
 let now = null;       // what the server last said: state, row, progress
 let busy = false;
+const RETRIES = 2;    // of an answer, a second apart
 // Exceptions of a grid that was recorded: they come up by themselves, also after a reload.
 let pending = JSON.parse(sessionStorage.getItem("pending") || "[]");
 // The address keeps what is looked at: the filters, whether look-alikes come one by one, the row.
@@ -32,10 +33,12 @@ async function ask(path, given) {
     method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(given),
   };
   let answer;
-  try {
-    answer = await fetch(path, options);
-  } catch {
-    throw new Error("The server does not answer, so nothing was recorded. If it was ended, run `strata review` again and open the address it prints; all earlier answers are kept.");
+  // An answer whose confirmation was lost is sent again: the server records it once.
+  for (let left = given ? RETRIES : 0; ; left--) {
+    answer = await fetch(path, options).catch(() => null);
+    if (answer) break;
+    if (!left) throw new Error("The server does not answer, so nothing was recorded. If it was ended, run `strata review` again and open the address it prints; all earlier answers are kept.");
+    await new Promise(done => setTimeout(done, 1000));
   }
   const type = answer.headers.get("content-type") || "";
   const value = type.includes("json") ? await answer.json() : { message: await answer.text() };

@@ -23,12 +23,19 @@ from strata_labels.review.page.search import Search
 if TYPE_CHECKING:
     from strata_labels.review.page.desk import Desk
 
-#: Rows answered after which all open ones are scored anew.
+#: Rows that each reviewer answers before all open ones are scored anew.
 BATCH = 50
 
 
 class Stale(Exception):
-    """The window has not seen the ledger of now; nothing was recorded."""
+    """The window has not seen what is now; nothing was recorded."""
+
+    def __init__(
+        self,
+        message: str = "Somebody decided elsewhere meanwhile, in another window or program. "
+        "Nothing of this window was recorded; this is the present state.",
+    ) -> None:
+        super().__init__(message)
 
 
 class Review:
@@ -51,6 +58,7 @@ class Review:
         structure: merges, renames and splits in force.
         search: finds nodes of the tree.
         state: what the ledger is.
+        batch: rows answered after which all open ones are scored anew.
 
     Raises:
         InputError: the tables or the ledger are not there or are wrong.
@@ -69,7 +77,7 @@ class Review:
         self._writer = LedgerWriter(setup.ledgers[-1])
         self._refreshing = Background(self._bring_up_to_date)
         self._learning = Background(setup.learn) if setup.learn and not second else None
-        self._unlearnt = 0
+        self._unlearnt, self.batch = 0, BATCH
         # Loads that a reload or an undo has overtaken are of no use; answers given since a load
         # began are brought to it.
         self._epoch = 0
@@ -120,6 +128,10 @@ class Review:
         self._learn(len(rows))
         return added
 
+    def has(self, decisions: list[Decision]) -> bool:
+        """Whether these very decisions of their reviewers are in the ledger, and in force."""
+        return self._writer.has(ledger_lines(decisions))
+
     def undo(self, reviewer: str) -> pd.DataFrame:
         """Takes a reviewer's last answer back; returns the lines, none if nothing is left.
 
@@ -130,8 +142,8 @@ class Review:
         self._epoch += bool(len(lines))
         return lines
 
-    def withdraw(self, reviewer: str, time: str, word: str, target: str) -> int:
-        """Takes back what one answer of a reviewer still says; everything is loaded anew.
+    def withdraw(self, reviewer: str, time: str, word: str, target: str) -> pd.DataFrame:
+        """Takes back what one answer of a reviewer still says.
 
         Args:
             reviewer: whose answer.
@@ -140,7 +152,7 @@ class Review:
             target: its target.
 
         Returns:
-            Lines that were added, 0 if nothing of it counts any more.
+            The lines, none if nothing of it counts any more.
 
         Raises:
             Stale: as `record`.
@@ -152,14 +164,12 @@ class Review:
             if (d.decided_at, d.decision, d.written) == (time, word, target):
                 lines.setdefault(d.level, []).append(d.subject)
         if not lines:
-            return 0
+            return pd.DataFrame()
         rows = pd.concat(
             batch_decisions(withdrawal(reviewer, str(level), subjects, time))
             for level, subjects in lines.items()
         )
-        added = self._written(lambda: self._writer.record(rows, expected=self.state))
-        self.reload()
-        return len(added)
+        return self._written(lambda: self._writer.record(rows, expected=self.state))
 
     def settle(self) -> None:
         """Waits for work in the background."""
@@ -210,6 +220,6 @@ class Review:
     def _learn(self, answered: int) -> None:
         """Has the open rows scored anew, in the background, once a batch of them is answered."""
         self._unlearnt += answered
-        if self._learning and self._unlearnt >= BATCH:
+        if self._learning and self._unlearnt >= self.batch:
             self._learning.start()
             self._unlearnt = 0

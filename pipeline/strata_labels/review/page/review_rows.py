@@ -229,6 +229,10 @@ class ReviewRows:
                 found[n] = not self.checker.is_stale(decision)
         return found & self._may_ask
 
+    def times_of(self, reviewer: str) -> list[float]:
+        """When a reviewer answered, in seconds since 1970: once for all rows of an answer."""
+        return sorted({d.when.timestamp() for d in self._read_of.get(reviewer, [])})
+
     @cached_property
     def _last_word(self) -> dict[str, str]:
         """Who decided last on each subject on which reviewers differ."""
