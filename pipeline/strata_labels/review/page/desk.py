@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -278,6 +278,36 @@ class Desk:
             self._confirm(state, request, said, named)
             return said
 
+    def edit(
+        self, state: str, request: tuple[object, ...], decision: Callable[[], Decision]
+    ) -> str:
+        """Records an edit of the tree and loads the rows with it, see `tree_page.record_edit`.
+
+        Args:
+            state: the state the window has seen.
+            request: what was asked, to know it again if it is sent twice.
+            decision: gives the checked decision.
+
+        Returns:
+            What was recorded, as a sentence.
+
+        Raises:
+            Stale, Refused, RetryError: as `decide`.
+        """
+        with self.review.lock:
+            self._catch_up()
+            if (told := self._told(state, *request)) is not None:
+                return str(told)
+            if not state or state != self.state:
+                raise self._stale()
+            edit = decision()
+            named = self._table.known.name
+            said = answer_text([edit], named[edit.subject], named.get(edit.target, edit.target))
+            self.recorded += self.review.edit(edit)
+            self._follow()
+            self._confirm(state, request, said)
+            return said
+
     def undo(self, state: str) -> tuple[str, str]:
         """Takes the reviewer's last act back, as further rows of the ledger.
 
@@ -303,7 +333,7 @@ class Desk:
                 self._done[act.rows] = False
                 self._decided -= len(act.rows)
                 self._unsure -= 0 if act.settled else len(act.rows)
-            elif self._leases:  # the others do not wait until the rows are read again
+            elif self._leases and (taken.level == "1").all():  # the others do not wait for a load
                 self.review.open[rows], self._done[rows] = True, False
                 self._decided -= len(rows)
                 self.review.refresh()

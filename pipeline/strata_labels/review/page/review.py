@@ -133,6 +133,17 @@ class Review:
         self._learn(len(rows))
         return added
 
+    def edit(self, decision: Decision) -> int:
+        """Writes an edit of the tree and loads the rows with it; returns the lines added.
+
+        Raises:
+            Stale: somebody else has written to the ledger; nothing was.
+        """
+        lines = ledger_lines([decision])
+        added = len(self._written(lambda: self._writer.record(lines, expected=self.state)))
+        self.reload()
+        return added
+
     def has(self, decisions: list[Decision]) -> bool:
         """Whether these very decisions of their reviewers are in the ledger, and in force."""
         return self._writer.has(ledger_lines(decisions))
