@@ -19,6 +19,7 @@ from strata_labels.review.page.answers import as_decision, ledger_lines
 from strata_labels.review.page.background import Background
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup, Stamp, Watch
 from strata_labels.review.page.search import Search
+from strata_labels.review.page.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     from strata_labels.review.page.desk import Desk
@@ -57,6 +58,7 @@ class Review:
         confidence: of each row's place now, 1 where a person decided it, `[num_rows]`.
         structure: merges, renames and splits in force.
         search: finds nodes of the tree.
+        thumbnails: draws pictures, in the folder `thumbnails` of the workspace.
         state: what the ledger is.
         batch: rows answered after which all open ones are scored anew.
 
@@ -73,6 +75,7 @@ class Review:
     def __init__(self, setup: ReviewSetup, second: tuple[str, float] | None = None) -> None:
         self.setup, self._second = setup, second
         self.lock = threading.RLock()
+        self.thumbnails = Thumbnails(setup.folder / "thumbnails")
         self.version = 0
         self._writer = LedgerWriter(setup.ledgers[-1])
         self._refreshing = Background(self._bring_up_to_date)
