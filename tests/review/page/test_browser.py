@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -636,4 +637,39 @@ def test_question_and_places_stay_on_a_small_screen(
     assert page.evaluate("grid.marked.size") == 1
     page.get_by_role("button", name="Record").tap()
     page.wait_for_function("() => now.row && !now.row.grid && !busy")
+    page.close()
+
+
+def test_axe_finds_nothing_on_any_view(
+    browser: sync_api.Browser, axe: Any, workspace: Path, desk: Callable, serve: Callable
+) -> None:
+    with_pictures(workspace)
+    ann = desk()
+    ann.decide(ann.state, ann.ask(), "keep")
+    page = browser.new_page()
+    address = serve(ann).address
+    found = {}
+    page.goto(address)  # a grid
+    page.wait_for_selector("#tiles img")
+    page.keyboard.press("Space")
+    found["grid"] = axe(page)
+    for key, dialog in (("v", "viewer"), ("f", "filters"), ("j", "jump"), ("d", "decided"),
+                        ("/", "search"), ("?", "help")):  # fmt: skip
+        page.keyboard.press(key)
+        page.wait_for_selector(f"#{dialog}[open]")
+        if dialog in ("jump", "search"):
+            page.keyboard.type("ca")
+            page.wait_for_selector(f"#{dialog} [role=option]")
+        found[dialog] = axe(page)
+        page.keyboard.press("Escape")
+        page.wait_for_function("() => !document.querySelector('dialog[open]') && !busy")
+    page.goto(f"{address}?view=rows&split=train&from=0&to=1#1:gldv2/train/0")
+    page.wait_for_selector(".pictures img")
+    found["row"] = axe(page)
+    page.emulate_media(color_scheme="dark")
+    found["dark"] = axe(page)
+    page.goto(f"{address}?split=nowhere")
+    page.wait_for_selector("#name")
+    found["nothing"] = axe(page)
+    assert {view: some for view, some in found.items() if some} == {}
     page.close()

@@ -235,7 +235,7 @@ function draw(focus = true) {
     document.title = "Review · nothing is left";
     $("main").replaceChildren(make("section", { class: "done" },
       make("h1", { id: "name", tabindex: "-1" }, filtered() ? "Nothing is left under these filters" : "Nothing is left to decide"),
-      filtered() && progress.open ? make("p", {}, action("Escape", "Show all open rows", clearFilters)) : null,
+      filtered() && progress.open ? make("div", { class: "actions" }, action("Escape", "Show all open rows", clearFilters)) : null,
       make("p", {}, left(progress)),
       progress.unsure ? make("p", {}, `${plural(progress.unsure, "row", "rows")} on which you were unsure stay open for others.`) : null,
       make("p", {}, "Every answer is in the ledger. End the page with Ctrl-C in its terminal: the tree and the sheet are then written again.")));
