@@ -128,7 +128,7 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
 
 SETTLE = Stage(
     name="settle",
-    version=5,
+    version=6,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("proposals"),
