@@ -112,9 +112,9 @@ def test_names_pass_through_page_sheet_and_ledger(
 
     # So does the sheet.
     sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    row = sheet.subject == "gldv2/train/1"
+    row = sheet.row_id == "1:gldv2/train/1"
     assert restore(sheet.name[row].item()) == items.name["gldv2/train/1"]
-    assert label in sheet.evidence[sheet.subject == "gldv2/train/0"].item()
+    assert label in sheet.evidence[sheet.row_id == "1:gldv2/train/0"].item()
     sheet.loc[row, ["decision", "target"]] = ["move", "palace"]
     sheet.to_csv(place.sheet, index=False)
     assert apply_sheet(place, place.sheet, "ben").added == 1

@@ -65,7 +65,7 @@ def open_names(place: Workspace) -> dict[str, tuple[str, str]]:
     """The open rows of nodes: their first reason and the suggestion."""
     sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     asked = load(place.folder, "proposals").set_index("row_id")
-    rows = sheet[sheet["level"] != "1"]
+    rows = sheet[~sheet["row_id"].str.startswith("1:")]
     return {
         row: (asked.reasons[row][0].kind, suggestion)
         for row, suggestion in zip(rows["row_id"], rows["suggestion_id"], strict=True)

@@ -1,4 +1,4 @@
-"""Filled-in sheets into the ledger, and whether the tables have all of the ledger's decisions."""
+"""Sheets to fill in, their way into the ledger, and whether the tables have all decisions."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.build.assets import ledgers
-from strata_labels.build.reconcile import is_class_sheet, read_class_sheet, with_classes
+from strata_labels.build.reconcile import (
+    is_class_sheet,
+    put_filled_in_aside,
+    read_class_sheet,
+    with_classes,
+)
 from strata_labels.build.record import check_paths
 from strata_labels.build.show import SHOW
 from strata_labels.build.stages import EXPORT, SETTLE
 from strata_labels.build.workspace import Workspace
+from strata_labels.errors import InputError, Problem
 from strata_labels.files import sha256_of
 from strata_labels.review import (
     Sheet,
@@ -23,6 +29,7 @@ from strata_labels.review import (
     replay,
     reviewed,
     time_after,
+    write_sheet,
 )
 from strata_labels.tables import load
 
@@ -73,6 +80,31 @@ def apply_sheet(workspace: Workspace, sheet: Path, reviewer: str | None) -> Appl
         if len(taken.decisions) or taken.replaced:
             workspace.note_applied(digest)
     return Applied(added, when, [str(problem) for problem in taken.stale + taken.replaced])
+
+
+def write_review_sheet(workspace: Workspace, path: Path) -> int:
+    """Writes the open rows as a sheet to fill in, a CSV or a workbook.
+
+    A file there with decisions that were not applied is kept beside it.
+
+    Returns:
+        Number of rows written.
+
+    Raises:
+        InputError: the path ends in neither .csv nor .xlsx.
+    """
+    if path.suffix.casefold() not in (".csv", ".xlsx"):
+        fix = "Give a path that ends in .csv or .xlsx."
+        raise InputError(Problem("--sheet", "not the name of a sheet:", fix, value=str(path)))
+    settings = workspace.last_settings()
+    put_filled_in_aside(path, "decision", workspace.applied)
+    resolution = replay(
+        read_ledger(*ledgers(settings)).decisions,
+        reviewed(workspace.folder),
+        load(workspace.folder, "vocabulary"),
+    )
+    items = load(workspace.folder, "items")
+    return write_sheet(path, resolution, items, settings.hierarchy.levels)
 
 
 _AFTER = (EXPORT.name, SHOW.name)  # stages that read what SETTLE leaves

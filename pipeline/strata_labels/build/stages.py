@@ -119,7 +119,7 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
     counts["review"] = resolution.report
     save(workspace.folder, "nodes", nodes)
     save(workspace.folder, "assignments", assignments, assignments_schema(len(levels)))
-    put_filled_in_aside(workspace.sheet, "decision")
+    put_filled_in_aside(workspace.sheet, "decision", workspace.applied)
     counts["rows_to_review"] = write_sheet(workspace.sheet, resolution, items, levels)
     write_list(workspace.not_applied, not_applied(resolution))
     write_json(workspace.settled, counts)

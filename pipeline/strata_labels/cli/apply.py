@@ -15,7 +15,8 @@ def apply(
         Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
     ],
     sheet: Annotated[
-        Path | None, typer.Argument(help="The filled-in sheet; else WORKSPACE/review.csv.")
+        Path | None,
+        typer.Argument(help="The filled-in sheet, .csv or .xlsx; else WORKSPACE/review.csv."),
     ] = None,
     reviewer: Annotated[
         str | None, typer.Option(help="Your name, where the sheet's column is blank.")

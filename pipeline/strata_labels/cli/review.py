@@ -27,6 +27,10 @@ def review(
     folder: Annotated[
         Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
     ],
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="With --sheet: also write the sheet here, .csv or .xlsx (Excel)."),
+    ] = None,
     reviewer: Annotated[
         str | None, typer.Option(help="Your name in the ledger; else your login's.")
     ] = None,
@@ -80,11 +84,14 @@ def review(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the numbers here at the end.")] = None,
 ) -> None:
-    """Decide the open rows on a local page; closing it rebuilds tree, exports and sheet."""
-    from strata_labels.build import ledgers, rebuild
+    """Decide the open rows on a local page, or write a sheet; then rebuild tree and exports."""
+    from strata_labels.build import ledgers, rebuild, write_review_sheet
     from strata_labels.errors import InputError, Problem
     from strata_labels.review import draw_audit
 
+    if file and not sheet:
+        fix = "Write --sheet in front of it, or leave it out."
+        raise InputError(Problem("FILE", "a sheet without --sheet:", fix, value=str(file)))
     if serve is not None or curators is not None:
         alone: list[tuple[str, object]] = [("--reviewer", reviewer), ("--double", double)]
         alone += [("--sheet", sheet), ("--port", port), ("--audit", audit), ("--json", json)]
@@ -109,6 +116,8 @@ def review(
         recorded = _page(workspace, setup, who, blind, share, port, not no_browser)
     if sheet or recorded or drawn:
         rebuild(workspace)
+    if file:
+        print(f"{write_review_sheet(workspace, file):,} open rows written to {file}", flush=True)
     finish(workspace, json)
 
 

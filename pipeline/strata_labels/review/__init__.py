@@ -17,7 +17,8 @@ from strata_labels.review.ledger import (
 from strata_labels.review.ledger_writer import LedgerWriter, append
 from strata_labels.review.look_alikes import GROUP_SIZE
 from strata_labels.review.reviewed import audited, draw_audit, reviewed
-from strata_labels.review.sheet import Sheet, read_sheet, write_sheet
+from strata_labels.review.sheet import write_sheet
+from strata_labels.review.sheet_reader import Sheet, read_sheet
 from strata_labels.review.validate import check_before_build, undisputed
 from strata_labels.review.withdraw import withdraw_reviewer, withdraw_sheet
 
