@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -31,9 +31,11 @@ from strata_labels.evidence import Alternative
 from strata_labels.hierarchy import Hierarchy
 from strata_labels.proposal import Scores, calibration_error, node_id, read_vocabulary
 from strata_labels.review import GROUP_SIZE, read_ledger
-from strata_labels.review.page import BATCH, Desk, ReviewSetup
 from strata_labels.sources import Metadata
 from strata_labels.tables import labels_at, load, save
+
+if TYPE_CHECKING:
+    from strata_labels.review.page import Desk
 
 REVIEWER = "simulated curator"
 # Simulated answers are a second apart, from here on: the same input gives the same ledger.
@@ -215,6 +217,9 @@ class _Review:
         self.calibration: dict[str, float] | None = None
         save(folder, "items", self.items)
         save(folder, "vocabulary", self.nodes)
+        # Here, since the page brings a web server along that no other command needs.
+        from strata_labels.review.page import ReviewSetup
+
         self.setup = ReviewSetup(
             folder=folder,
             ledgers=[workspace.ledger],
@@ -228,6 +233,8 @@ class _Review:
 
     def until(self, target: float) -> None:
         """Refits and answers in turn until the target is reached."""
+        from strata_labels.review.page import Desk
+
         num_items, desk = len(self.items), None
         while True:
             known, line = self._known()
@@ -293,6 +300,8 @@ class _Review:
 
     def _answer_batch(self, desk: Desk, still_open: np.ndarray) -> None:
         """Answers what the page asks, in its order, until it would have the rows scored anew."""
+        from strata_labels.review.page import BATCH
+
         ids = [f"1:{item}" for item in self.items["item_id"].iloc[still_open]]
         drawn = iter(np.random.default_rng(0).permutation(ids).tolist())
         evenly = self.work.decisions < EVENLY * len(self.items)

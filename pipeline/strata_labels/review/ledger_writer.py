@@ -29,6 +29,7 @@ from strata_labels.review.ledger import (
     split_torn,
     unbatch_cells,
     unbatch_decisions,
+    withdrawal,
 )
 from strata_labels.tables import DECISION_COLUMNS
 
@@ -147,17 +148,9 @@ class LedgerWriter:
         same: dict[tuple[str, str], dict[str, None]] = {}  # the subjects of each line, once
         for subject, level, time in active:
             same.setdefault((level, time), {})[subject] = None
-        blank = dict.fromkeys(("note", "decided_at", "evidence_hash", "seen"), "")
         lines = [
-            pd.DataFrame(
-                [
-                    {"row_id": f"{level}:{subject}", "subject": subject, "level": level,
-                     "decision": WITHDRAW, "target": time, "reviewer": reviewer, **blank}
-                    for subject in subjects
-                ]
-            )
-            for (level, time), subjects in same.items()
-        ]  # fmt: skip
+            withdrawal(reviewer, level, subjects, time) for (level, time), subjects in same.items()
+        ]
         if "evidence_hash" in self._header:  # needed to read a line on several items
             lines = [batch_decisions(line) for line in lines]
         none = pd.DataFrame(columns=DECISION_COLUMNS, dtype=str)

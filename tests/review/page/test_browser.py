@@ -493,3 +493,65 @@ def test_no_picture_runs_a_program(
     page.wait_for_timeout(300)
     assert ledger() == []
     page.close()
+
+
+def test_filters_jumps_and_the_list_of_answers(
+    browser: sync_api.Browser, desk: Callable, serve: Callable, ledger: Callable[[], list[Row]]
+) -> None:
+    curator = Curator(browser.new_page())
+    page = curator.page
+    curator.open(serve(desk()).address)
+
+    def settled() -> None:
+        page.wait_for_function("() => !busy")
+
+    # A node is chosen in the tree of progress; the address keeps it.
+    page.keyboard.press("f")
+    page.wait_for_selector("#filters[open]")
+    assert "open row" in str(page.text_content("#filter-total"))
+    page.get_by_role("button", name="natural").click()
+    page.wait_for_function("() => view.node === '3/natural' && !busy")
+    page.get_by_label("Level").select_option("0")
+    page.wait_for_function("() => view.level === '0' && !busy")
+    page.keyboard.press("Escape")
+    settled()
+    assert "node=3%2Fnatural" in page.url and "level=0" in page.url
+    assert page.get_by_role("button", name="Remove the filter").count() == 2
+    left = page.evaluate("now.left")
+    page.reload()
+    page.wait_for_selector("#name")
+    assert page.evaluate("[now.left, view.node]") == [left, "3/natural"]
+    kept = page.evaluate("now.row.grid.map(tile => tile.row_id)")
+    curator.press("Enter")
+    assert page.evaluate("now.left") == left - len(kept)
+    page.get_by_role("button", name="Remove the filter level").click()
+    page.wait_for_function("() => !view.level && !busy")
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => !view.node && !busy")
+    # Any item is found, decided or not, and answered.
+    page.keyboard.press("j")
+    page.keyboard.type("sure 3")
+    page.keyboard.press("Enter")  # at once: the page waits for its search
+    page.wait_for_function("() => now.row.name === 'Sure 3' && !busy")
+    assert "accepted without review" in str(page.text_content(".eyebrow"))
+    sure = curator.row
+    curator.press("x")
+    assert ledger()[-1] == (sure, "exclude", "")
+    # The list: the first answer is withdrawn, the second changed.
+    page.keyboard.press("d")
+    page.wait_for_selector("#decided-list li")
+    assert page.locator("#decided-list li").count() == 2
+    page.get_by_role("button", name="Change the answer on Sure 3").click()
+    page.wait_for_function("() => now.row.name === 'Sure 3' && !busy")
+    assert "decided" in str(page.text_content(".eyebrow"))
+    curator.find("lake", "2/lake")
+    assert ledger()[-1] == (sure, "move", "2/lake")
+    page.keyboard.press("d")
+    page.wait_for_selector("#decided-list li")
+    page.locator("#decided-list li").last.get_by_role("button", name="Withdraw").click()
+    page.wait_for_function("() => document.querySelectorAll('#decided-list .past').length === 2")
+    assert ledger()[-1][1] == "withdraw"
+    page.locator("#decided-query").fill("no such name")
+    page.wait_for_function("() => !document.querySelectorAll('#decided-list li').length")
+    page.keyboard.press("Escape")
+    page.close()

@@ -106,7 +106,7 @@ def test_what_is_left_of_a_grid_waits_for_its_curator(site: Site) -> None:
     grid = ann.row(row=f"1:{item(SINGLES)}")
     rows = [tile["row_id"] for tile in grid["row"]["grid"]]
     assert len(rows) > 2
-    shown = ann.answer(grid, rows=rows[1:], then=rows[0], single="yes")[1]
+    shown = ann.answer(grid, rows=rows[1:], then=rows[0], view="single=yes")[1]
     assert shown["row"]["row_id"] == rows[0] and not shown["row"]["grid"]
     assert ben.row(row=rows[0])["row"]["row_id"] != rows[0]
     # Three of a new grid: two are left, of which one is shown and the other one waits.
@@ -114,12 +114,12 @@ def test_what_is_left_of_a_grid_waits_for_its_curator(site: Site) -> None:
     while not grid["row"]["grid"]:
         grid = ben.row(after=grid["row"]["row_id"])
     one, two, *more = [tile["row_id"] for tile in grid["row"]["grid"]]
-    shown = ben.answer(grid, rows=more, then=one, single="yes")[1]
+    shown = ben.answer(grid, rows=more, then=one, view="single=yes")[1]
     assert ann.row(row=two)["row"]["row_id"] != two
     # It waits, and cannot be answered before it is shown.
     assert ben.answer(shown, rows=[two])[0] == 409
     assert (
-        ben.answer(ben.row(row=one, single="yes"), then=two, single="yes")[1]["row"]["row_id"]
+        ben.answer(ben.row(row=one, single="yes"), then=two, view="single=yes")[1]["row"]["row_id"]
         == two
     )
 

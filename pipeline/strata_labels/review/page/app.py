@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +20,7 @@ from starlette.types import ASGIApp
 from strata_labels.errors import InputError, RetryError
 from strata_labels.review.page.desk import Desk, Refused
 from strata_labels.review.page.guard import Entrance, Guard, Visit, refusal
+from strata_labels.review.page.overview import overview_routes, read_view
 from strata_labels.review.page.review import Stale
 from strata_labels.review.page.team import Team
 
@@ -25,7 +28,12 @@ _FOLDER = Path(__file__).parent
 _MARK = "__NONCE__"
 
 #: The page's own files besides the document, with their types.
-_FILES = {"page.css": "text/css", "page.js": "text/javascript", "grid.js": "text/javascript"}
+_FILES = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "grid.js": "text/javascript",
+    "overview.js": "text/javascript",
+}
 
 
 def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
@@ -61,9 +69,10 @@ def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
         return Response((_FOLDER / name).read_bytes(), media_type=_FILES[name])
 
     async def row(request: Request) -> Response:
-        asked, desk = request.query_params, desk_of(request)
-        single = asked.get("single", "") == "yes"
-        return await _answer(desk.show, asked.get("row", ""), asked.get("after", ""), single)
+        asked, desk = dict(request.query_params), desk_of(request)
+        return await _answer(
+            partial(desk.show, asked.get("row", ""), asked.get("after", ""), **read_view(asked))
+        )
 
     async def search(request: Request) -> Response:
         asked = request.query_params
@@ -78,17 +87,13 @@ def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
 
         def act() -> dict[str, Any]:
             state, word, target = given["state"], given["decision"], given["target"]
-            message = desk.decide(state, rows, word, target, given["note"])
-            shown = desk.show(given["then"], given["row_id"], given["single"] == "yes")
-            return {"message": message, **shown}
+            message = desk.decide(state, rows, word, target, given["note"], view.pop("reopen"))
+            return {"message": message, **desk.show(given["then"], given["row_id"], **view)}
 
-        def again() -> dict[str, Any]:
-            return desk.show(given["row_id"], single=given["single"] == "yes")
-
-        rows = given["rows"] or [given["row_id"]]
+        rows, view = given["rows"] or [given["row_id"]], read_view(_view_of(given))
         about = {"row": rows[0], "rows": len(rows)}
         request.scope["visit"].about |= about | {k: given[k] for k in ("decision", "target")}
-        return await _answer(act, again=again)
+        return await _answer(act, again=_again(desk, given))
 
     async def undo(request: Request) -> Response:
         given, desk = await _given(request), desk_of(request)
@@ -98,13 +103,24 @@ def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
         def act() -> dict[str, Any]:
             message, row_id = desk.undo(given["state"])
             request.scope["visit"].about["row"] = row_id
-            shown = desk.show(row_id, single=given["single"] == "yes")
+            shown = desk.show(row_id, **read_view(_view_of(given)))
             return {"message": message or "Nothing is left to take back", **shown}
 
-        def again() -> dict[str, Any]:
-            return desk.show(given["row_id"], single=given["single"] == "yes")
+        return await _answer(act, again=_again(desk, given))
 
-        return await _answer(act, again=again)
+    async def withdraw(request: Request) -> Response:
+        given, desk = await _given(request), desk_of(request)
+        if given is None:
+            return refusal(400, "A withdrawal is a JSON object of texts.")
+
+        def act() -> dict[str, Any]:
+            of_answer = (given["time"], given["decision"], given["target"])
+            message = desk.withdraw(given["state"], *of_answer)
+            shown = desk.show(given["row_id"], **read_view(_view_of(given)))
+            return {"message": message, **shown}
+
+        request.scope["visit"].about |= {k: given[k] for k in ("time", "decision", "target")}
+        return await _answer(act, again=_again(desk, given))
 
     async def picture(request: Request) -> Response:
         asked = request.query_params
@@ -124,6 +140,8 @@ def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
         Route("/picture", picture),
         Route("/decide", decide, methods=["POST"]),
         Route("/undo", undo, methods=["POST"]),
+        Route("/withdraw", withdraw, methods=["POST"]),
+        *overview_routes(desk_of, _answer),
     ]
     if team:
         routes += [Route("/curators", curators), Route("/curators.json", report)]
@@ -147,13 +165,23 @@ async def _given(request: Request) -> dict[str, Any] | None:
     rows = value.pop("rows", [])
     if not isinstance(rows, list) or not all(isinstance(v, str) for v in [*value.values(), *rows]):
         return None
-    names = ("state", "row_id", "decision", "target", "note", "then", "single")
+    names = ("state", "row_id", "decision", "target", "note", "then", "time", "view")
     return {"rows": rows, **{name: value.get(name, "") for name in names}}
+
+
+def _view_of(given: dict[str, Any]) -> dict[str, str]:
+    """The view that a request carries, which is the query of the page's own address."""
+    return dict(parse_qsl(given["view"]))
+
+
+def _again(desk: Desk, given: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    """Shows the row of a request that came too late, as it is now."""
+    return partial(desk.show, given["row_id"], **read_view(_view_of(given)))
 
 
 async def _answer(
     act: Callable[..., dict[str, Any]],
-    *args: str | bool,
+    *args: Any,
     again: Callable[[], dict[str, Any]] = dict,
 ) -> Response:
     """Runs what may wait for the disk beside the event loop; errors become answers."""

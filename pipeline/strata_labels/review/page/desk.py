@@ -17,6 +17,8 @@ from strata_labels.pictures import UnreadablePictureError, thumbnail
 from strata_labels.review.decisions import Decision, seen_of
 from strata_labels.review.ledger import unbatch_decisions
 from strata_labels.review.page.answers import answer_text, refusal
+from strata_labels.review.page.decided import decided_list
+from strata_labels.review.page.facets import Facets
 from strata_labels.review.page.forecast import Forecast, forecast_of
 from strata_labels.review.page.leases import Leases
 from strata_labels.review.page.naming import name_of
@@ -27,6 +29,9 @@ from strata_labels.review.validate import find_conflicts, split_nodes
 
 #: What the page can decide; renaming and further words are for the sheet.
 WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure", "same")
+
+#: No filter.
+ALL = Facets()
 
 #: Rows that one answer can be for, at most.
 MOST_ROWS = 50
@@ -108,33 +113,113 @@ class Desk:
             self._follow()
             return self._decided
 
-    def ask(self, row_id: str = "", after: str = "", single: bool = False) -> list[str]:
+    def ask(
+        self,
+        row_id: str = "",
+        after: str = "",
+        single: bool = False,
+        facets: Facets = ALL,
+        reopen: bool = False,
+    ) -> list[str]:
         """Ids of the rows to ask next: one, or a group of look-alikes; none if none is open.
 
         Args:
             row_id: ask for this row, if it is open, first among its look-alikes.
             after: else for the next open row behind this one, the first one at the end.
             single: for the row alone.
+            facets: rows that may come next, and may be in its group.
+            reopen: ask for the row, alone, also if it is decided or was accepted.
         """
         with self.review.lock:
             self._catch_up()
             n = self._table.at.get(row_id, -1)
+            if reopen and n >= 0 and not self._is_elsewhere(n):
+                if self._done[n] and not self._done_before[n]:
+                    self._load()  # the rows do not show what was decided since
+                return [row_id]
             if n < 0 or not self._free()[n]:
-                n = self._next(self._table.at.get(after, -1))
-            rows = [] if n < 0 else [n] if single else self._look_alikes(n)
+                n = self._next(self._table.at.get(after, -1), facets)
+            rows = [] if n < 0 else [n] if single else self._look_alikes(n, facets)
             return [self._table.row_id[row] for row in rows]
 
-    def show(self, row_id: str = "", after: str = "", single: bool = False) -> dict[str, Any]:
+    def show(
+        self,
+        row_id: str = "",
+        after: str = "",
+        single: bool = False,
+        facets: Facets = ALL,
+        reopen: bool = False,
+    ) -> dict[str, Any]:
         """What the page shows of the rows that `ask` gives, and how far the review is."""
         with self.review.lock:
-            rows = [self._table.at[one] for one in self.ask(row_id, after, single)]
+            named = self.ask(row_id, after, single, facets, reopen)
+            rows = [self._table.at[one] for one in named]
             shown = None
             if rows:
-                alike = len(self._look_alikes(rows[0]))
+                alike = len(self._look_alikes(rows[0], facets)) if self._open[rows[0]] else 1
                 shown = card(self._table, rows, self.blind, alike, self._open)
+                shown["state"] = self._state_of(rows[0])
             if self._leases:
                 self._leases.take(self.reviewer, *self._to_lease(rows))
-            return {"state": self.state, "row": shown, "progress": self._progress()}
+            return {
+                "state": self.state,
+                "row": shown,
+                "progress": self._progress(),
+                "left": int(self._free(facets).sum()),
+            }
+
+    def facets(self, facets: Facets) -> dict[str, Any]:
+        """Counts for the filters, and progress by node, see `FacetIndex.counts`."""
+        with self.review.lock:
+            decided = self._table.settled | self._done
+            found = self._table.facets.counts(facets, self._open, decided)
+            if self.blind:  # how sure a proposal is would hint at it
+                found |= {"confidence": [], "reasons": []}
+            return found
+
+    def find(self, text: str) -> dict[str, Any]:
+        """Items and nodes by name or id, see `FacetIndex.find`."""
+        with self.review.lock:
+            found = self._table.facets.find(text, self._state_of)
+            if self.blind:
+                found = [hit | {"place": ""} for hit in found]
+            return {"found": found}
+
+    def answers(self, only: str = "", text: str = "", start: int = 0) -> dict[str, Any]:
+        """The ledger's answers, see `decided_list`; a blind reviewer sees only their own."""
+        return decided_list(self._table, self.reviewer, self.reviewer if self.blind else only,
+                            text, start)  # fmt: skip
+
+    def withdraw(self, state: str, time: str, word: str, target: str) -> str:
+        """Takes back one own answer, however long ago, as further lines of the ledger.
+
+        Args:
+            state: the state that the window has seen.
+            time, word, target: of the answer, as the ledger has them.
+
+        Returns:
+            What was taken back, as a sentence.
+
+        Raises:
+            Stale: somebody else has decided since.
+            Refused: nothing of it counts any more, or it is another's.
+        """
+        with self.review.lock:
+            self._catch_up()
+            request = ("withdraw", time, word, target)
+            if (told := self._told(state, *request)) is not None:
+                return str(told)
+            if not state or state != self.state:
+                raise self._stale()
+            taken = self.review.withdraw(self.reviewer, time, word, target)
+            if taken.empty:
+                raise Refused("No such answer of yours counts any more. Open the list again.")
+            self.recorded += len(taken)
+            self._load()
+            said = f"Taken back: your answer of {time[:16].replace('T', ' ')}"
+            self._confirmed.clear()  # what was taken back is not confirmed again
+            self._confirm(state, request, said)
+            return said
 
     def decide(
         self,
@@ -143,6 +228,7 @@ class Desk:
         word: str,
         target: str = "",
         note: str = "",
+        reopen: bool = False,
     ) -> str:
         """Records a decision, on the disk when this returns.
 
@@ -153,6 +239,7 @@ class Desk:
             word: one of `WORDS`.
             target: a node id; blank where the word needs none.
             note: free text.
+            reopen: decide the row also if it is decided or was accepted.
 
         Returns:
             What was recorded, as a sentence.
@@ -174,7 +261,7 @@ class Desk:
                 raise Refused(f"The page cannot decide {word!r}.")
             if word == "keep" and self.blind:
                 raise Refused("Nothing is shown to keep: name a place.")
-            if not self._may_answer(state, rows):
+            if not self._may_answer(state, rows, reopen):
                 if self._leases and self._has_decided(rows, word, target, note):
                     return f"{name_of(self._table, rows[0])} was recorded before"
                 raise self._stale()
@@ -182,9 +269,13 @@ class Desk:
             if word == "merge":
                 self._check_merges(decisions)
             self.recorded += self.review.record(self, decisions)
-            self._close(rows, decisions)
             target = self._table.known.name.get(decisions[0].target, "")
-            said = answer_text(decisions, name_of(self._table, rows[0]), target)
+            named_first = name_of(self._table, rows[0])
+            if all(self._open[rows]):
+                self._close(rows, decisions)
+            else:
+                self._load()
+            said = answer_text(decisions, named_first, target)
             self._confirm(state, request, said, named)
             return said
 
@@ -279,9 +370,16 @@ class Desk:
         """Rows that this reviewer is still to be asked, `[num_rows]`."""
         return self.review.open & ~self._done
 
-    def _free(self) -> NDArray[np.bool_]:
-        """Open rows that nobody else is asked now, `[num_rows]`."""
+    def _is_elsewhere(self, n: int) -> bool:
+        """Whether another curator is asked this row now."""
+        held = self._leases.of_others(self.reviewer) if self._leases else ()
+        return self._table.row_id[n] in held
+
+    def _free(self, facets: Facets = ALL) -> NDArray[np.bool_]:
+        """Open rows of a filter that nobody else is asked now, `[num_rows]`."""
         free = self._open
+        if facets != ALL:
+            free &= self._table.facets.mask(facets)
         if self._leases:
             at = self._table.at
             taken = self._leases.of_others(self.reviewer)
@@ -305,13 +403,27 @@ class Desk:
         self._unsure = int((table.unsure & self._done).sum())
         self._acts: list[_Act] = []
 
-    def _look_alikes(self, n: int) -> list[int]:
+    def _load(self) -> None:
+        """Reads all rows again: what was decided long ago has changed."""
+        if self._leases:  # the others do not wait for it
+            self.review.refresh()
+        else:
+            self.review.reload()
+            self._follow()
+
+    def _state_of(self, n: int) -> str:
+        """Whether a row is open, decided, or accepted without a decision."""
+        if self._open[n]:
+            return "open"
+        return "decided" if self._done[n] or self._table.settled[n] else "accepted"
+
+    def _look_alikes(self, n: int, facets: Facets = ALL) -> list[int]:
         """The open look-alikes of a row that nobody else is asked, itself first."""
-        others, free = self._table.groups.get(self._table.group[n], []), self._free()
+        others, free = self._table.groups.get(self._table.group[n], []), self._free(facets)
         return [n, *(row for row in others if row != n and free[row])]
 
-    def _next(self, after: int) -> int:
-        table, free, place = self._table, self._free(), 0
+    def _next(self, after: int, facets: Facets = ALL) -> int:
+        table, free, place = self._table, self._free(facets), 0
         if after >= 0 and not self._done_before[after]:
             place = table.rank[after] + 1
         # What waits for one more comes first; after a row of these, those behind it.
@@ -353,6 +465,7 @@ class Desk:
             "now": ahead.now,
             "decisions": ahead.decisions,
             "best": ahead.best,
+            "ahead": ahead.ahead,
         }
 
     # --- an answer that may be late, or sent twice ---------------------------------------
@@ -367,10 +480,11 @@ class Desk:
         waiting = [row for row in self._waiting if row in at and is_open[at[row]]]
         return shown, [row for row in waiting if row not in shown][-MOST_ROWS:]
 
-    def _may_answer(self, state: str, rows: list[int]) -> bool:
+    def _may_answer(self, state: str, rows: list[int], reopen: bool = False) -> bool:
         """Whether a window in this state may answer some rows."""
         is_open = self._open
-        if not state or state != self.state or not all(n >= 0 and is_open[n] for n in rows):
+        known = all(n >= 0 and (reopen or is_open[n]) for n in rows)
+        if not state or state != self.state or not known:
             return False
         shown = self._leases.rows(self.reviewer) if self._leases else ()
         return not self._leases or all(self._table.row_id[n] in shown for n in rows)

@@ -91,7 +91,7 @@ function placeMarked(node) {
   return during(async () => {
     const rows = grid.rows.filter(row => grid.marked.has(row));
     take(await ask("decide", {
-      state: now.state, row_id: rows[0], rows, decision: "move", target: node, note: $("note").value, then: left[0] || "",
+      state: now.state, row_id: rows[0], rows, decision: "move", target: node, note: $("note").value, then: left[0] || "", view: asView(),
     }));
   });
 }

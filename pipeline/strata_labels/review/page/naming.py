@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from strata_labels.review.page.review_rows import ReviewRows
+if TYPE_CHECKING:
+    from strata_labels.review.page.review_rows import ReviewRows
 
 
 def level_name(table: ReviewRows, level: int) -> str:

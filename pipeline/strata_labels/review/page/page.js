@@ -4,7 +4,7 @@ const $ = id => document.getElementById(id);
 const make = (tag, about = {}, ...inside) => {
   const element = document.createElement(tag);
   for (const [key, value] of Object.entries(about)) {
-    if (key === "onclick") element.onclick = value;
+    if (key.startsWith("on")) element[key] = value;
     else if (value === true) element.setAttribute(key, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(key, value);
   }
@@ -21,7 +21,10 @@ let busy = false;
 const RETRIES = 2;    // of an answer, a second apart
 // Exceptions of a grid that was recorded: they come up by themselves, also after a reload.
 let pending = JSON.parse(sessionStorage.getItem("pending") || "[]");
-let rowsOnly = new URLSearchParams(location.search).get("view") === "rows";
+// The address keeps what is looked at: the filters, whether look-alikes come one by one, the row.
+const view = Object.fromEntries(new URLSearchParams(location.search));
+let rowsOnly = view.view === "rows";
+let reopened = "";  // a decided row that was opened again
 
 // --- talking to the server -------------------------------------------------------------
 
@@ -65,15 +68,23 @@ function following(without = []) {
   waitFor(pending.filter(row => !without.includes(row)));
   return { then: pending[0] || "", single: pending.length || rowsOnly ? "yes" : "" };
 }
+// The filters, and how the row is wanted, as the server reads them.
+function asView(given = {}) {
+  const { view: _, ...filters } = view;
+  return new URLSearchParams({ ...filters, ...given }).toString();
+}
 
 const record = (rows, decision, target, exceptions = []) => during(async () => {
   const before = pending;
   waitFor([...exceptions, ...pending]);
   const note = $("note") ? $("note").value : "";
+  const { then, single } = following(rows);
   const answer = await ask("decide", {
-    state: now.state, row_id: now.row.row_id, rows, decision, target, note, ...following(rows),
+    state: now.state, row_id: now.row.row_id, rows, decision, target, note, then,
+    view: asView({ single, reopen: reopened ? "yes" : "" }),
   }).catch(error => { waitFor(before); throw error; });
   if (answer.status !== 200) waitFor(before);
+  else reopened = "";
   take(answer);
 });
 const decide = (decision, target = "") => {
@@ -82,10 +93,12 @@ const decide = (decision, target = "") => {
   return record([now.row.row_id], decision, target);
 };
 const undo = () => during(async () => {
-  take(await ask("undo", { state: now.state, row_id: now.row ? now.row.row_id : "", single: rowsOnly ? "yes" : "" }));
+  reopened = "";
+  take(await ask("undo", { state: now.state, row_id: now.row ? now.row.row_id : "", view: asView({ single: rowsOnly ? "yes" : "" }) }));
 });
-const show = given => ask("row?" + new URLSearchParams({ single: rowsOnly ? "yes" : "", ...given }));
+const show = given => ask("row?" + asView({ single: rowsOnly ? "yes" : "", ...given }));
 const next = () => during(async () => {
+  reopened = "";
   const row = now.row ? now.row.row_id : "";
   const { then, single } = following([row]);
   take(await show({ after: row, row: then, single }));
@@ -93,7 +106,7 @@ const next = () => during(async () => {
 const look = first => during(async () => {
   const row = now && now.row ? now.row.row_id : decodeURIComponent(location.hash.slice(1)) || pending[0] || "";
   const single = rowsOnly || pending.includes(row) || (now && now.row && !now.row.grid) ? "yes" : "";
-  const answer = await show({ row, single });
+  const answer = await show({ row, single, reopen: reopened && reopened === row ? "yes" : "" });
   if (first) { take(answer); return; }
   if (answer.status === 200 && answer.state !== now.state) {
     take(answer);
@@ -159,7 +172,7 @@ function subject(row) {
     return make("li", {}, link, picture.note ? make("span", { class: "note" }, picture.note) : null);
   });
   return make("section", { class: "subject", "aria-labelledby": "name" },
-    make("p", { class: "eyebrow" }, make("span", { class: "chip" }, row.kind), row.subject),
+    make("p", { class: "eyebrow" }, make("span", { class: "chip" }, row.kind), row.state === "open" ? null : make("span", { class: "chip warm" }, row.state === "decided" ? "decided: a new answer changes it" : "accepted without review"), row.subject),
     make("h1", { id: "name", tabindex: "-1", dir: "auto" }, row.name),
     make("p", { class: "links" }, row.qualifier ? row.qualifier + (host ? " · " : "") : null,
       host ? make("a", { href: row.address, target: "_blank", rel: "noreferrer" }, `Look it up on ${host}`) : null),
@@ -197,7 +210,7 @@ function places(row) {
       row.is_item || row.is_lost ? null : action("m", "Merge into…", () => openSearch("merge")),
       action("x", "Exclude", () => decide("exclude")),
       action("u", "Unsure", () => decide("unsure")),
-      row.alike > 1 ? action("g", `Grid of ${number.format(row.alike)} look-alikes`, toggleGrid) : null,
+      row.alike > 1 ? action("g", `Grid of ${number.format(row.alike)} look-alikes`, () => toggleGrid()) : null,
       action("n", "Next", next)),
     make("label", { class: "note" }, make("span", {}, make("kbd", { "aria-hidden": "true" }, "i"), " Note"), make("input", { id: "note", type: "text", maxlength: "500", autocomplete: "off", "aria-keyshortcuts": "i" })));
 }
@@ -209,6 +222,7 @@ function draw(focus = true) {
   $("bar").setAttribute("aria-valuenow", progress.decided);
   $("bar").firstElementChild.style.width = `${all ? 100 * progress.decided / all : 100}%`;
   $("count").replaceChildren(make("strong", {}, number.format(progress.decided)), ` decided, ${number.format(progress.open)} open`);
+  drawFilters();
   $("left").textContent = left(progress);
   keepAddress();
   if (row && row.grid) {
@@ -220,7 +234,8 @@ function draw(focus = true) {
   } else {
     document.title = "Review · nothing is left";
     $("main").replaceChildren(make("section", { class: "done" },
-      make("h1", { id: "name", tabindex: "-1" }, "Nothing is left to decide"),
+      make("h1", { id: "name", tabindex: "-1" }, filtered() ? "Nothing is left under these filters" : "Nothing is left to decide"),
+      filtered() && progress.open ? make("p", {}, action("Escape", "Show all open rows", clearFilters)) : null,
       make("p", {}, left(progress)),
       progress.unsure ? make("p", {}, `${plural(progress.unsure, "row", "rows")} on which you were unsure stay open for others.`) : null,
       make("p", {}, "Every answer is in the ledger. End the page with Ctrl-C in its terminal: the tree and the sheet are then written again.")));
@@ -229,7 +244,9 @@ function draw(focus = true) {
 }
 
 function keepAddress() {
-  const query = new URLSearchParams(rowsOnly ? { view: "rows" } : {}).toString();
+  if (rowsOnly) view.view = "rows";
+  else delete view.view;
+  const query = new URLSearchParams(view).toString();
   history.replaceState(null, "", location.pathname + (query ? "?" + query : "") + (now.row ? "#" + encodeURIComponent(now.row.row_id) : ""));
 }
 
@@ -318,8 +335,8 @@ $("query").onkeydown = event => {
     if (hits.length) { active = (active + (event.key === "ArrowDown" ? 1 : hits.length - 1)) % hits.length; mark(); }
   } else if (event.key === "Enter") { event.preventDefault(); if (event.repeat) return; if (asked > answered) pickFirst = true; else pick(active); }
 };
-for (const dialog of [$("search"), $("help")]) {
-  dialog.onclose = () => { const name = $("name"); if (name) name.focus({ preventScroll: true }); };
+for (const dialog of document.querySelectorAll("dialog")) {
+  dialog.onclose = () => { const name = $("tiles") || $("name"); if (name) name.focus({ preventScroll: true }); };
   dialog.onclick = event => { if (event.target === dialog) dialog.close(); };
 }
 
@@ -336,7 +353,8 @@ const KEYS = {
   },
   u: () => decide("unsure"), s: stopHere, m: () => openSearch("merge"), x: () => decide("exclude"),
   "/": () => now.row && openSearch(now.row.grid ? "choose" : placing(now.row)),
-  z: undo, n: next, g: toggleGrid, i: () => $("note") && $("note").focus(), "?": () => $("help").showModal(),
+  f: () => openFilters(), j: () => openJump(), d: () => openDecided(), Escape: () => filtered() && clearFilters(),
+  z: undo, n: next, g: () => toggleGrid(), i: () => $("note") && $("note").focus(), "?": () => $("help").showModal(),
 };
 function byDigit(key) {
   const { row } = now;
@@ -359,10 +377,11 @@ addEventListener("keydown", event => {
   event.preventDefault();
   does();
 });
-document.querySelector("[data-do=undo]").onclick = undo;
-document.querySelector("[data-do=help]").onclick = () => $("help").showModal();
-$("letters").checked = sessionStorage.getItem("letters") !== "off";
-$("letters").onchange = event => sessionStorage.setItem("letters", event.target.checked ? "on" : "off");
-$("blind").hidden = !BLIND;
-addEventListener("focus", () => { if (now && !document.querySelector("dialog[open]")) look(false); });
-look(true);
+addEventListener("DOMContentLoaded", () => {  // when the other scripts are there too
+  for (const button of document.querySelectorAll("footer button")) button.onclick = KEYS[button.getAttribute("aria-keyshortcuts")];
+  $("letters").checked = sessionStorage.getItem("letters") !== "off";
+  $("letters").onchange = event => sessionStorage.setItem("letters", event.target.checked ? "on" : "off");
+  $("blind").hidden = !BLIND;
+  addEventListener("focus", () => { if (now && !document.querySelector("dialog[open]")) look(false); });
+  look(true);
+});

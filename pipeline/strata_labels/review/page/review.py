@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from strata_labels.errors import InputError
 from strata_labels.evidence import Evidence, Reason
-from strata_labels.review.decisions import Decision
+from strata_labels.review.decisions import Decision, active_decisions, read_decisions
+from strata_labels.review.ledger import batch_decisions, read_ledger, withdrawal
 from strata_labels.review.ledger_writer import LedgerChanged, LedgerWriter
 from strata_labels.review.page.answers import as_decision, ledger_lines
 from strata_labels.review.page.background import Background
@@ -212,6 +213,36 @@ class Review:
         lines = self._written(lambda: self._writer.undo(reviewer, expected=self.state))
         self._epoch += bool(len(lines))
         return lines
+
+    def withdraw(self, reviewer: str, time: str, word: str, target: str) -> pd.DataFrame:
+        """Takes back what one answer of a reviewer still says.
+
+        Args:
+            reviewer: whose answer.
+            time: its `decided_at`.
+            word: its decision.
+            target: its target.
+
+        Returns:
+            The lines, none if nothing of it counts any more.
+
+        Raises:
+            Stale: as `record`.
+        """
+        found = read_decisions(read_ledger(self.setup.ledgers[-1]).decisions)[0]
+        own = [d for d in found if d.reviewer == reviewer]
+        lines: dict[int, list[str]] = {}
+        for d in active_decisions(own)[0]:
+            if (d.decided_at, d.decision, d.written) == (time, word, target):
+                lines.setdefault(d.level, []).append(d.subject)
+        if not lines:
+            return pd.DataFrame()
+        rows = pd.concat(
+            batch_decisions(withdrawal(reviewer, str(level), subjects, time))
+            for level, subjects in lines.items()
+        )
+        self._epoch += 1
+        return self._written(lambda: self._writer.record(rows, expected=self.state))
 
     def settle(self) -> None:
         """Waits for work in the background."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from strata_labels.review.page.naming import describe
-from strata_labels.review.page.review_rows import ReviewRows
+
+if TYPE_CHECKING:
+    from strata_labels.review.page.review_rows import ReviewRows
 
 FOUND = 8
 
@@ -21,8 +23,8 @@ class Search:
     def __init__(self, table: ReviewRows) -> None:
         self._table, known = table, table.known
         self._nodes = [
-            (node, level, _plain(known.name[node]),
-             f" {_plain(known.path_name(node))} {node.partition('/')[2].casefold()}")
+            (node, level, plain(known.name[node]),
+             f" {plain(known.path_name(node))} {node.partition('/')[2].casefold()}")
             for node, level in known.level.items()
         ]  # fmt: skip
 
@@ -44,7 +46,7 @@ class Search:
             levels = range(1, top + 1)
         if word == "stop" and own == 0:
             levels = range(2, top + 1)
-        wanted = _plain(text).split()
+        wanted = plain(text).split()
         hits = []
         for node, level, name, all_words in self._nodes:
             if level not in levels or node == table.subject[n]:
@@ -58,7 +60,7 @@ class Search:
         return {"found": found, "total": len(hits)}
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text as it is searched: without case and accents."""
     letters = unicodedata.normalize("NFKD", text.casefold())
     return "".join(letter for letter in letters if not unicodedata.combining(letter))
