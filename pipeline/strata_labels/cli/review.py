@@ -87,7 +87,7 @@ def review(
     json: Annotated[Path | None, typer.Option(help="Write the numbers here at the end.")] = None,
 ) -> None:
     """Decide the open rows on a local page, or write a sheet; then rebuild tree and exports."""
-    from strata_labels.build import ledgers, rebuild, write_review_sheet
+    from strata_labels.build import Workspace, ledgers, rebuild, write_review_sheet
     from strata_labels.errors import InputError, Problem
     from strata_labels.review import draw_audit
 
