@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import write_seen
 from strata_labels.people_csv import clean_cell
-from strata_labels.pictures import UnreadablePictureError, thumbnail
+from strata_labels.pictures import UnreadablePictureError
 from strata_labels.review.decisions import Decision, seen_of
 from strata_labels.review.ledger import unbatch_decisions
 from strata_labels.review.page.answers import answer_text, refusal
@@ -25,6 +25,7 @@ from strata_labels.review.page.naming import name_of
 from strata_labels.review.page.review import Review, Stale
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup
 from strata_labels.review.page.row_card import card
+from strata_labels.review.page.thumbnails import SIDES
 from strata_labels.review.validate import find_conflicts, split_nodes
 
 #: What the page can decide; renaming and further words are for the sheet.
@@ -35,10 +36,6 @@ ALL = Facets()
 
 #: Rows that one answer can be for, at most.
 MOST_ROWS = 50
-
-#: Pixels of a picture on the page, at most, in width and height.
-SIDE = 1024
-
 
 #: Confirmed answers that are known again, if a connection broke before the confirmation arrived.
 CONFIRMED = 20
@@ -331,14 +328,21 @@ class Desk:
             n = self._table.at.get(row_id, -1)
             return self.review.search.find(text, n, word) if n >= 0 else {"found": [], "total": 0}
 
-    def picture(self, item: str, image: str) -> bytes | None:
-        """An image of the workspace as a JPEG, None where it is not one or cannot be read."""
+    def picture(self, item: str, image: str, size: str = "") -> bytes | None:
+        """An image of the workspace as a JPEG, None where it is not one or cannot be read.
+
+        Args:
+            item: whose image.
+            image: its id.
+            size: one of `SIDES`; another is taken as "".
+        """
         find = self.setup.find_image
         if find is None or image not in self._table.images_of(item):
             return None
         path = find(image)
         try:
-            return thumbnail(path, SIDE) if path else None
+            side = SIDES.get(size, SIDES[""])
+            return self.review.thumbnails.draw(path, side) if path else None
         except UnreadablePictureError:
             return None
 

@@ -11,9 +11,9 @@ function startGrid(row) {
 function drawGrid() {
   const { row } = now, count = grid.rows.length - grid.marked.size;
   const tiles = row.grid.map((tile, n) => {
-    const note = [tile.qualifier, tile.place && `now: ${tile.place}`, tile.pictures > 1 && `${tile.pictures} pictures`].filter(Boolean).join(" · ");
+    const note = [tile.qualifier, tile.place && `now: ${tile.place}`, tile.pictures.length > 1 && `${tile.pictures.length} pictures`].filter(Boolean).join(" · ");
     const marked = grid.marked.has(tile.row_id);
-    const shown = tile.picture ? make("span", { class: "frame" }, image({ ...tile.picture, alt: "" })) : null;
+    const shown = tile.pictures.length ? make("span", { class: "frame" }, image({ ...tile.pictures[0], alt: "" }, "small")) : null;
     if (shown) shown.firstChild.onerror = () => shown.replaceChildren(make("span", { class: "gone" }, "This picture could not be read"));
     return make("li", {
       role: "option", id: `tile${n}`, "aria-selected": String(marked), class: n === grid.at ? "tile at" : "tile",
@@ -21,7 +21,7 @@ function drawGrid() {
     }, shown, make("span", { class: "title", dir: "auto" }, tile.name),
     note ? make("span", { class: "up" }, note) : null, make("span", { class: "sr" }, marked ? ", an exception" : ""));
   });
-  const pictures = row.grid.some(tile => tile.picture);
+  const pictures = row.grid.some(tile => tile.pictures.length);
   const chosen = grid.chosen;
   const list = row.places.map((at, n) => place(String(n), "Choose", at, () => choosePlace(at), { "aria-pressed": String(at === chosen) }));
   if (chosen && !row.places.includes(chosen)) list.push(make("li", { class: "place current" }, make("p", { class: "top" }, make("span", { class: "name", dir: "auto" }, chosen.name))));
@@ -45,6 +45,7 @@ function drawGrid() {
         action("a", grid.marked.size ? "Unmark all" : "Mark all", () => GRID_KEYS.a()),
         action("x", "Exclude the unmarked", () => decide("exclude")),
         action("u", "Unsure", () => decide("unsure")),
+        pictures ? action("v", "View large", () => KEYS.v()) : null,
         action("o", "Open the one under the cursor", () => GRID_KEYS.o()),
         action("g", "Ask one by one", toggleGrid),
         action("n", "Next", next)),

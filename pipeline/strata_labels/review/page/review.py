@@ -20,6 +20,7 @@ from strata_labels.review.page.answers import as_decision, ledger_lines
 from strata_labels.review.page.background import Background
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup, Stamp, Watch
 from strata_labels.review.page.search import Search
+from strata_labels.review.page.thumbnails import Thumbnails
 from strata_labels.review.reliability import Reliability, compared, estimate
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Review:
         desks: of all reviewers.
         structure: merges, renames and splits in force.
         search: finds nodes of the tree.
+        thumbnails: draws pictures, in the folder `thumbnails` of the workspace.
         state: what the ledger is.
         batch: rows answered after which all open ones are scored anew.
 
@@ -82,6 +84,7 @@ class Review:
         self.setup, self._second, self._twice = setup, second, twice
         self.desks: list[Desk] = []
         self.lock = threading.RLock()
+        self.thumbnails = Thumbnails(setup.folder / "thumbnails")
         self.version = 0
         self._writer = LedgerWriter(setup.ledgers[-1])
         self._refreshing = Background(self._bring_up_to_date)

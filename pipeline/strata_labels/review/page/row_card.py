@@ -72,8 +72,7 @@ def _tile(table: ReviewRows, n: int, blind: bool, first: list[str]) -> dict[str,
     return {
         "row_id": table.row_id[n],
         **_named(table, n),
-        "picture": first_picture(table, n),
-        "pictures": len(table.images_of(table.subject[n])),
+        "pictures": _pictures(table, n, blind),
         "place": table.known.name[own] if other else "",
     }
 
