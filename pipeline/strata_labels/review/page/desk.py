@@ -53,6 +53,7 @@ class _Act:
     closed: list[int]
     settled: list[int]
     confidence: list[float]
+    is_unsure: bool
 
 
 class Desk:
@@ -94,6 +95,7 @@ class Desk:
         self.setup = review.setup
         self.recorded = 0
         with review.lock:
+            review.desks.append(self)
             self._take()
 
     @property
@@ -263,11 +265,11 @@ class Desk:
             decisions = [self._checked(row, word, target, note) for row in rows]
             if word == "merge":
                 self._check_merges(decisions)
-            self.recorded += self.review.record(self, rows, decisions)
+            self.recorded += self.review.record(self, decisions)
             target = self._table.known.name.get(decisions[0].target, "")
             named_first = name_of(self._table, rows[0])
             if all(self._open[rows]):
-                self._close(rows, word)
+                self._close(rows, decisions)
             else:
                 self._load()
             said = answer_text(decisions, named_first, target)
@@ -297,10 +299,14 @@ class Desk:
                 self.review.open[act.closed] = True
                 self.review.confidence[act.settled] = act.confidence
                 self._done[act.rows] = False
+                for n in act.rows:
+                    self.review.take_back(n, self.reviewer)
                 self._decided -= len(act.rows)
-                self._unsure -= 0 if act.settled else len(act.rows)
+                self._unsure -= len(act.rows) if act.is_unsure else 0
             elif self._leases:  # the others do not wait until the rows are read again
                 self.review.open[rows], self._done[rows] = True, False
+                for n in rows:
+                    self.review.take_back(n, self.reviewer)
                 self._decided -= len(rows)
                 self.review.refresh()
             else:
@@ -344,12 +350,18 @@ class Desk:
         """Waits for work in the background."""
         self.review.settle()
 
-    def bring(self, row_ids: list[str], word: str) -> None:
+    def bring(self, decisions: list[Decision]) -> None:
         """Applies an answer that was given while the rows were loaded."""
         self._follow()
-        rows = [n for row_id in row_ids if (n := self._table.at.get(row_id, -1)) >= 0]
+        decisions = [d for d in decisions if d.row_id in self._table.at]
+        rows = [self._table.at[d.row_id] for d in decisions]
         if rows and self._open[rows].all():
-            self._close(rows, word)
+            self._close(rows, decisions)
+
+    def ask_again(self, n: int) -> None:
+        """Lets this reviewer answer a row once more, on which another one differs."""
+        self._follow()
+        self._done[n] = False
 
     # --- what is open --------------------------------------------------------------------
 
@@ -397,8 +409,11 @@ class Desk:
 
     def _load(self) -> None:
         """Reads all rows again: what was decided long ago has changed."""
-        self.review.reload()
-        self._follow()
+        if self._leases:  # the others do not wait for it
+            self.review.refresh()
+        else:
+            self.review.reload()
+            self._follow()
 
     def _state_of(self, n: int) -> str:
         """Whether a row is open, decided, or accepted without a decision."""
@@ -415,23 +430,32 @@ class Desk:
         table, free, place = self._table, self._free(facets), 0
         if after >= 0 and not self._done_before[after]:
             place = table.rank[after] + 1
+        # What waits for one more comes first; after a row of these, those behind it.
+        half = np.flatnonzero(free & self.review.half)
+        if after >= 0 and self.review.half[after]:
+            half = half[table.rank[half] > table.rank[after]]
+        if len(half):
+            return int(half[np.argmin(table.rank[half])])
         for part in (table.order[place:], table.order[:place]):
             found = np.flatnonzero(free[part])
             if len(found):
                 return int(part[found[0]])
         return -1
 
-    def _close(self, rows: list[int], word: str) -> None:
-        review, settled = self.review, [] if word == "unsure" else list(rows)
+    def _close(self, rows: list[int], decisions: list[Decision]) -> None:
+        review = self.review
+        settled = [n for n, d in zip(rows, decisions, strict=True) if review.settles(n, d)]
         for n in settled[:]:
             settled += np.flatnonzero(self._table.cover == n).tolist()
         closed = [n for n in sorted(set(settled)) if review.open[n]]
-        self._acts.append(_Act(rows, closed, settled, review.confidence[settled].tolist()))
+        unsure = decisions[0].decision == "unsure"
+        before = review.confidence[settled].tolist()
+        self._acts.append(_Act(rows, closed, settled, before, unsure))
         review.open[closed] = False
         review.confidence[settled] = 1.0
         self._done[rows] = True
         self._decided += len(rows)
-        self._unsure += 0 if settled else len(rows)
+        self._unsure += len(rows) if unsure else 0
 
     def _progress(self) -> dict[str, Any]:
         is_open, ahead = self._open, Forecast(None, None, None)
