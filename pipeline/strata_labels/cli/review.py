@@ -37,7 +37,9 @@ def review(
     double: Annotated[
         str | None,
         typer.Option(
-            help="Decide this share of what others have decided, without seeing it: 10% or 0.1."
+            help="Decide this share of what others have decided, without seeing it: 10% or 0.1. "
+            "With --serve: two curators are asked this share of the open items, the most "
+            "doubtful ones."
         ),
     ] = None,
     audit: Annotated[
@@ -85,7 +87,7 @@ def review(
     json: Annotated[Path | None, typer.Option(help="Write the numbers here at the end.")] = None,
 ) -> None:
     """Decide the open rows on a local page, or write a sheet; then rebuild tree and exports."""
-    from strata_labels.build import ledgers, rebuild, write_review_sheet
+    from strata_labels.build import Workspace, ledgers, rebuild, write_review_sheet
     from strata_labels.errors import InputError, Problem
     from strata_labels.review import draw_audit
 
@@ -93,12 +95,16 @@ def review(
         fix = "Write --sheet in front of it, or leave it out."
         raise InputError(Problem("FILE", "a sheet without --sheet:", fix, value=str(file)))
     if serve is not None or curators is not None:
-        alone: list[tuple[str, object]] = [("--reviewer", reviewer), ("--double", double)]
-        alone += [("--sheet", sheet), ("--port", port), ("--audit", audit), ("--json", json)]
+        alone: list[tuple[str, object]] = [("--reviewer", reviewer), ("--sheet", sheet)]
+        alone += [("--port", port), ("--audit", audit), ("--json", json)]
         others = [name for name, value in alone if value]
         place = address_of(serve, curators, url, proxy, others)
         assert curators is not None
-        serve_curators(folder, place, curators, blind, online_images)
+        twice = _share(double) if double is not None else 0.0
+        workspace = Workspace(folder.resolve())
+        warn_of_cut_decisions(workspace)
+        setup = replace(review_setup(workspace, online_images), group_size=grid)
+        serve_curators(workspace, setup, place, curators, blind, twice)
         return
     if url is not None or proxy is not None:
         fix = "Add --serve HOST:PORT and --curators FILE, or leave it out."

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from strata_labels.cli.result import warn_of_cut_decisions
+if TYPE_CHECKING:
+    from strata_labels.build import Workspace
+    from strata_labels.review.page import ReviewSetup
 
 
 @dataclass(frozen=True)
@@ -81,24 +84,25 @@ def address_of(
 
 
 def serve_curators(
-    folder: Path, at: Address, curators: Path, blind: bool, online_images: bool
+    workspace: Workspace,
+    setup: ReviewSetup,
+    at: Address,
+    curators: Path,
+    blind: bool,
+    twice: float,
 ) -> None:
     """Serves the page until it is ended. Tree and sheet are not rebuilt, so that it ends at once.
 
     Args:
-        folder: the workspace.
+        workspace: a finished build.
+        setup: what is reviewed.
         at: where it is served.
         curators: the file that names them.
         blind: hide what is proposed.
-        online_images: show pictures that are not on this machine.
+        twice: share of the open item rows, the most doubtful ones, that two are asked.
     """
-    from strata_labels.build import Workspace
-    from strata_labels.cli.review import learning, review_setup
+    from strata_labels.cli.review import learning
     from strata_labels.review.page import Review, Team, open_team
-
-    workspace = Workspace(folder.resolve())
-    setup = review_setup(workspace, online_images)
-    warn_of_cut_decisions(workspace)
 
     def tell(name: str, link: str) -> None:
         print(f"Link of {name}, told this once: {link}", flush=True)
@@ -109,7 +113,7 @@ def serve_curators(
     with learning(workspace) as learn:
 
         def team_of(own: str) -> Team:
-            review = Review(replace(setup, learn=learn))
+            review = Review(replace(setup, learn=learn), twice=twice)
             url = at.url or f"http://{own}"
             return Team(review, curators, url, own, at.proxy, blind, tell, warn)
 
@@ -123,7 +127,9 @@ def serve_curators(
             print("Ctrl-C ends it.", flush=True)
             page.run()
     print(f"\n{team.recorded} lines added to {setup.ledgers[-1]}", flush=True)
-    print(f"To bring them into tree and sheet: strata review {folder} --sheet", flush=True)
+    print(
+        f"To bring them into tree and sheet: strata review {workspace.folder} --sheet", flush=True
+    )
 
 
 def _is_address(text: str) -> bool:

@@ -19,7 +19,15 @@ from strata_labels.evidence import (
     read_seen,
 )
 from strata_labels.review.carry_over import LostNode
-from strata_labels.review.decisions import SAME, Decision, decisions_frame, seen_of, what_changed
+from strata_labels.review.decisions import (
+    SAME,
+    Decision,
+    active_decisions,
+    decisions_frame,
+    seen_of,
+    what_changed,
+)
+from strata_labels.review.reliability import compared, double_answers, estimate
 from strata_labels.review.validate import Checker, Validated, validate
 from strata_labels.tables import without_cycle_search
 from strata_labels.tree import UNKNOWN_NODE, LabelTree, fold
@@ -114,9 +122,11 @@ def replay(
 
     A decision on a class settles its items too (an item's confidence is that of its label above
     the class), unless an item's own decision is stale or unsure. What a person decided has
-    confidence 1 and origin `human`. If reviewers differ, or their decisions cannot hold together
-    (merges in a circle, a name twice), none of them is applied and the rows are open again with
-    all opinions, until one of the reviewers decides anew or withdraws.
+    origin `human` and confidence 1, or, once enough items have been decided twice, the probability
+    that it is right by the accuracies of those who decided it (see `reliability`). If reviewers
+    differ, or their decisions cannot hold together (merges in a circle, a name twice), none of
+    them is applied and the rows are open again with all opinions, until one of the reviewers
+    decides anew or withdraws.
 
     Args:
         decisions: `Ledger.decisions`, in any order.
@@ -151,6 +161,7 @@ def replay(
     placement.name |= {d.subject: d.target for d in found.effective if d.decision == "rename"}
     placement.place_nodes()
     decided = _decided_rows(rows.reset_index(drop=True), place, found, placement)
+    _rely(decided, found, checker.tree)
     changed = [
         f"it names {d.target}, which is not in the tree any more"
         if checker.names_lost(d) or d.row_id not in rows.index
@@ -437,6 +448,29 @@ def _decided_rows(
     rows["accepted"], rows["unsure"] = accepted, unsure
     rows["state"] = np.where(settled, "settled", np.where(accepted, "accepted", "open"))
     return rows
+
+
+def _rely(rows: pd.DataFrame, found: Validated, tree: LabelTree) -> None:
+    """Sets the confidence of items that were decided by reviewers of estimated accuracy."""
+    reliability = estimate(double_answers(found.read, tree))
+    known = {who for who in reliability.double if reliability.known(who) is not None}
+    if not known:
+        return
+    said: dict[str, dict[str, Decision]] = {}
+    applied = {d.subject: d for d in found.effective if d.level == 1 and d.aspect == "place"}
+    for decision in active_decisions(d for d in found.read if d.subject in applied)[0]:
+        if decision.aspect == "place" and decision.decision != "unsure":
+            said.setdefault(decision.subject, {})[decision.reviewer] = decision
+    confidence = rows.confidence.to_numpy(copy=True)
+    settled = (rows.state == "settled").to_numpy()
+    subjects = [subject for subject in applied if subject in said]
+    at = pd.Index(rows.row_id).get_indexer([f"1:{subject}" for subject in subjects])
+    for n, subject in zip(at, subjects, strict=True):
+        if n >= 0 and settled[n] and known & said[subject].keys():
+            answers = compared(said[subject], tree)
+            label = answers.labels.get(applied[subject].reviewer, "")
+            confidence[n] = round(reliability.confidence(answers, label), 6)
+    rows["confidence"] = confidence
 
 
 def _lost_rows(found: Validated, like: pd.DataFrame) -> pd.DataFrame:

@@ -61,7 +61,7 @@ def queue(
     place, others = nodes[askable], rows.alternatives.iloc[askable].tolist()
     sure = _likelihood(place, rows.iloc[askable])
     features = row_features(vectors, at, place, sure, others)
-    found = look_alikes(place, score[askable], sure, features, group_size)
+    found = look_alikes(place, score[askable], features, group_size)
     for number, alike in enumerate(found):
         if len(alike) > 1:
             group.iloc[askable[alike]] = f"{nodes[askable[alike[0]]]}~{number}"

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -151,7 +152,10 @@ def test_thirty_decisions_by_keyboard_are_exactly_what_the_ledger_has(
     assert alike > 2
     for again in (False, True):
         state = curator.page.evaluate("now.row.row_id")
-        curator.press("Enter")
+        # No place is likely for most of them, so none is proposed: Enter has nothing to record.
+        curator.page.keyboard.press("Enter")
+        assert "Choose a place first" in str(curator.page.text_content("#said"))
+        curator.press("0", "Enter")
         wrote = told()[-alike:]
         assert wrote[0][:2] == (state, "keep") and len({row for row, *_ in wrote}) == alike
         curator.expected += wrote
@@ -522,7 +526,7 @@ def test_filters_jumps_and_the_list_of_answers(
     page.wait_for_selector("#name")
     assert page.evaluate("[now.left, view.node]") == [left, "3/natural"]
     kept = page.evaluate("now.row.grid.map(tile => tile.row_id)")
-    curator.press("Enter")
+    curator.press("0", "Enter")
     assert page.evaluate("now.left") == left - len(kept)
     page.get_by_role("button", name="Remove the filter level").click()
     page.wait_for_function("() => !view.level && !busy")
@@ -554,4 +558,122 @@ def test_filters_jumps_and_the_list_of_answers(
     page.locator("#decided-query").fill("no such name")
     page.wait_for_function("() => !document.querySelectorAll('#decided-list li').length")
     page.keyboard.press("Escape")
+    page.close()
+
+
+def with_pictures(workspace: Path) -> None:
+    """Gives each item two pictures of a colour of its own."""
+    items = load(workspace, "items")
+    items["image_ids"] = [[f"p{n}a.png", f"p{n}b.png"] for n in range(len(items))]
+    for n in range(len(items)):
+        for m, letter in enumerate("ab"):
+            colour = (40 + 4 * n, 200 - 3 * n, 60 + 90 * m)
+            Image.new("RGB", (900, 600), colour).save(workspace / f"images/p{n}{letter}.png")
+    save(workspace, "items", items)
+
+
+def test_pictures_are_viewed_large_beside_the_nearest_of_each_place(
+    browser: sync_api.Browser, workspace: Path, desk: Callable, serve: Callable
+) -> None:
+    with_pictures(workspace)
+    page = browser.new_page()
+    page.goto(f"{serve(desk()).address}?view=rows#1:gldv2/train/0")
+    page.wait_for_selector(".pictures img")
+    page.keyboard.press("v")
+    page.wait_for_function(
+        "() => document.querySelector('#viewer-own img')?.naturalWidth === 900", timeout=60_000
+    )
+    width = page.locator("#viewer-own img").bounding_box()["width"]
+    for key, wider in (("+", True), ("+", True), ("0", False)):
+        page.keyboard.press(key)
+        assert (page.locator("#viewer-own img").bounding_box()["width"] > width) == wider
+    first = page.get_attribute("#viewer-own img", "src")
+    page.keyboard.press("ArrowRight")
+    assert page.text_content("#viewer-title") == "Place 0, 2 of 2"
+    assert page.get_attribute("#viewer-own img", "src") != first
+    # No two places have the same pictures beside it.
+    shown = page.locator("#viewer-others section").all()
+    sources = [{image.get_attribute("src") for image in one.locator("img").all()} for one in shown]
+    assert len(sources) > 1 and all(sources)
+    assert sum(map(len, sources)) == len(set.union(*sources))
+    page.keyboard.press("c")
+    assert page.locator("#viewer-others").is_hidden()
+    page.keyboard.press("Escape")
+    # In a grid, those of the one under the cursor; a tap on a picture of a row opens it too.
+    page.keyboard.press("g")
+    page.wait_for_function("() => now.row.grid && !busy")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("v")
+    assert page.text_content("#viewer-title").startswith(page.evaluate("now.row.grid[1].name"))
+    page.close()
+    assert len(list((workspace / "thumbnails").glob("*/*.jpg"))) > 5
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (640, 360)], ids=["phone", "zoom 200 %"])
+def test_question_and_places_stay_on_a_small_screen(
+    browser: sync_api.Browser, workspace: Path, desk: Callable, serve: Callable, width: int,
+    height: int,
+) -> None:  # fmt: skip
+    with_pictures(workspace)
+    page = browser.new_context(
+        viewport={"width": width, "height": height}, has_touch=True, is_mobile=True
+    ).new_page()
+    page.goto(f"{serve(desk()).address}?view=rows#1:gldv2/train/0")
+    page.wait_for_selector(".pictures img")
+    floor = page.locator("footer").bounding_box()["y"]
+    boxes = [page.locator("#name").bounding_box(), page.locator("#where").bounding_box()]
+    boxes += [place.bounding_box() for place in page.locator(".place button").all()[:3]]
+    assert len(boxes) == 5
+    for box in boxes:
+        assert box["y"] >= 0 and box["y"] + box["height"] <= floor
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # Everything is done by touch.
+    row = page.evaluate("now.row.row_id")
+    page.locator(".place button").nth(1).tap()
+    page.wait_for_function("row => now.row.row_id !== row && !busy", arg=row)
+    page.get_by_role("button", name="Undo").tap()
+    page.wait_for_function("row => now.row.row_id === row && !busy", arg=row)
+    page.get_by_role("button", name="Grid of").tap()
+    page.wait_for_function("() => now.row.grid && !busy")
+    page.get_by_role("option").nth(1).tap()
+    assert page.evaluate("grid.marked.size") == 1
+    page.locator(".place button").first.tap()
+    page.get_by_role("button", name="Record").tap()
+    page.wait_for_function("() => now.row && !now.row.grid && !busy")
+    page.close()
+
+
+def test_axe_finds_nothing_on_any_view(
+    browser: sync_api.Browser, axe: Any, workspace: Path, desk: Callable, serve: Callable
+) -> None:
+    with_pictures(workspace)
+    ann = desk()
+    ann.decide(ann.state, ann.ask(), "keep")
+    page = browser.new_page()
+    address = serve(ann).address
+    found = {}
+    page.goto(address)  # a grid
+    page.wait_for_selector("#tiles img")
+    page.keyboard.press("Space")
+    found["grid"] = axe(page)
+    for key, dialog in (("v", "viewer"), ("f", "filters"), ("j", "jump"), ("d", "decided"),
+                        ("/", "search"), ("?", "help")):  # fmt: skip
+        page.keyboard.press(key)
+        page.wait_for_selector(f"#{dialog}[open]")
+        if dialog in ("jump", "search"):
+            page.keyboard.type("ca")
+            page.wait_for_selector(f"#{dialog} [role=option]")
+        found[dialog] = axe(page)
+        page.keyboard.press("Escape")
+        page.wait_for_function("() => !document.querySelector('dialog[open]') && !busy")
+    page.goto(f"{address}?view=rows&split=train&from=0&to=1#1:gldv2/train/0")
+    page.wait_for_selector(".pictures img")
+    found["row"] = axe(page)
+    page.emulate_media(color_scheme="dark")
+    found["dark"] = axe(page)
+    page.goto(f"{address}?split=nowhere")
+    page.wait_for_selector("#name")
+    found["nothing"] = axe(page)
+    assert {view: some for view, some in found.items() if some} == {}
     page.close()

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from page_client import Client
@@ -35,7 +36,7 @@ class Clock:
 class Site:
     """A review that is served to three curators."""
 
-    def __init__(self, workspace: Path, url: str = "", proxy: str = "") -> None:
+    def __init__(self, workspace: Path, url: str = "", proxy: str = "", twice: float = 0.0) -> None:
         self.workspace, self.clock = workspace, Clock()
         self.links: dict[str, str] = {}
         self.warnings: list[str] = []
@@ -45,8 +46,9 @@ class Site:
         self.setup = review_setup(Workspace(workspace))
 
         def team_of(own: str) -> Team:
+            review = Review(self.setup, twice=twice)
             return Team(
-                Review(self.setup), self.file, url or f"http://{own}", own, proxy, False,
+                review, self.file, url or f"http://{own}", own, proxy, False,
                 self.links.__setitem__, self.warnings.append, Leases(600, self.clock),
             )  # fmt: skip
 
@@ -400,3 +402,93 @@ def test_twenty_windows_answer_at_once_and_each_answer_is_there_once(tmp_path: P
     site.end()
     assert len(written) == len(set(written)) and sorted(confirmed) == sorted(written)
     assert site.team.recorded == len(written)
+
+
+@pytest.fixture
+def twice(workspace: Path) -> Iterator[Site]:
+    """A site where the hardest half of the rows is asked twice."""
+    opened = Site(workspace, twice=0.5)
+    yield opened
+    opened.end()
+
+
+def place_of(shown: dict[str, Any]) -> list[str]:
+    """The places that are offered, in order."""
+    return [place["node"] for place in shown["row"]["places"]]
+
+
+HARD, EASY = f"1:{item(0)}", f"1:{item(SINGLES - 1)}"  # by their confidence
+
+
+def test_hard_rows_are_asked_twice_and_easy_rows_once(twice: Site) -> None:
+    ann, ben, cleo = (twice.client(name) for name in ("ann", "ben", "cleo"))
+    shown = ann.row(row=HARD, single="yes")
+    assert ann.answer(shown, "move", target="2/lake")[0] == 200
+    assert ann.row(row=HARD)["row"]["row_id"] != HARD
+    # The next one is asked it before anything else, and sees what the first one saw.
+    second = ben.row(single="yes")
+    assert second["row"]["row_id"] == HARD and place_of(second) == place_of(shown)
+    assert second["row"]["why"] == shown["row"]["why"]
+    assert ben.answer(second, "move", target="2/lake")[0] == 200
+    assert cleo.row(row=HARD)["row"]["row_id"] != HARD  # they agree
+    easy = ann.row(row=EASY, single="yes")
+    assert easy["row"]["row_id"] == EASY and ann.answer(easy)[0] == 200
+    assert ben.row(row=EASY)["row"]["row_id"] != EASY
+    assert [row for row, _, _ in twice.ledger()] == [HARD, HARD, EASY]
+
+
+def test_who_differs_is_asked_again_with_what_the_other_said(twice: Site) -> None:
+    ann, ben, cleo = (twice.client(name) for name in ("ann", "ben", "cleo"))
+    ann.answer(ann.row(row=HARD, single="yes"), "move", target="2/lake")
+    ben.answer(ben.row(row=HARD, single="yes"), "move", target="2/mountain")
+    said = json.loads(ann.ask("GET", "curators.json")[1])
+    assert said["disputes"] == 1
+    assert ben.row(row=HARD)["row"]["row_id"] != HARD
+    shown = ann.row(row=HARD, single="yes")
+    assert "Two reviewers disagree about it." in shown["row"]["why"]
+    assert "ben moved it to mountain" in json.dumps(shown)
+    assert ann.answer(shown, "move", target="2/mountain")[0] == 200
+    assert cleo.row(row=HARD)["row"]["row_id"] != HARD
+    said = json.loads(ann.ask("GET", "curators.json")[1])
+    rows = {row["name"]: row for row in said["curators"]}
+    assert said["disputes"] == 0
+    # The first answers count for the agreement: ann changed hers when she knew of ben's.
+    assert (rows["ann"]["double"], rows["ann"]["agreement"]) == (1, 0.0)
+    assert rows["ann"]["accuracy"] is None  # too few
+
+
+def test_undo_of_either_answer_opens_the_row_for_one_more(twice: Site) -> None:
+    ann, ben, cleo = (twice.client(name) for name in ("ann", "ben", "cleo"))
+    for client in (ann, ben):
+        client.answer(client.row(row=HARD, single="yes"), "move", target="2/lake")
+    body = json.dumps({"state": ann.row()["state"]}).encode()
+    assert ann.ask("POST", "undo", body)[0] == 200
+    assert ann.row()["row"]["row_id"] == HARD  # it is shown to ann again
+    assert ben.row(row=HARD)["row"]["row_id"] != HARD
+    ann.row(after=HARD, single="yes")
+    assert cleo.row(single="yes")["row"]["row_id"] == HARD
+
+
+@pytest.mark.parametrize("differ", [False, True])
+def test_what_is_asked_twice_follows_from_the_ledger(workspace: Path, differ: bool) -> None:
+    site = Site(workspace, twice=0.5)
+    links = site.links
+    ann = site.client("ann")
+    shown = ann.row(row=HARD, single="yes")
+    ann.answer(shown, "move", target="2/lake")
+    site.end()
+    site = Site(workspace, twice=0.5)
+    try:
+        site.links = links
+        ann, ben = site.client("ann"), site.client("ben")
+        assert ann.row(row=HARD)["row"]["row_id"] != HARD
+        again = ben.row(single="yes")
+        assert again["row"]["row_id"] == HARD and place_of(again) == place_of(shown)
+        assert ben.answer(again, "move", target="2/mountain" if differ else "2/lake")[0] == 200
+    finally:
+        site.end()
+    review = Review(site.setup, twice=0.5)
+    n = review.table.at[HARD]
+    assert review.open[n] == differ == review.half[n]
+    assert review.disputes() == differ
+    assert review.table.decided_by("ben")[n] and review.table.decided_by("ann")[n] != differ

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from page_world import ALIKE, SINGLES, SURE
 from small_world import item
-from strata_labels.evidence import REASONS, read_seen
+from strata_labels.evidence import REASONS, Reason, read_seen
 from strata_labels.review import (
     agreement,
     append,
@@ -431,3 +431,64 @@ def test_several_reviewers_share_one_review(desk: Callable[..., Desk]) -> None:
     kept = [[one.show()["progress"][key] for key in counts] for one in (ann, ben)]
     review.reload()
     assert [[one.show()["progress"][key] for key in counts] for one in (ann, ben)] == kept
+
+
+def test_places_stand_on_one_scale_and_each_with_its_own_evidence(
+    desk: Callable[..., Desk], workspace: Path
+) -> None:
+    table = load(workspace, "proposals")
+    first = table.row_id == f"1:{item(0)}"
+    table.loc[first, "confidence"] = table.loc[first, "score"] = 0.02
+    save(workspace, "proposals", table)
+    places = desk().show(f"1:{item(0)}", single=True)["row"]["places"]
+    likely = [at["likely"] for at in places]
+    # Enter takes the first one, which is not the proposal, since that is the least likely.
+    assert likely == sorted(likely, reverse=True) and likely[-1] == 0.02
+    assert [at["answer"] for at in places] == ["move"] * 3 + ["keep"]
+    for at in places:
+        names = {step["name"] for step in at["path"]}
+        assert at["evidence"] and not any(text.startswith("But") for text in at["evidence"])
+        assert all(any(name in text for name in names) for text in at["evidence"])
+
+
+def test_what_speaks_for_no_place_is_told_apart(desk: Callable[..., Desk]) -> None:
+    row = desk().show(f"1:{item(0)}", single=True)["row"]
+    assert row["facts"] == ["“burg” (German) means castle / fort."]
+
+
+def test_a_label_that_came_with_the_item_has_no_share_beside_it(
+    desk: Callable[..., Desk], workspace: Path
+) -> None:
+    table = load(workspace, "proposals")
+    row = f"1:{item(0)}"
+    at = table.index[table.row_id == row][0]
+    table.at[at, "reasons"] = (Reason("label_issue", "1/Q16970"),)
+    table.loc[at, ["confidence", "score", "suggestion"]] = [0.003, 0.003, "2/lake"]
+    save(workspace, "proposals", table)
+    places = desk().show(row, single=True)["row"]["places"]
+    given = [one for one in places if one["given"]]
+    assert [(one["node"], one["likely"]) for one in given] == [("1/Q16970", None)]
+    assert places[0]["node"] == "2/lake" and places[0]["likely"] == 0.1
+
+
+def test_no_two_places_show_the_same_neighbours(desk: Callable[..., Desk]) -> None:
+    ann = desk()
+    for n in range(SINGLES):
+        shown = ann.show(f"1:{item(n)}", single=True)["row"]["places"]
+        names = [other["name"] for at in shown for other in at["siblings"]]
+        assert names and len(names) == len(set(names))
+
+
+def test_a_group_answer_is_proposed_only_where_it_is_likely_for_most(
+    desk: Callable[..., Desk], workspace: Path
+) -> None:
+    castles = f"1:{item(2)}"
+    shown = desk().show(castles)["row"]
+    assert shown["grid"] and shown["places"][0]["likely"] < 0.5 and not shown["enter"]
+    table = load(workspace, "proposals")
+    likely = (table.parent == "1/Q23413") & ~table.accepted
+    table.loc[likely, ["confidence", "score"]] = 0.6
+    save(workspace, "proposals", table)
+    shown = desk().show(castles)["row"]
+    assert shown["grid"] and shown["places"][0]["likely"] == 0.6 and shown["enter"]
+    assert desk().show(castles, single=True)["row"]["enter"]

@@ -35,6 +35,7 @@ _FILES = {
     "grid.js": "text/javascript",
     "overview.js": "text/javascript",
     "tree.js": "text/javascript",
+    "viewer.js": "text/javascript",
 }
 
 
@@ -126,8 +127,8 @@ def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
 
     async def picture(request: Request) -> Response:
         asked = request.query_params
-        item, image = asked.get("item", ""), asked.get("id", "")
-        drawn = await run_in_threadpool(desk_of(request).picture, item, image)
+        of = (asked.get("item", ""), asked.get("id", ""), asked.get("size", ""))
+        drawn = await run_in_threadpool(desk_of(request).picture, *of)
         if drawn is None:
             return refusal(404, "No such picture in this workspace.")
         # Pixels alone are passed on: a file may hold a program for the browser (SVG, polyglots).

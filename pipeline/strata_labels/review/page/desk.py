@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import write_seen
 from strata_labels.people_csv import clean_cell
-from strata_labels.pictures import UnreadablePictureError, thumbnail
+from strata_labels.pictures import UnreadablePictureError
 from strata_labels.review.carry_over import made_nodes
 from strata_labels.review.decisions import Decision, seen_of
 from strata_labels.review.ledger import unbatch_decisions
@@ -26,6 +26,7 @@ from strata_labels.review.page.naming import name_of
 from strata_labels.review.page.review import Review, Stale
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup
 from strata_labels.review.page.row_card import card
+from strata_labels.review.page.thumbnails import SIDES
 from strata_labels.review.validate import find_conflicts
 
 #: What the page can decide; renaming and further words are for the sheet.
@@ -36,10 +37,6 @@ ALL = Facets()
 
 #: Rows that one answer can be for, at most.
 MOST_ROWS = 50
-
-#: Pixels of a picture on the page, at most, in width and height.
-SIDE = 1024
-
 
 #: Confirmed answers that are known again, if a connection broke before the confirmation arrived.
 CONFIRMED = 20
@@ -57,6 +54,7 @@ class _Act:
     closed: list[int]
     settled: list[int]
     confidence: list[float]
+    is_unsure: bool
 
 
 class Desk:
@@ -98,6 +96,7 @@ class Desk:
         self.setup = review.setup
         self.recorded = 0
         with review.lock:
+            review.desks.append(self)
             self._take()
 
     @property
@@ -267,11 +266,11 @@ class Desk:
             decisions = [self._checked(row, word, target, note) for row in rows]
             if word == "merge":
                 self._check_merges(decisions)
-            self.recorded += self.review.record(self, rows, decisions)
+            self.recorded += self.review.record(self, decisions)
             target = self._table.known.name.get(decisions[0].target, "")
             named_first = name_of(self._table, rows[0])
             if all(self._open[rows]):
-                self._close(rows, word)
+                self._close(rows, decisions)
             else:
                 self._load()
             said = answer_text(decisions, named_first, target)
@@ -331,10 +330,14 @@ class Desk:
                 self.review.open[act.closed] = True
                 self.review.confidence[act.settled] = act.confidence
                 self._done[act.rows] = False
+                for n in act.rows:
+                    self.review.take_back(n, self.reviewer)
                 self._decided -= len(act.rows)
-                self._unsure -= 0 if act.settled else len(act.rows)
+                self._unsure -= len(act.rows) if act.is_unsure else 0
             elif self._leases and (taken.level == "1").all():  # the others do not wait for a load
                 self.review.open[rows], self._done[rows] = True, False
+                for n in rows:
+                    self.review.take_back(n, self.reviewer)
                 self._decided -= len(rows)
                 self.review.refresh()
             else:
@@ -356,14 +359,21 @@ class Desk:
             n = self._table.at.get(row_id, -1)
             return self.review.search.find(text, n, word) if n >= 0 else {"found": [], "total": 0}
 
-    def picture(self, item: str, image: str) -> bytes | None:
-        """An image of the workspace as a JPEG, None where it is not one or cannot be read."""
+    def picture(self, item: str, image: str, size: str = "") -> bytes | None:
+        """An image of the workspace as a JPEG, None where it is not one or cannot be read.
+
+        Args:
+            item: whose image.
+            image: its id.
+            size: one of `SIDES`; another is taken as "".
+        """
         find = self.setup.find_image
         if find is None or image not in self._table.images_of(item):
             return None
         path = find(image)
         try:
-            return thumbnail(path, SIDE) if path else None
+            side = SIDES.get(size, SIDES[""])
+            return self.review.thumbnails.draw(path, side) if path else None
         except UnreadablePictureError:
             return None
 
@@ -371,12 +381,18 @@ class Desk:
         """Waits for work in the background."""
         self.review.settle()
 
-    def bring(self, row_ids: list[str], word: str) -> None:
+    def bring(self, decisions: list[Decision]) -> None:
         """Applies an answer that was given while the rows were loaded."""
         self._follow()
-        rows = [n for row_id in row_ids if (n := self._table.at.get(row_id, -1)) >= 0]
+        decisions = [d for d in decisions if d.row_id in self._table.at]
+        rows = [self._table.at[d.row_id] for d in decisions]
         if rows and self._open[rows].all():
-            self._close(rows, word)
+            self._close(rows, decisions)
+
+    def ask_again(self, n: int) -> None:
+        """Lets this reviewer answer a row once more, on which another one differs."""
+        self._follow()
+        self._done[n] = False
 
     # --- what is open --------------------------------------------------------------------
 
@@ -424,8 +440,11 @@ class Desk:
 
     def _load(self) -> None:
         """Reads all rows again: what was decided long ago has changed."""
-        self.review.reload()
-        self._follow()
+        if self._leases:  # the others do not wait for it
+            self.review.refresh()
+        else:
+            self.review.reload()
+            self._follow()
 
     def _state_of(self, n: int) -> str:
         """Whether a row is open, decided, or accepted without a decision."""
@@ -442,23 +461,32 @@ class Desk:
         table, free, place = self._table, self._free(facets), 0
         if after >= 0 and not self._done_before[after]:
             place = table.rank[after] + 1
+        # What waits for one more comes first; after a row of these, those behind it.
+        half = np.flatnonzero(free & self.review.half)
+        if after >= 0 and self.review.half[after]:
+            half = half[table.rank[half] > table.rank[after]]
+        if len(half):
+            return int(half[np.argmin(table.rank[half])])
         for part in (table.order[place:], table.order[:place]):
             found = np.flatnonzero(free[part])
             if len(found):
                 return int(part[found[0]])
         return -1
 
-    def _close(self, rows: list[int], word: str) -> None:
-        review, settled = self.review, [] if word == "unsure" else list(rows)
+    def _close(self, rows: list[int], decisions: list[Decision]) -> None:
+        review = self.review
+        settled = [n for n, d in zip(rows, decisions, strict=True) if review.settles(n, d)]
         for n in settled[:]:
             settled += np.flatnonzero(self._table.cover == n).tolist()
         closed = [n for n in sorted(set(settled)) if review.open[n]]
-        self._acts.append(_Act(rows, closed, settled, review.confidence[settled].tolist()))
+        unsure = decisions[0].decision == "unsure"
+        before = review.confidence[settled].tolist()
+        self._acts.append(_Act(rows, closed, settled, before, unsure))
         review.open[closed] = False
         review.confidence[settled] = 1.0
         self._done[rows] = True
         self._decided += len(rows)
-        self._unsure += 0 if settled else len(rows)
+        self._unsure += len(rows) if unsure else 0
 
     def _progress(self) -> dict[str, Any]:
         is_open, ahead = self._open, Forecast(None, None, None)

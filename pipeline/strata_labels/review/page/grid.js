@@ -11,9 +11,9 @@ function startGrid(row) {
 function drawGrid() {
   const { row } = now, count = grid.rows.length - grid.marked.size;
   const tiles = row.grid.map((tile, n) => {
-    const note = [tile.qualifier, tile.place && `now: ${tile.place}`, tile.pictures > 1 && `${tile.pictures} pictures`].filter(Boolean).join(" · ");
+    const note = [tile.qualifier, tile.place && `now: ${tile.place}`, tile.pictures.length > 1 && `${tile.pictures.length} pictures`].filter(Boolean).join(" · ");
     const marked = grid.marked.has(tile.row_id);
-    const shown = tile.picture ? make("span", { class: "frame" }, image({ ...tile.picture, alt: "" })) : null;
+    const shown = tile.pictures.length ? make("span", { class: "frame" }, image({ ...tile.pictures[0], alt: "" }, "small")) : null;
     if (shown) shown.firstChild.onerror = () => shown.replaceChildren(make("span", { class: "gone" }, "This picture could not be read"));
     return make("li", {
       role: "option", id: `tile${n}`, "aria-selected": String(marked), class: n === grid.at ? "tile at" : "tile",
@@ -21,7 +21,7 @@ function drawGrid() {
     }, shown, make("span", { class: "title", dir: "auto" }, tile.name),
     note ? make("span", { class: "up" }, note) : null, make("span", { class: "sr" }, marked ? ", an exception" : ""));
   });
-  const pictures = row.grid.some(tile => tile.picture);
+  const pictures = row.grid.some(tile => tile.pictures.length);
   const chosen = grid.chosen;
   const list = row.places.map((at, n) => place(String(n), "Choose", at, () => choosePlace(at), { "aria-pressed": String(at === chosen) }));
   if (chosen && !row.places.includes(chosen)) list.push(make("li", { class: "place current" }, make("p", { class: "top" }, make("span", { class: "name", dir: "auto" }, chosen.name))));
@@ -35,23 +35,22 @@ function drawGrid() {
       }, tiles)),
     make("section", { class: "places", "aria-labelledby": "where" },
       make("h2", { id: "where" }, "Where do the unmarked ones belong?"),
-      chosen || row.places.length ? null : make("p", { class: "empty" }, "Nothing is proposed. Search the tree with /."),
+      chosen ? null : make("p", { class: "empty" }, `No place is likely for most of them. Choose one (${row.places.length ? "a digit, or " : ""}search with /), or ask one by one with g.`),
       make("ul", { "aria-label": "Places" }, list),
       make("div", { class: "actions", role: "group", "aria-label": "Answers" },
-        make("button", { type: "button", class: "main", "aria-keyshortcuts": "Enter", onclick: () => settleGrid() },
-          make("kbd", { "aria-hidden": "true" }, "Enter"), !count ? " One by one" : chosen ? ` Record ${number.format(count)} as ${nameOf(chosen)}` : " Record"),
+        make("button", { type: "button", class: "main", "aria-keyshortcuts": "Enter", disabled: count > 0 && !chosen, onclick: () => settleGrid() },
+          make("kbd", { "aria-hidden": "true" }, "Enter"), !count ? " One by one" : chosen ? ` Record ${number.format(count)} as ${chosen.name}` : " Choose a place first"),
         action("/", "Another place…", () => openSearch("choose")),
         action("p", "Place the marked…", () => GRID_KEYS.p(), { disabled: !grid.marked.size }),
         action("a", grid.marked.size ? "Unmark all" : "Mark all", () => GRID_KEYS.a()),
         action("x", "Exclude the unmarked", () => decide("exclude")),
         action("u", "Unsure", () => decide("unsure")),
+        pictures ? action("v", "View large", () => KEYS.v()) : null,
         action("o", "Open the one under the cursor", () => GRID_KEYS.o()),
         action("g", "Ask one by one", toggleGrid),
         action("n", "Next", next)),
       make("label", { class: "note" }, make("span", {}, make("kbd", { "aria-hidden": "true" }, "i"), " Note"), make("input", { id: "note", type: "text", maxlength: "500", autocomplete: "off", "aria-keyshortcuts": "i" }))));
 }
-
-function nameOf(at) { return at.name; }
 
 function redrawGrid() {
   const note = $("note").value;
@@ -70,7 +69,7 @@ function toggleMark() {
 function choosePlace(at) {
   grid.chosen = at;
   redrawGrid();
-  say(`The place is ${nameOf(at)}. Enter records it.`);
+  say(`The place is ${at.name}. Enter records it.`);
 }
 
 // Records one answer for the rows that are not marked; the marked ones are asked next.

@@ -119,10 +119,10 @@ const look = first => during(async () => {
 function say(text) { $("said").textContent = text; }
 function warn(text) { $("alert").textContent = text; $("alert").hidden = !text; }
 
-function image(picture) {
+function image(picture, size = "") {
   return make("img", {
     referrerPolicy: "no-referrer",  // no address of this page leaves the machine
-    src: picture.online || "picture?item=" + encodeURIComponent(picture.item) + "&id=" + encodeURIComponent(picture.image),
+    src: picture.online || "picture?" + new URLSearchParams({ item: picture.item, id: picture.image, size }),
     alt: picture.alt, loading: "lazy", decoding: "async",
   });
 }
@@ -154,7 +154,7 @@ function place(key, word, at, does, about = {}) {
   const more = make("div", { class: "more" },
     at.evidence.length ? make("ul", { "aria-label": "Evidence" }, at.evidence.map(text => make("li", {}, text))) : null,
     make("p", { class: "near" }, !at.siblings.length ? `No other ${now.row.kind} is there for certain.` : now.row.is_item ? "Nearest there: " : "Already there: ",
-      at.siblings.flatMap((other, n) => [n ? ", " : "", make("span", {}, other.picture ? image({ ...other.picture, alt: "" }) : "", make("b", { dir: "auto" }, other.name))])));
+      at.siblings.flatMap((other, n) => [n ? ", " : "", make("span", {}, other.picture ? image({ ...other.picture, alt: "" }, "small") : "", make("b", { dir: "auto" }, other.name))])));
   return make("li", { class: about["aria-pressed"] === "true" || key === "Enter" ? "place current" : "place" }, button, more);
 }
 
@@ -165,17 +165,16 @@ function action(key, text, does, about = {}) {
 
 function subject(row) {
   const host = row.address ? new URL(row.address).hostname.replace(/^www\./, "") : "";
-  const pictures = row.pictures.map(picture => {
-    const link = make("a", { target: "_blank", rel: "noreferrer" }, image(picture));
-    link.href = link.firstChild.src;
-    link.firstChild.onerror = () => link.replaceChildren(make("span", { class: "gone" }, "This picture could not be read"));
-    return make("li", {}, link, picture.note ? make("span", { class: "note" }, picture.note) : null);
+  const pictures = row.pictures.map((picture, n) => {
+    const button = make("button", { type: "button", onclick: () => openViewer(row, n) }, image(picture, n ? "small" : ""));
+    button.firstChild.onerror = () => button.replaceChildren(make("span", { class: "gone" }, "This picture could not be read"));
+    return make("li", {}, button, picture.note ? make("span", { class: "note" }, picture.note) : null);
   });
   return make("section", { class: "subject", "aria-labelledby": "name" },
     make("p", { class: "eyebrow" }, make("span", { class: "chip" }, row.kind), row.state === "open" ? null : make("span", { class: "chip warm" }, row.state === "decided" ? "decided: a new answer changes it" : "accepted without review"), row.subject),
     make("h1", { id: "name", tabindex: "-1", dir: "auto" }, row.name),
     make("p", { class: "links" }, row.qualifier ? row.qualifier + (host ? " · " : "") : null,
-      host ? make("a", { href: row.address, target: "_blank", rel: "noreferrer" }, `Look it up on ${host}`) : null),
+      host ? make("a", { href: row.address, target: "_blank", rel: "noreferrer", "aria-keyshortcuts": "l" }, `Look it up on ${host}`) : null),
     pictures.length ? make("ul", { class: "pictures", "aria-label": "Pictures" }, pictures) : null);
 }
 
@@ -211,6 +210,7 @@ function places(row) {
       row.is_item || row.is_lost || BLIND ? null : action("e", "Name or edit it…", () => openTree()),
       action("x", "Exclude", () => decide("exclude")),
       action("u", "Unsure", () => decide("unsure")),
+      row.pictures.length ? action("v", "View large", () => KEYS.v()) : null,
       row.alike > 1 ? action("g", `Grid of ${number.format(row.alike)} look-alikes`, () => toggleGrid()) : null,
       action("n", "Next", next)),
     make("label", { class: "note" }, make("span", {}, make("kbd", { "aria-hidden": "true" }, "i"), " Note"), make("input", { id: "note", type: "text", maxlength: "500", autocomplete: "off", "aria-keyshortcuts": "i" })));
@@ -236,7 +236,7 @@ function draw(focus = true) {
     document.title = "Review · nothing is left";
     $("main").replaceChildren(make("section", { class: "done" },
       make("h1", { id: "name", tabindex: "-1" }, filtered() ? "Nothing is left under these filters" : "Nothing is left to decide"),
-      filtered() && progress.open ? make("p", {}, action("Escape", "Show all open rows", clearFilters)) : null,
+      filtered() && progress.open ? make("div", { class: "actions" }, action("Escape", "Show all open rows", clearFilters)) : null,
       make("p", {}, left(progress)),
       progress.unsure ? make("p", {}, `${plural(progress.unsure, "row", "rows")} on which you were unsure stay open for others.`) : null,
       make("p", {}, "Every answer is in the ledger. End the page with Ctrl-C in its terminal: the tree and the sheet are then written again.")));
@@ -355,6 +355,8 @@ const KEYS = {
   u: () => decide("unsure"), s: stopHere, m: () => openSearch("merge"), x: () => decide("exclude"),
   "/": () => now.row && openSearch(now.row.grid ? "choose" : placing(now.row)),
   f: () => openFilters(), j: () => openJump(), d: () => openDecided(), Escape: () => filtered() && clearFilters(),
+  v: () => now.row && (now.row.grid ? openViewer(now.row.grid[grid.at], 0) : openViewer(now.row, 0)),
+  l: () => { const link = document.querySelector(".links a"); if (link) link.click(); },
   z: undo, n: next, g: () => toggleGrid(), i: () => $("note") && $("note").focus(), "?": () => $("help").showModal(),
 };
 function byDigit(key) {

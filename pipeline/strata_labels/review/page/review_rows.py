@@ -20,6 +20,7 @@ from strata_labels.review.ledger import read_ledger
 from strata_labels.review.look_alikes import GROUP_SIZE
 from strata_labels.review.page.facets import FacetIndex
 from strata_labels.review.ranking import queue
+from strata_labels.review.reliability import first_answers
 from strata_labels.review.reviewed import reviewed
 from strata_labels.review.validate import Checker
 from strata_labels.tables import load, table_path
@@ -125,27 +126,35 @@ class ReviewRows:
         own: the row's parent, as proposed or decided.
         suggestion: the place to ask about, by row number of the open rows.
         answer: the first row that is answered together with a row, mostly itself.
+        hard: rows to ask twice, `[num_rows]`.
+        first: of these, each reviewer's first answer, by row number.
+        said: of these, each reviewer's answer now.
         cover: the row whose answer would settle an item's too, that of its class; -1 for none.
 
     Args:
         setup: what is reviewed.
         second: a reviewer and a share: ask only this share of the item rows that others have
             decided, as if only this reviewer had decided anything; None: ask the open rows.
+        twice: share of the item rows that were not accepted, the most doubtful ones, of which two
+            reviewers are asked; one who is asked what another has decided does not see that.
     """
 
-    def __init__(self, setup: ReviewSetup, second: tuple[str, float] | None = None) -> None:
+    def __init__(
+        self, setup: ReviewSetup, second: tuple[str, float] | None = None, twice: float = 0.0
+    ) -> None:
         self.setup = setup
         self.items = load(setup.folder, "items")
         proposals, vocabulary = reviewed(setup.folder), load(setup.folder, "vocabulary")
         decisions = read_ledger(*setup.ledgers).decisions
         resolution = replay(decisions, proposals, vocabulary)
-        twice: set[str] = set()
+        looked_at: set[str] = set()
         if second:
-            twice = set(for_second_look(resolution, *second))
+            looked_at = set(for_second_look(resolution, *second))
             # Open, whatever has been made of the other's decision since.
-            proposals["accepted"] &= ~proposals.row_id.isin(twice)
+            proposals["accepted"] &= ~proposals.row_id.isin(looked_at)
             resolution = replay(decided_alone(decisions, second[0]), proposals, vocabulary)
         self.resolution, rows = resolution, resolution.rows
+        self._find_hard(proposals, twice)
         asked = queue(resolution, self.items, self.vectors, setup.group_size)
         self.known = resolution.tree
         rows_by_id = rows.set_index("row_id", drop=False)
@@ -168,8 +177,8 @@ class ReviewRows:
         self.counts = self.is_item & ((rows.own != "") | (rows.state != "accepted")).to_numpy()
         self._may_ask = np.ones(len(rows), bool)
         if second:
-            asked = asked[asked.row_id.isin(twice)].assign(group="")
-            self._may_ask = rows.row_id.isin(twice).to_numpy()
+            asked = asked[asked.row_id.isin(looked_at)].assign(group="")
+            self._may_ask = rows.row_id.isin(looked_at).to_numpy()
         numbers = [self.at[row_id] for row_id in asked.row_id]
         self.order = np.array(numbers, dtype=np.int64)
         self.rank = np.full(len(rows), -1, dtype=np.int64)
@@ -189,6 +198,28 @@ class ReviewRows:
         own_word = self.unsure | has_reason(rows.reasons, "stale_decision", "disputed")
         by_class = rows.own.map(classes).fillna(-1).to_numpy(dtype=np.int64)
         self.cover = np.where(self.is_item & ~own_word, by_class, -1)
+
+    def _find_hard(self, proposals: pd.DataFrame, share: float) -> None:
+        """Finds the rows to ask twice, and opens those that one reviewer has decided."""
+        rows = self.resolution.rows
+        self.hard = np.zeros(len(rows), bool)
+        waits = np.flatnonzero((proposals.level == 1) & ~proposals.accepted.astype(bool))
+        score = proposals.score.fillna(0).to_numpy(dtype=float)[waits]
+        self.hard[waits[np.argsort(score, kind="stable")[: round(share * len(waits))]]] = True
+        subjects = dict(zip(rows.subject[self.hard], np.flatnonzero(self.hard), strict=True))
+        read = [d for d in self.resolution.read if d.subject in subjects]
+        first = first_answers(read, set(subjects))
+        self.first = {int(subjects[subject]): said for subject, said in first.items()}
+        self.said: dict[int, dict[str, Decision]] = {}
+        for decision in active_decisions(read)[0]:
+            if decision.aspect == "place" and decision.decision != "unsure":
+                said = self.said.setdefault(int(subjects[decision.subject]), {})
+                said[decision.reviewer] = decision
+        settled = (rows.state == "settled").to_numpy()
+        again = [n for n, said in self.said.items() if len(said) == 1 and settled[n]]
+        rows.loc[again, "state"] = "open"
+        rows.loc[again, ["own", "parent"]] = rows.loc[again, ["proposed", "proposed"]].to_numpy()
+        rows.loc[again, "confidence"] = proposals.confidence.iloc[again].to_numpy()
 
     @cached_property
     def members(self) -> dict[str, list[int]]:

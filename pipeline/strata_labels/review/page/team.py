@@ -19,6 +19,7 @@ from strata_labels.review.page.guard import Headers, Visit, refusal, secret_of
 from strata_labels.review.page.leases import Leases
 from strata_labels.review.page.limits import Bucket
 from strata_labels.review.page.review import Review
+from strata_labels.review.reliability import Reliability
 
 #: Answers of a curator, and their other requests: a second, and at once.
 ANSWERS, OTHERS = (5.0, 50), (50.0, 500)
@@ -78,6 +79,7 @@ class Team:
         self._guesses: OrderedDict[str, Bucket] = OrderedDict()
         self._known: set[tuple[str, str]] = set()
         self._may_note = Bucket(*NOTES)
+        self._estimate, self._estimate_at = Reliability({}, {}, {}), 0.0
 
     @property
     def recorded(self) -> int:
@@ -134,15 +136,25 @@ class Team:
 
     def report(self) -> dict[str, Any]:
         """What the owner's page shows: a row for each curator, and totals."""
+        reliability = self._reliability()
         with self.review.lock:
-            rows = [self._row(curator) for _, curator in sorted(self._curators.all.items())]
+            curators = sorted(self._curators.all.items())
             return {
-                "curators": rows,
+                "curators": [self._row(curator, reliability) for _, curator in curators],
                 "open": int(self.review.open.sum()),
+                "disputes": self.review.disputes(),
                 "lease_minutes": self.leases.seconds / 60,
             }
 
-    def _row(self, curator: Curator) -> dict[str, Any]:
+    def _reliability(self) -> Reliability:
+        """The estimate of now, or an earlier one, so that it takes a twentieth of the time."""
+        if time.monotonic() >= self._estimate_at:
+            began = time.monotonic()
+            self._estimate = self.review.reliability()
+            self._estimate_at = time.monotonic() + 20 * (time.monotonic() - began)
+        return self._estimate
+
+    def _row(self, curator: Curator, reliability: Reliability) -> dict[str, Any]:
         member = self._member(curator.name)
         now, times = time.time(), member.times
         held = self.leases.rows(curator.name)
@@ -154,6 +166,9 @@ class Team:
             "per_hour": sum(now - when < _HOUR for when in times),
             "has": held[0] if held else "",
             "rows": len(held),
+            "double": reliability.double.get(curator.name, 0),
+            "agreement": reliability.agreement.get(curator.name),
+            "accuracy": reliability.known(curator.name),
         }
 
     def _refresh(self) -> None:
@@ -162,7 +177,8 @@ class Team:
         for name in before.keys() - self._curators.all.keys():
             self.audit.write("revoked", who=name)
             self.leases.release(name)
-            self._members.pop(name, None)
+            if member := self._members.pop(name, None):
+                self.review.desks.remove(member.desk)
 
     def _member(self, name: str) -> _Member:
         if name not in self._members:
