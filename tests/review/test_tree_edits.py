@@ -227,13 +227,16 @@ def test_what_would_change_is_counted_by_level_and_node():
     assert change.items == {1: 0, 2: 3, 3: 0}
     assert change.moves.values.tolist() == [[2, "2/church", "2/castle", 3]]
     assert set(change.nodes.node_id) == {"2/church", "2/natural/cave", "1/Q16970", "1/Q2977"}
-    text = change_lines(change, before.tree, after.tree)
-    assert text[:2] == [
-        "level 2: 3 items moved",
-        "  level 2: 3 from church › human-made to castle / fort › human-made",
+    text = change_lines(change, before.tree, after.tree, LEVELS)
+    assert text[:4] == [
+        "hierarchical label: 3 items would change",
+        "3 from church › human-made to castle / fort › human-made",
+        "Cave (hierarchical label) would be new, under natural",
+        "church (hierarchical label) would not be there any more",
     ]
-    assert change_lines(tree_change(before, before), before.tree, before.tree) == [
-        "Nothing would change in the tree."
+    same = tree_change(before, before)
+    assert change_lines(same, before.tree, before.tree, LEVELS) == [
+        "No item and no node would move."
     ]
     gone = tree_change(before, resolve(("3/natural", 4, "exclude", "")))
     assert gone.items == {1: 2, 2: 2, 3: 2} and set(gone.moves.after) == {""}

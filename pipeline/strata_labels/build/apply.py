@@ -86,7 +86,9 @@ def apply_sheet(
         after = replay(pd.concat([before, new], ignore_index=True), proposals, nodes)
         if dry_run:
             now = replay(before, proposals, nodes)
-            change = change_lines(tree_change(now, after), now.tree, after.tree)
+            change = change_lines(
+                tree_change(now, after), now.tree, after.tree, settings.hierarchy.levels
+            )
             return Applied(len(new), when, remarks, change)
         added = append(settings.decisions, taken.decisions) if len(taken.decisions) else 0
         if len(taken.decisions) or taken.replaced:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -57,26 +57,47 @@ def tree_change(before: Resolution, after: Resolution) -> TreeChange:
     )
 
 
-def change_lines(change: TreeChange, before: LabelTree, after: LabelTree) -> list[str]:
-    """A change in words: items by level, the largest moves, then the nodes."""
-    lines = [
-        f"level {level}: {number:,} item{'s' if number > 1 else ''} moved"
-        for level, number in sorted(change.items.items())
-        if number
-    ]
-    for level, one, other, number in change.moves.head(_SHOWN).itertuples(index=False):
-        left, reached = before.path_name(one) or "no place", after.path_name(other) or "no place"
-        lines.append(f"  level {level}: {number:,} from {left} to {reached}")
-    if len(change.moves) > _SHOWN:
-        lines.append(f"  and {len(change.moves) - _SHOWN:,} smaller moves")
+def change_lines(
+    change: TreeChange, before: LabelTree, after: LabelTree, levels: Sequence[str]
+) -> list[str]:
+    """A change in words: items by level with the largest moves, then the nodes.
+
+    Args:
+        change: from `tree_change`.
+        before, after: the trees.
+        levels: names of the levels, the item's first.
+    """
+    lines = []
+    for level, number in sorted(change.items.items()):
+        if not number:
+            continue
+        items = f"{number:,} item{'s' if number > 1 else ''}"
+        lines.append(f"{_words(levels[level])}: {items} would change")
+        moves = change.moves[change.moves.level == level]
+        for one, other, count in moves[["before", "after", "items"]].values[:_SHOWN]:
+            left, reached = before.path_name(one) or "no place", after.path_name(other)
+            lines.append(f"{count:,} from {left} to {reached or 'no place'}")
+        if len(moves) > _SHOWN:
+            lines.append(f"and {len(moves) - _SHOWN:,} smaller moves")
     for kind, level, node, was, now in change.nodes.head(_SHOWN).itertuples(index=False):
-        lines.append(f"{kind} level {level}: {node}: {was or '-'} → {now or '-'}")
+        name = before.name.get(node) or after.name[node]
+        end = {
+            "added": f"would be new, under {now}",
+            "removed": "would not be there any more",
+            "renamed": f"would be called {now}",
+            "moved": f"would be under {now or 'nothing'}, not under {was or 'nothing'}",
+        }[kind]
+        lines.append(f"{name} ({_words(levels[level])}) {end}")
     if len(change.nodes) > _SHOWN:
         lines.append(f"and {len(change.nodes) - _SHOWN:,} more nodes")
-    return lines or ["Nothing would change in the tree."]
+    return lines or ["No item and no node would move."]
 
 
-_SHOWN = 20
+_SHOWN = 8
+
+
+def _words(level: str) -> str:
+    return level.replace("_", " ")
 
 
 class EditCheck:

@@ -121,7 +121,7 @@ def test_the_tree_is_edited_by_keyboard_in_a_browser_and_undone(
     assert page.evaluate("document.activeElement.id") == "tree-text"
     page.fill("#tree-text", "minster")
     page.keyboard.press("Enter")
-    shown("renamed level 1")
+    shown("would be called minster")
     assert page.evaluate("document.activeElement.id") == "tree-record"
     page.keyboard.press("Enter")
     shown("Renamed")
@@ -135,7 +135,7 @@ def test_the_tree_is_edited_by_keyboard_in_a_browser_and_undone(
     page.select_option("#tree-word", "create")
     page.fill("#tree-text", "Towers")
     page.keyboard.press("Enter")
-    shown("added level 2")
+    shown("Towers (hierarchical label) would be new")
     page.keyboard.press("Enter")
     shown("Created Towers")
     assert "Towers" in page.text_content("#tree-below")
@@ -145,7 +145,7 @@ def test_the_tree_is_edited_by_keyboard_in_a_browser_and_undone(
     page.fill("#tree-text", "tow")
     page.wait_for_function("() => document.querySelector('#tree-target').options.length === 1")
     page.keyboard.press("Enter")
-    shown("items moved")
+    shown("items would change")
     page.click("#tree-record")
     shown("Merged church into Towers")
     assert [row[1:] for row in ledger()] == [

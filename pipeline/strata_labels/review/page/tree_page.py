@@ -192,11 +192,12 @@ def _tried(
     except InputError as error:
         raise Refused(refusal(error.problems[0])) from None
     if (after.disputed.file == "the edit").any():
-        said = ["Another reviewer has decided otherwise: both would be shown as a dispute, and "
+        dispute = ["Another reviewer has decided otherwise: both would be shown as a dispute, and "
                 "neither would count."]  # fmt: skip
-        return checked, [], said
+        return checked, [], dispute
     change = tree_change(before, after)
-    return checked, list(change.items.values()), change_lines(change, before.tree, after.tree)
+    said = change_lines(change, before.tree, after.tree, table.setup.levels)
+    return checked, list(change.items.values()), said
 
 
 def _decision(
