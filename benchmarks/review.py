@@ -3,7 +3,7 @@
     python -m benchmarks.review --shared DIR [--figure PNG] [--share 1.0 --seed 0]
     python -m benchmarks.review --shared DIR --share 0.6 --first 100 [--seeds 0 5]
 
-Names and the registry encoder's text vectors; truth is the published label. Pages of ten
+Names and the registry encoder's text vectors; truth is the published label. Grids of at most ten
 look-alikes, then one row at a time. `--share` takes a part of the labelled rows, by `--seed`.
 `--first` stops after so many decisions and prints the calibration error of the open rows. The last
 panel is the recorded Wikidata classes: items that one decision on a class settles.
@@ -83,7 +83,7 @@ def part_of(truth: Path, share: float, seed: int, folder: Path) -> Path:
 def first_calibration(
     truth: Path, encoder: str, share: float, first: int, seeds: range, store: Path | None
 ) -> None:
-    """Calibration error after the first decisions on parts of the sample, by pages of ten."""
+    """Calibration error after the first decisions on parts of the sample, by grids of ten."""
     simulate.MEASURE_AFTER = first
     errors = []
     with tempfile.TemporaryDirectory() as spare:
@@ -123,11 +123,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as spare:
         if chosen.share < 1:
             truth = part_of(truth, chosen.share, chosen.seed, Path(spare))
-        for name, size in (("pages of ten", 10), ("row by row", 1)):
+        for kind, size in (("grids of ten", 10), ("row by row", 1)):
             out = Path(spare) / str(size)
             result = simulate_review(truth, out, "gldv2-h", chosen.encoder, TARGETS, size)
-            curves[name] = result
-            print(name, result["num_items"], "items", result["decisions_per_1000"])
+            curves[kind] = result
+            print(kind, result["num_items"], "items", result["decisions_per_1000"])
+            for name in ("rows_per_1000", "minutes_per_1000", "minutes_row_by_row_per_1000"):
+                print(" ", name, result[name])
             print("  calibration of open rows", result["calibration"], flush=True)
     classes = sorted(landmark_classes(chosen.shared).values(), reverse=True)
     total = sum(classes)

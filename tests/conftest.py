@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from building import SAMPLE, Strata, strata_environment
@@ -17,6 +21,8 @@ settings.register_profile("search", derandomize=False)
 settings.load_profile("same")
 
 ROOT = Path(__file__).resolve().parents[1]
+#: The accessibility checker, from the npm registry; it is not kept in the repository.
+AXE = "axe-core@4.10.3"
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +70,45 @@ def sample_build(
     """A finished build of the embedded sample. Copy its folder before changing anything."""
     workspace = tmp_path_factory.mktemp("sample") / "ws"
     return workspace, strata("build", "gldv2-h", workspace, *sample_words)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on this machine (apt-get install chromium)")
+    with sync_api.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe(pytestconfig: pytest.Config) -> Callable[[Any], list[str]]:
+    """Lists what axe-core finds wrong on a browser's page; it is downloaded once by npm."""
+    folder = pytestconfig.cache.mkdir("axe")
+    script = folder / f"{AXE}.js"
+    if not script.is_file():
+        words = ["npm", "pack", AXE, "--silent", "--pack-destination", str(folder)]
+        try:
+            packed = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
+        except (OSError, subprocess.SubprocessError) as error:
+            pytest.skip(f"{AXE} cannot be had by npm: {error}")
+        with tarfile.open(folder / packed.stdout.split()[-1]) as archive:
+            inner = archive.extractfile("package/axe.min.js")
+            assert inner is not None
+            script.write_bytes(inner.read())
+    source = script.read_text(encoding="utf-8")
+
+    def violations(page: Any) -> list[str]:
+        page.evaluate(source)
+        found = page.evaluate("axe.run()")["violations"]
+        return [
+            f"{one['id']} ({one['impact']}): {node['html'][:200]}"
+            for one in found
+            for node in one["nodes"]
+        ]
+
+    return violations

@@ -70,7 +70,8 @@ CASES = [
     Case("strata explain ITEM WS", "gldv2", says="city"),
     Case("strata apply WS WS/classes_to_map.csv", "gldv2", "--reviewer you", 3),
     Case("strata review WS", "gldv2", "--no-browser", 3, says="http://127.0.0.1"),
-    Case("strata apply WS --reviewer you", "gldv2", "", 3, ("WS/decisions.csv",)),
+    Case("strata review WS --sheet open_rows.xlsx", "gldv2", "", 3, ("open_rows.xlsx",)),
+    Case("strata apply WS open_rows.xlsx --reviewer you", "gldv2", "", 3, ("WS/decisions.csv",)),
     Case("strata history ITEM WS", "gldv2"),
     Case("strata diff A B", "gldv2", says="moved"),
     Case("strata simulate-review --truth labels.csv --json out.json", "gldv2", REGISTRY,
@@ -210,11 +211,11 @@ def between(case: Case, folder: Path) -> list[str]:
         sheet.loc[0, "node"] = "mountain"
         sheet.to_csv(path, index=False, encoding="utf-8-sig")
         shutil.copytree(folder / "WS", folder / "before")
-    if case.command == "strata apply WS --reviewer you":
-        path = folder / "WS" / "review.csv"
-        sheet = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    if case.command == "strata apply WS open_rows.xlsx --reviewer you":
+        path = folder / "open_rows.xlsx"
+        sheet = pd.read_excel(path, dtype=str, keep_default_na=False)
         sheet.loc[0, ["decision", "target"]] = ["move", "lake"]
-        sheet.to_csv(path, index=False, encoding="utf-8-sig")
+        sheet.to_excel(path, index=False)
     if case.command.endswith("--levels deep"):
         shutil.copytree(folder / "WS", folder / "base")
     return words

@@ -300,7 +300,8 @@ _LANGUAGES = {
 _DECIDED = {
     "keep": "kept it under {}", "move": "moved it to {}", "merge": "merged it into {}",
     "stop": "stopped it at {}", "exclude": "excluded it", "split": "split off {}",
-    "rename": "renamed it {}", "unsure": "was unsure", "same": "said that it is {} now",
+    "create": "created {}", "rename": "renamed it {}", "describe": "described it as {}",
+    "unsure": "was unsure", "same": "said that it is {} now",
 }  # fmt: skip
 
 #: Kinds that speak for their node, so that they speak against any other place.
@@ -501,7 +502,8 @@ _WORDING: dict[str, Callable[[list[Evidence], _Names], str]] = {
         f"{run[0].value:.0%} of its nearest images are under {name(run[0].node)}."
     ),
     "hap_gain": lambda run, name: (
-        f"Under {name(run[0].node)}, H-AP of its images would rise by {run[0].value:.1f} points."
+        f"Under {name(run[0].node)}, searches with its images would find more of the same kind: "
+        f"their hierarchical average precision (H-AP) would rise by {run[0].value:.1f} points."
     ),
     "lost_node": lambda run, _: f"{run[0].value:,.0f} decisions wait for the node it is now.",
     "decision": _decision,

@@ -1,7 +1,8 @@
-"""The reader of CSV files that people make: what spreadsheets do to a file is forgiven or named.
+"""The reader of tables that people make: what spreadsheets do to a file is forgiven or named.
 
-`read_people_csv` reads a file, `clean_cell` a cell, `read_integer` a number; `neutralise` makes a
-cell that we write harmless, `write_list` writes a file of such cells.
+`read_people_csv` reads a CSV or one sheet of an Excel workbook, `read_people_sheets` every sheet;
+`clean_cell` reads a cell, `read_integer` a number; `neutralise` makes a cell that we write
+harmless, `write_list` writes a file of such cells.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pandas as pd
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.files import write_text
+from strata_labels.people_xlsx import Rows, is_workbook, place, read_sheets
 
 #: How tables of numbers write that a label is not known, as a regular expression of a cell.
 UNKNOWN_LABEL = r"[-−]1(\.0+)?"
@@ -127,12 +129,12 @@ def read_people_csv(
     further: bool = False,
     ended_after: Container[str] = (),
 ) -> pd.DataFrame:
-    """Reads a CSV that a person or a spreadsheet program wrote, every cell as clean text.
+    """Reads a CSV or a workbook that a person or a spreadsheet wrote, every cell as clean text.
 
     Accepts UTF-8 (with or without byte-order mark) and UTF-16, the separators `,` `;` and tab (also
     announced by a first line `sep=;`), any line end, padded cells and header, columns in any order
     and further columns (dropped). Blank lines are skipped. The index is the 1-based line of each
-    row in the file.
+    row in the file. Of a workbook (.xlsx), it reads the sheet that has the columns.
 
     Args:
         path: the file.
@@ -150,16 +152,80 @@ def read_people_csv(
 
     Raises:
         InputError: not a file, undecodable, a column missing or doubled, a row with too few or too
-            many cells, an open quotation mark; all of them listed.
+            many cells, an open quotation mark; several sheets that have the columns; see also
+            `people_xlsx.read_sheets`. All problems are listed.
     """
     required, optional = list(required), list(optional)
+    if not is_workbook(path):
+        return _frame(
+            path, _csv_rows(path, required, ended, ended_after), required, optional, further
+        )
+    sheets = read_sheets(path, required, clean_cell)
+    if len(sheets) > 1:
+        what = "several sheets have these columns:"
+        fix = "Leave one of them in the file."
+        raise InputError(Problem(path, what, fix, value=", ".join(sheets)))
+    (rows,) = sheets.values()
+    return _frame(path, rows, required, optional, further)
+
+
+def read_people_sheets(
+    path: Path,
+    required: Iterable[str],
+    optional: Iterable[str] = (),
+    ended_after: Container[str] = (),
+) -> dict[str, pd.DataFrame]:
+    """As `read_people_csv`, of every sheet that has the required columns.
+
+    Returns:
+        By the place that messages name: the sheet of a workbook, or the file.
+    """
+    required, optional = list(required), list(optional)
+    if not is_workbook(path):
+        frame = read_people_csv(path, required, optional, ended_after=ended_after)
+        return {str(path): frame}
+    problems: list[Problem] = []
+    found = {}
+    for sheet, rows in read_sheets(path, required, clean_cell).items():
+        where = place(path, sheet)
+        try:
+            found[where] = _frame(where, rows, required, optional)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def _frame(
+    where: Path | str, rows: Rows, required: list[str], optional: list[str], further: bool = False
+) -> pd.DataFrame:
+    """The columns of rows below their header, cells clean; the index is the rows' lines."""
+    (line, cells), *rows = rows
+    header = [clean_cell(cell).casefold() for cell in cells]
+    if problems := _header_problems(where, header, required, line):
+        raise InputError(problems)
+    columns = {}
+    others = [name for name in header if name and name not in {*required, *optional}]
+    for name in required + optional + (others if further else []):
+        at = header.index(name) if name in header else None
+        columns[name] = clean_cells([row[at] for _, row in rows]) if at is not None else ""
+    lines = pd.Index([line for line, _ in rows], name="line", dtype=int)
+    return pd.DataFrame(columns, index=lines, dtype=str)
+
+
+def _csv_rows(path: Path, required: list[str], ended: bool, ended_after: Container[str]) -> Rows:
+    """Header and rows of a CSV that are not blank, with their lines.
+
+    Raises:
+        InputError: everything wrong with the file, see `read_people_csv`.
+    """
     text = _decoded(path)
     separator, skipped = _separator(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     problems: list[Problem] = []
     header: list[str] | None = None
-    rows: list[list[str]] = []
-    lines: list[int] = []
+    rows: Rows = []
     for _ in range(skipped):
         next(reader)
     start = reader.line_num + 1
@@ -175,9 +241,8 @@ def read_people_csv(
                 what = f"{len(cells)} cells where the header has {len(header)}"
                 what += "; is the file cut short?"
                 problems.append(Problem(path, what, "Restore the row.", row=line))
-            else:
-                rows.append(cells)
-                lines.append(line)
+                continue
+            rows.append((line, cells))
     except csv.Error as error:
         what = f"not CSV ({error})"
         problems.append(Problem(path, what, "Correct the quotation marks.", row=start))
@@ -186,27 +251,25 @@ def read_people_csv(
             Problem(path, "the file is empty", f"It needs the columns {', '.join(required)}.")
         )
     elif (
-        (ended or (header[-1] in ended_after and rows and text[-1] != '"'))
+        (ended or (header[-1] in ended_after and len(rows) > 1 and text[-1] != '"'))
         and not text.endswith(("\n", "\r"))
         and not (problems and problems[-1].row == reader.line_num)
     ):
         problems.append(cut_short(path, reader.line_num, "the last line has no line end"))
-    if header is None or problems:
+    if problems:
         raise InputError(problems)
-    columns = {}
-    others = [name for name in header if name and name not in {*required, *optional}]
-    for name in required + optional + (others if further else []):
-        at = header.index(name) if name in header else None
-        columns[name] = clean_cells([row[at] for row in rows]) if at is not None else ""
-    return pd.DataFrame(columns, index=pd.Index(lines, name="line", dtype=int), dtype=str)
+    return rows
 
 
 def read_header(path: Path) -> list[str]:
-    """Column names of a CSV that a person made, cleaned and in lower case.
+    """Column names of a CSV or of a workbook's first sheet, cleaned and in lower case.
 
     Raises:
-        InputError: not a file, undecodable.
+        InputError: not a file, undecodable; see `people_xlsx.read_sheets`.
     """
+    if is_workbook(path):
+        ((_, cells), *_), *_ = read_sheets(path, (), clean_cell).values()
+        return [clean_cell(cell).casefold() for cell in cells]
     text = _decoded(path)
     separator, skipped = _separator(text)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
@@ -244,7 +307,7 @@ def _decoded(path: Path) -> str:
             Problem(
                 path,
                 f"not {encoding.removesuffix('-sig')} text ({error.reason})",
-                "Save as UTF-8.",
+                "Save as UTF-8 (in Excel: CSV UTF-8, or an .xlsx workbook).",
                 row=row,
             )
         ) from None
@@ -261,7 +324,9 @@ def _separator(text: str) -> tuple[str, int]:
     return max(",;\t", key=line.count), 0
 
 
-def _header_problems(path: Path, header: list[str], required: list[str], row: int) -> list[Problem]:
+def _header_problems(
+    path: Path | str, header: list[str], required: list[str], row: int
+) -> list[Problem]:
     problems = [
         Problem(path, "column missing:", "Add it to the header.", row=row, column=column)
         for column in required

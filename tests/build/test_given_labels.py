@@ -209,7 +209,7 @@ def test_clusters_of_a_table(tmp_path: Path) -> None:
     assert assigned["level1_id"].drop("lake0").notna().all()
     # The nodes of the top level are asked for as well; without labels nothing is accepted.
     sheet = pd.read_csv(one.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    asked = sheet[sheet["level"] == "2"]
+    asked = sheet[sheet["row_id"].str.startswith("2:")]
     assert len(asked) == 4 and set(asked["kind"]) == {"cluster"}
     assert (asked["alternatives"] != "").all()  # the nearest node, to merge with
     assert not assigned["accepted"].any()
@@ -368,7 +368,7 @@ def test_items_unlike_every_node_are_outside_and_asked_together(tmp_path: Path) 
     own = "table/train/" + assigned.index[outside]
     assert not set(own) & set(nodes["node_id"])  # it is not in the tree
     sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    asked = sheet[sheet["subject"].isin("table/train/" + assigned.index[outside & mills])]
+    asked = sheet[sheet["row_id"].isin("1:table/train/" + assigned.index[outside & mills])]
     new = asked["suggestion_id"].mode()[0]
     assert new.endswith("/new:windmill")
     assert (asked["suggestion_id"] == new).mean() > 0.5
@@ -382,8 +382,8 @@ def test_items_unlike_every_node_are_outside_and_asked_together(tmp_path: Path) 
     assert apply_sheet(place, place.sheet, "ann").added == taken.sum()
     place = build(tmp_path, table)
     again = found(place).loc[table.index]
-    settled = "table/train/" + again.index
-    moved = again[settled.isin(asked["subject"][taken])]
+    settled = "1:table/train/" + again.index
+    moved = again[settled.isin(asked["row_id"][taken])]
     assert set(moved["level1_name"]) == {"windmill"} and moved["accepted"].all()
     assert set(moved["status"]) == {"labelled"}
     assert (again["level1_name"][mills] == "windmill").all()

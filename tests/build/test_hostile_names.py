@@ -104,17 +104,17 @@ def test_names_pass_through_page_sheet_and_ledger(
 
     # The page shows the names as they are, and writes what it showed.
     desk = Desk(review_setup(place), "ann")
-    card = desk.show("1:gldv2/train/0")["row"]
+    card = desk.show("1:gldv2/train/0", single=True)["row"]
     assert card["name"] == items.name["gldv2/train/0"]
-    told = " ".join([*card["facts"], *(card["current"] or {"evidence": []})["evidence"]])
+    told = " ".join([*card["facts"], *(text for at in card["places"] for text in at["evidence"])])
     assert f"ne of its Wikidata classes, {label} (Q9), belongs to {node}." in told
     desk.decide(desk.state, card["row_id"], "move", "2/palace")
 
     # So does the sheet.
     sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    row = sheet.subject == "gldv2/train/1"
+    row = sheet.row_id == "1:gldv2/train/1"
     assert restore(sheet.name[row].item()) == items.name["gldv2/train/1"]
-    assert label in sheet.evidence[sheet.subject == "gldv2/train/0"].item()
+    assert label in sheet.evidence[sheet.row_id == "1:gldv2/train/0"].item()
     sheet.loc[row, ["decision", "target"]] = ["move", "palace"]
     sheet.to_csv(place.sheet, index=False)
     assert apply_sheet(place, place.sheet, "ben").added == 1

@@ -65,7 +65,7 @@ def open_names(place: Workspace) -> dict[str, tuple[str, str]]:
     """The open rows of nodes: their first reason and the suggestion."""
     sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     asked = load(place.folder, "proposals").set_index("row_id")
-    rows = sheet[sheet["level"] != "1"]
+    rows = sheet[~sheet["row_id"].str.startswith("1:")]
     return {
         row: (asked.reasons[row][0].kind, suggestion)
         for row, suggestion in zip(rows["row_id"], rows["suggestion_id"], strict=True)
@@ -117,11 +117,13 @@ def test_the_page_answers_as_the_sheet_does(tmp_path: Path) -> None:
         card = shown["row"]
         assert card["row_id"] == row
         kind, other = ROWS[row]
-        assert [(option["answer"], option["node"]) for option in card["options"]] == (
+        others = [at for at in card["places"] if at["answer"] != "keep"]
+        assert [(at["answer"], at["node"]) for at in others] == (
             [("merge", other)] if other else []
         )
         assert card["keeps"] == (row.startswith("4:") or kind == "placeholder")
-        assert card["why"] and (card["current"] or card)["evidence" if card["current"] else "facts"]
+        told = [text for at in card["places"] for text in at["evidence"]]
+        assert card["why"] and [*told, *card["facts"]]
         ann.decide(shown["state"], row, word, other if word == "merge" else "")
         ann.settle()
     build_tree(place, place.last_settings())

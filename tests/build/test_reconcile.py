@@ -161,7 +161,7 @@ def test_published_labels_that_differ_between_the_splits_are_a_dispute(
         assert piece.ids == (other,) and piece.node in {"2/palace", "2/castle-fort"}
     assert proposals.parent["gldv2/train/0"] == proposals.parent["gldv2/index/0"]
     sheet = pd.read_csv(built.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    rows = sheet[sheet.subject.isin(["gldv2/train/0", "gldv2/index/0"])]
+    rows = sheet[sheet.row_id.isin(["1:gldv2/train/0", "1:gldv2/index/0"])]
     assert rows.reasons.str.contains("same Commons category are placed diff").tolist() == [
         True,
         True,

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from strata_labels.build import BuildSettings, Workspace, simulate_review
 from strata_labels.build.propose import decided, scorer_of
-from strata_labels.build.simulate import REVIEWER, _mixed, answer_page
+from strata_labels.build.simulate import REVIEWER, Work
 from strata_labels.cli import app
 from strata_labels.errors import InputError
 from strata_labels.review import read_ledger
@@ -50,27 +47,15 @@ def done(truth: Path, tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tu
     return out, simulate_review(truth, out, "gldv2-h", tiny, [0.9, 1.0])
 
 
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=10))
-def test_a_page_is_answered_right_in_as_few_answers_as_it_takes(labels):
-    truth = np.array(labels)
-    page = answer_page(np.arange(len(labels)), truth)
-    assert sorted(page.single + page.batch) == list(range(len(labels)))
-    assert len(set(truth[page.batch])) <= 1 and len(page.batch) != 1
-    most = int(np.bincount(truth).max())
-    assert page.decisions == (1 + len(labels) - most if most > 1 else len(labels))
-
-
-def test_only_the_rows_of_the_page_are_looked_at():
-    some = answer_page(np.array([3, 5]), np.array([9, 9, 9, 1, 9, 1]))
-    other = answer_page(np.array([3, 5]), np.array([0, 1, 2, 1, 3, 1]))
-    assert some == other
-
-
-def test_mixed_pages_are_the_same_pages_and_keep_most_of_their_order():
-    pages = [np.array([number]) for number in range(30)]
-    mixed = [int(page[0]) for page in _mixed(pages)]
-    assert sorted(mixed) == list(range(30)) and mixed != list(range(30))
-    assert mixed[:2] == [0, 1] and mixed[2] >= 2
+def test_looking_at_rows_takes_time_and_answers_do_not():
+    work = Work()
+    for rows in (10, 1, 1):  # a grid, and two exceptions of it
+        work.looked_at(rows)
+    work.decisions += 3
+    assert (work.rows, work.seconds) == (12, 16.0)
+    assert work.per_1000(24) == {
+        "decisions_per_1000": 125.0, "rows_per_1000": 500.0, "minutes_per_1000": 11.1
+    }  # fmt: skip
 
 
 def test_the_ledger_has_a_line_per_decision_and_nothing_wrong(done, truth):
@@ -132,6 +117,13 @@ def test_pages_save_decisions_and_the_same_input_gives_the_same_ledger(done, tru
     single = simulate_review(truth, tmp_path / "single", "gldv2-h", tiny, [1.0], page_size=1)
     assert single["decisions"]["1.0"] > result["decisions"]["1.0"]
     assert single["decisions"]["1.0"] == single["curve"][-1]["rows_decided"]
+    # Row by row, each row is looked at once; in grids the exceptions are looked at twice.
+    assert single["rows_per_1000"]["1.0"] == single["decisions_per_1000"]["1.0"]
+    last = result["curve"][-1]
+    assert last["rows_per_1000"] > 1000 * last["rows_decided"] / 117
+    minutes = single["minutes_per_1000"]["1.0"]
+    assert minutes == pytest.approx(single["decisions_per_1000"]["1.0"] / 15, abs=0.1)
+    assert minutes <= single["minutes_row_by_row_per_1000"]["1.0"] == 66.7
 
 
 def test_the_command_writes_its_numbers(truth, tiny, tmp_path):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import openpyxl
 import pandas as pd
 import pytest
 from building import strata_environment
@@ -34,7 +35,7 @@ def say(workspace: Path, reviewer: str, rows: dict[str, str]) -> None:
 
 def test_ctrl_c_ends_the_page_and_writes_tree_and_sheet(workspace: Path, home: Path) -> None:
     rows = pd.read_csv(workspace / "review.csv", encoding="utf-8-sig", dtype=str)
-    item = rows.subject[rows.level == "1"].iloc[0]
+    item = rows.row_id[rows.row_id.str.startswith("1:")].iloc[0].removeprefix("1:")
     process = subprocess.Popen(
         [sys.executable, "-m", "strata_labels.cli", "review", str(workspace), "--no-browser"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=home,
@@ -54,7 +55,7 @@ def test_ctrl_c_ends_the_page_and_writes_tree_and_sheet(workspace: Path, home: P
     said, _ = process.communicate(timeout=120)
     assert "1 lines added" in said and process.returncode in (0, 3), said
     after = pd.read_csv(workspace / "review.csv", encoding="utf-8-sig", dtype=str)
-    assert item not in set(after.subject) and len(after) < len(rows)
+    assert f"1:{item}" not in set(after.row_id) and len(after) < len(rows)
     status = load(workspace, "assignments").set_index("item_id").status
     assert status[item] == "excluded"
 
@@ -98,6 +99,36 @@ def test_audit_and_two_reviewers_are_in_card_and_status(
     assert "## Agreement of the reviewers" in card and "Of 2 audited rows" in card
     wrong = strata("review", workspace, "--double", "ten", "--sheet")
     assert wrong.returncode == 2 and "--double" in wrong.stderr
+
+
+def test_a_workbook_is_written_filled_in_and_applied(
+    workspace: Path, strata, tmp_path: Path
+) -> None:
+    sheet = tmp_path / "for anna.xlsx"
+    done = strata("review", workspace, "--sheet", sheet)
+    assert done.returncode == 3 and f"open rows written to {sheet}" in done.stdout, done.stdout
+    book = openpyxl.load_workbook(sheet)
+    header = [cell.value for cell in book["Tree"][1]]
+    word, target, name = (header.index(column) for column in ("decision", "target", "name"))
+    row = book["Tree"][2]
+    row[word].value, row[target].value = "rename", "all of them"
+    before = row[name].value
+    book.save(sheet)
+    # Work that was not applied is not overwritten.
+    again = strata("review", workspace, "--sheet", sheet)
+    kept = tmp_path / "for anna.filled-in-1.xlsx"
+    assert str(kept) in again.stderr
+    tried = strata("apply", workspace, kept, "--reviewer", "anna", "--dry-run")
+    assert "would be called all of them" in tried.stdout and tried.returncode == 0
+    applied = strata("apply", workspace, kept, "--reviewer", "anna")
+    assert "1 decision added" in applied.stdout, applied.stderr
+    names = set(load(workspace, "nodes").name)
+    assert "all of them" in names and before not in names
+    assert "0 decisions added" in strata("apply", workspace, kept, "--reviewer", "anna").stdout
+    for wrong in (tmp_path / "a.ods", tmp_path / "a"):
+        refused = strata("review", workspace, "--sheet", wrong)
+        assert refused.returncode == 2 and ".csv or .xlsx" in refused.stderr
+    assert strata("review", workspace, sheet).returncode == 2
 
 
 def _get(address: str) -> str:

@@ -8,11 +8,11 @@ from strata_labels.evidence import Evidence, Seen, write_seen
 from strata_labels.review import (
     LedgerWriter,
     append,
-    batch_decisions,
     history,
     read_ledger,
     replay,
 )
+from strata_labels.review.ledger import batch_decisions
 from strata_labels.tables import DECISION_COLUMNS
 
 SEEN = [

@@ -1,7 +1,8 @@
 """500 sheets that were mangled on the way: read with the same meaning, or refused with every row.
 
-Each seed draws a way to save the file and up to five mishaps. What must come of it is computed
-from the mangled cells by plain rules of this file, never by the reader under test.
+Each seed draws a way to save the file, CSV or workbook, and up to five mishaps. What must
+come of it is computed from the mangled cells by plain rules of this file, never by the reader under
+test.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import openpyxl
 import pandas as pd
 import pytest
 from small_world import LEVELS, TIME, VOCABULARY, decisions, evidence_hash, item, items, proposals
@@ -39,7 +41,7 @@ class Mangled:
     encoding: str = "utf-8-sig"
     line_end: str = "\n"
     quoting: int = csv.QUOTE_MINIMAL
-    last_line_end: bool = True
+    workbook: bool = False
     announced: bool = False
     wrong: set[int] = field(default_factory=set)
     stale: set[str] = field(default_factory=set)
@@ -62,9 +64,28 @@ class Mangled:
             out, delimiter=self.separator, lineterminator=self.line_end, quoting=self.quoting
         )
         writer.writerows([self.header, *self.body])
-        text = out.getvalue()
-        text = text if self.last_line_end else text.removesuffix(self.line_end)
-        return text.encode(self.encoding)
+        return out.getvalue().encode(self.encoding)
+
+    def save(self, folder: Path, rng: random.Random) -> Path:
+        """The file; a workbook has whole numbers as numbers, and sheets of other things."""
+        if not self.workbook:
+            path = folder / "review.csv"
+            path.write_bytes(self.raw())
+            return path
+        book = openpyxl.Workbook()
+        book.active.title = "Notes"
+        book.active.append(["row_id", "is explained elsewhere"])
+        sheet = book.create_sheet("Mine", rng.randrange(2))
+        for number, row in enumerate([self.header, *self.body], start=1):
+            for column, text in enumerate(row, start=1):
+                cell = sheet.cell(number, column)
+                cell.value = int(text) if text.isascii() and text.isdigit() else text[:32_000]
+        sheet.sheet_state = rng.choice(["visible", "visible", "hidden"])
+        for row in range(2, len(self.body)):
+            sheet.row_dimensions[row].hidden = rng.random() < 0.2
+        path = folder / "review.xlsx"
+        book.save(path)
+        return path
 
 
 def reorder(sheet: Mangled, rng: random.Random) -> None:
@@ -135,6 +156,9 @@ def form(sheet: Mangled, rng: random.Random) -> None:
     sheet.line_end = rng.choice(["\n", "\r\n"])
     sheet.quoting = rng.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
     sheet.announced = rng.random() < 0.2
+    # A short row of a workbook is one whose last cells are blank.
+    whole = all(len(row) == len(sheet.header) for row in sheet.body)
+    sheet.workbook = whole and rng.random() < 0.4
 
 
 SHAPE = [reorder, hide, spare, pad, shuffle, repeat, blank_line, drop]
@@ -183,7 +207,11 @@ def too_many_cells(sheet: Mangled, rng: random.Random) -> None:
 
 
 def swapped_ids(sheet: Mangled, rng: random.Random) -> None:
-    """Two ids change places, as when one column alone was sorted: the subjects give it away."""
+    """Two ids change places, as when one column alone was sorted: the subjects of a sheet of an
+    earlier version give it away; in a sheet of now, the hashes."""
+    sheet.header = [*sheet.header, "subject"]
+    for row in sheet.body:
+        row.append(sheet.at(row, "row_id").partition(":")[2])
     decided = [row for row in sheet.body if sheet.at(row, "decision")]
     one, other = rng.sample(decided, 2)
     ids = sheet.at(one, "row_id"), sheet.at(other, "row_id")
@@ -216,8 +244,8 @@ def rows(resolution: Resolution, tmp_path_factory: pytest.TempPathFactory) -> li
         found = list(csv.reader(file))
     column = SHEET_COLUMNS.index
     for row in found[1:]:
-        if row[0] in DECIDED:
-            decision, target, _, note, _ = DECIDED[row[0]]
+        if row[column("row_id")] in DECIDED:
+            decision, target, _, note, _ = DECIDED[row[column("row_id")]]
             row[column("decision")], row[column("target")] = decision, target
             row[column("note")], row[column("reviewer")] = note, "ann"
     return found
@@ -236,10 +264,10 @@ def expected(sheet: Mangled) -> dict[str, tuple[str, str, str]]:
 
 def lines(sheet: Mangled) -> dict[int, int]:
     """The line in the file at which each row of `body` starts."""
-    found, line = {}, 2 + sheet.announced
+    found, line = {}, 2 + (sheet.announced and not sheet.workbook)
     for row in sheet.body:
         found[id(row)] = line
-        line += 1 + sum(cell.count("\n") for cell in row)
+        line += 1 + (0 if sheet.workbook else sum(cell.count("\n") for cell in row))
     return found
 
 
@@ -254,7 +282,7 @@ def read(path: Path, resolution: Resolution) -> tuple[dict[str, tuple[str, str, 
 
 @pytest.mark.parametrize("block", range(10))
 def test_the_same_meaning_or_every_row_that_is_wrong(block, rows, resolution, tmp_path):
-    path, ledger = tmp_path / "review.csv", tmp_path / "decisions.csv"
+    ledger = tmp_path / "decisions.csv"
     outcomes = {"read": 0, "refused": 0}
     for seed in range(50 * block, 50 * block + 50):
         rng = random.Random(seed)
@@ -273,7 +301,7 @@ def test_the_same_meaning_or_every_row_that_is_wrong(block, rows, resolution, tm
         for step in [*sorted(harmless, key=lambda step: step is pad), *steps]:
             step(sheet, rng)
         form(sheet, rng)
-        path.write_bytes(sheet.raw())
+        path = sheet.save(tmp_path, rng)
         told = [step.__name__ for step in (*harmless, *steps)]
         if sheet.wrong:
             outcomes["refused"] += 1
@@ -336,7 +364,7 @@ def test_latin_1_is_refused_with_its_row(rows, resolution, tmp_path):
 def test_the_hash_says_which_row_was_meant(rows, resolution, tmp_path):
     """An id mistyped into another real one is not applied, by name; the rest is."""
     path = tmp_path / "review.csv"
-    frame = pd.DataFrame(rows[1:], columns=rows[0]).drop(columns="subject")
+    frame = pd.DataFrame(rows[1:], columns=rows[0])
     frame.loc[frame.row_id == f"1:{item(4)}", "row_id"] = f"1:{item(3)}"
     frame.to_csv(path, index=False)
     found, refused = read(path, resolution)

@@ -78,10 +78,25 @@ def test_a_class_row_tells_its_members(sheet):
 
 def test_a_landmark_row(sheet):
     row = cells(sheet).set_index("row_id").loc[ROW]
-    assert row.address == "http://commons.wikimedia.org/wiki/Category:Landmark_4"
-    assert row.current == "castle › castle / fort › human-made"
-    assert (row.confidence, row.members) == ("0.300", "1")
+    assert row.link == "http://commons.wikimedia.org/wiki/Category:Landmark_4"
+    assert row.suggestion == "castle › castle / fort › human-made"
+    assert (row.confidence, row.members, row.current, row.current_id) == ("30%", "", "", "")
     assert row.evidence_hash == "#" + evidence_hash(item(4))
+
+
+def test_what_people_read_first_stands_first_and_nothing_is_said_twice(sheet):
+    frame = cells(sheet)
+    assert list(frame.columns[:6]) == ["name", "link", "suggestion", "decision", "target", "note"]
+    assert list(frame.columns[-4:]) == ["row_id", "current_id", "suggestion_id", "evidence_hash"]
+    filled = [name for name in frame if (frame[name] != "").any()]
+    for n, one in enumerate(filled):
+        assert not any((frame[one] == frame[other]).all() for other in filled[n + 1 :])
+
+
+def test_an_item_shows_others_of_the_place_that_is_suggested(sheet):
+    row = cells(sheet).set_index("row_id")
+    assert row.examples[f"1:{item(2)}"] == "Landmark 3"
+    assert row.link["2:1/Q2977"] == "https://www.wikidata.org/wiki/Q2977"
 
 
 def test_unsure_goes_to_the_end(tmp_path):
@@ -314,8 +329,8 @@ def test_hostile_text_survives_the_sheet(tmp_path_factory, names, note, evidence
     by_id = dict(zip(things.item_id, names, strict=True))
     for row in rows:
         assert not any(cell[:1] in "=+-@\t\r" for cell in row.values() if cell)
-        if row["subject"] in by_id:
-            assert restore(row["name"]) == clean_cell(by_id[row["subject"]])
+        if (subject := row["row_id"].partition(":")[2]) in by_id:
+            assert restore(row["name"]) == clean_cell(by_id[subject])
         row |= {"decision": "unsure", "note": neutralise(clean_cell(note)), "reviewer": "ann"}
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, SHEET_COLUMNS)

@@ -316,3 +316,16 @@ def test_a_picture_of_labels_that_stop_early_and_of_none(tmp_path: Path) -> None
     items_alone = assignments[["item_id", "status", "accepted"]]
     draw_tree(tmp_path / "one.png", items_alone.assign(status="labelled"), ("item",), "T")
     assert all(path.stat().st_size > 1000 for path in tmp_path.glob("*.png"))
+
+
+def test_the_tree_page_is_accessible(tmp_path: Path, browser: Any, axe: Any) -> None:
+    nodes, assignments = built((item(2), 1, "keep", ""), (item(4), 1, "stop", "3/human-made"))
+    nodes.loc[nodes.level == 1, "qid"] = "Q1"
+    render_page(tmp_path / "tree.html", items(), nodes, assignments, tuple(LEVELS), "T")
+    page = browser.new_page()
+    page.goto((tmp_path / "tree.html").as_uri())
+    page.get_by_role("button", name="Unfold all").click()
+    assert page.get_by_role("link", name="Q1 on Wikidata").count() > 0
+    assert page.locator("summary a").count() == 0
+    assert axe(page) == []
+    page.close()

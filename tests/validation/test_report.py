@@ -7,6 +7,7 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -102,3 +103,11 @@ def test_files_that_do_not_belong_together_are_refused(run: Path) -> None:
     with pytest.raises(InputError, match=r"36 rows, test_trained\.npy has 3"):
         write_report(run)
     assert not (run / "report.html").exists()
+
+
+def test_the_report_is_accessible(run: Path, browser: Any, axe: Any) -> None:
+    write_report(run, run / "images", names={"k00": "Kind & <one>"}, synthetic=True)
+    page = browser.new_page()
+    page.goto((run / "report.html").as_uri())
+    assert axe(page) == []
+    page.close()

@@ -1,6 +1,6 @@
 """The build: its stages, what each reads and writes, and the one runner."""
 
-from strata_labels.build.apply import apply_sheet, is_behind
+from strata_labels.build.apply import apply_sheet, is_behind, write_review_sheet
 from strata_labels.build.archive_unit import ArchiveContent, Unit, read_unit, usable_cores
 from strata_labels.build.assets import ledgers
 from strata_labels.build.explain import ClassFacts, Explanation, explain
@@ -58,4 +58,5 @@ __all__ = [
     "simulate_review",
     "usable_cores",
     "write_formats",
+    "write_review_sheet",
 ]

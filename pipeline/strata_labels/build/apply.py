@@ -1,4 +1,4 @@
-"""Filled-in sheets into the ledger, and whether the tables have all of the ledger's decisions."""
+"""Sheets to fill in, their way into the ledger, and whether the tables have all decisions."""
 
 from __future__ import annotations
 
@@ -9,20 +9,29 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.build.assets import ledgers
-from strata_labels.build.reconcile import is_class_sheet, read_class_sheet, with_classes
+from strata_labels.build.reconcile import (
+    is_class_sheet,
+    put_filled_in_aside,
+    read_class_sheet,
+    with_classes,
+)
 from strata_labels.build.record import check_paths
 from strata_labels.build.show import SHOW
 from strata_labels.build.stages import EXPORT, SETTLE
 from strata_labels.build.workspace import Workspace
+from strata_labels.errors import InputError, Problem
 from strata_labels.files import sha256_of
 from strata_labels.review import (
     Sheet,
     append,
+    change_lines,
     read_ledger,
     read_sheet,
     replay,
     reviewed,
     time_after,
+    tree_change,
+    write_sheet,
 )
 from strata_labels.tables import load
 
@@ -35,17 +44,22 @@ class Applied:
         added: number of decisions that the ledger did not have.
         sheet_id: the time of these decisions, by which all of them can be taken back.
         remarks: a sentence for each row that is kept as stale, or that was replaced since.
+        change: of a dry run, what would become different in the tree, in lines.
     """
 
     added: int
     sheet_id: str
     remarks: list[str]
+    change: list[str]
 
 
-def apply_sheet(workspace: Workspace, sheet: Path, reviewer: str | None) -> Applied:
+def apply_sheet(
+    workspace: Workspace, sheet: Path, reviewer: str | None, dry_run: bool = False
+) -> Applied:
     """Checks a filled-in sheet as a whole and appends its decisions to the ledger.
 
     The sheet is left as it is. It may be applied again, also after this was stopped anywhere.
+    A dry run writes nothing, and says what would change.
 
     Raises:
         InputError: a path that the build was given is gone; every problem of the sheet, alone or
@@ -67,12 +81,44 @@ def apply_sheet(workspace: Workspace, sheet: Path, reviewer: str | None) -> Appl
             nodes = with_classes(nodes, dict.fromkeys(qids, ""))
         else:
             taken = read_sheet(sheet, replay(before, proposals, nodes), reviewer or "", when)
+        remarks = [str(problem) for problem in taken.stale + taken.replaced]
         new = taken.decisions.assign(file=str(sheet), row=0)
-        replay(pd.concat([before, new], ignore_index=True), proposals, nodes)
+        after = replay(pd.concat([before, new], ignore_index=True), proposals, nodes)
+        if dry_run:
+            now = replay(before, proposals, nodes)
+            change = change_lines(
+                tree_change(now, after), now.tree, after.tree, settings.hierarchy.levels
+            )
+            return Applied(len(new), when, remarks, change)
         added = append(settings.decisions, taken.decisions) if len(taken.decisions) else 0
         if len(taken.decisions) or taken.replaced:
             workspace.note_applied(digest)
-    return Applied(added, when, [str(problem) for problem in taken.stale + taken.replaced])
+    return Applied(added, when, remarks, [])
+
+
+def write_review_sheet(workspace: Workspace, path: Path) -> int:
+    """Writes the open rows as a sheet to fill in, a CSV or a workbook.
+
+    A file there with decisions that were not applied is kept beside it.
+
+    Returns:
+        Number of rows written.
+
+    Raises:
+        InputError: the path ends in neither .csv nor .xlsx.
+    """
+    if path.suffix.casefold() not in (".csv", ".xlsx"):
+        fix = "Give a path that ends in .csv or .xlsx."
+        raise InputError(Problem("--sheet", "not the name of a sheet:", fix, value=str(path)))
+    settings = workspace.last_settings()
+    put_filled_in_aside(path, "decision", workspace.applied)
+    resolution = replay(
+        read_ledger(*ledgers(settings)).decisions,
+        reviewed(workspace.folder),
+        load(workspace.folder, "vocabulary"),
+    )
+    items = load(workspace.folder, "items")
+    return write_sheet(path, resolution, items, settings.hierarchy.levels)
 
 
 _AFTER = (EXPORT.name, SHOW.name)  # stages that read what SETTLE leaves

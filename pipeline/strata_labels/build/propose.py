@@ -71,7 +71,7 @@ def _propose(workspace: Workspace, settings: BuildSettings) -> Counts:
     if settings.hierarchy.published and not settings.clusters:
         done, nodes = propose_published(workspace, settings, items)
     else:
-        put_filled_in_aside(workspace.to_map, "node")
+        put_filled_in_aside(workspace.to_map, "node", workspace.applied)
         into = into_found_nodes if settings.clusters else _into_vocabulary
         done, nodes = into(workspace, settings, items)
     proposals = done.proposals

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from strata_labels.knowledge import (
     link,
     read_snapshot,
 )
-from strata_labels.people_csv import neutralise, read_people_csv
+from strata_labels.people_csv import neutralise, read_people_csv, read_people_sheets
 from strata_labels.proposal import Vocabulary, vocabulary_nodes
 from strata_labels.review import Ledger, read_ledger, undisputed
 from strata_labels.tables import DECISION_COLUMNS
@@ -154,7 +154,7 @@ def report_classes(
     entities, classes = link(items, snapshot, asked.titles)
     named = dict(zip(classes["qid"], classes["label"], strict=True))
     graph = ClassGraph(classes, assets.placed, assets.stops)
-    put_filled_in_aside(workspace.to_map, "node")
+    put_filled_in_aside(workspace.to_map, "node", workspace.applied)
     numbers, to_map = reconcile(items, entities, graph, {**assets.labels, **named})
     write_reconciliation(workspace, numbers, to_map)
     return numbers
@@ -226,7 +226,7 @@ def write_reconciliation(
         harmless.to_csv(beside, index=False, encoding="utf-8-sig", lineterminator="\n")
 
 
-def put_filled_in_aside(sheet: Path, column: str) -> None:
+def put_filled_in_aside(sheet: Path, column: str, applied: Container[str]) -> None:
     """Renames a sheet with decisions, so that a new one does not overwrite somebody's work.
 
     A sheet whose decisions are in the ledger is left to be overwritten.
@@ -236,17 +236,19 @@ def put_filled_in_aside(sheet: Path, column: str) -> None:
     Args:
         sheet: the sheet, where there is one.
         column: in which people decide.
+        applied: hashes of sheets whose decisions are in the ledger, see `Workspace.applied`.
     """
-    if not sheet.is_file() or sha256_of(sheet) in Workspace(sheet.parent).applied:
+    if not sheet.is_file() or sha256_of(sheet) in applied:
         return
     try:
-        decided = bool((read_people_csv(sheet, [column])[column] != "").any())
+        frames = read_people_sheets(sheet, [column]).values()
+        decided = any((frame[column] != "").any() for frame in frames)
     except InputError:
         decided = True  # whatever it is now, it is not ours to throw away
     if not decided:
         return
     number = 1
-    while (kept := sheet.with_name(f"{sheet.stem}.filled-in-{number}.csv")).exists():
+    while (kept := sheet.with_name(f"{sheet.stem}.filled-in-{number}{sheet.suffix}")).exists():
         number += 1
     sheet.replace(kept)
     print(f"{sheet.name} had decisions that were not applied: kept as {kept}", file=sys.stderr)

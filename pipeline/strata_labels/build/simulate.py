@@ -1,17 +1,20 @@
-"""Simulated review: the real scorer and the real ledger, answered from known labels.
+"""Simulated review: the real scorer, the page's own desk and ledger, answered from known labels.
 
-A curator answers pages of at most ten look-alikes: rows with the same proposal, about equally sure.
-What most of a page is, is one answer for the page; each row that is something else is answered by
-itself first. One answer is one decision, however many rows it is for; no row is decided unseen.
+A curator answers what the review page asks: a row, or a grid of at most ten look-alikes. What most
+of a grid is, is one answer for those rows; each row that is something else comes up by itself and
+is answered by itself. One answer is one decision, however many rows it is for; no row is decided
+unseen. Rows looked at and a person's time are counted beside the decisions.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,55 +27,54 @@ from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stages import PROPOSE, SETTLE, STAGES
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
+from strata_labels.evidence import Alternative
 from strata_labels.hierarchy import Hierarchy
-from strata_labels.proposal import calibration_error, node_id, read_vocabulary
-from strata_labels.review import PAGE, append, batch_decisions, pages, read_ledger
+from strata_labels.proposal import Scores, calibration_error, node_id, read_vocabulary
+from strata_labels.review import GROUP_SIZE, read_ledger
 from strata_labels.sources import Metadata
 from strata_labels.tables import labels_at, load, save
+
+if TYPE_CHECKING:
+    from strata_labels.review.page import Desk
 
 REVIEWER = "simulated curator"
 # Simulated answers are a second apart, from here on: the same input gives the same ledger.
 FIRST_ANSWER = datetime(2000, 1, 1, tzinfo=UTC)
-# Share of the items that are answered between two refits.
-BATCH = 0.015
-# While no more decisions than this share of the items are made, every third page is drawn from all,
-# sure rows too: a scorer that has only ever seen its doubts cannot judge how sure it should be.
+# Seconds that a person takes for a row, and for a grid of ten.
+ROW_SECONDS, GRID_SECONDS = 4.0, 8.0
+# While no more decisions than this share of the items are made, every third row asked for is drawn
+# from all, sure ones too, and shown with its look-alikes: a scorer that has only ever seen its
+# doubts cannot judge how sure it should be.
 EVENLY, EVERY = 0.15, 3
 # Decisions after which the calibration of the open rows is measured.
 MEASURE_AFTER = 1_000
 
 
-@dataclass(frozen=True)
-class Page:
-    """The answers to a page of rows.
+@dataclass
+class Work:
+    """What a curator has done.
 
     Attributes:
-        single: rows with an answer each.
-        batch: rows that share one answer.
+        decisions: answers given; each is one line of the ledger.
+        rows: rows looked at: all of a grid, and its exceptions once more.
+        seconds: time this takes a person.
     """
 
-    single: list[int]
-    batch: list[int]
+    decisions: int = 0
+    rows: int = 0
+    seconds: float = 0.0
 
-    @property
-    def decisions(self) -> int:
-        """Answers given."""
-        return len(self.single) + bool(self.batch)
+    def looked_at(self, rows: int) -> None:
+        """Counts a row, or a grid of several."""
+        self.rows += rows
+        self.seconds += ROW_SECONDS if rows == 1 else rows * GRID_SECONDS / GROUP_SIZE
 
-
-def answer_page(rows: np.ndarray, truth: np.ndarray) -> Page:
-    """Answers a page: its commonest label for all that have it, each other row by itself.
-
-    Args:
-        rows: at most `PAGE` positions; the curator sees them all.
-        truth: label of each position, `[n]`; only those of `rows` are looked at.
-    """
-    labels, first, counts = np.unique(truth[rows], return_index=True, return_counts=True)
-    if len(rows) == 1 or counts.max() == 1:
-        return Page(rows.tolist(), [])
-    # Of labels that are equally common, the one that stands first on the page.
-    common = labels[np.lexsort((first, -counts))[0]]
-    return Page(rows[truth[rows] != common].tolist(), rows[truth[rows] == common].tolist())
+    def per_1000(self, num_items: int) -> dict[str, float]:
+        """Decisions, rows and minutes per 1,000 items."""
+        found = {"decisions": self.decisions, "rows": self.rows, "minutes": self.seconds / 60}
+        return {
+            f"{name}_per_1000": round(1000 * count / num_items, 1) for name, count in found.items()
+        }
 
 
 def simulate_review(
@@ -81,7 +83,7 @@ def simulate_review(
     tree: str,
     encoder: str,
     targets: Sequence[float],
-    page_size: int = PAGE,
+    page_size: int = GROUP_SIZE,
     say: Callable[[str], None] = lambda _line: None,
 ) -> dict[str, Any]:
     """Reviews items whose labels are known until the last target is reached.
@@ -97,8 +99,11 @@ def simulate_review(
         say: called with a line of text at each refit.
 
     Returns:
-        `num_items`, `ignored`, `decisions_per_1000` and `decisions` by target; `curve`, a point
-        at each refit (`decisions`, `decisions_per_1000`, `agreement`, `rows_decided`);
+        `num_items`, `ignored`; by target `decisions_per_1000`, `decisions`, `rows_per_1000` (rows
+        looked at, a grid's exceptions twice), `minutes_per_1000` (a person's time at `ROW_SECONDS`
+        and `GRID_SECONDS`) and `minutes_row_by_row_per_1000` (of labelling that share of the items
+        without proposals); `curve`, a point at each refit (`decisions`, `decisions_per_1000`,
+        `rows_per_1000`, `minutes_per_1000`, `agreement`, `rows_decided`);
         `calibration` of the rows that are open after `MEASURE_AFTER` decisions, if it came to
         that; `agreement`, recounted from the assignments that were left. The ledger has a line for
         each decision.
@@ -128,20 +133,24 @@ def simulate_review(
     before_review = STAGES[1 : STAGES.index(PROPOSE) + 1]
     run_stages(before_review, workspace, settings)
     wanted = labels.reindex(load(workspace.folder, "items")["item_id"])
-    review = _Review(workspace, settings, wanted, page_size, say)
-    review.until(max(targets))
+    with TemporaryDirectory() as shown:
+        review = _Review(workspace, settings, wanted, page_size, Path(shown), say)
+        review.until(max(targets))
     run_stages([*before_review, SETTLE], workspace, settings)
     level = settings.hierarchy.compared_level
     left = load(workspace.folder, "assignments").set_index("item_id")[f"level{level}_name"]
     reached = {target: _reached(review.curve, target) for target in targets}
+    by_target = {
+        name: {str(target): point and point[name] for target, point in reached.items()}
+        for name in ("decisions_per_1000", "decisions", "rows_per_1000", "minutes_per_1000")
+    }
     return {
         "num_items": len(wanted),
         "ignored": {"no label": ignored},
-        "decisions_per_1000": {
-            str(target): None if count is None else round(1000 * count / len(wanted), 1)
-            for target, count in reached.items()
+        **by_target,
+        "minutes_row_by_row_per_1000": {
+            str(target): round(1000 * target * ROW_SECONDS / 60, 1) for target in targets
         },
-        "decisions": {str(target): count for target, count in reached.items()},
         "curve": review.curve,
         "calibration": review.calibration,
         "agreement": float((left.reindex(wanted.index) == wanted).mean()),
@@ -170,34 +179,20 @@ def _labelled(
     return labels, int((~labelled).sum())
 
 
-def _reached(curve: list[dict[str, Any]], target: float) -> int | None:
-    """Decisions of the first point of a curve that has the target; None where none has."""
-    return next((p["decisions"] for p in curve if p["agreement"] >= target), None)
-
-
-def _mixed(pages_: list[np.ndarray]) -> list[np.ndarray]:
-    """The pages in their order, but every third is drawn from all that are left."""
-    ranked = dict.fromkeys(range(len(pages_)))
-    drawn = np.random.default_rng(0).permutation(len(pages_)).tolist()
-    order: list[int] = []
-    for lot in drawn:
-        while len(ranked) and (len(order) + 1) % EVERY:
-            order.append(next(iter(ranked)))
-            del ranked[order[-1]]
-        if lot in ranked:
-            order.append(lot)
-            del ranked[lot]
-    return [pages_[number] for number in [*order, *ranked]]
+def _reached(curve: list[dict[str, Any]], target: float) -> dict[str, Any] | None:
+    """The first point of a curve that has the target; None where none has."""
+    return next((point for point in curve if point["agreement"] >= target), None)
 
 
 class _Review:
-    """One simulated review.
+    """One simulated review: a curator at the review page's own desk.
 
     Args:
         workspace: with tables `items, proposals, vocabulary` and vectors.
         settings: of the build.
         wanted: label of each item, by item id, in the order of `items`.
-        page_size: rows on a page.
+        group_size: rows in a grid, at most.
+        folder: a folder for the tables that the desk shows.
         say: called with a line of text at each refit.
     """
 
@@ -206,54 +201,61 @@ class _Review:
         workspace: Workspace,
         settings: BuildSettings,
         wanted: pd.Series,
-        page_size: int,
+        group_size: int,
+        folder: Path,
         say: Callable[[str], None],
     ) -> None:
         self.items, self.vocabulary, self.scorer = scorer_of(workspace, settings)
-        self.workspace, self.settings, self.say = workspace, settings, say
-        self.page_size = page_size
+        self.settings, self.folder, self.say = settings, folder, say
+        self.level = settings.hierarchy.compared_level
         self.proposals = load(workspace.folder, "proposals")
         self.nodes = load(workspace.folder, "vocabulary")
         self.truth = self.vocabulary.index(wanted)
-        own = self.proposals[self.proposals["level"] == 1].set_index("subject")
-        self.hashes = own["evidence_hash"].reindex(self.items["item_id"]).to_numpy(dtype=object)
-        self.decisions = 0
-        self._unwritten: list[pd.DataFrame] = []
+        self.place = {f"1:{item}": n for n, item in enumerate(self.items["item_id"])}
+        self.work = Work()
         self.curve: list[dict[str, Any]] = []
         self.calibration: dict[str, float] | None = None
+        save(folder, "items", self.items)
+        save(folder, "vocabulary", self.nodes)
+        # Here, since the page brings a web server along that no other command needs.
+        from strata_labels.review.page import ReviewSetup
+
+        self.setup = ReviewSetup(
+            folder=folder,
+            ledgers=[workspace.ledger],
+            levels=settings.hierarchy.levels,
+            title="simulated",
+            target=1.0,
+            vectors=[workspace.vectors / "names.npy"],
+            group_size=group_size,
+            clock=self._time,
+        )
 
     def until(self, target: float) -> None:
         """Refits and answers in turn until the target is reached."""
-        num_items = len(self.items)
+        from strata_labels.review.page import Desk
+
+        num_items, desk = len(self.items), None
         while True:
             known, line = self._known()
             scores = self.scorer.fit(known, line)
             right = scores.node == self.truth
             still_open = np.flatnonzero(known < 0)
-            self.curve.append(
-                {
-                    "decisions": self.decisions,
-                    "decisions_per_1000": round(1000 * self.decisions / num_items, 1),
-                    "agreement": float(right.mean()),
-                    "rows_decided": num_items - len(still_open),
-                }
-            )
-            self.say(f"{self.decisions:,} decisions: {right.mean():.1%} agree")
-            if self.decisions >= MEASURE_AFTER and self.calibration is None and len(still_open):
+            point = self.work.per_1000(num_items)
+            point |= {"decisions": self.work.decisions, "agreement": float(right.mean())}
+            self.curve.append(point | {"rows_decided": num_items - len(still_open)})
+            self.say(f"{self.work.decisions:,} decisions: {right.mean():.1%} agree")
+            if self.work.decisions >= MEASURE_AFTER and self.calibration is None:
                 error = calibration_error(scores.confidence[still_open], right[still_open])
-                self.calibration = {"decisions": self.decisions, "error": error}
+                self.calibration = {"decisions": self.work.decisions, "error": error}
             if right.mean() >= target or not len(still_open):
                 return
-            budget = self.decisions + max(1, round(BATCH * num_items))
-            names = np.array(self.scorer.nodes, dtype=object)[scores.node[still_open]]
-            found = list(pages(names, scores.confidence[still_open], self.page_size))
-            if self.decisions < EVENLY * num_items:
-                found = _mixed(found)
-            for rows in found:
-                self._answer(answer_page(still_open[rows], self.truth))
-                if self.decisions >= budget:
-                    break
-            self._write()
+            self._propose(scores)
+            if desk is None:
+                desk = Desk(self.setup, REVIEWER)
+            desk.ask()
+            desk.settle()  # the rows that were just scored
+            self._answer_batch(desk, still_open)
 
     def _known(self) -> tuple[np.ndarray, np.ndarray]:
         ledger = read_ledger(*ledgers(self.settings)).decisions
@@ -262,27 +264,77 @@ class _Review:
             return none, none
         return decided(self.proposals, self.nodes, ledger, self.items, self.vocabulary)
 
-    def _answer(self, page: Page) -> None:
-        """Keeps the answers to a page for the next write: a line of the ledger each."""
-        for rows in [[row] for row in page.single] + ([page.batch] if page.batch else []):
-            when = FIRST_ANSWER + timedelta(seconds=self.decisions)
-            subjects = self.items["item_id"].iloc[rows]
-            answer = pd.DataFrame(
-                {
-                    "row_id": "1:" + subjects,
-                    "subject": subjects,
-                    "level": 1,
-                    "decision": "move",
-                    "target": node_id(2, self.scorer.nodes[self.truth[rows[0]]]),
-                    "reviewer": REVIEWER,
-                    "note": f"one answer for {len(rows)} items" if len(rows) > 1 else "",
-                    "decided_at": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                    "evidence_hash": self.hashes[rows],
-                }
+    def _propose(self, scores: Scores) -> None:
+        """Writes what the desk shows: each item where it is scored now, none of them accepted."""
+        at = np.array([self.place.get(row_id, -1) for row_id in self.proposals["row_id"]])
+        table = self.proposals.assign(accepted=at < 0)
+        rows, ids = at >= 0, np.array([self._node(k) for k in range(len(self.scorer.nodes))])
+        item = at[rows]
+        others = [
+            tuple(
+                Alternative(ids[k], round(float(share), 4))
+                for k, share in zip(top, shares, strict=True)
+                if k != node
             )
-            self._unwritten.append(batch_decisions(answer))
-            self.decisions += 1
+            for node, top, shares in zip(
+                scores.node[item], scores.top[item], scores.top_probability[item], strict=True
+            )
+        ]
+        blank = pd.Series([()] * len(item), dtype=object).to_numpy()
+        for column, values in {
+            "parent": ids[scores.node[item]],
+            "suggestion": ids[scores.node[item]],
+            "confidence": scores.confidence[item],
+            "score": scores.confidence[item],
+            "alternatives": pd.Series(others, dtype=object).to_numpy(),
+            "evidence": blank,
+            "reasons": blank,
+        }.items():
+            cells = table[column].to_numpy(dtype=object, copy=True)
+            cells[rows] = values
+            table[column] = cells
+        save(self.folder, "proposals", table)
 
-    def _write(self) -> None:
-        append(self.workspace.ledger, pd.concat(self._unwritten, ignore_index=True))
-        self._unwritten.clear()
+    def _node(self, number: int) -> str:
+        return node_id(self.level, self.scorer.nodes[number])
+
+    def _answer_batch(self, desk: Desk, still_open: np.ndarray) -> None:
+        """Answers what the page asks, in its order, until it would have the rows scored anew."""
+        from strata_labels.review.page import BATCH
+
+        ids = [f"1:{item}" for item in self.items["item_id"].iloc[still_open]]
+        drawn = iter(np.random.default_rng(0).permutation(ids).tolist())
+        evenly = self.work.decisions < EVENLY * len(self.items)
+        answered = number = 0
+        while answered < BATCH:
+            number += 1
+            by_chance = evenly and number % EVERY == 0
+            rows = desk.ask(next(drawn) if by_chance else "")
+            if not rows:
+                return
+            answered += len(rows)
+            self._answer(desk, rows)
+
+    def _answer(self, desk: Desk, rows: list[str]) -> None:
+        """Answers a row or a grid as on the page: exceptions come up by themselves."""
+        self.work.looked_at(len(rows))
+        labels = [int(self.truth[self.place[row]]) for row in rows]
+        common, count = Counter(labels).most_common(1)[0]  # of equal ones the first
+        together = [row for row, label in zip(rows, labels, strict=True) if label == common]
+        if count > 1 or len(rows) == 1:
+            self._decide(desk, together)
+        else:
+            together = []
+        for row in [one for one in rows if one not in together]:
+            self.work.looked_at(1)
+            self._decide(desk, desk.ask(row, single=True))
+
+    def _decide(self, desk: Desk, rows: list[str]) -> None:
+        note = f"one answer for {len(rows)} items" if len(rows) > 1 else ""
+        target = self._node(self.truth[self.place[rows[0]]])
+        desk.decide(desk.state, rows, "move", target, note)
+        self.work.decisions += 1
+
+    def _time(self) -> str:
+        when = FIRST_ANSWER + timedelta(seconds=self.work.decisions)
+        return when.strftime("%Y-%m-%dT%H:%M:%SZ")

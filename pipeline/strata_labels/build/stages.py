@@ -114,12 +114,12 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
     levels = settings.hierarchy.levels
     path_confidence = load(workspace.folder, "path_confidence")
     nodes, assignments, counts = tree_tables(
-        items, resolution.rows, resolution.tree, path_confidence, len(levels)
+        items, resolution.rows, resolution.tree, path_confidence, len(levels), resolution.made
     )
     counts["review"] = resolution.report
     save(workspace.folder, "nodes", nodes)
     save(workspace.folder, "assignments", assignments, assignments_schema(len(levels)))
-    put_filled_in_aside(workspace.sheet, "decision")
+    put_filled_in_aside(workspace.sheet, "decision", workspace.applied)
     counts["rows_to_review"] = write_sheet(workspace.sheet, resolution, items, levels)
     write_list(workspace.not_applied, not_applied(resolution))
     write_json(workspace.settled, counts)
@@ -128,7 +128,7 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
 
 SETTLE = Stage(
     name="settle",
-    version=5,
+    version=6,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("proposals"),

@@ -56,7 +56,8 @@ def finish(workspace: Workspace, json: Path | None = None) -> None:
         print(f"  {name:<9} {_short(path)}")
     if numbers["open_rows"]:
         print(
-            f"\nFill in `decision` in {_short(workspace.sheet)}, "
+            f"\nDecide the open rows: strata review {_short(workspace.folder)}\n"
+            f"Or fill in `decision` in {_short(workspace.sheet)}, "
             f"then run: strata apply {_short(workspace.folder)}"
         )
         raise typer.Exit(3)

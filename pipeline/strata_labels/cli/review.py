@@ -1,4 +1,4 @@
-"""`strata review`: the local review page."""
+"""`strata review`: the review page."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from strata_labels.cli.result import finish, open_workspace, warn_of_cut_decisions
+from strata_labels.cli.review_server import address_of, serve_curators
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace
@@ -26,19 +27,29 @@ def review(
     folder: Annotated[
         Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
     ],
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="With --sheet: also write the sheet here, .csv or .xlsx (Excel)."),
+    ] = None,
     reviewer: Annotated[
         str | None, typer.Option(help="Your name in the ledger; else your login's.")
     ] = None,
     double: Annotated[
         str | None,
         typer.Option(
-            help="Decide this share of what others have decided, without seeing it: 10% or 0.1."
+            help="Decide this share of what others have decided, without seeing it: 10% or 0.1. "
+            "With --serve: two curators are asked this share of the open items, the most "
+            "doubtful ones."
         ),
     ] = None,
     audit: Annotated[
         int,
         typer.Option(min=0, help="Also ask about this many rows that were accepted automatically."),
     ] = 0,
+    grid: Annotated[
+        int,
+        typer.Option(min=1, max=50, help="Look-alikes in a grid, at most; 1: rows one by one."),
+    ] = 10,
     blind: Annotated[bool, typer.Option("--blind", help="Hide what is proposed.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
     no_browser: Annotated[
@@ -54,12 +65,50 @@ def review(
     sheet: Annotated[
         bool, typer.Option("--sheet", help="No page: rebuild tree and sheet from the ledger.")
     ] = False,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Serve the page to the curators of --curators; the tree is rebuilt later, "
+            "with --sheet.",
+        ),
+    ] = None,
+    curators: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Names them: a TOML table for each.")
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Where the curators reach the page, if a proxy stands before it."),
+    ] = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Believe this proxy where a request comes from."),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the numbers here at the end.")] = None,
 ) -> None:
-    """Decide the open rows on a local page; closing it rebuilds tree, exports and sheet."""
-    from strata_labels.build import ledgers, rebuild
+    """Decide the open rows on a local page, or write a sheet; then rebuild tree and exports."""
+    from strata_labels.build import Workspace, ledgers, rebuild, write_review_sheet
+    from strata_labels.errors import InputError, Problem
     from strata_labels.review import draw_audit
 
+    if file and not sheet:
+        fix = "Write --sheet in front of it, or leave it out."
+        raise InputError(Problem("FILE", "a sheet without --sheet:", fix, value=str(file)))
+    if serve is not None or curators is not None:
+        alone: list[tuple[str, object]] = [("--reviewer", reviewer), ("--sheet", sheet)]
+        alone += [("--port", port), ("--audit", audit), ("--json", json)]
+        others = [name for name, value in alone if value]
+        place = address_of(serve, curators, url, proxy, others)
+        assert curators is not None
+        twice = _share(double) if double is not None else 0.0
+        workspace = Workspace(folder.resolve())
+        warn_of_cut_decisions(workspace)
+        setup = replace(review_setup(workspace, online_images), group_size=grid)
+        serve_curators(workspace, setup, place, curators, blind, twice)
+        return
+    if url is not None or proxy is not None:
+        fix = "Add --serve HOST:PORT and --curators FILE, or leave it out."
+        raise InputError(Problem("--url, --proxy", "are for a served page", fix))
     workspace = open_workspace(folder)
     warn_of_cut_decisions(workspace)
     share = _share(double) if double is not None else 0.0
@@ -69,10 +118,12 @@ def review(
         print(f"{drawn} accepted rows drawn for the audit", flush=True)
     if not sheet:
         who = reviewer or getpass.getuser()
-        setup = review_setup(workspace, online_images)
+        setup = replace(review_setup(workspace, online_images), group_size=grid)
         recorded = _page(workspace, setup, who, blind, share, port, not no_browser)
     if sheet or recorded or drawn:
         rebuild(workspace)
+    if file:
+        print(f"{write_review_sheet(workspace, file):,} open rows written to {file}", flush=True)
     finish(workspace, json)
 
 

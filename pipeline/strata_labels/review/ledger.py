@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ import pandas as pd
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import clean_cell, read_people_csv
-from strata_labels.review.decisions import PLACE_COLUMNS, parse_times, time_text
+from strata_labels.review.decisions import PLACE_COLUMNS, WITHDRAW, parse_times, time_text
 from strata_labels.tables import DECISION_COLUMNS
 
 _OPTIONAL = ["row_id", "note", "evidence_hash", "seen"]
@@ -227,6 +227,28 @@ def batch_decisions(decisions: pd.DataFrame) -> pd.DataFrame:
     if seen.nunique() > 1:
         one["seen"] = f"[{','.join(seen.replace('', 'null'))}]"
     return one
+
+
+def withdrawal(reviewer: str, level: str, subjects: Iterable[str], time: str = "") -> pd.DataFrame:
+    """Rows that take back what a reviewer decided on subjects of a level.
+
+    Args:
+        reviewer: whose decisions.
+        level: of the subjects.
+        subjects: what was decided on.
+        time: `decided_at` of what is taken back; "" for all before.
+
+    Returns:
+        `DECISION_COLUMNS`, one row a subject; the time of the withdrawal is left blank.
+    """
+    blank = dict.fromkeys(("note", "decided_at", "evidence_hash", "seen"), "")
+    return pd.DataFrame(
+        [
+            {"row_id": f"{level}:{subject}", "subject": subject, "level": level,
+             "decision": WITHDRAW, "target": time, "reviewer": reviewer, **blank}
+            for subject in subjects
+        ]
+    )  # fmt: skip
 
 
 def unbatch_decisions(decisions: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import pairwise, starmap
 from pathlib import Path
 
 import pandas as pd
@@ -29,6 +29,7 @@ from strata_labels.review.ledger import (
     split_torn,
     unbatch_cells,
     unbatch_decisions,
+    withdrawal,
 )
 from strata_labels.tables import DECISION_COLUMNS
 
@@ -120,6 +121,12 @@ class LedgerWriter:
                 self._index.add(added)
             return pd.DataFrame(added, columns=DECISION_COLUMNS, dtype=str)
 
+    def has(self, decisions: pd.DataFrame) -> bool:
+        """Whether all of some decisions are active already, so that `record` would add nothing."""
+        names = ("subject", "reviewer", *_SAME)
+        columns = {name: clean_cells(decisions[name].tolist()) for name in names}
+        return all(starmap(self._index.repeats, _zip(columns, *names)))
+
     def undo(self, reviewer: str, expected: str | None = None) -> pd.DataFrame:
         """Takes back what a reviewer decided last: all of one call of `record`.
 
@@ -141,17 +148,9 @@ class LedgerWriter:
         same: dict[tuple[str, str], dict[str, None]] = {}  # the subjects of each line, once
         for subject, level, time in active:
             same.setdefault((level, time), {})[subject] = None
-        blank = dict.fromkeys(("note", "decided_at", "evidence_hash", "seen"), "")
         lines = [
-            pd.DataFrame(
-                [
-                    {"row_id": f"{level}:{subject}", "subject": subject, "level": level,
-                     "decision": WITHDRAW, "target": time, "reviewer": reviewer, **blank}
-                    for subject in subjects
-                ]
-            )
-            for (level, time), subjects in same.items()
-        ]  # fmt: skip
+            withdrawal(reviewer, level, subjects, time) for (level, time), subjects in same.items()
+        ]
         if "evidence_hash" in self._header:  # needed to read a line on several items
             lines = [batch_decisions(line) for line in lines]
         none = pd.DataFrame(columns=DECISION_COLUMNS, dtype=str)

@@ -1,61 +1,55 @@
-"""The review sheet: a CSV in which people decide with a spreadsheet program."""
+"""The review sheet: a CSV or an Excel workbook in which people decide."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import (
-    Seen,
-    evidence_text,
-    is_old_hash,
-    label_issue_text,
-    reason_text,
-    write_seen,
-)
+from strata_labels.evidence import evidence_text, label_issue_text, reason_text
 from strata_labels.files import whole
-from strata_labels.people_csv import clean_cell, neutralise, read_people_csv, restore
+from strata_labels.people_csv import clean_cell, neutralise
+from strata_labels.people_xlsx import SUFFIX
 from strata_labels.review.apply import Resolution
-from strata_labels.review.decisions import (
-    DECISIONS,
-    WITHDRAW,
-    Decision,
-    decisions_frame,
-    overridden,
-    seen_of,
-)
 from strata_labels.review.ranking import queue
-from strata_labels.review.validate import Checker, agreed, without_conflicts
+from strata_labels.review.workbook import write_workbook
 from strata_labels.tree import LabelTree
 
 #: Columns a reviewer writes in.
 EDITABLE = ["decision", "target", "note", "reviewer"]
 
 SHEET_COLUMNS = [
-    "row_id",
-    "level",
-    "kind",
-    "subject",
     "name",
-    "address",
-    "current",
-    "current_id",
+    "link",
     "suggestion",
-    "suggestion_id",
+    *EDITABLE,
     "confidence",
+    "current",
     "alternatives",
     "reasons",
     "evidence",
+    "kind",
     "members",
     "examples",
+    "row_id",
+    "current_id",
+    "suggestion_id",
+    "evidence_hash",
+]
+
+#: Columns of the sheet of nodes, in a workbook.
+TREE_COLUMNS = [
+    "name",
+    "link",
+    "current",
     *EDITABLE,
+    "kind",
+    "members",
+    "examples",
+    "row_id",
+    "current_id",
     "evidence_hash",
 ]
 
@@ -64,61 +58,67 @@ EXAMPLES = 5
 #: Characters of a cell; Excel holds 32,767.
 LONGEST = 32_000
 
-# An all-digit hash, or one like 12e4..., would be read as a number and rounded.
-_HASH_MARK = "#"
+#: In front of a hash: one of digits alone, or like 12e4..., would be read as a number and rounded.
+HASH_MARK = "#"
 
-
-@dataclass(frozen=True)
-class Sheet:
-    """What people decided in a sheet.
-
-    Attributes:
-        decisions: `DECISION_COLUMNS`, targets as node ids: ready for `append`. Those whose evidence
-            has changed since the sheet was written are among them, with the evidence they saw.
-        stale: one problem for each of these: it is kept, shown as stale, and not applied.
-        replaced: one problem for each decision that the ledger has, and that its reviewer has
-            replaced since: it is not taken again.
-    """
-
-    decisions: pd.DataFrame
-    stale: list[Problem]
-    replaced: list[Problem]
+_WIKIDATA = "https://www.wikidata.org/wiki/"
 
 
 def write_sheet(
     path: Path, resolution: Resolution, items: pd.DataFrame, levels: Sequence[str]
 ) -> int:
-    """Writes all open rows in the order of `queue`; UTF-8 with byte-order mark, for Excel.
+    """Writes all open rows in the order of `queue`.
+
+    A CSV is UTF-8 with byte-order mark, for Excel. A workbook (the path ends in .xlsx) has a second
+    sheet with every node of the tree, to decide on them too.
 
     Args:
         path: the sheet; replaced as a whole.
         resolution: from `replay`.
-        items: the table `items` (`item_id, name, source_url`).
+        items: the table `items` (`item_id, name, source_url`, and `qid` where it has one).
         levels: names of the levels, level 0 first.
 
     Returns:
         Number of rows written.
     """
+    members, examples = _members(resolution.rows, items, resolution.tree)
+    rows = _rows(resolution, items, levels, members, examples)
+    with whole(path) as beside:
+        if path.suffix.casefold() == SUFFIX:
+            tree = _tree(resolution, levels, members, examples)
+            write_workbook(beside, {"Review": rows, "Tree": tree}, EDITABLE)
+        else:
+            # A spreadsheet reads 30% as a share in every language, and 0.300 as 300 in some.
+            shares = rows.confidence.map("{:.0%}".format)
+            rows.assign(confidence=shares).to_csv(
+                beside, index=False, encoding="utf-8-sig", lineterminator="\n"
+            )
+    return len(rows)
+
+
+def _rows(
+    resolution: Resolution,
+    items: pd.DataFrame,
+    levels: Sequence[str],
+    members: pd.Series,
+    examples: Mapping[str, list[tuple[str, str]]],
+) -> pd.DataFrame:
+    """The open rows, `SHEET_COLUMNS`."""
     known = resolution.tree
-    members, examples = _members(resolution.rows, items, known)
     rows = queue(resolution, items)
     node_name = {**known.name, **{node: lost.name for node, lost in resolution.lost.items()}}
     is_item = rows.level == 1
     described = items.set_index("item_id")
     path_name = {node: known.path_name(node) for node in known.level}
+    other = rows.parent.where(rows.parent != rows.suggestion, "")
+    shown = rows.subject.where(~is_item, rows.suggestion)
     sheet = pd.DataFrame(
         {
-            "row_id": rows.row_id,
-            "level": rows.level.astype(int),
-            "kind": rows.level.map(lambda level: levels[level - 1]),
-            "subject": rows.subject,
             "name": rows.subject.map(described.name).where(is_item, rows.subject.map(node_name)),
-            "address": rows.subject.map(described.source_url),
-            "current": rows.parent.map(path_name),
-            "current_id": rows.parent,
+            "link": rows.subject.map(_links(described, known)),
             "suggestion": rows.suggestion.map(path_name),
-            "suggestion_id": rows.suggestion,
-            "confidence": rows.confidence.fillna(0).map("{:.3f}".format),
+            "confidence": rows.confidence.fillna(0).astype(float).round(3),
+            "current": other.map(path_name),
             "alternatives": [
                 "; ".join(path_name[o.node] for o in others if o.node in path_name)
                 for others in rows.alternatives
@@ -136,255 +136,104 @@ def write_sheet(
                 " ".join(evidence_text(evidence, known.name, with_images=True))
                 for evidence in rows.evidence
             ],
-            "members": rows.subject.map(members).where(~is_item, 1).fillna(0).astype(int),
-            "examples": rows.subject.map(examples).where(~is_item, ""),
-            "evidence_hash": _HASH_MARK + rows.evidence_hash.fillna(""),
-        },
-        columns=SHEET_COLUMNS,
+            "kind": rows.level.map(lambda level: levels[level - 1]),
+            "members": _counts(rows.subject, members, ~is_item),
+            "examples": [
+                _named(examples.get(node, ()), subject)
+                for node, subject in zip(shown, rows.subject, strict=True)
+            ],
+            "row_id": rows.row_id,
+            "current_id": other,
+            "suggestion_id": rows.suggestion,
+            "evidence_hash": HASH_MARK + rows.evidence_hash.fillna(""),
+        }
     )
-    for column in sheet.columns.difference(["level", "members", "confidence", "evidence_hash"]):
+    return _harmless(sheet.reindex(columns=SHEET_COLUMNS), ["confidence", "members"])
+
+
+def _tree(
+    resolution: Resolution,
+    levels: Sequence[str],
+    members: pd.Series,
+    examples: Mapping[str, list[tuple[str, str]]],
+) -> pd.DataFrame:
+    """Every node, `TREE_COLUMNS`, from the top level down, by its path of names."""
+    tree = resolution.tree
+    hashes = resolution.rows.set_index("row_id").evidence_hash.fillna("")
+    order = sorted(tree.level, key=lambda n: (-tree.level[n], tree.path_name(n).casefold(), n))
+    nodes = pd.Series(order, dtype=object)
+    row_ids = pd.Series([f"{tree.level[n] + 1}:{n}" for n in order], dtype=object)
+    sheet = pd.DataFrame(
+        {
+            "name": nodes.map(tree.name),
+            "link": nodes.map(_links(pd.DataFrame(), tree)),
+            "current": [tree.path_name(tree.parent[node]) for node in order],
+            "kind": [levels[tree.level[node]] for node in order],
+            "members": _counts(nodes, members, pd.Series(True, nodes.index)),
+            "examples": [_named(examples.get(node, ())) for node in order],
+            "row_id": row_ids,
+            "current_id": nodes.map(tree.parent),
+            "evidence_hash": HASH_MARK + row_ids.map(hashes).fillna(""),
+        }
+    )
+    return _harmless(sheet.reindex(columns=TREE_COLUMNS), ["members"])
+
+
+def _links(described: pd.DataFrame, tree: LabelTree) -> dict[str, str]:
+    """The address of a page on each item or node that has one."""
+    nodes = {node: f"{_WIKIDATA}{qid}" for node, qid in tree.qid.items() if qid}
+    if described.empty:
+        return nodes
+    address = described.source_url.fillna("")
+    if "qid" in described:
+        qid = described.qid.fillna("")
+        address = address.where((address != "") | (qid == ""), _WIKIDATA + qid)
+    found = zip(address.index, address, strict=True)
+    return {**nodes, **{str(item): link for item, link in found if link}}
+
+
+def _counts(subjects: pd.Series, members: pd.Series, wanted: pd.Series) -> pd.Series:
+    """Items below each node, a whole number; missing for an item."""
+    return subjects.map(members).fillna(0).where(wanted).astype("Int64")
+
+
+def _named(some: Iterable[tuple[str, str]], but: str = "") -> str:
+    return "; ".join([name for item, name in some if item != but][:EXAMPLES])
+
+
+def _harmless(sheet: pd.DataFrame, numbers: Sequence[str]) -> pd.DataFrame:
+    """The sheet; cells of text are clean, short enough, and no formulas."""
+    for column in sheet.columns.difference(list(numbers)):
         cells = sheet[column].astype(object).fillna("")
-        harmless = {cell: neutralise(_cell(cell)) for cell in cells.unique()}
+        harmless = {cell: neutralise(sheet_cell(cell)) for cell in cells.unique()}
         sheet[column] = cells.map(harmless)
-    with whole(path) as beside:
-        sheet.to_csv(beside, index=False, encoding="utf-8-sig", lineterminator="\n")
-    return len(sheet)
-
-
-def read_sheet(
-    path: Path, resolution: Resolution, reviewer: str = "", decided_at: str = ""
-) -> Sheet:
-    """Reads the decisions of a sheet; a row without one is untouched.
-
-    Only `row_id` and `decision` have to be there; rows and columns may be reordered, hidden or
-    left out, and the file may come from a spreadsheet (see `read_people_csv`). Whether they
-    contradict the ledger is for `replay` to say, on both together, before they are appended.
-
-    A `move` without a target is to the suggestion, where that is another place than the present;
-    a `merge` without one is with the suggestion, where that is a node of the same level;
-    `keep` and `stop` without one mean the place that the sheet shows. What the ledger says already
-    is not taken again, so a sheet may be applied any number of times.
-
-    Args:
-        path: the sheet.
-        resolution: from `replay` on the tables of now and the decisions of the ledger.
-        reviewer: who decided, for rows whose cell is blank.
-        decided_at: UTC time of the decisions, e.g. `2026-01-31T12:00:00Z`.
-
-    Raises:
-        InputError: every problem of the whole sheet, by row; nothing is taken then.
-    """
-    frame = read_people_csv(path, ["row_id", "decision"], _Row._fields[3:], ended_after=EDITABLE)
-    frame = frame[frame.decision != ""].map(restore)
-    rows = _SheetRows(resolution)
-    when = datetime.fromisoformat(decided_at) if decided_at else datetime.fromtimestamp(0, UTC)
-    read: list[Decision] = []
-    problems: list[Problem] = []
-    for row in map(_Row._make, frame.itertuples()):
-        wrong = rows.problems(path, row)
-        who = row.reviewer or clean_cell(reviewer)
-        if not who:
-            fix = "Write who decided, or give --reviewer."
-            wrong.append(Problem(path, "no reviewer", fix, row.line, "reviewer"))
-        problems += wrong
-        if all(problem.column not in ("row_id", "subject") for problem in wrong):
-            read.append(rows.decision(row, who, decided_at, when, str(path)))
-    checker = rows.checker(read)
-    known = _by_subject(resolution.read)
-    accepted: dict[tuple[str, str, str], Decision] = {}
-    stale, replaced = [], []
-    for decision in read:
-        if not decision.reviewer or decision.decision not in DECISIONS:
-            continue
-        old = checker.is_stale(decision)
-        # A blank target means the place that the sheet shows.
-        checked = checker.check(decision)
-        if isinstance(checked, Problem):
-            if not old:
-                problems.append(checked)
-                continue
-            checked = decision
-        checked = rows.as_recorded(checked, old)
-        earlier = known.get((checked.subject, checked.reviewer), [])
-        if (by := _replaced(checked, earlier)) is not None:
-            what = f"{checked} on {checked.row_id} is in the ledger; replaced on {by.decided_at} by"
-            fix = "Decide it in a new sheet, or take the later decision back."
-            replaced.append(Problem(path, f"{what}:", fix, checked.row, "decision", str(by)))
-            continue
-        if old:
-            what = f"the evidence for {checked.subject} has changed since this sheet was written;"
-            fix = "It is in the ledger, and not applied. Decide it in the new sheet."
-            stale.append(Problem(path, f"{what} kept as stale:", fix, checked.row, "row_id",
-                                 checked.row_id))  # fmt: skip
-        first = accepted.setdefault((checked.row_id, checked.aspect, checked.reviewer), checked)
-        if first.outcome != checked.outcome:
-            what = f"contradicts row {first.row} ({first}) on {checked.row_id}:"
-            fix = "Keep one of the two."
-            problems.append(Problem(path, what, fix, checked.row, "decision", str(checked)))
-    # Together a reviewer's decisions have to hold as well: no circle of merges, no name given
-    # twice. Where reviewers differ it is a dispute, for `replay`.
-    found = list(accepted.values())
-    late = {problem.row for problem in stale}
-    fresh = [decision for decision in found if decision.row not in late]
-    problems += without_conflicts(agreed(fresh)[0], checker.tree, checker.made)[2]
-    if problems:
-        raise InputError(sorted(problems, key=lambda p: (p.row or 0, p.column or "", p.what)))
-    return Sheet(decisions_frame(found), stale, replaced)
-
-
-class _Row(NamedTuple):
-    """A row of a sheet as text."""
-
-    line: int
-    row_id: str
-    decision: str
-    target: str
-    note: str
-    reviewer: str
-    evidence_hash: str
-    subject: str
-    current: str
-    current_id: str
-    suggestion_id: str
-
-
-class _SheetRows:
-    """The rows that a sheet's rows are about, as the tables have them.
-
-    Args:
-        resolution: the tables, with the ledger's decisions.
-    """
-
-    def __init__(self, resolution: Resolution) -> None:
-        rows = resolution.rows.set_index("row_id", drop=False)
-        self._resolution, self._rows = resolution, rows
-        # The tables' own text is cleaned in the sheet: an id is looked up as it is written there.
-        self.at = {clean_cell(row): n for n, row in enumerate(rows.index)}
-        self._subjects, self._levels = rows.subject.tolist(), rows.level.tolist()
-        self._own, self._suggested = rows.own.tolist(), rows.suggestion.fillna("").tolist()
-        self._proposed, self._evidence = rows.proposed.tolist(), rows.evidence.tolist()
-        self._parents = rows.parent.tolist()
-        self._hashes = rows.evidence_hash.fillna("").tolist()
-        self._by_path: dict[str, list[str]] = defaultdict(list)
-        for tree in (resolution.tree, resolution.known):
-            for node in tree.level:
-                nodes = self._by_path[_cell(tree.path_name(node))]
-                nodes += [] if node in nodes else [node]
-
-    def problems(self, path: Path, row: _Row) -> list[Problem]:
-        """What is wrong with the row, its subject or its decision."""
-        line = row.line
-        if row.row_id not in self.at:
-            fix = "Take the row_id from a current sheet."
-            return [Problem(path, "unknown row:", fix, line, "row_id", row.row_id)]
-        subject = self._subjects[self.at[row.row_id]]
-        if row.subject and row.subject != clean_cell(subject):
-            what = f"the row of {subject}, but its subject is:"
-            fix = "Take both cells from one row of the sheet."
-            return [Problem(path, what, fix, line, "subject", row.subject)]
-        if row.decision.casefold() not in DECISIONS:
-            fix = f"Write one of {', '.join(DECISIONS)}."
-            return [Problem(path, "unknown decision:", fix, line, "decision", row.decision)]
-        return []
-
-    def decision(self, row: _Row, who: str, decided_at: str, when: datetime, file: str) -> Decision:
-        """The row's decision; its `seen` is the place that the sheet shows."""
-        n = self.at[row.row_id]
-        word, target = row.decision.casefold(), row.target
-        # A suggestion of the subject's own level is a node to merge with, another one a parent.
-        above = self._resolution.known.level.get(self._suggested[n], 0) >= self._levels[n]
-        if word == ("move" if above else "merge") and not target:
-            target = self._suggested[n] if self._suggested[n] != self._own[n] else ""
-        place = self._place_shown(row) or row.suggestion_id
-        digest = row.evidence_hash.removeprefix(_HASH_MARK)
-        if digest and is_old_hash(digest) and place == self._own[n]:
-            place = self._proposed[n]  # which is what a hash of version 0.1.0 is compared by
-        return Decision(
-            subject=self._subjects[n],
-            level=self._levels[n],
-            decision=word,
-            target=target,
-            reviewer=who,
-            note=row.note,
-            decided_at=decided_at,
-            evidence_hash=digest,
-            seen=write_seen(Seen(place)) if place else "",
-            written=target,
-            when=when,
-            file=file,
-            row=row.line,
-        )
-
-    def _place_shown(self, row: _Row) -> str:
-        """The place in the sheet's cells `current_id` or `current`; else the proposed one."""
-        n, known = self.at[row.row_id], self._resolution.known
-        own, proposed = self._own[n], self._proposed[n]
-        found = [row.current_id] if row.current_id else self._by_path.get(row.current, [])
-        if self._parents[n] in found:  # it shows the place of now, an item's as far as it counts
-            return str(own)
-        if not found or {proposed, *known.path(proposed)} & set(found):
-            return str(proposed)
-        return str(found[0])
-
-    def checker(self, read: list[Decision]) -> Checker:
-        """Checks decisions as `replay` will: on the tree before all decisions."""
-        rows = self._rows.assign(own=self._rows.proposed)
-        found = self._resolution
-        return Checker(found.known, rows, [*found.read, *read], found.lost)
-
-    def as_recorded(self, decision: Decision, stale: bool) -> Decision:
-        """The decision with the evidence of now, which it was made on unless it is stale."""
-        if stale:
-            return decision
-        n = self.at[clean_cell(decision.row_id)]
-        seen = write_seen(seen_of(self._proposed[n], self._evidence[n]))
-        return decision._replace(evidence_hash=self._hashes[n], seen=seen)
-
-
-def _by_subject(decisions: list[Decision]) -> dict[tuple[str, str], list[Decision]]:
-    found: dict[tuple[str, str], list[Decision]] = defaultdict(list)
-    for decision in decisions:
-        found[decision.subject, decision.reviewer].append(decision)
-    return found
-
-
-def _replaced(decision: Decision, earlier: list[Decision]) -> Decision | None:
-    """The later decision by which the same reviewer has replaced this very one."""
-    names = ("decision", "target", "note", "evidence_hash")
-    same = [
-        by
-        for before, by in zip(earlier, overridden(earlier), strict=True)
-        if all(getattr(before, name) == getattr(decision, name) for name in names)
-    ]
-    if not same or None in same:
-        return None
-    last = max((by for by in same if by is not None), key=lambda by: by.when)
-    return None if last.decision == WITHDRAW else last
+    return sheet
 
 
 def _members(
     rows: pd.DataFrame, items: pd.DataFrame, tree: LabelTree
-) -> tuple[pd.Series, pd.Series]:
-    """Items below each node, and the names of up to five of them, most confident first."""
+) -> tuple[pd.Series, dict[str, list[tuple[str, str]]]]:
+    """Items below each node, and id and name of some of them, most confident first."""
     held = rows.loc[(rows.level == 1) & (rows.parent != ""), ["subject", "parent", "confidence"]]
     names = items.set_index("item_id").name
     held = held.assign(name=held.subject.map(names)).sort_values(
         ["confidence", "subject"], ascending=[False, True]
     )
     counts: dict[str, int] = dict(Counter(held.parent))
-    some: dict[str, list[str]] = defaultdict(list)
-    for node, name in held[held.groupby("parent").cumcount() < EXAMPLES][["parent", "name"]].values:
-        some[node].append(name)
-    examples: dict[str, list[str]] = {}
+    some: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    most = EXAMPLES + 1  # one may be the row's own
+    first = held[held.groupby("parent").cumcount() < most]
+    for node, item, name in first[["parent", "subject", "name"]].values:
+        some[node].append((item, name))
+    examples: dict[str, list[tuple[str, str]]] = {}
     for node in sorted(counts, key=lambda n: (-counts[n], n)):
         for step in tree.path(node):
             shown = examples.setdefault(step, [])
-            shown += some[node][: EXAMPLES - len(shown)]
-    text = {node: "; ".join(found) for node, found in examples.items()}
-    return pd.Series(tree.items_below(counts), dtype="int64"), pd.Series(text, dtype=object)
+            shown += some[node][: most - len(shown)]
+    return pd.Series(tree.items_below(counts), dtype="int64"), examples
 
 
-def _cell(text: str) -> str:
+def sheet_cell(text: str) -> str:
     """A clean cell of at most what a spreadsheet holds; Excel puts the rest into the next row."""
     text = clean_cell(text)
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"

@@ -10,12 +10,11 @@ import pandas as pd
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import clean_cell
 from strata_labels.review.decisions import (
-    WITHDRAW,
     active_decisions,
     parse_time,
     read_decisions,
 )
-from strata_labels.review.ledger import batch_decisions, read_ledger
+from strata_labels.review.ledger import batch_decisions, read_ledger, withdrawal
 from strata_labels.review.ledger_writer import LedgerWriter
 
 
@@ -63,19 +62,10 @@ def _withdraw(ledger: Path, decisions: pd.DataFrame, time: str = "") -> int:
     lines: dict[tuple[str, int], dict[str, None]] = defaultdict(dict)
     for decision in active:
         lines[decision.reviewer, decision.level][decision.subject] = None
-    blank = dict.fromkeys(("note", "decided_at", "evidence_hash", "seen"), "")
     frames = [
-        batch_decisions(
-            pd.DataFrame(
-                [
-                    {"row_id": f"{level}:{subject}", "subject": subject, "level": str(level),
-                     "decision": WITHDRAW, "target": time, "reviewer": reviewer, **blank}
-                    for subject in subjects
-                ]
-            )
-        )
+        batch_decisions(withdrawal(reviewer, str(level), subjects, time))
         for (reviewer, level), subjects in lines.items()
-    ]  # fmt: skip
+    ]
     if frames:
         LedgerWriter(ledger).record(pd.concat(frames, ignore_index=True))
     return len(active)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from page_world import ALIKE, SINGLES, SURE
 from small_world import item
-from strata_labels.evidence import REASONS, read_seen
+from strata_labels.evidence import REASONS, Reason, read_seen
 from strata_labels.review import (
     agreement,
     append,
@@ -24,7 +24,8 @@ from strata_labels.review import (
     reviewed,
 )
 from strata_labels.review.page import Desk
-from strata_labels.review.page.desk import Refused, Stale
+from strata_labels.review.page.desk import Refused
+from strata_labels.review.page.review import Stale
 from strata_labels.review.page.review_rows import ReviewRows
 from strata_labels.tables import load, save
 
@@ -95,10 +96,11 @@ def test_a_whole_group_is_one_line_and_one_undo(
     ann = desk()
     castle = f"1:{item(SINGLES + 2)}"
     shown = ann.show(castle)["row"]
-    size = shown["group"]["size"]
-    assert 2 < size <= 10 and shown["group"]["examples"][0] == "Burg 2"
-    told = ann.decide(ann.state, castle, "move", "2/church", whole_group=True)
-    assert told == f"Moved Burg 2 to church, and {size - 1} look-alikes"
+    rows, size = [tile["row_id"] for tile in shown["grid"]], shown["alike"]
+    assert 2 < size == len(rows) <= 10 and rows[0] == castle
+    assert shown["grid"][0]["name"] == "Burg 2" and not ann.show(castle, single=True)["row"]["grid"]
+    told = ann.decide(ann.state, rows, "move", "2/church")
+    assert told == f"Moved Burg 2 to church, and {size - 1} more"
     found = read_ledger(workspace / "decisions.csv").decisions
     assert len(ledger()) == ann.recorded == 1 and len(set(found.row_id)) == size
     proposals = load(workspace, "proposals").set_index("row_id")
@@ -175,13 +177,13 @@ def test_blind_tells_nothing_of_what_is_proposed(desk: Callable[..., Desk]) -> N
     ben = desk("ben", blind=True)
     row = f"1:{item(0)}"
     shown = ben.show(row)["row"]
-    assert shown["current"] is None and not shown["why"] and not shown["stops"]
+    assert not shown["enter"] and not shown["why"] and not shown["stops"]
     assert not shown["facts"]
-    names = [option["name"] for option in shown["options"]]
+    names = [option["name"] for option in shown["places"]]
     assert names == sorted(names) and len(names) == 3
     assert "church" in names  # what is proposed is one of them
-    assert {option["level"] for option in shown["options"]} == {"hierarchical label"}
-    assert all(not o["evidence"] and o["likely"] is None for o in shown["options"])
+    assert {option["level"] for option in shown["places"]} == {"hierarchical label"}
+    assert all(not o["evidence"] and o["likely"] is None for o in shown["places"])
     with pytest.raises(Refused):
         ben.decide(ben.state, row, "keep")
 
@@ -219,7 +221,7 @@ def test_a_merge_brings_the_paths_up_to_date(desk: Callable[..., Desk]) -> None:
 def test_a_batch_of_answers_has_the_rest_scored_anew_without_anybody_waiting(
     desk: Callable[..., Desk], workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("strata_labels.review.page.desk.BATCH", 3)
+    monkeypatch.setattr("strata_labels.review.page.review.BATCH", 3)
     ledger, calls = workspace / "decisions.csv", list[int]()
     started, go = threading.Event(), threading.Event()
 
@@ -266,7 +268,7 @@ def test_answers_given_while_rows_are_loaded_are_not_asked_again(
             loaded.set()
             assert go.wait(10)
 
-    monkeypatch.setattr("strata_labels.review.page.desk.ReviewRows", Slow)
+    monkeypatch.setattr("strata_labels.review.page.review.ReviewRows", Slow)
     save(workspace, "proposals", load(workspace, "proposals"))
     ann.show()
     assert loaded.wait(10)
@@ -327,7 +329,7 @@ def test_the_forecast_counts_down_and_comes_true(desk: Callable[..., Desk]) -> N
     for left in range(before["decisions"], 0, -1):
         progress = ann.show()["progress"]
         assert progress["now"] < before["target"] and progress["decisions"] == left
-        answer(ann, whole_group=True)
+        ann.decide(ann.state, ann.ask(), "keep")
     after = ann.show()["progress"]
     assert after["now"] >= before["target"] - 1e-9 and after["decisions"] == 0
 
@@ -342,7 +344,7 @@ def test_a_second_reviewer_is_asked_blind_what_another_has_decided(
     ben = desk("ben", double=0.999)
     assert ben.blind and ben.show()["progress"]["open"] == 8
     shown = ben.show(asked[0])["row"]
-    assert shown["row_id"] == asked[0] and shown["current"] is None and not shown["group"]
+    assert shown["row_id"] == asked[0] and not shown["enter"] and not shown["grid"]
     again = [answer(ben, "move", "2/lake" if n else "2/church") for n in range(8)]
     assert sorted(again) == sorted(asked) and ben.show()["row"] is None
     assert ben.show()["progress"]["decided"] == 8 and ben.show()["progress"]["now"] is None
@@ -356,7 +358,7 @@ def test_a_second_reviewer_is_asked_blind_what_another_has_decided(
     # What they differ on is asked of the first one again, with the other's choice by its name.
     row = desk("ann").show(again[0])["row"]
     assert row["row_id"] == again[0] and "Two reviewers disagree about it." in row["why"]
-    said = " ".join(row["facts"] + (row["current"] or {"evidence": []})["evidence"])
+    said = " ".join([*row["facts"], *(text for at in row["places"] for text in at["evidence"])])
     assert "ben moved it to church" in said and "ann moved it to lake" in said
 
 
@@ -369,7 +371,7 @@ def test_an_audit_asks_for_accepted_rows_first_one_by_one(
     ann = desk()
     for n in range(4):
         row = ann.show()["row"]
-        assert row["why"] == [REASONS["audit"]] and not row["group"]
+        assert row["why"] == [REASONS["audit"]] and not row["grid"]
         assert row["row_id"] in audited(workspace)
         answer(ann, *(("move", "2/lake") if n == 0 else ("keep",)))
     assert not ann.show()["row"]["is_item"]
@@ -392,9 +394,13 @@ def test_what_retrieval_doubts_is_asked_before_the_classes(
              "nearest": []}  # fmt: skip
     save(workspace, "doubts", pd.DataFrame([doubt]))
     row = desk().show()["row"]
-    assert row["row_id"] == sure and not row["group"]
+    assert row["row_id"] == sure and not row["grid"]
     assert row["why"][0].startswith(REASONS["retrieval"].rstrip("."))
-    assert row["current"]["likely"] == 0.25 and row["options"][0]["node"] == "1/Q8502"
+    # What retrieval suggests stands before the present place, which is less likely.
+    assert [at["node"] for at in row["places"][:2]] == ["1/Q8502", "1/Q16970"]
+    assert [at["likely"] for at in row["places"][:2]] == [None, 0.25]
+    assert any("nearest images" in text for text in row["places"][0]["evidence"])
+    assert not any("H-AP" in text for text in row["places"][1]["evidence"])
 
 
 def test_the_end_is_told(desk: Callable[..., Desk]) -> None:
@@ -404,3 +410,85 @@ def test_the_end_is_told(desk: Callable[..., Desk]) -> None:
     assert ann.show()["progress"]["open"] == 0
     assert desk().show()["row"] is None
     assert desk("ben").show()["row"] is None  # what one has settled, another is not asked
+
+
+def test_several_reviewers_share_one_review(desk: Callable[..., Desk]) -> None:
+    review = desk("ann").review
+    ann, ben = Desk(review, "ann"), Desk(review, "ben")
+    shared = answer(ann)  # the class; ben is not asked what it settled
+    assert ben.show(shared)["row"]["row_id"] != shared
+    assert ben.show()["progress"]["open"] == ann.show()["progress"]["open"] == OPEN - 1 - 9
+    assert (ann.show()["progress"]["decided"], ben.show()["progress"]["decided"]) == (1, 0)
+    left = answer(ann, "unsure")  # stays open for ben alone
+    assert ann.show(left)["row"]["row_id"] != left and ben.show(left)["row"]["row_id"] == left
+    ben.decide(ben.state, left, "exclude")
+    assert ann.undo(ann.state)[1] == left  # ann's unsure, not ben's answer
+    assert ann.show(left)["row"]["row_id"] != left  # which stands
+    assert ben.undo(ben.state)[1] == left
+    assert {one.show(left)["row"]["row_id"] for one in (ann, ben)} == {left}
+    # What is read anew is what was kept up to date.
+    counts = ("decided", "open", "unsure")
+    kept = [[one.show()["progress"][key] for key in counts] for one in (ann, ben)]
+    review.reload()
+    assert [[one.show()["progress"][key] for key in counts] for one in (ann, ben)] == kept
+
+
+def test_places_stand_on_one_scale_and_each_with_its_own_evidence(
+    desk: Callable[..., Desk], workspace: Path
+) -> None:
+    table = load(workspace, "proposals")
+    first = table.row_id == f"1:{item(0)}"
+    table.loc[first, "confidence"] = table.loc[first, "score"] = 0.02
+    save(workspace, "proposals", table)
+    places = desk().show(f"1:{item(0)}", single=True)["row"]["places"]
+    likely = [at["likely"] for at in places]
+    # Enter takes the first one, which is not the proposal, since that is the least likely.
+    assert likely == sorted(likely, reverse=True) and likely[-1] == 0.02
+    assert [at["answer"] for at in places] == ["move"] * 3 + ["keep"]
+    for at in places:
+        names = {step["name"] for step in at["path"]}
+        assert at["evidence"] and not any(text.startswith("But") for text in at["evidence"])
+        assert all(any(name in text for name in names) for text in at["evidence"])
+
+
+def test_what_speaks_for_no_place_is_told_apart(desk: Callable[..., Desk]) -> None:
+    row = desk().show(f"1:{item(0)}", single=True)["row"]
+    assert row["facts"] == ["“burg” (German) means castle / fort."]
+
+
+def test_a_label_that_came_with_the_item_has_no_share_beside_it(
+    desk: Callable[..., Desk], workspace: Path
+) -> None:
+    table = load(workspace, "proposals")
+    row = f"1:{item(0)}"
+    at = table.index[table.row_id == row][0]
+    table.at[at, "reasons"] = (Reason("label_issue", "1/Q16970"),)
+    table.loc[at, ["confidence", "score", "suggestion"]] = [0.003, 0.003, "2/lake"]
+    save(workspace, "proposals", table)
+    places = desk().show(row, single=True)["row"]["places"]
+    given = [one for one in places if one["given"]]
+    assert [(one["node"], one["likely"]) for one in given] == [("1/Q16970", None)]
+    assert places[0]["node"] == "2/lake" and places[0]["likely"] == 0.1
+
+
+def test_no_two_places_show_the_same_neighbours(desk: Callable[..., Desk]) -> None:
+    ann = desk()
+    for n in range(SINGLES):
+        shown = ann.show(f"1:{item(n)}", single=True)["row"]["places"]
+        names = [other["name"] for at in shown for other in at["siblings"]]
+        assert names and len(names) == len(set(names))
+
+
+def test_a_group_answer_is_proposed_only_where_it_is_likely_for_most(
+    desk: Callable[..., Desk], workspace: Path
+) -> None:
+    castles = f"1:{item(2)}"
+    shown = desk().show(castles)["row"]
+    assert shown["grid"] and shown["places"][0]["likely"] < 0.5 and not shown["enter"]
+    table = load(workspace, "proposals")
+    likely = (table.parent == "1/Q23413") & ~table.accepted
+    table.loc[likely, ["confidence", "score"]] = 0.6
+    save(workspace, "proposals", table)
+    shown = desk().show(castles)["row"]
+    assert shown["grid"] and shown["places"][0]["likely"] == 0.6 and shown["enter"]
+    assert desk().show(castles, single=True)["row"]["enter"]

@@ -14,7 +14,7 @@ from strata_labels.tables import DECISION_COLUMNS
 
 
 def answer_text(decisions: list[Decision], named: str, target: str) -> str:
-    """What was decided, on the thing that is named and its look-alikes."""
+    """What was decided, on the thing that is named and others that were decided with it."""
     sentence = {
         "keep": f"Kept {named} under {target}" if target else f"Kept {named}",
         "move": f"Moved {named} to {target}",
@@ -23,15 +23,18 @@ def answer_text(decisions: list[Decision], named: str, target: str) -> str:
         "exclude": f"Excluded {named}",
         "same": f"{named} is {target} now",
         "unsure": f"Left {named} open, as unsure",
+        "create": f"Created {decisions[0].new_name} below {named}",
+        "split": f"Split {decisions[0].new_name} off {named}",
+        "rename": f"Renamed {named} to {target}",
+        "describe": f"Described {named}",
     }[decisions[0].decision]
     others = len(decisions) - 1
-    return f"{sentence}, and {others} look-alike{'s' if others > 1 else ''}" if others else sentence
+    return f"{sentence}, and {others} more" if others else sentence
 
 
 def ledger_lines(decisions: list[Decision]) -> pd.DataFrame:
     """A ledger line for each answer: look-alikes may be kept at places of their own."""
     frame = decisions_frame(decisions)[DECISION_COLUMNS].astype({"level": str})
-    frame = frame.drop(columns="decided_at")  # which is when they are written
     same = frame.groupby(["level", "decision", "target"], sort=False)
     return pd.concat([batch_decisions(part) for _, part in same], ignore_index=True)
 

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from strata_labels.review.page.review_rows import ReviewRows
 
+#: Numbers of answers for which it is said what they gain.
+PLANS = (50, 200, 1_000, 5_000)
+
 
 @dataclass(frozen=True)
 class Forecast:
@@ -19,11 +22,14 @@ class Forecast:
         decisions: answers until the target; 0 if it is reached, None if the open rows together
             do not lead there.
         best: expected share once every open row is decided.
+        ahead: answers and the expected share after them, for each of `PLANS` that there are enough
+            open rows for.
     """
 
     now: float | None
     decisions: int | None
     best: float | None
+    ahead: tuple[tuple[int, float], ...] = ()
 
 
 def forecast(
@@ -39,7 +45,7 @@ def forecast(
 
     Example:
         >>> forecast(np.array([1.0, 0.5, 0.75, 0.75]), np.array([0.5, 0.25, 0.25]), 0.9)
-        Forecast(now=0.75, decisions=2, best=1.0)
+        Forecast(now=0.75, decisions=2, best=1.0, ahead=())
     """
     if not len(confidence):
         return Forecast(None, None, None)
@@ -50,6 +56,7 @@ def forecast(
         now=float(reached[0]),
         decisions=int(enough[0]) if len(enough) else None,
         best=float(reached[-1]),
+        ahead=tuple((plan, float(reached[plan])) for plan in PLANS if plan < len(reached)),
     )
 
 

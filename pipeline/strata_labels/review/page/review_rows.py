@@ -13,12 +13,14 @@ import pandas as pd
 
 from strata_labels.evidence import Alternative, Evidence, Reason, has_reason
 from strata_labels.files import sha256_of
-from strata_labels.people_csv import clean_cell
 from strata_labels.review.agreement import decided_alone, for_second_look
 from strata_labels.review.apply import replay
-from strata_labels.review.decisions import active_decisions, parse_time
+from strata_labels.review.decisions import Decision, active_decisions, parse_time
 from strata_labels.review.ledger import read_ledger
+from strata_labels.review.look_alikes import GROUP_SIZE
+from strata_labels.review.page.facets import FacetIndex
 from strata_labels.review.ranking import queue
+from strata_labels.review.reliability import first_answers
 from strata_labels.review.reviewed import reviewed
 from strata_labels.review.validate import Checker
 from strata_labels.tables import load, table_path
@@ -51,8 +53,10 @@ class ReviewSetup:
         find_image: the file of an image id, None where there is none.
         online_server: the server that pictures without a file may come from, "" for none.
         online_images: addresses on that server, by image id.
+        group_size: look-alikes that are shown in a grid, at most; 1: rows are asked one by one.
         learn: scores the open rows anew from the decisions so far and writes their tables; None
             where the rows stay as they are.
+        clock: gives the time of a decision as the ledger has it; None: it is when it is written.
     """
 
     folder: Path
@@ -64,7 +68,9 @@ class ReviewSetup:
     find_image: Callable[[str], Path | None] | None = None
     online_server: str = ""
     online_images: Mapping[str, str] = field(default_factory=dict)
+    group_size: int = GROUP_SIZE
     learn: Callable[[], None] | None = None
+    clock: Callable[[], str] | None = None
 
     def online_image(self, image: str) -> str:
         """The address of an image that has no file here, "" for none."""
@@ -120,30 +126,36 @@ class ReviewRows:
         own: the row's parent, as proposed or decided.
         suggestion: the place to ask about, by row number of the open rows.
         answer: the first row that is answered together with a row, mostly itself.
+        hard: rows to ask twice, `[num_rows]`.
+        first: of these, each reviewer's first answer, by row number.
+        said: of these, each reviewer's answer now.
         cover: the row whose answer would settle an item's too, that of its class; -1 for none.
-        mine: rows on which the reviewer has a decision that stands; these are not asked again.
 
     Args:
         setup: what is reviewed.
-        reviewer: who is asked.
-        double: ask only this share of the item rows that others have decided, as if only the
-            reviewer had decided anything; 0: ask the open rows.
+        second: a reviewer and a share: ask only this share of the item rows that others have
+            decided, as if only this reviewer had decided anything; None: ask the open rows.
+        twice: share of the item rows that were not accepted, the most doubtful ones, of which two
+            reviewers are asked; one who is asked what another has decided does not see that.
     """
 
-    def __init__(self, setup: ReviewSetup, reviewer: str, double: float = 0.0) -> None:
-        self.setup, reviewer = setup, clean_cell(reviewer)
+    def __init__(
+        self, setup: ReviewSetup, second: tuple[str, float] | None = None, twice: float = 0.0
+    ) -> None:
+        self.setup = setup
         self.items = load(setup.folder, "items")
         proposals, vocabulary = reviewed(setup.folder), load(setup.folder, "vocabulary")
         decisions = read_ledger(*setup.ledgers).decisions
         resolution = replay(decisions, proposals, vocabulary)
-        twice: set[str] = set()
-        if double:
-            twice = set(for_second_look(resolution, reviewer, double))
+        looked_at: set[str] = set()
+        if second:
+            looked_at = set(for_second_look(resolution, *second))
             # Open, whatever has been made of the other's decision since.
-            proposals["accepted"] &= ~proposals.row_id.isin(twice)
-            resolution = replay(decided_alone(decisions, reviewer), proposals, vocabulary)
+            proposals["accepted"] &= ~proposals.row_id.isin(looked_at)
+            resolution = replay(decided_alone(decisions, second[0]), proposals, vocabulary)
         self.resolution, rows = resolution, resolution.rows
-        asked = queue(resolution, self.items)
+        self._find_hard(proposals, twice)
+        asked = queue(resolution, self.items, self.vectors, setup.group_size)
         self.known = resolution.tree
         rows_by_id = rows.set_index("row_id", drop=False)
         self.checker = Checker(self.known, rows_by_id, lost=resolution.lost)
@@ -163,12 +175,12 @@ class ReviewRows:
         self.is_item = (rows.level == 1).to_numpy()
         # Labels that count for the forecast: what has a place, or still waits for one.
         self.counts = self.is_item & ((rows.own != "") | (rows.state != "accepted")).to_numpy()
-        self.mine = self._decided_by(reviewer)
-        if double:
-            asked = asked[asked.row_id.isin(twice)].assign(group="")
-            self.mine &= rows.row_id.isin(twice).to_numpy()
+        self._may_ask = np.ones(len(rows), bool)
+        if second:
+            asked = asked[asked.row_id.isin(looked_at)].assign(group="")
+            self._may_ask = rows.row_id.isin(looked_at).to_numpy()
         numbers = [self.at[row_id] for row_id in asked.row_id]
-        self.order = np.array([n for n in numbers if not self.mine[n]], dtype=np.int64)
+        self.order = np.array(numbers, dtype=np.int64)
         self.rank = np.full(len(rows), -1, dtype=np.int64)
         self.rank[self.order] = np.arange(len(self.order))
         self.group = [""] * len(rows)
@@ -186,6 +198,28 @@ class ReviewRows:
         own_word = self.unsure | has_reason(rows.reasons, "stale_decision", "disputed")
         by_class = rows.own.map(classes).fillna(-1).to_numpy(dtype=np.int64)
         self.cover = np.where(self.is_item & ~own_word, by_class, -1)
+
+    def _find_hard(self, proposals: pd.DataFrame, share: float) -> None:
+        """Finds the rows to ask twice, and opens those that one reviewer has decided."""
+        rows = self.resolution.rows
+        self.hard = np.zeros(len(rows), bool)
+        waits = np.flatnonzero((proposals.level == 1) & ~proposals.accepted.astype(bool))
+        score = proposals.score.fillna(0).to_numpy(dtype=float)[waits]
+        self.hard[waits[np.argsort(score, kind="stable")[: round(share * len(waits))]]] = True
+        subjects = dict(zip(rows.subject[self.hard], np.flatnonzero(self.hard), strict=True))
+        read = [d for d in self.resolution.read if d.subject in subjects]
+        first = first_answers(read, set(subjects))
+        self.first = {int(subjects[subject]): said for subject, said in first.items()}
+        self.said: dict[int, dict[str, Decision]] = {}
+        for decision in active_decisions(read)[0]:
+            if decision.aspect == "place" and decision.decision != "unsure":
+                said = self.said.setdefault(int(subjects[decision.subject]), {})
+                said[decision.reviewer] = decision
+        settled = (rows.state == "settled").to_numpy()
+        again = [n for n, said in self.said.items() if len(said) == 1 and settled[n]]
+        rows.loc[again, "state"] = "open"
+        rows.loc[again, ["own", "parent"]] = rows.loc[again, ["proposed", "proposed"]].to_numpy()
+        rows.loc[again, "confidence"] = proposals.confidence.iloc[again].to_numpy()
 
     @cached_property
     def members(self) -> dict[str, list[int]]:
@@ -212,21 +246,36 @@ class ReviewRows:
         found = [np.load(path, mmap_mode="r") for path in self.setup.vectors if path.exists()]
         return [array for array in found if len(array) == len(self.items)]
 
-    def _decided_by(self, reviewer: str) -> np.ndarray:
+    def decided_by(self, reviewer: str) -> np.ndarray:
         """Rows on whose place the reviewer has an active decision, on the evidence of now.
 
         A row on which reviewers differ is asked again of everyone but whoever decided last.
         """
         found = np.zeros(len(self.at), bool)
-        disputes = _by_time(self.resolution.disputed)
-        last = disputes.drop_duplicates("subject", keep="last").set_index("subject").reviewer
-        again = set(last.index[last != reviewer])
-        own = [d for d in self.resolution.read if d.reviewer == reviewer]
-        for decision in active_decisions(own)[0]:
+        for decision in active_decisions(self._read_of.get(reviewer, []))[0]:
             n = self.at.get(decision.row_id)
             aspect = "node" if decision.subject in self.resolution.lost else "place"
-            if n is not None and decision.aspect == aspect and decision.subject not in again:
+            again = self._last_word.get(decision.subject, reviewer) != reviewer
+            if n is not None and decision.aspect == aspect and not again:
                 found[n] = not self.checker.is_stale(decision)
+        return found & self._may_ask
+
+    def times_of(self, reviewer: str) -> list[float]:
+        """When a reviewer answered, in seconds since 1970: once for all rows of an answer."""
+        return sorted({d.when.timestamp() for d in self._read_of.get(reviewer, [])})
+
+    @cached_property
+    def _last_word(self) -> dict[str, str]:
+        """Who decided last on each subject on which reviewers differ."""
+        disputes = _by_time(self.resolution.disputed)
+        return dict(zip(disputes.subject, disputes.reviewer, strict=True))
+
+    @cached_property
+    def _read_of(self) -> dict[str, list[Decision]]:
+        """All decisions by reviewer."""
+        found: dict[str, list[Decision]] = {}
+        for decision in self.resolution.read:
+            found.setdefault(decision.reviewer, []).append(decision)
         return found
 
     def images_of(self, item: str) -> list[str]:
@@ -238,6 +287,11 @@ class ReviewRows:
         if self.setup.find_image is None:
             return [image for image in images if self.setup.online_image(image)]
         return images
+
+    @cached_property
+    def facets(self) -> FacetIndex:
+        """Finds rows by node, level, reason and so on."""
+        return FacetIndex(self)
 
     @cached_property
     def image_issues(self) -> dict[tuple[str, str], str]:

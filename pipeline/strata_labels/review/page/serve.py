@@ -1,4 +1,4 @@
-"""Serves the page: one server per ledger, reachable from this machine only."""
+"""Serves the page: one server per ledger, by default reachable from this machine only."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import uvicorn
+from starlette.responses import Response
+from starlette.types import ASGIApp, Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from strata_labels.errors import InputError, Problem
@@ -20,6 +22,9 @@ from strata_labels.files import only_one
 from strata_labels.review.ledger import lock_of
 from strata_labels.review.page.app import make_app
 from strata_labels.review.page.desk import Desk
+from strata_labels.review.page.guard import Headers, Visit, refusal, secret_of
+from strata_labels.review.page.review_rows import ReviewSetup
+from strata_labels.review.page.team import Team
 
 #: Seconds that a connection may take to send the head of its first request.
 HEAD_SECONDS = 10.0
@@ -70,6 +75,24 @@ class Served:
             signal.signal(number, signal.SIG_IGN if again else before)
 
 
+class _Alone:
+    """The entrance of one reviewer on this machine."""
+
+    def __init__(self, desk: Desk, port: int) -> None:
+        self._desk, self.secret = desk, secrets.token_urlsafe(24)
+        self.hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
+        self.origins = frozenset(f"http://{host}" for host in self.hosts)
+
+    def visit(self, scope: Scope, headers: Headers) -> Visit | Response:
+        """See `Entrance`."""
+        if not secrets.compare_digest(secret_of(scope).encode(), self.secret.encode()):
+            return refusal(403, "Open the address that `strata review` printed, all of it.")
+        return Visit(self._desk, self.secret)
+
+    def log(self, scope: Scope, headers: Headers, visit: Visit | None, status: int) -> None:
+        """See `Entrance`: nothing is noted."""
+
+
 @contextmanager
 def open_page(desk: Desk, port: int = 0) -> Iterator[Served]:
     """Binds the page to 127.0.0.1, as the only one on its ledger.
@@ -82,27 +105,69 @@ def open_page(desk: Desk, port: int = 0) -> Iterator[Served]:
         InputError: the port is taken.
         RetryError: another page is open on the ledger.
     """
-    lock_file = lock_of(desk.setup.ledgers[-1].resolve())
-    with only_one(lock_file, "review page") as lock, socket.socket() as bound:
+    with _bound(desk.setup, "127.0.0.1", port, "--port") as (bound, port):
+        alone = _Alone(desk, port)
+        address = f"http://127.0.0.1:{port}/{alone.secret}/"
+        yield Served(address, _server(make_app(alone)), bound)
+
+
+@contextmanager
+def open_team(
+    setup: ReviewSetup, host: str, port: int, team_of: Callable[[str], Team]
+) -> Iterator[tuple[Served, Team]]:
+    """Binds the page for several curators, as the only one on its ledger.
+
+    Args:
+        setup: what is reviewed.
+        host: name or address to bind to.
+        port: 0 for any that is free.
+        team_of: makes the curators' entrance, for the `HOST:PORT` that is bound.
+
+    Raises:
+        InputError: host or port cannot be bound; what `team_of` raises.
+        RetryError: another page is open on the ledger.
+    """
+    with _bound(setup, host, port, "--serve") as (bound, port):
+        own = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        team = team_of(own)
+        team.audit.write("start", address=own)
+        try:
+            yield Served(f"http://{own}/", _server(make_app(team, team)), bound), team
+        finally:
+            team.audit.write("end", address=own)
+
+
+@contextmanager
+def _bound(
+    setup: ReviewSetup, host: str, port: int, option: str
+) -> Iterator[tuple[socket.socket, int]]:
+    """A listening socket and its port, under the lock of the ledger's page."""
+    lock_file = lock_of(setup.ledgers[-1].resolve())
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with only_one(lock_file, "review page") as lock, socket.socket(family) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            bound.bind(("127.0.0.1", port))
+            bound.bind((host, port))
             bound.listen()  # a browser that is quicker than the server waits
         except OSError as error:
             fix = "Give another port, or none."
             what = f"cannot be bound ({error.strerror}):"
-            raise InputError(Problem("--port", what, fix, value=port)) from None
+            raise InputError(Problem(option, what, fix, value=port)) from None
         port = bound.getsockname()[1]
-        token = secrets.token_urlsafe(24)
         os.pwrite(lock, f"process {os.getpid()} (review page on port {port})\n".encode(), 0)
-        config = uvicorn.Config(
-            make_app(desk, token, port),
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            ws="none",
-            http=_Protocol,
-            timeout_graceful_shutdown=2,
-        )
-        yield Served(f"http://127.0.0.1:{port}/{token}/", uvicorn.Server(config), bound)
+        yield bound, port
+
+
+def _server(app: ASGIApp) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        proxy_headers=False,  # where a request comes from is for the entrance to say
+        ws="none",
+        http=_Protocol,
+        timeout_graceful_shutdown=2,
+    )
+    return uvicorn.Server(config)
