@@ -51,6 +51,7 @@ def queue(
     opinions = has_reason(rows.reasons, "disputed", "stale_decision")
     gain = rows.gain.to_numpy(dtype=float) if "gain" in rows else np.zeros(len(rows))
     suggestion = rows.suggestion.where(rows.suggestion != "", rows.parent)
+    suggestion = suggestion.map(lambda node: resolution.merged.get(node, node)).astype(object)
     alike = is_item & ~rows.unsure.to_numpy(dtype=bool) & (suggestion != "").to_numpy()
     askable = np.flatnonzero(alike & ~audit & ~opinions & (gain == 0))
     group = pd.Series("", rows.index, dtype=object)
