@@ -45,10 +45,11 @@ def build(shared: Path, folder: Path) -> Workspace:
         coarse=("coarse_id", lambda ids: coarse[ids.iloc[0]]),
         top=("top", "first"),
     )
+    items = items.reset_index(drop=True)
     items.insert(0, "id", [f"{n:03d}" for n in range(len(items))])
     items.insert(1, "name", [f"Product {n}" for n in range(len(items))])
     rest = np.random.default_rng(0).permutation(len(items))[len(items) // 2 :]
-    items.iloc[rest, items.columns.get_indexer(["fine", "coarse", "top"])] = ""
+    items.loc[rest, ["fine", "coarse", "top"]] = ""
     items.to_csv(folder / "items.csv", index=False)
     command = ["build", "table", str(folder / "ws"), "--items", str(folder / "items.csv")]
     command += ["--images", str(shared / "grocery"), "--encoder", "registry"]
