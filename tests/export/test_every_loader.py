@@ -204,11 +204,73 @@ def pytorch_metric_learning_inat(folder: Path) -> Labels:
     return found
 
 
+def rdflib(folder: Path) -> Labels:
+    library = pytest.importorskip("rdflib")
+    skos = library.SKOS
+    graph = library.Graph().parse(folder / "tree.ttl")
+    found = {}
+    for concept in graph.subjects(skos.notation, None):
+        above, names = graph.value(concept, skos.broader), []
+        while above is not None:
+            names.append(str(graph.value(above, skos.prefLabel)))
+            above = graph.value(above, skos.broader)
+        if graph.value(concept, library.URIRef("urn:strata:terms:level")).value == 0:
+            _, split, number = str(graph.value(concept, skos.notation)).split("/", 2)
+            found[number, split] = names
+    return found
+
+
+def json_load(folder: Path) -> Labels:
+    found = {}
+
+    def walk(node: dict[str, Any], above: list[str]) -> None:
+        for child in node["children"]:
+            if child["level"] == 0:
+                found[child["id"].split("/", 2)[2], child["split"]] = above
+            else:
+                walk(child, [child["name"], *above])
+
+    walk(json.loads((folder / "hierarchy.json").read_text(encoding="utf-8")), [])
+    return found
+
+
+def torchvision(folder: Path) -> Labels:
+    library = pytest.importorskip("torchvision.datasets")
+    items = json.loads((folder.parent / "items.json").read_text(encoding="utf-8"))
+    classes = pd.read_csv(folder / "classes.csv", dtype=str, keep_default_na=False)
+    classes = classes.map(restore).set_index("folder")
+    names = ["name", *(column for column in classes if column.startswith("level"))]
+    found = {}
+    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
+        data = library.ImageFolder(str(place))
+        for image, label in data:
+            number, split = items[image.getpixel((0, 0))[0]]
+            row = classes.loc[data.classes[label]]
+            # Where there is no level above, an item is a class of its own.
+            labels = [] if row.node_id.startswith("table/") else row[names].tolist()
+            assert found.setdefault((number, split), labels) == labels
+    return found
+
+
+def painted(folder: Path, table: Rows) -> Callable[[str], Path | None]:
+    """Paints each item's images in a colour of its own; says whose it is in `items.json`."""
+    for n, row in enumerate(table):
+        for name in filter(None, row["image"].split("|")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (2, 2), (n, 0, 0)).save(folder / name, "PNG")
+    items = [(row["id"], row["split"]) for row in table]
+    (folder / "items.json").write_text(json.dumps(items), encoding="utf-8")
+    return lambda image: path if (path := folder / image).is_file() else None
+
+
 LOADERS: dict[str, tuple[str, Callable[[Path], Labels]]] = {
     "mlcroissant": ("croissant", mlcroissant),
     "datasets": ("huggingface", datasets),
     "pandas": ("landmarks", pandas_csv),
     "dendropy": ("newick", dendropy),
+    "rdflib": ("skos", rdflib),
+    "json": ("json", json_load),
+    "torchvision": ("imagefolder", torchvision),
     "biopython": ("newick", biopython),
     "pytorch-metric-learning (SOP)": ("sop", pytorch_metric_learning_sop),
     "pytorch-metric-learning (iNaturalist)": ("inat2018", pytorch_metric_learning_inat),
@@ -216,8 +278,8 @@ LOADERS: dict[str, tuple[str, Callable[[Path], Labels]]] = {
 #: Loaders in environments of their own.
 OWN_ENVIRONMENT = {"ete4": "newick", "open-metric-learning": "oml"}
 #: Formats of labelled items alone, and of those with images; these loaders want two lists.
-LABELLED_ONLY = ("newick", "inat2018", "sop", "oml")
-WITH_IMAGES, TWO_LISTS = ("sop", "oml"), ("sop", "inat2018")
+LABELLED_ONLY = ("newick", "inat2018", "sop", "oml", "skos", "json", "imagefolder")
+WITH_IMAGES, TWO_LISTS = ("sop", "oml", "imagefolder"), ("sop", "inat2018")
 
 
 def expected_of(format: str, built: Built, levels: list[str]) -> Labels:
@@ -255,7 +317,14 @@ def opened(loader: str, levels: list[str], table: Rows) -> None:
         folder = Path(place) / "out"
         names = ["item", *levels]
         try:
-            export(format, folder, built.items, built.assignments, levels=names)
+            export(
+                format,
+                folder,
+                built.items,
+                built.assignments,
+                levels=names,
+                find_image=painted(Path(place), table),
+            )
         except InputError:
             assert not is_opened(format, built, levels)
             return
@@ -270,7 +339,9 @@ def test_the_loader_gives_the_labels(loader: str, shape: str) -> None:
     opened(loader, *SHAPES[shape])
 
 
-@pytest.mark.parametrize("loader", ["mlcroissant", "datasets", "pandas", "dendropy", "biopython"])
+@pytest.mark.parametrize(
+    "loader", ["mlcroissant", "datasets", "pandas", "dendropy", "biopython", "rdflib", "json"]
+)
 @settings(deadline=None, max_examples=8)
 @given(table=tables())
 def test_random_trees(loader: str, table: tuple[Rows, list[str]]) -> None:

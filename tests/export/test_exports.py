@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
 from strata_labels.errors import InputError
-from strata_labels.export import FORMATS, export
+from strata_labels.export import FORMATS, About, export
 from strata_labels.export.export_input import ExportInput
+from strata_labels.hierarchy import CardSource
 from strata_labels.review import replay
 from strata_labels.tree import tree_tables
 
@@ -88,7 +89,7 @@ def test_suprank_brings_the_image_lists(tmp_path):
 
 
 #: Formats that carry four levels of items; those that list images need some.
-FITTING = sorted(set(FORMATS) - {"sop", "inat2018"})
+FITTING = sorted(set(FORMATS) - {"sop", "inat2018", "imagefolder"})
 IMAGES = [[f"{n:03}abc", f"{n:03}def"] for n in range(8)]
 
 
@@ -140,8 +141,10 @@ LEFT_OUT = {
     "croissant": {},
     "gldv2": {},
     "huggingface": {},
+    "json": {"no_label": 2},
     "landmarks": {},
     "newick": {"no_label": 2},
+    "skos": {"no_label": 2},
     "oml": {"no_label": 2, "no_images": 1, "label_stops_early": 1},
     "suprank": {"no_label": 2, "label_stops_early": 1},
 }
@@ -169,3 +172,74 @@ def test_what_is_left_out_of_lists_of_two_levels(tmp_path):
     assert (sop.items, sop.set_aside) == (5, {"no_label": 2, "no_images": 1})
     inat = export("inat2018", tmp_path / "inat", things, flat)
     assert (inat.items, inat.set_aside) == (6, {"no_label": 2})
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_an_image_folder_links_or_copies_images_and_leaves_the_originals_alone(tmp_path, copy):
+    things = items().assign(image_ids=[[f"{n}/a.jpg", f"{n}/b.png"] for n in range(8)])
+    things.at[0, "image_ids"] = ["0/a.jpg", "0/notes.gif"]
+    things.at[1, "image_ids"] = ["1/not there.jpg"]
+    things.at[2, "image_ids"] = []
+    for images in things.image_ids:
+        for name in images:
+            if "not there" not in name:
+                (tmp_path / name).parent.mkdir(exist_ok=True)
+                (tmp_path / name).write_bytes(name.encode())
+                (tmp_path / name).chmod(0o444)
+    before = {path: path.stat() for path in tmp_path.glob("*/*.*")}
+
+    def find(image):
+        return path if (path := tmp_path / image).is_file() else None
+
+    def write():
+        return export(
+            "imagefolder", tmp_path / "out", things, assigned(), find_image=find, copy_images=copy
+        )
+
+    result = write()
+    assert result.set_aside == {"no_label": 2, "no_images": 1, "image_files_missing": 1}
+    place = tmp_path / "out/train/church_building/1_0.jpg"
+    assert place.is_symlink() is not copy and place.read_bytes() == b"0/a.jpg"
+    assert not list((tmp_path / "out").rglob("*.gif"))
+    write()  # over the first one
+    assert {path: path.stat() for path in before} == before
+    # An image that is gone since takes its link along.
+    (tmp_path / "0/a.jpg").unlink()
+    assert write().set_aside["image_files_missing"] == 2
+    assert not place.is_symlink() and not place.exists()
+
+
+def test_wikidata_ids_are_exact_matches_in_skos(tmp_path):
+    rdflib = pytest.importorskip("rdflib")
+    about = About(title='A "tree"', licence="cc-by-4.0", citations=("S. Author: It's 5\\. 2020.",))
+    export("skos", tmp_path, items(), assigned(), about=about, qids={"2/church": "Q16970"})
+    graph = rdflib.Graph().parse(tmp_path / "tree.ttl")
+    skos, dct = rdflib.SKOS, rdflib.DCTERMS
+    church = graph.value(None, skos.notation, rdflib.Literal("2/church"))
+    assert str(graph.value(church, skos.exactMatch)) == "http://www.wikidata.org/entity/Q16970"
+    scheme = graph.value(church, skos.inScheme)
+    assert str(graph.value(scheme, dct.title)) == about.title
+    assert str(graph.value(scheme, dct.rights)) == "cc-by-4.0"
+    assert str(graph.value(scheme, dct.bibliographicCitation)) == about.citations[0]
+    tops = set(graph.objects(scheme, skos.hasTopConcept))
+    assert tops == set(graph.subjects(skos.topConceptOf, scheme)) and len(tops) == 2
+
+
+def test_every_export_says_what_is_in_it_and_what_to_cite(tmp_path):
+    sources = (CardSource(name="Lists | A", licence="CC0", origin="https://a.org"),)
+    about = About("T", "A tree.", "cc-by-4.0", sources, ("S. Author: A Tree. 2020.",))
+    export("suprank", tmp_path, items(), assigned(), about=about)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    for part in (
+        "6 of 8 items are in the files.",
+        "- no label: 2",
+        "The labels: cc-by-4.0.",
+        "| Lists \\| A | CC0 | https://a.org |",
+        "- S. Author: A Tree. 2020.",
+        "SupRank's GLDv2 loader",
+    ):
+        assert part in text
+    sure = pd.read_parquet(tmp_path / "confidence.parquet")
+    assert len(sure) == 8 and sure.level3_confidence.notna().sum() == 6
+    export("suprank", tmp_path, items(), assigned(), about=About("T", licence="other"))
+    assert "## Licence" not in (tmp_path / "README.md").read_text(encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from strata_labels.build.apply import apply_sheet, is_behind, write_review_sheet
 from strata_labels.build.archive_unit import ArchiveContent, Unit, read_unit, usable_cores
-from strata_labels.build.assets import ledgers
+from strata_labels.build.assets import ledgers, picture_finder
 from strata_labels.build.explain import ClassFacts, Explanation, explain
 from strata_labels.build.history import item_history
 from strata_labels.build.image_archives import (
@@ -47,6 +47,7 @@ __all__ = [
     "is_behind",
     "item_history",
     "ledgers",
+    "picture_finder",
     "plan_archives",
     "read_here",
     "read_unit",

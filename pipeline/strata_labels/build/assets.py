@@ -1,15 +1,18 @@
-"""Vocabulary and classes in force: the tree's, or a user's own completed from the tree's."""
+"""What a build was given and where it is: vocabulary, classes, ledgers, pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from strata_labels.build.settings import BuildSettings
+from strata_labels.build.workspace import Workspace
 from strata_labels.knowledge import ClassAssets, read_class_assets
 from strata_labels.people_csv import read_people_csv
+from strata_labels.pictures import picture_file
 from strata_labels.proposal import Vocabulary, read_vocabulary
 
 
@@ -57,3 +60,17 @@ def found_names(settings: BuildSettings) -> pd.DataFrame:
     """Names that found nodes may take: `parent` (the name of the node above), `name`."""
     frame = read_people_csv(settings.hierarchy.names, ["parent", "name"])
     return frame[(frame["name"] != "") & (frame["parent"] != "")].reset_index(drop=True)
+
+
+def picture_finder(workspace: Workspace, root: Path | None) -> Callable[[str], Path | None] | None:
+    """A function from an image reference to its file, None where it has none.
+
+    Looks below `root`, then among the images kept from archives. None if there are neither.
+    """
+    kept = workspace.images if workspace.images.is_dir() else None
+    roots = list(dict.fromkeys(filter(None, [root, kept])))
+
+    def find(image: str) -> Path | None:
+        return next((file for root in roots if (file := picture_file(root, image))), None)
+
+    return find if roots else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from strata_labels.build.assets import class_assets, ledgers, vocabulary_in_force
+from strata_labels.build.assets import class_assets, ledgers, picture_finder, vocabulary_in_force
 from strata_labels.build.embed import EMBED
 from strata_labels.build.image_issues import IMAGE_ISSUES
 from strata_labels.build.items import ITEMS
@@ -150,7 +150,11 @@ SETTLE = Stage(
 
 
 def write_formats(
-    workspace: Workspace, settings: BuildSettings, formats: list[str], licence: str = ""
+    workspace: Workspace,
+    settings: BuildSettings,
+    formats: list[str],
+    licence: str = "",
+    copy_images: bool = False,
 ) -> dict[str, ExportResult]:
     """Exports the tree; returns what was written by format (see `strata_labels.export.export`).
 
@@ -159,6 +163,7 @@ def write_formats(
         settings: of its build.
         formats: to write.
         licence: of the labels, in place of the tree's.
+        copy_images: copy images where a format has them in place of linking them.
     """
     hierarchy = settings.hierarchy
     items, assignments = load(workspace.folder, "items"), load(workspace.folder, "assignments")
@@ -171,6 +176,9 @@ def write_formats(
         card=(workspace.card, workspace.picture),
     )
     check_formats({name: workspace.export / name for name in formats}, len(hierarchy.levels))
+    root = settings.image_root or settings.source.image_root(settings.metadata)
+    find_image = picture_finder(workspace, root)
+    qids = _qids(workspace, entities)
     return {
         name: export(
             name,
@@ -181,9 +189,19 @@ def write_formats(
             levels=hierarchy.levels,
             entities=entities,
             about=about,
+            qids=qids,
+            find_image=find_image,
+            copy_images=copy_images,
         )
         for name in formats
     }
+
+
+def _qids(workspace: Workspace, entities: pd.DataFrame) -> dict[str, str]:
+    """Wikidata ids of nodes, and of items where exactly one entity is known."""
+    nodes = load(workspace.folder, "nodes")
+    pairs = [nodes[["node_id", "qid"]].dropna(), entities[["item_id", "qid"]].dropna()]
+    return {key: qid for part in pairs for key, qid in part.itertuples(index=False)}
 
 
 def _export(workspace: Workspace, settings: BuildSettings) -> Counts:
@@ -203,7 +221,7 @@ EXPORT = Stage(
         *settings.source.files(settings.metadata),
     ],
     writes=lambda workspace, _: sorted(
-        path for path in workspace.export.rglob("*") if path.is_file()
+        path for path in workspace.export.rglob("*") if path.is_file() and not path.is_symlink()
     ),
     run=_export,
 )

@@ -21,6 +21,9 @@ def export(
     licence: Annotated[
         str, typer.Option(help="Licence of your labels, such as cc-by-4.0. Else the tree's own.")
     ] = "",
+    copy_images: Annotated[
+        bool, typer.Option("--copy-images", help="Copy images; else `imagefolder` links them.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write counts and files here.")] = None,
 ) -> None:
     """Write the tree in the formats the field's loaders read."""
@@ -31,7 +34,7 @@ def export(
     settings = workspace.last_settings()
     with workspace.locked("export"):
         formats = list(format or settings.hierarchy.formats)
-        written = write_formats(workspace, settings, formats, licence)
+        written = write_formats(workspace, settings, formats, licence, copy_images)
     for name, result in written.items():
         print(f"{name}: {result.summary()}")
         for path in result.files:

@@ -219,18 +219,11 @@ def review_setup(workspace: Workspace, online_images: bool = False) -> ReviewSet
     Raises:
         InputError: the folder holds no build; the metadata has no addresses of images.
     """
-    from strata_labels.build import ledgers
-    from strata_labels.pictures import picture_file
+    from strata_labels.build import ledgers, picture_finder
     from strata_labels.review.page import ReviewSetup
     from strata_labels.sources import THUMBNAIL_SERVER
 
     settings = workspace.last_settings()
-    kept = workspace.images if workspace.images.is_dir() else None
-    roots = list(dict.fromkeys(filter(None, [settings.image_root, kept])))
-
-    def find(image: str) -> Path | None:
-        return next((file for root in roots if (file := picture_file(root, image))), None)
-
     return ReviewSetup(
         folder=workspace.folder,
         ledgers=ledgers(settings),
@@ -238,7 +231,7 @@ def review_setup(workspace: Workspace, online_images: bool = False) -> ReviewSet
         title=settings.hierarchy.title,
         target=settings.hierarchy.target,
         vectors=[workspace.vectors / name for name in ("names.npy", "images.npy")],
-        find_image=find if roots else None,
+        find_image=picture_finder(workspace, settings.image_root),
         online_server=THUMBNAIL_SERVER if online_images else "",
         online_images=_addresses(workspace, settings.metadata) if online_images else {},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -52,6 +52,9 @@ class ExportInput:
         metadata: the data set's own files.
         entities: the table `entities`.
         about: what people should know.
+        qids: Wikidata ids of nodes and items.
+        find_image: the file of an image reference, None where there is none.
+        copy_images: images are copied, not linked.
     """
 
     items: pd.DataFrame
@@ -60,6 +63,9 @@ class ExportInput:
     metadata: Path | None = None
     entities: pd.DataFrame | None = None
     about: About = field(default_factory=About)
+    qids: Mapping[str, str] = field(default_factory=dict)
+    find_image: Callable[[str], Path | None] | None = None
+    copy_images: bool = False
 
     @property
     def num_levels(self) -> int:

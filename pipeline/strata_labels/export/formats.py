@@ -16,10 +16,13 @@ from strata_labels.export import (
     croissant,
     gldv2,
     huggingface,
+    imagefolder,
     inat2018,
     landmarks,
+    nested_json,
     newick,
     oml,
+    skos,
     sop,
     suprank,
 )
@@ -69,12 +72,15 @@ FORMATS: dict[str, Format] = {
         has_confidence=True,
         front=huggingface.front_matter,
     ),
+    "imagefolder": Format(imagefolder.write, imagefolder.check, imagefolder.USAGE),
     "inat2018": Format(
         inat2018.write, inat2018.check, inat2018.USAGE, (2, 7), inat2018.IMAGE_FOLDERS
     ),
+    "json": Format(nested_json.write, nested_json.check, nested_json.USAGE, has_confidence=True),
     "landmarks": Format(landmarks.write, landmarks.check, landmarks.USAGE, has_confidence=True),
     "newick": Format(newick.write, newick.check, newick.USAGE),
     "oml": Format(oml.write, oml.check, oml.USAGE),
+    "skos": Format(skos.write, skos.check, skos.USAGE, has_confidence=True),
     "sop": Format(sop.write, sop.check, sop.USAGE, (2,)),
     "suprank": Format(suprank.write, suprank.check, suprank.USAGE, (4,), gldv2.IMAGE_FOLDERS),
 }
@@ -90,6 +96,9 @@ def export(
     levels: Sequence[str] = (),
     entities: pd.DataFrame | None = None,
     about: About | None = None,
+    qids: Mapping[str, str] | None = None,
+    find_image: Callable[[str], Path | None] | None = None,
+    copy_images: bool = False,
 ) -> ExportResult:
     """Writes one format beside `folder`, reads it back as its loader would, then puts it there.
 
@@ -103,6 +112,9 @@ def export(
         levels: names of the levels, the item's first; `level0, level1, ...` if none are given.
         entities: the table `entities`, for places and Wikidata ids.
         about: title, licence, sources, citations, data card.
+        qids: Wikidata ids of nodes and items.
+        find_image: the file of an image reference, None where there is none.
+        copy_images: copy images where a format has them in place of linking them.
 
     Raises:
         InputError: an unknown format, one that cannot carry the tree's depth, files in `folder`
@@ -111,7 +123,17 @@ def export(
     """
     folder = Path(folder)
     names = tuple(levels) or level_names(assignments)
-    given = ExportInput(items, assignments, names, metadata, entities, about or About())
+    given = ExportInput(
+        items,
+        assignments,
+        names,
+        metadata,
+        entities,
+        about or About(),
+        qids or {},
+        find_image,
+        copy_images,
+    )
     check_formats({format: folder}, given.num_levels)
     chosen = FORMATS[format]
     beside = folder.parent / f".{folder.name}.part"
@@ -199,13 +221,21 @@ def _foreign(folder: Path, format: Format | None) -> list[str]:
 
 def _put(beside: Path, folder: Path, format: str) -> None:
     """Moves a finished export into place; a kill in between leaves files that are known as own."""
-    names = sorted(p.relative_to(beside).as_posix() for p in beside.rglob("*") if p.is_file())
+    names = sorted(
+        path.relative_to(beside).as_posix()
+        for path in beside.rglob("*")
+        if path.is_symlink() or path.is_file()
+    )
     old = _owned(folder)
     write_json(folder / OWNED, {"format": format, "files": sorted(old | set(names))})
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        # Beside means on the same disk, so that the rename is one step.
-        appear(beside / name, folder / name)
+        # Beside means on the same disk, so that the rename is one step. What a link leads to is
+        # another's: it is not opened.
+        if (beside / name).is_symlink():
+            (beside / name).replace(folder / name)
+        else:
+            appear(beside / name, folder / name)
     for name in sorted(old - set(names)):
         (folder / name).unlink(missing_ok=True)
     write_json(folder / OWNED, {"format": format, "files": names})
