@@ -155,7 +155,7 @@ def write_formats(
     """Exports the tree; returns what was written by format (see `strata_labels.export.export`)."""
     hierarchy = settings.hierarchy
     items, assignments = load(workspace.folder, "items"), load(workspace.folder, "assignments")
-    entities = load(workspace.folder, "entities")
+    entities, nodes = load(workspace.folder, "entities"), load(workspace.folder, "nodes")
     about = About(title=hierarchy.title, licence=hierarchy.licence, sources=hierarchy.sources)
     check_formats({name: workspace.export / name for name in formats}, len(hierarchy.levels))
     return {
@@ -168,6 +168,7 @@ def write_formats(
             levels=hierarchy.levels,
             entities=entities,
             about=about,
+            nodes=nodes,
         )
         for name in formats
     }
@@ -184,6 +185,7 @@ EXPORT = Stage(
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("assignments"),
+        workspace.table("nodes"),
         workspace.table("entities"),
         *settings.source.files(settings.metadata),
     ],
