@@ -39,6 +39,7 @@ from strata_labels.review.reliability import Answers, estimate, label_probabilit
 from benchmarks.page import make
 
 CURATORS = 10
+AWAY = 60.0  # seconds that the server may be away at the end
 #: Accuracies; the fourth curator is careless, the last one names the next label instead.
 ACCURACY = {"ann": 0.97, "ben": 0.93, "cleo": 0.9, "dora": 0.65, "eve": 0.1}
 LABELS, DOUBLE, SEEDS = 10, 800, range(20)
@@ -196,6 +197,8 @@ class Curator:
                 took = 1000 * (time.monotonic() - began)
                 return answer.status, json.loads(text), took, life
             except (OSError, http.client.HTTPException):
+                if began > self.until + AWAY:
+                    raise
                 self._open = None
                 self.again += 1
                 time.sleep(0.2)
@@ -222,7 +225,7 @@ def load(rows: int, seconds: float, stops: int, rate: float) -> dict[str, Any]:
         server = Server(place.folder)
         until = time.monotonic() + seconds
         curators = [Curator(f"c{n}", server, CURATORS / rate, until, n) for n in range(CURATORS)]
-        threads = [threading.Thread(target=curator.run) for curator in curators]
+        threads = [threading.Thread(target=curator.run, daemon=True) for curator in curators]
         for thread in threads:
             thread.start()
         for n in range(stops):
