@@ -300,7 +300,8 @@ _LANGUAGES = {
 _DECIDED = {
     "keep": "kept it under {}", "move": "moved it to {}", "merge": "merged it into {}",
     "stop": "stopped it at {}", "exclude": "excluded it", "split": "split off {}",
-    "rename": "renamed it {}", "unsure": "was unsure", "same": "said that it is {} now",
+    "create": "created {}", "rename": "renamed it {}", "describe": "described it as {}",
+    "unsure": "was unsure", "same": "said that it is {} now",
 }  # fmt: skip
 
 #: Kinds that speak for their node, so that they speak against any other place.

@@ -118,6 +118,8 @@ def test_a_workbook_is_written_filled_in_and_applied(
     again = strata("review", workspace, "--sheet", sheet)
     kept = tmp_path / "for anna.filled-in-1.xlsx"
     assert str(kept) in again.stderr
+    tried = strata("apply", workspace, kept, "--reviewer", "anna", "--dry-run")
+    assert "would be called all of them" in tried.stdout and tried.returncode == 0
     applied = strata("apply", workspace, kept, "--reviewer", "anna")
     assert "1 decision added" in applied.stdout, applied.stderr
     names = set(load(workspace, "nodes").name)

@@ -24,11 +24,13 @@ from strata_labels.files import sha256_of
 from strata_labels.review import (
     Sheet,
     append,
+    change_lines,
     read_ledger,
     read_sheet,
     replay,
     reviewed,
     time_after,
+    tree_change,
     write_sheet,
 )
 from strata_labels.tables import load
@@ -42,17 +44,22 @@ class Applied:
         added: number of decisions that the ledger did not have.
         sheet_id: the time of these decisions, by which all of them can be taken back.
         remarks: a sentence for each row that is kept as stale, or that was replaced since.
+        change: of a dry run, what would become different in the tree, in lines.
     """
 
     added: int
     sheet_id: str
     remarks: list[str]
+    change: list[str]
 
 
-def apply_sheet(workspace: Workspace, sheet: Path, reviewer: str | None) -> Applied:
+def apply_sheet(
+    workspace: Workspace, sheet: Path, reviewer: str | None, dry_run: bool = False
+) -> Applied:
     """Checks a filled-in sheet as a whole and appends its decisions to the ledger.
 
     The sheet is left as it is. It may be applied again, also after this was stopped anywhere.
+    A dry run writes nothing, and says what would change.
 
     Raises:
         InputError: a path that the build was given is gone; every problem of the sheet, alone or
@@ -74,12 +81,19 @@ def apply_sheet(workspace: Workspace, sheet: Path, reviewer: str | None) -> Appl
             nodes = with_classes(nodes, dict.fromkeys(qids, ""))
         else:
             taken = read_sheet(sheet, replay(before, proposals, nodes), reviewer or "", when)
+        remarks = [str(problem) for problem in taken.stale + taken.replaced]
         new = taken.decisions.assign(file=str(sheet), row=0)
-        replay(pd.concat([before, new], ignore_index=True), proposals, nodes)
+        after = replay(pd.concat([before, new], ignore_index=True), proposals, nodes)
+        if dry_run:
+            now = replay(before, proposals, nodes)
+            change = change_lines(
+                tree_change(now, after), now.tree, after.tree, settings.hierarchy.levels
+            )
+            return Applied(len(new), when, remarks, change)
         added = append(settings.decisions, taken.decisions) if len(taken.decisions) else 0
         if len(taken.decisions) or taken.replaced:
             workspace.note_applied(digest)
-    return Applied(added, when, [str(problem) for problem in taken.stale + taken.replaced])
+    return Applied(added, when, remarks, [])
 
 
 def write_review_sheet(workspace: Workspace, path: Path) -> int:

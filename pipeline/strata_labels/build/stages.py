@@ -114,7 +114,7 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
     levels = settings.hierarchy.levels
     path_confidence = load(workspace.folder, "path_confidence")
     nodes, assignments, counts = tree_tables(
-        items, resolution.rows, resolution.tree, path_confidence, len(levels)
+        items, resolution.rows, resolution.tree, path_confidence, len(levels), resolution.made
     )
     counts["review"] = resolution.report
     save(workspace.folder, "nodes", nodes)

@@ -21,13 +21,20 @@ def apply(
     reviewer: Annotated[
         str | None, typer.Option(help="Your name, where the sheet's column is blank.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing: say what would change in the tree.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
     """Check a filled-in review sheet, append its decisions to the ledger, rebuild."""
     from strata_labels.build import Workspace, apply_sheet, rebuild
 
     workspace = Workspace(folder.resolve())
-    applied = apply_sheet(workspace, sheet or workspace.sheet, reviewer)
+    applied = apply_sheet(workspace, sheet or workspace.sheet, reviewer, dry_run)
+    if dry_run:
+        print(f"{applied.added} decision{'' if applied.added == 1 else 's'} would be applied")
+        print("\n".join([*applied.change, *(f"not applied: {line}" for line in applied.remarks)]))
+        return
     ledger = workspace.last_settings().decisions
     print(f"{applied.added} decision{'' if applied.added == 1 else 's'} added to {ledger}")
     if applied.added:

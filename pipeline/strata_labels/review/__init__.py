@@ -19,6 +19,7 @@ from strata_labels.review.look_alikes import GROUP_SIZE
 from strata_labels.review.reviewed import audited, draw_audit, reviewed
 from strata_labels.review.sheet import write_sheet
 from strata_labels.review.sheet_reader import Sheet, read_sheet
+from strata_labels.review.tree_edits import change_lines, tree_change
 from strata_labels.review.validate import check_before_build, undisputed
 from strata_labels.review.withdraw import withdraw_reviewer, withdraw_sheet
 
@@ -32,6 +33,7 @@ __all__ = [
     "agreement_lines",
     "append",
     "audited",
+    "change_lines",
     "check_before_build",
     "cut_decisions",
     "draw_audit",
@@ -44,6 +46,7 @@ __all__ = [
     "replay",
     "reviewed",
     "time_after",
+    "tree_change",
     "undisputed",
     "withdraw_reviewer",
     "withdraw_sheet",

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.review.apply import Resolution, replay
-from strata_labels.review.decisions import SAME
+from strata_labels.review.decisions import MAKES_NODE, SAME
 from strata_labels.tree import LabelTree
 
 #: The node of a row that a reviewer excludes, or stops above the level in question.
@@ -53,7 +53,7 @@ def for_second_look(resolution: Resolution, reviewer: str, share: float) -> list
 
 def decided_alone(decisions: pd.DataFrame, reviewer: str) -> pd.DataFrame:
     """A reviewer's own decisions, and all on names and ids of nodes, which they may name."""
-    named = decisions["decision"].str.casefold().isin(["rename", "split", SAME])
+    named = decisions["decision"].str.casefold().isin(["rename", "describe", *MAKES_NODE, SAME])
     return decisions[named | (decisions["reviewer"] == reviewer)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +47,11 @@ class Resolution:
             any decision), and `own`, the row's own parent. An item's `parent` is the node it is
             finally under, which is above its own if a decision stops there, and blank if one
             excludes it.
-        tree: every node after the decisions; merged nodes are not among them.
-        known: every node before them, with those that splits make.
+        tree: every node after the decisions; merged nodes are not among them, nor nodes that
+            decisions made which were taken back, unless something is there.
+        known: every node before them, with those that decisions make.
+        made: the nodes that people have made, and that count, without those merged since.
+        text: what people wrote of a node with `describe`, by node.
         merged: for each merged node the one that it is part of.
         lost: nodes that decisions name and that are not in the tree any more, by id. `rows` has a
             row for each, of status `lost_node`.
@@ -61,6 +65,8 @@ class Resolution:
     rows: pd.DataFrame
     tree: LabelTree
     known: LabelTree
+    made: list[str]
+    text: dict[str, str]
     merged: dict[str, str]
     lost: dict[str, LostNode]
     renamed: dict[str, str]
@@ -102,7 +108,10 @@ def replay(
       it: `name|member|member` (items by id; nodes by id or name). Its id is the subject's with the
       name behind a dot. It has the subject's parent, and a member's own decision counts before the
       split.
-    - `rename`: the node's new name; its row stays as open as it was.
+    - `create`: a new node below the subject, named by the target, which may name members too, as
+      for `split`. Its id is one level down, `<level>/<subject>/<name>`.
+    - `rename`: the node's new name; `describe`: what belongs to it, in words. The node's row stays
+      as open as it was.
     - `stop`: no finer than the target (without one, the place that the reviewer saw; for an item,
       that one's parent): what is below is directly under it, with the levels between blank.
     - `exclude`: the subject and all below it have no label.
@@ -141,15 +150,15 @@ def replay(
         raise InputError(found.problems)
 
     place = {d.subject: d for d in found.effective if d.aspect == "place"}
-    for split in found.effective:
-        for member in split.members:
+    for makes in found.effective:
+        for member in makes.members:
             level = checker.tree.level.get(member, 0) + 1
-            move = split._replace(subject=member, level=level, decision="move", target=split.made)
+            move = makes._replace(subject=member, level=level, decision="move", target=makes.made)
             place.setdefault(member, move)
     placement = _Placement(checker, place)
-    for decision in found.effective:
-        if decision.decision == "rename":
-            placement.name[decision.subject] = decision.target
+    made = {d.made: d.new_name for d in found.effective if d.made}
+    placement.name |= {node: name for node, name in made.items() if node in checker.made}
+    placement.name |= {d.subject: d.target for d in found.effective if d.decision == "rename"}
     placement.place_nodes()
     decided = _decided_rows(rows.reset_index(drop=True), place, found, placement)
     _rely(decided, found, checker.tree)
@@ -165,10 +174,20 @@ def replay(
     ]
     if found.lost:
         decided = pd.concat([decided, _lost_rows(found, decided)], ignore_index=True)
+    tree = placement.tree(
+        {node for node in checker.made if node not in known.level and node not in made},
+        {*decided.parent, *decided.own, *placement.merged.values()},
+    )
     return Resolution(
         rows=decided,
-        tree=placement.tree(),
+        tree=tree,
         known=checker.tree,
+        made=sorted(made.keys() & checker.made.keys() & tree.level.keys()),
+        text={
+            placement.merged.get(d.subject, d.subject): d.target
+            for d in found.effective
+            if d.decision == "describe"
+        },
         merged=placement.merged,
         lost=found.lost,
         renamed=found.renamed,
@@ -206,7 +225,7 @@ class _Placement:
     """Where every node is after the decisions on nodes; made from the top level down.
 
     Args:
-        checker: the tree before, with the nodes that splits make.
+        checker: the tree before, with the nodes that decisions make.
         place: the decision on the place of each subject that has one.
     """
 
@@ -230,9 +249,23 @@ class _Placement:
             ends[node] = end
         return ends
 
-    def tree(self) -> LabelTree:
-        """The nodes that are left, without the merged ones."""
-        kept = [node for node in self.level if node not in self.merged]
+    def tree(self, taken_back: Container[str], used: Container[str]) -> LabelTree:
+        """The nodes that are left, without the merged ones.
+
+        Args:
+            taken_back: nodes that are left only where they have something below them.
+            used: nodes that a row is under.
+        """
+        parents: dict[str, list[str]] = {}
+        for node, parent in self.parent.items():
+            if node not in self.merged:
+                parents.setdefault(parent, []).append(node)
+        empty: set[str] = set()
+        for node in sorted(self.level, key=self.level.__getitem__):
+            below = (child for child in parents.get(node, ()) if child not in empty)
+            if node in taken_back and node not in used and not any(below):
+                empty.add(node)
+        kept = [node for node in self.level if node not in self.merged and node not in empty]
         return LabelTree(
             level={node: self.level[node] for node in kept},
             name={node: self.name[node] for node in kept},
@@ -245,8 +278,9 @@ class _Placement:
         for level in range(self._top - 1, 0, -1):
             for node in [node for node, own in self.level.items() if own == level]:
                 decision = self._place.get(node)
-                if decision is None and node in self._made:
-                    decision = self._place.get(self._made[node].subject)  # it goes along
+                makes = self._made.get(node)
+                if decision is None and makes and makes.decision == "split":
+                    decision = self._place.get(makes.subject)  # it goes along
                 target = self.parent[node]
                 if decision and decision.decision in {"keep", "move"} and decision.target:
                     target = self.main_child(decision.target, level + 1)
@@ -373,7 +407,7 @@ def _decided_rows(
     parent[twins], status[twins] = "", MERGED
     stale = at.get_indexer([d.row_id for d in found.stale])
     for n, decision in zip(stale, found.stale, strict=True):
-        if settled[n] or decision.decision == "rename":
+        if settled[n] or decision.decision in ("rename", "describe"):
             continue
         reopened[n] = True
         reasons[n] = (*reasons[n], Reason("stale_decision"))

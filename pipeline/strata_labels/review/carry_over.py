@@ -18,7 +18,13 @@ from urllib.parse import unquote
 import pandas as pd
 
 from strata_labels.evidence import Evidence, Seen, evidence_hash, read_seen, same_hash, write_seen
-from strata_labels.review.decisions import SAME, Decision, active_decisions
+from strata_labels.review.decisions import (
+    MAKES_NODE,
+    SAME,
+    Decision,
+    active_decisions,
+    order,
+)
 from strata_labels.tree import LabelTree
 
 _NODE = re.compile(r"[1-9][0-9]?/.+", re.DOTALL)
@@ -71,7 +77,7 @@ def carry_over(read: list[Decision], tree: LabelTree, rows: pd.DataFrame) -> Car
         rows: proposals by `row_id`; with `evidence_hash`, where they are known.
     """
     read = _with_items(read, rows)
-    known = {*tree.level, *(d.made for d in read if d.decision == "split")}
+    known = {*tree.level, *made_nodes(tree.level, read)}
     hashes: dict[str, str] = {}
     if "evidence_hash" in rows:
         hashes = dict(zip(rows.index, rows["evidence_hash"].fillna(""), strict=True))
@@ -98,11 +104,46 @@ def carry_over(read: list[Decision], tree: LabelTree, rows: pd.DataFrame) -> Car
         else:
             level = min(_level(node), tree.top)
             lost[node] = LostNode(_readable(node), level, named[node], tuple(alike))
-    for decision in read:  # what a split made has the split node's id in its own
-        if decision.decision == "split" and (now := renamed.get(decision.subject)):
-            renamed[decision.made] = decision._replace(subject=now).made
-            lost.pop(decision.made, None)
-    return CarriedOver([rename_nodes(d, renamed, tree.level) for d in read], lost, renamed)
+    renamed, levels = follow_made(read, renamed, tree.level)
+    lost = {node: found for node, found in lost.items() if node not in renamed}
+    return CarriedOver([rename_nodes(d, renamed, levels) for d in read], lost, renamed)
+
+
+def follow_made(
+    decisions: Sequence[Decision], renamed: Mapping[str, str], level: Mapping[str, int]
+) -> tuple[dict[str, str], dict[str, int]]:
+    """Nodes that decisions make, renamed with the node whose id theirs has in it.
+
+    Returns:
+        `renamed` and `level` with these.
+    """
+    found, levels = dict(renamed), dict(level)
+    while makes := [d for d in decisions if d.subject in found and d.made and d.made not in found]:
+        for decision in makes:
+            now = rename_nodes(decision, found, levels)
+            found[decision.made] = now.made
+            levels[now.made] = now.level - 1 if now.decision == "split" else now.level - 2
+    return found, levels
+
+
+def made_nodes(level: Mapping[str, int], decisions: Iterable[Decision]) -> dict[str, Decision]:
+    """The nodes that decisions make, by id, also those of decisions that are not active.
+
+    What people move to such a node stays there whatever becomes of the decision.
+
+    Args:
+        level: of the nodes that are there without them.
+        decisions: in any order; one may be on a node that another makes.
+    """
+    left = sorted((d for d in decisions if d.made and d.level > 1), key=order)
+    found: dict[str, Decision] = {}
+    while fitting := [d for d in left if d.subject in level or d.subject in found]:
+        for decision in fitting:
+            if decision.decision == "split" or decision.level > 2:
+                found[decision.made] = decision
+        done = {id(decision) for decision in fitting}
+        left = [decision for decision in left if id(decision) not in done]
+    return found
 
 
 def rename_nodes(
@@ -119,7 +160,7 @@ def rename_nodes(
     if seen is not None:
         now = _renamed_seen(seen, renamed)
         decision = decision._replace(seen=decision.seen if now == seen else write_seen(now))
-    if decision.decision == "split":
+    if decision.decision in MAKES_NODE:
         name, *members = decision.target.split("|")
         target = "|".join([name, *(renamed.get(member, member) for member in members)])
     else:

@@ -21,7 +21,9 @@ DECISIONS = (
     "move",
     "merge",
     "split",
+    "create",
     "rename",
+    "describe",
     "stop",
     "exclude",
     "unsure",
@@ -32,10 +34,17 @@ DECISIONS = (
 #: Says of a node that is not in the tree any more which node takes its place.
 SAME = "same"
 
+#: Decisions that make a node: beside the subject, or below it.
+MAKES_NODE = ("split", "create")
+
+#: Decisions that are on nodes only, and on a node's own row.
+ONLY_NODES = ("merge", "split", "create", "rename", "describe")
+
 #: Takes back what the same reviewer decided on the subject: at the time that is the target, or all
 #: before it if that is blank.
 WITHDRAW = "withdraw"
 
+_ASPECTS = {"rename": "name", "describe": "text", SAME: "node"}
 _FIRST_YEAR, _LAST_YEAR = 1970, 2999
 _LEVEL_DIGITS = 3
 
@@ -47,8 +56,8 @@ class Decision(NamedTuple):
     """One decision that was read and understood.
 
     Attributes:
-        target: a node id; the new name for `rename`; the new node's name and its members for
-            `split`, `name|member|member`; "" if none is needed.
+        target: a node id; the new name for `rename`, the text for `describe`; the new node's name
+            and its members for `split` and `create`, `name|member|member`; "" if none is needed.
         seen: what its reviewer saw, as `strata_labels.evidence.write_seen` writes it.
         written: the target as written, for messages.
         when: `decided_at` as a time.
@@ -74,20 +83,35 @@ class Decision(NamedTuple):
 
     @property
     def aspect(self) -> str:
-        """What it is about: a node's place, its name, which node it is, each node split off."""
-        if self.decision == "split":
-            return f"split {_slug(self.target.split('|')[0])}"
-        return {"rename": "name", SAME: "node"}.get(self.decision, "place")
+        """What it is about: a node's place, its name, its text, which node it is, each new node."""
+        if self.decision in MAKES_NODE:
+            return f"{self.decision} {_slug(self.new_name)}"
+        return _ASPECTS.get(self.decision, "place")
+
+    @property
+    def new_name(self) -> str:
+        """The name of the node that it makes."""
+        return self.target.split("|")[0].strip()
 
     @property
     def made(self) -> str:
-        """The id of the node that a `split` makes: the subject's, and the new name after a dot."""
-        return f"{self.subject}.{_slug(self.target.split('|')[0])}"
+        """The id of the node that it makes, "" if it makes none.
+
+        Of a `split` the subject's id, and the new name after a dot: `2/church.dome`; of a `create`
+        one level down, and the name after a slash: `1/church/dome`. The same decision gives the
+        same id whenever and wherever it is replayed.
+        """
+        name = _slug(self.new_name)
+        if self.decision not in MAKES_NODE or not name:
+            return ""
+        if self.decision == "split":
+            return f"{self.subject}.{name}"
+        return f"{self.level - 2}/{self.subject.split('/', 1)[-1]}/{name}"
 
     @property
     def members(self) -> list[str]:
-        """What a `split` puts below the node it makes."""
-        return self.target.split("|")[1:] if self.decision == "split" else []
+        """What it puts below the node it makes."""
+        return self.target.split("|")[1:] if self.decision in MAKES_NODE else []
 
     @property
     def outcome(self) -> tuple[str, str]:

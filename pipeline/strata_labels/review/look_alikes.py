@@ -10,9 +10,6 @@ from strata_labels.evidence import Alternative
 
 #: Rows of a group, at most: as many as a person takes in at a glance.
 GROUP_SIZE = 10
-#: Rows that are less sure of their place than this are asked one by one: one answer for several of
-#: them would mostly be wrong.
-LEAST_SURE = 0.0
 # Rows among which those of a group are looked for, in groups: the next most doubtful ones.
 _REACH = 3
 
@@ -20,20 +17,17 @@ _REACH = 3
 def look_alikes(
     place: np.ndarray,
     score: np.ndarray,
-    sure: np.ndarray,
     features: Callable[[np.ndarray], np.ndarray],
     most: int = GROUP_SIZE,
 ) -> Iterator[np.ndarray]:
     """Cuts rows into groups of one proposed place, about as doubtful, and near in what is known.
 
     The most doubtful row that is left is joined by those of the next most doubtful ones that are
-    most like it, until none is left. Rows that are less sure of the place than `LEAST_SURE` stay
-    alone.
+    most like it, until none is left.
 
     Args:
         place: the node that each row is proposed for, `[n]` of str.
         score: 0 to 1, 1 is clean, `[n]`.
-        sure: probability of that place, `[n]`.
         features: gives vectors of rows, `[m, d]`, by their positions; see `row_features`.
         most: rows of a group, at most.
 
@@ -44,11 +38,9 @@ def look_alikes(
     order = np.lexsort((np.arange(len(codes)), score, codes))
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     for rows in np.split(order, starts[1:]) if len(order) else []:
-        alone = (sure[rows] < LEAST_SURE) | (most == 1)
-        yield from rows[alone].reshape(-1, 1)
-        left = rows[~alone]
+        left = rows
         while len(left):
-            near = left[: _REACH * most]
+            near = left[: _REACH * most if most > 1 else 1]
             if len(near) > most:
                 window = features(near)
                 like = window[1:] @ window[0]

@@ -51,6 +51,7 @@ def queue(
     opinions = has_reason(rows.reasons, "disputed", "stale_decision")
     gain = rows.gain.to_numpy(dtype=float) if "gain" in rows else np.zeros(len(rows))
     suggestion = rows.suggestion.where(rows.suggestion != "", rows.parent)
+    suggestion = suggestion.map(lambda node: resolution.merged.get(node, node)).astype(object)
     alike = is_item & ~rows.unsure.to_numpy(dtype=bool) & (suggestion != "").to_numpy()
     askable = np.flatnonzero(alike & ~audit & ~opinions & (gain == 0))
     group = pd.Series("", rows.index, dtype=object)
@@ -60,7 +61,7 @@ def queue(
     place, others = nodes[askable], rows.alternatives.iloc[askable].tolist()
     sure = _likelihood(place, rows.iloc[askable])
     features = row_features(vectors, at, place, sure, others)
-    found = look_alikes(place, score[askable], sure, features, group_size)
+    found = look_alikes(place, score[askable], features, group_size)
     for number, alike in enumerate(found):
         if len(alike) > 1:
             group.iloc[askable[alike]] = f"{nodes[askable[alike[0]]]}~{number}"

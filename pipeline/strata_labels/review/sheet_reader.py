@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import Seen, is_old_hash, write_seen
+from strata_labels.evidence import Seen, evidence_hash, is_old_hash, write_seen
 from strata_labels.people_csv import clean_cell, read_people_sheets, restore
 from strata_labels.review.apply import Resolution
 from strata_labels.review.decisions import (
@@ -23,6 +23,7 @@ from strata_labels.review.decisions import (
     seen_of,
 )
 from strata_labels.review.sheet import EDITABLE, HASH_MARK, sheet_cell
+from strata_labels.review.tree_edits import EditCheck
 from strata_labels.review.validate import Checker, agreed, without_conflicts
 
 
@@ -85,6 +86,7 @@ def read_sheet(
                 read.append(rows.decision(row, who, decided_at, when, where))
     checker = rows.checker(read)
     known = _by_subject(resolution.read)
+    edits = EditCheck(resolution, {decision.made for decision in read})
     accepted: dict[tuple[str, str, str], Decision] = {}
     stale, replaced = [], []
     for decision in read:
@@ -98,6 +100,9 @@ def read_sheet(
                 problems.append(checked)
                 continue
             checked = decision
+        elif not old and (refused := edits.problem(checked)):
+            problems.append(refused)
+            continue
         checked = rows.as_recorded(checked, old)
         earlier = known.get((checked.subject, checked.reviewer), [])
         if (by := _replaced(checked, earlier)) is not None:
@@ -175,7 +180,9 @@ class _SheetRows:
             [*rows.evidence, *([()] * len(nodes))],
         )
         self._parents = [*rows.parent, *parents]
-        self._hashes = [*rows.evidence_hash.fillna(""), *none]
+        # With a hash, a decision on a node that a later build does not have is gone, not wrong.
+        self._hashes = [*rows.evidence_hash.fillna("")]
+        self._hashes += [evidence_hash(subject=node) for node in nodes]
         # The tables' own text is cleaned in the sheet: an id is looked up as it is written there.
         self.at = {
             clean_cell(f"{level}:{subject}"): n

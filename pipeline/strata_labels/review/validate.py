@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -16,8 +16,17 @@ from strata_labels.evidence import (
     read_seen,
     same_hash,
 )
-from strata_labels.review.carry_over import LostNode, carry_over, rename_nodes, saw_the_same
+from strata_labels.review.carry_over import (
+    LostNode,
+    carry_over,
+    follow_made,
+    made_nodes,
+    rename_nodes,
+    saw_the_same,
+)
 from strata_labels.review.decisions import (
+    MAKES_NODE,
+    ONLY_NODES,
     SAME,
     WITHDRAW,
     Decision,
@@ -27,15 +36,16 @@ from strata_labels.review.decisions import (
 )
 from strata_labels.tree import UNKNOWN_NODE, LabelTree, NodeFinder, fold
 
-_NEEDS_TARGET = {"move", "merge", "split", "rename", SAME}
+_NEEDS_TARGET = {"move", "merge", "rename", "describe", *MAKES_NODE, SAME}
 #: What can be decided on a node that is not in the tree any more.
 _ON_LOST = (SAME, "exclude", "unsure")
-_ONLY_NODES = {"merge", "split", "rename"}
 #: Without a target these mean the place that their reviewer saw.
 _MEANS_PLACE_SEEN = {"keep", "stop"}
 _NEEDED = {
     "rename": "Write the new name.",
+    "describe": "Write what belongs to the node: words and phrases, with commas between.",
     "split": "Write the new node's name and what goes there: name|member|member.",
+    "create": "Write the new node's name, and what goes there, if anything: name|member|member.",
 }
 
 #: A group of decisions that cannot all hold, and the problem it is if one reviewer made them all.
@@ -67,15 +77,6 @@ class Validated:
     read: list[Decision]
 
 
-def split_nodes(tree: LabelTree, decisions: Iterable[Decision]) -> dict[str, Decision]:
-    """The nodes that splits make, by id, also those of splits that are not active.
-
-    What people move to such a node stays there whatever becomes of the split.
-    """
-    splits = (d for d in decisions if d.decision == "split" and d.subject in tree.level)
-    return {d.made: d for d in sorted(splits, key=order) if d.aspect != "split "}
-
-
 class Checker:
     """Checks decisions against the tree and the rows they are on.
 
@@ -84,12 +85,12 @@ class Checker:
         rows: proposals, indexed by `row_id`: `evidence_hash, proposed, own, suggestion, evidence`.
             Before a build nothing is proposed yet: without these columns, nothing is checked
             against them.
-        decisions: all that were read; splits and renames among them, also those that are not
+        decisions: all that were read; those that make or rename a node, also those that are not
             active, give nodes and names that other decisions may use.
         lost: nodes that are not in the tree any more, by id.
 
     Attributes:
-        tree: with the nodes that splits make.
+        tree: with the nodes that decisions make.
         made: these nodes by the decision that makes them.
     """
 
@@ -101,21 +102,19 @@ class Checker:
         lost: Mapping[str, LostNode] | None = None,
     ) -> None:
         decisions, self._lost = list(decisions), lost or {}
-        self.made = split_nodes(tree, decisions)
+        self.made = made_nodes(tree.level, decisions)
         new = {node: d for node, d in self.made.items() if node not in tree.level}
+        if new:
+            level, parent = {**tree.level}, {**tree.parent}
+            for node, decision in new.items():
+                beside = decision.decision == "split"
+                level[node] = level[decision.subject] - (not beside)
+                parent[node] = parent[decision.subject] if beside else decision.subject
+            name = {**tree.name, **{node: d.new_name for node, d in new.items()}}
+            tree = LabelTree(level, name, parent, {**tree.qid, **dict.fromkeys(new, "")})
+        self.tree = tree
         names = [(d.subject, d.target) for d in decisions if d.decision == "rename" and d.target]
         names = [pair for pair in names if pair[0] in tree.level]
-        if new:
-            beside = {node: d.subject for node, d in new.items()}
-            name = {node: d.target.split("|")[0].strip() for node, d in new.items()}
-            tree = replace(
-                tree,
-                level={**tree.level, **{n: tree.level[b] for n, b in beside.items()}},
-                parent={**tree.parent, **{n: tree.parent[b] for n, b in beside.items()}},
-                name={**tree.name, **name},
-                qid={**tree.qid, **dict.fromkeys(new, "")},
-            )
-        self.tree = tree
         self._find = NodeFinder(tree, names).find
         self._at = {row: n for n, row in enumerate(rows.index)}
         self._columns: dict[str, list[str]] | None = None
@@ -186,7 +185,7 @@ class Checker:
         if decision.level != own + 1:
             what = f"the wrong level for a subject of level {own}:"
             return wrong(what, f"Write {own + 1}.", "level", decision.level)
-        if decision.decision in _ONLY_NODES and not is_node:
+        if decision.decision in ONLY_NODES and not is_node:
             fix = "Decide keep, move, stop, exclude or unsure on an item."
             return wrong("only nodes can have this decision:", fix, "decision", decision.decision)
         if decision.decision in {"exclude", "unsure"} and target:
@@ -195,10 +194,13 @@ class Checker:
         if not target and decision.decision in _NEEDS_TARGET:
             fix = _NEEDED.get(decision.decision, "Name a node.")
             return wrong(f"{decision.decision} needs a target", fix, "target", None)
-        if decision.decision in {"rename", "exclude", "unsure", WITHDRAW}:
+        if decision.decision == "create" and own < 2:
+            fix = "Create a node below one of level 2 or above; items are moved there."
+            return wrong("only items are below a node of level 1:", fix, "decision", "create")
+        if decision.decision in {"rename", "describe", "exclude", "unsure", WITHDRAW}:
             return decision
-        if decision.decision == "split":
-            return self._split(decision, own)
+        if decision.decision in MAKES_NODE:
+            return self._makes_node(decision, own - (decision.decision == "create"))
         if not target:
             found = self._place_seen(decision, own)
             if found is None and decision.decision == "keep" and decision.row_id in self._names:
@@ -238,15 +240,15 @@ class Checker:
             return decision
         return Problem(decision.file, what, fix, decision.row, column, value or None)
 
-    def _split(self, decision: Decision, own: int) -> Decision | Problem:
-        """The split with its members as ids, in order."""
+    def _makes_node(self, decision: Decision, own: int) -> Decision | Problem:
+        """A `split` or `create` of a node of level `own`, with its members as ids, in order."""
 
         def wrong(what: str, fix: str, value: object) -> Problem:
             return Problem(decision.file, what, fix, decision.row, "target", value)
 
         name, *members = (part.strip() for part in decision.target.split("|"))
-        if decision.aspect == "split ":
-            return wrong("no name for the new node:", _NEEDED["split"], decision.target)
+        if not decision.made:
+            return wrong("no name for the new node:", _NEEDED[decision.decision], decision.target)
         found = set()
         for member in filter(None, members):
             if f"1:{member}" in self._at:
@@ -312,16 +314,24 @@ def validate(
     """
     read, problems = read_decisions(decisions)
     carried = carry_over(read, tree, rows)
-    active, lost = active_decisions(carried.decisions)
-    problems += lost
+    active, without = active_decisions(carried.decisions)
+    problems += without
     checker = Checker(tree, rows, carried.decisions, carried.lost)
     groups, replaced = _on_lost_nodes(active, checker, carried.lost)
     on_lost = {id(d) for d in active if d.subject in carried.lost and d.decision in _ON_LOST}
+    read, lost_nodes, levels = carried.decisions, carried.lost, tree.level
+    if replaced:
+        named = replaced
+        replaced, levels = follow_made(read, replaced, tree.level)
+        read = [rename_nodes(decision, replaced, levels) for decision in read]
+        # What was made below a lost node is found with it.
+        lost_nodes = {n: lost for n, lost in lost_nodes.items() if n in named or n not in replaced}
+        checker = Checker(tree, rows, read, lost_nodes)
     stale, gone, valid = [], [], []
     for decision in active:
         if id(decision) in on_lost:
             continue
-        decision = rename_nodes(decision, replaced, tree.level) if replaced else decision
+        decision = rename_nodes(decision, replaced, levels) if replaced else decision
         checked = checker.check(decision)
         if checker.is_gone(decision):
             gone.append(decision)
@@ -343,12 +353,10 @@ def validate(
         disputed=sorted(disputed + more, key=lambda group: order(group[0])),
         stale=sorted(stale, key=order),
         gone=sorted(gone, key=order),
-        lost=carried.lost,
+        lost=lost_nodes,
         renamed={**carried.renamed, **replaced},
         problems=problems + wrong,
-        read=[rename_nodes(d, replaced, tree.level) for d in carried.decisions]
-        if replaced
-        else carried.decisions,
+        read=read,
     ), checker
 
 
@@ -475,12 +483,12 @@ def without_conflicts(
 def find_conflicts(
     effective: list[Decision], tree: LabelTree, made: dict[str, Decision]
 ) -> list[Conflict]:
-    """Merges in a cycle, a name twice on a level, a member that two splits claim.
+    """Merges in a cycle, a name twice on a level, a member that two new nodes claim.
 
     Args:
         effective: decisions that are right alone.
-        tree: all nodes, those made by splits among them.
-        made: the splits' nodes by the decision that made them.
+        tree: all nodes, those that decisions make among them.
+        made: the nodes that decisions make, by the decision.
     """
     return [*_cycles(effective), *_same_names(effective, tree, made), *_claims(effective)]
 
@@ -508,22 +516,22 @@ def _same_names(
     effective: list[Decision], tree: LabelTree, made: dict[str, Decision]
 ) -> list[Conflict]:
     renames = {d.subject: d for d in effective if d.decision == "rename"}
-    splits = {d.made: d for d in effective if d.decision == "split"}
-    if not renames and not splits:
+    makes = {d.made: d for d in effective if d.made}
+    if not renames and not makes:
         return []
     merged = {d.subject for d in effective if d.decision == "merge"}
     names = {**tree.name, **{node: d.target for node, d in renames.items()}}
     taken: dict[tuple[int, str], list[str]] = defaultdict(list)
     for node, name in names.items():
-        if node not in merged and (node not in made or node in splits):
+        if node not in merged and (node not in made or node in makes):
             taken[tree.level[node], fold(name)].append(node)
     found = []
-    for node in sorted({*renames, *splits}):
-        d = renames.get(node) or splits[node]
+    for node in sorted({*renames, *makes} & names.keys()):
+        d = renames.get(node) or makes[node]
         others = sorted(taken[tree.level[node], fold(names[node])])
         if len(others) > 1 and node in others:
             other = next(o for o in others if o != node)
-            group = [x for o in others if (x := renames.get(o) or splits.get(o))]
+            group = [x for o in others if (x := renames.get(o) or makes.get(o))]
             fix = f"Take another name, or decide on {other}."
             what = f"another node of the level, {other}, has this name:"
             problem = Problem(d.file, what, fix, d.row, "target", names[node])
@@ -542,7 +550,7 @@ def _claims(effective: list[Decision]) -> list[Conflict]:
         if len(group) > 1:
             last = max(group, key=order)
             rows = ", ".join(f"{d.file} row {d.row}" for d in group)
-            what = f"several splits claim it ({rows}):"
+            what = f"several new nodes claim it ({rows}):"
             fix = "Leave it to one of them."
             found.append((group, Problem(last.file, what, fix, last.row, "target", member)))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,12 @@ def tree_tables(
     tree: LabelTree,
     path_confidence: pd.DataFrame | None = None,
     num_levels: int | None = None,
+    made: Iterable[str] = (),
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Assembles the tables of a tree.
 
-    A node is in the tree if it has an item below; nodes without items are counted, not kept. An
+    A node is in the tree if it has an item below, or if people have made it; other nodes without
+    items are counted, not kept. An
     item whose class has no place has the class's status and no label; one outside of all nodes has
     a path too, its best guess.
 
@@ -36,6 +39,7 @@ def tree_tables(
         path_confidence: the table of that name. It holds for items whose parent is the proposed
             one; of others each level is as sure as the row.
         num_levels: number of levels, the item's own included; by default those that have nodes.
+        made: nodes that people have made. Only those below a top node are kept.
 
     Returns:
         `nodes` (contract `SCHEMAS["nodes"]`; labelled items are level 0), `assignments`
@@ -94,6 +98,8 @@ def tree_tables(
     assignments = pd.DataFrame(columns)[assignments_schema(num_levels).names]
 
     kept = {node for code in np.unique(codes[labelled]) for node in paths[code].values()}
+    paths_made = [path for node in made if tree.level[(path := tree.path(node))[-1]] == tree.top]
+    kept |= {node for path in paths_made for node in path}
     known = tree.nodes()
     upper, empty = known[known.node_id.isin(kept)], known[~known.node_id.isin(kept)]
     leaves = pd.DataFrame(

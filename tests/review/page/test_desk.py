@@ -477,3 +477,18 @@ def test_no_two_places_show_the_same_neighbours(desk: Callable[..., Desk]) -> No
         shown = ann.show(f"1:{item(n)}", single=True)["row"]["places"]
         names = [other["name"] for at in shown for other in at["siblings"]]
         assert names and len(names) == len(set(names))
+
+
+def test_a_group_answer_is_proposed_only_where_it_is_likely_for_most(
+    desk: Callable[..., Desk], workspace: Path
+) -> None:
+    castles = f"1:{item(2)}"
+    shown = desk().show(castles)["row"]
+    assert shown["grid"] and shown["places"][0]["likely"] < 0.5 and not shown["enter"]
+    table = load(workspace, "proposals")
+    likely = (table.parent == "1/Q23413") & ~table.accepted
+    table.loc[likely, ["confidence", "score"]] = 0.6
+    save(workspace, "proposals", table)
+    shown = desk().show(castles)["row"]
+    assert shown["grid"] and shown["places"][0]["likely"] == 0.6 and shown["enter"]
+    assert desk().show(castles, single=True)["row"]["enter"]

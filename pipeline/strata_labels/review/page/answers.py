@@ -23,6 +23,10 @@ def answer_text(decisions: list[Decision], named: str, target: str) -> str:
         "exclude": f"Excluded {named}",
         "same": f"{named} is {target} now",
         "unsure": f"Left {named} open, as unsure",
+        "create": f"Created {decisions[0].new_name} below {named}",
+        "split": f"Split {decisions[0].new_name} off {named}",
+        "rename": f"Renamed {named} to {target}",
+        "describe": f"Described {named}",
     }[decisions[0].decision]
     others = len(decisions) - 1
     return f"{sentence}, and {others} more" if others else sentence

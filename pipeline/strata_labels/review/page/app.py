@@ -23,6 +23,7 @@ from strata_labels.review.page.guard import Entrance, Guard, Visit, refusal
 from strata_labels.review.page.overview import overview_routes, read_view
 from strata_labels.review.page.review import Stale
 from strata_labels.review.page.team import Team
+from strata_labels.review.page.tree_page import tree_routes
 
 _FOLDER = Path(__file__).parent
 _MARK = "__NONCE__"
@@ -33,6 +34,7 @@ _FILES = {
     "page.js": "text/javascript",
     "grid.js": "text/javascript",
     "overview.js": "text/javascript",
+    "tree.js": "text/javascript",
     "viewer.js": "text/javascript",
 }
 
@@ -143,6 +145,7 @@ def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
         Route("/undo", undo, methods=["POST"]),
         Route("/withdraw", withdraw, methods=["POST"]),
         *overview_routes(desk_of, _answer),
+        *tree_routes(desk_of, _answer, _given, refusal),
     ]
     if team:
         routes += [Route("/curators", curators), Route("/curators.json", report)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +14,7 @@ from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import write_seen
 from strata_labels.people_csv import clean_cell
 from strata_labels.pictures import UnreadablePictureError
+from strata_labels.review.carry_over import made_nodes
 from strata_labels.review.decisions import Decision, seen_of
 from strata_labels.review.ledger import unbatch_decisions
 from strata_labels.review.page.answers import answer_text, refusal
@@ -26,7 +27,7 @@ from strata_labels.review.page.review import Review, Stale
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup
 from strata_labels.review.page.row_card import card
 from strata_labels.review.page.thumbnails import SIDES
-from strata_labels.review.validate import find_conflicts, split_nodes
+from strata_labels.review.validate import find_conflicts
 
 #: What the page can decide; renaming and further words are for the sheet.
 WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure", "same")
@@ -276,6 +277,36 @@ class Desk:
             self._confirm(state, request, said, named)
             return said
 
+    def edit(
+        self, state: str, request: tuple[object, ...], decision: Callable[[], Decision]
+    ) -> str:
+        """Records an edit of the tree and loads the rows with it, see `tree_page.record_edit`.
+
+        Args:
+            state: the state the window has seen.
+            request: what was asked, to know it again if it is sent twice.
+            decision: gives the checked decision.
+
+        Returns:
+            What was recorded, as a sentence.
+
+        Raises:
+            Stale, Refused, RetryError: as `decide`.
+        """
+        with self.review.lock:
+            self._catch_up()
+            if (told := self._told(state, *request)) is not None:
+                return str(told)
+            if not state or state != self.state:
+                raise self._stale()
+            edit = decision()
+            named = self._table.known.name
+            said = answer_text([edit], named[edit.subject], named.get(edit.target, edit.target))
+            self.recorded += self.review.edit(edit)
+            self._follow()
+            self._confirm(state, request, said)
+            return said
+
     def undo(self, state: str) -> tuple[str, str]:
         """Takes the reviewer's last act back, as further rows of the ledger.
 
@@ -303,7 +334,7 @@ class Desk:
                     self.review.take_back(n, self.reviewer)
                 self._decided -= len(act.rows)
                 self._unsure -= len(act.rows) if act.is_unsure else 0
-            elif self._leases:  # the others do not wait until the rows are read again
+            elif self._leases and (taken.level == "1").all():  # the others do not wait for a load
                 self.review.open[rows], self._done[rows] = True, False
                 for n in rows:
                     self.review.take_back(n, self.reviewer)
@@ -564,6 +595,6 @@ class Desk:
     def _check_merges(self, merges: list[Decision]) -> None:
         """Refuses merges that go in a circle with those in force."""
         tree, decisions = self._table.known, [*self.review.structure, *merges]
-        for group, problem in find_conflicts(decisions, tree, split_nodes(tree, decisions)):
+        for group, problem in find_conflicts(decisions, tree, made_nodes(tree.level, decisions)):
             if any(decision in group for decision in merges):
                 raise Refused(refusal(problem))

@@ -35,11 +35,11 @@ function drawGrid() {
       }, tiles)),
     make("section", { class: "places", "aria-labelledby": "where" },
       make("h2", { id: "where" }, "Where do the unmarked ones belong?"),
-      chosen || row.places.length ? null : make("p", { class: "empty" }, "Nothing is proposed. Search the tree with /."),
+      chosen ? null : make("p", { class: "empty" }, `No place is likely for most of them. Choose one (${row.places.length ? "a digit, or " : ""}search with /), or ask one by one with g.`),
       make("ul", { "aria-label": "Places" }, list),
       make("div", { class: "actions", role: "group", "aria-label": "Answers" },
-        make("button", { type: "button", class: "main", "aria-keyshortcuts": "Enter", onclick: () => settleGrid() },
-          make("kbd", { "aria-hidden": "true" }, "Enter"), !count ? " One by one" : chosen ? ` Record ${number.format(count)} as ${nameOf(chosen)}` : " Record"),
+        make("button", { type: "button", class: "main", "aria-keyshortcuts": "Enter", disabled: count > 0 && !chosen, onclick: () => settleGrid() },
+          make("kbd", { "aria-hidden": "true" }, "Enter"), !count ? " One by one" : chosen ? ` Record ${number.format(count)} as ${chosen.name}` : " Choose a place first"),
         action("/", "Another place…", () => openSearch("choose")),
         action("p", "Place the marked…", () => GRID_KEYS.p(), { disabled: !grid.marked.size }),
         action("a", grid.marked.size ? "Unmark all" : "Mark all", () => GRID_KEYS.a()),
@@ -51,8 +51,6 @@ function drawGrid() {
         action("n", "Next", next)),
       make("label", { class: "note" }, make("span", {}, make("kbd", { "aria-hidden": "true" }, "i"), " Note"), make("input", { id: "note", type: "text", maxlength: "500", autocomplete: "off", "aria-keyshortcuts": "i" }))));
 }
-
-function nameOf(at) { return at.name; }
 
 function redrawGrid() {
   const note = $("note").value;
@@ -71,7 +69,7 @@ function toggleMark() {
 function choosePlace(at) {
   grid.chosen = at;
   redrawGrid();
-  say(`The place is ${nameOf(at)}. Enter records it.`);
+  say(`The place is ${at.name}. Enter records it.`);
 }
 
 // Records one answer for the rows that are not marked; the marked ones are asked next.

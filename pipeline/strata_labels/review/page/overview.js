@@ -147,7 +147,7 @@ $("jump-query").onkeydown = event => {
 
 // --- what was decided -------------------------------------------------------------------
 
-const WORDS = { keep: "kept", move: "moved to", merge: "merged into", stop: "stopped at", exclude: "excluded", unsure: "unsure", same: "is now", rename: "renamed", split: "split" };
+const WORDS = { keep: "kept", move: "moved to", merge: "merged into", stop: "stopped at", exclude: "excluded", unsure: "unsure", same: "is now", rename: "renamed", describe: "described as", create: "created below", split: "split off" };
 
 async function openDecided() {
   await fillDecided();

@@ -207,6 +207,7 @@ function places(row) {
       (stop || BLIND) && !row.is_lost ? action("s", stop ? `Stop at ${stop.name}` : "Stop at…", stopHere) : null,
       row.stops.slice(1).map((step, n) => action(String(7 + n), `Stop at ${step.name}`, () => decide("stop", step.node))),
       row.is_item || row.is_lost ? null : action("m", "Merge into…", () => openSearch("merge")),
+      row.is_item || row.is_lost || BLIND ? null : action("e", "Name or edit it…", () => openTree()),
       action("x", "Exclude", () => decide("exclude")),
       action("u", "Unsure", () => decide("unsure")),
       row.pictures.length ? action("v", "View large", () => KEYS.v()) : null,

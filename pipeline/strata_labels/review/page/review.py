@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 
 from strata_labels.errors import InputError
 from strata_labels.evidence import Evidence, Reason
-from strata_labels.review.decisions import Decision, active_decisions, read_decisions
+from strata_labels.review.decisions import (
+    MAKES_NODE,
+    Decision,
+    active_decisions,
+    read_decisions,
+)
 from strata_labels.review.ledger import batch_decisions, read_ledger, withdrawal
 from strata_labels.review.ledger_writer import LedgerChanged, LedgerWriter
 from strata_labels.review.page.answers import as_decision, ledger_lines
@@ -66,7 +71,7 @@ class Review:
         confidence: of each row's place now, 1 where a person decided it, `[num_rows]`.
         half: rows that wait for the answer of one more, `[num_rows]`.
         desks: of all reviewers.
-        structure: merges, renames and splits in force.
+        structure: merges, renames and new nodes in force.
         search: finds nodes of the tree.
         thumbnails: draws pictures, in the folder `thumbnails` of the workspace.
         state: what the ledger is.
@@ -144,6 +149,17 @@ class Review:
         if is_node and word not in ("keep", "unsure"):
             self.refresh()
         self._learn(len(decisions))
+        return added
+
+    def edit(self, decision: Decision) -> int:
+        """Writes an edit of the tree and loads the rows with it; returns the lines added.
+
+        Raises:
+            Stale: somebody else has written to the ledger; nothing was.
+        """
+        lines = ledger_lines([decision])
+        added = len(self._written(lambda: self._writer.record(lines, expected=self.state)))
+        self.reload()
         return added
 
     def settles(self, n: int, decision: Decision) -> bool:
@@ -285,7 +301,7 @@ class Review:
         self.half = np.zeros(len(table.row_id), bool)
         self.half[[n for n in table.said if self.open[n]]] = True
         effective = table.resolution.effective
-        chosen = effective[effective.decision.isin(["merge", "rename", "split"])]
+        chosen = effective[effective.decision.isin(["merge", "rename", *MAKES_NODE])]
         self.structure = [as_decision(row) for row in chosen.to_dict("records")]
         self.version += 1
         # The rows have no reference cycles: looking for some among them would pause an answer.

@@ -20,6 +20,9 @@ from strata_labels.review.page.naming import (
 from strata_labels.review.page.places import choices, other_facts, place_card, rows_below
 from strata_labels.review.page.review_rows import ReviewRows
 
+#: For a group whose likeliest place is less likely than this in the mean, no place is proposed: one
+#: answer would be wrong for most of it.
+GROUP_SURE = 0.5
 #: Pictures of a row, and examples of what a decision on a node settles, at most.
 PICTURES, EXAMPLES = 6, 10
 
@@ -53,7 +56,10 @@ def card(
         "question": _question(table, n),
         "places": places,
         # Enter answers with the first place, if anything is proposed at all.
-        "enter": bool(places) and not blind and bool(own or (is_item and suggestion)),
+        "enter": bool(places)
+        and not blind
+        and bool(own or (is_item and suggestion))
+        and (len(rows) == 1 or (found[0].likely or 0) >= GROUP_SURE),
         # A node without a parent can be kept as it is.
         "keeps": not (is_item or is_lost or own or blind),
         "facts": [] if blind else other_facts(table, n, shown),

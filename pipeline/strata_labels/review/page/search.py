@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 from strata_labels.review.page.naming import describe
@@ -46,18 +47,27 @@ class Search:
             levels = range(1, top + 1)
         if word == "stop" and own == 0:
             levels = range(2, top + 1)
-        wanted = plain(text).split()
+        hits = self.nodes(text, levels, table.subject[n])
+        return {"found": [describe(table, node) for node in hits[:FOUND]], "total": len(hits)}
+
+    def nodes(self, text: str, levels: Container[int], but: str = "") -> list[str]:
+        """Nodes of some levels, all but one, best first.
+
+        Args:
+            text: as for `find`.
+            levels: numbers of levels.
+            but: the node that is left out.
+        """
+        wanted, table = plain(text).split(), self._table
         hits = []
         for node, level, name, all_words in self._nodes:
-            if level not in levels or node == table.subject[n]:
+            if level not in levels or node == but:
                 continue
             if wanted and all(f" {part}" in all_words for part in wanted):
                 whole = " ".join(wanted)
                 best = (name != whole, not name.startswith(whole), f" {whole}" not in name)
                 hits.append((best, -table.sizes.get(node, 0), -level, node))
-        hits.sort()
-        found = [describe(table, node) for *_, node in hits[:FOUND]]
-        return {"found": found, "total": len(hits)}
+        return [node for *_, node in sorted(hits)]
 
 
 def plain(text: str) -> str:

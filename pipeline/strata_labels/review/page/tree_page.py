@@ -1,0 +1,231 @@
+"""Editing the tree on the page: what is shown of a node, what an edit changes, recording it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from strata_labels.errors import InputError, Problem
+from strata_labels.evidence import evidence_hash, write_seen
+from strata_labels.people_csv import clean_cell
+from strata_labels.review.apply import replay
+from strata_labels.review.decisions import Decision, seen_of
+from strata_labels.review.ledger import read_ledger, time_after
+from strata_labels.review.page.answers import ledger_lines, refusal
+from strata_labels.review.page.desk import Desk, Refused
+from strata_labels.review.page.naming import describe, level_name, path_of
+from strata_labels.review.page.review_rows import ReviewRows
+from strata_labels.review.reviewed import reviewed
+from strata_labels.review.tree_edits import EditCheck, change_lines, tree_change
+from strata_labels.tables import load
+
+#: What can be decided on a node of the tree.
+EDITS = ("create", "rename", "describe", "move", "merge", "split")
+
+#: Items of a node, and nodes found, that are listed at most.
+LISTED = 50
+
+
+def tree_routes(
+    desk_of: Callable[[Request], Desk],
+    answer: Callable[..., Awaitable[Response]],
+    given: Callable[[Request], Awaitable[dict[str, Any] | None]],
+    refuse: Callable[[int, str], Response],
+) -> list[Route]:
+    """Routes of the tree.
+
+    Args:
+        desk_of: the desk of whom a request comes from.
+        answer: runs a function and makes its value or its error a response.
+        given: the texts of a request, None if it has none.
+        refuse: a response with a status and a reason.
+    """
+
+    async def tree(request: Request) -> Response:
+        asked = request.query_params
+        text = asked.get("q", "")[:LONGEST]
+        return await answer(
+            partial(shown_node, desk_of(request), asked.get("node", ""), text, asked.get("for", ""))
+        )
+
+    async def preview(request: Request) -> Response:
+        names = ("node", "decision", "target")
+        asked = [request.query_params.get(name, "")[:LONGEST] for name in names]
+        return await answer(preview_edit, desk_of(request), *asked)
+
+    async def edit(request: Request) -> Response:
+        texts, desk = await given(request), desk_of(request)
+        if texts is None:
+            return refuse(400, "An edit is a JSON object of texts.")
+        asked = (texts["row_id"], texts["decision"], texts["target"][:LONGEST], texts["note"])
+        request.scope["visit"].about |= {"row": asked[0], "decision": asked[1], "target": asked[2]}
+
+        def act() -> dict[str, Any]:
+            said = record_edit(desk, texts["state"], *asked)
+            return {"message": said, **desk.show(texts["then"])}
+
+        return await answer(act, again=partial(desk.show, texts["then"]))
+
+    return [
+        Route("/tree", tree),
+        Route("/preview", preview),
+        Route("/edit", edit, methods=["POST"]),
+    ]
+
+
+#: Characters of a name, a description or a list of members, at most.
+LONGEST = 20_000
+
+
+def shown_node(desk: Desk, node: str, text: str = "", word: str = "") -> dict[str, Any]:
+    """A node and what is right below it; the top nodes for none.
+
+    Args:
+        desk: of who looks.
+        node: its id; "" for the whole tree.
+        text: also look for nodes with these beginnings of words.
+        word: `move` or `merge`: only for those that the node can be moved to or merged into.
+    """
+    review = desk.review
+    with review.lock:
+        review.catch_up()
+        table = review.table
+        known, tree = table.known, table.resolution.tree
+        own = tree.level.get(node, 0)
+        levels = {"move": range(own + 1, tree.top + 1), "merge": range(own, own + 1)}
+        wanted = levels.get(word, range(1, tree.top + 1))
+        found = review.search.nodes(text, wanted, node)
+        if word and not text.strip():
+            found = [one for one in tree.level if tree.level[one] in wanted and one != node]
+            found.sort(key=lambda one: (-table.sizes.get(one, 0), tree.path_name(one)))
+        below = [child for child in tree.children(node) if tree.level.get(child, 0) > 0]
+        return {
+            "node": None if node not in tree.level else {
+                **describe(table, node),
+                "level_number": own,
+                "text": table.resolution.text.get(node, ""),
+                "top": own == tree.top,
+                "above": path_of(table, node)[1:],
+                "kinds": [level_name(table, level) for level in range(own + 1)],
+            },
+            "below": [describe(table, child) for child in below],
+            "items": _items_of(table, node) if own == 1 else [],
+            "found": [describe(table, one) for one in found if one in known.level][:LISTED],
+        }  # fmt: skip
+
+
+def preview_edit(desk: Desk, node: str, word: str, target: str) -> dict[str, Any]:
+    """What an edit would change, without recording it.
+
+    Returns:
+        `lines`, sentences; `items`: how many items have another node, at the level with the most.
+
+    Raises:
+        Refused: the edit cannot be.
+    """
+    with desk.review.lock:
+        desk.review.catch_up()
+        _, change, lines = _tried(desk, node, word, target, "")
+        return {"lines": lines, "items": max(change, default=0)}
+
+
+def record_edit(desk: Desk, state: str, node: str, word: str, target: str, note: str) -> str:
+    """Records an edit, on the disk when this returns, and loads the tree with it.
+
+    Args:
+        desk: of who decides.
+        state: the state that the window has seen.
+        node: the node's id.
+        word: one of `EDITS`.
+        target: a node id, a name, a text, or a name and members, see `Decision.target`.
+        note: free text.
+
+    Returns:
+        What was recorded, as a sentence.
+
+    Raises:
+        Stale: somebody else has decided since.
+        Refused: the edit cannot be.
+        RetryError: the disk refused.
+    """
+    return desk.edit(
+        state, ("edit", node, word, target, note), lambda: _tried(desk, node, word, target, note)[0]
+    )
+
+
+def _tried(
+    desk: Desk, node: str, word: str, target: str, note: str
+) -> tuple[Decision, list[int], list[str]]:
+    """An edit as a decision, how many items would move by level, and what would change.
+
+    Raises:
+        Refused: the edit cannot be.
+    """
+    table = desk.review.table
+    if desk.blind:
+        raise Refused("The tree is not edited in a blind review.")
+    if word not in EDITS or node not in table.resolution.tree.level:
+        raise Refused(f"The page cannot {word} {node!r}." if node else "Choose a node first.")
+    decision = _decision(desk, table, node, word, clean_cell(target), note)
+    checked = table.checker.check(decision)
+    before = table.resolution
+    problem = checked if isinstance(checked, Problem) else EditCheck(before).problem(checked)
+    if problem or isinstance(checked, Problem):
+        assert problem is not None
+        raise Refused(refusal(problem))
+    ledger = read_ledger(*table.setup.ledgers)
+    when = time_after(ledger, datetime.now(UTC))
+    lines = ledger_lines([checked]).assign(decided_at=when, file="the edit", row=0)
+    try:
+        after = replay(
+            pd.concat([ledger.decisions, lines], ignore_index=True),
+            reviewed(table.setup.folder),
+            load(table.setup.folder, "vocabulary"),
+        )
+    except InputError as error:
+        raise Refused(refusal(error.problems[0])) from None
+    if (after.disputed.file == "the edit").any():
+        dispute = ["Another reviewer has decided otherwise: both would be shown as a dispute, and "
+                "neither would count."]  # fmt: skip
+        return checked, [], dispute
+    change = tree_change(before, after)
+    said = change_lines(change, before.tree, after.tree, table.setup.levels)
+    return checked, list(change.items.values()), said
+
+
+def _decision(
+    desk: Desk, table: ReviewRows, node: str, word: str, target: str, note: str
+) -> Decision:
+    level = table.resolution.tree.level[node] + 1
+    n = table.at.get(f"{level}:{node}")
+    seen = "" if n is None else write_seen(seen_of(table.proposed[n], table.evidence[n]))
+    return Decision(
+        subject=node,
+        level=level,
+        decision=word,
+        target=target,
+        reviewer=desk.reviewer,
+        note=clean_cell(note),
+        decided_at=table.setup.clock() if table.setup.clock else "",
+        evidence_hash=evidence_hash(subject=node) if n is None else table.hash[n],
+        seen=seen,
+        written=target,
+        when=datetime.now(UTC),
+        file="the edit",
+        row=None,
+    )
+
+
+def _items_of(table: ReviewRows, node: str) -> list[dict[str, str]]:
+    """Some items right below a node, by name."""
+    rows = table.resolution.rows
+    items = rows.subject[(rows.level == 1) & (rows.parent == node)].head(LISTED)
+    names = [(str(table.items.name.iat[table.item_at[item]]), item) for item in items]
+    return [{"node": item, "name": name} for name, item in sorted(names)]
