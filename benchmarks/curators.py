@@ -77,6 +77,7 @@ class Server:
         self.lives = 0
         self.started: list[float] = []
         self.memory = 0
+        self.is_up = False
         self.start()
 
     def start(self) -> None:
@@ -105,11 +106,12 @@ class Server:
                 break
             except OSError:
                 time.sleep(0.05)
-        self.lives += 1
+        self.lives, self.is_up = self.lives + 1, True
         self.started.append(time.monotonic() - began)
 
     def stop(self, number: signal.Signals) -> None:
         """Ends it."""
+        self.is_up = False
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         found = re.search(r"VmHWM:\s+(\d+)", status)
         self.memory = max(self.memory, int(found[1]) // 1024 if found else 0)
@@ -126,7 +128,8 @@ class Curator:
     Attributes:
         confirmed: `row, decision` of each answer that was.
         held: `row, life of the server, from, to` of each row on the screen.
-        times: milliseconds of each answer.
+        times: milliseconds of each answer that was sent while the server was up; one that starts
+            lets others wait until it has loaded.
         statuses: of all answers.
     """
 
@@ -167,7 +170,7 @@ class Curator:
                 self.held.append((row, life, came, time.monotonic()))
             status, said, took, life = self._send("POST", "decide", body)
             came = time.monotonic()
-            self.times.append(took)
+            self.times += [took] if took else []
             self.statuses[status] += 1
             if status == 200:
                 self.confirmed.append((row, word))
@@ -182,11 +185,15 @@ class Curator:
     def _send(
         self, method: str, path: str, body: str | None
     ) -> tuple[int, dict[str, Any], float, int]:
-        """Sends a request, again and again while the server is away; times the last one."""
+        """Sends a request, again and again while the server is away.
+
+        Returns:
+            Status, answer, milliseconds (0 if the server was not up at first), its life.
+        """
         own = f"127.0.0.1:{self.server.port}"
         headers = {"Origin": f"http://{own}", "Content-Type": "application/json"}
         while True:
-            life, began = self.server.lives, time.monotonic()
+            life, began, is_up = self.server.lives, time.monotonic(), self.server.is_up
             try:
                 if self._open is None:
                     self._open = http.client.HTTPConnection(own, timeout=60)
@@ -194,7 +201,7 @@ class Curator:
                 self._open.request(method, f"/{secret}/{path}", body, headers if body else {})
                 answer = self._open.getresponse()
                 text = answer.read()
-                took = 1000 * (time.monotonic() - began)
+                took = 1000 * (time.monotonic() - began) if is_up else 0.0
                 return answer.status, json.loads(text), took, life
             except (OSError, http.client.HTTPException):
                 if began > self.until + AWAY:
@@ -257,6 +264,7 @@ def load(rows: int, seconds: float, stops: int, rate: float) -> dict[str, Any]:
         "on_two_screens": on_two_screens(held),
         "late": sum(one.statuses[409] for one in curators),
         "sent_again": sum(one.again for one in curators),
+        "timed": len(times),
         "answer_ms": {
             f"p{share}": float(np.percentile(times, share)) for share in (50, 95, 99, 100)
         },
