@@ -20,6 +20,7 @@ NEED_SHARED = [
     ["validation"],
     ["training"],
     ["review"],
+    ["review_issues"],
     ["archives", "decoding"],
     ["gldv2_size"],
 ]

@@ -9,7 +9,7 @@ unseen. Rows looked at and a person's time are counted beside the decisions.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -75,6 +75,46 @@ class Work:
         return {
             f"{name}_per_1000": round(1000 * count / num_items, 1) for name, count in found.items()
         }
+
+
+class Curator:
+    """Answers what a desk asks from known labels, as a person does on the page.
+
+    What most of a grid is, is one answer for those rows. Each exception comes up by itself and is
+    answered by itself.
+
+    Args:
+        desk: the page's.
+        truth: the true node of each row, by its id.
+        work: counts what is done.
+
+    Attributes:
+        answered: ids of the rows that were decided.
+    """
+
+    def __init__(self, desk: Desk, truth: Mapping[str, str], work: Work) -> None:
+        self._desk, self._truth, self._work = desk, truth, work
+        self.answered: set[str] = set()
+
+    def answer(self, rows: list[str]) -> None:
+        """Answers a row or a grid."""
+        self._work.looked_at(len(rows))
+        nodes = [self._truth[row] for row in rows]
+        common, count = Counter(nodes).most_common(1)[0]  # of equal ones the first
+        together = [row for row, node in zip(rows, nodes, strict=True) if node == common]
+        if count > 1 or len(rows) == 1:
+            self._decide(together)
+        else:
+            together = []
+        for row in [one for one in rows if one not in together]:
+            self._work.looked_at(1)
+            self._decide(self._desk.ask(row, single=True))
+
+    def _decide(self, rows: list[str]) -> None:
+        note = f"one answer for {len(rows)} items" if len(rows) > 1 else ""
+        self._desk.decide(self._desk.state, rows, "move", self._truth[rows[0]], note)
+        self._work.decisions += 1
+        self.answered.update(rows)
 
 
 def simulate_review(
@@ -212,6 +252,7 @@ class _Review:
         self.nodes = load(workspace.folder, "vocabulary")
         self.truth = self.vocabulary.index(wanted)
         self.place = {f"1:{item}": n for n, item in enumerate(self.items["item_id"])}
+        self.answers = {row: self._node(self.truth[n]) for row, n in self.place.items()}
         self.work = Work()
         self.curve: list[dict[str, Any]] = []
         self.calibration: dict[str, float] | None = None
@@ -302,6 +343,7 @@ class _Review:
         """Answers what the page asks, in its order, until it would have the rows scored anew."""
         from strata_labels.review.page import BATCH
 
+        curator = Curator(desk, self.answers, self.work)
         ids = [f"1:{item}" for item in self.items["item_id"].iloc[still_open]]
         drawn = iter(np.random.default_rng(0).permutation(ids).tolist())
         evenly = self.work.decisions < EVENLY * len(self.items)
@@ -313,27 +355,7 @@ class _Review:
             if not rows:
                 return
             answered += len(rows)
-            self._answer(desk, rows)
-
-    def _answer(self, desk: Desk, rows: list[str]) -> None:
-        """Answers a row or a grid as on the page: exceptions come up by themselves."""
-        self.work.looked_at(len(rows))
-        labels = [int(self.truth[self.place[row]]) for row in rows]
-        common, count = Counter(labels).most_common(1)[0]  # of equal ones the first
-        together = [row for row, label in zip(rows, labels, strict=True) if label == common]
-        if count > 1 or len(rows) == 1:
-            self._decide(desk, together)
-        else:
-            together = []
-        for row in [one for one in rows if one not in together]:
-            self.work.looked_at(1)
-            self._decide(desk, desk.ask(row, single=True))
-
-    def _decide(self, desk: Desk, rows: list[str]) -> None:
-        note = f"one answer for {len(rows)} items" if len(rows) > 1 else ""
-        target = self._node(self.truth[self.place[rows[0]]])
-        desk.decide(desk.state, rows, "move", target, note)
-        self.work.decisions += 1
+            curator.answer(rows)
 
     def _time(self) -> str:
         when = FIRST_ANSWER + timedelta(seconds=self.work.decisions)

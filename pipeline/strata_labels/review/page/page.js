@@ -226,6 +226,7 @@ function draw(focus = true) {
   drawFilters();
   $("left").textContent = left(progress);
   keepAddress();
+  $("main").className = row && row.grid ? "wide" : "";
   if (row && row.grid) {
     document.title = `${row.grid.length} look-alikes · Review`;
     startGrid(row);
