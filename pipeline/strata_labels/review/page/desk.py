@@ -510,7 +510,9 @@ class Desk:
 
     def _progress(self) -> dict[str, Any]:
         is_open, ahead = self._open, Forecast(None, None, None)
-        if not self.double:  # a second look is not on the way to the target
+        if self._leases:  # what is ahead of all curators changes slowly
+            ahead = self.review.forecast()
+        elif not self.double:  # a second look is not on the way to the target
             ahead = forecast_of(self._table, self.review.confidence, is_open, self.setup.target)
         return {
             "decided": self._decided,

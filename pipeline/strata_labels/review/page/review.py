@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from strata_labels.review.ledger import (
 from strata_labels.review.ledger_writer import LedgerChanged, LedgerWriter
 from strata_labels.review.page.answers import as_decision, ledger_lines
 from strata_labels.review.page.background import Background
+from strata_labels.review.page.forecast import Forecast, forecast_of
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup, Stamp, Watch
 from strata_labels.review.page.search import Search
 from strata_labels.review.page.thumbnails import Thumbnails
@@ -46,6 +48,9 @@ TRIED = "the decision"
 
 #: Rows that each reviewer answers before all open ones are scored anew.
 BATCH = 50
+
+#: Several reviewers are shown a forecast that may be so old.
+FORECAST_SECONDS = 2.0
 
 
 class Stale(Exception):
@@ -104,6 +109,7 @@ class Review:
         self.lock = threading.RLock()
         self.thumbnails = Thumbnails(setup.folder / "thumbnails")
         self.version = 0
+        self._forecast, self._forecast_until = Forecast(None, None, None), 0.0
         self._writer = LedgerWriter(setup.ledgers[-1])
         self._refreshing = Background(self._bring_up_to_date)
         self._learning = Background(setup.learn) if setup.learn and not second else None
@@ -207,6 +213,15 @@ class Review:
             tree = self.table.known
             answers = [compared(dict(said), tree) for said in self.table.first.values()]
         return estimate(answers)
+
+    def forecast(self) -> Forecast:
+        """What is left until the target for all reviewers, at most `FORECAST_SECONDS` old."""
+        with self.lock:
+            if time.monotonic() >= self._forecast_until:
+                target = self.setup.target
+                self._forecast = forecast_of(self.table, self.confidence, self.open, target)
+                self._forecast_until = time.monotonic() + FORECAST_SECONDS
+            return self._forecast
 
     def disputes(self) -> int:
         """Rows that are asked twice on which reviewers differ."""
