@@ -32,6 +32,8 @@ from urllib.error import URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -194,13 +196,32 @@ class Harness:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, by name; times are left out of ledgers and records."""
+    """Every file below a folder, by name; times are left out of ledgers and records.
+
+    The parts of a table of vectors count as one file. The store begins a part every ten seconds, so
+    how the vectors are divided depends on the machine, but not which vectors there are.
+    """
     found = {}
+    tables: dict[str, list[bytes]] = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            name = re.sub(r"tfevents\..*", "tfevents", str(path.relative_to(folder)))
-            found[name] = without_times(path)
+        name = str(path.relative_to(folder))
+        if path.suffix == ".vectors":
+            tables.setdefault(str(Path(name).parent), []).extend(vectors_of(path))
+        elif path.is_file():
+            found[re.sub(r"tfevents\..*", "tfevents", name)] = without_times(path)
+    found |= {f"{name}/*.vectors": b"".join(sorted(rows)) for name, rows in tables.items()}
     return found
+
+
+def vectors_of(path: Path) -> list[bytes]:
+    """Each vector of a part file behind its key."""
+    from strata_labels.embedding.vector_store import _HEADER_BYTES, _KEY_BYTES
+
+    raw = path.read_bytes()
+    count = json.loads(raw[:_HEADER_BYTES])["count"]
+    keys, vectors = np.split(np.frombuffer(raw[_HEADER_BYTES:], np.uint8), [count * _KEY_BYTES])
+    rows = np.hstack([keys.reshape(count, -1), vectors.reshape(count, -1)])
+    return [row.tobytes() for row in rows]
 
 
 def without_times(path: Path) -> bytes:

@@ -61,7 +61,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     assert (found.target, found.images_per_landmark, found.compared_level) == (0.9, 4, 2)
     assert found.sources[0].origin == "https://example.org"
     assert (found.licence, found.formats, found.class_templates) == (
-        "other",
+        "",
         ("newick",),
         ("A {}",),
     )

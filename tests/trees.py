@@ -52,7 +52,8 @@ def build(
     if decisions is None:
         decisions = pd.DataFrame(columns=[*DECISION_COLUMNS, "file", "row"])
     resolution = replay(decisions, proposals, nodes)
-    return Built(items, *tree_tables(items, resolution.rows, resolution.tree))
+    found = tree_tables(items, resolution.rows, resolution.tree, num_levels=len(levels) + 1)
+    return Built(items, *found)
 
 
 def build_table(rows: Sequence[dict[str, str]], levels: Sequence[str]) -> Built:

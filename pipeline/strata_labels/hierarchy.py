@@ -114,8 +114,11 @@ class _Card(_Section):
     compared_level: int = Field(default=1, ge=1)
     """The level at which agreement with published labels is counted."""
 
-    licence: str = "other"
-    """The labels' licence as data set hubs name it."""
+    licence: str = ""
+    """The labels' licence as data set hubs name it; "" where it is not known."""
+
+    citations: List[str] = ()
+    """What to cite, a publication each."""
 
     tags: List[str] = ()
     """Tags of the card."""

@@ -44,7 +44,7 @@ def test_a_second_run_does_no_stage_again(
     assert before == {path: path.stat().st_mtime_ns for path in before}
     record = json.loads((workspace / "run.json").read_text())
     assert "..." not in second.stdout.split("GLDv2-H")[0], second.stdout
-    assert [stage["stage"] for stage in record["stages"]][-1] == "show"
+    assert [stage["stage"] for stage in record["stages"]][-1] == "export"
 
 
 def test_a_deleted_table_is_made_again(

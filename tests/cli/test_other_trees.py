@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from building import Strata
 
+ROOT = Path(__file__).resolve().parents[2]
 HEADER = "image_id class_id super_class_id path\n"
 RANKS = {"family": "F", "order": "O", "class": "C", "phylum": "P", "kingdom": "K"}
 
@@ -90,3 +92,20 @@ def test_a_table_needs_one_of_two_options(strata: Strata, tmp_path: Path) -> Non
         run = strata("build", "table", tmp_path / "none", *words)
         assert run.returncode == 2 and "one of the two is needed" in run.stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_a_refused_export_keeps_the_tree(strata: Strata, tmp_path: Path) -> None:
+    items = tmp_path / "items.csv"
+    items.write_text("id,name,kind\n1,Tea,drink\n2,Salt,spice\n")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    text = (ROOT / "hierarchies/table/hierarchy.toml").read_text()
+    text = re.sub("formats = .*", 'formats = ["oml"]', text)
+    (folder / "hierarchy.toml").write_text(text)
+    run = strata("build", folder, tmp_path / "ws", "--items", items)
+    assert run.returncode == 2 and "lists images, and no labelled item has one" in run.stderr
+    nodes = pd.read_parquet(tmp_path / "ws/tables/nodes.parquet")
+    assert {"drink", "spice"} <= set(nodes.name)
+    # The tree is there: its other exports and the rest of the commands work.
+    run = strata("export", tmp_path / "ws", "--format", "newick")
+    assert run.returncode == 0, run.stderr

@@ -17,6 +17,10 @@ def assigned(*rows: tuple) -> pd.DataFrame:
     return tree_tables(items(), resolution.rows, resolution.tree)[1]
 
 
+#: Beside the files of every format that has no place for confidences.
+BESIDE = ["README.md", "confidence.parquet"]
+
+
 def files(folder) -> dict[str, bytes]:
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
@@ -43,7 +47,18 @@ def test_gldv2_is_as_released(tmp_path):
         "index_label_to_hierarchical.csv": 1,
         "train_label_to_hierarchical.csv": 7,
     }
-    assert [path.name for path in result.files] == sorted(files(tmp_path))
+    assert sorted(path.name for path in result.files) == sorted(files(tmp_path))
+
+
+@pytest.mark.parametrize("format", ["croissant", "huggingface"])
+def test_a_node_that_people_made_is_listed_without_items(tmp_path, format):
+    resolution = replay(decisions(("3/natural", 4, "create", "Cave")), proposals(), VOCABULARY)
+    made, given = resolution.made, (items(), resolution.rows, resolution.tree)
+    nodes, assignments, _ = tree_tables(*given, made=made)
+    export(format, tmp_path, items(), assignments, nodes=nodes)
+    found = pd.read_parquet(tmp_path / "nodes.parquet").set_index("node_id")
+    assert found.loc["2/natural/cave", ["name", "parent_id"]].tolist() == ["Cave", "3/natural"]
+    assert set(found.index) == set(nodes[nodes.level > 0].node_id)
 
 
 def test_only_splits_that_exist(tmp_path):
@@ -51,7 +66,7 @@ def test_only_splits_that_exist(tmp_path):
     train = items()[items().split == "train"]
     assignments = assigned()
     export("gldv2", tmp_path, train, assignments[assignments.split == "train"])
-    assert list(files(tmp_path)) == ["train_label_to_hierarchical.csv"]
+    assert list(files(tmp_path)) == [*BESIDE, "train_label_to_hierarchical.csv"]
 
 
 def test_suprank_has_labelled_rows_and_no_missing_value(tmp_path):
@@ -67,7 +82,7 @@ def test_suprank_has_labelled_rows_and_no_missing_value(tmp_path):
         "index_image_to_landmark.csv",
         "retrieval_solution_v2.1.csv",
     ]
-    assert "- train_clean.csv\n" in (tmp_path / "README.txt").read_text()
+    assert "- train_clean.csv\n" in (tmp_path / "README.md").read_text()
 
 
 def test_suprank_brings_the_image_lists(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -148,40 +147,6 @@ def oml_export(tmp_path: Path) -> Path:
     return tmp_path / "oml"
 
 
-@pytest.mark.slow
-def test_open_metric_learning_checks_the_frames_itself(tmp_path):
-    """In an environment of its own: the library pins an older numpy."""
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
-    if uv is None:
-        pytest.skip("no uv to make an environment with")
-    place, env = oml_export(tmp_path), tmp_path / "env"
-    python = str(env / "bin/python")
-    needs = ["pandas<3", "numpy<2", "gdown", "requests", "validators", "omegaconf"]
-    library = ["--no-deps", "open-metric-learning==4.0.0"]
-    for command in (
-        [uv, "venv", "-q", "--python", sys.executable, str(env)],
-        [uv, "pip", "install", "-q", "--python", python, *needs],
-        # Its check of frames needs none of torch and its like.
-        [uv, "pip", "install", "-q", "--python", python, *library],
-    ):
-        made = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        if made.returncode:
-            pytest.skip(f"no environment for open-metric-learning: {made.stderr[-300:]}")
-    code = (
-        "import sys, warnings; from pathlib import Path\n"
-        "warnings.simplefilter('error')\n"
-        "from oml.utils.dataframe_format import check_retrieval_dataframe_format as check\n"
-        "root = Path(sys.argv[1])\n"
-        "for path in sorted(root.glob('level*.csv')): check(path, root); print(path.name)\n"
-    )
-    done = subprocess.run([python, "-c", code, str(place)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["level0.csv", "level1.csv", "level2.csv"]
-    (place / pd.read_csv(place / "level0.csv").path[0]).unlink()
-    broken = subprocess.run([python, "-c", code, str(place)], capture_output=True, text=True)
-    assert "paths do not exist" in broken.stderr
-
-
 def test_open_metric_learning_frames(tmp_path):
     frame = pd.read_csv(oml_export(tmp_path) / "level1.csv")
     train = frame.split == "train"
@@ -263,7 +228,7 @@ def test_a_hub_reads_the_card_and_its_tables(tmp_path):
     assert sorted(files) == ["items", "nodes"]
     parts = {s: pq.read_table(tmp_path / "hf" / p).to_pandas() for s, p in files["items"].items()}
     assert {split: len(part) for split, part in parts.items()} == {"test": 4, "train": 8}
-    assert len(pq.read_table(tmp_path / "hf" / files["nodes"]["all"])) == 12 + 3
+    assert len(pq.read_table(tmp_path / "hf" / files["nodes"]["nodes"])) == 12 + 3
     export("huggingface", tmp_path / "plain", built.items, built.assignments)
     plain = (tmp_path / "plain/README.md").read_text()
     assert "| 0 | level0 | 12 |" in plain and "license" not in plain
@@ -304,18 +269,31 @@ def test_landmarks_have_country_and_coordinates_or_blanks(tmp_path):
         entities=entities,
     )
     assert (tmp_path / "out/landmarks.csv").read_text() == (
-        "id,split,name,class,group,wikidata,country,latitude,longitude\n"
-        "1,train,thing 1,group 1 0 1,group 1,Q1,Q142,48.858296,2.0\n"
-        "2,train,thing 2,,,,,,\n"
+        "id,split,name,class,group,wikidata,country,latitude,longitude,origin,accepted_level,"
+        "class_confidence,group_confidence\n"
+        "1,train,thing 1,group 1 0 1,group 1,Q1,Q142,48.858296,2.0,published,1,1.0,1.0\n"
+        "2,train,thing 2,,,,,,,,,,\n"
     )
-    with pytest.raises(InputError, match="named like a column of the export: 'Country'"):
-        export(
-            "landmarks",
-            tmp_path / "out",
-            built.items,
-            built.assignments,
-            levels=["landmark", "class", "Country"],
-        )
+
+
+def test_levels_that_are_named_like_columns_of_the_export_get_another_column(tmp_path):
+    built = build_table(table(["class", "group"]), ["class", "group"])
+    levels = ["landmark", "Country", "Country_label"]
+    export("landmarks", tmp_path, built.items, built.assignments, levels=levels)
+    first = (tmp_path / "landmarks.csv").read_text().splitlines()[0]
+    assert first == (
+        "id,split,name,Country_label_label,Country_label,wikidata,country,latitude,longitude,"
+        "origin,accepted_level,Country_label_label_confidence,Country_label_confidence"
+    )
+
+
+@pytest.mark.parametrize("names", [["source_id", "node"], ["level1_name", "image_ids"]])
+def test_levels_may_be_called_anything(names, tmp_path):
+    built = build_table(table(names), names)
+    for format in ("landmarks", "croissant", "huggingface"):
+        export(format, tmp_path / format, built.items, built.assignments, levels=["item", *names])
+    found = pd.read_csv(tmp_path / "landmarks/landmarks.csv")
+    assert list(found.columns[3:5]) == names and found[names[1]].str.startswith(names[1]).all()
 
 
 def test_a_folder_with_files_of_others_is_refused_and_kept(tmp_path):

@@ -6,8 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strata_labels.export import export
 from strata_labels.sources import SOURCES, published_tree
@@ -137,30 +136,3 @@ def test_open_metric_learning_carries_the_tree_in_its_labels(table):
             fine = pd.read_csv(place / f"level{level}.csv")
             above = pd.read_csv(place / f"level{level + 1}.csv")
             assert fine.category.tolist() == above.label.tolist()
-
-
-@QUICK
-@given(tables())
-def test_newick_by_a_package(table):
-    dendropy = pytest.importorskip("dendropy")
-    rows, levels = table
-    # This reader takes a quoted label that is one mark of Newick's own for the mark itself.
-    assume(not {str(name) for row in rows for name in row.values()} & set("(),;:"))
-    built = build_table(rows, levels)
-    with tempfile.TemporaryDirectory() as folder:
-        place = exported(built, "newick", Path(folder) / "out", levels)
-        read = dendropy.Tree.get(
-            path=place / "tree.nwk",
-            schema="newick",
-            suppress_internal_node_taxa=True,
-            suppress_leaf_node_taxa=True,
-        )
-    tree = built.tree
-
-    def theirs(node) -> tuple:
-        return node.label, tuple(sorted(theirs(child) for child in node.child_node_iter()))
-
-    def ours(node: str) -> tuple:
-        return tree.name[node], tuple(sorted(ours(child) for child in tree.children(node)))
-
-    assert theirs(read.seed_node)[1] == tuple(sorted(map(ours, tree.children(""))))

@@ -241,6 +241,7 @@ def facts(**more: Any) -> dict[str, Any]:
         "sources": [{"name": "S", "licence": "CC0", "origin": "http://s"}],
         "limits": [],
         "licence": "cc0-1.0",
+        "citations": ["S. Author: A Tree. 2020."],
         "tags": [],
         "published": False,
         "validation": None,

@@ -69,6 +69,12 @@ def test_everything_wrong_is_listed(tmp_path):
     assert "folder without pictures: 'empty'" in str(caught.value)
 
 
+def test_a_column_called_item_id_is_refused_by_name(tmp_path):
+    write(tmp_path, "id,Item_ID,kind\n1,a,mill\n")
+    with pytest.raises(InputError, match="column 'item_id': Strata uses this name itself"):
+        TABLE.read(tmp_path, ("item", "kind"))
+
+
 def test_no_table(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         TABLE.read(tmp_path, ("item",))

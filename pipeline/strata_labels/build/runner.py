@@ -92,7 +92,8 @@ def build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute =
     where that stage has nothing to do, its tables are checked instead.
 
     Raises:
-        InputError: what is wrong with the inputs; a first build then leaves no table behind.
+        InputError: what is wrong with the inputs, and a first build then leaves no table behind; or
+            an export cannot be written, and the tree is there.
         RetryError: another command is writing to the workspace.
     """
     with workspace.locked("build"):
@@ -109,10 +110,16 @@ def _build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute)
     try:
         run_stages(stages, workspace, settings, execute)
     except InputError:
-        if first:  # only a stage could find out
+        # Only a stage could find out. A tree that is there stays: one of its exports was refused.
+        if first and not _has_run("settle", workspace):
             shutil.rmtree(workspace.tables, ignore_errors=True)
             workspace.record.unlink(missing_ok=True)
         raise
+
+
+def _has_run(stage: str, workspace: Workspace) -> bool:
+    recorded = workspace.last_run()["stages"] if workspace.record.is_file() else []
+    return any(done["stage"] == stage for done in recorded)
 
 
 def rebuild(

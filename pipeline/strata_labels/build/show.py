@@ -134,6 +134,7 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
             "sources": hierarchy.sources,
             "limits": hierarchy.limits,
             "licence": hierarchy.licence,
+            "citations": hierarchy.citations,
             "tags": hierarchy.tags,
             "published": hierarchy.published and not settings.clusters,
             "validation": training_figures(workspace, assignments),

@@ -150,13 +150,26 @@ SETTLE = Stage(
 
 
 def write_formats(
-    workspace: Workspace, settings: BuildSettings, formats: list[str]
+    workspace: Workspace, settings: BuildSettings, formats: list[str], licence: str = ""
 ) -> dict[str, ExportResult]:
-    """Exports the tree; returns what was written by format (see `strata_labels.export.export`)."""
+    """Exports the tree; returns what was written by format (see `strata_labels.export.export`).
+
+    Args:
+        workspace: of the tree.
+        settings: of its build.
+        formats: to write.
+        licence: of the labels, in place of the tree's.
+    """
     hierarchy = settings.hierarchy
     items, assignments = load(workspace.folder, "items"), load(workspace.folder, "assignments")
-    entities = load(workspace.folder, "entities")
-    about = About(title=hierarchy.title, licence=hierarchy.licence, sources=hierarchy.sources)
+    entities, nodes = load(workspace.folder, "entities"), load(workspace.folder, "nodes")
+    about = About(
+        title=hierarchy.title,
+        licence=licence or hierarchy.licence,
+        sources=hierarchy.sources,
+        citations=hierarchy.citations,
+        card=(workspace.card, workspace.picture),
+    )
     check_formats({name: workspace.export / name for name in formats}, len(hierarchy.levels))
     return {
         name: export(
@@ -168,6 +181,7 @@ def write_formats(
             levels=hierarchy.levels,
             entities=entities,
             about=about,
+            nodes=nodes,
         )
         for name in formats
     }
@@ -180,11 +194,14 @@ def _export(workspace: Workspace, settings: BuildSettings) -> Counts:
 
 EXPORT = Stage(
     name="export",
-    version=2,
+    version=3,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("assignments"),
+        workspace.table("nodes"),
         workspace.table("entities"),
+        workspace.card,
+        workspace.picture,
         *settings.source.files(settings.metadata),
     ],
     writes=lambda workspace, _: sorted(
@@ -193,4 +210,4 @@ EXPORT = Stage(
     run=_export,
 )
 
-STAGES = (ITEMS, RESOLVE, EMBED, PROPOSE, IMAGE_ISSUES, SETTLE, EXPORT, SHOW)
+STAGES = (ITEMS, RESOLVE, EMBED, PROPOSE, IMAGE_ISSUES, SETTLE, SHOW, EXPORT)

@@ -18,6 +18,9 @@ def export(
         list[str] | None,
         typer.Option(help="See `strata list formats`; may be repeated. Else the tree's own."),
     ] = None,
+    licence: Annotated[
+        str, typer.Option(help="Licence of your labels, such as cc-by-4.0. Else the tree's own.")
+    ] = "",
     json: Annotated[Path | None, typer.Option(help="Write counts and files here.")] = None,
 ) -> None:
     """Write the tree in the formats the field's loaders read."""
@@ -27,7 +30,8 @@ def export(
     workspace = open_workspace(folder)
     settings = workspace.last_settings()
     with workspace.locked("export"):
-        written = write_formats(workspace, settings, list(format or settings.hierarchy.formats))
+        formats = list(format or settings.hierarchy.formats)
+        written = write_formats(workspace, settings, formats, licence)
     for name, result in written.items():
         print(f"{name}: {result.summary()}")
         for path in result.files:

@@ -6,12 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 
 from strata_labels.export.export_input import ExportInput, safe_name
 from strata_labels.export.export_result import ExportResult
-from strata_labels.export.parquet_tables import NODES, compare_table, items_table
+from strata_labels.export.parquet_tables import IN_ITEMS, NODES, compare_table, items_table
 from strata_labels.files import sha256_of, write_json, write_table
+
+#: How to open it, in Markdown.
+USAGE = f'Croissant: `mlcroissant.Dataset("croissant.json").records("items")`. {IN_ITEMS}'
 
 NAME = "croissant.json"
 
@@ -67,11 +71,12 @@ _KINDS = {
     pa.list_(pa.string()): "sc:Text",
 }
 # A record set that refers to itself is a circle for the reference reader, so the nodes that others
-# refer to are a record set of their own over the same file.
+# refer to are a record set of their own over the same file. A column without any value refers to
+# nothing: the reader takes it for numbers, and cannot join these with ids.
 _REFERS = {("items", "node_id"), ("nodes", "parent_id")}
 
 
-def _tables(given: ExportInput) -> dict[str, tuple[Any, pa.Schema]]:
+def _tables(given: ExportInput) -> dict[str, tuple[pd.DataFrame, pa.Schema]]:
     return {"items": items_table(given), "nodes": (given.nodes(), NODES)}
 
 
@@ -86,7 +91,7 @@ def write(folder: Path, given: ExportInput) -> ExportResult:
 
 
 def _description(
-    folder: Path, given: ExportInput, tables: dict[str, tuple[Any, pa.Schema]]
+    folder: Path, given: ExportInput, tables: dict[str, tuple[pd.DataFrame, pa.Schema]]
 ) -> dict[str, Any]:
     about = given.about
     named = about.licence and about.licence != "other"
@@ -101,10 +106,11 @@ def _description(
         "name": safe_name(about.title),
         "description": " ".join([about.description, *sources]),
         **({"license": list(dict.fromkeys(licences))} if licences else {}),
+        **({"citeAs": "\n".join(about.citations)} if about.citations else {}),
         "distribution": [_file(folder / f"{name}.parquet") for name in tables],
         "recordSet": [
-            *(_records(name, schema) for name, (_, schema) in tables.items()),
-            _parents(),
+            *(_records(name, frame, schema) for name, (frame, schema) in tables.items()),
+            *([_parents()] if len(tables["nodes"][0]) else []),
         ],
     }
 
@@ -121,7 +127,7 @@ def _file(path: Path) -> dict[str, Any]:
     }
 
 
-def _records(table: str, schema: pa.Schema) -> dict[str, Any]:
+def _records(table: str, frame: pd.DataFrame, schema: pa.Schema) -> dict[str, Any]:
     fields = []
     for number, entry in enumerate(schema):
         # Level names may hold anything; ids of the description must not.
@@ -141,7 +147,7 @@ def _records(table: str, schema: pa.Schema) -> dict[str, Any]:
         }
         if pa.types.is_list(entry.type):
             field |= {"isArray": True, "arrayShape": "-1"}
-        if (table, entry.name) in _REFERS:
+        if (table, entry.name) in _REFERS and frame[entry.name].notna().any():
             field["references"] = {"field": {"@id": "parents/id"}}
         fields.append(field)
     record: dict[str, Any] = {

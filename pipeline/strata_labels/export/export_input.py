@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
 from strata_labels.hierarchy import CardSource
 from strata_labels.tables import own_ids
 from strata_labels.tree import LabelTree, tree_of_assignments
+
+#: End of the column with the confidence of a level's labels.
+CONFIDENCE = "_confidence"
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,16 @@ class About:
         licence: the labels' licence as data set hubs name it (`cc-by-4.0`); `other` where it has no
             such name, "" where it is unknown.
         sources: of the data.
+        citations: what to cite, a publication each.
+        card: files of the data card, which come along as they are.
     """
 
     title: str = "Labels"
     description: str = "A label tree for image retrieval."
     licence: str = ""
     sources: tuple[CardSource, ...] = ()
+    citations: tuple[str, ...] = ()
+    card: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class ExportInput:
         metadata: the data set's own files.
         entities: the table `entities`.
         about: what people should know.
+        table_nodes: the table `nodes`; those that people made and that have no item are in it too.
     """
 
     items: pd.DataFrame
@@ -54,6 +61,7 @@ class ExportInput:
     metadata: Path | None = None
     entities: pd.DataFrame | None = None
     about: About = field(default_factory=About)
+    table_nodes: pd.DataFrame | None = None
 
     @property
     def num_levels(self) -> int:
@@ -78,6 +86,13 @@ class ExportInput:
         joined["image_ids"] = [
             [] if images is None or images is pd.NA else list(images) for images in joined.image_ids
         ]
+        # A workspace of version 0.1.0 says how sure an item is, but not at which level.
+        for column in (
+            "accepted_level",
+            *(f"level{n}_confidence" for n in range(1, self.num_levels)),
+        ):
+            if column not in joined:
+                joined[column] = None
         return joined.drop(columns="later")
 
     @cached_property
@@ -86,8 +101,11 @@ class ExportInput:
         return tree_of_assignments(self.assignments)
 
     def nodes(self) -> pd.DataFrame:
-        """The nodes above the items: `node_id, level, name, parent_id`, by level and id."""
+        """The nodes above the items, and those without: `node_id, level, name, parent_id`."""
         nodes = self.tree.nodes()
+        if self.table_nodes is not None:
+            more = self.table_nodes[~self.table_nodes.node_id.isin(nodes.node_id)]
+            nodes = pd.concat([nodes, more]).sort_values(["level", "node_id"])
         nodes = nodes[nodes.level > 0].reset_index(drop=True)
         return nodes[["node_id", "level", "name", "parent_id"]].astype({"level": int})
 
@@ -97,21 +115,29 @@ class ExportInput:
         return found.where(found != "", None)
 
     def level_columns(self, reserved: Iterable[str]) -> dict[str, str]:
-        """Column of each level's names, for tables whose other columns are `reserved`.
+        """Columns of an export for each level's names and confidences, by those of `assignments`.
 
-        Raises:
-            InputError: a level is named like another column.
+        A level that is named like another column, in any case, or like the confidence of a level,
+        is called `NAME_label`.
+
+        Args:
+            reserved: the table's other columns.
         """
-        taken = {name.casefold() for name in reserved}
-        problems = [
-            Problem("levels", "a level is named like a column of the export:", fix, value=level)
-            for level in self.levels[1:]
-            if level.casefold() in taken
-            for fix in ("Rename the level in hierarchy.toml.",)
-        ]
-        if problems:
-            raise InputError(problems)
-        return {f"level{n}_name": level for n, level in enumerate(self.levels) if n}
+        taken = {name.casefold() for name in (*reserved, *self.levels[1:])}
+        fixed = {name.casefold() for name in reserved}
+        columns = {}
+        for n, level in enumerate(self.levels[1:], 1):
+            column, key = level, level.casefold()
+            if key in fixed or key.endswith(CONFIDENCE):
+                column = f"{level}_label"
+                while column.casefold() in taken:
+                    column += "_label"
+                taken.add(column.casefold())
+            columns[f"level{n}_name"] = column
+        names = list(columns.values())
+        return columns | {
+            f"level{n}_confidence": f"{name}{CONFIDENCE}" for n, name in enumerate(names, 1)
+        }
 
 
 def unique_names(tree: LabelTree) -> dict[str, str]:

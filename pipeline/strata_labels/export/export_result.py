@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.files import whole
+from strata_labels.people_csv import neutralise
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,22 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """UTF-8, LF, whole or not at all; blanks for missing values."""
     with whole(path) as beside:
         frame.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def write_people_csv(path: Path, frame: pd.DataFrame) -> None:
+    """As `write_csv`, for files that people open in a spreadsheet: no text runs as a formula."""
+    write_csv(path, _harmless(frame))
+
+
+def compare_people_csv(path: Path, expected: pd.DataFrame) -> None:
+    """Raises ValueError unless `write_people_csv` wrote `expected` into the file."""
+    found = pd.read_csv(path, dtype=str, keep_default_na=False)
+    expected = _harmless(expected).astype(object)
+    compare(path, found, expected.where(expected.notna(), ""))
+
+
+def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.map(lambda cell: neutralise(cell) if isinstance(cell, str) else cell)
 
 
 def compare(path: Path, found: pd.DataFrame, expected: pd.DataFrame) -> None:

@@ -25,6 +25,7 @@ from strata_labels.export import (
 )
 from strata_labels.export.export_input import About, ExportInput
 from strata_labels.export.export_result import ExportResult
+from strata_labels.export.readme import copy_card, write_confidences, write_readme
 from strata_labels.files import appear, sweep, write_json
 
 #: Hidden list of the files that an export owns in its folder.
@@ -38,14 +39,20 @@ class Format:
     Attributes:
         write: writes the files into a folder.
         check: reads them back as a loader would, and compares.
+        usage: how to open it, in Markdown.
         num_levels: how many levels, items included, it can carry; None for any number.
         image_folders: where its loader expects images beside the files.
+        has_confidence: the files have each item's confidences and origin; else a table beside them.
+        front: front matter of `README.md`.
     """
 
     write: Callable[[Path, ExportInput], ExportResult]
     check: Callable[[Path, ExportInput], None]
+    usage: str
     num_levels: tuple[int, ...] | None = None
     image_folders: tuple[str, ...] = ()
+    has_confidence: bool = False
+    front: Callable[[ExportInput], str] | None = None
 
     def carries(self, num_levels: int) -> bool:
         """Whether a tree of that many levels fits."""
@@ -53,15 +60,23 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "croissant": Format(croissant.write, croissant.check),
-    "gldv2": Format(gldv2.write, gldv2.check, (4,), gldv2.IMAGE_FOLDERS),
-    "huggingface": Format(huggingface.write, huggingface.check),
-    "inat2018": Format(inat2018.write, inat2018.check, (2, 7), inat2018.IMAGE_FOLDERS),
-    "landmarks": Format(landmarks.write, landmarks.check),
-    "newick": Format(newick.write, newick.check),
-    "oml": Format(oml.write, oml.check),
-    "sop": Format(sop.write, sop.check, (2,)),
-    "suprank": Format(suprank.write, suprank.check, (4,), gldv2.IMAGE_FOLDERS),
+    "croissant": Format(croissant.write, croissant.check, croissant.USAGE, has_confidence=True),
+    "gldv2": Format(gldv2.write, gldv2.check, gldv2.USAGE, (4,), gldv2.IMAGE_FOLDERS),
+    "huggingface": Format(
+        huggingface.write,
+        huggingface.check,
+        huggingface.USAGE,
+        has_confidence=True,
+        front=huggingface.front_matter,
+    ),
+    "inat2018": Format(
+        inat2018.write, inat2018.check, inat2018.USAGE, (2, 7), inat2018.IMAGE_FOLDERS
+    ),
+    "landmarks": Format(landmarks.write, landmarks.check, landmarks.USAGE, has_confidence=True),
+    "newick": Format(newick.write, newick.check, newick.USAGE),
+    "oml": Format(oml.write, oml.check, oml.USAGE),
+    "sop": Format(sop.write, sop.check, sop.USAGE, (2,)),
+    "suprank": Format(suprank.write, suprank.check, suprank.USAGE, (4,), gldv2.IMAGE_FOLDERS),
 }
 
 
@@ -75,6 +90,7 @@ def export(
     levels: Sequence[str] = (),
     entities: pd.DataFrame | None = None,
     about: About | None = None,
+    nodes: pd.DataFrame | None = None,
 ) -> ExportResult:
     """Writes one format beside `folder`, reads it back as its loader would, then puts it there.
 
@@ -87,7 +103,8 @@ def export(
         metadata: the data set's own files, which some loaders read beside the labels.
         levels: names of the levels, the item's first; `level0, level1, ...` if none are given.
         entities: the table `entities`, for places and Wikidata ids.
-        about: title, licence, sources.
+        about: title, licence, sources, citations, data card.
+        nodes: the table `nodes`; without it, formats with a list of nodes have those with items.
 
     Raises:
         InputError: an unknown format, one that cannot carry the tree's depth, files in `folder`
@@ -96,7 +113,7 @@ def export(
     """
     folder = Path(folder)
     names = tuple(levels) or level_names(assignments)
-    given = ExportInput(items, assignments, names, metadata, entities, about or About())
+    given = ExportInput(items, assignments, names, metadata, entities, about or About(), nodes)
     check_formats({format: folder}, given.num_levels)
     chosen = FORMATS[format]
     beside = folder.parent / f".{folder.name}.part"
@@ -105,6 +122,11 @@ def export(
     try:
         result = chosen.write(beside, given)
         chosen.check(beside, given)
+        result.files.extend(copy_card(beside, given))
+        if not chosen.has_confidence:
+            result.files.append(write_confidences(beside, given))
+        front = chosen.front(given) if chosen.front else ""
+        result.files.append(write_readme(beside, given, result, chosen.usage, front))
         if result.items + sum(result.set_aside.values()) != len(assignments):
             raise ValueError(f"{format}: {result.summary()} where {len(assignments):,} were given")
         _put(beside, folder, format)

@@ -9,6 +9,9 @@ import pandas as pd
 from strata_labels.export.export_input import ExportInput
 from strata_labels.export.export_result import ExportResult, compare, write_csv
 
+#: How to open it, in Markdown.
+USAGE = 'The released columns: `pandas.read_csv("train_label_to_hierarchical.csv")`.'
+
 COLUMNS = [
     "landmark_id",
     "category",

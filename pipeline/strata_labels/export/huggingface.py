@@ -11,36 +11,48 @@ import pandas as pd
 
 from strata_labels.export.export_input import ExportInput
 from strata_labels.export.export_result import ExportResult
-from strata_labels.export.parquet_tables import NODES, compare_table, items_table
-from strata_labels.files import write_table, write_text
+from strata_labels.export.parquet_tables import IN_ITEMS, NODES, compare_table, items_table
+from strata_labels.files import write_table
+
+#: How to open it, in Markdown.
+USAGE = f'Hugging Face: `datasets.load_dataset(FOLDER, "items")`, or `"nodes"`. {IN_ITEMS}'
+
+NODES_NAME = "nodes.parquet"
 
 # Hubs sort data sets by number of rows.
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"))
 
 
 def _splits(given: ExportInput) -> tuple[dict[str, pd.DataFrame], Any]:
-    """Rows by file; a split's name in a hub is of letters, digits and `_`."""
+    """Rows by file, a file for each split; its name in a hub is of letters, digits and `_`."""
     frame, schema = items_table(given)
-    named = frame.split.map(lambda split: re.sub(r"\W+", "_", split, flags=re.ASCII) or "all")
-    parts = {f"data/{name}.parquet": part for name, part in frame.groupby(named, sort=True)}
+    parts: dict[str, pd.DataFrame] = {}
+    for split, part in frame.groupby("split", sort=True):
+        name = text = re.sub(r"\W+", "_", str(split), flags=re.ASCII)
+        number = 1
+        # `all` is the loaders' word for all splits together.
+        while name == "all" or f"data/{name}.parquet" in parts:
+            number += 1
+            name = f"{text}_{number}"
+        parts[f"data/{name}.parquet"] = part
     return parts, schema
 
 
 def write(folder: Path, given: ExportInput) -> ExportResult:
-    """Every item by split, the nodes, and the card with its front matter."""
+    """Every item by split, and the nodes where there are any: loaders refuse a table of no row."""
     parts, schema = _splits(given)
     for name, part in parts.items():
         write_table(folder / name, part.reset_index(drop=True), schema)
-    write_table(folder / "nodes.parquet", given.nodes(), NODES)
-    write_text(folder / "README.md", _card(given, list(parts)))
     rows = {name: len(part) for name, part in parts.items()}
-    rows["nodes.parquet"] = len(given.nodes())
-    files = [folder / name for name in [*rows, "README.md"]]
+    if len(given.nodes()):
+        write_table(folder / NODES_NAME, given.nodes(), NODES)
+        rows[NODES_NAME] = len(given.nodes())
+    files = [folder / name for name in rows]
     return ExportResult(files, rows, sum(len(part) for part in parts.values()))
 
 
-def _card(given: ExportInput, files: list[str]) -> str:
-    """Front matter as YAML (its strings are JSON's), the levels and the sources."""
+def front_matter(given: ExportInput) -> str:
+    """The head of the card, as YAML (its strings are JSON's)."""
     about, count = given.about, len(given.items)
     size = next((label for most, label in _SIZES if count < most), "1M<n<10M")
     lines = ["---", f"pretty_name: {json.dumps(about.title, ensure_ascii=False)}"]
@@ -48,34 +60,18 @@ def _card(given: ExportInput, files: list[str]) -> str:
         lines.append(f"license: {json.dumps(about.licence, ensure_ascii=False)}")
     lines += ["task_categories:", "- image-feature-extraction", "size_categories:", f"- {size}"]
     lines += ["configs:", "- config_name: items", "  default: true", "  data_files:"]
-    for name in files:
+    for name in _splits(given)[0]:
         lines += [f"  - split: {Path(name).stem}", f"    path: {name}"]
-    lines += ["- config_name: nodes", "  data_files:", "  - split: all", "    path: nodes.parquet"]
-    lines += ["---", "", f"# {about.title}", "", about.description, ""]
-    counts = {0: count, **given.nodes().level.value_counts().to_dict()}
-    lines += ["| level | name | nodes |", "| --- | --- | --- |"]
-    lines += [
-        f"| {n} | {_cell(name)} | {counts.get(n, 0):,} |" for n, name in enumerate(given.levels)
-    ]
-    if about.sources:
-        lines += ["", "| source | licence | from |", "| --- | --- | --- |"]
-        rows = ((source.name, source.licence, source.origin) for source in about.sources)
-        lines += [f"| {' | '.join(map(_cell, row))} |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    """Text on one line that does not end a table's cell."""
-    return " ".join(text.split()).replace("|", "\\|")
+    if len(given.nodes()):
+        lines += ["- config_name: nodes", "  data_files:", "  - split: nodes"]
+        lines += [f"    path: {NODES_NAME}"]
+    return "\n".join([*lines, "---", "", ""])
 
 
 def check(folder: Path, given: ExportInput) -> None:
-    """Reads the tables back; the card names each of them."""
+    """Reads the tables back."""
     parts, schema = _splits(given)
     for name, part in parts.items():
         compare_table(folder / name, part.reset_index(drop=True), schema)
-    compare_table(folder / "nodes.parquet", given.nodes(), NODES)
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    unnamed = [name for name in parts if f"path: {name}\n" not in card]
-    if unnamed:
-        raise ValueError(f"{folder / 'README.md'}: does not name {unnamed[0]}")
+    if len(given.nodes()):
+        compare_table(folder / NODES_NAME, given.nodes(), NODES)

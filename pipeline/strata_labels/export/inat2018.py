@@ -18,6 +18,12 @@ from strata_labels.export.export_result import ExportResult, compare, set_aside,
 from strata_labels.files import whole, write_text
 from strata_labels.tables import LABELLED
 
+#: How to open it, in Markdown.
+USAGE = (
+    "iNaturalist 2018's lists, for example for "
+    "`pytorch_metric_learning.datasets.inaturalist2018.INaturalist2018(root=FOLDER)`."
+)
+
 RANKS = ("genus", "family", "order", "class", "phylum", "kingdom")
 SETS = "Inat_dataset_splits/Inaturalist_{}_set1.txt"
 

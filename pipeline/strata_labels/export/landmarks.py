@@ -1,4 +1,4 @@
-"""`landmarks.csv`: every item with its name, its path of labels, country and coordinates."""
+"""`landmarks.csv`: every item with name, labels, country, coordinates, confidences and origin."""
 
 from __future__ import annotations
 
@@ -7,42 +7,46 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.export.export_input import ExportInput
-from strata_labels.export.export_result import ExportResult, compare, write_csv
-from strata_labels.people_csv import neutralise
+from strata_labels.export.export_result import (
+    ExportResult,
+    compare_people_csv,
+    write_people_csv,
+)
+
+#: How to open it, in Markdown.
+USAGE = (
+    'One row for each item: `pandas.read_csv("landmarks.csv")`, or a spreadsheet. A cell that a '
+    "spreadsheet would run as a formula begins with an apostrophe."
+)
 
 NAME = "landmarks.csv"
 PLACE = {"qid": "wikidata", "country": "country", "lat": "latitude", "lon": "longitude"}
+SURE = ["origin", "accepted_level"]
 
 
 def _frame(given: ExportInput) -> pd.DataFrame:
-    columns = given.level_columns(["id", "split", "name", *PLACE.values()])
-    rows = given.rows.rename(columns=columns)
+    columns = given.level_columns(["id", "split", "name", *PLACE.values(), *SURE])
     known = given.entities
     if known is None:
         known = pd.DataFrame(columns=["item_id", *PLACE])
     known = known[["item_id", *PLACE]].drop_duplicates("item_id").rename(columns=PLACE)
-    frame = rows.merge(known, on="item_id", how="left", validate="one_to_one")
-    frame = frame[["id", "split", "name", *columns.values(), *PLACE.values()]]
-    # Shortest text that reads back as the same number.
-    for column in ("latitude", "longitude"):
-        frame[column] = [
-            "" if pd.isna(value) else repr(float(value)) for value in frame[column].tolist()
-        ]
-    texts = frame.columns.difference(["latitude", "longitude"])
-    frame = frame.astype(object).where(frame.notna(), "")
-    # People open it in spreadsheet programs; a build of a table reads the cells as they were.
-    frame[texts] = frame[texts].map(neutralise)
-    return frame
+    frame = given.rows.merge(known, on="item_id", how="left", validate="one_to_one")
+    # Renamed last: a level may be called anything, also `item_id`.
+    labels = [key for key in columns if key.endswith("_name")]
+    sure = [key for key in columns if key not in labels]
+    order = ["id", "split", "name", *labels, *PLACE.values(), *SURE, *sure]
+    frame = frame[order].rename(columns=columns)
+    return frame.astype({"latitude": "float64", "longitude": "float64"})
 
 
 def write(folder: Path, given: ExportInput) -> ExportResult:
     """A row for every item; blank where a label or a place is unknown."""
     frame = _frame(given)
-    write_csv(folder / NAME, frame)
+    # People open it in spreadsheet programs; a build of a table reads the cells as they were.
+    write_people_csv(folder / NAME, frame)
     return ExportResult([folder / NAME], {NAME: len(frame)}, len(frame))
 
 
 def check(folder: Path, given: ExportInput) -> None:
     """Reads the file back as text and compares every cell."""
-    path = folder / NAME
-    compare(path, pd.read_csv(path, dtype=str, keep_default_na=False), _frame(given))
+    compare_people_csv(folder / NAME, _frame(given))

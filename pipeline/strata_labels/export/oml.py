@@ -12,6 +12,11 @@ from strata_labels.export.export_input import ExportInput, exploded, image_file
 from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csv
 from strata_labels.tables import LABELLED
 
+#: How to open it, in Markdown.
+USAGE = (
+    "open-metric-learning: `level0.csv` for the finest level. `names.csv` says what its labels are."
+)
+
 COLUMNS = ["label", "path", "split", "is_query", "is_gallery"]
 
 

@@ -21,26 +21,35 @@ ITEMS = {
     "node_id": _TEXT,
     "origin": _TEXT,
     "confidence": pa.float32(),
+    "accepted_level": pa.int8(),
     "accepted": pa.bool_(),
     "url": _TEXT,
     "image": pa.list_(_TEXT),
 }
+#: Where the confidences are, in Markdown.
+IN_ITEMS = (
+    "`items` has each item's label and confidence at each level, its origin, and `accepted_level`, "
+    "the finest level that needs no review."
+)
+
 NODES = pa.schema([("node_id", _TEXT), ("level", pa.int8()), ("name", _TEXT), ("parent_id", _TEXT)])
 
 
 def items_table(given: ExportInput) -> tuple[pd.DataFrame, pa.Schema]:
-    """Every item with the name of each level; `node_id` is where it hangs.
-
-    Raises:
-        InputError: a level is named like another column.
-    """
+    """Every item with the name of each level; `node_id` is where it hangs."""
     columns = given.level_columns(ITEMS)
+    kinds = {name: pa.float32() if key.endswith("confidence") else _TEXT
+             for key, name in columns.items()}  # fmt: skip
+    before, after = ("id", "split", "name"), ("url", "image")
+    rest = {name: kind for name, kind in ITEMS.items() if name not in (*before, *after)}
+    last = {name: ITEMS[name] for name in after}
+    schema = pa.schema({**{name: ITEMS[name] for name in before}, **kinds, **rest, **last})
+    names = {column: name for name, column in columns.items()}
+    names |= {"url": "source_url", "image": "image_ids"}
     rows = given.rows.assign(node_id=given.parents(given.rows))
-    rows = rows.rename(columns={**columns, "image_ids": "image", "source_url": "url"})
-    fields = [(name, kind) for name, kind in ITEMS.items() if name not in ("url", "image")]
-    fields[3:3] = [(name, _TEXT) for name in columns.values()]
-    schema = pa.schema([*fields, ("url", _TEXT), ("image", ITEMS["image"])])
-    return rows[schema.names].astype({"confidence": "float32"}), schema
+    # Renamed last: a level may be called anything, also `item_id`.
+    rows = rows[[names.get(name, name) for name in schema.names]]
+    return rows.set_axis(schema.names, axis=1).astype({"confidence": "float32"}), schema
 
 
 def compare_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:

@@ -17,6 +17,12 @@ from strata_labels.export.export_result import ExportResult, compare, set_aside,
 from strata_labels.files import write_text
 from strata_labels.tables import LABELLED
 
+#: How to open it, in Markdown.
+USAGE = (
+    "Stanford Online Products' lists, for example for "
+    "`pytorch_metric_learning.datasets.sop.StanfordOnlineProducts(root=FOLDER)`."
+)
+
 FOLDER = "Stanford_Online_Products"
 COLUMNS = ["image_id", "class_id", "super_class_id", "path"]
 

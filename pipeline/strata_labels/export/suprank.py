@@ -15,8 +15,14 @@ import pandas as pd
 from strata_labels.errors import InputError, Problem
 from strata_labels.export.export_input import ExportInput
 from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csv
-from strata_labels.files import whole, write_text
+from strata_labels.files import whole
 from strata_labels.tables import LABELLED
+
+#: How to open it, in Markdown.
+USAGE = (
+    "SupRank's GLDv2 loader reads this folder. Images belong in `train/` and `index/`, as "
+    "`a/b/c/abc….jpg`."
+)
 
 COLUMNS = ["landmark_id", "cluster", "overall_cluster"]
 FROM_METADATA = ["train_clean.csv", "index_image_to_landmark.csv", "retrieval_solution_v2.1.csv"]
@@ -72,16 +78,8 @@ def write(folder: Path, given: ExportInput) -> ExportResult:
             files.append(folder / name)
         else:
             missing.append(name)
-    note = (
-        "Labels for SupRank's GLDv2 loader. Images belong in train/ and index/, a/b/c/abc....jpg."
-    )
-    if missing:
-        note += "\nThe loader needs these files of the data set too; they were not in the metadata"
-        note += " folder:\n" + "".join(f"- {name}\n" for name in missing)
-    write_text(folder / "README.txt", note.rstrip("\n") + "\n")
     rows = {name: len(frame) for name, frame in frames.items()}
-    written = [*files, folder / "README.txt"]
-    return ExportResult(written, rows, sum(rows.values()), left, missing)
+    return ExportResult(files, rows, sum(rows.values()), left, missing)
 
 
 def check(folder: Path, given: ExportInput) -> None:

@@ -22,7 +22,8 @@ def render_card(path: Path, facts: dict[str, Any]) -> None:
             training has measured, or None), `picture` (its file name beside the card), `encoders`,
             `options` and `versions` (name to value), `published` (whether the tree is the
             published one), `licence` and `tags` of the front matter, `inputs` (`name, given_as,
-            sha256`), `sources` (`name, licence, origin`), `limits` (sentences in Markdown).
+            sha256`), `sources` (`name, licence, origin`), `citations`, `limits` (sentences in
+            Markdown).
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("strata_labels.show", "."),

@@ -37,11 +37,15 @@ BASE_URL = ""  # published nowhere
 
 _REQUIRED = ("id",)
 _OPTIONAL = ("name", "split", "image", "qid", "title", "url")
-# Further columns of our own exports, which hold no labels where all of a group are there.
+_ITEM = "item_id"  # of the tables in a workspace: data set, split and id
+# Further columns of our own exports, which hold no labels where all of a group are there; then
+# neither do `_ALSO_EXPORTED` and the confidences, which exports before them do not have.
 _EXPORTED = (
     ("status", "node_id", "origin", "confidence", "accepted"),
     ("wikidata", "country", "latitude", "longitude"),
 )
+_ALSO_EXPORTED = ("origin", "accepted_level")
+_CONFIDENCE = "_confidence"
 _SPLIT = "train"
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _BETWEEN = "|"
@@ -136,10 +140,10 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
         }
     )
     items = items.sort_values(["split", "source_id"], ignore_index=True)
-    wide = frame[["item_id", *_label_columns(frame.columns)]]
+    wide = frame[[_ITEM, *_label_columns(frame.columns)]]
     wide = wide.rename(columns={level.casefold(): level for level in levels})
     counts: Counts = {"items": {}, "labels": count_labels(wide)}
-    named = {*_REQUIRED, *_OPTIONAL, "item_id", *(level.casefold() for level in levels)}
+    named = {*_REQUIRED, *_OPTIONAL, _ITEM, *(level.casefold() for level in levels)}
     if unread := [name for name in frame.columns if name and name not in named]:
         counts["columns_not_read"] = ", ".join(dict.fromkeys(unread))
     for name, part in items.groupby("split", sort=True):
@@ -155,9 +159,11 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
 
 def _label_columns(columns: Iterable[str]) -> list[str]:
     names = [str(column) for column in columns]
-    others = {*_REQUIRED, *_OPTIONAL, "item_id", ""}
-    for group in _EXPORTED:
-        others |= set(group) if set(group) <= set(names) else set()
+    others = {*_REQUIRED, *_OPTIONAL, _ITEM, ""}
+    groups = [group for group in _EXPORTED if set(group) <= set(names)]
+    if groups:
+        confidences = {f"{name}{_CONFIDENCE}" for name in names}
+        others |= {*_ALSO_EXPORTED, *confidences, *(name for group in groups for name in group)}
     return [name for name in names if name not in others]
 
 
@@ -186,9 +192,12 @@ def _frame(path: Path) -> pd.DataFrame:
         for row, value in zip(frame.index, frame.qid, strict=True)
         if not _QID.fullmatch(value)
     ]
+    if _ITEM in frame:
+        fix = "Rename the column, for instance to `id` or to the name of its level."
+        problems.append(Problem(path, "Strata uses this name itself:", fix, column=_ITEM))
     frame["split"] = frame.split.where(frame.split != "", _SPLIT)
     # Splits may be numbered each on its own.
-    frame["item_id"] = [
+    frame[_ITEM] = [
         f"{DATASET}/{split}/{number}" for split, number in zip(frame.split, frame.id, strict=True)
     ]
     first: dict[str, int] = {}

@@ -61,7 +61,7 @@ def card(
         and (len(rows) == 1 or (found[0].likely or 0) >= GROUP_SURE),
         # A node without a parent can be kept as it is.
         "keeps": not (is_item or is_lost or own or blind),
-        "facts": [] if blind else other_facts(table, n, shown),
+        "facts": [] if blind else [*_description(table, n), *other_facts(table, n, shown)],
         "members": _members(table, n),
         "alike": alike,
         "grid": [_tile(table, row, blind, shown[:1]) for row in rows] if len(rows) > 1 else None,
@@ -80,6 +80,11 @@ def _tile(table: ReviewRows, n: int, blind: bool, first: list[str]) -> dict[str,
         "pictures": _pictures(table, n, blind),
         "place": table.known.name[own] if other else "",
     }
+
+
+def _description(table: ReviewRows, n: int) -> list[str]:
+    text = table.resolution.text.get(table.subject[n], "")
+    return [f"What belongs to it: {text}"] if text else []
 
 
 def _why(table: ReviewRows, n: int) -> list[str]:
