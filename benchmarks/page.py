@@ -28,13 +28,13 @@ EVIDENCE = (
 )
 
 
-def make(folder: Path) -> ReviewSetup:
-    """A workspace of `ROWS` open items, evenly over `CLASSES` classes; vectors at random."""
+def make(folder: Path, size: int = ROWS) -> ReviewSetup:
+    """A workspace of `size` open items, evenly over `CLASSES` classes; vectors at random."""
     rng = np.random.default_rng(0)
-    ids = [f"made/train/{n}" for n in range(ROWS)]
+    ids = [f"made/train/{n}" for n in range(size)]
     items = pd.DataFrame({"item_id": ids, "dataset": "made", "split": "train"})
-    items = items.assign(source_id=range(ROWS), title=ids, name=ids, qualifier=None)
-    items = items.assign(source_url=None, image_ids=pd.Series([[]] * ROWS, dtype=object))
+    items = items.assign(source_id=range(size), title=ids, name=ids, qualifier=None)
+    items = items.assign(source_url=None, image_ids=pd.Series([[]] * size, dtype=object))
     nodes: list[tuple[str, int, str, str | None, None]] = []
     nodes += [(f"1/c{n}", 1, f"class {n}", f"2/l{n % LABELS}", None) for n in range(CLASSES)]
     nodes += [(f"2/l{n}", 2, f"label {n}", f"3/k{n % 2}", None) for n in range(LABELS)]
@@ -45,24 +45,24 @@ def make(folder: Path) -> ReviewSetup:
             "subject": ids,
             "level": 1,
             "status": "proposed",
-            "parent": [f"1/c{n}" for n in rng.integers(0, CLASSES, ROWS)],
+            "parent": [f"1/c{n}" for n in rng.integers(0, CLASSES, size)],
             "origin": "name",
-            "confidence": rng.uniform(0.1, 0.9, ROWS),
+            "confidence": rng.uniform(0.1, 0.9, size),
             "margin": 0.1,
             "accepted": False,
-            "evidence_hash": [f"e2:{n:016x}" for n in range(ROWS)],
+            "evidence_hash": [f"e2:{n:016x}" for n in range(size)],
         }
     )
     rows["score"] = rows["confidence"]
     others = tuple(Alternative(f"2/l{n}", 0.1) for n in (1, 2, 3))
-    rows["evidence"] = pd.Series([EVIDENCE] * ROWS, dtype=object)
-    rows["reasons"] = pd.Series([(Reason("low_confidence"),)] * ROWS, dtype=object)
-    rows["alternatives"] = pd.Series([others] * ROWS, dtype=object)
+    rows["evidence"] = pd.Series([EVIDENCE] * size, dtype=object)
+    rows["reasons"] = pd.Series([(Reason("low_confidence"),)] * size, dtype=object)
+    rows["alternatives"] = pd.Series([others] * size, dtype=object)
     rows["suggestion"] = rows["parent"]
     save(folder, "items", items)
     save(folder, "vocabulary", pd.DataFrame(nodes, columns=SCHEMAS["vocabulary"].names))
     save(folder, "proposals", rows)
-    np.save(folder / "names.npy", rng.normal(size=(ROWS, DIM)).astype(np.float32))
+    np.save(folder / "names.npy", rng.normal(size=(size, DIM)).astype(np.float32))
     return ReviewSetup(
         folder, [folder / "decisions.csv"], LEVELS, "made", 0.95, [folder / "names.npy"]
     )

@@ -51,6 +51,17 @@ def test_gldv2_is_as_released(tmp_path):
     assert sorted(path.name for path in result.files) == sorted(files(tmp_path))
 
 
+@pytest.mark.parametrize("format", ["croissant", "huggingface"])
+def test_a_node_that_people_made_is_listed_without_items(tmp_path, format):
+    resolution = replay(decisions(("3/natural", 4, "create", "Cave")), proposals(), VOCABULARY)
+    made, given = resolution.made, (items(), resolution.rows, resolution.tree)
+    nodes, assignments, _ = tree_tables(*given, made=made)
+    export(format, tmp_path, items(), assignments, nodes=nodes)
+    found = pd.read_parquet(tmp_path / "nodes.parquet").set_index("node_id")
+    assert found.loc["2/natural/cave", ["name", "parent_id"]].tolist() == ["Cave", "3/natural"]
+    assert set(found.index) == set(nodes[nodes.level > 0].node_id)
+
+
 def test_only_splits_that_exist(tmp_path):
     export("gldv2", tmp_path, items(), assigned())
     train = items()[items().split == "train"]
@@ -186,7 +197,12 @@ def test_an_image_folder_links_or_copies_images_and_leaves_the_originals_alone(t
                 (tmp_path / name).parent.mkdir(exist_ok=True)
                 (tmp_path / name).write_bytes(name.encode())
                 (tmp_path / name).chmod(0o444)
-    before = {path: path.stat() for path in tmp_path.glob("*/*.*")}
+    originals = list(tmp_path.glob("*/*.*"))
+
+    def state():
+        return [(path.stat().st_mode, path.stat().st_mtime_ns) for path in originals]
+
+    before = state()
 
     def find(image):
         return path if (path := tmp_path / image).is_file() else None
@@ -202,7 +218,7 @@ def test_an_image_folder_links_or_copies_images_and_leaves_the_originals_alone(t
     assert place.is_symlink() is not copy and place.read_bytes() == b"0/a.jpg"
     assert not list((tmp_path / "out").rglob("*.gif"))
     write()  # over the first one
-    assert {path: path.stat() for path in before} == before
+    assert state() == before
     # An image that is gone since takes its link along.
     (tmp_path / "0/a.jpg").unlink()
     assert write().set_aside["image_files_missing"] == 2
@@ -212,11 +228,22 @@ def test_an_image_folder_links_or_copies_images_and_leaves_the_originals_alone(t
 def test_wikidata_ids_are_exact_matches_in_skos(tmp_path):
     rdflib = pytest.importorskip("rdflib")
     about = About(title='A "tree"', licence="cc-by-4.0", citations=("S. Author: It's 5\\. 2020.",))
-    export("skos", tmp_path, items(), assigned(), about=about, qids={"2/church": "Q16970"})
+    nodes = pd.DataFrame(
+        {
+            "node_id": ["2/church", "1/empty"],
+            "level": [2, 1],
+            "name": ["church", "empty"],
+            "parent_id": ["3/human-made", "2/church"],
+            "qid": ["Q16970", None],
+        }
+    )
+    export("skos", tmp_path, items(), assigned(), about=about, nodes=nodes)
     graph = rdflib.Graph().parse(tmp_path / "tree.ttl")
     skos, dct = rdflib.SKOS, rdflib.DCTERMS
     church = graph.value(None, skos.notation, rdflib.Literal("2/church"))
     assert str(graph.value(church, skos.exactMatch)) == "http://www.wikidata.org/entity/Q16970"
+    empty = graph.value(None, skos.notation, rdflib.Literal("1/empty"))
+    assert graph.value(empty, skos.broader) == church
     scheme = graph.value(church, skos.inScheme)
     assert str(graph.value(scheme, dct.title)) == about.title
     assert str(graph.value(scheme, dct.rights)) == "cc-by-4.0"

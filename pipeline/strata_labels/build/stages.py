@@ -167,7 +167,7 @@ def write_formats(
     """
     hierarchy = settings.hierarchy
     items, assignments = load(workspace.folder, "items"), load(workspace.folder, "assignments")
-    entities = load(workspace.folder, "entities")
+    entities, nodes = load(workspace.folder, "entities"), load(workspace.folder, "nodes")
     about = About(
         title=hierarchy.title,
         licence=licence or hierarchy.licence,
@@ -178,7 +178,6 @@ def write_formats(
     check_formats({name: workspace.export / name for name in formats}, len(hierarchy.levels))
     root = settings.image_root or settings.source.image_root(settings.metadata)
     find_image = picture_finder(workspace, root)
-    qids = _qids(workspace, entities)
     return {
         name: export(
             name,
@@ -189,19 +188,12 @@ def write_formats(
             levels=hierarchy.levels,
             entities=entities,
             about=about,
-            qids=qids,
+            nodes=nodes,
             find_image=find_image,
             copy_images=copy_images,
         )
         for name in formats
     }
-
-
-def _qids(workspace: Workspace, entities: pd.DataFrame) -> dict[str, str]:
-    """Wikidata ids of nodes, and of items where exactly one entity is known."""
-    nodes = load(workspace.folder, "nodes")
-    pairs = [nodes[["node_id", "qid"]].dropna(), entities[["item_id", "qid"]].dropna()]
-    return {key: qid for part in pairs for key, qid in part.itertuples(index=False)}
 
 
 def _export(workspace: Workspace, settings: BuildSettings) -> Counts:
@@ -215,6 +207,7 @@ EXPORT = Stage(
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("assignments"),
+        workspace.table("nodes"),
         workspace.table("entities"),
         workspace.card,
         workspace.picture,

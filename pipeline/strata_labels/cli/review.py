@@ -167,6 +167,8 @@ def _page(
 
 
 _LEARN = """\
+import os
+os.nice(10)  # whoever answers comes first
 from strata_labels.cli import main
 from strata_labels.cli.process import end_with_parent
 end_with_parent()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -52,7 +52,7 @@ class ExportInput:
         metadata: the data set's own files.
         entities: the table `entities`.
         about: what people should know.
-        qids: Wikidata ids of nodes and items.
+        table_nodes: the table `nodes`; those that people made and that have no item are in it too.
         find_image: the file of an image reference, None where there is none.
         copy_images: images are copied, not linked.
     """
@@ -63,7 +63,7 @@ class ExportInput:
     metadata: Path | None = None
     entities: pd.DataFrame | None = None
     about: About = field(default_factory=About)
-    qids: Mapping[str, str] = field(default_factory=dict)
+    table_nodes: pd.DataFrame | None = None
     find_image: Callable[[str], Path | None] | None = None
     copy_images: bool = False
 
@@ -104,11 +104,35 @@ class ExportInput:
         """The labelled items and the nodes above them."""
         return tree_of_assignments(self.assignments)
 
-    def nodes(self) -> pd.DataFrame:
-        """The nodes above the items: `node_id, level, name, parent_id`, by level and id."""
+    @cached_property
+    def whole_tree(self) -> LabelTree:
+        """As `tree`, with the nodes that people made and that have no item."""
+        if self.table_nodes is None:
+            return self.tree
         nodes = self.tree.nodes()
+        more = self.table_nodes[~self.table_nodes.node_id.isin(nodes.node_id)]
+        return LabelTree.from_nodes(pd.concat([nodes, more[more.level > 0]]))
+
+    def nodes(self) -> pd.DataFrame:
+        """The nodes above the items, and those without: `node_id, level, name, parent_id`."""
+        nodes = self.whole_tree.nodes()
         nodes = nodes[nodes.level > 0].reset_index(drop=True)
         return nodes[["node_id", "level", "name", "parent_id"]].astype({"level": int})
+
+    @cached_property
+    def qids(self) -> dict[str, str]:
+        """Wikidata ids of nodes, and of items, by id."""
+        tables = [
+            (self.table_nodes, "node_id"),
+            (self.items, "item_id"),
+            (self.entities, "item_id"),
+        ]
+        return {
+            key: qid
+            for table, column in tables
+            if table is not None and "qid" in table
+            for key, qid in table[[column, "qid"]].dropna().itertuples(index=False)
+        }
 
     def parents(self, rows: pd.DataFrame) -> pd.Series:
         """The node right above the item of each of `rows`; None where it has none."""

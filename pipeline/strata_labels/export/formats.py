@@ -96,7 +96,7 @@ def export(
     levels: Sequence[str] = (),
     entities: pd.DataFrame | None = None,
     about: About | None = None,
-    qids: Mapping[str, str] | None = None,
+    nodes: pd.DataFrame | None = None,
     find_image: Callable[[str], Path | None] | None = None,
     copy_images: bool = False,
 ) -> ExportResult:
@@ -112,7 +112,7 @@ def export(
         levels: names of the levels, the item's first; `level0, level1, ...` if none are given.
         entities: the table `entities`, for places and Wikidata ids.
         about: title, licence, sources, citations, data card.
-        qids: Wikidata ids of nodes and items.
+        nodes: the table `nodes`; without it, formats with a list of nodes have those with items.
         find_image: the file of an image reference, None where there is none.
         copy_images: copy images where a format has them in place of linking them.
 
@@ -130,7 +130,7 @@ def export(
         metadata,
         entities,
         about or About(),
-        qids or {},
+        nodes,
         find_image,
         copy_images,
     )

@@ -29,7 +29,7 @@ def _document(given: ExportInput) -> dict[str, Any]:
     An item has `split, origin, accepted_level, confidence` (by level) and `images` in place of
     children.
     """
-    tree = given.tree
+    tree = given.whole_tree
     sure = [f"level{n}_confidence" for n in range(1, given.num_levels)]
     columns = ["split", "origin", "accepted_level", "image_ids", *sure]
     rows = given.rows.set_index("item_id")[columns]
@@ -70,7 +70,7 @@ def write(folder: Path, given: ExportInput) -> ExportResult:
     text = json.dumps(_document(given), ensure_ascii=False, indent=1, allow_nan=False)
     write_text(folder / NAME, text + "\n")
     rows, left = set_aside(given.assignments, no_label=given.assignments.status != LABELLED)
-    return ExportResult([folder / NAME], {NAME: len(given.tree.name)}, len(rows), left)
+    return ExportResult([folder / NAME], {NAME: len(given.whole_tree.name)}, len(rows), left)
 
 
 def check(folder: Path, given: ExportInput) -> None:

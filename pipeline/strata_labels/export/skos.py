@@ -38,7 +38,7 @@ def _literal(text: str) -> str:
 
 
 def _lines(given: ExportInput) -> Iterator[str]:
-    tree, about = given.tree, given.about
+    tree, about = given.whole_tree, given.about
     base = f"urn:strata:{quote(safe_name(about.title).lower())}"
     iri = {node: f"<{base}:{quote(node, safe='/')}>" for node in tree.name}
     scheme = f"<{base}>"
@@ -92,7 +92,7 @@ def write(folder: Path, given: ExportInput) -> ExportResult:
     with whole(folder / NAME) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         file.writelines(_lines(given))
     rows, left = set_aside(given.assignments, no_label=given.assignments.status != LABELLED)
-    return ExportResult([folder / NAME], {NAME: len(given.tree.name)}, len(rows), left)
+    return ExportResult([folder / NAME], {NAME: len(given.whole_tree.name)}, len(rows), left)
 
 
 def check(folder: Path, given: ExportInput) -> None:

@@ -245,7 +245,7 @@ def read_decisions(decisions: pd.DataFrame) -> tuple[list[Decision], list[Proble
         return [], []
     blank = [""] * len(decisions)
     columns = {
-        name: _texts(decisions[name]) if name in decisions else blank for name in _Row._fields
+        name: texts(decisions[name]) if name in decisions else blank for name in _Row._fields
     }
     words = {text: text.casefold() for text in set(columns["decision"])}
     times = parse_times(columns["decided_at"])
@@ -279,7 +279,8 @@ def read_decisions(decisions: pd.DataFrame) -> tuple[list[Decision], list[Proble
     return read, problems
 
 
-def _texts(column: pd.Series) -> list[str]:
+def texts(column: pd.Series) -> list[str]:
+    """The cells of a column as text, missing ones blank."""
     cells = column.tolist()
     if all(type(cell) is str for cell in cells):
         return cells
@@ -326,10 +327,10 @@ def parse_time(text: str) -> datetime | None:
     return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
-def parse_times(texts: Sequence[str]) -> list[datetime | None]:
+def parse_times(written: Sequence[str]) -> list[datetime | None]:
     """`parse_time` of each; a ledger repeats many."""
-    found = {text: parse_time(text) for text in dict.fromkeys(texts)}
-    return [found[text] for text in texts]
+    found = {text: parse_time(text) for text in dict.fromkeys(written)}
+    return [found[text] for text in written]
 
 
 def time_text(latest: datetime | None, now: datetime) -> str:

@@ -18,7 +18,14 @@ import pandas as pd
 from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.evidence import same_hash
 from strata_labels.people_csv import clean_cell, clean_cells
-from strata_labels.review.decisions import WITHDRAW, Decision, overridden, parse_times, time_text
+from strata_labels.review.decisions import (
+    WITHDRAW,
+    Decision,
+    overridden,
+    parse_times,
+    texts,
+    time_text,
+)
 from strata_labels.review.ledger import (
     BAR,
     batch_decisions,
@@ -97,9 +104,11 @@ class LedgerWriter:
             InputError: the ledger has no column for a cell that is given.
             RetryError: the disk refused; the ledger is as before.
         """
-        rows = decisions.reindex(columns=DECISION_COLUMNS).astype(object)
-        rows = rows.where(rows.notna(), "").astype(str)
-        columns = {name: clean_cells(rows[name].tolist()) for name in DECISION_COLUMNS}
+        blank = [""] * len(decisions)
+        columns = {
+            name: clean_cells(texts(decisions[name])) if name in decisions else blank
+            for name in DECISION_COLUMNS
+        }
         with self._locked() as descriptor:
             if expected is not None and expected != self._state:
                 raise LedgerChanged(f"{self.path} has been written to since you looked.")

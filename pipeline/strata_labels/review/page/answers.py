@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.errors import Problem
-from strata_labels.review.decisions import Decision, decisions_frame
+from strata_labels.review.decisions import Decision
 from strata_labels.review.ledger import batch_decisions
 from strata_labels.tables import DECISION_COLUMNS
 
@@ -34,7 +34,10 @@ def answer_text(decisions: list[Decision], named: str, target: str) -> str:
 
 def ledger_lines(decisions: list[Decision]) -> pd.DataFrame:
     """A ledger line for each answer: look-alikes may be kept at places of their own."""
-    frame = decisions_frame(decisions)[DECISION_COLUMNS].astype({"level": str})
+    cells = {name: [str(getattr(d, name)) for d in decisions] for name in DECISION_COLUMNS}
+    frame = pd.DataFrame(cells)
+    if len(decisions) == 1:
+        return frame
     same = frame.groupby(["level", "decision", "target"], sort=False)
     return pd.concat([batch_decisions(part) for _, part in same], ignore_index=True)
 

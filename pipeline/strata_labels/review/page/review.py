@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,26 +15,42 @@ from numpy.typing import NDArray
 
 from strata_labels.errors import InputError
 from strata_labels.evidence import Evidence, Reason
+from strata_labels.review.apply import Resolution, replay
 from strata_labels.review.decisions import (
     MAKES_NODE,
     Decision,
     active_decisions,
     read_decisions,
 )
-from strata_labels.review.ledger import batch_decisions, read_ledger, withdrawal
+from strata_labels.review.ledger import (
+    batch_decisions,
+    read_ledger,
+    time_after,
+    unbatch_decisions,
+    withdrawal,
+)
 from strata_labels.review.ledger_writer import LedgerChanged, LedgerWriter
 from strata_labels.review.page.answers import as_decision, ledger_lines
 from strata_labels.review.page.background import Background
+from strata_labels.review.page.forecast import Forecast, forecast_of
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup, Stamp, Watch
 from strata_labels.review.page.search import Search
 from strata_labels.review.page.thumbnails import Thumbnails
 from strata_labels.review.reliability import Reliability, compared, estimate
+from strata_labels.review.reviewed import reviewed
+from strata_labels.tables import load
 
 if TYPE_CHECKING:
     from strata_labels.review.page.desk import Desk
 
+#: Stands for the file of decisions that are only tried.
+TRIED = "the decision"
+
 #: Rows that each reviewer answers before all open ones are scored anew.
 BATCH = 50
+
+#: Several reviewers are shown a forecast that may be so old.
+FORECAST_SECONDS = 2.0
 
 
 class Stale(Exception):
@@ -91,6 +109,7 @@ class Review:
         self.lock = threading.RLock()
         self.thumbnails = Thumbnails(setup.folder / "thumbnails")
         self.version = 0
+        self._forecast, self._forecast_until = Forecast(None, None, None), 0.0
         self._writer = LedgerWriter(setup.ledgers[-1])
         self._refreshing = Background(self._bring_up_to_date)
         self._learning = Background(setup.learn) if setup.learn and not second else None
@@ -195,6 +214,15 @@ class Review:
             answers = [compared(dict(said), tree) for said in self.table.first.values()]
         return estimate(answers)
 
+    def forecast(self) -> Forecast:
+        """What is left until the target for all reviewers, at most `FORECAST_SECONDS` old."""
+        with self.lock:
+            if time.monotonic() >= self._forecast_until:
+                target = self.setup.target
+                self._forecast = forecast_of(self.table, self.confidence, self.open, target)
+                self._forecast_until = time.monotonic() + FORECAST_SECONDS
+            return self._forecast
+
     def disputes(self) -> int:
         """Rows that are asked twice on which reviewers differ."""
         with self.lock:
@@ -233,6 +261,23 @@ class Review:
         self._epoch += bool(len(lines))
         return lines
 
+    def tried(self, lines: pd.DataFrame) -> Resolution:
+        """What the rows would be with further lines of the ledger; nothing is written.
+
+        The file of these decisions is `TRIED`.
+
+        Raises:
+            InputError: the lines do not hold together with the ledger.
+        """
+        ledger = read_ledger(*self.setup.ledgers)
+        when = time_after(ledger, datetime.now(UTC))
+        more = unbatch_decisions(lines).assign(decided_at=when, file=TRIED, row=0)
+        return replay(
+            pd.concat([ledger.decisions, more], ignore_index=True),
+            reviewed(self.setup.folder),
+            load(self.setup.folder, "vocabulary"),
+        )
+
     def withdraw(self, reviewer: str, time: str, word: str, target: str) -> pd.DataFrame:
         """Takes back what one answer of a reviewer still says.
 
@@ -247,6 +292,7 @@ class Review:
 
         Raises:
             Stale: as `record`.
+            InputError: without the answer, the tree would not hold: another node has its name.
         """
         found = read_decisions(read_ledger(self.setup.ledgers[-1]).decisions)[0]
         own = [d for d in found if d.reviewer == reviewer]
@@ -260,8 +306,15 @@ class Review:
             batch_decisions(withdrawal(reviewer, str(level), subjects, time))
             for level, subjects in lines.items()
         )
+        if max(lines) > 1:
+            self.tried(rows)
         self._epoch += 1
         return self._written(lambda: self._writer.record(rows, expected=self.state))
+
+    @property
+    def has_new_names(self) -> bool:
+        """Whether people have named nodes: a name that a node had may be another's now."""
+        return any(d.decision in ("rename", *MAKES_NODE) for d in self.structure)
 
     def settle(self) -> None:
         """Waits for work in the background."""
