@@ -184,9 +184,12 @@ class Desk:
             return {"found": found}
 
     def answers(self, only: str = "", text: str = "", start: int = 0) -> dict[str, Any]:
-        """The ledger's answers, see `decided_list`; a blind reviewer sees only their own."""
-        return decided_list(self._table, self.reviewer, self.reviewer if self.blind else only,
-                            text, start)  # fmt: skip
+        """The ledger's answers, see `decided_list`.
+
+        A reviewer who is blind, or is asked what others have answered, sees only their own.
+        """
+        only = self.reviewer if self.blind or self.review.twice else only
+        return decided_list(self._table, self.reviewer, only, text, start)
 
     def withdraw(self, state: str, time: str, word: str, target: str) -> str:
         """Takes back one own answer, however long ago, as further lines of the ledger.
