@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
@@ -129,6 +130,28 @@ def test_a_workbook_is_written_filled_in_and_applied(
         refused = strata("review", workspace, "--sheet", wrong)
         assert refused.returncode == 2 and ".csv or .xlsx" in refused.stderr
     assert strata("review", workspace, sheet).returncode == 2
+
+
+def test_what_is_written_of_a_node_is_embedded_and_can_be_taken_back(
+    workspace: Path, strata, tmp_path: Path
+) -> None:
+    def vectors() -> list[bytes]:
+        names = ("phrases.npy", "phrase_nodes.npy")
+        return [(workspace / "vectors" / name).read_bytes() for name in names]
+
+    before, phrases = vectors(), np.load(workspace / "vectors" / "phrases.npy")
+    proposals = (workspace / "tables" / "proposals.parquet").read_bytes()
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text('row_id,decision,target\n3:2/bridge,describe,"viaduct, rope over a gorge"\n')
+    done = strata("apply", workspace, sheet, "--reviewer", "anna")
+    assert "1 decision added" in done.stdout, done.stderr
+    nodes = np.load(workspace / "vectors" / "phrase_nodes.npy")
+    assert len(phrases) < len(np.load(workspace / "vectors" / "phrases.npy")) == len(nodes)
+    assert (workspace / "tables" / "proposals.parquet").read_bytes() != proposals
+    strata("status", workspace, "--undo-reviewer", "anna")
+    strata("review", workspace, "--sheet")
+    assert vectors() == before
+    assert (workspace / "tables" / "proposals.parquet").read_bytes() == proposals
 
 
 def _get(address: str) -> str:

@@ -50,6 +50,17 @@ def test_gldv2_is_as_released(tmp_path):
     assert sorted(path.name for path in result.files) == sorted(files(tmp_path))
 
 
+@pytest.mark.parametrize("format", ["croissant", "huggingface"])
+def test_a_node_that_people_made_is_listed_without_items(tmp_path, format):
+    resolution = replay(decisions(("3/natural", 4, "create", "Cave")), proposals(), VOCABULARY)
+    made, given = resolution.made, (items(), resolution.rows, resolution.tree)
+    nodes, assignments, _ = tree_tables(*given, made=made)
+    export(format, tmp_path, items(), assignments, nodes=nodes)
+    found = pd.read_parquet(tmp_path / "nodes.parquet").set_index("node_id")
+    assert found.loc["2/natural/cave", ["name", "parent_id"]].tolist() == ["Cave", "3/natural"]
+    assert set(found.index) == set(nodes[nodes.level > 0].node_id)
+
+
 def test_only_splits_that_exist(tmp_path):
     export("gldv2", tmp_path, items(), assigned())
     train = items()[items().split == "train"]

@@ -11,6 +11,7 @@ from strata_labels.build.settings import BuildSettings
 from strata_labels.knowledge import ClassAssets, read_class_assets
 from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal import Vocabulary, read_vocabulary
+from strata_labels.review import read_ledger, undisputed
 
 
 def vocabulary_in_force(settings: BuildSettings) -> Vocabulary:
@@ -51,6 +52,12 @@ def class_assets(settings: BuildSettings, vocabulary: Vocabulary) -> ClassAssets
 def ledgers(settings: BuildSettings) -> list[Path]:
     """The tree's curated decisions, then the workspace's."""
     return [settings.hierarchy.decisions, settings.decisions]
+
+
+def descriptions(settings: BuildSettings) -> dict[str, str]:
+    """What people wrote of nodes with `describe`, by node id; without what they differ on."""
+    decided = undisputed(read_ledger(*ledgers(settings)).decisions)
+    return {d.subject: d.target for d in decided if d.decision == "describe" and d.target}
 
 
 def found_names(settings: BuildSettings) -> pd.DataFrame:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from strata_labels.build.assets import found_names
+from strata_labels.build.assets import descriptions, found_names
 from strata_labels.build.given_vectors import given_vectors
 from strata_labels.build.image_archives import ImageIndex, wanted_images
 from strata_labels.build.settings import BuildSettings
@@ -28,14 +29,16 @@ from strata_labels.embedding import (
 from strata_labels.files import sha256_of, whole, write_json
 from strata_labels.people_csv import write_list
 from strata_labels.pictures import why_no_picture
-from strata_labels.proposal import read_vocabulary
+from strata_labels.proposal import read_vocabulary, with_descriptions
 from strata_labels.tables import load, own_ids
 
 NAMES, PHRASES, NODES, IMAGES = "names.npy", "phrases.npy", "nodes.npy", "images.npy"
+#: The node of each phrase, as an index of the vocabulary's nodes.
+PHRASE_NODES = "phrase_nodes.npy"
 #: Image vectors to compare with `nodes.npy`, where `images.npy` is of another encoder.
 IMAGES_FOR_NAMES = "images_for_names.npy"
 ABOUT = "about.json"
-_FILES = (NAMES, PHRASES, NODES, IMAGES, IMAGES_FOR_NAMES)
+_FILES = (NAMES, PHRASES, PHRASE_NODES, NODES, IMAGES, IMAGES_FOR_NAMES)
 # What `--vectors` gives.
 VECTORS, VECTOR_ITEMS = "vectors.npy", "items.parquet"
 _IN_NONE = "in no archive that was read"
@@ -125,8 +128,10 @@ def _embed_names(
         workspace.vectors / NAMES, prompt_vectors(store, encoder, names, hierarchy.name_templates)
     )
     vocabulary = read_vocabulary(settings.vocabulary_file, settings.hierarchy.levels)
+    vocabulary = with_descriptions(vocabulary, descriptions(settings))
     phrases = prompt_vectors(store, encoder, vocabulary.phrases, hierarchy.name_templates)
     _save(workspace.vectors / PHRASES, phrases)
+    _save(workspace.vectors / PHRASE_NODES, vocabulary.phrase_nodes)
     nodes = prompt_vectors(store, encoder, vocabulary.nodes, hierarchy.class_templates)
     _save(workspace.vectors / NODES, nodes)
     return {"names": len(names), "phrases": len(vocabulary.phrases)}
@@ -209,9 +214,16 @@ def images_there(workspace: Workspace, settings: BuildSettings) -> str:
     return mark.hexdigest()
 
 
+def _looked_at(workspace: Workspace, settings: BuildSettings) -> str:
+    """The images that are there, and what people wrote of the nodes."""
+    texts = {} if settings.hierarchy.published else descriptions(settings)
+    there = images_there(workspace, settings)
+    return f"{there} {json.dumps(texts, sort_keys=True)}" if texts else there
+
+
 EMBED = Stage(
     name="embed",
-    version=4,
+    version=5,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("labels"),
@@ -232,5 +244,5 @@ EMBED = Stage(
     ],
     settings=("encoder", "image_encoder", "images", "images_per_landmark"),
     run=_embed,
-    looks_at=images_there,
+    looks_at=_looked_at,
 )

@@ -17,6 +17,7 @@ from strata_labels.build.embed import (
     IMAGES_FOR_NAMES,
     NAMES,
     NODES,
+    PHRASE_NODES,
     PHRASES,
     image_name_vectors,
 )
@@ -188,7 +189,7 @@ def _scorer(
         _signals(workspace, items, vocabulary, knowledge.classes),
         vocabulary.nodes,
         Lexicon(knowledge.lexicon, vocabulary.nodes),
-        Prompts(np.load(workspace.vectors / PHRASES), vocabulary.phrase_nodes),
+        Prompts(*(np.load(workspace.vectors / name) for name in (PHRASES, PHRASE_NODES))),
         settings.hierarchy.target,
         [np.unique(vocabulary.tops, return_inverse=True)[1]],
     )
@@ -356,7 +357,7 @@ PROPOSE = Stage(
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(workspace.table(name) for name in ("titles", "taxa")),
-        *(workspace.vectors / name for name in (NAMES, PHRASES, NODES, ABOUT)),
+        *(workspace.vectors / name for name in (NAMES, PHRASES, PHRASE_NODES, NODES, ABOUT)),
         *(workspace.vectors / name for name in (IMAGES, IMAGES_FOR_NAMES)),
         *settings.class_files,
         settings.hierarchy.lexicon,

@@ -162,7 +162,7 @@ def write_formats(
     """
     hierarchy = settings.hierarchy
     items, assignments = load(workspace.folder, "items"), load(workspace.folder, "assignments")
-    entities = load(workspace.folder, "entities")
+    entities, nodes = load(workspace.folder, "entities"), load(workspace.folder, "nodes")
     about = About(
         title=hierarchy.title,
         licence=licence or hierarchy.licence,
@@ -181,6 +181,7 @@ def write_formats(
             levels=hierarchy.levels,
             entities=entities,
             about=about,
+            nodes=nodes,
         )
         for name in formats
     }
@@ -197,6 +198,7 @@ EXPORT = Stage(
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("assignments"),
+        workspace.table("nodes"),
         workspace.table("entities"),
         workspace.card,
         workspace.picture,

@@ -52,6 +52,7 @@ class ExportInput:
         metadata: the data set's own files.
         entities: the table `entities`.
         about: what people should know.
+        table_nodes: the table `nodes`; those that people made and that have no item are in it too.
     """
 
     items: pd.DataFrame
@@ -60,6 +61,7 @@ class ExportInput:
     metadata: Path | None = None
     entities: pd.DataFrame | None = None
     about: About = field(default_factory=About)
+    table_nodes: pd.DataFrame | None = None
 
     @property
     def num_levels(self) -> int:
@@ -99,8 +101,11 @@ class ExportInput:
         return tree_of_assignments(self.assignments)
 
     def nodes(self) -> pd.DataFrame:
-        """The nodes above the items: `node_id, level, name, parent_id`, by level and id."""
+        """The nodes above the items, and those without: `node_id, level, name, parent_id`."""
         nodes = self.tree.nodes()
+        if self.table_nodes is not None:
+            more = self.table_nodes[~self.table_nodes.node_id.isin(nodes.node_id)]
+            nodes = pd.concat([nodes, more]).sort_values(["level", "node_id"])
         nodes = nodes[nodes.level > 0].reset_index(drop=True)
         return nodes[["node_id", "level", "name", "parent_id"]].astype({"level": int})
 

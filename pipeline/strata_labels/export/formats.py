@@ -90,6 +90,7 @@ def export(
     levels: Sequence[str] = (),
     entities: pd.DataFrame | None = None,
     about: About | None = None,
+    nodes: pd.DataFrame | None = None,
 ) -> ExportResult:
     """Writes one format beside `folder`, reads it back as its loader would, then puts it there.
 
@@ -103,6 +104,7 @@ def export(
         levels: names of the levels, the item's first; `level0, level1, ...` if none are given.
         entities: the table `entities`, for places and Wikidata ids.
         about: title, licence, sources, citations, data card.
+        nodes: the table `nodes`; without it, formats with a list of nodes have those with items.
 
     Raises:
         InputError: an unknown format, one that cannot carry the tree's depth, files in `folder`
@@ -111,7 +113,7 @@ def export(
     """
     folder = Path(folder)
     names = tuple(levels) or level_names(assignments)
-    given = ExportInput(items, assignments, names, metadata, entities, about or About())
+    given = ExportInput(items, assignments, names, metadata, entities, about or About(), nodes)
     check_formats({format: folder}, given.num_levels)
     chosen = FORMATS[format]
     beside = folder.parent / f".{folder.name}.part"

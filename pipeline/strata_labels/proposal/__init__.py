@@ -24,7 +24,12 @@ from strata_labels.proposal.propose import (
 )
 from strata_labels.proposal.score import Scorer, Scores
 from strata_labels.proposal.signals import Prompts, Signals
-from strata_labels.proposal.vocabulary import Vocabulary, read_vocabulary, vocabulary_nodes
+from strata_labels.proposal.vocabulary import (
+    Vocabulary,
+    read_vocabulary,
+    vocabulary_nodes,
+    with_descriptions,
+)
 from strata_labels.proposal.within import Candidates, propose_within
 
 __all__ = [
@@ -60,4 +65,5 @@ __all__ = [
     "read_vocabulary",
     "score_labels",
     "vocabulary_nodes",
+    "with_descriptions",
 ]

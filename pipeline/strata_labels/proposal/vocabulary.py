@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,15 +63,30 @@ def read_vocabulary(path: Path, levels: Sequence[str] = ()) -> Vocabulary:
     problems = _problems(path, frame)
     if problems:
         raise InputError(problems)
+    return _of_frame(frame.reset_index(drop=True))
+
+
+def with_descriptions(vocabulary: Vocabulary, texts: Mapping[str, str]) -> Vocabulary:
+    """The vocabulary with more that belongs to its nodes.
+
+    Args:
+        vocabulary: its nodes.
+        texts: by the id of a node that items are sorted into: words and phrases, with commas.
+    """
+    frame = vocabulary.frame
+    more = frame["node"].map(lambda name: texts.get(node_id(2, name), "")).astype(str)
+    both = frame["description"].where(more == "", frame["description"] + "," + more)
+    return _of_frame(frame.assign(description=both))
+
+
+def _of_frame(frame: pd.DataFrame) -> Vocabulary:
     leaves = frame[frame["parent"] != ""]
     phrases, numbers = [], []
     for number, (node, text) in enumerate(zip(leaves["node"], leaves["description"], strict=True)):
         pieces = dict.fromkeys([node, *(part.strip() for part in text.split(","))])
         phrases += [piece for piece in pieces if piece]
         numbers += [number] * sum(1 for piece in pieces if piece)
-    return Vocabulary(
-        frame.reset_index(drop=True), leaves["node"].tolist(), phrases, np.array(numbers)
-    )
+    return Vocabulary(frame, leaves["node"].tolist(), phrases, np.array(numbers))
 
 
 def vocabulary_nodes(

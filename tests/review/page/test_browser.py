@@ -658,12 +658,15 @@ def test_axe_finds_nothing_on_any_view(
     page.keyboard.press("Space")
     found["grid"] = axe(page)
     for key, dialog in (("v", "viewer"), ("f", "filters"), ("j", "jump"), ("d", "decided"),
-                        ("/", "search"), ("?", "help")):  # fmt: skip
+                        ("t", "tree"), ("/", "search"), ("?", "help")):  # fmt: skip
         page.keyboard.press(key)
         page.wait_for_selector(f"#{dialog}[open]")
         if dialog in ("jump", "search"):
             page.keyboard.type("ca")
             page.wait_for_selector(f"#{dialog} [role=option]")
+        if dialog == "tree":
+            page.click("#tree-below button >> nth=0")
+            page.wait_for_selector("#tree-form:not([hidden])")
         found[dialog] = axe(page)
         page.keyboard.press("Escape")
         page.wait_for_function("() => !document.querySelector('dialog[open]') && !busy")

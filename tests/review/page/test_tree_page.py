@@ -78,6 +78,27 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(
     assert read_ledger(workspace / "decisions.csv").decisions.empty
 
 
+def test_nothing_is_taken_back_that_would_give_two_nodes_one_name(
+    desk: Callable[..., Desk], ledger: Ledger
+) -> None:
+    ann = desk()
+    for node, word, target in (
+        ("2/lake", "rename", "water"), ("3/natural", "create", "Lake"),
+        ("2/church", "merge", "2/castle"), ("3/natural", "create", "Church"),
+    ):  # fmt: skip
+        record_edit(ann, ann.state, node, word, target, "")
+    written = ledger()
+    first, third = ann.answers()["answers"][3], ann.answers()["answers"][1]
+    for answer in (first, third):
+        with pytest.raises(Refused, match="has this name"):
+            ann.withdraw(ann.state, answer["time"], answer["decision"], answer["target_id"])
+    assert ledger() == written
+    last = ann.answers()["answers"][0]
+    ann.withdraw(ann.state, last["time"], last["decision"], last["target_id"])
+    ann.withdraw(ann.state, third["time"], third["decision"], third["target_id"])
+    assert "2/church" in [one["node"] for one in shown_node(ann, "3/human-made")["below"]]
+
+
 def test_another_reviewers_edit_is_a_dispute_before_it_is_recorded(
     desk: Callable[..., Desk], workspace: Path
 ) -> None:

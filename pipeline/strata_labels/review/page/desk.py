@@ -8,16 +8,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import write_seen
 from strata_labels.people_csv import clean_cell
 from strata_labels.pictures import UnreadablePictureError
+from strata_labels.review.apply import Resolution
 from strata_labels.review.carry_over import made_nodes
 from strata_labels.review.decisions import Decision, seen_of
 from strata_labels.review.ledger import unbatch_decisions
-from strata_labels.review.page.answers import answer_text, refusal
+from strata_labels.review.page.answers import answer_text, ledger_lines, refusal
 from strata_labels.review.page.decided import decided_list
 from strata_labels.review.page.facets import Facets
 from strata_labels.review.page.forecast import Forecast, forecast_of
@@ -169,19 +171,24 @@ class Desk:
     def facets(self, facets: Facets) -> dict[str, Any]:
         """Counts for the filters, and progress by node, see `FacetIndex.counts`."""
         with self.review.lock:
-            decided = self._table.settled | self._done
-            found = self._table.facets.counts(facets, self._open, decided)
-            if self.blind:  # how sure a proposal is would hint at it
-                found |= {"confidence": [], "reasons": []}
-            return found
+            self._follow()
+            table, is_open, decided = self._table, self._open, self._table.settled | self._done
+        found = table.facets.counts(facets, is_open, decided)  # nobody waits for this
+        if self.blind:  # how sure a proposal is would hint at it
+            found |= {"confidence": [], "reasons": []}
+        return found
 
     def find(self, text: str) -> dict[str, Any]:
         """Items and nodes by name or id, see `FacetIndex.find`."""
         with self.review.lock:
-            found = self._table.facets.find(text, self._state_of)
-            if self.blind:
-                found = [hit | {"place": ""} for hit in found]
-            return {"found": found}
+            table = self._table
+        found = table.facets.find(text)  # nobody waits for this
+        with self.review.lock:
+            self._follow()
+            at = self._table.at
+            known = [hit for hit in found if hit["row_id"] in at]
+            shown = [hit | {"state": self._state_of(at[hit["row_id"]])} for hit in known]
+        return {"found": [hit | {"place": ""} for hit in shown] if self.blind else shown}
 
     def answers(self, only: str = "", text: str = "", start: int = 0) -> dict[str, Any]:
         """The ledger's answers, see `decided_list`.
@@ -190,6 +197,17 @@ class Desk:
         """
         only = self.reviewer if self.blind or self.review.twice else only
         return decided_list(self._table, self.reviewer, only, text, start)
+
+    def tried(self, lines: pd.DataFrame) -> Resolution:
+        """What the rows would be with further lines of the ledger, see `Review.tried`.
+
+        Raises:
+            Refused: they cannot be.
+        """
+        try:
+            return self.review.tried(lines)
+        except InputError as error:
+            raise Refused(refusal(error.problems[0])) from None
 
     def withdraw(self, state: str, time: str, word: str, target: str) -> str:
         """Takes back one own answer, however long ago, as further lines of the ledger.
@@ -212,7 +230,10 @@ class Desk:
                 return str(told)
             if not state or state != self.state:
                 raise self._stale()
-            taken = self.review.withdraw(self.reviewer, time, word, target)
+            try:
+                taken = self.review.withdraw(self.reviewer, time, word, target)
+            except InputError as error:
+                raise Refused(refusal(error.problems[0])) from None
             if taken.empty:
                 raise Refused("No such answer of yours counts any more. Open the list again.")
             self.recorded += len(taken)
@@ -269,6 +290,10 @@ class Desk:
             decisions = [self._checked(row, word, target, note) for row in rows]
             if word == "merge":
                 self._check_merges(decisions)
+            if decisions[0].level > 1 and self.review.has_new_names:
+                self.tried(
+                    ledger_lines(decisions)
+                )  # a place that is free again may have a new name
             self.recorded += self.review.record(self, decisions)
             target = self._table.known.name.get(decisions[0].target, "")
             named_first = name_of(self._table, rows[0])

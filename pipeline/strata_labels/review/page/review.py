@@ -6,6 +6,7 @@ import gc
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,13 +15,20 @@ from numpy.typing import NDArray
 
 from strata_labels.errors import InputError
 from strata_labels.evidence import Evidence, Reason
+from strata_labels.review.apply import Resolution, replay
 from strata_labels.review.decisions import (
     MAKES_NODE,
     Decision,
     active_decisions,
     read_decisions,
 )
-from strata_labels.review.ledger import batch_decisions, read_ledger, withdrawal
+from strata_labels.review.ledger import (
+    batch_decisions,
+    read_ledger,
+    time_after,
+    unbatch_decisions,
+    withdrawal,
+)
 from strata_labels.review.ledger_writer import LedgerChanged, LedgerWriter
 from strata_labels.review.page.answers import as_decision, ledger_lines
 from strata_labels.review.page.background import Background
@@ -29,9 +37,14 @@ from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup, Stamp
 from strata_labels.review.page.search import Search
 from strata_labels.review.page.thumbnails import Thumbnails
 from strata_labels.review.reliability import Reliability, compared, estimate
+from strata_labels.review.reviewed import reviewed
+from strata_labels.tables import load
 
 if TYPE_CHECKING:
     from strata_labels.review.page.desk import Desk
+
+#: Stands for the file of decisions that are only tried.
+TRIED = "the decision"
 
 #: Rows that each reviewer answers before all open ones are scored anew.
 BATCH = 50
@@ -248,6 +261,23 @@ class Review:
         self._epoch += bool(len(lines))
         return lines
 
+    def tried(self, lines: pd.DataFrame) -> Resolution:
+        """What the rows would be with further lines of the ledger; nothing is written.
+
+        The file of these decisions is `TRIED`.
+
+        Raises:
+            InputError: the lines do not hold together with the ledger.
+        """
+        ledger = read_ledger(*self.setup.ledgers)
+        when = time_after(ledger, datetime.now(UTC))
+        more = unbatch_decisions(lines).assign(decided_at=when, file=TRIED, row=0)
+        return replay(
+            pd.concat([ledger.decisions, more], ignore_index=True),
+            reviewed(self.setup.folder),
+            load(self.setup.folder, "vocabulary"),
+        )
+
     def withdraw(self, reviewer: str, time: str, word: str, target: str) -> pd.DataFrame:
         """Takes back what one answer of a reviewer still says.
 
@@ -262,6 +292,7 @@ class Review:
 
         Raises:
             Stale: as `record`.
+            InputError: without the answer, the tree would not hold: another node has its name.
         """
         found = read_decisions(read_ledger(self.setup.ledgers[-1]).decisions)[0]
         own = [d for d in found if d.reviewer == reviewer]
@@ -275,8 +306,15 @@ class Review:
             batch_decisions(withdrawal(reviewer, str(level), subjects, time))
             for level, subjects in lines.items()
         )
+        if max(lines) > 1:
+            self.tried(rows)
         self._epoch += 1
         return self._written(lambda: self._writer.record(rows, expected=self.state))
+
+    @property
+    def has_new_names(self) -> bool:
+        """Whether people have named nodes: a name that a node had may be another's now."""
+        return any(d.decision in ("rename", *MAKES_NODE) for d in self.structure)
 
     def settle(self) -> None:
         """Waits for work in the background."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from strata_labels.evidence import NAME_REASONS, has_reason, label_issue_text, reason_text
@@ -62,7 +61,7 @@ def card(
         and (len(rows) == 1 or (found[0].likely or 0) >= GROUP_SURE),
         # A node without a parent can be kept as it is.
         "keeps": not (is_item or is_lost or own or blind),
-        "facts": [] if blind else other_facts(table, n, shown),
+        "facts": [] if blind else [*_description(table, n), *other_facts(table, n, shown)],
         "members": _members(table, n),
         "alike": alike,
         "grid": [_tile(table, row, blind, shown[:1]) for row in rows] if len(rows) > 1 else None,
@@ -81,6 +80,11 @@ def _tile(table: ReviewRows, n: int, blind: bool, first: list[str]) -> dict[str,
         "pictures": _pictures(table, n, blind),
         "place": table.known.name[own] if other else "",
     }
+
+
+def _description(table: ReviewRows, n: int) -> list[str]:
+    text = table.resolution.text.get(table.subject[n], "")
+    return [f"What belongs to it: {text}"] if text else []
 
 
 def _why(table: ReviewRows, n: int) -> list[str]:
@@ -107,12 +111,10 @@ def _named(table: ReviewRows, n: int) -> dict[str, str]:
     if table.is_item[n]:
         at = table.item_at.get(subject)
         if at is not None:
-            item = table.items.iloc[at]
-            address = str(item.get("source_url") or "")
+            address = table.item_cells["source_url"][at]
             # Only an address a browser may follow; metadata could hold anything.
             named["address"] = address if address.startswith(("http://", "https://")) else ""
-            qualifier = item.get("qualifier")
-            named["qualifier"] = clean_cell(str(qualifier)) if pd.notna(qualifier) else ""
+            named["qualifier"] = clean_cell(table.item_cells["qualifier"][at])
     elif qid := table.known.qid.get(subject):
         named["address"] = f"https://www.wikidata.org/wiki/{qid}"
     return named

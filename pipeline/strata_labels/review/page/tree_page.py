@@ -7,24 +7,20 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import pandas as pd
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem
 from strata_labels.evidence import evidence_hash, write_seen
 from strata_labels.people_csv import clean_cell
-from strata_labels.review.apply import replay
 from strata_labels.review.decisions import Decision, seen_of
-from strata_labels.review.ledger import read_ledger, time_after
 from strata_labels.review.page.answers import ledger_lines, refusal
 from strata_labels.review.page.desk import Desk, Refused
 from strata_labels.review.page.naming import describe, level_name, path_of
+from strata_labels.review.page.review import TRIED
 from strata_labels.review.page.review_rows import ReviewRows
-from strata_labels.review.reviewed import reviewed
 from strata_labels.review.tree_edits import EditCheck, change_lines, tree_change
-from strata_labels.tables import load
 
 #: What can be decided on a node of the tree.
 EDITS = ("create", "rename", "describe", "move", "merge", "split")
@@ -180,18 +176,8 @@ def _tried(
     if problem or isinstance(checked, Problem):
         assert problem is not None
         raise Refused(refusal(problem))
-    ledger = read_ledger(*table.setup.ledgers)
-    when = time_after(ledger, datetime.now(UTC))
-    lines = ledger_lines([checked]).assign(decided_at=when, file="the edit", row=0)
-    try:
-        after = replay(
-            pd.concat([ledger.decisions, lines], ignore_index=True),
-            reviewed(table.setup.folder),
-            load(table.setup.folder, "vocabulary"),
-        )
-    except InputError as error:
-        raise Refused(refusal(error.problems[0])) from None
-    if (after.disputed.file == "the edit").any():
+    after = desk.tried(ledger_lines([checked]))
+    if (after.disputed.file == TRIED).any():
         dispute = ["Another reviewer has decided otherwise: both would be shown as a dispute, and "
                 "neither would count."]  # fmt: skip
         return checked, [], dispute
@@ -218,7 +204,7 @@ def _decision(
         seen=seen,
         written=target,
         when=datetime.now(UTC),
-        file="the edit",
+        file=TRIED,
         row=None,
     )
 
