@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 
 from strata_labels.evidence import Alternative
 
@@ -46,9 +47,12 @@ def look_alikes(
                 like = window[1:] @ window[0]
                 # Ties, as without any vectors, go to the more doubtful row.
                 chosen = 1 + np.argsort(-np.round(like, 5), kind="stable")[: most - 1]
-                near = near[np.sort(np.append(0, chosen))]
-            yield near
-            left = left[~np.isin(left, near)]
+                chosen = np.sort(np.append(0, chosen))
+                yield near[chosen]
+                left = np.delete(left, chosen)
+            else:
+                yield near
+                left = left[len(near) :]
 
 
 def row_features(
@@ -70,21 +74,28 @@ def row_features(
         alternatives: the other places of each row with their probabilities, `[n]`.
     """
 
+    # All rows' places in one array, cut by `starts`: most windows of rows are looked at thrice.
+    nodes, shares, counts = list[str](), list[float](), list[int]()
+    for own, share, others in zip(place.tolist(), sure.tolist(), alternatives, strict=True):
+        rest = [other for other in others if other.node != own]
+        nodes += [own, *(other.node for other in rest)]
+        shares += [share, *(other.confidence or 0.0 for other in rest)]
+        counts.append(1 + len(rest))
+    codes, values = pd.factorize(np.array(nodes, dtype=object))[0], np.sqrt(shares)
+    sizes = np.array(counts, dtype=np.int64)
+    starts = np.cumsum(sizes) - sizes
+
     def features(rows: np.ndarray) -> np.ndarray:
-        columns: dict[str, int] = {}
-        cells = list[tuple[int, int, float]]()
-        for m, n in enumerate(rows.tolist()):
-            likely = {other.node: other.confidence or 0.0 for other in alternatives[n]}
-            for node, share in {**likely, place[n]: float(sure[n])}.items():
-                cells.append((m, columns.setdefault(node, len(columns)), share))
-        evidence = np.zeros((len(rows), len(columns)))
-        for m, column, share in cells:
-            evidence[m, column] = np.sqrt(share)
+        size = sizes[rows]
+        cells = np.arange(size.sum()) + np.repeat(starts[rows] - (np.cumsum(size) - size), size)
+        found, column = np.unique(codes[cells], return_inverse=True)
+        evidence = np.zeros((len(rows), len(found)))
+        evidence[np.repeat(np.arange(len(rows)), size), column] = values[cells]
         parts = [evidence]
         for kind in vectors:
-            found = np.nan_to_num(np.asarray(kind[at[rows]], dtype=float))
-            found -= found.mean(axis=0)
-            parts.append(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9))
+            near = np.nan_to_num(np.asarray(kind[at[rows]], dtype=float))
+            near -= near.mean(axis=0)
+            parts.append(near / np.maximum(np.linalg.norm(near, axis=1, keepdims=True), 1e-9))
         return np.hstack(parts)
 
     return features

@@ -171,19 +171,24 @@ class Desk:
     def facets(self, facets: Facets) -> dict[str, Any]:
         """Counts for the filters, and progress by node, see `FacetIndex.counts`."""
         with self.review.lock:
-            decided = self._table.settled | self._done
-            found = self._table.facets.counts(facets, self._open, decided)
-            if self.blind:  # how sure a proposal is would hint at it
-                found |= {"confidence": [], "reasons": []}
-            return found
+            self._follow()
+            table, is_open, decided = self._table, self._open, self._table.settled | self._done
+        found = table.facets.counts(facets, is_open, decided)  # nobody waits for this
+        if self.blind:  # how sure a proposal is would hint at it
+            found |= {"confidence": [], "reasons": []}
+        return found
 
     def find(self, text: str) -> dict[str, Any]:
         """Items and nodes by name or id, see `FacetIndex.find`."""
         with self.review.lock:
-            found = self._table.facets.find(text, self._state_of)
-            if self.blind:
-                found = [hit | {"place": ""} for hit in found]
-            return {"found": found}
+            table = self._table
+        found = table.facets.find(text)  # nobody waits for this
+        with self.review.lock:
+            self._follow()
+            at = self._table.at
+            known = [hit for hit in found if hit["row_id"] in at]
+            shown = [hit | {"state": self._state_of(at[hit["row_id"]])} for hit in known]
+        return {"found": [hit | {"place": ""} for hit in shown] if self.blind else shown}
 
     def answers(self, only: str = "", text: str = "", start: int = 0) -> dict[str, Any]:
         """The ledger's answers, see `decided_list`; a blind reviewer sees only their own."""

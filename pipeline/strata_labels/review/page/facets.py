@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -172,13 +172,8 @@ class FacetIndex:
             "below": [progress(one) for one in below if counted["items"].get(one)],
         }
 
-    def find(self, text: str, state: Callable[[int], str]) -> list[dict[str, Any]]:
-        """Items and nodes by the beginnings of words of their names, or by their ids.
-
-        Args:
-            text: what to find.
-            state: says of a row whether it is open, decided or accepted.
-        """
+    def find(self, text: str) -> list[dict[str, Any]]:
+        """Items and nodes by the beginnings of words of their names, or by their ids."""
         table, wanted = self._table, plain(text).split()
         if not wanted:
             return []
@@ -196,7 +191,6 @@ class FacetIndex:
                 "kind": level_name(table, table.level[n] - 1),
                 "is_item": bool(table.is_item[n]),
                 "place": table.known.name.get(table.own[n], ""),
-                "state": state(n),
             }
             for *_, n in hits[: 2 * FOUND]
         ]

@@ -20,7 +20,7 @@ def name_of(table: ReviewRows, n: int) -> str:
         lost = table.resolution.lost.get(subject)
         return lost.name if lost else str(table.known.name.get(subject, subject))
     at = table.item_at.get(subject)
-    return str(table.items.name.iat[at]) if at is not None else subject
+    return table.item_cells["name"][at] if at is not None else subject
 
 
 def path_of(table: ReviewRows, node: str) -> list[dict[str, str]]:

@@ -241,6 +241,16 @@ class ReviewRows:
         return {item: n for n, item in enumerate(self.items.item_id)}
 
     @cached_property
+    def item_cells(self) -> dict[str, list[str]]:
+        """Columns of the table `items` that the page shows, as text; "" where there is none."""
+        return {
+            name: self.items[name].fillna("").astype(str).tolist()
+            if name in self.items
+            else [""] * len(self.items)
+            for name in ("name", "qualifier", "source_url")
+        }
+
+    @cached_property
     def vectors(self) -> list[np.ndarray]:
         """Memory-mapped, as far as they belong to these items."""
         found = [np.load(path, mmap_mode="r") for path in self.setup.vectors if path.exists()]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from strata_labels.evidence import NAME_REASONS, has_reason, label_issue_text, reason_text
@@ -112,12 +111,10 @@ def _named(table: ReviewRows, n: int) -> dict[str, str]:
     if table.is_item[n]:
         at = table.item_at.get(subject)
         if at is not None:
-            item = table.items.iloc[at]
-            address = str(item.get("source_url") or "")
+            address = table.item_cells["source_url"][at]
             # Only an address a browser may follow; metadata could hold anything.
             named["address"] = address if address.startswith(("http://", "https://")) else ""
-            qualifier = item.get("qualifier")
-            named["qualifier"] = clean_cell(str(qualifier)) if pd.notna(qualifier) else ""
+            named["qualifier"] = clean_cell(table.item_cells["qualifier"][at])
     elif qid := table.known.qid.get(subject):
         named["address"] = f"https://www.wikidata.org/wiki/{qid}"
     return named
