@@ -30,6 +30,8 @@ ALONE = [
     ["trees", "inat2018"],
     ["ledger"],
     ["page"],
+    ["curators", "reliability"],
+    ["curators", "load"],
     ["retrieval"],
     ["losses"],
     ["archives", "faults"],

@@ -24,6 +24,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -65,13 +66,24 @@ def workspace(folder: Path, rows: int) -> Workspace:
     return place
 
 
+def free_port() -> int:
+    """A port that no connection is given as its own.
+
+    A client that tries one of those again and again while nobody listens ends up connected to
+    itself, and the server cannot have the port back.
+    """
+    for port in range(20_000 + os.getpid() % 10_000, 32_000):
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port")
+
+
 class Server:
     """The real command, which is stopped and started again at the same port."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._folder = folder
         self.secrets: dict[str, str] = {}
         self.lives = 0

@@ -429,6 +429,8 @@ def test_hard_rows_are_asked_twice_and_easy_rows_once(twice: Site) -> None:
     second = ben.row(single="yes")
     assert second["row"]["row_id"] == HARD and place_of(second) == place_of(shown)
     assert second["row"]["why"] == shown["row"]["why"]
+    assert "lake" not in ben.ask("GET", "decided?by=ann")[1].decode()  # nor is it listed
+    assert "lake" in ann.ask("GET", "decided")[1].decode()
     assert ben.answer(second, "move", target="2/lake")[0] == 200
     assert cleo.row(row=HARD)["row"]["row_id"] != HARD  # they agree
     easy = ann.row(row=EASY, single="yes")

@@ -6,11 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from strata_labels.build import Workspace
+from strata_labels.cli.review import review_setup
 from strata_labels.review import append, read_ledger
 from strata_labels.review.page import Desk
 from strata_labels.review.page.desk import Refused
-from strata_labels.review.page.review import Stale
+from strata_labels.review.page.leases import Leases
+from strata_labels.review.page.review import Review, Stale
 from strata_labels.review.page.serve import Served
 from strata_labels.review.page.tree_page import preview_edit, record_edit, shown_node
 
@@ -112,9 +116,29 @@ def test_another_reviewers_edit_is_a_dispute_before_it_is_recorded(
         record_edit(ben, old, "2/lake", "rename", "pond", "")
 
 
-def _line(node: str, word: str, target: str) -> Any:
-    import pandas as pd
+def test_a_curator_edits_while_another_decides(workspace: Path, ledger: Ledger) -> None:
+    review, leases = Review(review_setup(Workspace(workspace))), Leases()
+    ann, ben = (Desk(review, name, leases=leases) for name in ("ann", "ben"))
+    ann.show()
+    shown = ben.show()
+    with pytest.raises(Stale):  # another curator's key
+        record_edit(ann, shown["state"], "2/church", "rename", "kirk", "")
+    for node, word, target in (
+        ("3/human-made", "create", "Towers"),
+        ("2/church", "rename", "kirk"),
+    ):
+        record_edit(ann, ann.show()["state"], node, word, target, "")
+    row = shown["row"]["row_id"]
+    ben.decide(shown["state"], row, "unsure")  # what ben has on the screen stands
+    for _ in range(2):
+        assert ann.undo(ann.show()["state"])[0].startswith("Taken back")
+    below = names(shown_node(ben, "3/human-made")["below"])
+    assert "church" in below and "Towers" not in below
+    assert [line[1] for line in ledger()] == ["create", "rename", "unsure", "withdraw", "withdraw"]
+    assert row in review.table.at and ben.show()["progress"]["unsure"] == 1
 
+
+def _line(node: str, word: str, target: str) -> pd.DataFrame:
     own = {"subject": node, "level": "3", "decision": word, "target": target, "reviewer": "cy"}
     return pd.DataFrame([own])
 

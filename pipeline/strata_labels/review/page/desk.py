@@ -191,9 +191,12 @@ class Desk:
         return {"found": [hit | {"place": ""} for hit in shown] if self.blind else shown}
 
     def answers(self, only: str = "", text: str = "", start: int = 0) -> dict[str, Any]:
-        """The ledger's answers, see `decided_list`; a blind reviewer sees only their own."""
-        return decided_list(self._table, self.reviewer, self.reviewer if self.blind else only,
-                            text, start)  # fmt: skip
+        """The ledger's answers, see `decided_list`.
+
+        A reviewer who is blind, or is asked what others have answered, sees only their own.
+        """
+        only = self.reviewer if self.blind or self.review.twice else only
+        return decided_list(self._table, self.reviewer, only, text, start)
 
     def tried(self, lines: pd.DataFrame) -> Resolution:
         """What the rows would be with further lines of the ledger, see `Review.tried`.

@@ -104,7 +104,7 @@ class Review:
     def __init__(
         self, setup: ReviewSetup, second: tuple[str, float] | None = None, twice: float = 0.0
     ) -> None:
-        self.setup, self._second, self._twice = setup, second, twice
+        self.setup, self._second, self.twice = setup, second, twice
         self.desks: list[Desk] = []
         self.lock = threading.RLock()
         self.thumbnails = Thumbnails(setup.folder / "thumbnails")
@@ -126,7 +126,7 @@ class Review:
         """Reads tables and ledger as they are now."""
         while True:
             state, stamp = self._writer.look(), self._watch.stamp()
-            table = ReviewRows(self.setup, self._second, self._twice)
+            table = ReviewRows(self.setup, self._second, self.twice)
             if (state, stamp) == (self._writer.look(), self._watch.stamp()):
                 break
         self._epoch += 1
@@ -353,7 +353,7 @@ class Review:
                 since.clear()
             stamp = self._watch.stamp()
             try:
-                table = ReviewRows(self.setup, self._second, self._twice)
+                table = ReviewRows(self.setup, self._second, self.twice)
             except InputError:
                 return  # the next look at the ledger reports it
             with self.lock:

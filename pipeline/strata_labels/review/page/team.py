@@ -23,7 +23,7 @@ from strata_labels.review.reliability import Reliability
 
 #: Answers of a curator, and their other requests: a second, and at once.
 ANSWERS, OTHERS = (5.0, 50), (50.0, 500)
-#: Wrong links from one address: a second, and at once. Then it is refused until a minute is over.
+#: Wrong links from one address: a second, and at once.
 GUESSES = (1 / 6, 10)
 #: Refusals of strangers that the log notes: a second, and at once.
 NOTES = (0.2, 100)
@@ -108,7 +108,7 @@ class Team:
             and wrong.is_empty()
             and (not curator or (address, curator.name) not in self._known)
         ):
-            return refusal(429, "Too many wrong links from this address; wait a minute.")
+            return refusal(429, "Too many wrong links from this address; wait some seconds.")
         if curator is None:
             self._count_guess(address)
             return refusal(403, "Open the whole link that you were given. It may be revoked.")
