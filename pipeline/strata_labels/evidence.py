@@ -323,7 +323,7 @@ def evidence_text(
 
     Args:
         evidence: of a row, or of an alternative.
-        names: name of each node id; an id that is not in it is shown as it is.
+        names: name of each node id, and of items; an id that is not in it is shown as it is.
         place: node ids of the place it is shown with, from the parent to the top; what speaks for
             another node comes last and begins with "But".
         with_images: name the image files.
@@ -369,7 +369,8 @@ def label_issue_text(
         reasons: of the row.
         suggestion: the node that the evidence speaks for.
         alternatives: of the row; those of the suggestion say why.
-        names: name of each node id; names that two nodes share should tell them apart.
+        names: name of each node id, and of items; names that two nodes share should tell them
+            apart.
 
     Example:
         >>> similar = Evidence("neighbours", "1/lake", 0.8, ids=("t/7",))
@@ -434,7 +435,7 @@ def _neighbours(run: list[Evidence], name: _Names) -> str:
     found = run[0]
     if found.ids:
         like = f", similarity {found.value:.2f}" if found.value is not None else ""
-        return f"The similar item {found.ids[0]} is labelled {name(found.node)}{like}."
+        return f"The similar item {name(found.ids[0])} is labelled {name(found.node)}{like}."
     if found.value is None:
         return f"Items with similar names are mostly {name(found.node)}."
     return f"{found.value:.0%} of the most similar items are under {name(found.node)}."

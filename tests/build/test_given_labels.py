@@ -299,16 +299,16 @@ def test_sheet_and_page_say_what_was_published_and_what_speaks_against_it(tmp_pa
     place = build(tmp_path, landmarks(wrong=True), label_issues=4)
     sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     row = "1:table/train/lake4"
-    said = "Published: church; the evidence says lake, because the similar item table/train/lake"
+    said = "Published: church; the evidence says lake, because the similar item Lake "
     assert sheet.set_index("row_id")["reasons"][row].startswith(said)
     setup = ReviewSetup(place.folder, [place.ledger], ["item", "kind", "group"], "", 1)
     card = Desk(setup, "ann").show(row)["row"]
     assert card["why"][0].startswith(said)
-    lake = next(option for option in card["options"] if option["name"] == "lake")
-    assert [option["node"] for option in card["options"]].count(lake["node"]) == 1
+    (lake,) = (place for place in card["places"] if place["name"] == "lake")
+    (own,) = (place for place in card["places"] if place["answer"] == "keep")
     # On either side stand items of that very kind, though lake and river are in one group.
     assert {other["name"].split()[0] for other in lake["siblings"]} == {"Lake"}
-    assert {other["name"].split()[0] for other in card["current"]["siblings"]} == {"Church"}
+    assert {other["name"].split()[0] for other in own["siblings"]} == {"Church"}
 
 
 def test_where_only_coarse_labels_are_known_the_coarse_one_is_proposed(tmp_path: Path) -> None:

@@ -80,8 +80,10 @@ def test_the_misplaced_product_is_the_first_row(trained: tuple[Path, str]) -> No
     assert shown and all(Path(picture).is_file() for picture in shown)
     desk = Desk(review_setup(Workspace(folder / "ws")), "ann")
     row = desk.show()["row"]
-    assert row["row_id"] == f"1:{item}" and row["options"][0]["name"] == RIGHT
-    assert not any(str(folder) in text for text in row["current"]["evidence"])
+    others = [place["name"] for place in row["places"] if place["answer"] != "keep"]
+    assert row["row_id"] == f"1:{item}" and others[0] == RIGHT
+    evidence = [text for place in row["places"] for text in place["evidence"]]
+    assert evidence and not any(str(folder) in text for text in evidence)
 
 
 def test_report_and_card_show_the_figures_as_synthetic(trained: tuple[Path, str]) -> None:

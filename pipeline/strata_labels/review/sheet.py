@@ -109,6 +109,8 @@ def _rows(
     node_name = {**known.name, **{node: lost.name for node, lost in resolution.lost.items()}}
     is_item = rows.level == 1
     described = items.set_index("item_id")
+    item_name = dict(zip(items.item_id, items.name, strict=True))
+    names, distinct = {**item_name, **known.name}, {**item_name, **known.distinct_names}
     path_name = {node: known.path_name(node) for node in known.level}
     other = rows.parent.where(rows.parent != rows.suggestion, "")
     shown = rows.subject.where(~is_item, rows.suggestion)
@@ -125,7 +127,7 @@ def _rows(
             ],
             "reasons": [
                 " ".join(
-                    label_issue_text(reasons, suggestion, others, known.distinct_names)
+                    label_issue_text(reasons, suggestion, others, distinct)
                     + reason_text(reasons, known.name)
                 )
                 for reasons, suggestion, others in zip(
@@ -133,7 +135,7 @@ def _rows(
                 )
             ],
             "evidence": [
-                " ".join(evidence_text(evidence, known.name, with_images=True))
+                " ".join(evidence_text(evidence, names, with_images=True))
                 for evidence in rows.evidence
             ],
             "kind": rows.level.map(lambda level: levels[level - 1]),

@@ -134,7 +134,7 @@ def place_card(
         is_open: rows that are still to be decided, `[num_rows]`: no examples of anything.
         blind: without likelihood and evidence.
     """
-    names, path = table.known.name, table.known.path(choice.node)
+    path = table.known.path(choice.node)
     issue = next((reason for reason in table.reasons[n] if reason.kind == "label_issue"), None)
     given = not blind and issue is not None and issue.node in path and choice.own
     unknown = blind or given or choice.likely is None
@@ -151,7 +151,7 @@ def place_card(
         # How a label compares that came with the item is said where it is questioned.
         "given": given,
         "likely": None if unknown else round(choice.likely or 0.0, 3),
-        "evidence": [] if blind else evidence_text(choice.evidence, names, path),
+        "evidence": [] if blind else evidence_text(choice.evidence, table.names, path),
         "siblings": _siblings(table, n, choice.node, is_open, shown),
     }
 
@@ -160,7 +160,7 @@ def other_facts(table: ReviewRows, n: int, shown: Collection[str]) -> list[str]:
     """What is known of a row that speaks for none of the places shown."""
     paths = {step for node in shown for step in table.known.path(node)}
     rest = [piece for piece in table.evidence[n] if piece.node not in paths]
-    return evidence_text(rest, table.known.name)
+    return evidence_text(rest, table.names)
 
 
 def _siblings(

@@ -236,6 +236,20 @@ class ReviewRows:
         return self.known.items_below({node: len(rows) for node, rows in self.members.items()})
 
     @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Names of nodes and items, by id."""
+        return {**self._item_names, **self.known.name}
+
+    @cached_property
+    def distinct_names(self) -> Mapping[str, str]:
+        """As `names`; names that two nodes share tell them apart."""
+        return {**self._item_names, **self.known.distinct_names}
+
+    @cached_property
+    def _item_names(self) -> dict[str, str]:
+        return dict(zip(self.items.item_id, self.items.name, strict=True))
+
+    @cached_property
     def item_at(self) -> dict[str, int]:
         """Place of an item in the table `items` and in the vectors."""
         return {item: n for n, item in enumerate(self.items.item_id)}

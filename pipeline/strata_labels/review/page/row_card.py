@@ -88,7 +88,7 @@ def _description(table: ReviewRows, n: int) -> list[str]:
 
 
 def _why(table: ReviewRows, n: int) -> list[str]:
-    reasons, names = table.reasons[n], table.known.distinct_names
+    reasons, names = table.reasons[n], table.distinct_names
     suggestion, others = table.suggestion.get(n, ""), table.alternatives[n]
     doubt = label_issue_text(reasons, suggestion, others, names)
     return doubt + reason_text(reasons, table.known.name)
