@@ -290,11 +290,11 @@ def load(rows: int, seconds: float, stops: int, rate: float) -> dict[str, Any]:
 # --- reliability ----------------------------------------------------------------------------
 
 
-def simulated(seed: int) -> tuple[list[Answers], list[str]]:
-    """Answers until each curator has `DOUBLE`; who differ have a third one asked, and so on."""
+def simulated(seed: int, double: int) -> tuple[list[Answers], list[str]]:
+    """Answers until each curator has `double`; who differ have a third one asked, and so on."""
     rng, answers, truth = np.random.default_rng(seed), list[Answers](), list[str]()
     count = dict.fromkeys(ACCURACY, 0)
-    while min(count.values()) < DOUBLE:
+    while min(count.values()) < double:
         true, said = int(rng.integers(LABELS)), dict[str, str]()
         for who in sorted(ACCURACY, key=lambda one: count[one] + 40 * rng.random()):
             step = 0
@@ -320,7 +320,7 @@ def reliability() -> dict[str, Any]:
     """Errors of the estimates, and of the labels made with them and by majority vote."""
     off, weighed, voted = list[pd.Series](), list[float](), list[float]()
     for seed in SEEDS:
-        answers, truth = simulated(seed)
+        answers, truth = simulated(seed, DOUBLE)
         found, rng = estimate(answers), np.random.default_rng(seed)
         off.append(pd.Series(found.accuracy) - pd.Series(ACCURACY))
         likely = [label_probabilities(one, found.accuracy) for one in answers]

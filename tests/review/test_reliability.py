@@ -21,28 +21,7 @@ from strata_labels.review.reliability import (
 )
 from strata_labels.tree import LabelTree
 
-#: Accuracies of five curators; the fourth is careless, the last one names the next label instead.
-ACCURACY = {"ann": 0.97, "ben": 0.93, "cleo": 0.9, "dora": 0.65, "eve": 0.1}
-LABELS = 10
-
-
-def simulated(seed: int, double: int) -> tuple[list[Answers], list[str]]:
-    """Answers until each curator has `double`; who differ have a third one asked, and so on."""
-    rng, answers, truth = np.random.default_rng(seed), list[Answers](), list[str]()
-    count = dict.fromkeys(ACCURACY, 0)
-    while min(count.values()) < double:
-        true, said = int(rng.integers(LABELS)), dict[str, str]()
-        for who in sorted(ACCURACY, key=lambda one: count[one] + 40 * rng.random()):
-            step = 0
-            if rng.random() >= ACCURACY[who]:
-                step = 1 if who == "eve" else int(rng.integers(1, LABELS))
-            said[who] = str((true + step) % LABELS)
-            count[who] += 1
-            if len(said) - len(set(said.values())):
-                break
-        answers.append(Answers(said, LABELS))
-        truth.append(str(true))
-    return answers, truth
+from benchmarks.curators import ACCURACY, simulated
 
 
 def right(labels: Sequence[str], truth: Sequence[str]) -> float:

@@ -38,8 +38,9 @@ NODES = pa.schema([("node_id", _TEXT), ("level", pa.int8()), ("name", _TEXT), ("
 def items_table(given: ExportInput) -> tuple[pd.DataFrame, pa.Schema]:
     """Every item with the name of each level; `node_id` is where it hangs."""
     columns = given.level_columns(ITEMS)
-    kinds = {name: pa.float32() if key.endswith("confidence") else _TEXT
-             for key, name in columns.items()}  # fmt: skip
+    kinds = {
+        name: pa.float32() if key.endswith("confidence") else _TEXT for key, name in columns.items()
+    }
     before, after = ("id", "split", "name"), ("url", "image")
     rest = {name: kind for name, kind in ITEMS.items() if name not in (*before, *after)}
     last = {name: ITEMS[name] for name in after}
