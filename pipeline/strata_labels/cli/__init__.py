@@ -35,7 +35,7 @@ app = typer.Typer(
     "Exit status: 0 done; 3 done and written, review rows open; 2 the input is wrong, nothing "
     "written; 1 a failure that a retry may mend; 128 + N stopped by signal N.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

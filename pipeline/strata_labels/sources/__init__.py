@@ -15,9 +15,11 @@ from strata_labels.sources.image_archives import (
     read_members,
     reference_of,
 )
+from strata_labels.sources.image_folder import picture_paths
 from strata_labels.sources.known_labels import known_levels
 from strata_labels.sources.label_text import is_placeholder, spelled_alike
 from strata_labels.sources.published_tree import label_node, published_tree
+from strata_labels.sources.table import is_image_folder
 
 # By the `source` of a tree's hierarchy.toml.
 SOURCES: dict[str, Source] = {
@@ -40,9 +42,11 @@ __all__ = [
     "fetch_archive",
     "find_archives",
     "is_image",
+    "is_image_folder",
     "is_placeholder",
     "known_levels",
     "label_node",
+    "picture_paths",
     "published_tree",
     "read_members",
     "reference_of",
