@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from strata_labels import __version__
 from strata_labels.cli.apply import apply
 from strata_labels.cli.build import build
 from strata_labels.cli.compare import compare
@@ -63,7 +63,7 @@ app.command("list")(list_)
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(f"strata {version('strata-labels')}")
+        print(f"strata {__version__}")
         raise typer.Exit
 
 
