@@ -111,6 +111,7 @@ def _pictures_listed(_: Workspace, settings: BuildSettings) -> str:
 
 ITEMS = Stage(
     name="items",
+    does="Reading items and labels",
     version=5,
     reads=lambda _, settings: [
         *settings.source.files(settings.metadata),

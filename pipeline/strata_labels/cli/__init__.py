@@ -28,6 +28,7 @@ from strata_labels.cli.review import review
 from strata_labels.cli.simulate import simulate_review
 from strata_labels.cli.status import status
 from strata_labels.cli.train import train
+from strata_labels.cli.verbosity import with_verbosity
 
 app = typer.Typer(
     name="strata",
@@ -57,8 +58,8 @@ for command in (
     compare,
     train,
 ):
-    app.command()(command)
-app.command("list")(list_)
+    app.command()(with_verbosity(command))
+app.command("list")(with_verbosity(list_))
 
 
 def _print_version(asked: bool) -> None:

@@ -4,6 +4,7 @@ from strata_labels.sources import gldv2, inat2018, sop, table
 from strata_labels.sources.commons_thumbnails import THUMBNAIL_SERVER, thumbnail_addresses
 from strata_labels.sources.contract import Metadata, Source, shared_images
 from strata_labels.sources.drawn import draw_products
+from strata_labels.sources.fetch import fetch_metadata, plan_fetch
 from strata_labels.sources.image_archives import (
     AbsentArchiveError,
     DamagedArchiveError,
@@ -40,6 +41,7 @@ __all__ = [
     "archive_sizes",
     "draw_products",
     "fetch_archive",
+    "fetch_metadata",
     "find_archives",
     "is_image",
     "is_image_folder",
@@ -47,6 +49,7 @@ __all__ = [
     "known_levels",
     "label_node",
     "picture_paths",
+    "plan_fetch",
     "published_tree",
     "read_members",
     "reference_of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -12,7 +12,6 @@ import pyarrow as pa
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import clean_cell, clean_cells, read_header, read_people_csv
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
-from strata_labels.sources.download import Fetched
 from strata_labels.sources.image_folder import (
     PICTURES,
     folder_levels,
@@ -24,9 +23,9 @@ from strata_labels.tables import read_parquet
 
 __all__ = [
     "BASE_URL",
+    "DOWNLOADS",
     "FILES",
     "IMAGE_SPLITS",
-    "fetch",
     "files",
     "image_archives",
     "image_root",
@@ -40,6 +39,7 @@ __all__ = [
 FILES = ("items.csv", "items.parquet", "items.xlsx", "items.jsonl", "data")
 DATASET = "table"
 BASE_URL = ""  # published nowhere
+DOWNLOADS: Mapping[str, Sequence[str]] = {}
 
 _REQUIRED = ("id",)
 _OPTIONAL = ("name", "split", "image", "qid", "title", "url")
@@ -65,15 +65,6 @@ IMAGE_SPLITS: tuple[str, ...] = ()
 def image_archives(splits: Sequence[str] = ()) -> list[tuple[str, str]]:
     """None: archives of one's own lie in a folder."""
     return []
-
-
-def fetch(folder: Path, base_url: str = "") -> list[Fetched]:
-    """A user's own table is not published anywhere.
-
-    Raises:
-        InputError: always.
-    """
-    raise InputError(Problem("fetch", "a table of your own is not fetched", "Give --items FILE."))
 
 
 def files(folder: Path) -> list[Path]:
