@@ -47,7 +47,8 @@ def stream_csv(path: Path, columns: Mapping[str, str]) -> Iterator[pa.RecordBatc
             Problem(path, "column missing:", "Add it to the header.", row=1, column=column)
             for column in missing
         )
-    wrong, size = "", path.stat().st_size
+    wrong = ""
+    size = path.stat().st_size
     try:
         with (
             pacsv.open_csv(
