@@ -18,8 +18,8 @@ LIBRARY = ROOT / "pipeline" / "strata_labels"
 
 # Every room may use the ground floor; a room may use another only along these edges.
 GROUND = {
-    "errors", "evidence", "files", "hierarchy", "label_tensors", "people_csv", "people_xlsx",
-    "pictures", "progress", "retry", "settings", "tables",
+    "__version__", "errors", "evidence", "files", "hierarchy", "label_tensors", "people_csv",
+    "people_xlsx", "pictures", "progress", "retry", "settings", "tables",
 }  # fmt: skip
 EDGES: dict[str, set[str]] = {
     "tree": set(),
@@ -86,7 +86,9 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module)
+            of_package = node.module == "strata_labels"  # its names are modules, and the version
+            names = [f"{node.module}.{alias.name}" for alias in node.names if of_package]
+            found |= set(names or [node.module])
     return found
 
 

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
 from building import ROOT, SAMPLE
+from strata_labels import __version__
 
 pytestmark = pytest.mark.slow
 
@@ -30,8 +32,9 @@ def succeed(*command: object, cwd: Path, code: int = 0) -> str:
 
 
 def build(project: Path, out: Path) -> Path:
-    """The wheel that `uv build` makes from the sdist that it makes from the project."""
-    succeed(UV, "build", "--quiet", "--out-dir", out, project, cwd=out.parent)
+    """The wheel that `python -m build` makes from the sdist that it makes from the project."""
+    words = ("-m", "build", "--installer", "uv", "--outdir", out, project)
+    succeed(sys.executable, *words, cwd=out.parent)
     return next(out.glob("*.whl"))
 
 
@@ -82,9 +85,37 @@ def test_the_wheel_holds_trees_flows_and_types(wheel: Path) -> None:
         assert not missing, missing
 
 
+def test_the_wheel_is_small_and_holds_no_tests_or_screenshots(wheel: Path) -> None:
+    assert wheel.stat().st_size <= 3_000_000
+    names = zipfile.ZipFile(wheel).namelist()
+    assert not [name for name in names if "test" in name.lower() or name.endswith(".png")]
+
+
+def test_the_metadata_of_the_wheel_is_that_of_the_project(wheel: Path) -> None:
+    package = zipfile.ZipFile(wheel)
+    (name,) = (name for name in package.namelist() if name.endswith(".dist-info/METADATA"))
+    metadata = message_from_bytes(package.read(name))
+    assert metadata["Version"] == __version__
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert "Typing :: Typed" in metadata.get_all("Classifier", [])
+    assert metadata.get_payload().startswith("# Strata")
+
+
+def test_cffconvert_accepts_the_citation(tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    succeed(UV, "venv", "--quiet", "--python", sys.executable, tools, cwd=tmp_path)
+    python = tools / "bin" / "python"
+    # It reads its package data with pkg_resources, which later setuptools no longer have.
+    words = ("pip", "install", "--quiet", "--python", python, "cffconvert", "setuptools<81")
+    succeed(UV, *words, cwd=tmp_path)
+    command = (tools / "bin" / "cffconvert", "--validate", "--infile", ROOT / "CITATION.cff")
+    assert "valid" in succeed(*command, cwd=tmp_path)
+
+
 def test_it_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
     binaries = environment(tmp_path / "env", wheel)
-    assert "0." in succeed(binaries / "strata", "--version", cwd=tmp_path)
+    shown = succeed(binaries / "strata", "--version", cwd=tmp_path)
+    assert shown == f"strata {__version__}\n"
     where = "import strata_labels; print(strata_labels.__file__)"
     assert str(tmp_path) in succeed(binaries / "python", "-c", where, cwd=tmp_path)
     metadata = tmp_path / "metadata"

@@ -87,6 +87,8 @@ CASES = [
     Case("strata train WS --images ROOT --recipe happier --out DIR", "sop",
          "--encoder registry --set epochs=1 --out trained",
          leaves=("trained/report.html",)),
+    Case("strata split WS --test 0.5", "sop", leaves=("WS/tables/split.parquet", "WS/split.csv"),
+         says="Split: train and test"),
     Case("strata build sop-h WS --metadata DIR --levels deep", "sop", REGISTRY, 3),
     Case("strata train --labels labels.csv --images ROOT --recipe happier --out DIR", "sop",
          "--encoder registry --set epochs=1 --out trained2", leaves=("trained2/report.html",)),

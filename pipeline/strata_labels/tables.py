@@ -170,6 +170,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     # An item row that was accepted without review and drawn for a person to check, and the parent
     # it had been accepted with.
     "audit": pa.schema([("row_id", _TEXT), ("parent", _TEXT)]),
+    # The part of a split that an image of an item is in; `class_id` is the class that decides it.
+    # The image is null where an item has none. What was asked for is in the file's metadata.
+    "split": pa.schema([(name, _TEXT) for name in ("item_id", "image", "class_id", "split")]),
     # A node of the label tree; level 0 is the item.
     "nodes": _NODES,
     # Every node a decision may name, in use or not; none of level 0.
@@ -195,6 +198,7 @@ DECISION_COLUMNS = [
 #: next command that rebuilds.
 SCHEMA_VERSION = 2
 _VERSION_KEY = b"strata_schema_version"
+_ABOUT_KEY = b"strata_about"
 # Tables that version 0.1.0 did not write: until the next build they count as empty.
 _SINCE_0_1_0 = ("path_confidence", "label_issues", "image_issues")
 
@@ -239,8 +243,16 @@ def table_path(folder: Path, name: str) -> Path:
     return folder / "tables" / f"{name}.parquet"
 
 
-def save(folder: Path, name: str, frame: pd.DataFrame, schema: pa.Schema | None = None) -> Path:
+def save(
+    folder: Path,
+    name: str,
+    frame: pd.DataFrame,
+    schema: pa.Schema | None = None,
+    about: str = "",
+) -> Path:
     """Writes `frame` as `folder/tables/<name>.parquet` under its contract; returns the path.
+
+    `about` is kept in the file's metadata, see `read_about`.
 
     Raises:
         InputError: a contract column is missing (all missing ones listed).
@@ -264,6 +276,8 @@ def save(folder: Path, name: str, frame: pd.DataFrame, schema: pa.Schema | None 
     for field in typed:
         table = table.append_column(field, encode(frame[field.name], field.type))
     metadata = {_VERSION_KEY.decode(): str(SCHEMA_VERSION)}
+    if about:
+        metadata[_ABOUT_KEY.decode()] = about
     write_table(path, table.select(schema.names), metadata=metadata)
     return path
 
@@ -281,6 +295,17 @@ def schema_version(path: Path) -> int:
         return int(text)
     what = f"the table is of schema version {text}; this Strata reads up to {SCHEMA_VERSION}"
     raise InputError(Problem(path, what, "Use the Strata that wrote it, or a later one."))
+
+
+def read_about(path: Path) -> str:
+    """What `save` kept in the metadata of a table, "" for nothing.
+
+    Raises:
+        InputError: it is not a Parquet file.
+    """
+    with _damage_named(path):
+        metadata = pq.read_schema(path).metadata or {}
+    return metadata.get(_ABOUT_KEY, b"").decode("utf-8", "replace")
 
 
 def _rounded(column: pd.Series) -> pd.Series:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from strata_labels import __version__
 from strata_labels.build.assets import picture_finder
 from strata_labels.build.embed import ABOUT, images_there
 from strata_labels.build.record import portable
@@ -41,7 +42,7 @@ def versions() -> dict[str, str]:
     """Versions of Strata, Python and the packages a result depends on."""
     found = {name: packages.version(name) for name in _PACKAGES}
     return {
-        "strata": packages.version("strata-labels"),
+        "strata": __version__,
         "python": platform.python_version(),
         **found,
     }

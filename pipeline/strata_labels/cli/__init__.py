@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from strata_labels import __version__
 from strata_labels.cli.apply import apply
 from strata_labels.cli.build import build
 from strata_labels.cli.compare import compare
@@ -26,6 +26,7 @@ from strata_labels.cli.resolve import resolve
 from strata_labels.cli.result import finish
 from strata_labels.cli.review import review
 from strata_labels.cli.simulate import simulate_review
+from strata_labels.cli.split import split
 from strata_labels.cli.status import status
 from strata_labels.cli.train import train
 
@@ -55,6 +56,7 @@ for command in (
     history,
     diff,
     compare,
+    split,
     train,
 ):
     app.command()(command)
@@ -63,7 +65,7 @@ app.command("list")(list_)
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(f"strata {version('strata-labels')}")
+        print(f"strata {__version__}")
         raise typer.Exit
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import urlsplit
 
 import requests
 
+from strata_labels import __version__
 from strata_labels.errors import InputError, Problem
 
 COMMONS_API = "https://commons.wikimedia.org/w/api.php"
@@ -88,8 +88,4 @@ def _is_web_address(text: str) -> bool:
 
 def user_agent(contact: str) -> str:
     """`tool/version (contact) library/version`, as Wikimedia's policy requires."""
-    try:
-        own = version("strata-labels")
-    except PackageNotFoundError:  # run from a folder that is not installed
-        own = "0"
-    return f"strata/{own} ({contact}) requests/{requests.__version__}"
+    return f"strata/{__version__} ({contact}) requests/{requests.__version__}"
