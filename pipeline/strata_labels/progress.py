@@ -24,7 +24,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-_SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_LINES = 4.0  # a reader wonders after five
 
 #: Called with what is done, how much of it is done, and the total (None if it is not known).
 Listener = Callable[[str, int, int | None], None]
