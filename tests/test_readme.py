@@ -96,6 +96,8 @@ CASES = [
     Case("strata train WS --images ROOT --recipe happier --out DIR", "sop",
          "--encoder registry --set epochs=1 --out trained",
          leaves=("trained/report.html",)),
+    Case("strata split WS --test 0.5", "sop", leaves=("WS/tables/split.parquet", "WS/split.csv"),
+         says="Split: train and test"),
     Case("strata build sop-h WS --metadata DIR --levels deep", "sop", REGISTRY, 3),
     Case("strata train --labels labels.csv --images ROOT --recipe happier --out DIR", "sop",
          "--encoder registry --set epochs=1 --out trained2", leaves=("trained2/report.html",)),
@@ -114,6 +116,16 @@ CASES = [
     Case("strata build table WS --items items.csv --images PHOTOS --encoder registry "
          "--image-encoder timm:NAME@FILE", "table", "", 3),
     Case("python flows/table.py WS items.csv", "table", "", 3, ("WS/.prefect/prefect.db",)),
+    Case("strata split WS", "splits", says="Split: train and test"),
+    Case("strata split WS --test 0.3 --seed 1", "splits"),
+    Case("strata split WS --query 0.25", "splits"),
+    Case("strata split WS --test 0.5 --query 0.25", "splits"),
+    Case("strata split WS --folds 4", "splits"),
+    Case("strata export WS --format oml --fold 2", "splits", leaves=("WS/export/oml/README.md",)),
+    Case("strata split WS --class-level label --stratify group", "splits"),
+    Case("strata train WS --images PHOTOS --recipe happier --out DIR", "splits",
+         "--encoder registry --set epochs=1", leaves=("DIR/report.html",)),
+    Case("strata split WS --remove", "splits"),
     Case("strata build gldv2-h LANDMARKS --metadata hierarchies/sample "
          "--entities hierarchies/sample/entities.jsonl --encoder registry", "start", "", 3,
          ("LANDMARKS/tree.html",), says="207 items"),
@@ -158,7 +170,7 @@ def servers() -> Iterator[dict[str, str]]:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folders that the commands run in, with the files that their user has."""
     world = tmp_path_factory.mktemp("readme")
-    for name in ("home", "gldv2", "sop", "inat", "table", "start"):
+    for name in ("home", "gldv2", "sop", "inat", "table", "start", "splits"):
         (world / name).mkdir()
     kinds = ("church", "castle / fort", "lake", "bridge")
     address = "http://commons.wikimedia.org/wiki/Category:"
@@ -188,6 +200,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = pd.concat(listed).rename(columns={"class_id": "level0", "super_class_id": "level1"})
     labels[["path", "split", "level0", "level1"]].to_csv(world / "sop" / "labels.csv", index=False)
     assert len(planted)
+    (world / "splits" / "PHOTOS").symlink_to(products)
+    photographs = labels.rename(columns={"path": "image", "level0": "label", "level1": "group"})
+    photographs["id"] = range(1, len(photographs) + 1)
+    table = photographs[["id", "image", "label", "group"]]
+    table.to_csv(world / "splits" / "items.csv", index=False)
+    settings = ("WS", "--items", "items.csv", "--images", "PHOTOS")
+    subprocess.run(
+        [BINARIES / "strata", "build", "table", *settings],
+        cwd=world / "splits", env=strata_environment(world / "home"), check=True,
+    )  # fmt: skip
     random = np.random.default_rng(0)
     vectors = random.normal(size=(40, 8)).astype(np.float32)
     np.save(world / "sop" / "q.npy", vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

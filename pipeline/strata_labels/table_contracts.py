@@ -197,6 +197,15 @@ TABLES: dict[str, Table] = {
             Column("parent", _TEXT, "the parent it had been accepted with"),
         ),
     ),
+    "split": Table(
+        "the part of a split that an image of an item is in; its metadata says what was asked for",
+        (
+            Column("item_id", _TEXT, "the item"),
+            Column("image", _TEXT, "id or path of the image; null if the item has none"),
+            Column("class_id", _TEXT, "the class that decides the part"),
+            Column("split", _TEXT, "`train`, `test`, `query`, `gallery` or `fold1` ..."),
+        ),
+    ),
     "nodes": Table("a node of the label tree; labelled items are level 0", _NODE_COLUMNS),
     "vocabulary": Table(
         "a node that a decision may name, in use or not; none of level 0", _NODE_COLUMNS

@@ -45,6 +45,7 @@ DECISION_COLUMNS = [
 #: next command that rebuilds.
 SCHEMA_VERSION = 2
 _VERSION_KEY = b"strata_schema_version"
+_ABOUT_KEY = b"strata_about"
 # Tables that version 0.1.0 did not write: until the next build they count as empty.
 _SINCE_0_1_0 = ("path_confidence", "label_issues", "image_issues")
 
@@ -75,8 +76,16 @@ def table_path(folder: Path, name: str) -> Path:
     return folder / "tables" / f"{name}.parquet"
 
 
-def save(folder: Path, name: str, frame: pd.DataFrame, schema: pa.Schema | None = None) -> Path:
+def save(
+    folder: Path,
+    name: str,
+    frame: pd.DataFrame,
+    schema: pa.Schema | None = None,
+    about: str = "",
+) -> Path:
     """Writes `frame` as `folder/tables/<name>.parquet` under its contract; returns the path.
+
+    `about` is kept in the file's metadata, see `read_about`.
 
     Raises:
         InputError: a contract column is missing (all missing ones listed).
@@ -100,6 +109,8 @@ def save(folder: Path, name: str, frame: pd.DataFrame, schema: pa.Schema | None 
     for field in typed:
         table = table.append_column(field, encode(frame[field.name], field.type))
     metadata = {_VERSION_KEY.decode(): str(SCHEMA_VERSION)}
+    if about:
+        metadata[_ABOUT_KEY.decode()] = about
     write_table(path, table.select(schema.names), metadata=metadata)
     return path
 
@@ -117,6 +128,17 @@ def schema_version(path: Path) -> int:
         return int(text)
     what = f"the table is of schema version {text}; this Strata reads up to {SCHEMA_VERSION}"
     raise InputError(Problem(path, what, "Use the Strata that wrote it, or a later one."))
+
+
+def read_about(path: Path) -> str:
+    """What `save` kept in the metadata of a table, "" for nothing.
+
+    Raises:
+        InputError: it is not a Parquet file.
+    """
+    with _damage_named(path):
+        metadata = pq.read_schema(path).metadata or {}
+    return metadata.get(_ABOUT_KEY, b"").decode("utf-8", "replace")
 
 
 def _rounded(column: pd.Series) -> pd.Series:

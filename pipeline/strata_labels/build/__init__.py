@@ -17,6 +17,13 @@ from strata_labels.build.reconcile import report_classes
 from strata_labels.build.runner import build_tree, rebuild, run_stages
 from strata_labels.build.settings import BuildSettings, settings_of
 from strata_labels.build.simulate import simulate_review
+from strata_labels.build.split import (
+    SplitRequest,
+    WorkspaceSplit,
+    current_split,
+    make_split,
+    remove_split,
+)
 from strata_labels.build.stage import Counts, Stage, counts_text
 from strata_labels.build.stages import EMBED, PROPOSE, STAGES, write_formats
 from strata_labels.build.training_results import add_training_results
@@ -34,24 +41,29 @@ __all__ = [
     "Counts",
     "Explanation",
     "ReadUnits",
+    "SplitRequest",
     "Stage",
     "Unit",
     "Workspace",
+    "WorkspaceSplit",
     "add_training_results",
     "apply_sheet",
     "build_tree",
     "counts_text",
+    "current_split",
     "embed_archives",
     "explain",
     "fetch_images",
     "is_behind",
     "item_history",
     "ledgers",
+    "make_split",
     "picture_finder",
     "plan_archives",
     "read_here",
     "read_unit",
     "rebuild",
+    "remove_split",
     "report_classes",
     "resolve_categories",
     "run_stages",

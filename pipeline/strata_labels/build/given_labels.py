@@ -85,6 +85,8 @@ def complete(
     merged = _merged(decisions, proposals, nodes)
     ladder, given = _ladder(settings, items, labels, *merged)
     known = given.node
+    if not known.shape[1]:  # a tree of items only
+        return nothing_questioned(proposals)
     missing = known[:, 0] < 0
     classes = Classes.of(workspace)
     prompts = node_prompts(workspace, settings, ladder, nodes)

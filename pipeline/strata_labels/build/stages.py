@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pandas as pd
 
 from strata_labels.build.assets import class_assets, ledgers, picture_finder, vocabulary_in_force
@@ -12,9 +14,11 @@ from strata_labels.build.propose import PROPOSE
 from strata_labels.build.reconcile import put_filled_in_aside
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.show import SHOW
+from strata_labels.build.split import WorkspaceSplit, current_split
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import answers_fingerprint, resolve_for_build
 from strata_labels.build.workspace import Workspace
+from strata_labels.errors import InputError
 from strata_labels.export import About, ExportResult, check_formats, export
 from strata_labels.files import write_json
 from strata_labels.knowledge import (
@@ -155,6 +159,7 @@ def write_formats(
     formats: list[str],
     licence: str = "",
     copy_images: bool = False,
+    split: WorkspaceSplit | None = None,
 ) -> dict[str, ExportResult]:
     """Exports the tree; returns what was written by format (see `strata_labels.export.export`).
 
@@ -164,6 +169,7 @@ def write_formats(
         formats: to write.
         licence: of the labels, in place of the tree's.
         copy_images: copy images where a format has them in place of linking them.
+        split: of the workspace; None for the splits that the data came with.
     """
     hierarchy = settings.hierarchy
     items, assignments = load(workspace.folder, "items"), load(workspace.folder, "assignments")
@@ -191,24 +197,32 @@ def write_formats(
             nodes=nodes,
             find_image=find_image,
             copy_images=copy_images,
+            split=None if split is None else split.table,
+            split_text="" if split is None else split.text,
         )
         for name in formats
     }
 
 
 def _export(workspace: Workspace, settings: BuildSettings) -> Counts:
-    written = write_formats(workspace, settings, list(settings.hierarchy.formats))
+    try:
+        split = current_split(workspace)
+    except InputError as error:  # the build goes on: what is asked for here is the tree
+        print(f"warning: {error} Exports have the splits that the data came with.", file=sys.stderr)
+        split = None
+    written = write_formats(workspace, settings, list(settings.hierarchy.formats), split=split)
     return {name: result.counts() for name, result in written.items()}
 
 
 EXPORT = Stage(
     name="export",
-    version=3,
+    version=4,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("assignments"),
         workspace.table("nodes"),
         workspace.table("entities"),
+        workspace.table("split"),
         workspace.card,
         workspace.picture,
         *settings.source.files(settings.metadata),

@@ -102,6 +102,16 @@ class Workspace:
         return self.folder / "shared_images.csv"
 
     @property
+    def split_classes(self) -> Path:
+        """The classes of each part of the current split; not there if there is none."""
+        return self.folder / "split.csv"
+
+    @property
+    def split_report(self) -> Path:
+        """Classes that the current split keeps together, and what it leaves out, with reasons."""
+        return self.folder / "split_report.csv"
+
+    @property
     def not_applied(self) -> Path:
         """Decisions that are not applied, with reasons; not there if there is none."""
         return self.folder / "decisions_not_applied.csv"

@@ -26,6 +26,7 @@ from strata_labels.cli.resolve import resolve
 from strata_labels.cli.result import finish
 from strata_labels.cli.review import review
 from strata_labels.cli.simulate import simulate_review
+from strata_labels.cli.split import split
 from strata_labels.cli.status import status
 from strata_labels.cli.train import train
 
@@ -55,6 +56,7 @@ for command in (
     history,
     diff,
     compare,
+    split,
     train,
 ):
     app.command()(command)

@@ -24,17 +24,29 @@ def export(
     copy_images: Annotated[
         bool, typer.Option("--copy-images", help="Copy images; else `imagefolder` links them.")
     ] = False,
+    fold: Annotated[
+        int | None,
+        typer.Option(help="Write this fold of `strata split --folds` as the test."),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write counts and files here.")] = None,
 ) -> None:
     """Write the tree in the formats the field's loaders read."""
-    from strata_labels.build import write_formats
+    from strata_labels.build import current_split, write_formats
+    from strata_labels.errors import InputError, Problem
     from strata_labels.files import write_json
 
     workspace = open_workspace(folder)
     settings = workspace.last_settings()
+    split = current_split(workspace)
+    if fold is not None and split is None:
+        fix = "Make folds: strata split WS --folds 5"
+        raise InputError(Problem("--fold", "the workspace has no split:", fix, value=fold))
+    if split is not None:
+        split = split if fold is None else split.with_fold(fold)
+        print(f"Split: {split.text}")
     with workspace.locked("export"):
         formats = list(format or settings.hierarchy.formats)
-        written = write_formats(workspace, settings, formats, licence, copy_images)
+        written = write_formats(workspace, settings, formats, licence, copy_images, split)
     for name, result in written.items():
         print(f"{name}: {result.summary()}")
         for path in result.files:

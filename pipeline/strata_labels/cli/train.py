@@ -10,7 +10,7 @@ import typer
 from strata_labels.cli.result import open_workspace
 
 if TYPE_CHECKING:
-    from strata_labels.build import Workspace
+    from strata_labels.build import Workspace, WorkspaceSplit
 
 
 def train(
@@ -31,6 +31,10 @@ def train(
             help="Level of the tree, by name or number, whose nodes are the finest classes; for "
             "tables with one photograph a row. Else the items."
         ),
+    ] = None,
+    fold: Annotated[
+        int | None,
+        typer.Option(help="Test on this fold of `strata split --folds`; else on the first."),
     ] = None,
     mode: Annotated[
         Literal["head", "full"],
@@ -103,6 +107,9 @@ def train(
     if labels is not None and class_level is not None:
         fix = "Leave columns out of the CSV instead."
         problems.append(Problem("--class-level", "is of workspaces:", fix, value=class_level))
+    if labels is not None and fold is not None:
+        fix = "Mark what is not trained on as `test` in the CSV instead."
+        problems.append(Problem("--fold", "is of workspaces:", fix, value=fold))
     if problems or out is None or images is None:
         raise InputError(problems)
 
@@ -116,8 +123,12 @@ def train(
     else:
         assert workspace is not None
         built = open_workspace(workspace)
-        level = _class_level(built, class_level)
-        data = read_workspace(workspace, images, class_level=level)
+        level, split = _class_level(built, class_level), _split(built, fold)
+        if split is not None:
+            level = _level_of(split, level if class_level is not None else None)
+            print(f"Split: {split.text}")
+        table = None if split is None else split.table
+        data = read_workspace(workspace, images, class_level=level, split=table)
         vectors = vectors or built.vector_store
     for reason, count in data.set_aside.items():
         print(f"{count:,} set aside: {reason}")
@@ -142,10 +153,10 @@ def train(
     print(f"{'':<12}{'frozen':>8}{'trained':>9}")
     for label, name in (("H-AP", "hap"), ("ASI", "asi"), ("NDCG", "ndcg")):
         print(_row(label, name, result))
-    for level in range(len(data.levels)):
-        print(_row(f"R@1 level {level}", f"recall_at_1_level{level}", result))
+    for at in range(len(data.levels)):
+        print(_row(f"R@1 level {at}", f"recall_at_1_level{at}", result))
     # Doubts are of items; without the items' level there are none.
-    if workspace is not None and class_level is None:
+    if workspace is not None and not level:
         from strata_labels.build import add_training_results, rebuild
 
         doubts = add_training_results(built, images, out, synthetic)
@@ -170,6 +181,36 @@ def _class_level(built: Workspace, text: str | None) -> int:
         fix = f"Take one of {', '.join(names)}."
         raise InputError(Problem("--class-level", "no such level:", fix, value=text))
     return known[text]
+
+
+def _split(built: Workspace, fold: int | None) -> WorkspaceSplit | None:
+    """The split of the workspace that can be trained on; None if it has none."""
+    from strata_labels.build import current_split
+    from strata_labels.errors import InputError, Problem
+
+    split = current_split(built)
+    if split is None:
+        if fold is None:
+            return None
+        fix = "Make folds: strata split WS --folds 5"
+        raise InputError(Problem("--fold", "the workspace has no split:", fix, value=fold))
+    if fold is not None or split.request.folds is not None:
+        return split.with_fold(1 if fold is None else fold)
+    if "train" not in split.request.shares:
+        fix = "Make one with a train part: strata split WS --test 0.5 --query 0.2"
+        raise InputError(Problem(built.table("split"), "the split has no class to train on", fix))
+    return split
+
+
+def _level_of(split: WorkspaceSplit, level: int | None) -> int:
+    """The level of a split's classes, where no other one was asked for."""
+    from strata_labels.errors import InputError, Problem
+
+    if level not in (None, split.class_level):
+        what = f"the split of the workspace is of {split.text}; asked for is level"
+        fix = "Make a split of that level, or leave the option out."
+        raise InputError(Problem("--class-level", what, fix, value=level))
+    return split.class_level
 
 
 def _shown(value: Any) -> str:

@@ -7,6 +7,7 @@ something has to be encoded.
 from strata_labels.embedding.encoder import Encoder, load_encoder
 from strata_labels.embedding.encoder_spec import encoder_files, encoder_names
 from strata_labels.embedding.outliers import LEAST_IMAGES, alike
+from strata_labels.embedding.picture_groups import PictureGroups, picture_groups
 from strata_labels.embedding.vector_store import VectorStore
 from strata_labels.embedding.vectors import (
     ItemImages,
@@ -20,6 +21,7 @@ __all__ = [
     "LEAST_IMAGES",
     "Encoder",
     "ItemImages",
+    "PictureGroups",
     "VectorStore",
     "alike",
     "embed_images",
@@ -28,5 +30,6 @@ __all__ = [
     "image_files",
     "image_vectors",
     "load_encoder",
+    "picture_groups",
     "prompt_vectors",
 ]

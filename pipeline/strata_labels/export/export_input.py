@@ -13,7 +13,7 @@ import pandas as pd
 
 from strata_labels.hierarchy import CardSource
 from strata_labels.tables import own_ids
-from strata_labels.tree import LabelTree, tree_of_assignments
+from strata_labels.tree import LabelTree, as_train_and_test, tree_of_assignments
 
 #: End of the column with the confidence of a level's labels.
 CONFIDENCE = "_confidence"
@@ -55,6 +55,8 @@ class ExportInput:
         table_nodes: the table `nodes`; those that people made and that have no item are in it too.
         find_image: the file of an image reference, None where there is none.
         copy_images: images are copied, not linked.
+        split: the table `split`, for the formats whose splits are a matter of choice.
+        split_text: what it is, in a few words.
     """
 
     items: pd.DataFrame
@@ -66,6 +68,8 @@ class ExportInput:
     table_nodes: pd.DataFrame | None = None
     find_image: Callable[[str], Path | None] | None = None
     copy_images: bool = False
+    split: pd.DataFrame | None = None
+    split_text: str = ""
 
     @property
     def num_levels(self) -> int:
@@ -98,6 +102,38 @@ class ExportInput:
             if column not in joined:
                 joined[column] = None
         return joined.drop(columns="later")
+
+    def split_rows(self, two_sided: bool = False) -> pd.DataFrame:
+        """As `rows`, with the splits of `split` in place of those that the data came with.
+
+        An item with images in several splits has a row with its images in each; one that is in none
+        has `split` None.
+
+        Args:
+            two_sided: of folds, the first is the test, the others are the train; queries and
+                gallery are the test.
+        """
+        if self.split is None:
+            return self.rows
+        parts = self.split[["item_id", "image", "split"]]
+        if two_sided:
+            parts = parts.assign(split=as_train_and_test(parts.split))
+            parts["split"] = parts.split.where(parts.split == "train", "test")
+        sides = parts.groupby(["item_id", "split"], sort=False).image.agg(list).reset_index()
+        rows = self.rows.rename(columns={"split": "given_split"})
+        # The id of an item is its own in the split it came with only.
+        if rows.id.duplicated().any():
+            rows["id"] = rows.given_split + "/" + rows.id
+        rows = rows.merge(sides, on="item_id", how="left")
+        rows["split"] = rows.split.astype(object).where(rows.split.notna(), None)
+        mine = [set(images) if isinstance(images, list) else () for images in rows.image]
+        rows["image_ids"] = [
+            [image for image in images if image in own]
+            for images, own in zip(rows.image_ids, mine, strict=True)
+        ]
+        rows = rows.drop(columns=["image", "given_split"]).assign(later=rows.split != "train")
+        order = ["later", "split", "source_id", "item_id"]
+        return rows.sort_values(order, ignore_index=True).drop(columns="later")
 
     @cached_property
     def tree(self) -> LabelTree:

@@ -45,6 +45,8 @@ class Format:
         usage: how to open it, in Markdown.
         num_levels: how many levels, items included, it can carry; None for any number.
         image_folders: where its loader expects images beside the files.
+        has_splits: its splits are a matter of choice, so that those of `strata split` can be in it;
+            elsewhere they are part of the ids.
         has_confidence: the files have each item's confidences and origin; else a table beside them.
         front: front matter of `README.md`.
     """
@@ -54,6 +56,7 @@ class Format:
     usage: str
     num_levels: tuple[int, ...] | None = None
     image_folders: tuple[str, ...] = ()
+    has_splits: bool = False
     has_confidence: bool = False
     front: Callable[[ExportInput], str] | None = None
 
@@ -69,19 +72,20 @@ FORMATS: dict[str, Format] = {
         huggingface.write,
         huggingface.check,
         huggingface.USAGE,
+        has_splits=True,
         has_confidence=True,
         front=huggingface.front_matter,
     ),
-    "imagefolder": Format(imagefolder.write, imagefolder.check, imagefolder.USAGE),
+    "imagefolder": Format(imagefolder.write, imagefolder.check, imagefolder.USAGE, has_splits=True),
     "inat2018": Format(
-        inat2018.write, inat2018.check, inat2018.USAGE, (2, 7), inat2018.IMAGE_FOLDERS
+        inat2018.write, inat2018.check, inat2018.USAGE, (2, 7), inat2018.IMAGE_FOLDERS, True
     ),
     "json": Format(nested_json.write, nested_json.check, nested_json.USAGE, has_confidence=True),
     "landmarks": Format(landmarks.write, landmarks.check, landmarks.USAGE, has_confidence=True),
     "newick": Format(newick.write, newick.check, newick.USAGE),
-    "oml": Format(oml.write, oml.check, oml.USAGE),
+    "oml": Format(oml.write, oml.check, oml.USAGE, has_splits=True),
     "skos": Format(skos.write, skos.check, skos.USAGE, has_confidence=True),
-    "sop": Format(sop.write, sop.check, sop.USAGE, (2,)),
+    "sop": Format(sop.write, sop.check, sop.USAGE, (2,), has_splits=True),
     "suprank": Format(suprank.write, suprank.check, suprank.USAGE, (4,), gldv2.IMAGE_FOLDERS),
 }
 
@@ -99,6 +103,8 @@ def export(
     nodes: pd.DataFrame | None = None,
     find_image: Callable[[str], Path | None] | None = None,
     copy_images: bool = False,
+    split: pd.DataFrame | None = None,
+    split_text: str = "",
 ) -> ExportResult:
     """Writes one format beside `folder`, reads it back as its loader would, then puts it there.
 
@@ -115,6 +121,8 @@ def export(
         nodes: the table `nodes`; without it, formats with a list of nodes have those with items.
         find_image: the file of an image reference, None where there is none.
         copy_images: copy images where a format has them in place of linking them.
+        split: the table `split`, for formats with splits.
+        split_text: what it is, in a few words.
 
     Raises:
         InputError: an unknown format, one that cannot carry the tree's depth, files in `folder`
@@ -133,6 +141,8 @@ def export(
         nodes,
         find_image,
         copy_images,
+        split,
+        split_text,
     )
     check_formats({format: folder}, given.num_levels)
     chosen = FORMATS[format]
@@ -146,13 +156,23 @@ def export(
         if not chosen.has_confidence:
             result.files.append(write_confidences(beside, given))
         front = chosen.front(given) if chosen.front else ""
-        result.files.append(write_readme(beside, given, result, chosen.usage, front))
+        usage = chosen.usage
+        if split is not None:
+            usage += f"\n\n{_split_line(chosen, split_text)}"
+        result.files.append(write_readme(beside, given, result, usage, front))
         if result.items + sum(result.set_aside.values()) != len(assignments):
             raise ValueError(f"{format}: {result.summary()} where {len(assignments):,} were given")
         _put(beside, folder, format)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return replace(result, files=[folder / path.relative_to(beside) for path in result.files])
+
+
+def _split_line(format: Format, text: str) -> str:
+    """What an export's `README.md` says of the split that the workspace has."""
+    if format.has_splits:
+        return f"The splits are those of `strata split`: {text}."
+    return "The splits are those that the data came with, which are part of the ids."
 
 
 def level_names(assignments: pd.DataFrame) -> tuple[str, ...]:

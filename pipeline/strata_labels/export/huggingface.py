@@ -25,7 +25,7 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 
 def _splits(given: ExportInput) -> tuple[dict[str, pd.DataFrame], Any]:
     """Rows by file, a file for each split; its name in a hub is of letters, digits and `_`."""
-    frame, schema = items_table(given)
+    frame, schema = items_table(given, given.split_rows())
     parts: dict[str, pd.DataFrame] = {}
     for split, part in frame.groupby("split", sort=True):
         name = text = re.sub(r"\W+", "_", str(split), flags=re.ASCII)
@@ -39,7 +39,10 @@ def _splits(given: ExportInput) -> tuple[dict[str, pd.DataFrame], Any]:
 
 
 def write(folder: Path, given: ExportInput) -> ExportResult:
-    """Every item by split, and the nodes where there are any: loaders refuse a table of no row."""
+    """Every item by split, and the nodes where there are any: loaders refuse a table of no row.
+
+    Of a split that was made, the items that are in it; a query's or gallery's row has their images.
+    """
     parts, schema = _splits(given)
     for name, part in parts.items():
         write_table(folder / name, part.reset_index(drop=True), schema)
@@ -48,7 +51,10 @@ def write(folder: Path, given: ExportInput) -> ExportResult:
         write_table(folder / NODES_NAME, given.nodes(), NODES)
         rows[NODES_NAME] = len(given.nodes())
     files = [folder / name for name in rows]
-    return ExportResult(files, rows, sum(len(part) for part in parts.values()))
+    split_rows = given.split_rows()
+    items = int(split_rows.item_id[split_rows.split.notna()].nunique())
+    outside = len(given.items) - items
+    return ExportResult(files, rows, items, {"not_in_the_split": outside} if outside else {})
 
 
 def front_matter(given: ExportInput) -> str:

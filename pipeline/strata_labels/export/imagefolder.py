@@ -47,12 +47,19 @@ def _unique(texts: list[str]) -> list[str]:
 
 def _files(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Images (`path, file`, the image's own file), classes, and the items left out."""
-    rows = given.rows
+    rows = given.split_rows()
     has_class = given.num_levels > 1
     rows = rows.assign(node=rows.level1_id if has_class else rows.item_id)
     unlabelled = rows.status != LABELLED
     none, early = rows.image_ids.str.len() == 0, rows.node.isna()
-    rows, left = set_aside(rows, no_label=unlabelled, label_stops_early=early, no_images=none)
+    outside = rows.split.isna()
+    rows, left = set_aside(
+        rows,
+        no_label=unlabelled,
+        label_stops_early=early,
+        not_in_the_split=outside,
+        no_images=none,
+    )
     tree = given.tree
     nodes = sorted(rows.node.unique())
     classes = pd.DataFrame({"node_id": nodes, "name": [tree.name[node] for node in nodes]})
@@ -73,16 +80,16 @@ def _files(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, in
     images = images.assign(suffix=suffix)[images.file.notna() & opened]
     nth = images.groupby("item_id").cumcount()
     # An id may hold anything; its number in the list keeps two alike apart.
-    number = dict(zip(rows.item_id, _unique(rows.id.astype(str).tolist()), strict=True))
+    things = rows.drop_duplicates("item_id")
+    number = dict(zip(things.item_id, _unique(things.id.astype(str).tolist()), strict=True))
     images["path"] = [
         f"{split_folder[split]}/{folder[node]}/{number[item]}_{n}{end}"
         for split, node, item, n, end in zip(
             images.split, images.node, images.item_id, nth, images.suffix, strict=True
         )
     ]
-    lost = rows[~rows.item_id.isin(images.item_id)]
-    if len(lost):
-        left["image_files_missing"] = len(lost)
+    if lost := len(set(rows.item_id) - set(images.item_id)):
+        left["image_files_missing"] = lost
     classes = classes[classes.node_id.isin(images.node)].reset_index(drop=True)
     return images[["item_id", "path", "file"]], classes, left
 

@@ -35,8 +35,9 @@ IMAGE_FOLDERS = (_ROOT,)
 
 def _frames(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Categories (`id, plain` and `unique` ranks), images (`path, id, split, image`), left out."""
-    rows = given.rows
-    rows, left = set_aside(rows, no_label=rows.status != LABELLED)
+    rows = given.split_rows(two_sided=True)
+    unlabelled, outside = rows.status != LABELLED, rows.split.isna()
+    rows, left = set_aside(rows, no_label=unlabelled, not_in_the_split=outside)
     if rows.source_id.is_unique:
         rows["number"] = rows.source_id
     else:

@@ -35,8 +35,15 @@ IN_ITEMS = (
 NODES = pa.schema([("node_id", _TEXT), ("level", pa.int8()), ("name", _TEXT), ("parent_id", _TEXT)])
 
 
-def items_table(given: ExportInput) -> tuple[pd.DataFrame, pa.Schema]:
-    """Every item with the name of each level; `node_id` is where it hangs."""
+def items_table(
+    given: ExportInput, rows: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, pa.Schema]:
+    """Every item with the name of each level; `node_id` is where it hangs.
+
+    Args:
+        given: what is exported.
+        rows: those of `ExportInput.split_rows`, in place of its `rows`.
+    """
     columns = given.level_columns(ITEMS)
     kinds = {
         name: pa.float32() if key.endswith("confidence") else _TEXT for key, name in columns.items()
@@ -47,7 +54,8 @@ def items_table(given: ExportInput) -> tuple[pd.DataFrame, pa.Schema]:
     schema = pa.schema({**{name: ITEMS[name] for name in before}, **kinds, **rest, **last})
     names = {column: name for name, column in columns.items()}
     names |= {"url": "source_url", "image": "image_ids"}
-    rows = given.rows.assign(node_id=given.parents(given.rows))
+    rows = given.rows if rows is None else rows
+    rows = rows.assign(node_id=given.parents(rows))
     # Renamed last: a level may be called anything, also `item_id`.
     rows = rows[[names.get(name, name) for name in schema.names]]
     return rows.set_axis(schema.names, axis=1).astype({"confidence": "float32"}), schema

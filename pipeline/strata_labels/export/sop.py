@@ -32,10 +32,10 @@ _AS_PUBLISHED = re.compile(r"[^\s/]+_final/[^\s/]+")
 
 def _frames(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Lines of both lists with `split` and `image`, the names, and the items left out."""
-    rows = given.rows
-    without_images = rows.image_ids.str.len() == 0
+    rows = given.split_rows(two_sided=True)
+    none, outside = rows.image_ids.str.len() == 0, rows.split.isna()
     unlabelled = rows.status != LABELLED
-    rows, left = set_aside(rows, no_label=unlabelled, no_images=without_images)
+    rows, left = set_aside(rows, no_label=unlabelled, not_in_the_split=outside, no_images=none)
     rows["split"] = rows.split.where(rows.split == "train", "test")
     rows["class_id"] = range(1, len(rows) + 1)
     nodes = given.nodes()

@@ -21,6 +21,7 @@ from strata_labels.build import (
     Workspace,
     add_training_results,
     build_tree,
+    current_split,
     rebuild,
     settings_of,
 )
@@ -120,7 +121,12 @@ def train(
     """
     workspace = Workspace(folder.resolve())
     out = out or workspace.training
-    data = read_workspace(workspace.folder, images or image_root(workspace))
+    split = current_split(workspace)
+    if split is not None and (split.class_level or "train" not in split.request.shares):
+        print(f"The split is not used, since a flow trains on items: {split.text}")
+        split = None
+    table = None if split is None else split.table
+    data = read_workspace(workspace.folder, images or image_root(workspace), split=table)
     encoder = encoder or workspace.last_settings().encoder_of_images
     run_training(data, load_recipe(recipe, mode), mode, out, encoder, workspace.vector_store, seed)
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import UNKNOWN_LABEL, read_people_csv
 from strata_labels.pictures import picture_file, why_no_picture
 from strata_labels.tables import LABELLED, load, table_path
-from strata_labels.tree import LabelTree, split_items
+from strata_labels.tree import divide
 
 TRAIN, TEST, QUERY, GALLERY = "train", "test", "query", "gallery"
 # evaluate ranks the first ten at least.
@@ -137,6 +137,7 @@ def read_workspace(
     images_per_item: int = 0,
     test_share: float = 0.5,
     class_level: int = 0,
+    split: pd.DataFrame | None = None,
 ) -> LabelledImages:
     """Labels of a built workspace: level 0 is the item, above it the tree's nodes.
 
@@ -144,8 +145,9 @@ def read_workspace(
     tree's level k are the finest classes, levels below are left out, and classes take the place of
     items in what follows.
 
-    Items in `train` are trained on, those of all other splits tested on. Where all are in `train`,
-    the items are divided, `test_share` of each node's to the test. Items without a label, without
+    Of a split that `strata split` has made, the images are used that are in it. Without one, items
+    in `train` are trained on, those of all other splits tested on; where all are in `train`, the
+    classes are divided, `test_share` of each node's to the test. Items without a label, without
     an image, or with one image only (nothing could be retrieved for it) are set aside, counted.
 
     Args:
@@ -154,6 +156,7 @@ def read_workspace(
         images_per_item: at most so many; 0: all.
         test_share: share of the items that are tested on where the source has no test split.
         class_level: the tree's level whose nodes are level 0 here.
+        split: the table `split`, of classes of that level.
 
     Raises:
         InputError: no such folder or table, or too little to train or to test on.
@@ -165,9 +168,19 @@ def read_workspace(
     source = table_path(workspace, "assignments")
     labelled = assigned.status.to_numpy() == LABELLED
     aside = {"no label": int((~labelled).sum())}
+    own: Sequence[Iterable[str]] = items.image_ids.tolist()
+    if split is not None:
+        within = split[split.image.notna()].groupby("item_id").image.agg(set).to_dict()
+        own = [
+            [image for image in images if image in within.get(item, ())]
+            for item, images in zip(assigned.item_id, own, strict=True)
+        ]
+        outside = labelled & (np.array([len(list(images)) for images in own]) == 0)
+        aside["not in the split"] = int(outside.sum())
+        labelled &= ~outside
     listed = [
         _files(root, ids, images_per_item) if has else []
-        for ids, has in zip(items.image_ids, labelled, strict=True)
+        for ids, has in zip(own, labelled, strict=True)
     ]
     number = np.array([len(files) for files in listed])
     aside["no image file"] = int((labelled & (number == 0)).sum())
@@ -192,15 +205,23 @@ def read_workspace(
         nodes = chosen[f"level{at + class_level}_id"].fillna("")
         # Where a label stops early, the class has no sibling at the levels left out.
         levels[f"level{at}"] = nodes.where(nodes != "", finest[kept]).to_numpy()
-    split = np.where(chosen.split == TRAIN, TRAIN, TEST)
-    if (split == TRAIN).all():
-        every = load(workspace, "nodes")
-        above = every[every.level >= class_level]
-        above = above.assign(level=above.level - class_level)
-        shares = split_items(LabelTree.from_nodes(above), {TRAIN: 1 - test_share, TEST: test_share})
-        split = shares.loc[finest[kept]].to_numpy()
-    table = pd.DataFrame({"split": split, **levels, "path": [listed[at] for at in kept]})
-    table = table.explode("path", ignore_index=True)[["path", "split", *levels]]
+    side = np.where(chosen.split == TRAIN, TRAIN, TEST)
+    if (side == TRAIN).all():
+        every = assigned[labelled].assign(class_id=finest[labelled])
+        every = every[every.class_id != ""].sort_values("item_id").drop_duplicates("class_id")
+        above = f"level{class_level + 1}_id"
+        stratum = every[above].fillna("") if above in every else ""
+        classes = every[["class_id"]].assign(stratum=stratum, tie=range(len(every)))
+        found = divide(classes, {TRAIN: 1 - test_share, TEST: test_share})
+        side = found.loc[finest[kept]].to_numpy()
+    files = [listed[at] for at in kept]
+    table = pd.DataFrame({"split": side, **levels, "file": files, "item": chosen.item_id})
+    table = table.explode("file", ignore_index=True)
+    table["path"] = table.file.str[1]
+    if split is not None:
+        keys = pd.MultiIndex.from_arrays([table.item, table.file.str[0]])
+        table["split"] = split.set_index(["item_id", "image"]).split.loc[keys].to_numpy()
+    table = table[["path", "split", *levels]]
     images = LabelledImages(table, root, source, {k: v for k, v in aside.items() if v})
     check(images)
     return images
@@ -316,14 +337,14 @@ def _root_problems(root: Path) -> list[Problem]:
     return [Problem("--images", "no such folder:", fix, value=str(root))]
 
 
-def _files(root: Path, ids: Iterable[str], at_most: int) -> list[str]:
-    """Paths below the root of an item's images that have a file, at most so many (0: all)."""
-    found: list[str] = []
+def _files(root: Path, ids: Iterable[str], at_most: int) -> list[tuple[str, str]]:
+    """An item's images that have a file, with its path below the root; at most so many (0: all)."""
+    found: list[tuple[str, str]] = []
     for image in ids:
         if at_most and len(found) == at_most:
             break
         if (path := picture_file(root, image)) is not None:
-            found.append(str(path.relative_to(root)))
+            found.append((image, str(path.relative_to(root))))
     return found
 
 

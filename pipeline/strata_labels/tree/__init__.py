@@ -3,16 +3,28 @@
 from strata_labels.tree.diff import diff
 from strata_labels.tree.find import UNKNOWN_NODE, NodeFinder, fold
 from strata_labels.tree.label_tree import LabelTree
-from strata_labels.tree.split import split_items
+from strata_labels.tree.split import (
+    ImageSplit,
+    SplitPlan,
+    as_train_and_test,
+    divide,
+    fold_shares,
+    split_images,
+)
 from strata_labels.tree.tree_tables import tree_of_assignments, tree_tables
 
 __all__ = [
     "UNKNOWN_NODE",
+    "ImageSplit",
     "LabelTree",
     "NodeFinder",
+    "SplitPlan",
+    "as_train_and_test",
     "diff",
+    "divide",
     "fold",
-    "split_items",
+    "fold_shares",
+    "split_images",
     "tree_of_assignments",
     "tree_tables",
 ]
