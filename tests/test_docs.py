@@ -107,10 +107,10 @@ def options() -> set[str]:
     """All options of all commands."""
     command = typer.main.get_command(app)
     assert isinstance(command, typer.core.TyperGroup)
-    found = {"--help", "--version"}
-    for one in command.commands.values():
-        found |= {option for parameter in one.params for option in parameter.opts}
-        found |= {option for parameter in one.params for option in parameter.secondary_opts}
+    found = {"--help"}
+    for one in (command, *command.commands.values()):
+        for parameter in one.params:
+            found |= {*parameter.opts, *parameter.secondary_opts}
     return found
 
 

@@ -214,6 +214,7 @@ def _options(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
 
 SHOW = Stage(
     name="show",
+    does="Drawing page, picture and card",
     version=9,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "nodes", "assignments")),

@@ -27,7 +27,10 @@ def diff(
         Path | None, typer.Option(help="Write TREE_B's page here, changes marked.")
     ] = None,
 ) -> None:
-    """List what changed from TREE_A to TREE_B: nodes and items added, removed, renamed, moved."""
+    """List what changed between two trees.
+
+    From TREE_A to TREE_B: nodes and items added, removed, renamed, moved.
+    """
     from strata_labels.files import whole, write_json
     from strata_labels.people_csv import neutralise
     from strata_labels.tree import diff as compare

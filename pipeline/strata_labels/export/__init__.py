@@ -1,7 +1,31 @@
-"""Exports: the tree in the files that the field's loaders open, one module per format."""
+"""Exports: the tree in the files that the field's loaders open, one module per format.
 
-from strata_labels.export.export_input import About
-from strata_labels.export.export_result import ExportResult
-from strata_labels.export.formats import FORMATS, check_formats, export
+A name is imported when it is used first: the names of the formats need no exporter.
+"""
 
-__all__ = ["FORMATS", "About", "ExportResult", "check_formats", "export"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from strata_labels.export.format_names import FORMAT_NAMES
+
+if TYPE_CHECKING:
+    from strata_labels.export.export_input import About
+    from strata_labels.export.export_result import ExportResult
+    from strata_labels.export.formats import check_formats, export
+
+_HOME = {
+    "About": "export_input",
+    "ExportResult": "export_result",
+    "check_formats": "formats",
+    "export": "formats",
+}
+
+__all__ = ["FORMAT_NAMES", "About", "ExportResult", "check_formats", "export"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

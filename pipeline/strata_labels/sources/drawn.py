@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from strata_labels.files import write_text
-from strata_labels.progress import track
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
@@ -92,18 +91,16 @@ def draw_products(
     lists = {split: ["image_id class_id super_class_id path"] for split in ("train", "test")}
     planted = [("class_id", "split", "super_class", "kind")]
     image_id = 0
-    with track(len(made), "drawing products") as tracker:
-        for class_id, (_, number, name, surface, product, split) in enumerate(sorted(made), 1):
-            planted.append((str(class_id), split, name, surface))
-            random = np.random.default_rng([seed, number, SURFACES.index(surface), product])
-            body = _body(SILHOUETTES[name], surface, random)
-            for view in range(int(random.integers(VIEWS[0], VIEWS[1] + 1))):
-                path = f"{name}_final/{111_000_000_000 + class_id}_{view}.JPG"
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                _view(body, random).save(folder / path, "JPEG", quality=90)
-                image_id += 1
-                lists[split].append(f"{image_id} {class_id} {number + 1} {path}")
-            tracker.advance(1)
+    for class_id, (_, number, name, surface, product, split) in enumerate(sorted(made), start=1):
+        planted.append((str(class_id), split, name, surface))
+        random = np.random.default_rng([seed, number, SURFACES.index(surface), product])
+        body = _body(SILHOUETTES[name], surface, random)
+        for view in range(int(random.integers(VIEWS[0], VIEWS[1] + 1))):
+            path = f"{name}_final/{111_000_000_000 + class_id}_{view}.JPG"
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            _view(body, random).save(folder / path, "JPEG", quality=90)
+            image_id += 1
+            lists[split].append(f"{image_id} {class_id} {number + 1} {path}")
     for split, lines in lists.items():
         write_text(folder / f"Ebay_{split}.txt", "\n".join(lines) + "\n")
     table = io.StringIO()
