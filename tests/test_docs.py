@@ -14,7 +14,7 @@ import pytest
 import typer
 from documentation import PAGES, README, ROOT
 from strata_labels.cli import app
-from strata_labels.export import FORMATS
+from strata_labels.export import FORMAT_NAMES
 from strata_labels.review.decisions import DECISIONS
 from strata_labels.table_contracts import TABLES, assignments_table
 
@@ -133,7 +133,7 @@ def test_every_column_has_a_meaning() -> None:
 def test_all_decisions_and_formats_are_explained() -> None:
     decisions = [row[0].strip("`") for row in cells("reviewing.md", "decision")]
     assert decisions == list(DECISIONS)
-    assert [row[0].strip("`") for row in cells("formats.md", "format")] == sorted(FORMATS)
+    assert [row[0].strip("`") for row in cells("formats.md", "format")] == sorted(FORMAT_NAMES)
 
 
 @pytest.mark.parametrize("page", ["how.md", "limits.md"])
