@@ -30,7 +30,7 @@ from rich.text import Text
 from strata_labels import messages
 
 _SECONDS_BETWEEN_LINES = 10.0
-_SECONDS_OF_SILENCE = 4.0
+_SECONDS_OF_SILENCE = 3.0  # a reader wonders after five, and a command takes one to start
 #: As many items as take seconds.
 LONG_WORK = 10_000
 # The display of the activity that goes on, and when the last plain line was printed.
@@ -92,8 +92,8 @@ def activity(what: str) -> Iterator[None]:
     ended = threading.Event()
 
     def tell() -> None:
-        while not ended.wait(_SECONDS_OF_SILENCE):
-            if time.monotonic() - _last_line[0] >= _SECONDS_OF_SILENCE:
+        while not ended.wait(min(0.5, _SECONDS_OF_SILENCE)):
+            if time.monotonic() - max(began, _last_line[0]) >= _SECONDS_OF_SILENCE:
                 _print(f"{what}: {time.monotonic() - began:,.0f} s so far")
 
     thread = threading.Thread(target=tell, daemon=True)
