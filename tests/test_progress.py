@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from strata_labels.progress import track
+from strata_labels import messages, progress
+from strata_labels.progress import activity, track, tracked
 
 
 def test_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,3 +35,49 @@ def test_a_bar_on_a_terminal(
         tracker.advance(10)
     shown = capsys.readouterr().err
     assert "embedding [texts]" in shown and "10/10" in shown
+
+
+def test_work_that_reports_nothing_is_not_silent(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_OF_SILENCE", 0.01)
+    with activity("Proposing labels"):
+        time.sleep(0.1)
+    first, *_ = capsys.readouterr().err.splitlines()
+    assert first.startswith("Proposing labels: ") and first.endswith(" s so far")
+    monkeypatch.setattr(progress, "_SECONDS_OF_SILENCE", 60.0)
+    with activity("Proposing labels"):
+        pass
+    assert capsys.readouterr().err == ""
+
+
+def test_a_tracker_takes_the_terminal_from_the_activity(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with activity("Proposing [labels]"):
+        for what in ("one", "two"):
+            with track(3, what) as tracker:
+                tracker.advance(3)
+    shown = capsys.readouterr().err
+    assert shown.count("3/3") >= 2 and "Proposing [labels]" in shown
+
+
+def test_parts_of_long_work(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(tracked(["ab", "c"], 3, "reading")) == ["ab", "c"]
+    assert capsys.readouterr().err == ""
+    parts = [range(progress.LONG_WORK), range(5)]
+    assert list(tracked(parts, progress.LONG_WORK + 5, "reading")) == parts
+    assert capsys.readouterr().err.startswith("reading: 10,005 of 10,005 (")
+
+
+def test_nothing_is_shown_where_only_results_are_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_OF_SILENCE", 0.01)
+    monkeypatch.setattr(messages, "_verbosity", -1)
+    with activity("Proposing labels"), track(3, "one") as tracker:
+        tracker.advance(3)
+        time.sleep(0.05)
+        messages.say("done")
+    assert capsys.readouterr() == ("", "")

@@ -82,7 +82,7 @@ CASES = [
          leaves=("WS/export/croissant/croissant.json", "WS/export/huggingface/README.md")),
     Case("strata embed WS --shards ARCHIVES --plan", "gldv2", says="images to encode"),
     Case("strata embed WS --shards ARCHIVES --workers 2", "gldv2",
-         leaves=("WS/vectors/images.npy",), says="images in archives 8"),
+         leaves=("WS/vectors/images.npy",), says="8 images in archives"),
     Case("python flows/images.py WS ARCHIVES --workers 2", "gldv2", "", 3,
          ("WS/.prefect/prefect.db",)),
     Case("strata build sop-h WS --metadata DIR", "sop"),

@@ -1,8 +1,8 @@
 """The reader of tables that people make: what spreadsheets do to a file is forgiven or named.
 
-`read_people_csv` reads a CSV or one sheet of an Excel workbook, `read_people_sheets` every sheet;
-`clean_cell` reads a cell, `read_integer` a number; `neutralise` makes a cell that we write
-harmless, `write_list` writes a file of such cells.
+`read_people_csv` reads a CSV, JSON Lines, or one sheet of an Excel workbook, `read_people_sheets`
+every sheet; `clean_cell` reads a cell, `read_integer` a number; `neutralise` makes a cell that we
+write harmless, `write_list` writes a file of such cells.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pandas as pd
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.files import write_text
+from strata_labels.people_jsonl import is_json_lines, read_json_lines
 from strata_labels.people_xlsx import Rows, is_workbook, place, read_sheets
 
 #: How tables of numbers write that a label is not known, as a regular expression of a cell.
@@ -129,12 +130,13 @@ def read_people_csv(
     further: bool = False,
     ended_after: Container[str] = (),
 ) -> pd.DataFrame:
-    """Reads a CSV or a workbook that a person or a spreadsheet wrote, every cell as clean text.
+    """Reads a CSV, a workbook or JSON Lines that a person wrote, every cell as clean text.
 
     Accepts UTF-8 (with or without byte-order mark) and UTF-16, the separators `,` `;` and tab (also
     announced by a first line `sep=;`), any line end, padded cells and header, columns in any order
     and further columns (dropped). Blank lines are skipped. The index is the 1-based line of each
-    row in the file. Of a workbook (.xlsx), it reads the sheet that has the columns.
+    row in the file. Of a workbook (.xlsx), it reads the sheet that has the columns; of JSON Lines,
+    the keys are the columns, see `people_jsonl`.
 
     Args:
         path: the file.
@@ -157,9 +159,13 @@ def read_people_csv(
     """
     required, optional = list(required), list(optional)
     if not is_workbook(path):
-        return _frame(
-            path, _csv_rows(path, required, ended, ended_after), required, optional, further
+        json_lines = is_json_lines(path)
+        rows = (
+            _json_rows(path, required)
+            if json_lines
+            else _csv_rows(path, required, ended, ended_after)
         )
+        return _frame(path, rows, required, optional, further)
     sheets = read_sheets(path, required, clean_cell)
     if len(sheets) > 1:
         what = "several sheets have these columns:"
@@ -261,8 +267,16 @@ def _csv_rows(path: Path, required: list[str], ended: bool, ended_after: Contain
     return rows
 
 
+def _json_rows(path: Path, required: list[str]) -> Rows:
+    rows = read_json_lines(path, _decoded(path))
+    if not rows:
+        fix = f"It needs the keys {', '.join(required)}."
+        raise InputError(Problem(path, "the file is empty", fix))
+    return rows
+
+
 def read_header(path: Path) -> list[str]:
-    """Column names of a CSV or of a workbook's first sheet, cleaned and in lower case.
+    """Column names of a CSV, JSON Lines or a workbook's first sheet, cleaned and in lower case.
 
     Raises:
         InputError: not a file, undecodable; see `people_xlsx.read_sheets`.
@@ -271,6 +285,9 @@ def read_header(path: Path) -> list[str]:
         ((_, cells), *_), *_ = read_sheets(path, (), clean_cell).values()
         return [clean_cell(cell).casefold() for cell in cells]
     text = _decoded(path)
+    if is_json_lines(path):
+        (_, cells), *_ = read_json_lines(path, text) or [(0, [])]
+        return [clean_cell(cell).casefold() for cell in cells]
     separator, skipped = _separator(text)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     header = (

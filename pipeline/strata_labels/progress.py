@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal
+from typing import Literal, TypeVar
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -17,14 +18,24 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    SpinnerColumn,
     Task,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.text import Text
 
+from strata_labels import messages
+
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_OF_SILENCE = 4.0
+#: As many items as take seconds.
+LONG_WORK = 10_000
+# The display of the activity that goes on, and when the last plain line was printed.
+_shown: list[Progress] = []
+_last_line = [0.0]
 
 #: Called with what is done, how much of it is done, and the total (None if it is not known).
 Listener = Callable[[str, int, int | None], None]
@@ -32,6 +43,7 @@ _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
+_Part = TypeVar("_Part", bound=Sized)
 Unit = Literal["items", "bytes"]
 
 
@@ -56,6 +68,44 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
+def activity(what: str) -> Iterator[None]:
+    """Says on standard error that work goes on, and for how long, where no tracker says more.
+
+    Args:
+        what: what is done, e.g. `Proposing labels`.
+    """
+    if _quiet.get() or messages.is_quiet() or _shown:
+        yield
+        return
+    began = time.monotonic()
+    console = Console(stderr=True)
+    if console.is_terminal:
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
+        with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+            bar.add_task(what, total=None)
+            _shown.append(bar)
+            try:
+                yield
+            finally:
+                _shown.remove(bar)
+        return
+    ended = threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(_SECONDS_OF_SILENCE):
+            if time.monotonic() - _last_line[0] >= _SECONDS_OF_SILENCE:
+                _print(f"{what}: {time.monotonic() - began:,.0f} s so far")
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
 def track(total: int | None, what: str, unit: Unit = "items") -> Iterator[Tracker]:
     """Shows the progress of work on standard error.
 
@@ -67,7 +117,7 @@ def track(total: int | None, what: str, unit: Unit = "items") -> Iterator[Tracke
     Yields:
         The tracker to report progress to.
     """
-    if _quiet.get():
+    if _quiet.get() or messages.is_quiet():
         yield _Silent(total, what, unit)
         return
     console = Console(stderr=True)
@@ -82,8 +132,33 @@ def track(total: int | None, what: str, unit: Unit = "items") -> Iterator[Tracke
         else (DownloadColumn(), TransferSpeedColumn())
     )
     start = (TextColumn("{task.description}", markup=False), BarColumn())
-    with Progress(*start, *columns, TimeRemainingColumn(), console=console) as bar:
-        yield Tracker(total, what, unit, bar)
+    for one in _shown:  # a terminal has room for one display
+        one.stop()
+    try:
+        with Progress(*start, *columns, TimeRemainingColumn(), console=console) as bar:
+            yield Tracker(total, what, unit, bar)
+    finally:
+        for one in _shown:
+            one.start()
+
+
+def _print(text: str) -> None:
+    _last_line[0] = time.monotonic()
+    print(text, file=sys.stderr, flush=True)
+
+
+def tracked(parts: Iterable[_Part], total: int, what: str) -> Iterator[_Part]:
+    """Yields parts of long work and shows the progress; nothing where there is little to do.
+
+    Args:
+        parts: each with as many items as its length.
+        total: number of items of all parts.
+        what: what is done.
+    """
+    with track(total if total >= LONG_WORK else 0, what) as tracker:
+        for part in parts:
+            yield part
+            tracker.advance(len(part))
 
 
 class Tracker:
@@ -127,7 +202,7 @@ class Tracker:
         text += f" ({self._amount(round(rate))}/s"
         if self._total and self._total > self._done and rate:
             text += f", {(self._total - self._done) / rate:,.0f} s left"
-        print(f"{text})", file=sys.stderr, flush=True)
+        _print(f"{text})")
 
     def _amount(self, count: int) -> str:
         return decimal(count) if self._unit == "bytes" else f"{count:,}"

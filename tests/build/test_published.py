@@ -112,11 +112,11 @@ def test_a_second_build_runs_no_stage(
     build(place, settings)
     capsys.readouterr()
     build(place, settings)
-    assert capsys.readouterr().out == "Nothing to do: no input has changed.\n"
+    assert capsys.readouterr().out == "Nothing changed since the last build.\n"
     categories = species / "categories.json"
     categories.write_text(categories.read_text().replace("Icterus", "Icterops"))
     build(place, settings)
-    assert "items ..." in capsys.readouterr().out
+    assert "Reading items and labels ..." in capsys.readouterr().out
 
 
 def test_the_card_names_both_ledgers(tmp_path: Path, species: Path) -> None:
@@ -312,7 +312,7 @@ def test_a_new_data_set_is_a_hierarchy_toml(
     (folder / "hierarchy.toml").write_text(text.replace('"group"', '"kind", "group"'))
     capsys.readouterr()
     build(place, changed(settings))  # an edited definition is noticed
-    assert "propose ..." in capsys.readouterr().out
+    assert "Proposing labels ..." in capsys.readouterr().out
     (folder / "hierarchy.toml").write_text(
         text.replace('"group"', '"shop"').replace("newick", "sip")
     )

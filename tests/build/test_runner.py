@@ -22,7 +22,7 @@ from strata_labels.sources import SOURCES, Metadata
 from strata_labels.tables import load
 from typer.testing import CliRunner
 
-IDLE = "Nothing to do: no input has changed."
+IDLE = "Nothing changed since the last build."
 ITEMS = "id,name,kind,group\n1,Tea,drink,food\n2,Salt,,\n3,Soap,care,house\n4,Bread,bakery,food\n"
 
 

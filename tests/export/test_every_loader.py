@@ -19,7 +19,8 @@ import pytest
 from hypothesis import given, settings
 from PIL import Image
 from strata_labels.errors import InputError
-from strata_labels.export import FORMATS, export
+from strata_labels.export import export
+from strata_labels.export.formats import FORMATS
 from strata_labels.people_csv import restore
 from subprocesses import run_checked
 from trees import RANKS, Built, build_table, tables

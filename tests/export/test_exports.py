@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
 from strata_labels.errors import InputError
-from strata_labels.export import FORMATS, About, export
+from strata_labels.export import About, export
 from strata_labels.export.export_input import ExportInput
+from strata_labels.export.formats import FORMATS
 from strata_labels.hierarchy import CardSource
 from strata_labels.review import replay
 from strata_labels.tree import tree_tables

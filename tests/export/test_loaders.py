@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from strata_labels.errors import InputError
-from strata_labels.export import FORMATS, About, export
+from strata_labels.export import About, export
 from strata_labels.export.export_input import ExportInput
+from strata_labels.export.formats import FORMATS
 from strata_labels.hierarchy import CardSource
 from trees import RANKS, build, build_table
 

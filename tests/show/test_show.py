@@ -1,8 +1,7 @@
-"""Tree page, picture, card and summary, and the numbers in all of them."""
+"""Picture, card and summary, and the numbers in all of them."""
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from strata_labels.show import (
     numbers_of,
     published_agreement,
     render_card,
-    render_page,
     summary_lines,
 )
 from strata_labels.tree import tree_tables
@@ -105,72 +103,6 @@ def test_published_agreement_counts_neither_adopted_labels_nor_decisions_of_peop
     other = labels.assign(node="palace", origin="known")
     found = published_agreement(assignments, pd.concat([labels, other]), 2)
     assert found == {"compared": 4, "agreed": 2, "accepted": 1, "accepted_agreed": 1}
-
-
-class Reader(HTMLParser):
-    """Tags, links and text of a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.links: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.links += [value or "" for key, value in attrs if key in ("href", "src")]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def page(path: Path, things: pd.DataFrame, nodes: pd.DataFrame, rows: pd.DataFrame) -> Reader:
-    render_page(path, things, nodes, rows, tuple(LEVELS), NASTY)
-    reader = Reader()
-    reader.feed(path.read_text(encoding="utf-8"))
-    return reader
-
-
-def test_the_page_counts_items_at_their_node(tmp_path: Path) -> None:
-    nodes, assignments = built((item(2), 1, "stop", "church"), (item(3), 1, "stop", "natural"))
-    text = " ".join(page(tmp_path / "tree.html", items(), nodes, assignments).text.split())
-    assert "8 items, 6 with a label: 2 accepted automatically, 2 decided by people, 2 open" in text
-    assert "natural 3" in text and "human-made 3" in text and "church 2" in text
-    assert "Without a finer label: 1 Landmark 2" in text
-    assert "hierarchical label: 1" in text and "natural or human made: 1" in text
-    assert "no evidence: 1" in text and "no place: 1" in text
-
-
-def test_names_on_the_page_are_text(tmp_path: Path) -> None:
-    vocabulary = VOCABULARY.assign(name=VOCABULARY["name"].replace("church", NASTY))
-    nodes, assignments = built(vocabulary=vocabulary)
-    things = items()
-    things.loc[0, "source_url"] = "javascript:alert(1)"
-    assignments["name"] = assignments["name"].replace("Landmark 1", "<img src=x onerror=y>")
-    reader = page(tmp_path / "tree.html", things, nodes, assignments)
-    assert {"b", "code", "img"}.isdisjoint(reader.tags)
-    assert reader.text.count("<b>bold</b>") == 3  # twice the title, once the node
-    assert "<img src=x onerror=y>" in reader.text
-    assert all(link.startswith(("http://", "https://")) for link in reader.links)
-
-
-def test_a_page_shows_what_changed(tmp_path: Path) -> None:
-    nodes, assignments = built()
-    changes = pd.DataFrame(
-        [
-            ("moved", 1, "1/Q2977", "2/castle", "2/church"),
-            ("removed", 2, "2/gone", "3/natural", ""),
-            ("added", 0, item(5), "", "1/Q8502"),
-        ],
-        columns=["change", "level", "node_id", "before", "after"],
-    )
-    path = tmp_path / "tree.html"
-    render_page(path, items(), nodes, assignments, tuple(LEVELS), "T", changes)
-    text = path.read_text(encoding="utf-8")
-    assert "<mark>moved from 2/castle</mark>" in text
-    assert "<mark>1 items new here</mark>" in text
-    assert "removed: 2/gone (3/natural)" in text
-    assert "landmark: 1 added" in text
 
 
 #: Two items are opened: one for its label of level 1, one for those of both levels.
@@ -316,16 +248,3 @@ def test_a_picture_of_labels_that_stop_early_and_of_none(tmp_path: Path) -> None
     items_alone = assignments[["item_id", "status", "accepted"]]
     draw_tree(tmp_path / "one.png", items_alone.assign(status="labelled"), ("item",), "T")
     assert all(path.stat().st_size > 1000 for path in tmp_path.glob("*.png"))
-
-
-def test_the_tree_page_is_accessible(tmp_path: Path, browser: Any, axe: Any) -> None:
-    nodes, assignments = built((item(2), 1, "keep", ""), (item(4), 1, "stop", "3/human-made"))
-    nodes.loc[nodes.level == 1, "qid"] = "Q1"
-    render_page(tmp_path / "tree.html", items(), nodes, assignments, tuple(LEVELS), "T")
-    page = browser.new_page()
-    page.goto((tmp_path / "tree.html").as_uri())
-    page.get_by_role("button", name="Unfold all").click()
-    assert page.get_by_role("link", name="Q1 on Wikidata").count() > 0
-    assert page.locator("summary a").count() == 0
-    assert axe(page) == []
-    page.close()

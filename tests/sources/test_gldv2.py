@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from strata_labels import tables
 from strata_labels.errors import InputError
-from strata_labels.sources import SOURCES, shared_images
+from strata_labels.sources import SOURCES, fetch_metadata, shared_images
 from strata_labels.sources.gldv2 import FILES
 from strata_labels.sources.gldv2_landmarks import LEVELS, read_landmarks
 
@@ -230,9 +230,9 @@ def test_an_image_of_two_landmarks_is_found(tmp_path, name):
 def test_fetch_gets_all_files_from_a_mirror_of_either_shape(site, tmp_path):
     for name, folder in FILES.items():
         site.files[f"/{folder}/{name}.csv"] = name.encode()
-    GLDV2.fetch(tmp_path / "deep", site.url + "/")
+    fetch_metadata(GLDV2, tmp_path / "deep", site.url + "/")
     site.files = {f"/m/{name}.csv": name.encode() for name in FILES}
-    GLDV2.fetch(tmp_path / "flat", f"{site.url}/m")
+    fetch_metadata(GLDV2, tmp_path / "flat", f"{site.url}/m")
     for shape in ("deep", "flat"):
         found = {path.name for path in (tmp_path / shape).glob("*.csv")}
         assert found == {f"{name}.csv" for name in FILES}
@@ -241,7 +241,7 @@ def test_fetch_gets_all_files_from_a_mirror_of_either_shape(site, tmp_path):
 def test_fetch_refuses_what_is_no_address(tmp_path):
     for source in ("gldv2", "sop", "inat2018"):
         with pytest.raises(InputError, match="not an address: 's3://bucket'"):
-            SOURCES[source].fetch(tmp_path, "s3://bucket")
+            fetch_metadata(SOURCES[source], tmp_path, "s3://bucket")
     with pytest.raises(InputError, match="a table of your own is not fetched"):
-        SOURCES["table"].fetch(tmp_path)
+        fetch_metadata(SOURCES["table"], tmp_path)
     assert not list(tmp_path.iterdir())

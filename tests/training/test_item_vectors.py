@@ -62,7 +62,7 @@ def test_vectors_of_a_trained_model(
     lost.write_bytes(b"no picture")
     gone.unlink()
     assert strata(*embed) == 0
-    assert "images missing 1, images damaged 1" in capsys.readouterr().out
+    assert "1 images missing, 1 images damaged" in capsys.readouterr().out
     listed = pd.read_csv(own / "unread_images.csv")
     assert set(listed["image"]) == {table["path"][0], table["path"][5]}
     kept = np.delete(vectors, [0, 5], axis=0)

@@ -107,7 +107,38 @@ def test_files_that_do_not_belong_together_are_refused(run: Path) -> None:
 
 def test_the_report_is_accessible(run: Path, browser: Any, axe: Any) -> None:
     write_report(run, run / "images", names={"k00": "Kind & <one>"}, synthetic=True)
-    page = browser.new_page()
+    for width, scheme in ((1280, "light"), (400, "dark")):
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        page.goto((run / "report.html").as_uri())
+        assert axe(page) == []
+        page.close()
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("images", [True, False])
+def test_sheets_fit_the_window_and_the_map_its_frame(
+    run: Path, browser: Any, width: int, images: bool
+) -> None:
+    names = {"k00": "A" * 150, "k01": "Name of many words " * 8}
+    write_report(run, run / "images" if images else None, names=names)
+    page = browser.new_page(viewport={"width": width, "height": 800})
     page.goto((run / "report.html").as_uri())
-    assert axe(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    sheets = page.eval_on_selector_all(
+        ".sheet", "all => all.map(sheet => [sheet.scrollWidth - sheet.clientWidth, sheet.tabIndex])"
+    )
+    assert len(sheets) > 4 and all(sheet == [0, -1] for sheet in sheets)
+    # The points reach all edges of the frame, which keeps the proportions of the map.
+    edges = page.evaluate(
+        """() => {
+          const frame = document.querySelector("svg").getBoundingClientRect();
+          const all = [...document.querySelectorAll("circle")].map(c => c.getBoundingClientRect());
+          const from = key => Math.min(...all.map(one => one[key] - frame[key]));
+          const to = key => Math.min(...all.map(one => frame[key] - one[key]));
+          const gaps = [from("left"), from("top"), to("right"), to("bottom")];
+          return [frame.width, frame.height, Math.min(...gaps), Math.max(...gaps)];
+        }"""
+    )
+    assert edges[0] >= edges[1] > 0.05 * edges[0]
+    assert edges[2] >= 0 and edges[3] <= 0.03 * edges[0]
     page.close()

@@ -15,7 +15,7 @@ from strata_labels.build.image_archives import (
     read_here,
 )
 from strata_labels.build.reconcile import report_classes
-from strata_labels.build.runner import build_tree, rebuild, run_stages
+from strata_labels.build.runner import build_tree, plan_build, rebuild, run_stages
 from strata_labels.build.settings import BuildSettings, settings_of
 from strata_labels.build.simulate import simulate_review
 from strata_labels.build.split import (
@@ -62,6 +62,7 @@ __all__ = [
     "make_split",
     "picture_finder",
     "plan_archives",
+    "plan_build",
     "read_here",
     "read_unit",
     "rebuild",

@@ -223,6 +223,7 @@ def _looked_at(workspace: Workspace, settings: BuildSettings) -> str:
 
 EMBED = Stage(
     name="embed",
+    does="Encoding names and pictures",
     version=5,
     reads=lambda workspace, settings: [
         workspace.table("items"),

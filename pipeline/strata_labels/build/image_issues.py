@@ -62,6 +62,7 @@ def _found(workspace: Workspace, settings: BuildSettings) -> pd.DataFrame:
 
 IMAGE_ISSUES = Stage(
     name="image_issues",
+    does="Comparing pictures",
     version=1,
     reads=lambda workspace, _: [
         workspace.table("items"),

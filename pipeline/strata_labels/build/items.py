@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from hashlib import sha256
 
 import pandas as pd
 
@@ -13,7 +14,13 @@ from strata_labels.build.stage import Counts, Stage, stage_key
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import write_list
-from strata_labels.sources import Metadata, shared_images, spelled_alike
+from strata_labels.sources import (
+    Metadata,
+    is_image_folder,
+    picture_paths,
+    shared_images,
+    spelled_alike,
+)
 from strata_labels.tables import load, save
 
 
@@ -95,8 +102,16 @@ def _write(workspace: Workspace, settings: BuildSettings, metadata: Metadata) ->
     return {**metadata.counts, "images_of_several_items": int(shared["image"].nunique())}
 
 
+def _pictures_listed(_: Workspace, settings: BuildSettings) -> str:
+    """Fingerprint of the paths in a folder of pictures, which no file lists; else ""."""
+    if settings.source.files(settings.metadata) or not is_image_folder(settings.metadata):
+        return ""
+    return sha256("\n".join(picture_paths(settings.metadata)).encode()).hexdigest()
+
+
 ITEMS = Stage(
     name="items",
+    does="Reading items and labels",
     version=5,
     reads=lambda _, settings: [
         *settings.source.files(settings.metadata),
@@ -108,6 +123,7 @@ ITEMS = Stage(
         workspace.shared_images,
     ],
     run=lambda workspace, settings: _write(workspace, settings, read_metadata(settings)),
+    looks_at=_pictures_listed,
 )
 
 

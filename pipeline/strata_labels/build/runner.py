@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from strata_labels.build.check import check_inputs
 from strata_labels.build.items import ITEMS, items_stage, saved_metadata
@@ -13,6 +14,7 @@ from strata_labels.build.settings import BuildSettings
 from strata_labels.build.show import versions
 from strata_labels.build.stage import (
     Counts,
+    Inputs,
     Stage,
     counts_text,
     input_hashes,
@@ -23,6 +25,8 @@ from strata_labels.build.stage import (
 from strata_labels.build.stages import STAGES
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError
+from strata_labels.messages import say, say_more
+from strata_labels.progress import activity
 
 #: Runs one stage, in this process or elsewhere, and returns its counts.
 Execute = Callable[[Stage, Workspace, BuildSettings], Counts]
@@ -53,12 +57,15 @@ def run_stages(
     for stage in stages:
         read = input_hashes(stage, workspace, settings)
         key = stage_key(stage, workspace, settings, read)
-        if _is_done(stage, key, workspace):
+        reason = _reason_to_run(stage, key, read, workspace)
+        say_more(f"{stage.name}: {reason or 'nothing changed'}")
+        if not reason:
             continue
         idle = False
-        print(f"{stage.name} ...", flush=True)
+        say(f"{stage.does} ...")
         start = time.perf_counter()
-        counts = execute(stage, workspace, settings)
+        with activity(stage.does):
+            counts = execute(stage, workspace, settings)
         seconds = round(time.perf_counter() - start, 3)
         done = {
             "stage": stage.name,
@@ -70,19 +77,26 @@ def run_stages(
         }
         changes = {"versions": versions(), **stage.records(workspace, settings)}
         add_to_record(workspace.record, settings, done, changes)
-        print(f"{stage.name}: {counts_text(counts)} ({seconds:.1f} s)", flush=True)
+        shown = {key: counts[key] for key in stage.says or counts if key in counts}
+        say(f"  {counts_text(shown) or 'done'} ({seconds:.1f} s)")
+        say_more(f"{stage.name}: {counts_text(counts)}")
     if idle:
-        print("Nothing to do: no input has changed.", flush=True)
+        say("Nothing changed since the last build.")
         add_to_record(workspace.record, settings)  # a file may have another place
 
 
-def _is_done(stage: Stage, key: str, workspace: Workspace) -> bool:
-    if not workspace.record.is_file():
-        return False
-    for done in workspace.last_run()["stages"]:
-        if done["stage"] == stage.name:
-            return done["key"] == key and is_intact(done, workspace)
-    return False
+def _reason_to_run(stage: Stage, key: str, read: Inputs, workspace: Workspace) -> str:
+    """Why a stage has to run, "" if it has not."""
+    recorded = workspace.last_run()["stages"] if workspace.record.is_file() else []
+    done = next((one for one in recorded if one["stage"] == stage.name), None)
+    if done is None:
+        return "has not run yet"
+    if done["key"] == key:
+        return "" if is_intact(done, workspace) else "one of its files is gone or was changed"
+    changed = [name for name, digest in read if [name, digest] not in done["inputs"]]
+    return (
+        f"changed: {', '.join(changed)}" if changed else "a setting, or Strata itself, has changed"
+    )
 
 
 def build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute = run_here) -> None:
@@ -103,8 +117,9 @@ def build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute =
 def _build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute) -> None:
     workspace.check_version()
     key = stage_key(ITEMS, workspace, settings)
-    known = saved_metadata(workspace) if _is_done(ITEMS, key, workspace) else None
-    metadata = check_inputs(settings, known)
+    known = None if _reason_to_run(ITEMS, key, [], workspace) else saved_metadata(workspace)
+    with activity("Checking the inputs"):
+        metadata = check_inputs(settings, known)
     stages = [items_stage(metadata, key) if stage is ITEMS else stage for stage in STAGES]
     first = not workspace.record.exists()
     try:
@@ -115,6 +130,36 @@ def _build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute)
             shutil.rmtree(workspace.tables, ignore_errors=True)
             workspace.record.unlink(missing_ok=True)
         raise
+
+
+def plan_build(workspace: Workspace, settings: BuildSettings) -> list[str]:
+    """Checks every input and says which stages `build_tree` would run, and why; writes nothing.
+
+    Raises:
+        InputError: everything wrong with the inputs.
+    """
+    workspace.check_version()
+    with activity("Checking the inputs"):
+        metadata = check_inputs(settings)
+    lines = [counts_text(metadata.counts)]
+    changed: set[Path] = set()
+    for stage in STAGES:
+        read, key = Inputs(), ""
+        if _has_run(stage.name, workspace):  # else its inputs need not be there
+            if made := sorted(path.name for path in changed & {*stage.reads(workspace, settings)}):
+                more = f" or {len(made) - 2} more" if len(made) > 2 else ""
+                lines.append(f"{stage.does}: would run if {', '.join(made[:2])}{more} change")
+                changed |= {*stage.writes(workspace, settings)}
+                continue
+            read = input_hashes(stage, workspace, settings)
+            key = stage_key(stage, workspace, settings, read)
+        if reason := _reason_to_run(stage, key, read, workspace):
+            changed |= {*stage.writes(workspace, settings)}
+        lines.append(f"{stage.does}: {f'would run; {reason}' if reason else 'nothing changed'}")
+    if settings.contact:
+        categories = metadata.items["title"].nunique()
+        lines.append(f"Wikimedia would be asked for what is not known of {categories:,} categories")
+    return lines
 
 
 def _has_run(stage: str, workspace: Workspace) -> bool:

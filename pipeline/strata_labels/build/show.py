@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from strata_labels import __version__
-from strata_labels.build.embed import ABOUT
+from strata_labels.build.assets import picture_finder
+from strata_labels.build.embed import ABOUT, images_there
 from strata_labels.build.record import portable
 from strata_labels.build.reviewers import reviewers_agreement
 from strata_labels.build.settings import BuildSettings
@@ -107,6 +108,7 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
     both = reviewers_agreement(workspace, settings)
     shown = {"numbers": numbers, "agreement": agreed, "title": title}
     write_json(workspace.numbers, {**shown, "reviewers": both.as_json() if both else None})
+    root = settings.image_root or settings.source.image_root(settings.metadata)
     render_page(
         workspace.page,
         items,
@@ -115,6 +117,7 @@ def _show(workspace: Workspace, settings: BuildSettings) -> Counts:
         hierarchy.levels,
         title,
         label_issues=label_issues,
+        find_image=picture_finder(workspace, root),
     )
     draw_tree(workspace.picture, assignments, hierarchy.levels, title)
     render_card(
@@ -211,7 +214,8 @@ def _options(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
 
 SHOW = Stage(
     name="show",
-    version=8,
+    does="Drawing page, picture and card",
+    version=9,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "nodes", "assignments")),
         *(workspace.table(name) for name in ("proposals", "vocabulary", "doubts", "audit")),
@@ -232,5 +236,6 @@ SHOW = Stage(
     ],
     settings=("images", "clusters"),
     run=_show,
+    looks_at=images_there,
     records=_record,
 )

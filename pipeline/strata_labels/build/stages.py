@@ -31,6 +31,7 @@ from strata_labels.knowledge import (
     unclimbed,
 )
 from strata_labels.people_csv import write_list
+from strata_labels.progress import LONG_WORK, track
 from strata_labels.review import not_applied, read_ledger, replay, reviewed, write_sheet
 from strata_labels.tables import SCHEMAS, assignments_schema, load, save
 from strata_labels.tree import tree_tables
@@ -89,6 +90,7 @@ def _resolve_published(
 
 RESOLVE = Stage(
     name="resolve",
+    does="Looking items up in Wikidata",
     version=4,
     reads=lambda workspace, settings: [
         workspace.table("items"),
@@ -132,6 +134,7 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
 
 SETTLE = Stage(
     name="settle",
+    does="Building the tree",
     version=6,
     reads=lambda workspace, settings: [
         workspace.table("items"),
@@ -150,6 +153,7 @@ SETTLE = Stage(
         workspace.not_applied,
     ],
     run=_settle,
+    says=("items", "labelled", "set_aside", "accepted", "open", "rows_to_review"),
 )
 
 
@@ -184,24 +188,26 @@ def write_formats(
     check_formats({name: workspace.export / name for name in formats}, len(hierarchy.levels))
     root = settings.image_root or settings.source.image_root(settings.metadata)
     find_image = picture_finder(workspace, root)
-    return {
-        name: export(
-            name,
-            workspace.export / name,
-            items,
-            assignments,
-            settings.metadata,
-            levels=hierarchy.levels,
-            entities=entities,
-            about=about,
-            nodes=nodes,
-            find_image=find_image,
-            copy_images=copy_images,
-            split=None if split is None else split.table,
-            split_text="" if split is None else split.text,
-        )
-        for name in formats
-    }
+    written = {}
+    with track(len(formats) if len(items) >= LONG_WORK else 0, "writing formats") as tracker:
+        for name in formats:
+            written[name] = export(
+                name,
+                workspace.export / name,
+                items,
+                assignments,
+                settings.metadata,
+                levels=hierarchy.levels,
+                entities=entities,
+                about=about,
+                nodes=nodes,
+                find_image=find_image,
+                copy_images=copy_images,
+                split=None if split is None else split.table,
+                split_text="" if split is None else split.text,
+            )
+            tracker.advance(1)
+    return written
 
 
 def _export(workspace: Workspace, settings: BuildSettings) -> Counts:
@@ -216,6 +222,7 @@ def _export(workspace: Workspace, settings: BuildSettings) -> Counts:
 
 EXPORT = Stage(
     name="export",
+    does="Writing exports",
     version=4,
     reads=lambda workspace, settings: [
         workspace.table("items"),

@@ -29,6 +29,7 @@ from strata_labels.cli.simulate import simulate_review
 from strata_labels.cli.split import split
 from strata_labels.cli.status import status
 from strata_labels.cli.train import train
+from strata_labels.cli.verbosity import with_verbosity
 
 app = typer.Typer(
     name="strata",
@@ -36,7 +37,7 @@ app = typer.Typer(
     "Exit status: 0 done; 3 done and written, review rows open; 2 the input is wrong, nothing "
     "written; 1 a failure that a retry may mend; 128 + N stopped by signal N.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -59,8 +60,8 @@ for command in (
     split,
     train,
 ):
-    app.command()(command)
-app.command("list")(list_)
+    app.command()(with_verbosity(command))
+app.command("list")(with_verbosity(list_))
 
 
 def _print_version(asked: bool) -> None:

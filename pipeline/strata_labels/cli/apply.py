@@ -26,7 +26,10 @@ def apply(
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
-    """Check a filled-in review sheet, append its decisions to the ledger, rebuild."""
+    """Apply a filled-in review sheet, then rebuild.
+
+    Its decisions are checked as a whole and appended to the ledger.
+    """
     from strata_labels.build import Workspace, apply_sheet, rebuild
 
     workspace = Workspace(folder.resolve())

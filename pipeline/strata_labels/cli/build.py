@@ -8,13 +8,20 @@ from typing import Annotated
 
 import typer
 
+from strata_labels.cli.completion import complete_trees
 from strata_labels.cli.result import finish
 from strata_labels.errors import InputError, Problem
 from strata_labels.settings import BuildOptions
 
 
 def build(
-    tree: Annotated[str, typer.Argument(help="A shipped tree, or a folder with hierarchy.toml.")],
+    tree: Annotated[
+        str,
+        typer.Argument(
+            help="A shipped tree (`strata list trees`), or a folder with hierarchy.toml.",
+            autocompletion=complete_trees,
+        ),
+    ],
     folder: Annotated[
         Path, typer.Argument(metavar="WORKSPACE", help="Folder of this build, made if absent.")
     ],
@@ -32,10 +39,14 @@ def build(
         bool,
         typer.Option("--prefect", help="Run as a Prefect flow; so too if PREFECT_API_URL is set."),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check the inputs and list what would run; write nothing."),
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
-    """Build a label tree: tables, tree, exports and the review sheet."""
-    from strata_labels.build import Workspace, build_tree, settings_of
+    """Build a label tree with its exports and review sheet."""
+    from strata_labels.build import Workspace, build_tree, plan_build, settings_of
     from strata_labels.orchestration import build_with_prefect
 
     given = metadata or items
@@ -44,6 +55,9 @@ def build(
         raise InputError(Problem("--metadata, --items", "one of the two is needed", fix))
     workspace = Workspace(folder.resolve())
     settings = settings_of(tree, workspace.folder, given.resolve(), options, levels)
+    if dry_run:
+        print("\n".join([*plan_build(workspace, settings), "Nothing was written."]))
+        return
     run = build_with_prefect if prefect or "PREFECT_API_URL" in os.environ else build_tree
     run(workspace, settings)
     finish(workspace, json)

@@ -33,7 +33,10 @@ def compare(
         list[str] | None, typer.Option("--set", help="A setting of the recipe, e.g. head_lr=1e-4.")
     ] = None,
 ) -> None:
-    """Compare two trees on the same embeddings: which one, and which edges, help retrieval."""
+    """Say which of two trees the embeddings support, and why.
+
+    Which tree, and which edges, help retrieval or hurt it.
+    """
     from strata_labels.errors import InputError, Problem
     from strata_labels.files import write_json
     from strata_labels.validation import (

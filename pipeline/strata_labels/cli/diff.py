@@ -36,9 +36,10 @@ def diff(
         Path | None, typer.Option(help="Write TREE_B's page here, changes marked.")
     ] = None,
 ) -> None:
-    """List what changed from TREE_A to TREE_B: nodes and items added, removed, renamed, moved.
+    """List what changed between two trees, or what a workspace corrects in published labels.
 
-    With --out, TREE_A is published labels, and their corrections by a workspace are written.
+    From TREE_A to TREE_B: nodes and items added, removed, renamed, moved. With --out, TREE_A is
+    published labels, and the corrections by a workspace are written.
     """
     if out is not None:
         _correct(tree_a, tree_b, out, {"--csv": csv, "--page": page}, json)

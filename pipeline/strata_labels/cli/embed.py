@@ -77,7 +77,7 @@ def embed(
         typer.Option(help="With --model of a head: its encoder, if its files were moved."),
     ] = None,
 ) -> None:
-    """Encode names and images; what is in the store is not encoded again.
+    """Encode names and images once, and keep the vectors.
 
     With --model, a trained model encodes the images into --out instead.
     """

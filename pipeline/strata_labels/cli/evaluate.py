@@ -65,7 +65,10 @@ def evaluate(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
-    """Rank a gallery for every query; report H-AP, ASI, NDCG and every level's AP, mAP@R, R@k."""
+    """Measure retrieval: H-AP, ASI, NDCG, AP, mAP@R, R@k.
+
+    A gallery is ranked for every query; AP, mAP@R and R@k are those of every level.
+    """
     import torch
 
     from strata_labels.cli.arrays import read_embeddings, read_labels

@@ -43,7 +43,10 @@ def explain(
         Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
     ] = Path(),
 ) -> None:
-    """Explain an item's label: what was given, how sure each level is, evidence, alternatives."""
+    """Explain an item's label, and how sure it is.
+
+    What was given, how sure each level is, evidence, alternatives.
+    """
     from strata_labels.build import explain as look_up
 
     for line in _lines(look_up(open_workspace(folder), item)):

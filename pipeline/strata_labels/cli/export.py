@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from strata_labels.cli.completion import complete_formats
 from strata_labels.cli.result import open_workspace
 
 
@@ -16,7 +17,10 @@ def export(
     ],
     format: Annotated[
         list[str] | None,
-        typer.Option(help="See `strata list formats`; may be repeated. Else the tree's own."),
+        typer.Option(
+            help="See `strata list formats`; may be repeated. Else the tree's own.",
+            autocompletion=complete_formats,
+        ),
     ] = None,
     licence: Annotated[
         str, typer.Option(help="Licence of your labels, such as cc-by-4.0. Else the tree's own.")
@@ -30,7 +34,7 @@ def export(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write counts and files here.")] = None,
 ) -> None:
-    """Write the tree in the formats the field's loaders read."""
+    """Write the tree in formats that the field's loaders read."""
     from strata_labels.build import current_split, write_formats
     from strata_labels.errors import InputError, Problem
     from strata_labels.files import write_json

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strata_labels.cli.completion import complete_sources
 from strata_labels.cli.embed import DaskOption, Keep, KeepOption, SideOption, WorkersOption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from strata_labels.sources import ImageArchive, Source
 
 
 def fetch(
-    source: Annotated[str, typer.Argument(help="The data set: gldv2, sop or inat2018.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="The data set: gldv2, sop or inat2018.", autocompletion=complete_sources
+        ),
+    ],
     workspace: Annotated[Path, typer.Argument(help="Its metadata goes to WORKSPACE/metadata.")],
     base_url: Annotated[str | None, typer.Option(help="A mirror of the official address.")] = None,
     images: Annotated[
@@ -30,8 +41,14 @@ def fetch(
     image_size: SideOption = 512,
     workers: WorkersOption = 1,
     dask: DaskOption = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="List what would be fetched; fetch nothing."),
+    ] = False,
 ) -> None:
-    """Download a data set's metadata: resumed, checksummed, whole or not at all.
+    """Download a data set's official metadata, verified.
+
+    Interrupted downloads resume; files appear whole or not at all.
 
     With --images, its archives of images too: each is read once and dropped, and the wanted images
     stay in WORKSPACE/images.
@@ -39,7 +56,7 @@ def fetch(
     from strata_labels.build import Workspace, counts_text, fetch_images
     from strata_labels.errors import InputError, Problem, RetryError
     from strata_labels.orchestration import archive_workers
-    from strata_labels.sources import SOURCES, find_archives
+    from strata_labels.sources import SOURCES, fetch_metadata, find_archives
 
     if source not in SOURCES:
         fix = f"Take one of {', '.join(sorted(SOURCES))}."
@@ -63,8 +80,10 @@ def fetch(
         archives = find_archives(base_url or module.BASE_URL, published)
         archives = [archive for archive in archives if _chosen(archive.name, shards)]
     folder = workspace / "metadata"
-    address = {"base_url": base_url} if base_url else {}
-    module.fetch(folder, **address)
+    if dry_run:
+        _print_plan(module, folder, base_url or "", archives)
+        return
+    fetch_metadata(module, folder, base_url or "")
     given = f"--metadata {folder}"
     failure = ""
     if images:
@@ -78,6 +97,37 @@ def fetch(
     print(f"Metadata in {folder}. Next: strata build TREE {workspace} {given}")
     if failure:
         raise RetryError(failure)
+
+
+def _print_plan(
+    source: Source, folder: Path, base_url: str, archives: Sequence[ImageArchive]
+) -> None:
+    """What a fetch into a folder would download, and the disk's room."""
+    import shutil
+
+    from rich.filesize import decimal
+
+    from strata_labels.sources import archive_sizes, plan_fetch
+
+    needed, unknown = 0, False
+    for file in plan_fetch(source, folder, base_url):
+        if file.is_there:
+            said = "is there"
+        elif file.size is None:
+            said = "is not on the server"
+        else:
+            said = decimal(file.size) if file.size else "size not known"
+            said += f", {decimal(file.have)} of it there" if file.have else ""
+            needed += max(0, file.size - file.have)
+            unknown |= not file.size
+        print(f"{file.name}: {said}   {file.address}")
+    if archives:
+        sizes = archive_sizes(archives)
+        print(f"archives of images: {len(sizes)} of {len(archives)}, {decimal(sum(sizes))}")
+    free = shutil.disk_usage(next(place for place in folder.absolute().parents if place.exists()))
+    least = "at least " if unknown else ""
+    print(f"to fetch: {least}{decimal(needed)}; {decimal(free.free)} are free")
+    print("Nothing was fetched.")
 
 
 def _chosen(name: str, shards: str | None) -> bool:

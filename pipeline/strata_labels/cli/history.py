@@ -20,7 +20,10 @@ def history(
     ] = Path(),
     json: Annotated[Path | None, typer.Option(help="Write the history here.")] = None,
 ) -> None:
-    """List who decided what on an item or a node, when, and on which evidence."""
+    """List who decided what on an item or node, and when.
+
+    Each decision is shown with the evidence that its reviewer saw.
+    """
     from strata_labels.build import item_history
     from strata_labels.files import write_json
 

@@ -12,7 +12,7 @@ def list_(
         Literal["trees", "formats", "recipes", "encoders"], typer.Argument(help="What to list.")
     ],
 ) -> None:
-    """List the shipped trees, export formats, training recipes or encoders, one a line.
+    """List trees, export formats, recipes or encoders.
 
     Of a recipe: its name, data set, losses with weights, and the published file that it follows.
     """
@@ -27,9 +27,9 @@ def _trees() -> list[str]:
 
 
 def _formats() -> list[str]:
-    from strata_labels.export import FORMATS
+    from strata_labels.export import FORMAT_NAMES
 
-    return sorted(FORMATS)
+    return [f"{name:<14}{opens}" for name, opens in FORMAT_NAMES.items()]
 
 
 def _recipes() -> list[str]:

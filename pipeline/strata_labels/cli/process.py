@@ -9,12 +9,14 @@ import signal
 import sqlite3
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TextIO
 
 from strata_labels.errors import InputError, RetryError
+from strata_labels.messages import is_verbose
 
 FAILED, INPUT_WRONG = 1, 2
 #: Added to the number of the signal that stopped a command, as shells do.
@@ -51,6 +53,8 @@ def _status(command: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         return BY_SIGNAL + signal.SIGINT
     except (RetryError, OSError, sqlite3.Error, MemoryError) as error:
+        if is_verbose():
+            traceback.print_exc()
         _say(f"{_sentence(error)}\nTry again; finished work is kept.")
         return FAILED
     return 0

@@ -51,7 +51,10 @@ def resolve(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
-    """Find each landmark's Wikidata entity and the classes above it; resumes if it was stopped."""
+    """Look the items up on Wikimedia Commons and Wikidata.
+
+    Finds each item's entity and the classes above it; resumes if it was stopped.
+    """
     from strata_labels.build import Workspace, report_classes, resolve_categories, settings_of
     from strata_labels.errors import InputError, Problem, RetryError
     from strata_labels.files import write_json

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from strata_labels.messages import say
+
 if TYPE_CHECKING:
     from strata_labels.build import Workspace
 
 
-def finish(workspace: Workspace, json: Path | None = None) -> None:
+def finish(
+    workspace: Workspace, json: Path | None = None, show: Callable[[str], None] = say
+) -> None:
     """Prints the last build's summary and paths; exits with 3 if review rows are open.
 
     Decisions that a crash cut short are listed on stderr, and in the JSON as `cut_decisions`.
+    `show` prints a line; by default, `--quiet` leaves it out.
     """
     from strata_labels.errors import InputError, Problem
     from strata_labels.files import write_json
@@ -35,9 +41,9 @@ def finish(workspace: Workspace, json: Path | None = None) -> None:
             "cut_decisions": cut,
         }
         write_json(json, numbers_of)
-    print()
-    print("\n".join(summary_lines(record["title"], numbers, agreed)))
-    print()
+    show("")
+    show("\n".join(summary_lines(record["title"], numbers, agreed)))
+    show("")
     paths = {
         "tree": workspace.page,
         "picture": workspace.picture,
@@ -53,9 +59,9 @@ def finish(workspace: Workspace, json: Path | None = None) -> None:
     }
     paths |= {name: path for name, path in lists.items() if path.is_file()}
     for name, path in paths.items():
-        print(f"  {name:<9} {_short(path)}")
+        show(f"  {name:<9} {_short(path)}")
     if numbers["open_rows"]:
-        print(
+        show(
             f"\nDecide the open rows: strata review {_short(workspace.folder)}\n"
             f"Or fill in `decision` in {_short(workspace.sheet)}, "
             f"then run: strata apply {_short(workspace.folder)}"

@@ -86,7 +86,10 @@ def review(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the numbers here at the end.")] = None,
 ) -> None:
-    """Decide the open rows on a local page, or write a sheet; then rebuild tree and exports."""
+    """Decide the open rows on a local page, or write a sheet.
+
+    Tree and exports are rebuilt afterwards.
+    """
     from strata_labels.build import Workspace, ledgers, rebuild, write_review_sheet
     from strata_labels.errors import InputError, Problem
     from strata_labels.review import draw_audit

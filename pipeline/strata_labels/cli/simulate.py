@@ -31,7 +31,7 @@ def simulate_review(
         str | None, typer.Option(help="The tree whose vocabulary and lexicon are used.")
     ] = None,
 ) -> None:
-    """Review items whose labels are known, to see how many decisions agreement takes.
+    """Simulate a review, to plan how many decisions it takes.
 
     A decision is one answer, and one line of the ledger: to one row, or to all rows of a page
     that are the same.

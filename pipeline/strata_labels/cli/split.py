@@ -54,7 +54,10 @@ def split(
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the numbers here too.")] = None,
 ) -> None:
-    """Split classes into train and test, queries and gallery, or folds, checked for leaks."""
+    """Split the classes for training and test, without leaks.
+
+    Into train and test, queries and gallery, or folds.
+    """
     from strata_labels.build import (
         STAGES,
         SplitRequest,

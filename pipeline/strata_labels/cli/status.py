@@ -23,7 +23,7 @@ def status(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
 ) -> None:
-    """Say what the last build of a workspace left and what is open."""
+    """Say what the last build left, and what is open."""
     from strata_labels.review import withdraw_reviewer, withdraw_sheet
 
     workspace = open_workspace(folder)
@@ -36,4 +36,4 @@ def status(
     if taken:
         print(f"{sum(taken)} decisions taken back in {ledger}", flush=True)
         workspace = open_workspace(folder)
-    finish(workspace, json)
+    finish(workspace, json, print)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from strata_labels.cli.completion import complete_recipes
 from strata_labels.cli.result import open_workspace
 
 if TYPE_CHECKING:
@@ -14,7 +15,13 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: Annotated[str, typer.Option(help="happier, nsm, happier-sop, ... or a file .toml.")],
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="One of `strata list recipes`, such as happier or happier-sop, or a file .toml.",
+            autocompletion=complete_recipes,
+        ),
+    ],
     workspace: Annotated[
         Path | None, typer.Argument(help="A built workspace; or give --labels.")
     ] = None,
@@ -85,7 +92,10 @@ def train(
         ),
     ] = False,
 ) -> None:
-    """Train on a tree's labels; report retrieval before and after, on classes not trained on."""
+    """Train on a tree's labels; report retrieval.
+
+    Before and after, on classes not trained on.
+    """
     from strata_labels.errors import InputError, Problem
     from strata_labels.training import explain_recipe, load_recipe
 

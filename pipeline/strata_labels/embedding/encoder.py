@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from strata_labels.embedding.encoder_spec import EncoderSpec, resolve_spec
+from strata_labels.embedding.encoder_spec import EncoderSpec, resolve_spec, user_cache
 from strata_labels.embedding.registry import build_registry
 from strata_labels.errors import InputError, Problem
 
@@ -41,9 +41,7 @@ def load_encoder(spec: str, cache_folder: Path | None = None) -> Encoder:
     Raises:
         InputError: the specification names nothing, or an extra is missing.
     """
-    if cache_folder is None:
-        cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "strata"
-    return Encoder(resolve_spec(spec), cache_folder)
+    return Encoder(resolve_spec(spec), cache_folder or user_cache())
 
 
 class Encoder:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from strata_labels.embedding.registry import registry_digest
 from strata_labels.errors import InputError, Problem
-from strata_labels.files import sha256_of
+from strata_labels.files import sha256_of, write_text
 
 CONFIG = "open_clip_config.json"
 FORMS = (
@@ -20,6 +23,11 @@ FORMS = (
 _TIMM = "timm:"
 # What an encoder is made of: configuration, weights, tokenizer.
 _PARTS = {".json", ".txt", ".model", ".safetensors", ".bin", ".pth", ".pt", ".npz"}
+
+
+def user_cache() -> Path:
+    """The folder for files that can be made again, `strata` in the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "strata"
 
 
 @dataclass(frozen=True)
@@ -76,12 +84,24 @@ def resolve_spec(spec: str) -> EncoderSpec:
 
 def encoder_names() -> list[str]:
     """Specifications that need no file of one's own: `registry`, open_clip's `MODEL/TAG`, and
-    timm's `timm:NAME`."""
+    timm's `timm:NAME`.
+
+    The list is kept in the user's cache by the versions of the two packages, which take seconds to
+    import.
+    """
+    versions = "-".join(version(package) for package in ("open_clip_torch", "timm"))
+    kept = user_cache() / f"encoders-{versions}.txt"
+    with suppress(OSError):
+        return kept.read_text(encoding="utf-8").splitlines()
     import timm
     from open_clip import list_pretrained
 
     both = sorted(f"{model}/{tag}" for model, tag in list_pretrained())
-    return ["registry", *both, *(_TIMM + name for name in timm.list_pretrained())]
+    names = ["registry", *both, *(_TIMM + name for name in timm.list_pretrained())]
+    with suppress(OSError):  # a home that cannot be written to: slower, and that is all
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_text(kept, "\n".join(names) + "\n")
+    return names
 
 
 def encoder_files(spec: str) -> list[Path]:

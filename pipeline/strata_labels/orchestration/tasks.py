@@ -33,7 +33,7 @@ from strata_labels.orchestration.artifacts import (
 )
 from strata_labels.progress import listen
 from strata_labels.settings import BuildOptions
-from strata_labels.sources import SOURCES
+from strata_labels.sources import SOURCES, fetch_metadata
 from strata_labels.training import load_recipe, read_workspace
 from strata_labels.training import train as run_training
 
@@ -74,7 +74,7 @@ def fetch(source: str, folder: Path) -> Path:
     """Downloads a data set's metadata, verified; returns its folder."""
     folder = folder / "metadata"
     with listen(publish_progress()):
-        SOURCES[source].fetch(folder)
+        fetch_metadata(SOURCES[source], folder)
     return folder
 
 

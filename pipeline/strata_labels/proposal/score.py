@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import expit
 
+from strata_labels.progress import tracked
 from strata_labels.proposal.calibration import (
     Calibration,
     acceptance_threshold,
@@ -447,7 +448,7 @@ class Scorer:
         neighbours, margin = np.full(num_items, -1), np.empty(num_items, np.float32)
         trusted = np.zeros(num_items, dtype=bool)
         measured = self._calibrate(model, known, sample)
-        for rows in self._chunks(num_items):
+        for rows in tracked(self._chunks(num_items), num_items, "proposing labels"):
             chunk = self._chunk(model, rows)
             free = chunk.probabilities
             own = known_level[rows] < num_levels

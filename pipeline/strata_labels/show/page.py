@@ -1,40 +1,25 @@
-"""The tree as one plain HTML file: open it, fold it, search it; no server, no network."""
+"""The tree as one HTML file to fold, search, filter and link to; no server, no network."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
+import numpy as np
 import pandas as pd
 
 from strata_labels.files import write_text
-from strata_labels.show.numbers import HUMAN, doubted_labels, finest_level
+from strata_labels.show.example_pictures import example_pictures
+from strata_labels.show.numbers import HUMAN, finest_level
+from strata_labels.show.page_data import as_text, pack
+from strata_labels.show.page_layout import ASIDE, PageLayout, lay_out
 from strata_labels.tables import LABELLED
-from strata_labels.tree import LabelTree
 
-_EXAMPLES = 6
-
-
-@dataclass(frozen=True)
-class _Branch:
-    """A node on the page: `total` labelled items below it, `direct` of them right below.
-
-    `doubted` is the number of items that came with a label of the node, or of one below it, and
-    were opened for review because of that. Items hang right below a node of level 1, or of a
-    higher one where their labels stop early.
-    """
-
-    name: str
-    level: int
-    qid: str
-    total: int
-    accepted: int
-    doubted: int
-    direct: int
-    changes: list[str]
-    examples: list[dict[str, str]]
-    children: list[_Branch]
+#: Bytes of the page and of its pictures, at most.
+MOST_BYTES, MOST_PICTURE_BYTES = 2_960_000, 600_000
+_FRAME_BYTES = 50_000  # of what is neither data nor pictures
+_MOST_REMOVED = 100  # nodes that are listed, so that the page stays small
 
 
 def render_page(
@@ -46,8 +31,11 @@ def render_page(
     title: str,
     changes: pd.DataFrame | None = None,
     label_issues: pd.DataFrame | None = None,
+    find_image: Callable[[str], Path | None] | None = None,
 ) -> None:
-    """Writes the foldable tree with counts and examples.
+    """Writes the page: a fold-out list and an icicle of the nodes, all items, pictures of examples.
+
+    The page has at most `MOST_BYTES`; what had to be left out for that is said on it.
 
     Args:
         path: HTML file to write, whole or not at all.
@@ -59,14 +47,27 @@ def render_page(
         changes: what changed since another tree (`change, level, node_id, before, after`), to be
             marked at its node, and listed where the node is gone.
         label_issues: table `label_issues`, whose opened labels are counted at their nodes.
+        find_image: gives the file of an image reference, None where there is none.
     """
     labelled = assignments[assignments["status"] == LABELLED]
-    labelled = labelled.merge(items[["item_id", "source_url"]], on="item_id", how="left")
-    labelled["finest"] = finest_level(labelled, len(levels))
+    finest = finest_level(labelled, len(levels))
     aside = assignments.loc[assignments["status"] != LABELLED, "status"].value_counts().sort_index()
-    stopped = labelled.loc[labelled["finest"] > 1, "finest"].value_counts().sort_index()
+    stopped = finest[finest > 1].value_counts().sort_index()
     decided = labelled["accepted"] & (labelled["origin"] == HUMAN)
-    doubts = {} if label_issues is None else doubted_labels(label_issues)
+    layout = lay_out(items, nodes, assignments, len(levels), label_issues)
+    said = _marks(changes, layout)
+    about = {
+        "levels": [name.replace("_", " ") for name in levels],
+        "aside": ASIDE,
+        "marks": {n: said[node] for n, node in enumerate(layout.nodes["id"]) if node in said},
+    }
+    room = MOST_BYTES - _FRAME_BYTES
+    packed = pack(layout, about, room)
+    room = min((room - len(packed.text)) * 4 // 5, MOST_PICTURE_BYTES)
+    pictures = []
+    if find_image is not None:
+        pictures = example_pictures(layout, packed.items, find_image, room)
+    place = np.searchsorted(packed.items, [row for row, _ in pictures])
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("strata_labels.show", "."),
         autoescape=True,
@@ -76,7 +77,6 @@ def render_page(
     text = environment.get_template("tree.html.j2").render(
         title=title,
         levels=[name.replace("_", " ") for name in levels],
-        branches=_branches(labelled, nodes, _marks(changes, labelled), doubts),
         total=len(assignments),
         labelled=len(labelled),
         automatic=int((labelled["accepted"] & ~decided).sum()),
@@ -84,13 +84,19 @@ def render_page(
         counted=_counted(changes, levels),
         removed=_removed(changes),
         aside=[(str(key).replace("_", " "), int(count)) for key, count in aside.items()],
+        data=packed.text,
+        left_out=packed.left_out,
+        pictures=as_text(b"".join(content for _, content in pictures)),
+        picture_rows=[
+            [int(row), len(content)] for row, (_, content) in zip(place, pictures, strict=True)
+        ],
         stopped=[(levels[int(str(n))].replace("_", " "), int(k)) for n, k in stopped.items()],
     )
     write_text(path, text)
 
 
-def _marks(changes: pd.DataFrame | None, labelled: pd.DataFrame) -> dict[str, list[str]]:
-    """What is said at each node: its own changes, and at level 1 the items that are new there."""
+def _marks(changes: pd.DataFrame | None, layout: PageLayout) -> dict[str, list[str]]:
+    """What is said at each node: its own changes, and the number of items that are new there."""
     found: dict[str, list[str]] = {}
     if changes is None:
         return found
@@ -99,9 +105,11 @@ def _marks(changes: pd.DataFrame | None, labelled: pd.DataFrame) -> dict[str, li
         before = f" from {row['before']}" if row["before"] else ""
         found.setdefault(row["node_id"], []).append(f"{row['change']}{before}")
     came = changes[(changes["level"] == 0) & changes["change"].isin(["added", "moved"])]
-    counts = _hangs_on(labelled)[labelled["item_id"].isin(came["node_id"])].value_counts()
+    new = layout.items["item_id"].isin(came["node_id"])
+    counts = layout.items.loc[new, "node"].map(layout.nodes["id"]).value_counts().sort_index()
     for node, number in counts.items():
-        found.setdefault(str(node), []).append(f"{number:,} items new here")
+        word = "item" if number == 1 else "items"
+        found.setdefault(str(node), []).append(f"{number:,} {word} new here")
     return found
 
 
@@ -118,66 +126,11 @@ def _counted(changes: pd.DataFrame | None, levels: tuple[str, ...]) -> list[str]
 
 
 def _removed(changes: pd.DataFrame | None) -> list[str]:
-    """Nodes that are not there any more, and where they hung."""
+    """Nodes that are not there any more, and where they hung; of many the first ones."""
     if changes is None:
         return []
     gone = changes[(changes["level"] > 0) & (changes["change"] == "removed")]
-    return [f"{row['node_id']} ({row['before']})" for row in gone.to_dict("records")]
-
-
-def _hangs_on(labelled: pd.DataFrame) -> pd.Series:
-    """The node right above each item: that of the finest level it has a label at; "" for none."""
-    above = pd.Series("", labelled.index, dtype=object)
-    for level in labelled["finest"].unique():
-        if level:
-            here = labelled["finest"] == level
-            above = above.mask(here, labelled[f"level{level}_id"])
-    return above
-
-
-def _branches(
-    labelled: pd.DataFrame,
-    nodes: pd.DataFrame,
-    marks: dict[str, list[str]],
-    doubts: dict[str, int],
-) -> list[_Branch]:
-    """The top nodes with all below them, the largest first."""
-    tree = LabelTree.from_nodes(nodes[nodes["level"] > 0])
-    above = _hangs_on(labelled)
-    direct = {str(node): int(n) for node, n in above[above != ""].value_counts().items()}
-    sure = above[labelled["accepted"] & (above != "")].value_counts()
-    total = tree.items_below(direct)
-    doubted = tree.items_below(doubts)
-    accepted = tree.items_below({str(node): int(n) for node, n in sure.items()})
-
-    best = labelled.assign(above=above)
-    best = best.sort_values(["confidence", "item_id"], ascending=[False, True])
-    best = best[best.groupby("above").cumcount() < _EXAMPLES]
-    examples: dict[str, list[dict[str, str]]] = {}
-    columns = [best[name].tolist() for name in ("above", "name", "source_url")]
-    for node, name, address in zip(*columns, strict=True):
-        link = str(address or "")
-        # A table of the user's own may hold any text; only web addresses become links.
-        link = link if link.startswith(("http://", "https://")) else ""
-        examples.setdefault(node, []).append({"name": str(name), "address": link})
-
-    def below(parent: str) -> list[_Branch]:
-        found = [
-            _Branch(
-                name=tree.name[node],
-                level=tree.level[node],
-                qid=tree.qid[node],
-                total=total[node],
-                accepted=accepted.get(node, 0),
-                doubted=doubted.get(node, 0),
-                direct=direct.get(node, 0),
-                changes=marks.get(node, []),
-                examples=examples.get(node, []),
-                children=below(node),
-            )
-            for node in tree.children(parent)
-            if node in total
-        ]
-        return sorted(found, key=lambda branch: (-branch.total, branch.name))
-
-    return below("")
+    told = gone.head(_MOST_REMOVED)
+    lines = [f"{row['node_id']} ({row['before']})" for row in told.to_dict("records")]
+    more = len(gone) - len(told)
+    return [*lines, f"{more:,} more"] if more else lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +11,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from strata_labels.sources.download import Fetched
 from strata_labels.tables import SCHEMAS
 
 #: For each kind of row and split: `in`, `out` and `set_aside` by reason (in = out + set aside).
@@ -47,14 +46,12 @@ class Labels:
 
 
 class Source(Protocol):
-    """One data set's reader: its files from the network, its items and labels from the files."""
+    """One data set's reader: where its files are published, its items and labels from the files."""
 
     BASE_URL: str  #: where the data set is published
+    #: By name of each official metadata file, its paths below the base, in the order to try them.
+    DOWNLOADS: Mapping[str, Sequence[str]]
     IMAGE_SPLITS: tuple[str, ...]  #: splits whose images can be fetched
-
-    def fetch(self, folder: Path, base_url: str = ...) -> list[Fetched]:
-        """Downloads the metadata files, all that a build can use."""
-        ...
 
     def image_archives(self, splits: Sequence[str] = ...) -> list[tuple[str, str]]:
         """The official archives of images: path, and path of the file with the MD5 sum or ""."""

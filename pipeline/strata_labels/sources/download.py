@@ -24,6 +24,7 @@ import requests
 
 from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import appear, sha256_of, write_text
+from strata_labels.messages import say
 from strata_labels.progress import Tracker, track
 from strata_labels.retry import (
     TRANSIENT_STATUS,
@@ -102,7 +103,7 @@ def download_all(
                 kept = False
             if recorded and kept:
                 path.with_name(f".{name}.part.json").unlink(missing_ok=True)  # of a killed run
-                print(f"{name}: already there, checksum right", file=sys.stderr)
+                say(f"{name}: already there, checksum right")
                 fetched.append(Fetched(path, recorded, path.stat().st_size, kept=True))
                 continue
             try:
@@ -115,25 +116,15 @@ def download_all(
     return fetched
 
 
-def download_from(folder: Path, base_url: str, files: Mapping[str, Sequence[str]]) -> list[Fetched]:
-    """Downloads files of one server (see `download_all`).
-
-    Args:
-        folder: where they go.
-        base_url: the server's folder.
-        files: for each file's name its paths below the folder, in the order to try them.
-
-    Raises:
-        InputError: `base_url` is not an address; as `download_all`.
-        RetryError: as `download_all`.
-    """
-    if not base_url.startswith(("http://", "https://")):
-        fix = "Give an address that begins with http:// or https://."
-        raise InputError(Problem("--base-url", "not an address:", fix, value=base_url))
-    base = base_url.rstrip("/")
-    return download_all(
-        folder, {name: [f"{base}/{path}" for path in paths] for name, paths in files.items()}
-    )
+def remote_size(session: requests.Session, address: str) -> int | None:
+    """Bytes at an address, 0 if the server does not say; None if nothing is there."""
+    try:
+        headers = {"Accept-Encoding": "identity"}
+        with session.get(address, headers=headers, stream=True, timeout=(10, 60)) as response:
+            length = response.headers.get("Content-Length", "")
+            return (int(length) if length.isdigit() else 0) if response.ok else None
+    except requests.RequestException as error:
+        raise RetryError(f"{address}: out of reach ({type(error).__name__}).") from None
 
 
 def read_manifest(folder: Path) -> dict[str, str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.sources.contract import Counts, Labels, Metadata, count_labels, label_rows
-from strata_labels.sources.download import Fetched, download_from
 from strata_labels.sources.gldv2_images import add_images
 from strata_labels.sources.gldv2_landmarks import (
     LEVELS,
@@ -21,9 +20,9 @@ from strata_labels.sources.gldv2_landmarks import (
 
 __all__ = [
     "BASE_URL",
+    "DOWNLOADS",
     "FILES",
     "IMAGE_SPLITS",
-    "fetch",
     "files",
     "image_archives",
     "image_root",
@@ -47,6 +46,10 @@ FILES = {
     "index": "metadata",
     "retrieval_solution_v2.1": "ground_truth",
 }
+#: The official files: their paths below the base address; a mirror may have them all in one folder.
+DOWNLOADS: Mapping[str, Sequence[str]] = {
+    f"{name}.csv": (f"{place}/{name}.csv", f"{name}.csv") for name, place in FILES.items()
+}
 
 
 #: Archives of images by split.
@@ -62,25 +65,6 @@ def image_archives(splits: Sequence[str] = SPLITS) -> list[tuple[str, str]]:
         for split in splits
         for n in range(ARCHIVES[split])
     ]
-
-
-def fetch(folder: Path, base_url: str = BASE_URL) -> list[Fetched]:
-    """Downloads the official metadata files; those already there and right are kept.
-
-    Args:
-        folder: where they go, as `NAME.csv`, with a manifest `checksums.sha256`.
-        base_url: the bucket or a mirror of it: `metadata/` and `ground_truth/` below it, or all
-            files in it.
-
-    Returns:
-        The files.
-
-    Raises:
-        InputError: a base that is no address, files the server does not have.
-        RetryError: a server out of reach or broken; another run continues the download.
-    """
-    paths = {f"{name}.csv": (f"{place}/{name}.csv", f"{name}.csv") for name, place in FILES.items()}
-    return download_from(folder, base_url, paths)
 
 
 def read(folder: Path, levels: Sequence[str]) -> Metadata:

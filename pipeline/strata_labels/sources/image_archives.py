@@ -23,10 +23,10 @@ from tarfile import (  # type: ignore[attr-defined]
 
 import requests
 
-from strata_labels.errors import InputError, Problem, RetryError
+from strata_labels.errors import InputError, Problem
 from strata_labels.progress import track
 from strata_labels.retry import RetryPolicy
-from strata_labels.sources.download import download_all
+from strata_labels.sources.download import download_all, remote_size
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 #: Bytes of the largest member that is read.
@@ -146,7 +146,7 @@ def fetch_archive(archive: ImageArchive, folder: Path, policy: RetryPolicy | Non
             download_all(folder, {beside: [archive.md5]}, policy)
         except InputError:
             with requests.Session() as session:
-                if _length(session, archive.address) is None:
+                if remote_size(session, archive.address) is None:
                     raise AbsentArchiveError from None
             raise
         sums[name] = _md5_in(folder / beside, name)
@@ -167,21 +167,10 @@ def archive_sizes(archives: Sequence[ImageArchive]) -> list[int]:
         for archive in archives:
             if not archive.is_remote:
                 sizes.append(Path(archive.address).stat().st_size)
-            elif (size := _length(session, archive.address)) is not None:
+            elif (size := remote_size(session, archive.address)) is not None:
                 sizes.append(size)
             tracker.advance(1)
     return sizes
-
-
-def _length(session: requests.Session, address: str) -> int | None:
-    """Bytes at an address, 0 if the server does not say; None if nothing is there."""
-    try:
-        headers = {"Accept-Encoding": "identity"}
-        with session.get(address, headers=headers, stream=True, timeout=(10, 60)) as response:
-            length = response.headers.get("Content-Length", "")
-            return (int(length) if length.isdigit() else 0) if response.ok else None
-    except requests.RequestException as error:
-        raise RetryError(f"{address}: out of reach ({type(error).__name__}).") from None
 
 
 def _md5_in(path: Path, name: str) -> str:

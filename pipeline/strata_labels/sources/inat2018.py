@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,7 +10,6 @@ import pandas as pd
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
-from strata_labels.sources.download import Fetched, download_from
 from strata_labels.sources.inat2018_categories import (
     CATEGORIES,
     RANKS,
@@ -23,9 +22,9 @@ from strata_labels.sources.packed import find
 
 __all__ = [
     "BASE_URL",
+    "DOWNLOADS",
     "FILES",
     "IMAGE_SPLITS",
-    "fetch",
     "files",
     "image_archives",
     "image_root",
@@ -37,6 +36,8 @@ __all__ = [
 # The competition's page (github.com/visipedia/inat_comp, 2018) names these addresses.
 BASE_URL = "https://ml-inat-competition-datasets.s3.amazonaws.com/2018"
 FILES = ("categories.json.tar.gz", "train2018.json.tar.gz", "val2018.json.tar.gz")
+#: The official archives of categories and annotations, which `read` reads packed.
+DOWNLOADS: Mapping[str, Sequence[str]] = {name: (name,) for name in FILES}
 DATASET = "inat2018"
 LEVELS = (*RANKS, "supercategory")
 
@@ -53,20 +54,6 @@ IMAGE_SPLITS: tuple[str, ...] = ("train", "val")
 def image_archives(splits: Sequence[str] = ()) -> list[tuple[str, str]]:
     """The archive of all train and validation images; its MD5 sum is in no file."""
     return [("train_val2018.tar.gz", "")]
-
-
-def fetch(folder: Path, base_url: str = BASE_URL) -> list[Fetched]:
-    """Downloads the official archives of categories and annotations, which `read` reads packed.
-
-    Args:
-        folder: where they go.
-        base_url: the bucket or a mirror of it.
-
-    Raises:
-        InputError: not an address; the server has no such file.
-        RetryError: a server out of reach or broken.
-    """
-    return download_from(folder, base_url, {name: [name] for name in FILES})
 
 
 def files(folder: Path) -> list[Path]:

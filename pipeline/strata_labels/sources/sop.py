@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,14 @@ import pandas as pd
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import read_people_csv
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
-from strata_labels.sources.download import Fetched, download_from
 from strata_labels.sources.known_labels import read_labels
 from strata_labels.sources.packed import Packed, find
 
 __all__ = [
     "BASE_URL",
+    "DOWNLOADS",
     "FILES",
     "IMAGE_SPLITS",
-    "fetch",
     "files",
     "image_archives",
     "image_root",
@@ -32,6 +31,8 @@ __all__ = [
 # The project page (cvgl.stanford.edu/projects/lifted_struct) offers one zip.
 BASE_URL = "https://cvgl.stanford.edu/projects/lifted_struct"
 FILES = ("Stanford_Online_Products.zip",)
+#: The official zip (2.9 GB, images included), from which `read` takes the lists.
+DOWNLOADS: Mapping[str, Sequence[str]] = {name: (name,) for name in FILES}
 DATASET = "sop"
 LEVELS = ("superclass",)
 
@@ -50,20 +51,6 @@ IMAGE_SPLITS: tuple[str, ...] = ("train", "test")
 def image_archives(splits: Sequence[str] = ()) -> list[tuple[str, str]]:
     """The official zip; no file with its MD5 sum is published."""
     return [(name, "") for name in FILES]
-
-
-def fetch(folder: Path, base_url: str = BASE_URL) -> list[Fetched]:
-    """Downloads the official zip (2.9 GB, images included), from which `read` takes the lists.
-
-    Args:
-        folder: where it goes.
-        base_url: the project's address or a mirror's.
-
-    Raises:
-        InputError: not an address; the server has no such file.
-        RetryError: a server out of reach or broken.
-    """
-    return download_from(folder, base_url, {name: [name] for name in FILES})
 
 
 def files(folder: Path) -> list[Path]:

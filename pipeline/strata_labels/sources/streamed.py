@@ -13,8 +13,10 @@ from pyarrow import csv as pacsv
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import cut_short
+from strata_labels.progress import track
 
 _BLOCK = 4 << 20
+_LARGE = 64 << 20  # its progress is shown
 _CELL_LIMIT = 1 << 26
 _PROBLEMS_AT_MOST = 10_000
 _FIX = "Get the file again, or correct the value."
@@ -46,21 +48,26 @@ def stream_csv(path: Path, columns: Mapping[str, str]) -> Iterator[pa.RecordBatc
             for column in missing
         )
     wrong = ""
+    size = path.stat().st_size
     try:
-        with pacsv.open_csv(
-            path,
-            pacsv.ReadOptions(
-                block_size=_BLOCK,
-                column_names=header,
-                skip_rows=1,
-                encoding="utf8" if encoding == "utf-8-sig" else encoding,
-            ),
-            pacsv.ParseOptions(delimiter=separator),
-            pacsv.ConvertOptions(
-                column_types=dict.fromkeys(columns, pa.string()), include_columns=list(columns)
-            ),
-        ) as reader:
+        with (
+            pacsv.open_csv(
+                path,
+                pacsv.ReadOptions(
+                    block_size=_BLOCK,
+                    column_names=header,
+                    skip_rows=1,
+                    encoding="utf8" if encoding == "utf-8-sig" else encoding,
+                ),
+                pacsv.ParseOptions(delimiter=separator),
+                pacsv.ConvertOptions(
+                    column_types=dict.fromkeys(columns, pa.string()), include_columns=list(columns)
+                ),
+            ) as reader,
+            track(size if size >= _LARGE else 0, f"reading {path.name}", "bytes") as tracker,
+        ):
             for batch in reader:
+                tracker.advance(_BLOCK)
                 for column, pattern in columns.items():
                     fits = pc.match_substring_regex(batch[column], rf"\A(?:{pattern})\z")
                     if not pc.all(fits).as_py():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -12,15 +12,20 @@ import pyarrow as pa
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import clean_cell, clean_cells, read_header, read_people_csv
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
-from strata_labels.sources.download import Fetched
+from strata_labels.sources.image_folder import (
+    PICTURES,
+    folder_levels,
+    has_pictures,
+    read_image_folder,
+)
 from strata_labels.sources.known_labels import read_labels
 from strata_labels.tables import read_parquet
 
 __all__ = [
     "BASE_URL",
+    "DOWNLOADS",
     "FILES",
     "IMAGE_SPLITS",
-    "fetch",
     "files",
     "image_archives",
     "image_root",
@@ -31,9 +36,10 @@ __all__ = [
 
 #: What the table may be called in its folder, in the order it is looked for; `data` is a folder
 #: of Parquet files.
-FILES = ("items.csv", "items.parquet", "data")
+FILES = ("items.csv", "items.parquet", "items.xlsx", "items.jsonl", "data")
 DATASET = "table"
 BASE_URL = ""  # published nowhere
+DOWNLOADS: Mapping[str, Sequence[str]] = {}
 
 _REQUIRED = ("id",)
 _OPTIONAL = ("name", "split", "image", "qid", "title", "url")
@@ -47,7 +53,6 @@ _EXPORTED = (
 _ALSO_EXPORTED = ("origin", "accepted_level")
 _CONFIDENCE = "_confidence"
 _SPLIT = "train"
-_PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _BETWEEN = "|"
 _SHORTENED = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+")
 _QID = re.compile(r"(?:Q[1-9][0-9]*)?")
@@ -62,17 +67,8 @@ def image_archives(splits: Sequence[str] = ()) -> list[tuple[str, str]]:
     return []
 
 
-def fetch(folder: Path, base_url: str = "") -> list[Fetched]:
-    """A user's own table is not published anywhere.
-
-    Raises:
-        InputError: always.
-    """
-    raise InputError(Problem("fetch", "a table of your own is not fetched", "Give --items FILE."))
-
-
 def files(folder: Path) -> list[Path]:
-    """The table: a file, or those of its folder."""
+    """The table: a file, or those of its folder; none of a folder of pictures."""
     path = _path(Path(folder))
     found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     return [file for file in found if file.is_file()]
@@ -81,14 +77,23 @@ def files(folder: Path) -> list[Path]:
 def levels(folder: Path) -> tuple[str, ...]:
     """Names of the table's further columns, in their order: finest first."""
     path = _path(Path(folder))
+    if is_image_folder(path):
+        return folder_levels(path)
     if path.suffix == ".parquet" or path.is_dir():
         return tuple(_label_columns(_header(path, read_parquet(path))))
     return tuple(_label_columns(read_header(path)))
 
 
 def image_root(folder: Path) -> Path:
-    """The folder of the table."""
-    return _path(Path(folder)).parent
+    """The folder of the table, or the folder of pictures."""
+    path = _path(Path(folder))
+    return path if is_image_folder(path) else path.parent
+
+
+def is_image_folder(folder: Path) -> bool:
+    """Whether the items are the pictures below a folder, and no table says what they are."""
+    path = _path(Path(folder))
+    return path.is_dir() and not _has_parquet(path)
 
 
 def read(folder: Path, levels: Sequence[str]) -> Metadata:
@@ -99,7 +104,8 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
     column holds the labels of the level that it is named for.
 
     Args:
-        folder: the table (CSV or Parquet), or a folder that holds it as one of `FILES`.
+        folder: the table (CSV, Parquet, .xlsx or JSON Lines), a folder that holds it as one of
+            `FILES`, or a folder of pictures, see `read_image_folder`.
         levels: names of the tree's levels, the item's first.
 
     Raises:
@@ -108,12 +114,17 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
             without pictures.
     """
     path = _path(Path(folder))
+    pictures = is_image_folder(path)
     frame = _frame(path)
+    if pictures and len(own_names := folder_levels(path)) == len(levels) - 1:
+        frame = frame.rename(
+            columns=dict(zip(own_names, map(str.casefold, levels[1:]), strict=True))
+        )
     problems: list[Problem] = []
     images: list[list[str]] = []
     owner: dict[str, tuple[str, int]] = {}
     for row, split, cell in zip(frame.index, frame.split, frame.image, strict=True):
-        found = _pictures(path, int(row), cell, problems)
+        found = [cell] if pictures else _pictures(path, int(row), cell, problems)
         images.append(found)
         for image in found:
             before, line = owner.setdefault(image, (split, int(row)))
@@ -144,6 +155,8 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
     wide = wide.rename(columns={level.casefold(): level for level in levels})
     counts: Counts = {"items": {}, "labels": count_labels(wide)}
     named = {*_REQUIRED, *_OPTIONAL, _ITEM, *(level.casefold() for level in levels)}
+    if others := frame.attrs.get("files_not_read"):
+        counts["files_not_read"] = others
     if unread := [name for name in frame.columns if name and name not in named]:
         counts["columns_not_read"] = ", ".join(dict.fromkeys(unread))
     for name, part in items.groupby("split", sort=True):
@@ -168,9 +181,17 @@ def _label_columns(columns: Iterable[str]) -> list[str]:
 
 
 def _path(given: Path) -> Path:
-    if not given.is_dir() or (any(given.glob("*.parquet")) and given.name == FILES[-1]):
+    """The table: the path that was given, or what its folder holds."""
+    if not given.is_dir() or (given.name == FILES[-1] and _has_parquet(given)):
         return given
-    return next((given / name for name in FILES if (given / name).exists()), given / FILES[0])
+    for name in FILES:
+        if (found := given / name).is_file() or _has_parquet(found):
+            return found
+    return given if has_pictures(given) else given / FILES[0]
+
+
+def _has_parquet(folder: Path) -> bool:
+    return any(folder.glob("*.parquet"))
 
 
 def _frame(path: Path) -> pd.DataFrame:
@@ -216,8 +237,16 @@ def _frame(path: Path) -> pd.DataFrame:
 def _text_table(path: Path) -> pd.DataFrame:
     """The columns of `_REQUIRED` and `_OPTIONAL`, blank where they are not there, and others.
 
-    Every cell is text; a list is joined by `|`. The index is the row.
+    Every cell is text; a list is joined by `|`. The index is the row. Of a folder of pictures, the
+    attribute `files_not_read` is the number of other files.
     """
+    if is_image_folder(path):
+        frame, others = read_image_folder(path)
+        for column in frame.columns.drop("image"):
+            frame[column] = clean_cells(frame[column].tolist())
+        frame = frame.assign(**{name: "" for name in _OPTIONAL if name not in frame})
+        frame.attrs["files_not_read"] = others
+        return frame
     if path.suffix != ".parquet" and not path.is_dir():
         return read_people_csv(path, _REQUIRED, _OPTIONAL, further=True)
     table = read_parquet(path)
@@ -266,10 +295,10 @@ def _pictures(path: Path, row: int, cell: str, problems: list[Problem]) -> list[
         inside = [
             file.relative_to(path.parent).as_posix()
             for file in sorted(place.rglob("*"))
-            if file.suffix.lower() in _PICTURES and file.is_file()
+            if file.suffix.lower() in PICTURES and file.is_file()
         ]
         if not inside:
-            fix = f"Put pictures there ({', '.join(sorted(_PICTURES))})."
+            fix = f"Put pictures there ({', '.join(sorted(PICTURES))})."
             problems.append(Problem(path, "folder without pictures:", fix, row, "image", name))
         found += inside
     return found

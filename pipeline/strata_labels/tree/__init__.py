@@ -11,9 +11,10 @@ from strata_labels.tree.split import (
     fold_shares,
     split_images,
 )
-from strata_labels.tree.tree_tables import tree_of_assignments, tree_tables
+from strata_labels.tree.tree_tables import NOT_PROPOSED, tree_of_assignments, tree_tables
 
 __all__ = [
+    "NOT_PROPOSED",
     "UNKNOWN_NODE",
     "ImageSplit",
     "LabelTree",

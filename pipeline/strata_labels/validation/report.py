@@ -11,7 +11,7 @@ import numpy as np
 
 from strata_labels.files import whole, write_json, write_text
 from strata_labels.validation.item_paths import read_item_table, read_vectors
-from strata_labels.validation.report_numbers import Ranked, report_numbers
+from strata_labels.validation.report_numbers import FIRST, Ranked, report_numbers
 from strata_labels.validation.report_pictures import draw_curves, map_points, thumbnail
 
 FROZEN, TRAINED, ITEMS = "test_frozen.npy", "test_trained.npy", "test_items.parquet"
@@ -75,6 +75,7 @@ def write_report(
         numbers=numbers,
         headlines=_headlines(numbers["levels"]),
         levels=_levels(numbers),
+        first=FIRST,
         sheets=_sheets(ranked, images, names),
         chart=chart,
         texts=table["path"].tolist() if "path" in table else table["level0"].tolist(),

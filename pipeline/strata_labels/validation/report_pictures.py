@@ -18,6 +18,7 @@ from strata_labels.pictures import thumbnail as small_jpeg
 SIDE = 96  # of a thumbnail, in pixels
 # More points than this make a slow map, and none that is easier to read.
 MAPPED = 1500
+_LOWEST = 0.1  # height of a map whose points lie on a line
 COLOURS = (
     "#2f6f73", "#e2a03f", "#a04668", "#5b7db1", "#7a9e4b", "#8a5a3c", "#6c6fb3", "#c0583b",
     "#3c9d9b", "#b59f3b", "#7f7f7f", "#d486b0",
@@ -43,8 +44,10 @@ def map_points(vectors: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
         classes: what to colour them by, `[n]`.
 
     Returns:
-        `points` (`x, y` in 0 ... 1, `row`, `colour`), `classes` (name and colour; where there are
-        more than colours, the largest have one each and the rest share the last), `shown`, `of`.
+        `points` (`x, y, row, colour`; from 0 to `width`, which is 1, and to `height`, which is
+        less: the map is turned so that it is wider than high), `width`, `height`,
+        `classes` (name and colour; where there are more than colours, the largest have one each
+        and the rest share the last), `shown`, `of`.
     """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
@@ -57,8 +60,10 @@ def map_points(vectors: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     # One thread: threads that wait for each other take far longer on a busy machine.
     with threadpool_limits(1):
         flat = near.fit_transform(vectors[rows])
+    flat = _lying(flat.astype(np.float64))
     flat = flat - flat.min(axis=0)
     flat = flat / max(float(flat.max()), 1e-9)
+    size = flat.max(axis=0)
     sizes = pd.Series(list(classes)).value_counts().sort_index(kind="stable")
     sizes = sizes.sort_values(ascending=False, kind="stable")
     of = {str(name): min(n, len(COLOURS) - 1) for n, name in enumerate(sizes.index)}
@@ -70,10 +75,26 @@ def map_points(vectors: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
             (round(float(x), 4), round(float(y), 4), int(row), COLOURS[of[str(classes[int(row)])]])
             for (x, y), row in zip(flat, rows, strict=True)
         ],
+        "width": 1.0,
+        "height": max(round(float(size[1]), 4), _LOWEST),
         "classes": list(shown.items()),
         "shown": len(rows),
         "of": len(vectors),
     }
+
+
+def _lying(points: np.ndarray) -> np.ndarray:
+    """Points `[n, 2]` turned so that they lie in a frame that is wider than high.
+
+    A map has no directions of its own. The half of the turn that is left open is chosen so that
+    the points that reach farthest are at the right, and at the bottom.
+    """
+    centred = points - points.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    turned = centred @ axes.T
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    turned = turned * np.where(high < -low, -1, 1)
+    return turned[:, ::-1] if np.ptp(turned[:, 1]) > np.ptp(turned[:, 0]) else turned
 
 
 def draw_curves(metrics: Path) -> bytes | None:

@@ -102,6 +102,9 @@ def test_two_curators_at_once_in_real_browsers(
     cells = pages["ann"].locator("#rows tr").nth(1).locator("td").all_text_contents()
     assert cells[:3] == ["ben", "5", "5"] and cells[-1]
     assert axe(pages["ann"]) == []
+    pages["ann"].emulate_media(color_scheme="dark")
+    pages["ann"].set_viewport_size({"width": 390, "height": 800})
+    assert axe(pages["ann"]) == []
     # The server is killed while a curator answers, and comes back: the page sends it again.
     port = re.search(r":(\d+)/", command.links["ben"])
     assert port
