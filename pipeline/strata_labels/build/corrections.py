@@ -101,7 +101,8 @@ def _grounds(
         )
     cells = {item: _ground(item, item_rows, by_subject, tree, before, names) for item in wanted}
     own = assignments.set_index("item_id").loc[list(cells)]
-    table = pd.DataFrame({"item_id": list(cells), "name": own["name"].to_numpy()})
+    table = pd.DataFrame({"item_id": pd.Series(list(cells), dtype=object)})
+    table["name"] = own["name"].to_numpy()
     for n, level in enumerate(levels, 1):
         table[f"confidence_{level}"] = own[f"level{n}_confidence"].round(4).to_numpy()
     table["sure_from"] = [

@@ -36,10 +36,10 @@ def diff(
         Path | None, typer.Option(help="Write TREE_B's page here, changes marked.")
     ] = None,
 ) -> None:
-    """List what changed between two trees, or what a workspace corrects in published labels.
+    """List what changed between two trees.
 
     From TREE_A to TREE_B: nodes and items added, removed, renamed, moved. With --out, TREE_A is
-    published labels, and the corrections by a workspace are written.
+    published labels, and what the workspace TREE_B corrects in them is written.
     """
     if out is not None:
         _correct(tree_a, tree_b, out, {"--csv": csv, "--page": page}, json)
