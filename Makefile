@@ -3,9 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test lint bench cards clean
+.PHONY: install demo test lint docs bench cards newcomer clean
 # READY= skips the set-up, for those who name an environment of their own with BIN.
 READY ?= .venv/.ready
+install: $(READY)
+
 DEMO ?= demo
 demo: $(READY)
 	$(BIN)/python flows/gldv2.py $(DEMO)/gldv2-h --metadata hierarchies/sample \
@@ -26,25 +28,37 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The site, in build/docs; open build/docs/index.html.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "Open build/docs/index.html"
+
 # Figures of benchmarks/README.md; SHARED names the folder with the real data.
 SHARED ?= ../shared
 bench: $(READY)
 	$(BIN)/python -m benchmarks --shared $(SHARED)/data
 
-# The data cards, and the table of recipes in docs.
+# The data cards, and the pages of recipes and tables in docs.
 cards: $(READY)
 	$(BIN)/python -m benchmarks.cards
 	$(BIN)/python -m benchmarks.recipes
+	$(BIN)/python -m benchmarks.tables_page
+
+# A stranger's first ten minutes, from README and the start page, in a clean clone.
+newcomer: $(READY)
+	$(BIN)/python tests/newcomer.py
 
 clean:
 	rm -rf .venv demo build *.egg-info
 
 # uv hard-links from its cache, so that a second environment costs few megabytes. Compiled once here,
-# or every command compiles 1,500 modules anew where Python may write no bytecode.
+# or every command compiles 1,500 modules anew where Python may write no bytecode. `venv` alone would
+# install pip without a word.
 .venv/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Strata needs Python 3.11 or newer; name one with PYTHON=python3.11"; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[offline,dev]'
+	$(PYTHON) -m venv --without-pip .venv
+	$(BIN)/python -m ensurepip
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt uv
+	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[offline,dev]'
 	@touch $@

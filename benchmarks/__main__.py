@@ -16,6 +16,7 @@ NEED_SHARED = [
     ["knowledge", "closure"],
     ["kinds"],
     ["strangers"],
+    ["apply"],
     ["build"],
     ["validation"],
     ["training"],

@@ -20,7 +20,7 @@ LIBRARY = ROOT / "pipeline" / "strata_labels"
 GROUND = {
     "__version__", "errors", "evidence", "files", "hierarchy", "label_tensors", "messages",
     "people_csv", "people_jsonl", "people_xlsx", "pictures", "progress", "retry", "settings",
-    "tables",
+    "table_contracts", "tables",
 }  # fmt: skip
 EDGES: dict[str, set[str]] = {
     "tree": set(),

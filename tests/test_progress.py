@@ -40,14 +40,15 @@ def test_a_bar_on_a_terminal(
 def test_work_that_reports_nothing_is_not_silent(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "_SECONDS_OF_SILENCE", 0.01)
+    monkeypatch.setattr(progress, "_SECONDS_MORE", 0.01)
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.01)
     with activity("Proposing labels"):
         time.sleep(0.1)
     first, *_ = capsys.readouterr().err.splitlines()
     assert first.startswith("Proposing labels: ") and first.endswith(" s so far")
-    monkeypatch.setattr(progress, "_SECONDS_OF_SILENCE", 60.0)
+    monkeypatch.setattr(progress, "_SECONDS_OF_FREQUENT_LINES", 0.0)  # seldom, from then on
     with activity("Proposing labels"):
-        pass
+        time.sleep(0.1)
     assert capsys.readouterr().err == ""
 
 
@@ -74,7 +75,7 @@ def test_parts_of_long_work(capsys: pytest.CaptureFixture[str]) -> None:
 def test_nothing_is_shown_where_only_results_are_asked_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "_SECONDS_OF_SILENCE", 0.01)
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.01)
     monkeypatch.setattr(messages, "_verbosity", -1)
     with activity("Proposing labels"), track(3, "one") as tracker:
         tracker.advance(3)

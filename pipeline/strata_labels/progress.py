@@ -29,8 +29,11 @@ from rich.text import Text
 
 from strata_labels import messages
 
-_SECONDS_BETWEEN_LINES = 10.0
-_SECONDS_OF_SILENCE = 4.0
+# Between plain lines, in the first minute and after it: work of hours does not fill a log.
+_SECONDS_BETWEEN_LINES, _SECONDS_BETWEEN_LATER_LINES = 4.0, 30.0
+_SECONDS_OF_FREQUENT_LINES = 60.0
+# An activity leaves a tracker so much longer to say something.
+_SECONDS_MORE = 0.8
 #: As many items as take seconds.
 LONG_WORK = 10_000
 # The display of the activity that goes on, and when the last plain line was printed.
@@ -92,8 +95,9 @@ def activity(what: str) -> Iterator[None]:
     ended = threading.Event()
 
     def tell() -> None:
-        while not ended.wait(_SECONDS_OF_SILENCE):
-            if time.monotonic() - _last_line[0] >= _SECONDS_OF_SILENCE:
+        while not ended.wait(_SECONDS_MORE / 2):
+            silent = time.monotonic() - max(began, _last_line[0])
+            if silent >= _between_lines(began) + _SECONDS_MORE:
                 _print(f"{what}: {time.monotonic() - began:,.0f} s so far")
 
     thread = threading.Thread(target=tell, daemon=True)
@@ -142,6 +146,12 @@ def track(total: int | None, what: str, unit: Unit = "items") -> Iterator[Tracke
             one.start()
 
 
+def _between_lines(began: float) -> float:
+    """Seconds between plain lines about work that began then."""
+    early = time.monotonic() - began < _SECONDS_OF_FREQUENT_LINES
+    return _SECONDS_BETWEEN_LINES if early else _SECONDS_BETWEEN_LATER_LINES
+
+
 def _print(text: str) -> None:
     _last_line[0] = time.monotonic()
     print(text, file=sys.stderr, flush=True)
@@ -169,7 +179,7 @@ class Tracker:
     ) -> None:
         self._what, self._unit, self._bar = what, unit, bar
         self._task = bar.add_task(what, total=total) if bar else None
-        self._last_line = time.monotonic()
+        self._opened = self._last_line = time.monotonic()
         self.restart(0, total)
 
     def restart(self, done: int, total: int | None) -> None:
@@ -187,7 +197,7 @@ class Tracker:
             listener(self._what, self._done, self._total)
         if self._bar and self._task is not None:
             self._bar.advance(self._task, count)
-        elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+        elif time.monotonic() - self._last_line >= _between_lines(self._opened):
             self.print_line()
 
     def print_line(self) -> None:

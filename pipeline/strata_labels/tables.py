@@ -1,7 +1,7 @@
-"""The tables of a workspace: what a row of each is, and writing and reading them.
+"""Writes and reads the tables of a workspace, under their contracts.
 
-A workspace holds `tables/<name>.parquet`; `SCHEMAS` is the contract of each. Files that people make
-are read by `strata_labels.people_csv`.
+A workspace holds `tables/<name>.parquet` under the contract of each in
+`strata_labels.table_contracts`. Files that people make are read by `strata_labels.people_csv`.
 """
 
 from __future__ import annotations
@@ -18,166 +18,13 @@ import pyarrow.parquet as pq
 from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import ALTERNATIVE_LIST, EVIDENCE_LIST, REASON_LIST, decode, encode
 from strata_labels.files import write_table
+from strata_labels.table_contracts import TABLES, assignments_table
 
-_TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
 # Types of the columns that hold lists of `Evidence`, `Reason`, `Alternative`.
 _TYPED = (EVIDENCE_LIST, REASON_LIST, ALTERNATIVE_LIST)
-_NODES = pa.schema(
-    [
-        ("node_id", _TEXT),
-        ("level", pa.int8()),
-        ("name", _TEXT),
-        ("parent_id", _TEXT),
-        ("qid", _TEXT),
-    ]
-)
 
-SCHEMAS: dict[str, pa.Schema] = {
-    # One row is a thing to be labelled. `title` is the knowledge base's page title (Commons
-    # category without its prefix), `name` the clean name, `qualifier` what stood behind it.
-    "items": pa.schema(
-        [
-            ("item_id", _TEXT),
-            ("dataset", _TEXT),
-            ("split", _TEXT),
-            ("source_id", pa.int64()),
-            ("title", _TEXT),
-            ("name", _TEXT),
-            ("qualifier", _TEXT),
-            ("source_url", _TEXT),
-            ("image_ids", _TEXTS),
-            ("qid", _TEXT),
-        ]
-    ),
-    # A label that came with the data: `node` is the name of the item's node at a level above 0.
-    # `origin` is `published` for labels in the metadata, `known` for those of `--known-labels`.
-    # Any level may be missing for any item.
-    "labels": pa.schema(
-        [("item_id", _TEXT), ("level", pa.int8()), ("node", _TEXT), ("origin", _TEXT)]
-    ),
-    # What the knowledge base answered for an item.
-    "entities": pa.schema(
-        [
-            ("item_id", _TEXT),
-            ("status", _TEXT),
-            ("qid", _TEXT),
-            ("label", _TEXT),
-            ("class_qids", _TEXTS),
-            ("lat", pa.float64()),
-            ("lon", pa.float64()),
-            ("country", _TEXT),
-            ("revision", pa.int64()),
-            ("linked_by", _TEXT),
-            ("other_qids", _TEXTS),
-        ]
-    ),
-    # A class of the knowledge base and its parents (P279).
-    "classes": pa.schema([("qid", _TEXT), ("label", _TEXT), ("parent_qids", _TEXTS)]),
-    # A subclass statement that was met on the way up and not climbed (see `knowledge.Cut`).
-    "class_cuts": pa.schema([(name, _TEXT) for name in ("from_qid", "to_qid", "reason", "detail")]),
-    # The knowledge base's taxa above an item that was matched by its taxon name: a row for each of
-    # a rank; several of one rank where parents differ.
-    "taxa": pa.schema([(name, _TEXT) for name in ("item_id", "rank", "name", "qid")]),
-    # Words that speak for a node, from the classes of the knowledge base.
-    "lexicon": pa.schema(
-        [(name, _TEXT) for name in ("node", "qid", "language", "term", "strength")]
-    ),
-    # A proposed parent for a subject (item, class or node) at one level. `confidence` is the
-    # calibrated probability that the parent is right; `accepted`: it needs no review. `score`,
-    # 0 to 1 (1 is clean), is the confidence lowered by what speaks against the row. `evidence`,
-    # `reasons` and `alternatives` (best first) are lists as `strata_labels.evidence` says.
-    "proposals": pa.schema(
-        [
-            ("row_id", _TEXT),
-            ("subject", _TEXT),
-            ("level", pa.int8()),
-            ("status", _TEXT),
-            ("parent", _TEXT),
-            ("origin", _TEXT),
-            ("confidence", pa.float32()),
-            ("margin", pa.float32()),
-            ("accepted", pa.bool_()),
-            ("score", pa.float32()),
-            ("evidence", EVIDENCE_LIST),
-            ("reasons", REASON_LIST),
-            ("suggestion", _TEXT),
-            ("alternatives", ALTERNATIVE_LIST),
-            ("evidence_hash", _TEXT),
-        ]
-    ),
-    # How sure an item's path is at a level above 0, where that was scored: `accepted` if this level
-    # and all above it need no review.
-    "path_confidence": pa.schema(
-        [
-            ("item_id", _TEXT),
-            ("level", pa.int8()),
-            ("confidence", pa.float32()),
-            ("accepted", pa.bool_()),
-        ]
-    ),
-    # A label that came with the data, and how far to trust it: `score` from 0 to 1 (1 is clean),
-    # computed without the label; `wrong` the estimated probability that it is wrong; `suggestion`
-    # the likeliest other node; `opened` if its row was opened for review.
-    "label_issues": pa.schema(
-        [
-            ("item_id", _TEXT),
-            ("level", pa.int8()),
-            ("given", _TEXT),
-            ("suggestion", _TEXT),
-            ("score", pa.float32()),
-            ("wrong", pa.float32()),
-            ("opened", pa.bool_()),
-        ]
-    ),
-    # An image that does not look like the other images of its item (`unlike_item`), or looks more
-    # like another node (`like_other_node`). Of an item with at least three readable images.
-    # `similarity`: cosine of centred vectors to the item's other images; `other_similarity`: to the
-    # mean of the nearest other node, `other`. Null where the item has no accepted node.
-    "image_issues": pa.schema(
-        [
-            ("item_id", _TEXT),
-            ("image", _TEXT),
-            ("problem", _TEXT),
-            ("similarity", pa.float32()),
-            ("other", _TEXT),
-            ("other_similarity", pa.float32()),
-            ("num_images", pa.int32()),
-        ]
-    ),
-    # What retrieval says against a place (see the room `validation`): `gain` is what H-AP of the
-    # subject's images would rise by under the suggestion (`total`: the mean over all images),
-    # `expected` that times the chance of the move being right, `here` and `there` the shares of its
-    # nearest images under either parent; `images` are of the subject, `nearest` of the suggestion.
-    # By `expected`, highest first.
-    "doubts": pa.schema(
-        [
-            ("row_id", _TEXT),
-            ("subject", _TEXT),
-            ("level", pa.int8()),
-            ("current", _TEXT),
-            ("suggestion", _TEXT),
-            ("alternatives", _TEXTS),
-            ("gain", pa.float64()),
-            ("total", pa.float64()),
-            ("expected", pa.float64()),
-            ("here", pa.float64()),
-            ("there", pa.float64()),
-            ("num_images", pa.int32()),
-            ("images", _TEXTS),
-            ("nearest", _TEXTS),
-        ]
-    ),
-    # An item row that was accepted without review and drawn for a person to check, and the parent
-    # it had been accepted with.
-    "audit": pa.schema([("row_id", _TEXT), ("parent", _TEXT)]),
-    # The part of a split that an image of an item is in; `class_id` is the class that decides it.
-    # The image is null where an item has none. What was asked for is in the file's metadata.
-    "split": pa.schema([(name, _TEXT) for name in ("item_id", "image", "class_id", "split")]),
-    # A node of the label tree; level 0 is the item.
-    "nodes": _NODES,
-    # Every node a decision may name, in use or not; none of level 0.
-    "vocabulary": _NODES,
-}
+#: The columns' types of every table but `assignments`; `TABLES` says what they mean.
+SCHEMAS: dict[str, pa.Schema] = {name: table.schema for name, table in TABLES.items()}
 
 DECISION_COLUMNS = [
     "row_id",
@@ -221,21 +68,7 @@ def assignments_schema(num_levels: int) -> pa.Schema:
     Args:
         num_levels: number of levels, the item's own level 0 included.
     """
-    cells = (("id", _TEXT), ("name", _TEXT), ("confidence", pa.float32()))
-    path = [(f"level{n}_{what}", kind) for n in range(1, num_levels) for what, kind in cells]
-    return pa.schema(
-        [
-            ("item_id", _TEXT),
-            ("split", _TEXT),
-            ("name", _TEXT),
-            ("status", _TEXT),
-            *path,
-            ("accepted_level", pa.int8()),
-            ("origin", _TEXT),
-            ("confidence", pa.float32()),
-            ("accepted", pa.bool_()),
-        ]
-    )
+    return assignments_table(num_levels).schema
 
 
 def table_path(folder: Path, name: str) -> Path:

@@ -52,6 +52,12 @@ def test_the_list_of_commands_cuts_no_sentence() -> None:
     assert [line for line in commands if not line.endswith(".") or line.endswith("...")] == []
 
 
+def test_fetch_names_every_data_set() -> None:
+    said = CliRunner().invoke(app, ["fetch", "--help"]).output
+    published = [name for name, source in SOURCES.items() if source.DOWNLOADS]
+    assert published and all(name in said for name in published)
+
+
 def test_the_shell_completes_names() -> None:
     def completed(*words: str) -> list[str]:
         line = {"COMP_WORDS": " ".join(("strata", *words)), "COMP_CWORD": str(len(words))}
@@ -86,6 +92,8 @@ def test_version_and_lists() -> None:
     row = "happier-sop SOP 0.9 suphap + 0.1 cluster SupRank and HAPPIER, loss/HAPPIER_SOP.yaml"
     assert row.split() in [line.split() for line in found["recipes"].splitlines()]
     assert [line.split()[0] for line in found["formats"].splitlines()] == list(FORMATS)
+    everything = CliRunner().invoke(app, ["list"]).output
+    assert all(line in everything for what in ("trees", "formats") for line in found[what].split())
     encoders = found["encoders"].split()
     assert encoders[0] == "registry" and "ViT-L-14/laion2b_s32b_b82k" in encoders
 

@@ -1,4 +1,4 @@
-"""The examples of docs/training.md run."""
+"""The examples of docs/own-code.md run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "training.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "own-code.md"
 EXAMPLES = re.findall(r"^## (.+?)$.*?```python\n(.*?)```", PAGE.read_text(), re.M | re.S)
 
 

@@ -37,7 +37,7 @@ from strata_labels.embedding import Encoder, VectorStore, load_encoder
 from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import write_table
 from strata_labels.pictures import picture_file, reduced
-from strata_labels.progress import track
+from strata_labels.progress import activity, track
 from strata_labels.sources import (
     ImageArchive,
     Source,
@@ -174,7 +174,7 @@ def read_archives(
     writer = _Writer(workspace, items, encoder[1].id if encoder else None)
     failed: dict[str, str] = {}
     done = absent = 0
-    with track(len(units), "reading archives") as tracker:
+    with activity("Reading archives"), track(len(units), "reading archives") as tracker:
         for content in read(units, wanted):
             if content.absent:
                 absent += 1

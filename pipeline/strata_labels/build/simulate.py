@@ -85,7 +85,8 @@ class Curator:
 
     Args:
         desk: the page's.
-        truth: the true node of each row, by its id.
+        truth: the true node of each row, by its id; rows that it does not name, such as those of
+            nodes, are kept as they are.
         work: counts what is done.
 
     Attributes:
@@ -99,7 +100,7 @@ class Curator:
     def answer(self, rows: list[str]) -> None:
         """Answers a row or a grid."""
         self._work.looked_at(len(rows))
-        nodes = [self._truth[row] for row in rows]
+        nodes = [self._truth.get(row) for row in rows]
         common, count = Counter(nodes).most_common(1)[0]  # of equal ones the first
         together = [row for row, node in zip(rows, nodes, strict=True) if node == common]
         if count > 1 or len(rows) == 1:
@@ -112,7 +113,8 @@ class Curator:
 
     def _decide(self, rows: list[str]) -> None:
         note = f"one answer for {len(rows)} items" if len(rows) > 1 else ""
-        self._desk.decide(self._desk.state, rows, "move", self._truth[rows[0]], note)
+        node = self._truth.get(rows[0])
+        self._desk.decide(self._desk.state, rows, "move" if node else "keep", node or "", note)
         self._work.decisions += 1
         self.answered.update(rows)
 

@@ -9,15 +9,20 @@ import typer
 
 def list_(
     what: Annotated[
-        Literal["trees", "formats", "recipes", "encoders"], typer.Argument(help="What to list.")
-    ],
+        Literal["trees", "formats", "recipes", "encoders"] | None,
+        typer.Argument(help="What to list; else all but the encoders, which are many."),
+    ] = None,
 ) -> None:
     """List trees, export formats, recipes or encoders.
 
     Of a recipe: its name, data set, losses with weights, and the published file that it follows.
     """
-    for line in _LISTS[what]():
-        print(line)
+    if what:
+        print("\n".join(_LISTS[what]()))
+        return
+    for name, lines in _LISTS.items():
+        print(f"{name}:")
+        print("\n".join(f"  {line}" for line in (lines() if name != "encoders" else [_MORE])))
 
 
 def _trees() -> list[str]:
@@ -50,4 +55,5 @@ def _encoders() -> list[str]:
     return encoder_names()
 
 
+_MORE = "see `strata list encoders`"
 _LISTS = {"trees": _trees, "formats": _formats, "recipes": _recipes, "encoders": _encoders}

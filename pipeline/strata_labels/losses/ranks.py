@@ -43,8 +43,14 @@ class SupHAPLoss(_RankLoss):
     `pop` relevances are not monotone, and a sibling belongs before a cousin all the same.)
 
     Args:
-        tau, rho, delta, start, offset: of `SupRank`.
-        beta, gamma, leak: of `LeakyStep`; all None: the step function.
+        tau: temperature of the bound's sigmoid, > 0 (the bound is `SupRank`).
+        rho: slope of the bound's linear branch, >= 0.
+        delta: score difference where that branch begins, >= 0.
+        start: jump of the bound at 0, >= 0.
+        offset: value of the linear branch at delta; sigma(delta / tau) + start if None.
+        beta: slope of `LeakyStep` above 0; None, with gamma and leak: the step function.
+        gamma: value of `LeakyStep` just above 0.
+        leak: slope of `LeakyStep` below 0.
         alpha: of the relevance (l / L)^alpha / c(l).
 
     Example:
@@ -96,7 +102,11 @@ class SupAPLoss(_RankLoss):
 
     Args:
         level: column of the labels that says what is positive.
-        tau, rho, delta, start, offset: of `SupRank`.
+        tau: temperature of the bound's sigmoid, > 0 (the bound is `SupRank`).
+        rho: slope of the bound's linear branch, >= 0.
+        delta: score difference where that branch begins, >= 0.
+        start: jump of the bound at 0, >= 0.
+        offset: value of the linear branch at delta; sigma(delta / tau) + start if None.
     """
 
     def __init__(
@@ -145,7 +155,11 @@ class SupNDCGLoss(_RankLoss):
     """1 - smooth NDCG: gain 2^l - 1, discount log2(1 + rank), rank by `SupRank`.
 
     Args:
-        tau, rho, delta, start, offset: of `SupRank`.
+        tau: temperature of the bound's sigmoid, > 0 (the bound is `SupRank`).
+        rho: slope of the bound's linear branch, >= 0.
+        delta: score difference where that branch begins, >= 0.
+        start: jump of the bound at 0, >= 0.
+        offset: value of the linear branch at delta; sigma(delta / tau) + start if None.
     """
 
     def __init__(
@@ -182,7 +196,11 @@ class SupRecallLoss(_RankLoss):
         level: column of the labels that says what is positive.
         ks: the list lengths; each may exceed the number of references.
         temperature: of the sigmoid over ranks.
-        tau, rho, delta, start, offset: of `SupRank`.
+        tau: temperature of the bound's sigmoid, > 0 (the bound is `SupRank`).
+        rho: slope of the bound's linear branch, >= 0.
+        delta: score difference where that branch begins, >= 0.
+        start: jump of the bound at 0, >= 0.
+        offset: value of the linear branch at delta; sigma(delta / tau) + start if None.
     """
 
     def __init__(

@@ -18,7 +18,8 @@ class Comparison:
 
     Args:
         difference: mean of (other - this) over the queries where both have a value.
-        low, high: bootstrap interval of the difference.
+        low: lower end of the difference's bootstrap interval.
+        high: its upper end.
         p_value: two-sided, of the hypothesis that the sign of each query's difference is chance.
         num_queries: queries compared.
     """
@@ -72,7 +73,8 @@ def paired_test(
     """Compares two systems query by query: bootstrap interval and sign-flip permutation test.
 
     Args:
-        this, other: `[q]` values of the same queries, NaN left out in pairs.
+        this: `[q]` values of one system; a query that is NaN in either is left out.
+        other: `[q]` values of the other system, of the same queries.
         resamples: of the bootstrap, and sign flips of the test.
         confidence: of the interval.
         seed: the same seed gives the same result.
