@@ -389,10 +389,12 @@ def test_a_page_shows_what_changed(show: Show) -> None:
 def test_codes_behind_names_become_names(show: Show) -> None:
     paths = [("Pinus", "Tracheophyta (TIKSTQ)"), ("Quercus", "Tracheophyta")]
     paths += [("incertae sedis in Tracheophyta (TIKSTQ)", "Tracheophyta (TIKSTQ)")]
+    paths += [("Pinus", "Tracheophyta (WJUUVD)")]
     paths += [("Rosa", "Tracheophyta"), ("site (UNESCO)", "B"), ("site", "C")]
     page = show(made([*paths, ("Pinus", "Tracheophyta (TIKSTQ)")]))
     assert set(page.evaluate("nodes.name")) == {
-        "All items", "Tracheophyta", "Tracheophyta (Pinus)", "Pinus", "Quercus", "Rosa",
+        "All items", "Tracheophyta", "Tracheophyta (Pinus)", "Tracheophyta (Item 3)",
+        "Pinus", "Quercus", "Rosa",
         "incertae sedis in Tracheophyta", "site (UNESCO)", "site", "B", "C",
     }  # fmt: skip
 
@@ -414,6 +416,8 @@ def test_no_code_of_real_inaturalist_is_shown(
     names = page.evaluate("[...nodes.name, ...items.name]")
     assert not [name for name in names if codes & set(name.strip("()").replace("(", "").split())]
     assert len(names) == 1 + (tables[1].level > 0).sum() + len(tables[0])
+    siblings = page.evaluate("nodes.name.map((name, n) => `${nodes.parent[n]} ${name}`)")
+    assert len(set(siblings)) == len(siblings)
 
 
 def test_the_tree_page_is_accessible(show: Show, axe: Any, tmp_path: Path) -> None:

@@ -339,6 +339,10 @@ function boxes(height, columns) {
   return found;
 }
 
+/* Where a box leads: to its node, and from the one at the left up, if it is all that is shown. */
+const upwards = node => node === zoom.node && node === now.node && !zoom.from ?
+  Math.max(nodes.parent[node], 0) : node;
+
 function drawIcicle() {
   const frame = $("icicle"), had = frame.contains(document.activeElement);
   const most = frame.clientWidth < 500 ? COLUMNS - 1 : COLUMNS;
@@ -354,7 +358,7 @@ function drawIcicle() {
       return make("div", {class: "rest", style, title: counted(box.rest, "smaller node", "smaller nodes")});
     }
     if (box.node === undefined) {
-      return make("button", {type: "button", class: "rest", style, tabindex: -1, onclick: () => {
+      return make("button", {type: "button", class: "rest", style, onclick: () => {
         zoom = {node: zoom.node, from: box.from};
         drawIcicle();
       }}, `${text(box.rest)} smaller, ${counted(box.items, "item", "items")}`);
@@ -366,7 +370,7 @@ function drawIcicle() {
       "aria-current": box.node === now.node ? "true" : null,
       "aria-label": `${name}, ${counted(count(box.node), "item", "items")}, ${text(openOf(box.node))} open`,
       title: `${name}: ${counted(count(box.node), "item", "items")}`,
-      onclick: () => box.column || !box.node ? choose(box.node) : choose(nodes.parent[box.node]),
+      onclick: () => choose(upwards(box.node)),
     }, ...(box.height < 11 ? [] : [make("bdi", {}, name), make("small", {}, text(count(box.node)))]));
   }));
   if (had) focusBox(tabbed);
@@ -382,7 +386,7 @@ $("icicle").onkeydown = event => {
   const keys = {
     ArrowDown: () => siblings[place + 1], ArrowUp: () => siblings[place - 1],
     ArrowRight: () => childrenOf(at).find(drawn), ArrowLeft: () => nodes.parent[at],
-    Escape: () => { choose(Math.max(nodes.parent[zoom.node], 0)); return now.node; },
+    Escape: () => { choose(upwards(zoom.node)); return now.node; },
   };
   if (!keys[event.key]) return;
   event.preventDefault();
@@ -525,6 +529,9 @@ function search() {
 }
 
 $("find").oninput = search;
+$("find").onkeydown = event => {
+  if (event.key === "Enter") $("results").querySelector("button")?.click();
+};
 $("filter").onchange = () => {
   now.filter = $("filter").value;
   if (now.item >= 0 && !passes(now.item)) now.item = -1;
