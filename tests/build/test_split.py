@@ -16,7 +16,7 @@ from strata_labels.build import SplitRequest, Workspace, current_split, make_spl
 from strata_labels.cli import app
 from strata_labels.embedding.picture_groups import near_pairs, outline
 from strata_labels.errors import InputError
-from strata_labels.export import FORMATS
+from strata_labels.export.formats import FORMATS
 from strata_labels.tables import load
 from typer.testing import CliRunner
 
@@ -268,19 +268,6 @@ def test_near_pairs_are_those_of_a_plain_loop():
 def test_plain_pictures_are_like_no_other(tmp_path):
     Image.new("RGB", (50, 50), "white").save(tmp_path / "white.png")
     assert not outline(tmp_path / "white.png").any()
-
-
-def test_every_command_of_the_guide_runs(workspace, pictures, tmp_path, monkeypatch):
-    text = (ROOT / "docs/splits.md").read_text(encoding="utf-8")
-    commands = [
-        line.split("#")[0].split() for line in text.splitlines() if line.startswith("    strata ")
-    ]
-    monkeypatch.chdir(workspace.folder.parent)
-    assert len(commands) >= 6
-    shutil.copytree(pictures, tmp_path / "copy" / "PHOTOS")
-    for command in commands:
-        words = ["--set", "epochs=1"] if command[1] == "train" else []
-        strata(*command[1:], *words)
 
 
 @pytest.mark.shared
