@@ -15,7 +15,7 @@ from PIL import Image
 from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
 from strata_labels.review import replay
 from strata_labels.show import render_page
-from strata_labels.show.page_data import pack
+from strata_labels.show.page_data import fit_nodes, pack
 from strata_labels.show.page_layout import DOUBTED, OPEN, lay_out
 from strata_labels.tree import tree_tables
 
@@ -297,6 +297,20 @@ def test_what_does_not_fit_is_said_and_open_items_stay() -> None:
     assert small.left_out[-1] == f"{2000 - len(small.items):,} of 2,000 items"
     state = layout.items["state"]
     assert (state[small.items] & (OPEN | DOUBTED) > 0).sum() == 200 < len(small.items)
+
+
+def test_of_too_many_nodes_the_finest_are_left_out() -> None:
+    paths = [(f"a{n}", f"b{n // 2}", f"c{n // 500}") for n in range(2000)]
+    layout = lay_out(*made(paths), 4)
+    whole = len(pack(layout, {}, 10**9).text)
+    assert fit_nodes(layout, whole)[1] == 0
+    smaller, levels = fit_nodes(layout, whole // 3)
+    assert levels == 1 and len(smaller.nodes) == 1 + 1000 + 4
+    names = smaller.nodes["name"].to_numpy()[smaller.items["node"]]
+    number = smaller.items["name"].str.removeprefix("Item ").astype(int)
+    assert (names == [f"b{n // 2}" for n in number]).all()
+    assert smaller.nodes["direct"].sum() == 2000 and smaller.nodes["total"][0] == 2000
+    assert len(fit_nodes(layout, 0)[0].nodes) == 5  # the top nodes stay
 
 
 def test_pictures_are_in_the_page_and_bounded(show: Show, tmp_path: Path) -> None:
