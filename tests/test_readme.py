@@ -62,7 +62,7 @@ CASES = [
     Case("strata fetch gldv2 WS", "gldv2", "--base-url {site}",
          leaves=("WS/metadata/train_label_to_category.csv",)),
     Case("strata fetch gldv2 WS --images train,index --shards 0-9", "gldv2", "--base-url {site}",
-         leaves=("WS/images",), says="archives not on the server 19"),
+         leaves=("WS/images",), says="19 archives not on the server"),
     Case("strata resolve WS --metadata WS/metadata --contact you@example.org", "gldv2", APIS,
          leaves=("WS/entities.jsonl.gz", "WS/classes_to_map.csv")),
     Case("strata build gldv2-h WS --metadata WS/metadata --entities WS/entities.jsonl.gz", "gldv2",
