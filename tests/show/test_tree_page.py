@@ -119,6 +119,9 @@ def test_the_page_counts_items_at_their_node(show: Show) -> None:
     assert "8 items, 6 with a label: 2 accepted automatically, 2 decided by people, 2 open" in text
     assert "hierarchical label: 1" in text and "natural or human made: 1" in text
     assert "no evidence: 1" in text and "no place: 1" in text
+    assert (
+        "8 items: 2 accepted automatically, 2 decided by people, 3 open for review, 1 with" in text
+    )
     page.get_by_role("button", name="Unfold all").click()
     assert {"natural3", "human-made3", "church2", "no evidence1"} <= set(row_texts(page))
     page.locator("#rows li", has_text="church").first.click()
@@ -336,9 +339,8 @@ def test_pictures_are_in_the_page_and_bounded(show: Show, tmp_path: Path) -> Non
     page.locator("#panel .picture").first.click()
     assert page.locator("#item img").count() == 1
     first = (tmp_path / "tree.html").read_bytes()
-    render_page(
-        tmp_path / "tree.html", things, nodes, table, level_names((things, nodes, table)), "T", find_image=find
-    )
+    levels = ("item", "level 1", "level 2")
+    render_page(tmp_path / "tree.html", things, nodes, table, levels, "T", find_image=find)
     assert (tmp_path / "tree.html").read_bytes() == first
 
 

@@ -343,11 +343,11 @@ function pathElement(node) {
 }
 
 function countsText(node) {
-  const accepted = nodes.total[node] - nodes.open[node] - nodes.decided[node];
+  const {total, open, decided, blank, doubted} = nodes;
   const parts = [
-    [accepted, isAside(node) ? "without review" : "accepted automatically"],
-    [nodes.decided[node], "decided by people"], [nodes.open[node], "open for review"],
-    [nodes.doubted[node], "with a given label in doubt"],
+    [total[node] - open[node] - decided[node] - blank[node], "accepted automatically"],
+    [decided[node], "decided by people"], [open[node], "open for review"],
+    [blank[node], "without a label"], [doubted[node], "with a given label in doubt"],
   ].filter(([many]) => many).map(([many, what]) => `${text(many)} ${what}`);
   return `${counted(nodes.total[node], "item", "items")}${parts.length ? ":" : ""} ${parts.join(", ")}`;
 }
