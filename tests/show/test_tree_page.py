@@ -15,6 +15,7 @@ from PIL import Image
 from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
 from strata_labels.review import replay
 from strata_labels.show import render_page
+from strata_labels.show.example_pictures import example_pictures
 from strata_labels.show.page_data import fit_nodes, pack
 from strata_labels.show.page_layout import DOUBTED, OPEN, lay_out
 from strata_labels.tree import tree_tables
@@ -118,6 +119,9 @@ def test_the_page_counts_items_at_their_node(show: Show) -> None:
     assert "8 items, 6 with a label: 2 accepted automatically, 2 decided by people, 2 open" in text
     assert "hierarchical label: 1" in text and "natural or human made: 1" in text
     assert "no evidence: 1" in text and "no place: 1" in text
+    assert (
+        "8 items: 2 accepted automatically, 2 decided by people, 3 open for review, 1 with" in text
+    )
     page.get_by_role("button", name="Unfold all").click()
     assert {"natural3", "human-made3", "church2", "no evidence1"} <= set(row_texts(page))
     page.locator("#rows li", has_text="church").first.click()
@@ -335,12 +339,24 @@ def test_pictures_are_in_the_page_and_bounded(show: Show, tmp_path: Path) -> Non
     page.locator("#panel .picture").first.click()
     assert page.locator("#item img").count() == 1
     first = (tmp_path / "tree.html").read_bytes()
-    render_page(
-        tmp_path / "tree.html", things, nodes, table, ("item", "a", "b"), "T", find_image=find
-    )
-    assert len(first) < 200_000
-    assert show((things, nodes, table), find_image=find) is not None
-    assert "find_image" not in first.decode()
+    levels = ("item", "level 1", "level 2")
+    render_page(tmp_path / "tree.html", things, nodes, table, levels, "T", find_image=find)
+    assert (tmp_path / "tree.html").read_bytes() == first
+
+
+def test_pictures_stay_within_their_bytes(tmp_path: Path) -> None:
+    things, nodes, table = made([(f"n{n}",) for n in range(50)])
+    things["image_ids"] = pd.Series([["a.png"]] * 50, dtype=object)
+    noise = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    layout = lay_out(things, nodes, table, 2)
+    rows = np.arange(10, 50)
+    found = example_pictures(layout, rows, lambda image: tmp_path / image, 10**6)
+    assert [row for row, _ in found] == rows.tolist()
+    one = len(found[0][1])
+    some = example_pictures(layout, rows, lambda image: tmp_path / image, 5 * one)
+    assert len(some) == 5 and sum(len(content) for _, content in some) == 5 * one
+    assert example_pictures(layout, rows, lambda image: None, 10**6) == []
 
 
 EIGHT = [tuple(f"{level}{n % (level + 1)}" for level in range(8)) for n in range(60)]

@@ -27,10 +27,10 @@ class PageLayout:
     """A tree as the page shows it: below a node are the rows that follow it, until one as high.
 
     Attributes:
-        nodes: `id, name, depth, qid, direct` (items right below), `total, decided, open, doubted`
-            (items below; all but `direct` count at any depth), `given` (items that came with a
-            label of the node or of one below it that is in doubt), from the top down, the largest
-            of siblings first. Row 0 stands for all items.
+        nodes: `id, name, depth, qid, direct` (items right below); of the items below at any depth
+            `total, decided, open, doubted` and `blank` (without a label, and not to be reviewed);
+            `given` (items that came with a label of the node or of one below it that is in doubt).
+            From the top down, the largest of siblings first. Row 0 stands for all items.
         items: `item_id, name, address, node` (row of `nodes`), `state, given` (name of the label in
             doubt, or ""), `confidence, image_ids`, by node, name and id.
     """
@@ -66,6 +66,8 @@ def lay_out(
         "decided": (flags & DECIDED) > 0,
         "open": (flags & OPEN) > 0,
         "doubted": (flags & DOUBTED) > 0,
+        "blank": rows["above"].str.startswith(f"{ASIDE}/").to_numpy(bool)
+        & ((flags & (DECIDED | OPEN)) == 0),
     }
     direct = {name: _counts(rows["above"][mask]) for name, mask in counted.items()}
     below = {name: tree.items_below(counts) for name, counts in direct.items()}
