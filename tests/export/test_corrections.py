@@ -247,7 +247,8 @@ def test_the_sample_is_corrected(decided, strata, tmp_path, tool):
     table = pd.read_csv(out / "corrections.csv", dtype=str, keep_default_na=False)
     human = table[table.origin == "human"]
     assert human.decided_by.str.startswith("'=ann (").all() and len(human)
-    assert human.evidence.str.contains("=ann ").all()
+    assert human.evidence.str.contains("=ann ").all() and table.evidence.ne("").all()
+    assert table.filter(like="confidence").stack().str.fullmatch(r"(0\.\d{1,4}|1\.0|0\.0)?").all()
     readme = (out / "README.md").read_text()
     assert f"patch -p1 < {NAME}.patch" in readme and "cc-by-4.0" in readme
     # Applied, nothing is left to correct.

@@ -11,7 +11,7 @@ import pandas as pd
 from strata_labels.build.assets import ledgers
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import Evidence, evidence_text
+from strata_labels.evidence import REASONS, Evidence, Reason, evidence_text, reason_text
 from strata_labels.export import (
     PUBLICATIONS,
     About,
@@ -19,8 +19,9 @@ from strata_labels.export import (
     find_corrections,
     write_corrections,
 )
+from strata_labels.progress import activity
 from strata_labels.review import read_ledger, replay, reviewed
-from strata_labels.tables import LABELLED, load, own_ids
+from strata_labels.tables import LABELLED, SHARE_DECIMALS, load, own_ids
 from strata_labels.tree import LabelTree
 
 
@@ -59,10 +60,10 @@ def correct_published(workspace: Workspace, published: Path, out: Path) -> Corre
     for n, level in enumerate(levels, 1):
         names = own[f"level{n}_name"].fillna("").astype(str).to_numpy(dtype=object)
         labels[level] = np.where(labelled, names, "")
-    found = find_corrections(published, publication, labels, levels, hierarchy.blank)
-    table = found.table.merge(
-        _grounds(workspace, items, assignments, found.table["item_id"], levels), on="item_id"
-    )
+    with activity("comparing labels"):
+        found = find_corrections(published, publication, labels, levels, hierarchy.blank)
+        grounds = _grounds(workspace, items, assignments, found.table["item_id"], levels)
+    table = found.table.merge(grounds, on="item_id")
     about = About(
         title=hierarchy.title,
         licence=hierarchy.licence,
@@ -99,12 +100,17 @@ def _grounds(
         by_subject.setdefault(subject, []).append(
             Evidence("decision", node, None, reviewer, "", ids)
         )
-    cells = {item: _ground(item, item_rows, by_subject, tree, before, names) for item in wanted}
-    own = assignments.set_index("item_id").loc[list(cells)]
+    own = assignments.set_index("item_id").loc[wanted.drop_duplicates()]
+    cells = {
+        item: _ground(item, status, item_rows, by_subject, tree, before, names)
+        for item, status in zip(own.index, own["status"], strict=True)
+    }
     table = pd.DataFrame({"item_id": pd.Series(list(cells), dtype=object)})
     table["name"] = own["name"].to_numpy()
     for n, level in enumerate(levels, 1):
-        table[f"confidence_{level}"] = own[f"level{n}_confidence"].round(4).to_numpy()
+        table[f"confidence_{level}"] = (
+            own[f"level{n}_confidence"].astype("float64").round(SHARE_DECIMALS).to_numpy()
+        )
     table["sure_from"] = [
         levels[int(n) - 1] if pd.notna(n) and n > 0 else "" for n in own["accepted_level"]
     ]
@@ -116,6 +122,7 @@ def _grounds(
 
 def _ground(
     item: str,
+    status: str,
     rows: pd.DataFrame,
     by_subject: dict[str, list[Evidence]],
     tree: LabelTree,
@@ -130,6 +137,8 @@ def _ground(
     evidence = [piece for piece in row["evidence"] if piece.kind != "decision"]
     own = by_subject.get(item, ())
     words = evidence_text([*own, *evidence], names, place, with_images=True)
+    if status in REASONS:  # why it has no label
+        words += reason_text([Reason(status)], names)
     for subject in list(on_the_way)[1:]:
         pieces = by_subject.get(subject, [])
         words += [f"{names[subject]}: {text}" for text in evidence_text(pieces, names)]
