@@ -21,6 +21,7 @@ NEED_SHARED = [
     ["validation"],
     ["training"],
     ["review"],
+    ["tree_page"],
     ["review_issues"],
     ["archives", "decoding"],
     ["gldv2_size"],

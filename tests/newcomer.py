@@ -71,7 +71,8 @@ def replay(command: str, entered: str, clone: Path, home: Path) -> Replay:
         home: the home folder.
     """
     kept = {key: value for key, value in os.environ.items() if NETWORK.match(key)}
-    environment = {**kept, "HOME": str(home), "BROWSER": "true"}
+    # `pip` stays inside of the clone's environment, whatever else is on the path.
+    environment = {**kept, "HOME": str(home), "BROWSER": "true", "PIP_REQUIRE_VIRTUALENV": "1"}
     process = subprocess.Popen(
         ["bash", "-c", f"{entered}\n{command}"], cwd=clone, env=environment,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -62,7 +62,7 @@ CASES = [
     Case("strata fetch gldv2 WS", "gldv2", "--base-url {site}",
          leaves=("WS/metadata/train_label_to_category.csv",)),
     Case("strata fetch gldv2 WS --images train,index --shards 0-9", "gldv2", "--base-url {site}",
-         leaves=("WS/images",), says="archives not on the server 19"),
+         leaves=("WS/images",), says="19 archives not on the server"),
     Case("strata resolve WS --metadata WS/metadata --contact you@example.org", "gldv2", APIS,
          leaves=("WS/entities.jsonl.gz", "WS/classes_to_map.csv")),
     Case("strata build gldv2-h WS --metadata WS/metadata --entities WS/entities.jsonl.gz", "gldv2",
@@ -82,6 +82,8 @@ CASES = [
     Case("strata apply WS open_rows.xlsx --reviewer you", "gldv2", "", 3, ("WS/decisions.csv",)),
     Case("strata history ITEM WS", "gldv2"),
     Case("strata diff A B", "gldv2", says="moved"),
+    Case("strata diff PUBLISHED WS --out DIR", "gldv2",
+         leaves=("DIR/README.md", "DIR/corrections.csv"), says="rows corrected"),
     Case("strata simulate-review --truth labels.csv --json out.json", "gldv2", REGISTRY,
          leaves=("out.json",), says="decisions per 1,000"),
     Case("strata export WS --format croissant --format huggingface", "gldv2",
@@ -250,8 +252,10 @@ def between(case: Case, folder: Path) -> list[str]:
     words = [word.replace("timm:NAME@FILE", "timm:test_resnet@test_resnet.pt") for word in words]
     if "--serve" in words:  # any free port
         words[words.index("--serve") + 1] = "127.0.0.1:0"
-    if case.command.startswith("strata diff"):
+    if case.command == "strata diff A B":
         words[-2:] = ["before", "WS"]
+    if "PUBLISHED" in words:
+        shutil.copytree(folder / "before/export/gldv2", folder / "PUBLISHED")
     if case.command.startswith("strata compare"):
         words[words.index("TREE_A")], words[words.index("TREE_B")] = "base", "WS"
     if case.command == "strata apply WS WS/classes_to_map.csv":

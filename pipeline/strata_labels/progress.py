@@ -30,7 +30,7 @@ from rich.text import Text
 from strata_labels import messages
 
 # Between plain lines, in the first minute and after it: work of hours does not fill a log.
-_SECONDS_BETWEEN_LINES, _SECONDS_BETWEEN_LATER_LINES = 4.0, 30.0
+_SECONDS_BETWEEN_LINES, _SECONDS_BETWEEN_LATER_LINES = 3.0, 30.0
 _SECONDS_OF_FREQUENT_LINES = 60.0
 # An activity leaves a tracker so much longer to say something.
 _SECONDS_MORE = 0.8

@@ -14,10 +14,11 @@ from building import ROOT
 from PIL import Image
 from strata_labels.build import SplitRequest, Workspace, current_split, make_split
 from strata_labels.cli import app
-from strata_labels.embedding.picture_groups import near_pairs, outline
+from strata_labels.embedding.picture_groups import near_pairs, outline, picture_groups
 from strata_labels.errors import InputError
-from strata_labels.export import FORMATS
+from strata_labels.export.formats import FORMATS
 from strata_labels.tables import load
+from torchvision.datasets import ImageFolder
 from typer.testing import CliRunner
 
 NUM_CLASSES, NUM_IMAGES = 8, 4
@@ -169,6 +170,19 @@ def test_exports_have_the_split(workspace, words):
     assert "those of `strata split`" in (root / "oml/README.md").read_text()
 
 
+def test_loaders_open_a_split_of_queries_and_gallery(workspace, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    strata("split", workspace.folder, "--test", 0.5, "--query", 0.25)
+    counts = load(workspace.folder, "split").split.value_counts().to_dict()
+    assert set(counts) == {"train", "query", "gallery"}
+    strata("export", workspace.folder, "--format", "huggingface", "--format", "imagefolder")
+    folder, cache = str(workspace.export / "huggingface"), str(tmp_path / "cache")
+    found = datasets.load_dataset(folder, "items", cache_dir=cache)
+    assert {name: sum(map(len, part["image"])) for name, part in found.items()} == counts
+    for name, count in counts.items():
+        assert len(ImageFolder(str(workspace.export / "imagefolder" / name))) == count
+
+
 def test_a_fold_is_exported_and_trained_on(workspace, pictures, tmp_path):
     assert "has no split" in strata("export", workspace.folder, "--fold", 2, code=2)
     strata("split", workspace.folder, "--folds", 4)
@@ -265,22 +279,20 @@ def test_near_pairs_are_those_of_a_plain_loop():
     assert sorted(zip(one.tolist(), other.tolist(), strict=True)) == plain and plain
 
 
+def test_images_without_a_file_are_compared_by_content_or_reference(tmp_path, pictures):
+    references = ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "d.jpg", "c0/0.jpg", "c1/0.jpg"]
+    files = [None] * 5 + [pictures / "c0/0.jpg", pictures / "c1/0.jpg"]
+    keys = {"a.jpg": b"1" * 32, "b.jpg": b"1" * 32, "c.jpg": b"2" * 32}
+    found = picture_groups(references, files, tmp_path / "hashes.sqlite", keys)
+    group = found.group.tolist()
+    assert len(set(group)) == 4
+    assert group[0] == group[1] and group[3] == group[4] and group[5] == group[6]
+    assert (found.by_file, found.by_content, found.by_reference) == (2, 3, 2)
+
+
 def test_plain_pictures_are_like_no_other(tmp_path):
     Image.new("RGB", (50, 50), "white").save(tmp_path / "white.png")
     assert not outline(tmp_path / "white.png").any()
-
-
-def test_every_command_of_the_guide_runs(workspace, pictures, tmp_path, monkeypatch):
-    text = (ROOT / "docs/splits.md").read_text(encoding="utf-8")
-    commands = [
-        line.split("#")[0].split() for line in text.splitlines() if line.startswith("    strata ")
-    ]
-    monkeypatch.chdir(workspace.folder.parent)
-    assert len(commands) >= 6
-    shutil.copytree(pictures, tmp_path / "copy" / "PHOTOS")
-    for command in commands:
-        words = ["--set", "epochs=1"] if command[1] == "train" else []
-        strata(*command[1:], *words)
 
 
 @pytest.mark.shared

@@ -15,7 +15,8 @@ from PIL import Image
 from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
 from strata_labels.review import replay
 from strata_labels.show import render_page
-from strata_labels.show.page_data import pack
+from strata_labels.show.example_pictures import example_pictures
+from strata_labels.show.page_data import fit_nodes, pack
 from strata_labels.show.page_layout import DOUBTED, OPEN, lay_out
 from strata_labels.tree import tree_tables
 
@@ -118,6 +119,9 @@ def test_the_page_counts_items_at_their_node(show: Show) -> None:
     assert "8 items, 6 with a label: 2 accepted automatically, 2 decided by people, 2 open" in text
     assert "hierarchical label: 1" in text and "natural or human made: 1" in text
     assert "no evidence: 1" in text and "no place: 1" in text
+    assert (
+        "8 items: 2 accepted automatically, 2 decided by people, 3 open for review, 1 with" in text
+    )
     page.get_by_role("button", name="Unfold all").click()
     assert {"natural3", "human-made3", "church2", "no evidence1"} <= set(row_texts(page))
     page.locator("#rows li", has_text="church").first.click()
@@ -299,6 +303,20 @@ def test_what_does_not_fit_is_said_and_open_items_stay() -> None:
     assert (state[small.items] & (OPEN | DOUBTED) > 0).sum() == 200 < len(small.items)
 
 
+def test_of_too_many_nodes_the_finest_are_left_out() -> None:
+    paths = [(f"a{n}", f"b{n // 2}", f"c{n // 500}") for n in range(2000)]
+    layout = lay_out(*made(paths), 4)
+    whole = len(pack(layout, {}, 10**9).text)
+    assert fit_nodes(layout, whole)[1] == 0
+    smaller, levels = fit_nodes(layout, whole // 3)
+    assert levels == 1 and len(smaller.nodes) == 1 + 1000 + 4
+    names = smaller.nodes["name"].to_numpy()[smaller.items["node"]]
+    number = smaller.items["name"].str.removeprefix("Item ").astype(int)
+    assert (names == [f"b{n // 2}" for n in number]).all()
+    assert smaller.nodes["direct"].sum() == 2000 and smaller.nodes["total"][0] == 2000
+    assert len(fit_nodes(layout, 0)[0].nodes) == 5  # the top nodes stay
+
+
 def test_pictures_are_in_the_page_and_bounded(show: Show, tmp_path: Path) -> None:
     things, nodes, table = made([(f"n{n % 6}", f"m{n % 2}") for n in range(120)])
     things["image_ids"] = pd.Series([["gone", f"{n}.png"] for n in range(120)], dtype=object)
@@ -321,12 +339,24 @@ def test_pictures_are_in_the_page_and_bounded(show: Show, tmp_path: Path) -> Non
     page.locator("#panel .picture").first.click()
     assert page.locator("#item img").count() == 1
     first = (tmp_path / "tree.html").read_bytes()
-    render_page(
-        tmp_path / "tree.html", things, nodes, table, ("item", "a", "b"), "T", find_image=find
-    )
-    assert len(first) < 200_000
-    assert show((things, nodes, table), find_image=find) is not None
-    assert "find_image" not in first.decode()
+    levels = ("item", "level 1", "level 2")
+    render_page(tmp_path / "tree.html", things, nodes, table, levels, "T", find_image=find)
+    assert (tmp_path / "tree.html").read_bytes() == first
+
+
+def test_pictures_stay_within_their_bytes(tmp_path: Path) -> None:
+    things, nodes, table = made([(f"n{n}",) for n in range(50)])
+    things["image_ids"] = pd.Series([["a.png"]] * 50, dtype=object)
+    noise = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    layout = lay_out(things, nodes, table, 2)
+    rows = np.arange(10, 50)
+    found = example_pictures(layout, rows, lambda image: tmp_path / image, 10**6)
+    assert [row for row, _ in found] == rows.tolist()
+    one = len(found[0][1])
+    some = example_pictures(layout, rows, lambda image: tmp_path / image, 5 * one)
+    assert len(some) == 5 and sum(len(content) for _, content in some) == 5 * one
+    assert example_pictures(layout, rows, lambda image: None, 10**6) == []
 
 
 EIGHT = [tuple(f"{level}{n % (level + 1)}" for level in range(8)) for n in range(60)]
@@ -389,10 +419,12 @@ def test_a_page_shows_what_changed(show: Show) -> None:
 def test_codes_behind_names_become_names(show: Show) -> None:
     paths = [("Pinus", "Tracheophyta (TIKSTQ)"), ("Quercus", "Tracheophyta")]
     paths += [("incertae sedis in Tracheophyta (TIKSTQ)", "Tracheophyta (TIKSTQ)")]
+    paths += [("Pinus", "Tracheophyta (WJUUVD)")]
     paths += [("Rosa", "Tracheophyta"), ("site (UNESCO)", "B"), ("site", "C")]
     page = show(made([*paths, ("Pinus", "Tracheophyta (TIKSTQ)")]))
     assert set(page.evaluate("nodes.name")) == {
-        "All items", "Tracheophyta", "Tracheophyta (Pinus)", "Pinus", "Quercus", "Rosa",
+        "All items", "Tracheophyta", "Tracheophyta (Pinus)", "Tracheophyta (Item 3)",
+        "Pinus", "Quercus", "Rosa",
         "incertae sedis in Tracheophyta", "site (UNESCO)", "site", "B", "C",
     }  # fmt: skip
 
@@ -414,6 +446,8 @@ def test_no_code_of_real_inaturalist_is_shown(
     names = page.evaluate("[...nodes.name, ...items.name]")
     assert not [name for name in names if codes & set(name.strip("()").replace("(", "").split())]
     assert len(names) == 1 + (tables[1].level > 0).sum() + len(tables[0])
+    siblings = page.evaluate("nodes.name.map((name, n) => `${nodes.parent[n]} ${name}`)")
+    assert len(set(siblings)) == len(siblings)
 
 
 def test_the_tree_page_is_accessible(show: Show, axe: Any, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strata_labels.errors import InputError
 from strata_labels.tree import SplitPlan, as_train_and_test, divide, fold_shares, split_images
@@ -48,6 +48,7 @@ PLANS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(images(), PLANS, st.integers(0, 9))
 def test_a_split_is_disjoint_free_of_leaks_and_the_same_in_any_order(table, plan, order):
     try:
@@ -77,6 +78,7 @@ def test_a_split_is_disjoint_free_of_leaks_and_the_same_in_any_order(table, plan
     pd.testing.assert_frame_equal(made.left_out, again.left_out)
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 120),
     st.integers(1, 12),

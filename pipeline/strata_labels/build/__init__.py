@@ -3,6 +3,7 @@
 from strata_labels.build.apply import apply_sheet, is_behind, write_review_sheet
 from strata_labels.build.archive_unit import ArchiveContent, Unit, read_unit, usable_cores
 from strata_labels.build.assets import ledgers, picture_finder
+from strata_labels.build.corrections import correct_published
 from strata_labels.build.explain import ClassFacts, Explanation, explain
 from strata_labels.build.history import item_history
 from strata_labels.build.image_archives import (
@@ -49,6 +50,7 @@ __all__ = [
     "add_training_results",
     "apply_sheet",
     "build_tree",
+    "correct_published",
     "counts_text",
     "current_split",
     "embed_archives",

@@ -19,6 +19,7 @@ from strata_labels.build.workspace import Workspace
 from strata_labels.embedding import PictureGroups, picture_groups
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import write_list
+from strata_labels.progress import activity
 from strata_labels.tables import LABELLED, load, read_about, save
 from strata_labels.tree import ImageSplit, SplitPlan, as_train_and_test, fold_shares, split_images
 
@@ -140,7 +141,8 @@ def make_split(workspace: Workspace, request: SplitRequest) -> MadeSplit:
         groups = _groups(workspace, images)
         images = images.assign(group=groups.group)
         plan = SplitPlan(request.shares, request.query or 0.0, request.min_images, request.seed)
-        made = split_images(images, plan)
+        with activity("dividing the classes"):
+            made = split_images(images, plan)
         about = {
             "request": vars(request),
             "class_level": class_level,
@@ -306,7 +308,8 @@ def _groups(workspace: Workspace, images: pd.DataFrame) -> PictureGroups:
     find = picture_finder(workspace, root)
     with_image = images["image"].notna().to_numpy()
     references = images["image"][with_image].tolist()
-    files = [find(image) if find else None for image in references]
+    with activity("looking for image files"):
+        files = [find(image) if find else None for image in references]
     keys = ImageIndex(workspace.archive_indexes).keys
     found = picture_groups(references, files, workspace.vector_store / "images.sqlite", keys)
     # An item without an image is like no other.

@@ -1,4 +1,4 @@
-"""`strata diff`: what changed between two trees."""
+"""`strata diff`: what changed between two trees, or from published labels to a workspace."""
 
 from __future__ import annotations
 
@@ -12,15 +12,24 @@ if TYPE_CHECKING:
 
     from strata_labels.tree import LabelTree
 
-Tree = Annotated[
-    Path,
-    typer.Argument(help="A workspace, or a table of nodes (.parquet, or .csv by a person)."),
-]
-
 
 def diff(
-    tree_a: Tree,
-    tree_b: Tree,
+    tree_a: Annotated[
+        Path,
+        typer.Argument(
+            help="A workspace, or a table of nodes (.parquet, or .csv by a person); with --out, "
+            "the published file of labels, or the folder of the files."
+        ),
+    ],
+    tree_b: Annotated[
+        Path, typer.Argument(help="The same; with --out, the workspace that corrects them.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write patches for the published files of TREE_A into this folder, with evidence."
+        ),
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write every change here, one a row.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write counts and changes here.")] = None,
     page: Annotated[
@@ -29,8 +38,12 @@ def diff(
 ) -> None:
     """List what changed between two trees.
 
-    From TREE_A to TREE_B: nodes and items added, removed, renamed, moved.
+    From TREE_A to TREE_B: nodes and items added, removed, renamed, moved. With --out, TREE_A is
+    published labels, and what the workspace TREE_B corrects in them is written.
     """
+    if out is not None:
+        _correct(tree_a, tree_b, out, {"--csv": csv, "--page": page}, json)
+        return
     from strata_labels.files import whole, write_json
     from strata_labels.people_csv import neutralise
     from strata_labels.tree import diff as compare
@@ -48,6 +61,49 @@ def diff(
     print(found)
 
 
+def _correct(
+    published: Path, folder: Path, out: Path, others: dict[str, Path | None], json: Path | None
+) -> None:
+    from strata_labels.build import correct_published
+    from strata_labels.cli.result import open_workspace
+    from strata_labels.errors import InputError, Problem
+    from strata_labels.files import write_json
+
+    fix = "Leave it out: the folder of --out has all changes."
+    problems = [
+        Problem(option, "does not go with --out:", fix, value=str(path))
+        for option, path in others.items()
+        if path is not None
+    ]
+    if problems:
+        raise InputError(problems)
+    workspace = open_workspace(folder)
+    if published.resolve() == workspace.folder or (published / "tables").is_dir():
+        what, fix = "a workspace, where published labels are wanted", "Leave --out out."
+        raise InputError(Problem(published, what, fix))
+    found = correct_published(workspace, published, out)
+    left_out = found.left_out["reason"].value_counts(sort=False)
+    for name, rows in found.rows.items():
+        changes = found.table["change"][found.table["file"] == name]
+        print(f"{name}: {len(changes):,} of {rows:,} rows corrected")
+        for kind, count in changes.value_counts(sort=False).items():
+            print(f"  {kind}: {count:,}")
+    for reason, count in left_out.items():
+        print(f"left out: {count:,} {reason}")
+    print(out)
+    if json:
+        numbers = {name: int((found.table["file"] == name).sum()) for name in found.rows}
+        write_json(
+            json,
+            {
+                "rows": found.rows,
+                "corrected": numbers,
+                "changes": found.table["change"].value_counts().to_dict(),
+                "left_out": left_out.to_dict(),
+            },
+        )
+
+
 def _read(path: Path) -> LabelTree:
     import pandas as pd
 
@@ -56,6 +112,9 @@ def _read(path: Path) -> LabelTree:
     from strata_labels.tables import load, load_file
     from strata_labels.tree import LabelTree
 
+    if path.is_dir() and not (path / "tables").is_dir():
+        fix = "Name a workspace or a table of nodes; for published labels, add --out FOLDER."
+        raise InputError(Problem(path, "no workspace", fix))
     if path.is_dir():
         return LabelTree.checked(load(path, "nodes"), path)
     if path.suffix == ".parquet":

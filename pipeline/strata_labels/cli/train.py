@@ -123,38 +123,42 @@ def train(
     if problems or out is None or images is None:
         raise InputError(problems)
 
-    from strata_labels.files import write_json
-    from strata_labels.training import read_labels_csv, read_workspace
-    from strata_labels.training import train as run
+    from strata_labels.progress import activity
 
     plan = load_recipe(recipe, mode, chosen)
-    if labels is not None:
-        data = read_labels_csv(labels, images)
-    else:
-        assert workspace is not None
-        built = open_workspace(workspace)
-        level, split = _class_level(built, class_level), _split(built, fold)
-        if split is not None:
-            level = _level_of(split, level if class_level is not None else None)
-            print(f"Split: {split.text}")
-        table = None if split is None else split.table
-        data = read_workspace(workspace, images, class_level=level, split=table)
-        vectors = vectors or built.vector_store
+    with activity("Reading the labels"):  # and importing torch
+        from strata_labels.files import write_json
+        from strata_labels.training import read_labels_csv, read_workspace
+        from strata_labels.training import train as run
+
+        if labels is not None:
+            data = read_labels_csv(labels, images)
+        else:
+            assert workspace is not None
+            built = open_workspace(workspace)
+            level, split = _class_level(built, class_level), _split(built, fold)
+            if split is not None:
+                level = _level_of(split, level if class_level is not None else None)
+                print(f"Split: {split.text}")
+            table = None if split is None else split.table
+            data = read_workspace(workspace, images, class_level=level, split=table)
+            vectors = vectors or built.vector_store
     for reason, count in data.set_aside.items():
         print(f"{count:,} set aside: {reason}")
-    result = run(
-        data,
-        plan,
-        mode,
-        out,
-        encoder or "registry",
-        vectors,
-        seed,
-        skip_damaged,
-        workers,
-        relevance_counts_query,
-        compile,
-    )
+    with activity("Training"):
+        result = run(
+            data,
+            plan,
+            mode,
+            out,
+            encoder or "registry",
+            vectors,
+            seed,
+            skip_damaged,
+            workers,
+            relevance_counts_query,
+            compile,
+        )
     if not result:  # another process of torchrun has it
         return
     if json is not None:

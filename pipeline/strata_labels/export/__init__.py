@@ -11,18 +11,37 @@ from typing import TYPE_CHECKING, Any
 from strata_labels.export.format_names import FORMAT_NAMES
 
 if TYPE_CHECKING:
+    from strata_labels.export.corrections import (
+        Corrections,
+        find_corrections,
+        write_corrections,
+    )
     from strata_labels.export.export_input import About
     from strata_labels.export.export_result import ExportResult
-    from strata_labels.export.formats import check_formats, export
+    from strata_labels.export.formats import PUBLICATIONS, check_formats, export
 
 _HOME = {
     "About": "export_input",
+    "Corrections": "corrections",
     "ExportResult": "export_result",
+    "PUBLICATIONS": "formats",
     "check_formats": "formats",
     "export": "formats",
+    "find_corrections": "corrections",
+    "write_corrections": "corrections",
 }
 
-__all__ = ["FORMAT_NAMES", "About", "ExportResult", "check_formats", "export"]
+__all__ = [
+    "FORMAT_NAMES",
+    "PUBLICATIONS",
+    "About",
+    "Corrections",
+    "ExportResult",
+    "check_formats",
+    "export",
+    "find_corrections",
+    "write_corrections",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -26,13 +25,12 @@ from strata_labels.export import (
     sop,
     suprank,
 )
+from strata_labels.export.corrections import Publication, table_files
 from strata_labels.export.export_input import About, ExportInput
 from strata_labels.export.export_result import ExportResult
+from strata_labels.export.owned_folder import foreign_files, put
 from strata_labels.export.readme import copy_card, write_confidences, write_readme
-from strata_labels.files import appear, sweep, write_json
-
-#: Hidden list of the files that an export owns in its folder.
-OWNED = ".strata-export.json"
+from strata_labels.files import sweep
 
 
 @dataclass(frozen=True)
@@ -88,6 +86,10 @@ FORMATS: dict[str, Format] = {
     "sop": Format(sop.write, sop.check, sop.USAGE, (2,), has_splits=True),
     "suprank": Format(suprank.write, suprank.check, suprank.USAGE, (4,), gldv2.IMAGE_FOLDERS),
 }
+
+
+#: How labels are published, by the `source` of a tree's hierarchy.toml.
+PUBLICATIONS = {"gldv2": gldv2.PUBLICATION, "table": Publication("id", table_files)}
 
 
 def export(
@@ -162,7 +164,7 @@ def export(
         result.files.append(write_readme(beside, given, result, usage, front))
         if result.items + sum(result.set_aside.values()) != len(assignments):
             raise ValueError(f"{format}: {result.summary()} where {len(assignments):,} were given")
-        _put(beside, folder, format)
+        put(beside, folder, format)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return replace(result, files=[folder / path.relative_to(beside) for path in result.files])
@@ -208,54 +210,7 @@ def check_formats(folders: Mapping[str, Path | None], num_levels: int) -> None:
             fix = "Export into an empty folder, or move the file away."
             problems += [
                 Problem(folder, "holds a file that no export wrote:", fix, value=file)
-                for file in _foreign(folder, chosen)
+                for file in foreign_files(folder, chosen.image_folders if chosen else ())
             ]
     if problems:
         raise InputError(problems)
-
-
-def _owned(folder: Path) -> set[str]:
-    try:
-        value = json.loads((folder / OWNED).read_text(encoding="utf-8"))
-        return {str(name) for name in value["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
-
-
-def _foreign(folder: Path, format: Format | None) -> list[str]:
-    """Files of `folder` that no export wrote, without the images that a loader expects there."""
-    if folder.exists() and not folder.is_dir():
-        return [folder.name]
-    owned = _owned(folder)
-    known = owned | {OWNED}
-    if not owned:
-        return sorted(path.name for path in folder.glob("*") if path.name != OWNED)
-    beside = {Path(name).parts[0] for name in owned if len(Path(name).parts) > 1}
-    beside |= {"images", *(format.image_folders if format else ())}
-    return sorted(
-        path.name
-        for path in folder.glob("*")
-        if path.name not in known and not (path.is_dir() and path.name in beside)
-    )
-
-
-def _put(beside: Path, folder: Path, format: str) -> None:
-    """Moves a finished export into place; a kill in between leaves files that are known as own."""
-    names = sorted(
-        path.relative_to(beside).as_posix()
-        for path in beside.rglob("*")
-        if path.is_symlink() or path.is_file()
-    )
-    old = _owned(folder)
-    write_json(folder / OWNED, {"format": format, "files": sorted(old | set(names))})
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        # Beside means on the same disk, so that the rename is one step. What a link leads to is
-        # another's: it is not opened.
-        if (beside / name).is_symlink():
-            (beside / name).replace(folder / name)
-        else:
-            appear(beside / name, folder / name)
-    for name in sorted(old - set(names)):
-        (folder / name).unlink(missing_ok=True)
-    write_json(folder / OWNED, {"format": format, "files": names})

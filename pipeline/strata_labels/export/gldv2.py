@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 
+from strata_labels.errors import InputError, Problem
+from strata_labels.export.corrections import Publication
 from strata_labels.export.export_input import ExportInput
 from strata_labels.export.export_result import ExportResult, compare, write_csv
 
@@ -48,3 +52,38 @@ def check(folder: Path, given: ExportInput) -> None:
     for name, frame in _frames(given).items():
         path = folder / name
         compare(path, pd.read_csv(path, dtype=str, keep_default_na=False), frame)
+
+
+def released_files(place: Path) -> dict[Path, str]:
+    """The released files of labels in a folder, in any case, or one file, with their splits.
+
+    Raises:
+        InputError: there is none.
+    """
+    if place.is_file():
+        start = place.name.casefold().partition("_")[0]
+        return {place: start if start in ("train", "index") else "train"}
+    pattern = re.compile(r"(train|index)_label_to_hierarchical\b.*\.csv", re.IGNORECASE)
+    there = sorted(place.glob("*")) if place.is_dir() else []
+    found = {path: match[1].lower() for path in there if (match := pattern.fullmatch(path.name))}
+    if not found:
+        what = "holds no released file of labels" if place.is_dir() else "no such file or folder"
+        fix = (
+            "Name the folder of train_label_to_hierarchical.csv or index_label_to_hierarchical.csv."
+        )
+        raise InputError(Problem(place, what, fix))
+    return found
+
+
+def _same_category(one: str, other: str) -> bool:
+    """Whether two addresses name one category."""
+    return _category(one) == _category(other)
+
+
+def _category(address: str) -> str:
+    text = unquote(address).partition("Category:")[2] or address
+    return text.replace("_", " ").strip()
+
+
+#: How the labels are published.
+PUBLICATION = Publication("landmark_id", released_files, "category", _same_category)

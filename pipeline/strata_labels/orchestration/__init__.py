@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from strata_labels.messages import say
 from strata_labels.orchestration.server import prefect_server
+from strata_labels.progress import activity
 
 if TYPE_CHECKING:
     from strata_labels.build import BuildSettings, Workspace
@@ -49,8 +51,10 @@ def build_with_prefect(workspace: Workspace, settings: BuildSettings) -> None:
     The server is that of PREFECT_API_URL or of Prefect's active profile, else a temporary one.
     """
     workspace.folder.mkdir(parents=True, exist_ok=True)
+    say("Starting Prefect.")
     with prefect_server(workspace.folder):
-        from strata_labels.orchestration.build_flow import build_flow
+        with activity("Loading the flow"):
+            from strata_labels.orchestration.build_flow import build_flow
 
         flow = build_flow.with_options(name=settings.hierarchy.tree)
         flow(workspace.folder, settings)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from strata_labels.errors import InputError, RetryError
+from strata_labels.progress import activity
 
 _HOST = "127.0.0.1"
 _QUIET = {
@@ -86,7 +87,8 @@ def temporary_server(home: Path) -> Iterator[str]:
         )
     assert process.stdin and process.stdout
     try:
-        address = process.stdout.readline().strip()
+        with activity("Starting a temporary Prefect server"):
+            address = process.stdout.readline().strip()
         if not address:
             raise RetryError(f"Prefect's server did not start; see {home / 'server.log'}")
         yield address

@@ -12,7 +12,7 @@ import pandas as pd
 from strata_labels.files import write_text
 from strata_labels.show.example_pictures import example_pictures
 from strata_labels.show.numbers import HUMAN, finest_level
-from strata_labels.show.page_data import as_text, pack
+from strata_labels.show.page_data import as_text, fit_nodes, pack
 from strata_labels.show.page_layout import ASIDE, PageLayout, lay_out
 from strata_labels.tables import LABELLED
 
@@ -55,13 +55,16 @@ def render_page(
     stopped = finest[finest > 1].value_counts().sort_index()
     decided = labelled["accepted"] & (labelled["origin"] == HUMAN)
     layout = lay_out(items, nodes, assignments, len(levels), label_issues)
+    room = MOST_BYTES - _FRAME_BYTES
+    layout, dropped = fit_nodes(layout, room * 4 // 5)
+    many = "level" if dropped == 1 else f"{dropped} levels"
+    left_out = [f"the nodes of the finest {many}"] if dropped else []
     said = _marks(changes, layout)
     about = {
         "levels": [name.replace("_", " ") for name in levels],
         "aside": ASIDE,
         "marks": {n: said[node] for n, node in enumerate(layout.nodes["id"]) if node in said},
     }
-    room = MOST_BYTES - _FRAME_BYTES
     packed = pack(layout, about, room)
     room = min((room - len(packed.text)) * 4 // 5, MOST_PICTURE_BYTES)
     pictures = []
@@ -85,7 +88,7 @@ def render_page(
         removed=_removed(changes),
         aside=[(str(key).replace("_", " "), int(count)) for key, count in aside.items()],
         data=packed.text,
-        left_out=packed.left_out,
+        left_out=[*left_out, *packed.left_out],
         pictures=as_text(b"".join(content for _, content in pictures)),
         picture_rows=[
             [int(row), len(content)] for row, (_, content) in zip(place, pictures, strict=True)

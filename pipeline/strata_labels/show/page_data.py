@@ -29,6 +29,7 @@ import numpy as np
 from strata_labels.show.page_layout import DOUBTED, OPEN, PageLayout
 
 _LONGEST_SHARED = 90  # signs, so that the first one of a line is printable ASCII
+_NONE = np.arange(0)
 _TAIL = re.compile(r"[1-9][0-9]{0,8}$|(?<![0-9])0$")
 
 
@@ -47,8 +48,29 @@ class PackedPage:
     left_out: tuple[str, ...]
 
 
+def fit_nodes(layout: PageLayout, most: int) -> tuple[PageLayout, int]:
+    """Leaves out the finest nodes of a tree that has too many; their items go to the nodes above.
+
+    Args:
+        layout: the tree.
+        most: characters that the nodes may have without items.
+
+    Returns:
+        The layout, and how many levels were left out.
+    """
+    levels = 0
+    while layout.nodes["depth"].max() > 1 and len(_packed(layout, {}, _NONE, False, False)) > most:
+        kept = (layout.nodes["depth"] < layout.nodes["depth"].max()).to_numpy()
+        # Before the nodes of the finest level comes the one above them.
+        node = (np.cumsum(kept) - 1)[layout.items["node"].to_numpy(dtype=int)]
+        nodes = layout.nodes[kept].reset_index(drop=True)
+        nodes["direct"] = np.bincount(node, minlength=len(nodes))
+        layout, levels = PageLayout(nodes, layout.items.assign(node=node)), levels + 1
+    return layout, levels
+
+
 def pack(layout: PageLayout, about: dict[str, Any], most: int) -> PackedPage:
-    """Packs nodes and items into at most `most` characters, if the nodes alone fit.
+    """Packs nodes and items into at most `most` characters, if the nodes alone fit (`fit_nodes`).
 
     What does not fit is left out in this order: addresses that do not follow from the name, ids,
     and items that are neither open nor doubted, those first that are surest.
@@ -69,7 +91,7 @@ def pack(layout: PageLayout, about: dict[str, Any], most: int) -> PackedPage:
     flags = layout.items["state"].to_numpy()
     sure = layout.items["confidence"].to_numpy(dtype=float) + ((flags & (OPEN | DOUBTED)) == 0)
     order = np.argsort(np.nan_to_num(sure), kind="stable")
-    alone = len(_packed(layout, about, every[:0], False, False))
+    alone = len(_packed(layout, about, _NONE, False, False))
     kept = count
     while kept and len(text) > most:
         share = max(most - alone, 0) / max(len(text) - alone, 1)

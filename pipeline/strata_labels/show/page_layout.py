@@ -27,10 +27,10 @@ class PageLayout:
     """A tree as the page shows it: below a node are the rows that follow it, until one as high.
 
     Attributes:
-        nodes: `id, name, depth, qid, direct` (items right below), `total, decided, open, doubted`
-            (items below; all but `direct` count at any depth), `given` (items that came with a
-            label of the node or of one below it that is in doubt), from the top down, the largest
-            of siblings first. Row 0 stands for all items.
+        nodes: `id, name, depth, qid, direct` (items right below); of the items below at any depth
+            `total, decided, open, doubted` and `blank` (without a label, and not to be reviewed);
+            `given` (items that came with a label of the node or of one below it that is in doubt).
+            From the top down, the largest of siblings first. Row 0 stands for all items.
         items: `item_id, name, address, node` (row of `nodes`), `state, given` (name of the label in
             doubt, or ""), `confidence, image_ids`, by node, name and id.
     """
@@ -66,6 +66,8 @@ def lay_out(
         "decided": (flags & DECIDED) > 0,
         "open": (flags & OPEN) > 0,
         "doubted": (flags & DOUBTED) > 0,
+        "blank": rows["above"].str.startswith(f"{ASIDE}/").to_numpy(bool)
+        & ((flags & (DECIDED | OPEN)) == 0),
     }
     direct = {name: _counts(rows["above"][mask]) for name, mask in counted.items()}
     below = {name: tree.items_below(counts) for name, counts in direct.items()}
@@ -79,7 +81,7 @@ def lay_out(
         table[name] = [counts.get(node, 0) for node in table["id"]]
         table.loc[0, name] = int(counted[name].sum()) if name in counted else sum(doubts.values())
     place = dict(zip(table["id"], table.index, strict=True))
-    rows["node"] = [place[node] for node in rows["above"]]
+    rows["node"] = [place.get(node, 0) for node in rows["above"]]
     rows["given"] = [names.get(node, node) for node in rows["given"]]
     table["direct"] = np.bincount(np.array(rows["node"], dtype=int), minlength=len(table))
     rows["key"] = [name.casefold() for name in rows["name"]]
@@ -164,27 +166,33 @@ def _order(tree: LabelTree, total: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def _shown_names(tree: LabelTree, total: Mapping[str, int], rows: pd.DataFrame) -> dict[str, str]:
-    """Names as one line; in place of a code that tells siblings apart, the largest child's name."""
+    """Names as one line.
+
+    Where a code tells siblings apart, the largest node below does, or the first item.
+    """
     shown = {node: " ".join(name.split()) or node for node, name in tree.name.items()}
+    taken = {(tree.parent[node], name) for node, name in shown.items()}
     coded = {}
     for node, name in shown.items():
         found = _CODE.fullmatch(name)
-        siblings = tree.children(tree.parent[node]) if found else []
-        if found and any(shown[other] == found[1] for other in siblings):
+        if found and (tree.parent[node], found[1]) in taken:
             coded[node] = found[2]
     if not coded:
         return shown
     first = rows.sort_values(["name", "item_id"]).drop_duplicates("above").set_index("above")
-    for node in sorted(coded, key=lambda n: tree.level[n]):
-        below = tree.children(node)
-        if below:
-            child = shown[min(below, key=lambda n: (-total.get(n, 0), shown[n]))]
-        else:
-            child = first["name"].get(node, "")
-        shown[node] = shown[node].removesuffix(f" {coded[node]}") + (f" ({child})" if child else "")
+    for node in sorted(coded, key=lambda n: (-total.get(n, 0), n)):
+        name, parent = shown[node].removesuffix(f" {coded[node]}"), tree.parent[node]
+        telling, at = [], node
+        while below := tree.children(at):
+            at = min(below, key=lambda n: (-total.get(n, 0), shown[n]))
+            telling += [] if at in coded or coded[node] in shown[at] else [shown[at]]
+        telling += [first["name"].get(at, ""), coded[node].strip("()")]
+        names = [f"{name} ({word})" for word in telling if word]
+        shown[node] = next((one for one in names if (parent, one) not in taken), names[-1])
+        taken.add((parent, shown[node]))
     # `incertae sedis in PARENT` has the parent's code.
     for node, name in shown.items():
-        for above in tree.path(node):
+        for above in tree.path(node)[1:]:
             if above in coded:
                 name = name.replace(f" {coded[above]}", "")
         shown[node] = name

@@ -1,7 +1,6 @@
-"use strict";
+/* The tree page: list, icicle, chosen node, search. `tree_data.js` comes before it. */
 const ROW = 30, CHUNK = 50, FOUND = 100, EXAMPLES = 12, COLUMNS = 4, LEAST = 8, STRIP = 26;
 const OPEN = 2, DOUBTED = 4;
-const $ = id => document.getElementById(id);
 const text = number => number.toLocaleString("en");
 const counted = (number, one, many) => `${text(number)} ${number === 1 ? one : many}`;
 
@@ -15,128 +14,6 @@ function make(tag, attributes = {}, ...children) {
   element.append(...children.filter(child => child !== null));
   return element;
 }
-
-/* ---- data ------------------------------------------------------------------------------- */
-
-const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~";
-
-/* The bytes that an element has in base 85, their number first. */
-function bytesOf(id) {
-  const written = $(id).textContent, digit = new Uint8Array(128);
-  [...DIGITS].forEach((sign, n) => { digit[sign.charCodeAt(0)] = n; });
-  const bytes = new Uint8Array(written.length / 5 * 4), view = new DataView(bytes.buffer);
-  for (let from = 0, to = 0; from < written.length; to += 4) {
-    let number = 0;
-    for (let n = 0; n < 5; n++) number = number * 85 + digit[written.charCodeAt(from++)];
-    view.setUint32(to, number);
-  }
-  return bytes.subarray(4, 4 + view.getUint32(0));
-}
-
-async function sections() {
-  const stream = new Blob([bytesOf("data")]).stream();
-  const whole = await new Response(
-    stream.pipeThrough(new DecompressionStream("deflate-raw"))).arrayBuffer();
-  const view = new DataView(whole), found = [];
-  for (let at = 0; at < whole.byteLength;) {
-    const length = view.getUint32(at, true);
-    found.push(new Uint8Array(whole, at + 4, length));
-    at += 4 + length;
-  }
-  return found;
-}
-
-const utf8 = bytes => new TextDecoder().decode(bytes);
-const linesOf = bytes => bytes.length ? utf8(bytes).split("\n") : [];
-
-function unshared(lines) {
-  let before = "";
-  return lines.map(line => before = before.slice(0, line.charCodeAt(0) - 32) + line.slice(1));
-}
-
-function idsOf(starts, which, planes, plain) {
-  if (plain.length) return unshared(linesOf(plain));
-  if (!starts.length) return null;
-  const known = JSON.parse(utf8(starts)), count = which.length;
-  return Array.from(which, (start, n) => {
-    const number = planes[n] + planes[count + n] * 256 + planes[2 * count + n] * 65536 +
-      planes[3 * count + n] * 16777216;
-    return known[start].endsWith("\n") ? known[start].slice(0, -1) : known[start] + number;
-  });
-}
-
-let about, nodes, items, pictures = new Map();
-
-async function load() {
-  const [head, states, starts, which, planes, plain, names, addresses] = await sections();
-  about = JSON.parse(utf8(head));
-  nodes = about.nodes;
-  const count = nodes.id.length;
-  nodes.parent = new Int32Array(count).fill(-1);
-  nodes.children = Array.from({length: count}, () => []);
-  nodes.first = new Int32Array(count);
-  nodes.last = new Int32Array(count);  // rows of the items below: first to last - 1
-  const path = [];
-  for (let n = 0, row = 0; n < count; n++) {
-    while (path.length > nodes.depth[n]) nodes.last[path.pop()] = row;
-    if (path.length) {
-      nodes.parent[n] = path.at(-1);
-      nodes.children[path.at(-1)].push(n);
-    }
-    nodes.first[n] = row;
-    row += about.listed[n];
-    path.push(n);
-    if (n === count - 1) for (const one of path) nodes.last[one] = row;
-  }
-  nodes.tall = new Int32Array(count);  // levels of nodes below
-  for (let n = count - 1; n > 0; n--) {
-    nodes.tall[nodes.parent[n]] = Math.max(nodes.tall[nodes.parent[n]], nodes.tall[n] + 1);
-  }
-  nodes.row = new Map(nodes.id.map((id, n) => [id, n]));
-  items = {
-    name: unshared(linesOf(names)), state: states, id: idsOf(starts, which, planes, plain),
-    line: linesOf(addresses), given: new Map(about.given), folded: null,
-  };
-  let at = 0;
-  const content = bytesOf("pictures");
-  for (const [row, length] of JSON.parse($("picture-rows").textContent)) {
-    pictures.set(row, content.subarray(at, at += length));
-  }
-}
-
-function addressOf(item) {
-  const line = items.line[item] || "";
-  if (line[0] === "=") return about.start + items.name[item].replaceAll(" ", "_") + line.slice(1);
-  return line[0] === "+" ? about.start + line.slice(1) : line;
-}
-
-/* The address of a picture, made when it is first shown. */
-function pictureOf(item) {
-  const found = pictures.get(item);
-  if (!(found instanceof Uint8Array)) return found;
-  pictures.set(item, URL.createObjectURL(new Blob([found], {type: "image/webp"})));
-  return pictures.get(item);
-}
-
-/* The node right above an item. */
-function nodeOf(item) {
-  let low = 0, high = nodes.id.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (nodes.first[middle] <= item) low = middle; else high = middle - 1;
-  }
-  while (about.listed[low] === 0) low--;
-  return low;
-}
-
-function pathOf(node) {
-  const found = [];
-  for (let at = node; at > 0; at = nodes.parent[at]) found.unshift(at);
-  return found;
-}
-
-const isAside = node => pathOf(node).some(step => nodes.id[step] === about.aside);
-const levelOf = node => isAside(node) ? "" : about.levels[about.levels.length - nodes.depth[node]];
 
 /* ---- what is chosen --------------------------------------------------------------------- */
 
@@ -333,11 +210,16 @@ function boxes(height, columns) {
     top += count(child) * scale;
   }
   if (rest.length) {
-    found.push({rest: rest.length, column: 1, top: height - strip, height: strip, from: zoom.from + shown.length,
-      items: rest.reduce((part, child) => part + count(child), 0)});
+    const items = rest.reduce((part, child) => part + count(child), 0);
+    const from = zoom.from + shown.length, top = height - strip;
+    found.push({rest: rest.length, column: 1, top, height: strip, from, items});
   }
   return found;
 }
+
+/* Where a box leads: to its node, and from the one at the left up, if it is all that is shown. */
+const upwards = node => node === zoom.node && node === now.node && !zoom.from ?
+  Math.max(nodes.parent[node], 0) : node;
 
 function drawIcicle() {
   const frame = $("icicle"), had = frame.contains(document.activeElement);
@@ -351,23 +233,25 @@ function drawIcicle() {
     const style = `left:${left}%;width:${box.column ? wide : narrow}%;top:${box.top.toFixed(2)}px;` +
       `height:${Math.max(box.height - 1, 1).toFixed(2)}px`;
     if (box.node === undefined && box.from === undefined) {
-      return make("div", {class: "rest", style, title: counted(box.rest, "smaller node", "smaller nodes")});
+      const title = counted(box.rest, "smaller node", "smaller nodes");
+      return make("div", {class: "rest", style, title});
     }
     if (box.node === undefined) {
-      return make("button", {type: "button", class: "rest", style, tabindex: -1, onclick: () => {
+      return make("button", {type: "button", class: "rest", style, onclick: () => {
         zoom = {node: zoom.node, from: box.from};
         drawIcicle();
       }}, `${text(box.rest)} smaller, ${counted(box.items, "item", "items")}`);
     }
-    const name = box.node ? nodes.name[box.node] : "All items", open = count(box.node) ? openOf(box.node) / count(box.node) : 0;
+    const name = nodes.name[box.node], many = count(box.node), open = openOf(box.node);
+    const said = counted(many, "item", "items");
     return make("button", {
-      type: "button", style: `${style};--waits:${(100 * open).toFixed(1)}%`, "data-node": box.node,
-      class: `${isAside(box.node) ? "aside" : ""} ${box.height < 16 ? "small" : ""}`, tabindex: box.node === tabbed ? 0 : -1,
+      type: "button", "data-node": box.node, tabindex: box.node === tabbed ? 0 : -1,
+      style: `${style};--waits:${(100 * open / Math.max(many, 1)).toFixed(1)}%`,
+      class: `${isAside(box.node) ? "aside" : ""} ${box.height < 16 ? "small" : ""}`,
       "aria-current": box.node === now.node ? "true" : null,
-      "aria-label": `${name}, ${counted(count(box.node), "item", "items")}, ${text(openOf(box.node))} open`,
-      title: `${name}: ${counted(count(box.node), "item", "items")}`,
-      onclick: () => box.column || !box.node ? choose(box.node) : choose(nodes.parent[box.node]),
-    }, ...(box.height < 11 ? [] : [make("bdi", {}, name), make("small", {}, text(count(box.node)))]));
+      "aria-label": `${name}, ${said}, ${text(open)} open`, title: `${name}: ${said}`,
+      onclick: () => choose(upwards(box.node)),
+    }, ...(box.height < 11 ? [] : [make("bdi", {}, name), make("small", {}, text(many))]));
   }));
   if (had) focusBox(tabbed);
 }
@@ -382,7 +266,7 @@ $("icicle").onkeydown = event => {
   const keys = {
     ArrowDown: () => siblings[place + 1], ArrowUp: () => siblings[place - 1],
     ArrowRight: () => childrenOf(at).find(drawn), ArrowLeft: () => nodes.parent[at],
-    Escape: () => { choose(Math.max(nodes.parent[zoom.node], 0)); return now.node; },
+    Escape: () => { choose(upwards(zoom.node)); return now.node; },
   };
   if (!keys[event.key]) return;
   event.preventDefault();
@@ -427,6 +311,9 @@ function stateOf(item, node) {
   return state & DOUBTED ? `${said}; given label in doubt: ${items.given.get(item)}` : said;
 }
 
+const linkTo = (address, words, label = null) => address ?
+  make("a", {href: address, rel: "noreferrer", "aria-label": label}, words) : null;
+
 function itemElement(item) {
   const node = nodeOf(item), address = addressOf(item);
   return make("li", {"aria-current": item === now.item ? "true" : null},
@@ -434,7 +321,7 @@ function itemElement(item) {
       make("bdi", {}, items.name[item])),
     make("span", {class: items.state[item] & OPEN ? "state waits" : "state"}, stateOf(item, node)),
     node === now.node ? null : make("bdi", {class: "soft"}, nodes.name[node]),
-    address ? make("a", {href: address, rel: "noreferrer", "aria-label": `Source of ${items.name[item]}`}, "source") : null);
+    linkTo(address, "source", `Source of ${items.name[item]}`));
 }
 
 function chosenItem() {
@@ -444,40 +331,55 @@ function chosenItem() {
     make("div", {}, make("h3", {}, make("bdi", {}, items.name[item])),
       make("p", {}, [...pathOf(node)].reverse().map(step => nodes.name[step]).join(" › ")),
       make("p", {}, stateOf(item, node), items.id ? ` · ${items.id[item]}` : ""),
-      address ? make("a", {href: address, rel: "noreferrer"}, "Source") : null));
+      linkTo(address, "Source")));
 }
 
 function pathElement(node) {
-  return make("nav", {"aria-label": "Path"}, ...[0, ...pathOf(node)].flatMap(step => [
-    make("button", {type: "button", class: "plain", onclick: () => choose(step),
-      "aria-current": step === node ? "page" : null}, make("bdi", {}, nodes.name[step])), " › "]).slice(0, -1));
+  const step = at => make("button", {
+    type: "button", class: "plain", "aria-current": at === node ? "page" : null, onclick: () => choose(at),
+  }, make("bdi", {}, nodes.name[at]));
+  const steps = [0, ...pathOf(node)].flatMap(at => [step(at), " › "]);
+  return make("nav", {"aria-label": "Path"}, ...steps.slice(0, -1));
+}
+
+function countsText(node) {
+  const {total, open, decided, blank, doubted} = nodes;
+  const parts = [
+    [total[node] - open[node] - decided[node] - blank[node], "accepted automatically"],
+    [decided[node], "decided by people"], [open[node], "open for review"],
+    [blank[node], "without a label"], [doubted[node], "with a given label in doubt"],
+  ].filter(([many]) => many).map(([many, what]) => `${text(many)} ${what}`);
+  return `${counted(nodes.total[node], "item", "items")}${parts.length ? ":" : ""} ${parts.join(", ")}`;
+}
+
+function pictureElement(item) {
+  return make("button", {
+    type: "button", class: "picture", "aria-current": item === now.item ? "true" : null,
+    onclick: () => choose(now.node, item, false),
+  }, make("img", {src: pictureOf(item), alt: "", loading: "lazy"}), make("bdi", {}, items.name[item]));
 }
 
 function drawPanel() {
-  const node = now.node, panel = $("panel");
-  if (panelOf !== `${node} ${now.filter}`) listed = CHUNK;
-  panelOf = `${node} ${now.filter}`;
-  const below = itemsBelow(node), aside = isAside(node), n = nodes;
-  const accepted = n.total[node] - n.open[node] - n.decided[node];
-  const counts = [[accepted, aside ? "without review" : "accepted automatically"],
-    [n.decided[node], "decided by people"], [n.open[node], "open for review"], [n.doubted[node], "with a given label in doubt"]];
-  const shown = examplesOf(node, below);
-  const more = below.length - listed;
-  panel.replaceChildren(...[
+  const node = now.node, view = `${node} ${now.filter}`;
+  if (panelOf !== view) listed = CHUNK;
+  panelOf = view;
+  const below = itemsBelow(node), more = below.length - listed, marks = marksOf(node);
+  const shown = examplesOf(node, below).map(pictureElement), qid = nodes.qid[node];
+  const stopped = node && nodes.children[node].length ? nodes.direct[node] : 0;
+  const heading = now.filter === "all" ? "Items" : $("filter").selectedOptions[0].dataset.name;
+  $("panel").replaceChildren(...[
     pathElement(node),
-    make("h2", {}, make("bdi", {}, n.name[node]), " ", make("span", {class: "soft"}, node ? levelOf(node) : "")),
-    make("p", {}, `${counted(n.total[node], "item", "items")}: ` + (counts.filter(([many]) => many)
-      .map(([many, what]) => `${text(many)} ${what}`).join(", ") || "none")),
-    node && n.direct[node] && n.children[node].length ? make("p", {}, `Without a finer label: ${text(n.direct[node])}`) : null,
-    marksOf(node).length ? make("p", {}, ...marksOf(node)) : null,
-    n.qid[node] ? make("p", {}, make("a", {href: `https://www.wikidata.org/wiki/${encodeURIComponent(n.qid[node])}`,
-      rel: "noreferrer"}, `${n.qid[node]} on Wikidata`)) : null,
+    make("h2", {}, make("bdi", {}, nodes.name[node]), " ",
+      make("span", {class: "soft"}, node ? levelOf(node) : "")),
+    make("p", {}, countsText(node)),
+    stopped ? make("p", {}, `Without a finer label: ${text(stopped)}`) : null,
+    marks.length ? make("p", {}, ...marks) : null,
+    qid ? make("p", {}, linkTo(`https://www.wikidata.org/wiki/${encodeURIComponent(qid)}`,
+      `${qid} on Wikidata`)) : null,
     now.item >= 0 ? chosenItem() : null,
-    shown.length ? make("div", {class: "pictures", role: "group", "aria-label": "Pictures of examples"}, ...shown.map(item =>
-      make("button", {type: "button", class: "picture", "aria-current": item === now.item ? "true" : null,
-        onclick: () => choose(now.node, item, false)},
-      make("img", {src: pictureOf(item), alt: "", loading: "lazy"}), make("bdi", {}, items.name[item])))) : null,
-    below.length ? make("h3", {}, now.filter === "all" ? "Items" : $("filter").selectedOptions[0].dataset.name) : null,
+    shown.length ? make("div", {class: "pictures", role: "group", "aria-label": "Pictures of examples"},
+      ...shown) : null,
+    below.length ? make("h3", {}, heading) : null,
     make("ul", {class: "items"}, ...below.slice(0, listed).map(itemElement)),
     more > 0 ? make("button", {type: "button", id: "more", onclick: () => {
       listed += 4 * CHUNK;
@@ -503,28 +405,39 @@ function search() {
   }
   items.folded ??= items.name.map(fold);
   const has = folded => words.every(word => folded.includes(word));
-  const [foundNodes, foundItems] = [[], []];
-  for (let n = 1; n < nodes.id.length; n++) if (count(n) && has(fold(nodes.name[n]))) foundNodes.push(n);
+  const foundNodes = [], foundItems = [];
+  for (let n = 1; n < nodes.id.length; n++) {
+    if (count(n) && has(fold(nodes.name[n]))) foundNodes.push(n);
+  }
   for (let n = 0; n < items.name.length; n++) {
     if (has(items.folded[n]) && passes(n)) foundItems.push(n);
   }
   const own = items.id ? items.id.indexOf(now.find) : -1;
   if (own >= 0 && passes(own) && !foundItems.includes(own)) foundItems.unshift(own);
-  const early = (all, name) => [...all.filter(n => name(n).startsWith(words[0])), ...all.filter(n => !name(n).startsWith(words[0]))];
-  const line = (name, path, act) => make("li", {}, make("button", {type: "button", onclick: act},
-    make("bdi", {}, name), make("span", {class: "soft"}, path)));
+  // What starts with the first word comes first.
+  const early = (all, name) => {
+    const starts = n => name(n).startsWith(words[0]);
+    return [...all.filter(starts), ...all.filter(n => !starts(n))].slice(0, FOUND);
+  };
   const path = node => pathOf(node).reverse().map(step => nodes.name[step]).join(" › ");
-  $("said").textContent = `${counted(foundNodes.length, "node", "nodes")} and ${counted(foundItems.length, "item", "items")} found` +
-    (foundNodes.length > FOUND || foundItems.length > FOUND ? `; the first ${FOUND} of each are listed` : "");
+  const line = (name, where, act) => make("li", {}, make("button", {type: "button", onclick: act},
+    make("bdi", {}, name), make("span", {class: "soft"}, where)));
+  const cut = foundNodes.length > FOUND || foundItems.length > FOUND;
+  $("said").textContent = `${counted(foundNodes.length, "node", "nodes")} and ` +
+    `${counted(foundItems.length, "item", "items")} found` +
+    (cut ? `; the first ${FOUND} of each are listed` : "");
   $("results").replaceChildren(
-    ...early(foundNodes, n => fold(nodes.name[n])).slice(0, FOUND).map(n =>
-      line(`${nodes.name[n]} (${text(count(n))})`, path(nodes.parent[n]) || levelOf(n), () => choose(n))),
-    ...early(foundItems, n => items.folded[n]).slice(0, FOUND).map(n =>
+    ...early(foundNodes, n => fold(nodes.name[n])).map(n => line(`${nodes.name[n]} (${text(count(n))})`,
+      path(nodes.parent[n]) || levelOf(n), () => choose(n))),
+    ...early(foundItems, n => items.folded[n]).map(n =>
       line(items.name[n], path(nodeOf(n)), () => choose(nodeOf(n), n))));
   remember();
 }
 
 $("find").oninput = search;
+$("find").onkeydown = event => {
+  if (event.key === "Enter") $("results").querySelector("button")?.click();
+};
 $("filter").onchange = () => {
   now.filter = $("filter").value;
   if (now.item >= 0 && !passes(now.item)) now.item = -1;
