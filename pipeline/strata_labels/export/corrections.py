@@ -151,7 +151,8 @@ def find_corrections(
             if not _is_same_address(file, row, publication, cells["source_url"][number]):
                 left_out.append((*where, item, _OTHER))
             elif not cells["accepted"][number]:
-                left_out.append((*where, item, _OPEN))
+                if _kind(old, new) != SPACES:
+                    left_out.append((*where, item, _OPEN))
             else:
                 changes[at] = {
                     file.columns[level.casefold()]: new[level]
