@@ -53,14 +53,17 @@ clean:
 
 # uv hard-links from its cache, so that a second environment costs few megabytes. Compiled once here,
 # or every command compiles 1,500 modules anew where Python may write no bytecode; files that are not
-# of this Python's version are left out. `venv` alone installs pip, and uv compiles, without a word.
+# of this Python's version are left out. `venv` alone installs pip, and uv compiles, without a word;
+# uv shows bars on a terminal, and elsewhere little.
 .venv/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Strata needs Python 3.11 or newer; name one with PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv --without-pip .venv
 	$(BIN)/python -m ensurepip --default-pip
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt uv
-	$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[offline,dev]'
+	@(test -t 1 || while sleep 3; do echo "still downloading and installing"; done) & \
+	  trap "kill $$! 2> /dev/null" EXIT; \
+	  $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[offline,dev]'
 	@$(BIN)/python -u -m compileall -j 0 .venv/lib 2> /dev/null \
 	  | awk '/^Compiling/ && ++n % 1000 == 0 { print n " modules compiled"; fflush() }'
 	@touch $@

@@ -76,3 +76,14 @@ def test_without_images_the_table_is_empty(tmp_path: Path) -> None:
     given = {"decisions": place.ledger, "metadata": tmp_path / "items.csv", "encoder": ""}
     build_tree(place, BuildSettings(tree="table", **given))
     assert load(place.folder, "image_issues").empty
+
+
+def test_the_tree_page_follows_the_pictures(tmp_path: Path, encoder: str) -> None:
+    def pictures(strangers: dict[str, tuple[int, int, int]]) -> str:
+        page = build(tmp_path, encoder, strangers).page.read_text(encoding="utf-8")
+        return page.split('id="pictures">')[1].split("</script>")[0]
+
+    before = pictures({})
+    assert len(before) > 1000
+    assert pictures({"church00.png": WHITE}) != before
+    assert pictures({}) == before

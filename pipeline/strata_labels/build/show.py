@@ -13,7 +13,7 @@ import pandas as pd
 
 from strata_labels import __version__
 from strata_labels.build.assets import picture_finder
-from strata_labels.build.embed import ABOUT, images_there
+from strata_labels.build.embed import ABOUT, IMAGES
 from strata_labels.build.record import portable
 from strata_labels.build.reviewers import reviewers_agreement
 from strata_labels.build.settings import BuildSettings
@@ -226,6 +226,7 @@ SHOW = Stage(
         workspace.shared_images,
         workspace.validation,
         workspace.vectors / ABOUT,
+        workspace.vectors / IMAGES,  # other images, other pictures of examples
         *(file.path for file in input_files(settings)),
     ],
     writes=lambda workspace, _: [
@@ -236,6 +237,5 @@ SHOW = Stage(
     ],
     settings=("images", "clusters"),
     run=_show,
-    looks_at=images_there,
     records=_record,
 )
