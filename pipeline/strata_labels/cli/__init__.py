@@ -98,7 +98,9 @@ def run_flow(flow: Any) -> None:
 
     properties = flow.parameters.properties
     descriptions = {name: field.get("description", "") for name, field in properties.items()}
-    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    command = typer.Typer(
+        rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False
+    )
     command.command()(as_command(flow.fn, descriptions, call))
     run_command(command)
 
