@@ -65,5 +65,5 @@ clean:
 	  trap "kill $$! 2> /dev/null" EXIT; \
 	  $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[offline,dev]'
 	@$(BIN)/python -u -m compileall -j 0 .venv/lib 2> /dev/null \
-	  | awk '/^Compiling/ && ++n % 1000 == 0 { print n " modules compiled"; fflush() }'
+	  | awk '/^Compiling/ && ++n % 250 == 0 { print n " modules compiled"; fflush() }'
 	@touch $@

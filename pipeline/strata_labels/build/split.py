@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,19 @@ import pandas as pd
 
 from strata_labels.build.assets import picture_finder
 from strata_labels.build.image_archives import ImageIndex
+from strata_labels.build.split_report import (
+    TABLE,
+    MadeSplit,
+    describe,
+    split_text,
+    write_split,
+)
 from strata_labels.build.workspace import Workspace
 from strata_labels.embedding import PictureGroups, picture_groups
 from strata_labels.errors import InputError, Problem
-from strata_labels.people_csv import write_list
 from strata_labels.progress import activity
-from strata_labels.tables import LABELLED, load, read_about, save
-from strata_labels.tree import ImageSplit, SplitPlan, as_train_and_test, fold_shares, split_images
-
-_TABLE = "split"
+from strata_labels.tables import LABELLED, load, read_about
+from strata_labels.tree import SplitPlan, as_train_and_test, fold_shares, split_images
 
 
 @dataclass(frozen=True)
@@ -103,19 +106,6 @@ class WorkspaceSplit:
         )
 
 
-@dataclass(frozen=True)
-class MadeSplit:
-    """A split that has just been made.
-
-    Attributes:
-        lines: what came out, in sentences.
-        counts: the same as numbers.
-    """
-
-    lines: list[str]
-    counts: dict[str, Any]
-
-
 def make_split(workspace: Workspace, request: SplitRequest) -> MadeSplit:
     """Makes the split of a workspace, in place of the one that it has.
 
@@ -148,17 +138,17 @@ def make_split(workspace: Workspace, request: SplitRequest) -> MadeSplit:
             "class_level": class_level,
             "stratify_level": stratum_level,
             "tree": _fingerprint(placed),
-            "text": _text(request, levels, class_level, made),
+            "text": split_text(made, levels, class_level, request.seed),
         }
-        _write(workspace, made, pd.concat([*left_out, made.left_out]), about, levels, assignments)
-    return _made(workspace, made, left_out, groups, about, levels)
+        write_split(workspace, made, pd.concat([*left_out, made.left_out]), about, assignments)
+    return describe(made, left_out, groups, about, levels)
 
 
 def remove_split(workspace: Workspace) -> bool:
     """Takes a workspace's split away; returns whether there was one."""
     with workspace.locked("split"):
-        found = workspace.table(_TABLE).is_file()
-        for path in (workspace.table(_TABLE), workspace.split_classes, workspace.split_report):
+        found = workspace.table(TABLE).is_file()
+        for path in (workspace.table(TABLE), workspace.split_classes, workspace.split_report):
             path.unlink(missing_ok=True)
     return found
 
@@ -170,7 +160,7 @@ def current_split(workspace: Workspace) -> WorkspaceSplit | None:
         InputError: the split was made for an earlier state of the tree; the message says what to
             run.
     """
-    path = workspace.table(_TABLE)
+    path = workspace.table(TABLE)
     if not path.is_file():
         return None
     try:
@@ -192,7 +182,7 @@ def current_split(workspace: Workspace) -> WorkspaceSplit | None:
         again = request.command(workspace.folder)
         fix = f"Run: {again} (or take it away: strata split {workspace.folder} --remove)."
         raise InputError(Problem(path, what, fix))
-    return WorkspaceSplit(load(workspace.folder, _TABLE), level, about["text"], request)
+    return WorkspaceSplit(load(workspace.folder, TABLE), level, about["text"], request)
 
 
 # --- what is split ----------------------------------------------------------------------------
@@ -316,115 +306,3 @@ def _groups(workspace: Workspace, images: pd.DataFrame) -> PictureGroups:
     group = len(images) + np.arange(len(images))
     group[with_image] = found.group
     return PictureGroups(group, found.by_file, found.by_content, found.by_reference)
-
-
-# --- what comes out ---------------------------------------------------------------------------
-
-
-def _text(
-    request: SplitRequest, levels: tuple[str, ...], class_level: int, made: ImageSplit
-) -> str:
-    parts = list(dict.fromkeys(sorted(made.table["split"], key=_order)))
-    number = made.table["class_id"].nunique()
-    named = ", ".join(parts[:-1]) + f" and {parts[-1]}"
-    return f"{named} of {number:,} classes (level {levels[class_level]}), seed {request.seed}"
-
-
-def _order(split: str) -> tuple[int, int, str]:
-    known = ("train", "test", "query", "gallery")
-    return (known.index(split) if split in known else len(known), len(split), split)
-
-
-def _write(
-    workspace: Workspace,
-    made: ImageSplit,
-    left_out: pd.DataFrame,
-    about: dict[str, Any],
-    levels: tuple[str, ...],
-    assignments: pd.DataFrame,
-) -> None:
-    names = _names(assignments, about["class_level"])
-    counts = made.table.groupby(["class_id", "split"], sort=True)
-    classes = counts.agg(items=("item_id", "nunique"), images=("image", "count")).reset_index()
-    classes.insert(1, "name", classes["class_id"].map(names).fillna(""))
-    write_list(workspace.split_classes, classes.astype(str))
-    report = pd.concat(
-        [
-            made.tied.assign(what="tied", reason="tie " + made.tied["tie"].astype(str)),
-            left_out.assign(what="left out"),
-        ]
-    )
-    columns = ["what", "reason", "class_id", "item_id", "image"]
-    report = report[columns].fillna("").sort_values(columns, kind="stable", key=_numbered)
-    write_list(workspace.split_report, report.astype(str))
-    table = made.table.sort_values(["item_id", "image"], ignore_index=True)
-    # Last, and with what was asked for: where this was stopped, the earlier split counts.
-    save(workspace.folder, _TABLE, table, about=json.dumps(about, sort_keys=True))
-
-
-def _numbered(column: pd.Series) -> pd.Series:
-    """`tie 2` before `tie 10`."""
-    text = column.astype(str)
-    return text.str.replace(r"\d+", lambda match: match[0].zfill(9), regex=True)
-
-
-def _names(assignments: pd.DataFrame, level: int) -> dict[str, str]:
-    own, name = ("item_id", "name") if not level else (f"level{level}_id", f"level{level}_name")
-    known = assignments[[own, name]].dropna().drop_duplicates(own)
-    return dict(zip(known[own], known[name], strict=True))
-
-
-def _made(
-    workspace: Workspace,
-    made: ImageSplit,
-    left_out: list[pd.DataFrame],
-    groups: PictureGroups,
-    about: Mapping[str, Any],
-    levels: tuple[str, ...],
-) -> MadeSplit:
-    table = made.table
-    parts: dict[str, dict[str, int]] = {}
-    lines = [f"Split: {about['text']}"]
-    for split in sorted(table["split"].unique(), key=_order):
-        own = table[table["split"] == split]
-        parts[split] = {
-            "classes": int(own["class_id"].nunique()),
-            "items": int(own["item_id"].nunique()),
-            "images": int(own["image"].notna().sum()),
-        }
-        shown = ", ".join(f"{count:,} {what}" for what, count in parts[split].items())
-        lines.append(f"  {split:<8} {shown}")
-    stratum = about["stratify_level"]
-    lines.append(
-        f"Compared: {groups.by_file:,} images by their pictures, {groups.by_content:,} by their "
-        f"content only, {groups.by_reference:,} by their reference only"
-    )
-    ties = made.tied.groupby("tie")["class_id"].nunique()
-    if len(ties):
-        lines.append(
-            f"Tied: {int(ties.sum()):,} classes in {len(ties):,} groups that have the same or "
-            "nearly the same image; each group is on one side"
-        )
-    reasons = pd.concat([*left_out, made.left_out])["reason"].value_counts(sort=False).to_dict()
-    for reason, count in reasons.items():
-        is_item = str(reason).startswith("no ")
-        lines.append(f"Left out: {count:,} {'items' if is_item else 'images'}: {reason}")
-    if made.without_query:
-        lines.append(
-            f"Without a query: {len(made.without_query):,} classes, whose images are nearly the "
-            "same; they are in the gallery only"
-        )
-    counts = {
-        "splits": parts,
-        "class_level": levels[about["class_level"]],
-        "stratify": levels[stratum] if stratum else None,
-        "compared": {
-            "by_picture": groups.by_file,
-            "by_content": groups.by_content,
-            "by_reference": groups.by_reference,
-        },
-        "tied_classes": int(ties.sum()),
-        "left_out": {str(reason): int(count) for reason, count in reasons.items()},
-        "classes_without_query": made.without_query,
-    }
-    return MadeSplit(lines, counts)

@@ -168,18 +168,20 @@ def train(
     for label, name in (("H-AP", "hap"), ("ASI", "asi"), ("NDCG", "ndcg")):
         print(_row(label, name, result))
     for at in range(len(data.levels)):
-        print(_row(f"R@1 level {at}", f"recall_at_1_level{at}", result))
+        print(_row(f"R@1 level {at}", f"recall_at_1_level{at}", result), flush=True)
     # Doubts are of items; without the items' level there are none.
     if workspace is not None and not level:
         from strata_labels.build import add_training_results, rebuild
 
-        doubts = add_training_results(built, images, out, synthetic)
+        with activity("Writing the report"):
+            doubts = add_training_results(built, images, out, synthetic)
         rebuild(built)
         print(f"{int((doubts['gain'] > 0).sum()):,} doubts are rows of {workspace / 'review.csv'}")
     else:
         from strata_labels.validation import write_report
 
-        write_report(out, images, synthetic=synthetic)
+        with activity("Writing the report"):
+            write_report(out, images, synthetic=synthetic)
     print(f"\nModel, vectors and numbers in {out}, the report in {out / 'report.html'}")
 
 

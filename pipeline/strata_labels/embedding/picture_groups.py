@@ -94,15 +94,18 @@ def picture_groups(
     )
 
 
-def outline(path: Path) -> Floats:
+def outline(file: Path | bytes) -> Floats:
     """The unit vector `[480]` of how grey changes across a thumbnail; zeros of a plain picture.
+
+    Args:
+        file: of the picture, or its content.
 
     Raises:
         UnreadablePictureError: there is no picture to open.
     """
     from PIL import Image
 
-    picture = open_picture(path, 4 * _SIDE).convert("L")
+    picture = open_picture(file, 4 * _SIDE).convert("L")
     small = picture.resize((_SIDE, _SIDE), Image.Resampling.BOX)
     grey = np.asarray(small, dtype=np.float32)
     change = np.concatenate([np.diff(grey, axis=0).ravel(), np.diff(grey, axis=1).ravel()])

@@ -9,8 +9,9 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -110,79 +111,127 @@ def find_corrections(
             files.append((_read(path, publication, levels), split))
         except InputError as error:
             problems += error.problems
-    known = {
-        (split, own): n for n, (split, own) in enumerate(zip(labels.split, labels.id, strict=True))
-    }
-    splits = sorted(set(labels.split))
-    cells = {name: labels[name].tolist() for name in ("item_id", "source_url", "accepted", *levels)}
-    rows: list[dict[str, object]] = []
-    left_out: list[tuple[object, ...]] = []
-    patches, seen = {}, set[str]()
-    for file, split in files:
-        name = file.path.name
-        problems += _name_problems(file.path)
-        own = [level for level in levels if level.casefold() in file.columns]
-        first: dict[int | str, int] = {}
-        changes: dict[int, dict[int, str]] = {}
-        for at, row in enumerate(file.rows):
-            written = clean_cell(row.cells[file.columns[publication.id_column]].value)
-            part = split or _split_of(file, row, splits)
-            number = _position(known, part, written)
-            key = f"{part} {written}" if number is None else number
-            if key in first:
-                what = f"the id is there twice (first in row {first[key]}):"
-                fix, column = "Keep one of the rows.", publication.id_column
-                problems.append(Problem(file.path, what, fix, row.line, column, written))
-                continue
-            first[key] = row.line
-            where = (name, row.line, written)
-            if number is None:
-                left_out.append((*where, "", _NOT_THERE))
-                continue
-            item = cells["item_id"][number]
-            seen.add(item)
-            old = {level: row.cells[file.columns[level.casefold()]].value for level in own}
-            new = {level: str(cells[level][number]) for level in own}
-            if blank:
-                unnamed = (level for level in own if new[level].startswith(blank))
-                new |= {level: "" for level in unnamed if not clean_cell(old[level])}
-            if old == new:
-                continue
-            if not _is_same_address(file, row, publication, cells["source_url"][number]):
-                left_out.append((*where, item, _OTHER))
-            elif not cells["accepted"][number]:
-                left_out.append((*where, item, _OPEN))
-            else:
-                changes[at] = {
-                    file.columns[level.casefold()]: new[level]
-                    for level in own
-                    if old[level] != new[level]
-                }
-                change = {"file": name, "row": row.line, "id": written, "item_id": item}
-                both = {f"old_{level}": old[level] for level in own}
-                both |= {f"new_{level}": new[level] for level in own}
-                rows.append({**change, "change": _kind(old, new), **both})
-        if changes:
-            patches[name] = patch_of(file, name, changes)
+    ours = _Labels.of(labels, levels)
+    differences = [_compare(file, split, publication, ours, levels, blank) for file, split in files]
+    for difference in differences:
+        problems += difference.problems
     if problems:
         raise InputError(problems)
-    with_labels = (labels[list(levels)] != "").any(axis=1)
-    for item, own_id in labels.loc[
-        ~labels.item_id.isin(seen) & with_labels & labels.accepted, ["item_id", "id"]
-    ].itertuples(index=False):
+    seen = {item for difference in differences for item in difference.seen}
+    lacking = ~labels.item_id.isin(seen) & labels.accepted
+    lacking &= (labels[list(levels)] != "").any(axis=1)
+    left_out = [row for difference in differences for row in difference.left_out]
+    for item, own_id in labels.loc[lacking, ["item_id", "id"]].itertuples(index=False):
         left_out.append(("", "", own_id, item, _LACKING))
     columns = ["file", "row", "id", "item_id", "change"]
     columns += [f"{which}_{level}" for level in levels for which in ("old", "new")]
+    rows = [row for difference in differences for row in difference.rows]
+    named = [(file.path.name, file) for file, _ in files]
     return Corrections(
         pd.DataFrame(rows, columns=columns).fillna(""),
         pd.DataFrame(left_out, columns=["file", "row", "id", "item_id", "reason"]),
-        patches,
         {
-            file.path.name: [level for level in levels if level.casefold() not in file.columns]
-            for file, _ in files
+            name: patch_of(file, name, difference.changes)
+            for (name, file), difference in zip(named, differences, strict=True)
+            if difference.changes
         },
-        {file.path.name: len(file.rows) for file, _ in files},
+        {
+            name: [level for level in levels if level.casefold() not in file.columns]
+            for name, file in named
+        },
+        {name: len(file.rows) for name, file in named},
     )
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """The labels of a workspace: cells by column, and the position of each split and id."""
+
+    cells: dict[str, list[Any]]
+    known: dict[tuple[str, str], int]
+    splits: list[str]
+
+    @classmethod
+    def of(cls, labels: pd.DataFrame, levels: Sequence[str]) -> _Labels:
+        columns = ("item_id", "source_url", "accepted", *levels)
+        keys = zip(labels.split, labels.id, strict=True)
+        return cls(
+            {name: labels[name].tolist() for name in columns},
+            {key: n for n, key in enumerate(keys)},
+            sorted(set(labels.split)),
+        )
+
+    def position(self, split: str, written: str) -> int | None:
+        """The position of an id as it is written, or as a number."""
+        if (split, written) in self.known:
+            return self.known[split, written]
+        try:
+            return self.known.get((split, str(read_integer(written))))
+        except ValueError:
+            return None
+
+
+@dataclass
+class _Difference:
+    """What differs in one file: see `Corrections`, and `patch_of` for `changes`."""
+
+    changes: dict[int, dict[int, str]] = field(default_factory=dict)
+    rows: list[dict[str, object]] = field(default_factory=list)
+    left_out: list[tuple[object, ...]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+
+def _compare(
+    file: PublishedCsv,
+    split: str,
+    publication: Publication,
+    ours: _Labels,
+    levels: Sequence[str],
+    blank: str,
+) -> _Difference:
+    found = _Difference(problems=_name_problems(file.path))
+    columns = {
+        level: at for level in levels if (at := file.columns.get(level.casefold())) is not None
+    }
+    first: dict[int | str, int] = {}
+    for at, row in enumerate(file.rows):
+        written = clean_cell(row.cells[file.columns[publication.id_column]].value)
+        part = split or _split_of(file, row, ours.splits)
+        number = ours.position(part, written)
+        key = f"{part} {written}" if number is None else number
+        if key in first:
+            what = f"the id is there twice (first in row {first[key]}):"
+            fix, column = "Keep one of the rows.", publication.id_column
+            found.problems.append(Problem(file.path, what, fix, row.line, column, written))
+            continue
+        first[key] = row.line
+        where = (file.path.name, row.line, written)
+        if number is None:
+            found.left_out.append((*where, "", _NOT_THERE))
+            continue
+        item = ours.cells["item_id"][number]
+        found.seen.add(item)
+        old = {level: row.cells[column].value for level, column in columns.items()}
+        new = {level: ours.cells[level][number] for level in columns}
+        if blank:
+            unnamed = (level for level in columns if new[level].startswith(blank))
+            new |= {level: "" for level in unnamed if not clean_cell(old[level])}
+        if old == new:
+            continue
+        kind = _kind(old, new)
+        if not _is_same_address(file, row, publication, ours.cells["source_url"][number]):
+            found.left_out.append((*where, item, _OTHER))
+        elif ours.cells["accepted"][number]:
+            changed = {level: new[level] for level in columns if old[level] != new[level]}
+            found.changes[at] = {columns[level]: value for level, value in changed.items()}
+            both = {f"old_{level}": value for level, value in old.items()}
+            both |= {f"new_{level}": value for level, value in new.items()}
+            cells = dict(zip(("file", "row", "id", "item_id"), (*where, item), strict=True))
+            found.rows.append({**cells, "change": kind, **both})
+        elif kind != SPACES:
+            found.left_out.append((*where, item, _OPEN))
+    return found
 
 
 def write_corrections(folder: Path, found: Corrections, table: pd.DataFrame, about: About) -> None:
@@ -239,16 +288,6 @@ def _split_of(file: PublishedCsv, row: Row, splits: Sequence[str]) -> str:
     at = file.columns.get(_SPLIT)
     given = clean_cell(row.cells[at].value) if at is not None else ""
     return given or (splits[0] if len(splits) == 1 else "train")
-
-
-def _position(known: Mapping[tuple[str, str], int], split: str, written: str) -> int | None:
-    """The position of an id as it is written, or as a number."""
-    if (split, written) in known:
-        return known[split, written]
-    try:
-        return known.get((split, str(read_integer(written))))
-    except ValueError:
-        return None
 
 
 def _is_same_address(file: PublishedCsv, row: Row, publication: Publication, ours: str) -> bool:

@@ -53,6 +53,7 @@ def build_with_prefect(workspace: Workspace, settings: BuildSettings) -> None:
     workspace.folder.mkdir(parents=True, exist_ok=True)
     say("Starting Prefect.")
     with prefect_server(workspace.folder):
+        say("Loading the flow.")
         with activity("Loading the flow"):
             from strata_labels.orchestration.build_flow import build_flow
 
