@@ -13,6 +13,7 @@ import pytest
 import yaml
 from archives import pack, picture
 from building import ROOT, Strata, data_files, strata_environment
+from strata_labels.build import STAGES
 from strata_labels.sources import draw_products
 
 FLOWS = ("gldv2", "sop", "inat", "table", "images", "validate")
@@ -97,7 +98,7 @@ def test_a_flow_builds_what_the_command_builds_and_publishes_it(
     assert {"counts", "open-rows", "card", "doubts", "embedding-images"} <= found.keys()
     assert float(found["embedding-images"]) == 100
     assert {"items", "embed", "show", "train", "report"} <= set(tasks) and "fetch" not in tasks
-    assert any(message.startswith("propose: items") for message in logs)
+    assert {f"{stage.does} ..." for stage in STAGES} <= set(logs)
     assert (two / "training" / "report.html").is_file()
     # What the training adds is a table of its own, and with it the sheet's first rows, which the
     # card counts.
@@ -160,7 +161,8 @@ def test_a_killed_flow_is_continued_by_the_command(
     done = {stage["stage"] for stage in json.loads((workspace / "run.json").read_text())["stages"]}
     run = strata("build", "table", workspace, "--items", items)
     assert run.returncode == 3, run.stderr
-    ran = {line.split()[0] for line in run.stdout.splitlines() if line.endswith(" ...")}
+    named = {f"{stage.does} ...": stage.name for stage in STAGES}
+    ran = {named[line] for line in run.stdout.splitlines() if line in named}
     assert {"items", "resolve", "embed"} <= done and not done & ran and "show" in ran
     shutil.rmtree(workspace / ".prefect")
     with_prefect = strata("build", "table", workspace, "--items", items, "--prefect")

@@ -40,7 +40,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_lightning_trains_by_the_example(python: Path) -> None:
-    page = (ROOT / "docs" / "training.md").read_text()
+    page = (ROOT / "docs" / "own-code.md").read_text()
     (code,) = re.findall(r"^## Lightning$.*?```python\n(.*?)```", page, re.M | re.S)
     done = run(python, "-c", code)
     assert done.returncode == 0, done.stderr

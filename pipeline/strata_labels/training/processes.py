@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor, distributed, nn
 
 from strata_labels.training.samplers import Indices
+
+_SECONDS_TO_FREE = 0.5
 
 
 class Share(NamedTuple):
@@ -124,8 +127,9 @@ def process_group() -> Iterator[Processes]:
         yield processes
         # A gloo thread that still frees the tensors of the last operation needs the interpreter.
         # One that asks for it while the interpreter shuts down aborts the process (seen in 1 of 12
-        # runs); waiting here lets it finish.
+        # runs). No call waits for that thread; a barrier and a moment let it finish.
         processes.wait()
+        time.sleep(_SECONDS_TO_FREE)
     finally:
         distributed.destroy_process_group()
 

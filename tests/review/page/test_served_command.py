@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -159,8 +158,8 @@ def test_what_cannot_be_served_is_refused(
 
 
 def test_the_commands_of_the_guide(start: Callable[..., Command], workspace: Path) -> None:
-    blocks = re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", GUIDE, re.MULTILINE)
-    (workspace / "curators.toml").write_text(textwrap.dedent(blocks[0]))
+    (curators,) = re.findall(r"^```toml.*?\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    (workspace / "curators.toml").write_text(curators)
     commands = [line.split() for line in re.findall(r"^    (strata .*)$", GUIDE, re.MULTILINE)]
     assert len(commands) == 3
     for words in commands:
