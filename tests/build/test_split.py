@@ -173,6 +173,17 @@ def test_exports_have_the_split(workspace, words):
         test = made.isin(["test", "fold1"])
         assert ((oml.split[made.index] == "validation") == test).all()
     assert "those of `strata split`" in (root / "oml/README.md").read_text()
+    # Where the splits are part of the ids, the made one lies beside the files.
+    assert not (root / "oml/split.parquet").exists()
+    others = [name for name, one in FORMATS.items() if not one.has_splits and one.carries(3)]
+    strata("export", workspace.folder, *(word for name in others for word in ("--format", name)))
+    for name in others:
+        beside = pd.read_parquet(root / name / "split.parquet").set_index("image").split
+        assert beside.to_dict() == made.to_dict()
+        assert "`split.parquet` has that of" in (root / name / "README.md").read_text()
+    strata("split", workspace.folder, "--remove")
+    strata("export", workspace.folder, *(word for name in others for word in ("--format", name)))
+    assert not list(root.rglob("split.parquet"))
 
 
 def test_loaders_open_a_split_of_queries_and_gallery(workspace, tmp_path):

@@ -29,7 +29,13 @@ from strata_labels.export.corrections import Publication, table_files
 from strata_labels.export.export_input import About, ExportInput
 from strata_labels.export.export_result import ExportResult
 from strata_labels.export.owned_folder import foreign_files, put
-from strata_labels.export.readme import copy_card, write_confidences, write_readme
+from strata_labels.export.readme import (
+    SPLIT,
+    copy_card,
+    write_confidences,
+    write_readme,
+    write_split,
+)
 from strata_labels.files import sweep
 
 
@@ -123,7 +129,8 @@ def export(
         nodes: the table `nodes`; without it, formats with a list of nodes have those with items.
         find_image: the file of an image reference, None where there is none.
         copy_images: copy images where a format has them in place of linking them.
-        split: the table `split`, for formats with splits.
+        split: the table `split`: the splits of formats where they are a matter of choice, else
+            beside the files.
         split_text: what it is, in a few words.
 
     Raises:
@@ -160,6 +167,8 @@ def export(
         front = chosen.front(given) if chosen.front else ""
         usage = chosen.usage
         if split is not None:
+            if not chosen.has_splits:
+                result.files.append(write_split(beside, split))
             usage += f"\n\n{_split_line(chosen, split_text)}"
         result.files.append(write_readme(beside, given, result, usage, front))
         if result.items + sum(result.set_aside.values()) != len(assignments):
@@ -174,7 +183,8 @@ def _split_line(format: Format, text: str) -> str:
     """What an export's `README.md` says of the split that the workspace has."""
     if format.has_splits:
         return f"The splits are those of `strata split`: {text}."
-    return "The splits are those that the data came with, which are part of the ids."
+    own = "The splits are those that the data came with, which are part of the ids."
+    return f"{own} `{SPLIT}` has that of `strata split`, image by image: {text}."
 
 
 def level_names(assignments: pd.DataFrame) -> tuple[str, ...]:

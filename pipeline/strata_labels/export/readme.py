@@ -1,18 +1,20 @@
-"""What lies beside the files of every export: `README.md`, confidences, the data card."""
+"""What lies beside the files of every export: `README.md`, confidences, split, the data card."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 
 from strata_labels.export.export_input import ExportInput
 from strata_labels.export.export_result import ExportResult
 from strata_labels.export.parquet_tables import ITEMS, compare_table
 from strata_labels.files import whole, write_table, write_text
+from strata_labels.tables import SCHEMAS
 
-NAME, CONFIDENCES = "README.md", "confidence.parquet"
+NAME, CONFIDENCES, SPLIT = "README.md", "confidence.parquet", "split.parquet"
 _COLUMNS = {
     "item_id": pa.string(),
     **{name: ITEMS[name] for name in ("id", "split", "origin", "accepted_level")},
@@ -31,6 +33,14 @@ def write_confidences(folder: Path, given: ExportInput) -> Path:
     path = folder / CONFIDENCES
     write_table(path, frame, schema)
     compare_table(path, frame, schema)
+    return path
+
+
+def write_split(folder: Path, split: pd.DataFrame) -> Path:
+    """Writes the table `split`, for formats whose own splits are part of the items' ids."""
+    path, schema = folder / SPLIT, SCHEMAS["split"]
+    write_table(path, split, schema)
+    compare_table(path, split, schema)
     return path
 
 
