@@ -64,6 +64,24 @@ def test_everything_wrong_is_listed(tmp_path):
             read_people_csv(path, ["id"])
 
 
+def test_hostile_values_are_problems_of_their_line(tmp_path):
+    path = tmp_path / "items.jsonl"
+    lines = [
+        "[" * 200_000,
+        '{"id": ' + "9" * 5000 + "}",
+        '{"id": "\\ud83d"}',
+        '{"id": "\\ud83d\\ude00"}',
+    ]
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError) as caught:
+        read_people_csv(path, ["id"])
+    assert [(problem.row, problem.what.split(" (")[0]) for problem in caught.value.problems] == [
+        (1, "not JSON"),
+        (2, "not JSON"),
+        (3, "half a character"),
+    ]
+
+
 def test_items_and_known_labels(tmp_path):
     table = SOURCES["table"]
     (tmp_path / "items.jsonl").write_text('{"id": 1, "kind": "tea"}\n{"id": 2}\n')

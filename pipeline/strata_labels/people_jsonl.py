@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from strata_labels.errors import InputError, Problem
 #: Names of such files end so.
 SUFFIXES = (".jsonl", ".ndjson")
 _BETWEEN = "|"
+# JSON can name half of a character, which no file can hold.
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def is_json_lines(path: Path) -> bool:
@@ -36,7 +39,8 @@ def read_json_lines(path: Path, text: str) -> list[tuple[int, list[str]]]:
         there is no object.
 
     Raises:
-        InputError: every line that is no object, has a key twice, or holds an object in a value.
+        InputError: every line that is no object, has a key twice, or holds an object or half a
+            character in a value.
     """
     problems: list[Problem] = []
     objects: list[tuple[int, dict[str, str]]] = []
@@ -45,7 +49,7 @@ def read_json_lines(path: Path, text: str) -> list[tuple[int, list[str]]]:
             continue
         try:
             found = json.loads(one, object_pairs_hook=_Pairs)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter of brackets within brackets
             fix = "Write one JSON object on each line."
             problems.append(Problem(path, f"not JSON ({error})", fix, row=line))
             continue
@@ -62,6 +66,9 @@ def read_json_lines(path: Path, text: str) -> list[tuple[int, list[str]]]:
                 fix = "Write a text, a number, or a list of these."
                 problems.append(Problem(path, "a value inside a value:", fix, line, key))
             cells[key] = _BETWEEN.join(map(_text, values))
+            if _HALF.search(key + cells[key]):
+                fix = "Write the whole character."
+                problems.append(Problem(path, "half a character (\\ud800 to \\udfff)", fix, line))
         objects.append((line, cells))
     if problems:
         raise InputError(problems)
