@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from building import SAMPLE, Strata, strata_environment
+from building import SAMPLE, Strata, run_strata
 from hypothesis import settings
 
 # The same examples in every run, so that green stays green; `--hypothesis-profile=search` looks on.
@@ -42,18 +42,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def strata(home: Path) -> Strata:
-    """Runs `strata` with the given words; returns the finished process."""
-
-    def run(*words: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "strata_labels.cli", *map(str, words)],
-            capture_output=True,
-            text=True,
-            cwd=home,
-            env=strata_environment(home),
-        )
-
-    return run
+    """Runs `strata` with the given words, in this process; returns status and output."""
+    return partial(run_strata, folder=home, home=home)
 
 
 @pytest.fixture(scope="session")
