@@ -56,6 +56,14 @@ def run_strata(
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
+def strata_output(*words: object, code: int | tuple[int, ...] = (0, 3)) -> str:
+    """Runs `strata`, which has to end with a status; returns what it prints, errors last."""
+    run = run_strata(*words)
+    codes = (code,) if isinstance(code, int) else code
+    assert run.returncode in codes, f"status {run.returncode}\n{run.stdout}\n{run.stderr}"
+    return str(run.stdout + run.stderr)
+
+
 def changed(settings: BuildSettings, **values: object) -> BuildSettings:
     """The settings with some values changed, validated anew."""
     return BuildSettings.model_validate(settings.model_dump() | values)
