@@ -21,8 +21,29 @@ settings.register_profile("search", derandomize=False)
 settings.load_profile("same")
 
 ROOT = Path(__file__).resolve().parents[1]
+#: The files that take longest, longest first.
+LONGEST = [
+    "tests/test_readme.py",
+    "tests/training/test_train_command.py",
+    "tests/flows/test_flows.py",
+    "tests/flows/test_validate.py",
+    "tests/embedding/test_encoders.py",
+    "tests/flows/test_deployments.py",
+    "tests/build/test_runner.py",
+    "tests/review/page/test_browser.py",
+    "tests/training/test_trainer.py",
+    "tests/test_package.py",
+    "tests/test_kill.py",
+    "tests/cli/test_build_command.py",
+]
 #: The accessibility checker, from the npm registry; it is not kept in the repository.
 AXE = "axe-core@4.10.3"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Starts the longest files first: at the end all workers have something to do."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.location[0], len(place)))
 
 
 @pytest.fixture(scope="session")
