@@ -64,9 +64,10 @@ def main() -> None:
         scorer, truth, labelled = pictures(random, size, nodes)
     known = np.full(len(truth), -1)
     known[:labelled] = truth[:labelled]
+    given = known.copy()
     for turn in ("fit", "fit after 50 answers more"):
         start, used = time.perf_counter(), time.process_time()
-        scores = scorer.fit(known)
+        scores = scorer.fit(known, given=given)
         seconds, cpu = time.perf_counter() - start, time.process_time() - used
         rest = known < 0
         right = (scores.node == truth)[rest].mean()
