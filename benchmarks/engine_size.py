@@ -20,7 +20,7 @@ WORDS = 20_000
 
 
 def names(random: np.random.Generator) -> tuple[Scorer, np.ndarray, int]:
-    """Made names whose last word tells the node in two of three cases."""
+    """Made names whose last word tells the node in two of three cases; vectors tell a little."""
     size, nodes, labelled = 203_094, 78, 110_000
     truth = random.integers(0, nodes, size)
     letters = np.array(list("abcdefghijklmnoprstuvwz"))
@@ -30,7 +30,7 @@ def names(random: np.random.Generator) -> tuple[Scorer, np.ndarray, int]:
     first = random.integers(0, WORDS, size)
     texts = [f"{words[a]} {words[b]}" for a, b in zip(first, last, strict=True)]
     vectors = random.standard_normal((size, 384)).astype(np.float32)
-    vectors += 2 * random.standard_normal((nodes, 384)).astype(np.float32)[truth]
+    vectors += 0.1 * random.standard_normal((nodes, 384)).astype(np.float32)[truth]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     signals = Signals(texts, [""] * size, text=vectors)
     return (
