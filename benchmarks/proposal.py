@@ -192,8 +192,8 @@ def few(table: pd.DataFrame, cache: Path, draws: int = 5) -> None:
     truth = truth_of(table, names)
     rows = np.flatnonzero((truth >= 0) & table["kept_out"].to_numpy())
     truth = truth[rows]
-    columns = (table[name].to_numpy()[rows].tolist() for name in ("name", "qualifier"))
-    signals = Signals(*columns, text=text[rows])
+    own = table.iloc[rows]
+    signals = Signals(own["name"].tolist(), own["qualifier"].tolist(), text=text[rows])
     results = []
     for number in (50, 150, 500, 1_500):
         for seed in range(draws):
@@ -202,8 +202,8 @@ def few(table: pd.DataFrame, cache: Path, draws: int = 5) -> None:
             labels = np.full(len(rows), -1)
             labels[given] = known
             rest = labels < 0
-            own = Prompts(phrases[nodes], np.arange(len(nodes)))
-            for what, prompts in (("no", None), ("yes", own)):
+            called = Prompts(phrases[nodes], np.arange(len(nodes)))
+            for what, prompts in (("no", None), ("yes", called)):
                 scores = Scorer(signals, [names[n] for n in nodes], prompts=prompts).fit(labels)
                 right = nodes[scores.node[rest]] == truth[rest]
                 accepted = scores.accepted[rest]
