@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.build.assets import ledgers
-from strata_labels.build.label_evidence import Classes, node_prompts, signals_of
+from strata_labels.build.label_evidence import Classes, name_prompts, node_prompts, signals_of
 from strata_labels.build.label_questions import merged_nodes
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
@@ -95,7 +95,11 @@ def complete(
     if not ladder.ids[0] or len(ladder.ids[0]) < 2 or not (missing.any() or more_than_names):
         return nothing_questioned(proposals)
     scorer = Scorer(
-        signals, ladder.ids[0], target=settings.hierarchy.target, above=ladder.above[1:]
+        signals,
+        ladder.ids[0],
+        prompts=name_prompts(workspace, ladder, nodes),
+        target=settings.hierarchy.target,
+        above=ladder.above[1:],
     )
     evidence = scorer.has_evidence
     if not evidence.any():

@@ -353,7 +353,7 @@ def decided(
 PROPOSE = Stage(
     name="propose",
     does="Proposing labels",
-    version=8,
+    version=9,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(workspace.table(name) for name in ("titles", "taxa")),
