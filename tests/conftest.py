@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ settings.register_profile("search", derandomize=False)
 settings.load_profile("same")
 
 ROOT = Path(__file__).resolve().parents[1]
+if not os.environ.get("STRATA_TEST_GPU"):  # tests do the same on every machine
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 #: The accessibility checker, from the npm registry; it is not kept in the repository.
 AXE = "axe-core@4.10.3"
 
@@ -32,6 +35,14 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")
     return folder
+
+
+@pytest.fixture
+def gpu() -> Callable[[], AbstractContextManager[None]]:
+    """Inside `with gpu():` there is a GPU: the machine's with STRATA_TEST_GPU=1, else simulated."""
+    import simulated_gpu
+
+    return simulated_gpu.real_gpu if simulated_gpu.ON_GPU else simulated_gpu.simulated_gpu
 
 
 @pytest.fixture(scope="session")
