@@ -21,7 +21,8 @@ demo: $(READY)
 	@echo "products, $(DEMO)/training/report.html"
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile \
+	  --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -7,8 +7,10 @@ skipped by name where it is missing. Without a GPU it ends with status 2, unless
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,12 +19,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from strata_labels.losses import ClusterLoss, SmoothAPLoss, SupAPLoss, SupHAPLoss, SupNDCGLoss
 from strata_labels.retrieval import evaluate_embeddings
 
 from benchmarks import data
 
+ROOT = Path(__file__).resolve().parents[1]
 LOSSES = {
     "suphap": SupHAPLoss,
     "supap": SupAPLoss,
@@ -105,44 +110,115 @@ def cluster_memory(device: torch.device, classes: int) -> dict[str, float]:
     return {"peak_gb": _peak(device) - before}
 
 
-def network_rate(device: torch.device, steps: int, batch: int, backbone: str) -> dict[str, float]:
-    """Images a second of full mode on drawn pictures, against the network alone (aim: 90 %)."""
-    import numpy as np
-    from PIL import Image
+def photograph(random: np.random.Generator, width: int, height: int) -> bytes:
+    """A drawn JPEG, quality 90, with the detail at every scale that photographs have."""
+    drawn = random.normal(0, 4, (height, width, 3))
+    for step in (2**power for power in range(1, 9)):
+        small = random.normal(0, step**0.8, (3, height // step + 2, width // step + 2))
+        for at, channel in enumerate(small.astype(np.float32)):
+            image = Image.fromarray(channel)
+            drawn[..., at] += np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+    content = io.BytesIO()
+    Image.fromarray(np.clip(drawn + 120, 0, 255).astype(np.uint8)).save(content, "JPEG", quality=90)
+    return content.getvalue()
+
+
+def encoding_rate(device: torch.device, images: int, name: str) -> dict[str, float]:
+    """Images a second from files of 683 x 512 pixels to vectors, and of the model alone.
+
+    The model of open_clip has random weights. Aim: 80 % of the model alone.
+    """
+    import open_clip
+    from strata_labels.embedding import load_encoder
+
+    random = np.random.default_rng(0)
+    files = [photograph(random, 683, 512) for _ in range(64)]
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "weights.pt"
+        torch.save(open_clip.create_model(name, device=device).state_dict(), weights)
+        encoder = load_encoder(f"{name}/{weights}")
+        for _ in encoder.image_batches(files):  # loads the weights
+            pass
+    began = time.perf_counter()
+    for _ in encoder.image_batches(files * (images // 64)):
+        pass
+    whole = images // 64 * 64 / (time.perf_counter() - began)
+    tower, _, _ = encoder.image_tower()
+    rows = 64 if device.type == "cuda" else 8
+    pixels = torch.randn(rows, 3, *tower.image_size, device=device)
+
+    def alone() -> None:
+        on_gpu = device.type == "cuda"
+        with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=on_gpu):
+            tower(pixels)
+
+    rate = rows / seconds(alone, device, 20)
+    return {
+        "images_per_second": whole,
+        "model_alone": rate,
+        "ratio": whole / rate,
+        "kb_a_file": sum(map(len, files)) / 64e3,
+    }
+
+
+def gpu_tests() -> dict[str, float]:
+    """The tests of `tests` that a GPU can run, on it; their output is shown where one fails."""
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "on_gpu", "-p", "no:cacheprovider"]
+    command += ["tests/training/test_gpu_paths.py", "tests/embedding/test_gpu_encoding.py"]
+    environment = {**os.environ, "STRATA_TEST_GPU": "1"}
+    ran = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|error)", ran.stdout)}
+    if ran.returncode:
+        print(ran.stdout[-6000:], ran.stderr[-2000:], flush=True)
+    return {"status": ran.returncode, **counts}
+
+
+def network_rate(
+    device: torch.device, steps: int, batch: int, backbone: str, compile: bool = False
+) -> dict[str, float]:
+    """Images a second of full mode on drawn pictures, against the network alone (aim: 90 %).
+
+    Alone: forward and backward of pixels that lie on the device, not compiled.
+    """
     from strata_labels.training import load_recipe
     from strata_labels.training.image_loading import TrainImages, random_transform
     from strata_labels.training.model import build_model
     from strata_labels.training.trainer import Trainer
 
     settings = [f"backbone={backbone}", "pretrained=no", "freeze_batch_norm=false"]
-    settings += [f"batch_size={batch}", f"epochs={steps}", "warmup_epochs=0"]
+    settings += [f"batch_size={batch}", "epochs=2", "warmup_epochs=0"]
     recipe = load_recipe("happier-inat-base", "full", settings)
     model = build_model(recipe)
     if device.type == "cuda":
         model = model.to(memory_format=torch.channels_last)
     random = np.random.default_rng(0)
-    labels = torch.arange(batch)[:, None] // torch.tensor([4, 16])
+    labels = torch.arange(batch * (steps + 1))[:, None] // torch.tensor([4, 16])
+    times: list[float] = []
+
+    def after_step(trainer: Trainer, size: int) -> bool:
+        times.append(time.perf_counter())  # the step's loss is there
+        return False
+
     with tempfile.TemporaryDirectory() as folder:
-        paths = []
-        for number in range(batch):
-            paths.append(Path(folder) / f"{number}.jpg")
-            drawn = random.integers(0, 255, (256, 256, 3), np.uint8)
-            Image.fromarray(drawn).save(paths[-1], quality=90)
+        drawn = []
+        for number in range(min(batch, 64)):
+            drawn.append(Path(folder) / f"{number}.jpg")
+            drawn[-1].write_bytes(photograph(random, 256, 256))
+        paths = (drawn * (len(labels) // len(drawn) + 1))[: len(labels)]
         images = TrainImages(
             paths,
             labels[:, 0].numpy(),
-            random_transform(recipe, model.mean, model.std),
+            random_transform(recipe),
             0,
             min(16, os.cpu_count() or 1),
             pin=device.type == "cuda",
         )
-        trainer = Trainer(model, recipe, labels, images, device=device)
-        trainer.run(steps=2)
-        _wait(device)
-        began = time.perf_counter()
-        trainer.run(steps=steps - 2)
-        _wait(device)
-        full = batch * (steps - 2) / (time.perf_counter() - began)
+        trainer = Trainer(model, recipe, labels, images, device=device, compile=compile)
+        trainer.run(after_step, steps)
+    kept = times[steps // 3 :]  # without the time until the workers are ahead
+    full = batch * (len(kept) - 1) / (kept[-1] - kept[0])
     pixels = torch.randn(batch, 3, recipe.crop, recipe.crop, device=device)
 
     def alone() -> None:
@@ -156,7 +232,7 @@ def network_rate(device: torch.device, steps: int, batch: int, backbone: str) ->
 
 def two_processes(steps: int = 20) -> dict[str, float]:
     """Largest difference of the losses of two processes on one card (gloo) from one process."""
-    tests = Path(__file__).resolve().parents[1] / "tests"
+    tests = ROOT / "tests"
     with tempfile.TemporaryDirectory() as folder:
         losses = []
         for number in (1, 2):
@@ -176,9 +252,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4096, help="of SupHAP")
     parser.add_argument("--items", type=int, default=136_093, help="of the report")
     parser.add_argument("--classes", type=int, default=100_000, help="of the cluster loss")
-    parser.add_argument("--steps", type=int, default=20, help="of the network")
+    parser.add_argument("--steps", type=int, default=100, help="of the network")
+    parser.add_argument("--images", type=int, default=16_384, help="to encode")
+    parser.add_argument("--model", default="ViT-L-14", help="of open_clip, that encodes them")
     parser.add_argument("--network-batch", type=int, default=256)
     parser.add_argument("--backbone", default="resnet50")
+    parser.add_argument("--only", default="", help="parts whose title begins so, apart by commas")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     device = torch.device(options.device)
@@ -193,14 +272,23 @@ def main() -> None:
         f"cluster loss, {options.classes:,} classes": lambda: cluster_memory(
             device, options.classes
         ),
+        "tests": gpu_tests,
         "two processes": two_processes,
+        f"{options.model}, encoding": lambda: encoding_rate(device, options.images, options.model),
         f"{options.backbone}, full mode": lambda: network_rate(
             device, options.steps, options.network_batch, options.backbone
         ),
         f"report, {options.items:,} items": lambda: report_time(device, options.items),
+        f"{options.backbone}, full mode, compiled": lambda: network_rate(
+            device, options.steps, options.network_batch, options.backbone, compile=True
+        ),
     }
+    if device.type == "cpu":
+        del work["tests"]
     results: dict[str, Any] = {"device": name, "torch": torch.__version__}
     for title, run in work.items():
+        if not title.startswith(tuple(options.only.split(","))):
+            continue
         _reset_peak(device)
         try:
             results[title] = run()

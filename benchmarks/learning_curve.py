@@ -16,7 +16,9 @@ import pandas as pd
 from sklearn.model_selection import KFold
 from strata_labels.proposal.learners import (
     RANK,
-    KernelRidge,
+    ExactRidge,
+    LandmarkRidge,
+    LandmarkSums,
     Targets,
     answers_of,
     spread_over_nodes,
@@ -30,6 +32,11 @@ FEW = 2_000
 RIDGE = 0.15
 FIGURE = Path(__file__).parent / "learning_curve.png"
 KINDS = ("exact", f"{RANK:,} landmarks", "1,000 landmarks", f"exact, {FEW:,} labels at most")
+
+
+def targets_of(rows: np.ndarray, truth: np.ndarray, num_nodes: int) -> Targets:
+    """Labelled rows, each an answer of its own."""
+    return Targets(rows, truth[rows], num_nodes, answers_of(np.full(len(rows), -1)))
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
@@ -69,8 +76,6 @@ def main() -> None:
         found: dict[tuple[int, int], float] = {}
         for size in SIZES:
             some = np.sort(labelled[order[:size]])
-            alone = answers_of(np.full(len(some), -1))
-            targets = Targets(some, truth[some], num_nodes, alone)
             ranks = dict(zip(KINDS, (len(some), RANK, 1_000, len(some)), strict=True))
             for kind, rank in ranks.items():
                 key = (min(len(some), FEW if kind == KINDS[3] else len(some)), min(rank, len(some)))
@@ -78,7 +83,12 @@ def main() -> None:
                     key = (key[0], key[0])
                 if key not in found:
                     landmarks = some[spread_over_nodes(truth[some], key[1])]
-                    ridge = KernelRidge(parts, targets, landmarks, RIDGE)
+                    ridge: ExactRidge | LandmarkRidge
+                    if key[0] == key[1]:
+                        ridge = ExactRidge(parts, targets_of(landmarks, truth, num_nodes), RIDGE)
+                    else:
+                        targets = targets_of(some, truth, num_nodes)
+                        ridge = LandmarkRidge(LandmarkSums(parts, targets, landmarks, RIDGE))
                     unseen = labelled[test]
                     guess = ridge.scores(unseen).argmax(axis=1)
                     found[key] = float((guess == truth[unseen]).mean())

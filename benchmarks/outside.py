@@ -18,7 +18,7 @@ from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 from strata_labels.proposal import Lexicon, Prompts, Scorer, Signals
-from strata_labels.proposal.learners import KernelRidge, Targets, answers_of, kernel
+from strata_labels.proposal.learners import ExactRidge, Targets, answers_of, kernel
 from strata_labels.proposal.outside import outside_score, tolerance_limit
 from strata_labels.proposal.signals import Features, features
 
@@ -79,7 +79,7 @@ def statistics(
     rows, rest = np.flatnonzero(known >= 0), np.flatnonzero(known < 0)
     num_nodes = len(scorer.nodes)
     targets = Targets(rows, known[rows], num_nodes, answers_of(np.full(len(rows), -1)))
-    ridge = KernelRidge(parts, targets, rows, RIDGE).scores(np.arange(len(known)))
+    ridge = ExactRidge(parts, targets, RIDGE).scores(np.arange(len(known)))
     share = scorer.labelled_share(known >= 0)
     scores = scorer.fit(known)
     best = scores.top_probability[:, 0]

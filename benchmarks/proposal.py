@@ -1,11 +1,12 @@
 """Quality of proposals against published labels, printed as tables.
 
-    python -m benchmarks.proposal names|known|map|errors|grocery --shared DIR
+    python -m benchmarks.proposal names|known|few|map|errors|grocery --shared DIR
 
 `names` needs nothing but names; `known` gives four fifths of the published labels as evidence for
-the last fifth, five-fold; `map` fits the shipped zero-shot map again; `errors` lists confident
-disagreements with the published label; `grocery` is image vectors alone. Vectors of the registry
-encoder are cached beside the run, in `--cache`.
+the last fifth, five-fold; `few` is the kept-out third as a table of one's own, with few labels and
+no lexicon; `map` fits the shipped zero-shot map again; `errors` lists confident disagreements with
+the published label; `grocery` is image vectors alone. Vectors of the registry encoder are cached
+beside the run, in `--cache`.
 """
 
 from __future__ import annotations
@@ -183,6 +184,43 @@ def known(table: pd.DataFrame, cache: Path, folds: int, sources: str, stratified
     print(table.T.to_string(), flush=True)
 
 
+def few(table: pd.DataFrame, cache: Path, draws: int = 5) -> None:
+    """Few labels, no lexicon: with and without the labels' names as prompts."""
+    text, _ = sample_evidence(table, cache)
+    names = _leaves()["node"].tolist()
+    phrases = sentence_vectors(names, cache / "node_names.npy")
+    truth = truth_of(table, names)
+    rows = np.flatnonzero((truth >= 0) & table["kept_out"].to_numpy())
+    truth = truth[rows]
+    own = table.iloc[rows]
+    signals = Signals(own["name"].tolist(), own["qualifier"].tolist(), text=text[rows])
+    results = []
+    for number in (50, 150, 500, 1_500):
+        for seed in range(draws):
+            given = np.random.default_rng(seed).permutation(len(rows))[:number]
+            nodes, known = np.unique(truth[given], return_inverse=True)
+            labels = np.full(len(rows), -1)
+            labels[given] = known
+            rest = labels < 0
+            called = Prompts(phrases[nodes], np.arange(len(nodes)))
+            for what, prompts in (("no", None), ("yes", called)):
+                scores = Scorer(signals, [names[n] for n in nodes], prompts=prompts).fit(labels)
+                right = nodes[scores.node[rest]] == truth[rest]
+                accepted = scores.accepted[rest]
+                found = {
+                    "labels": number,
+                    "prompts": what,
+                    "agreement": right.mean(),
+                    "accepted": accepted.mean(),
+                    "right_accepted": (right & accepted).mean(),
+                    "ece": calibration_error(scores.confidence[rest], right),
+                }
+                results.append(found)
+    grouped = pd.DataFrame(results).groupby(["labels", "prompts"])
+    shown = grouped.mean().assign(deviation=grouped["agreement"].std())
+    print(shown.round(4).to_string())
+
+
 def refit_map(table: pd.DataFrame, cache: Path) -> None:
     """Prints the values of `calibration.MAP_VALUES` fitted on the rows used for tuning."""
     scorer = sample_scorer(table, cache)
@@ -288,7 +326,7 @@ def image_vectors(paths: list[Path], cache: Path) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("mode", choices=["names", "known", "map", "errors", "grocery"])
+    parser.add_argument("mode", choices=["names", "known", "few", "map", "errors", "grocery"])
     parser.add_argument("--shared", type=Path, required=True, help="folder of the real data")
     parser.add_argument("--cache", type=Path, default=Path(".bench"), help="folder for vectors")
     parser.add_argument("--folds", type=int, default=5)
@@ -303,6 +341,8 @@ def main() -> None:
         names(table, chosen.cache)
     elif chosen.mode == "known":
         known(table, chosen.cache, chosen.folds, chosen.evidence, chosen.stratified)
+    elif chosen.mode == "few":
+        few(table, chosen.cache)
     elif chosen.mode == "map":
         refit_map(table, chosen.cache)
     else:

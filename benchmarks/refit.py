@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from strata_labels.proposal import propose
+from strata_labels.proposal import Proposer
 
 from benchmarks.proposal import ASSETS, read_sample, sample_evidence, scorer_over, truth_of
 
@@ -70,7 +70,7 @@ def main() -> None:
         }
     )
     start, wall = time.process_time(), time.perf_counter()
-    propose(items, scorer, scores, pd.read_csv(ASSETS / "vocabulary.csv"))
+    Proposer(items, scorer, pd.read_csv(ASSETS / "vocabulary.csv")).propose(scores)
     lap("table of proposals")
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from building import SAMPLE, Strata, strata_environment
+from building import SAMPLE, Strata, run_strata
 from hypothesis import settings
 
 # The same examples in every run, so that green stays green; `--hypothesis-profile=search` looks on.
@@ -21,8 +22,31 @@ settings.register_profile("search", derandomize=False)
 settings.load_profile("same")
 
 ROOT = Path(__file__).resolve().parents[1]
+if not os.environ.get("STRATA_TEST_GPU"):  # tests do the same on every machine
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+#: The files that take longest, longest first.
+LONGEST = [
+    "tests/test_readme.py",
+    "tests/training/test_train_command.py",
+    "tests/flows/test_flows.py",
+    "tests/flows/test_validate.py",
+    "tests/embedding/test_encoders.py",
+    "tests/flows/test_deployments.py",
+    "tests/build/test_runner.py",
+    "tests/review/page/test_browser.py",
+    "tests/training/test_trainer.py",
+    "tests/test_package.py",
+    "tests/test_kill.py",
+    "tests/cli/test_build_command.py",
+]
 #: The accessibility checker, from the npm registry; it is not kept in the repository.
 AXE = "axe-core@4.10.3"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Starts the longest files first: at the end all workers have something to do."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.location[0], len(place)))
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +58,14 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture
+def gpu() -> Callable[[], AbstractContextManager[None]]:
+    """Inside `with gpu():` there is a GPU: the machine's with STRATA_TEST_GPU=1, else simulated."""
+    import simulated_gpu
+
+    return simulated_gpu.real_gpu if simulated_gpu.ON_GPU else simulated_gpu.simulated_gpu
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One home folder for all commands of the session, so that the encoder is joined once."""
@@ -42,18 +74,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def strata(home: Path) -> Strata:
-    """Runs `strata` with the given words; returns the finished process."""
-
-    def run(*words: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "strata_labels.cli", *map(str, words)],
-            capture_output=True,
-            text=True,
-            cwd=home,
-            env=strata_environment(home),
-        )
-
-    return run
+    """Runs `strata` with the given words, in this process; returns status and output."""
+    return partial(run_strata, folder=home, home=home)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,53 @@
-"""A client of the review page that sends what a test wants, byte for byte."""
+"""The review page in a process of its own, and a client that sends what a test wants."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+
+from building import strata_environment
+
+
+class ReviewCommand:
+    """`strata review`, as a curator or an owner starts it.
+
+    Attributes:
+        address: of the page.
+        links: of the curators, by name, as far as they were told.
+    """
+
+    def __init__(self, workspace: Path, *words: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "strata_labels.cli", "review", str(workspace), *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=workspace,
+            env=strata_environment(Path(os.environ["HOME"])),
+        )
+        assert self.process.stdout is not None
+        self.links: dict[str, str] = {}
+        self.said = ""
+        for line in self.process.stdout:
+            self.said += line
+            if found := re.match(r"Link of (.+), told this once: (http\S+)", line):
+                self.links[found[1]] = found[2]
+            if found := re.match(r"Review page.*?: (http\S+)", line):
+                self.address = found[1]
+                return
+        raise AssertionError(self.said)
+
+    def end(self, number: int) -> str:
+        """Ends it by a signal; returns what it said then."""
+        self.process.send_signal(number)
+        return self.process.communicate()[0]
 
 
 class Client:

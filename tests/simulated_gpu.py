@@ -8,6 +8,7 @@ device is counted. There are no streams, no memory limits, no speed and no half-
 from __future__ import annotations
 
 import contextlib
+import os
 import traceback
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ from unittest import mock
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
+
+#: Whether tests that take the fixture `gpu` are to run on the GPU of this machine.
+ON_GPU = bool(os.environ.get("STRATA_TEST_GPU"))
 
 aten = torch.ops.aten
 _CUDA = torch.device("cuda:0")
@@ -81,6 +85,26 @@ _GLOO_ON_GPU = {"c10d::allreduce_", "c10d::broadcast_"}
 
 #: Waits for the device so far, by operation and place in the library.
 waits: Counter[str] = Counter()
+
+
+@contextlib.contextmanager
+def no_gpu() -> Iterator[None]:
+    """Hides a real GPU, for what is computed on the CPU to compare with."""
+    with mock.patch.object(torch.cuda, "is_available", lambda: False):
+        yield
+
+
+@contextlib.contextmanager
+def real_gpu() -> Iterator[None]:
+    """The GPU of this machine; float32 is float32 there, without TF32.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    if not torch.cuda.is_available():
+        raise RuntimeError("STRATA_TEST_GPU is set, but there is no GPU")
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 @contextlib.contextmanager

@@ -20,11 +20,10 @@ from strata_labels.evidence import (
     decode,
     encode,
     evidence_hash,
-    evidence_text,
     read_seen,
-    reason_text,
     write_seen,
 )
+from strata_labels.evidence_text import evidence_text, reason_text
 from strata_labels.people_csv import clean_cell
 
 TEXT = st.text(st.one_of(st.sampled_from(' ;|→"“()~\n\u00a0'), st.characters(codec="utf-8")))

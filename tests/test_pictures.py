@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from strata_labels import pictures
 from strata_labels.embedding import image_files
 from strata_labels.pictures import (
     UnreadablePictureError,
+    normalised,
     open_picture,
     picture_file,
     place_of,
@@ -23,6 +25,7 @@ from strata_labels.pictures import (
     why_no_picture,
 )
 from strata_labels.training.image_loading import unreadable
+from torchvision.transforms import functional
 
 GREY = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
 
@@ -194,3 +197,12 @@ def test_a_kept_picture_is_found(image: str, tmp_path: Path) -> None:
     (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / place).write_bytes(b"x")
     assert picture_file(tmp_path, image) == tmp_path / place
+
+
+def test_pixels_are_normalised_as_torchvision_does() -> None:
+    noise = Image.effect_noise((40, 30), 80).convert("RGB")
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    expected = functional.normalize(functional.to_tensor(noise), mean, std)
+    pixels = functional.pil_to_tensor(noise)[None]
+    assert torch.equal(normalised(pixels, torch.tensor(mean), torch.tensor(std))[0], expected)
+    assert pixels.dtype == torch.uint8

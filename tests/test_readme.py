@@ -22,7 +22,7 @@ import pytest
 import timm
 import torch
 from archives import LABELS, official, official_metadata
-from building import ROOT, SAMPLE, strata_environment
+from building import ROOT, SAMPLE, run_strata, strata_environment
 from documentation import PAGES, commands, files
 from mediawiki import MediaWiki, World
 from publishing import Site, serve
@@ -208,10 +208,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = photographs[["id", "image", "label", "group"]]
     table.to_csv(world / "splits" / "items.csv", index=False)
     settings = ("WS", "--items", "items.csv", "--images", "PHOTOS")
-    subprocess.run(
-        [BINARIES / "strata", "build", "table", *settings],
-        cwd=world / "splits", env=strata_environment(world / "home"), check=True,
-    )  # fmt: skip
+    built = run_strata("build", "table", *settings, folder=world / "splits", home=world / "home")
+    assert built.returncode == 0, built.stderr
     random = np.random.default_rng(0)
     vectors = random.normal(size=(40, 8)).astype(np.float32)
     np.save(world / "sop" / "q.npy", vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
@@ -274,6 +272,32 @@ def between(case: Case, folder: Path) -> list[str]:
     return words
 
 
+def in_a_process(
+    words: list[str], folder: Path, home: Path, request: pytest.FixtureRequest
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command that starts processes or serves a page; ends the page once it has answered."""
+    command = [str(BINARIES / words[0]), *words[1:]]
+    process = subprocess.Popen(
+        command, cwd=folder, env=strata_environment(home), text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    request.addfinalizer(process.kill)
+    shown = ""
+    if words[:2] == ["strata", "review"]:
+        assert process.stdout
+        while "Ctrl-C ends it" not in shown:
+            line = process.stdout.readline()
+            assert line, process.communicate()[1]
+            shown += line
+        try:  # answered once the page has begun
+            urllib.request.urlopen(re.findall(r"http://\S+", shown)[0]).close()
+        except urllib.error.HTTPError as refused:
+            assert "--url" in words and refused.code == 403  # of another host
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(command, process.returncode, shown + out, err)
+
+
 def test_every_command_of_readme_and_docs_is_run() -> None:
     shown = {command for page in PAGES for command in commands(page)}
     assert shown == {case.command for case in CASES} | set(ELSEWHERE)
@@ -291,30 +315,13 @@ def test_command(
 ) -> None:
     folder = world / case.folder
     words = [*between(case, folder), *shlex.split(case.more.format(**servers))]
-    command = [str(BINARIES / words[0]), *words[1:]]
-    environment = strata_environment(world / "home")
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )  # fmt: skip
-    request.addfinalizer(process.kill)
-    shown = ""
-    if words[:2] == ["strata", "review"] and "--sheet" not in words:
-        assert process.stdout
-        while "Ctrl-C ends it" not in shown:
-            line = process.stdout.readline()
-            assert line, process.communicate()[1]
-            shown += line
-        try:  # answered once the page has begun
-            urllib.request.urlopen(re.findall(r"http://\S+", shown)[0]).close()
-        except urllib.error.HTTPError as refused:
-            assert "--url" in words and refused.code == 403  # of another host
-        process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=300)
-    shown += out
-    assert process.returncode == case.code, f"{shown}\n{err}"
-    assert "Traceback" not in err
-    assert case.says in shown
+    if words[0] == "strata" and not {"--workers", "--no-browser", "--serve"} & {*words}:
+        run = run_strata(*words[1:], folder=folder, home=world / "home")
+    else:
+        run = in_a_process(words, folder, world / "home", request)
+    assert run.returncode == case.code, f"{run.stdout}\n{run.stderr}"
+    assert "Traceback" not in run.stderr
+    assert case.says in run.stdout
     for name in case.leaves:
         assert (folder / name).stat().st_size > 0
 

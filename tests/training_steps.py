@@ -62,6 +62,7 @@ def trainer(recipe: Recipe, processes: Processes | None = None, dropout: float =
         lambda epoch, first, shares: (inputs[share.images] for share in shares),
         processes,
         seed=1,
+        device=processes.device if processes else "cpu",
     )
 
 

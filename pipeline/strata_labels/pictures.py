@@ -16,6 +16,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
 #: Further folders, apart by `:`, in which picture files may lie that an image root points to.
 ROOTS_VARIABLE = "STRATA_IMAGE_ROOTS"
@@ -149,6 +150,19 @@ def _formats() -> list[str]:
 
     Image.init()
     return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def normalised(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """What torchvision's `ToTensor` and `Normalize` make of pixels, where these are.
+
+    Eight bits a channel move between processes and to a GPU in a quarter of the time of floats.
+
+    Args:
+        pixels: `[n, 3, h, w]` uint8.
+        mean, std: `[3]`, of one floating type, which is the result's too.
+    """
+    floats = pixels.to(mean.dtype).div_(255)
+    return floats.sub_(mean[:, None, None]).div_(std[:, None, None])
 
 
 def thumbnail(path: Path, side: int) -> bytes:

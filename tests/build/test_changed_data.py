@@ -6,25 +6,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from building import strata_output as strata
 from small_world import decisions
 from strata_labels.build import BuildSettings
 from strata_labels.build.items import read_metadata
 from strata_labels.build.reconcile import decided_classes
-from strata_labels.cli import app
 from strata_labels.proposal import read_vocabulary
 from strata_labels.review import Ledger
 from strata_labels.review.page import Desk, ReviewSetup
-from typer.testing import CliRunner
 
 PAGES = "http://commons.wikimedia.org/wiki/Category:"
 KINDS = ["", "rose", "oak"] * 4
 ROWS = [(n, f"{kind} {n}", kind, kind and "plant") for n, kind in enumerate(KINDS)]
-
-
-def strata(*words: object) -> str:
-    done = CliRunner().invoke(app, [str(word) for word in words])
-    assert done.exit_code in (0, 3), done.output
-    return done.output
 
 
 def build(folder: Path, **renamed: str) -> str:

@@ -1,4 +1,4 @@
-"""Names of nodes as evidence for a table's pictures, where the encoder's towers are aligned."""
+"""Names of nodes as evidence for names, and for pictures where the encoder's towers are aligned."""
 
 from __future__ import annotations
 
@@ -105,3 +105,31 @@ def test_an_encoder_of_images_alone_is_refused_for_names(tmp_path: Path) -> None
         given = {"decisions": tmp_path / "d.csv", "metadata": metadata, "encoder": other}
         with pytest.raises(InputError, match=f"images alone, no names.*{fix}"):
             build_tree(Workspace(tmp_path / "ws"), BuildSettings(tree=tree, **given))
+
+
+def test_names_of_nodes_are_compared_with_names_of_items(tmp_path: Path) -> None:
+    kinds = {
+        "dog": ["beagle", "poodle", "terrier", "dachshund", "greyhound"],
+        "vehicle": ["sedan", "pickup truck", "minivan", "motorcycle", "bus"],
+        "fruit": ["apple", "banana", "orange", "pear", "grape"],
+    }
+    rows = [
+        (f"{kind}{n}", name, kind if n == 0 else "")
+        for kind, names in kinds.items()
+        for n, name in enumerate(names)
+    ]
+    file = tmp_path / "items.csv"
+    pd.DataFrame(rows, columns=["id", "name", "kind"]).to_csv(file, index=False)
+    place = Workspace(tmp_path / "ws")
+    given = {"decisions": place.ledger, "metadata": file, "encoder": "registry"}
+    build_tree(place, BuildSettings(tree="table", **given))
+    proposals = load(place.folder, "proposals")
+    made = proposals[(proposals["level"] == 1) & (proposals["origin"] != "published")]
+    kind = made["subject"].str.extract(r"/([a-z]+)\d$")[0]
+    assert made["parent"].tolist() == [f"1/{name}" for name in kind]
+    nearest = [
+        next(piece.node for piece in evidence if piece.kind == "text")
+        for evidence in made["evidence"]
+    ]
+    assert nearest == made["parent"].tolist() and len(nearest) == 12
+    assert not made["accepted"].any()  # three labels are no proof

@@ -14,7 +14,8 @@ from sklearn.metrics import v_measure_score
 from strata_labels.build import BuildSettings, Workspace, apply_sheet, build_tree, rebuild
 from strata_labels.build.check import check_inputs
 from strata_labels.errors import InputError
-from strata_labels.evidence import Reason, evidence_text
+from strata_labels.evidence import Reason
+from strata_labels.evidence_text import evidence_text
 from strata_labels.files import sha256_of
 from strata_labels.proposal import Candidates, propose_within
 from strata_labels.proposal.within import find_kinds

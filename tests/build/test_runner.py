@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from building import changed, data_files
+from building import strata_output as strata
 from recorded_workspace import unpack
 from strata_labels.build import STAGES, BuildSettings, Counts, Stage, Workspace, build_tree, rebuild
 from strata_labels.cli import app
@@ -39,13 +40,6 @@ def workspace(tmp_path: Path) -> Workspace:
 def settings_of(place: Workspace) -> BuildSettings:
     items = place.folder / "items.csv"
     return BuildSettings(tree="table", metadata=items, decisions=place.ledger, encoder="")
-
-
-def strata(*words: object) -> str:
-    """Runs a command that must not fail; returns what it printed."""
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code in (0, 3), result.exception
-    return result.output
 
 
 COMMANDS = {

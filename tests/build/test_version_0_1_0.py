@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from building import strata_output
 from recorded_workspace import unpack
 from strata_labels.build import Workspace, ledgers
-from strata_labels.cli import app
 from strata_labels.evidence import has_reason
 from strata_labels.review import read_ledger, replay, reviewed
 from strata_labels.review.apply import Resolution
 from strata_labels.tables import SCHEMA_VERSION, SCHEMAS, load, schema_version
-from typer.testing import CliRunner
 
 SHEET = "sheet-of-0.1.0.csv"
-
-
-def strata(*words: object) -> str:
-    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
-    assert result.exit_code == 3, result.output  # done, and rows are open
-    return result.output
+strata = partial(strata_output, code=3)  # done, and rows are open
 
 
 @pytest.fixture(scope="module")

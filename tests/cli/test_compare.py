@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import validation_data as data
-
-
-def strata(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "strata_labels.cli", "compare", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True)
+from building import run_strata
 
 
 def test_two_trees(tmp_path: Path) -> None:
@@ -26,7 +20,7 @@ def test_two_trees(tmp_path: Path) -> None:
     vectors = ["--vectors", tmp_path / "v.npy", "--items", tmp_path / "a.csv"]
     out = ["--json", tmp_path / "out.json"]
     heads = ["--recipe", "happier", "--set", "epochs=1", "--seeds", 2]
-    run = strata(tmp_path / "a.csv", tmp_path / "b.csv", *vectors, *out, *heads)
+    run = run_strata("compare", tmp_path / "a.csv", tmp_path / "b.csv", *vectors, *out, *heads)
     assert run.returncode == 0, run.stderr
     result = json.loads((tmp_path / "out.json").read_text())
     assert result["left_out"] == 3 and result["difference"]["hap"]["difference"] < 0
@@ -39,10 +33,10 @@ def test_every_problem_is_listed_and_nothing_written(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("level1\na\n")
     np.save(tmp_path / "v.npy", np.zeros((2, 3), np.int64))
     out = tmp_path / "out.json"
-    run = strata(
-        tmp_path / "a.csv", tmp_path / "b.csv", "--vectors", tmp_path / "v.npy", "--json", out,
-        "--recipe", "nothing", 
-    )  # fmt: skip
+    run = run_strata(
+        *("compare", tmp_path / "a.csv", tmp_path / "b.csv", "--vectors", tmp_path / "v.npy"),
+        *("--json", out, "--recipe", "nothing"),
+    )
     assert run.returncode == 2
     for part in ("a.csv", "b.csv", "--items", "int64", "nothing"):
         assert part in run.stderr

@@ -165,6 +165,7 @@ def test_a_killed_flow_is_continued_by_the_command(
     ran = {named[line] for line in run.stdout.splitlines() if line in named}
     assert {"items", "resolve", "embed"} <= done and not done & ran and "show" in ran
     shutil.rmtree(workspace / ".prefect")
-    with_prefect = strata("build", "table", workspace, "--items", items, "--prefect")
+    build = ("-m", "strata_labels.cli", "build", "table", workspace, "--items", items)
+    with_prefect = run_python(home, *build, "--prefect")
     assert with_prefect.returncode == 3 and "Nothing changed" in with_prefect.stderr
     assert (workspace / ".prefect" / "prefect.db").is_file()

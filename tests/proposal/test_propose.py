@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 from strata_labels.evidence import Evidence, Reason
-from strata_labels.proposal import Scorer, node_id, propose
+from strata_labels.proposal import Proposer, Scorer, node_id
 
 from tests.proposal.conftest import NODES, named
 
@@ -13,7 +13,8 @@ def _items(*names: str) -> pd.DataFrame:
 
 def _proposals(lexicon, vocabulary, *names, classes=None, known=None):
     scorer = Scorer(named(*names), NODES, lexicon)
-    table = propose(_items(*names), scorer, scorer.fit(known), vocabulary, classes)
+    proposer = Proposer(_items(*names), scorer, vocabulary, classes)
+    table = proposer.propose(scorer.fit(known))
     return table.set_index("subject")
 
 
@@ -62,12 +63,12 @@ def test_evidence_is_data_and_its_hash_ignores_what_was_learnt(lexicon, vocabula
 def test_what_speaks_against_a_row_lowers_its_score(lexicon, vocabulary):
     items = _items("Pont Neuf", "Lago di Como").assign(title="the same", split=["train", "index"])
     scorer = Scorer(named(*items["name"]), NODES, lexicon)
-    table = propose(items, scorer, scorer.fit(), vocabulary).set_index("subject")
+    table = Proposer(items, scorer, vocabulary).propose(scorer.fit()).set_index("subject")
     for item in items["item_id"]:
         row = table.loc[item]
         assert Reason("splits_differ") in row.reasons
         assert row.score < row.confidence
-    apart = propose(items.assign(title=["a", "b"]), scorer, scorer.fit(), vocabulary)
+    apart = Proposer(items.assign(title=["a", "b"]), scorer, vocabulary).propose(scorer.fit())
     assert (apart["score"] == apart["confidence"]).all()
 
 

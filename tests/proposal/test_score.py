@@ -2,17 +2,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from strata_labels.proposal import Prompts, Scorer, Scores, Signals, calibration_error
+from strata_labels.proposal import Prompts, Scorer, Scores, Signals, calibration_error, score
 from strata_labels.proposal.calibration import acceptance_threshold
 from strata_labels.proposal.learners import (
     PARTS,
-    KernelRidge,
+    ExactRidge,
+    LandmarkRidge,
+    LandmarkSums,
     Targets,
     answers_of,
     kernel,
+    parts_of,
     spread_over_nodes,
 )
-from strata_labels.proposal.signals import NodeScores, features
+from strata_labels.proposal.signals import Features, NodeScores, features
 
 from tests.proposal.conftest import NODES, named
 
@@ -128,8 +131,18 @@ def test_same_input_same_answer():
     assert np.array_equal(first.confidence, second.confidence)
 
 
+def ridge_of(
+    kind: str, parts: Features, targets: Targets, landmarks: np.ndarray | None = None
+) -> ExactRidge | LandmarkRidge:
+    if kind == "exact":
+        return ExactRidge(parts, targets, 0.15)
+    landmarks = targets.rows if landmarks is None else landmarks
+    return LandmarkRidge(LandmarkSums(parts, targets, landmarks, 0.15))
+
+
+@pytest.mark.parametrize("kind", ["exact", "landmarks"])
 @pytest.mark.parametrize("block", [[4], [2, 4, 19]])
-def test_left_out_scores_are_those_of_a_fit_without_the_rows_of_the_answer(block):
+def test_left_out_scores_are_those_of_a_fit_without_the_rows_of_the_answer(block, kind):
     vectors, truth = _blobs(np.random.default_rng(2), 40)
     evidence = Signals([f"name {n % 7}" for n in range(40)], [""] * 40, text=vectors)
     parts = features(evidence, NodeScores(pd.DataFrame()), K)
@@ -137,7 +150,7 @@ def test_left_out_scores_are_those_of_a_fit_without_the_rows_of_the_answer(block
     together = np.full(30, -1)
     together[block], together[[7, 8]] = 5, 0
     targets = Targets(rows, truth[:30], K, answers_of(together))
-    scores = KernelRidge(parts, targets, rows, 0.15).scores(np.arange(40))
+    scores = ridge_of(kind, parts, targets).scores(np.arange(40))
     # The closed form leaves rows out of the fit, but not out of the mean that is taken off.
     target = np.eye(K)[truth[:30]]
     mean = target.mean(axis=0)
@@ -149,19 +162,22 @@ def test_left_out_scores_are_those_of_a_fit_without_the_rows_of_the_answer(block
     assert np.allclose(np.diag(kernel(parts, rows, rows)), 1, atol=1e-5)
 
 
-def test_resampled_scores_are_those_of_fits_without_a_part():
+@pytest.mark.parametrize("kind", ["exact", "landmarks"])
+def test_resampled_scores_are_those_of_fits_without_a_part(kind):
     vectors, truth = _blobs(np.random.default_rng(4), 40)
     parts = features(named(*[""] * 40, text=vectors), NodeScores(pd.DataFrame()), K)
     rows, some = np.arange(30), np.array([3, 33, 39])
     together = np.full(30, -1)
     together[:6] = 1  # one answer is left out as a whole
     answers = answers_of(together)
-    found = KernelRidge(parts, Targets(rows, truth[:30], K, answers), rows, 0.15)
+    targets = Targets(rows, truth[:30], K, answers)
+    found, part = ridge_of(kind, parts, targets), parts_of(targets, PARTS)
     target = np.eye(K)[truth[:30]]
     mean = target.mean(axis=0)
     left = []
     for start, scores in enumerate(found.resampled(some)):
-        left.append(np.concatenate(answers[start::PARTS]))
+        by_place, by_hash = np.concatenate(answers[start::PARTS]), np.flatnonzero(part == start)
+        left.append(by_place if kind == "exact" else by_hash)
         rest = np.setdiff1d(rows, left[-1])
         gram = kernel(parts, rest, rest).astype(float) + 0.15 * np.eye(len(rest))
         expected = np.linalg.solve(gram, target[rest] - mean)
@@ -176,13 +192,59 @@ def test_landmarks_stand_for_all_labels():
     parts = features(named(*[""] * 400, text=vectors), NodeScores(pd.DataFrame()), K)
     rows, rest = np.arange(300), np.arange(300, 400)
     targets = Targets(rows, truth[:300], K, answers_of(np.full(300, -1)))
-    exact = KernelRidge(parts, targets, rows, 0.15)
-    some = KernelRidge(parts, targets, rows[::3], 0.15)
-    few = KernelRidge(
-        parts, Targets(rows[::3], truth[:300:3], K, answers_of(np.full(100, -1))), rows[::3], 0.15
-    )
+    third = Targets(rows[::3], truth[:300:3], K, answers_of(np.full(100, -1)))
+    exact, few = ridge_of("exact", parts, targets), ridge_of("exact", parts, third)
+    some = ridge_of("landmarks", parts, targets, rows[::3])
     errors = [np.abs(model.scores(rest) - exact.scores(rest)).mean() for model in (some, few)]
     assert errors[0] < 0.75 * errors[1]
+
+
+def test_labels_that_change_give_the_scores_of_a_fit_on_all_of_them() -> None:
+    vectors, truth = _blobs(np.random.default_rng(7), 400)
+    parts = features(named(*[""] * 400, text=vectors), NodeScores(pd.DataFrame()), K)
+    landmarks, every = np.arange(0, 300, 4), np.arange(400)
+
+    def targets(labels: np.ndarray, together: np.ndarray) -> Targets:
+        rows = np.flatnonzero(labels >= 0)
+        return Targets(rows, labels[rows], K, answers_of(together[rows]))
+
+    together = np.full(400, -1)
+    before = np.where(every < 300, truth, -1)
+    sums = LandmarkSums(parts, targets(before, together), landmarks, 0.15)
+    LandmarkRidge(sums).scores(every[:200])  # leverages that are kept
+    after = before.copy()
+    after[300:320] = truth[300:320]  # a grid of ten and ten rows
+    together[300:310], together[310:320] = 0, np.arange(1, 11)
+    after[5], together[5] = (truth[5] + 1) % K, 20  # another label
+    after[12] = -1  # one taken back
+    now = targets(after, together)
+    taken_over = LandmarkRidge(sums, now)
+    fresh = LandmarkRidge(LandmarkSums(parts, now, landmarks, 0.15))
+    assert np.abs(fresh.scores(every) - LandmarkRidge(sums).scores(every)).max() > 0.05
+    assert np.allclose(taken_over.scores(every), fresh.scores(every), atol=2e-5)
+    for one, other in zip(taken_over.resampled(every), fresh.resampled(every), strict=True):
+        assert np.allclose(one, other, atol=2e-5)
+
+
+def test_a_second_fit_of_a_scorer_is_that_of_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(score, "MOST_EXACT", 100)
+    monkeypatch.setattr(score, "RANK", 60)
+    monkeypatch.setattr(score, "MOST_CHANGED", 30)
+    vectors, truth = _blobs(np.random.default_rng(8), 500)
+    given = np.where(np.arange(500) < 200, truth, -1)
+    evidence, above = named(*[""] * 500, text=vectors), [np.arange(K) % 2]
+    used = Scorer(evidence, NODES, above=above)
+    used.fit(given)
+    for answers in (20, 100):  # fewer and more than what is taken over
+        known, together = given.copy(), np.full(500, -1)
+        known[200 : 200 + answers] = truth[200 : 200 + answers]
+        together[200 : 200 + answers] = np.arange(answers) // 10
+        scores = used.fit(known, together, given)
+        new = Scorer(evidence, NODES, above=above).fit(known, together, given)
+        assert np.array_equal(scores.level_confidence, new.level_confidence)
+        assert np.array_equal(scores.left_out, new.left_out)
+        assert np.array_equal(scores.instability, new.instability)
+        assert (scores.node == truth).mean() > 0.95
 
 
 def test_a_row_between_two_kinds_is_unstable_and_its_look_alikes_are_named():

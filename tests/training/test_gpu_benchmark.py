@@ -12,12 +12,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_it_runs_and_finds_agreement(tmp_path: Path) -> None:
-    small = ["--batch", "64", "--items", "300", "--classes", "100", "--steps", "3"]
+    small = ["--batch", "64", "--items", "300", "--classes", "100", "--steps", "6"]
     small += ["--network-batch", "16", "--backbone", "test_resnet", "--device", "cpu"]
+    small += ["--images", "64", "--model", "ViT-S-32-alt"]
     out = tmp_path / "out.json"
     run_checked([sys.executable, "-m", "benchmarks.gpu", *small, "--json", str(out)], cwd=ROOT)
     results = json.loads(out.read_text())
     assert results["two processes"]["largest_difference"] < 1e-5
     agreement = results["agreement with double precision"]
     assert all(value < 1e-4 for key, value in agreement.items() if "bf16" not in key), agreement
-    assert results["test_resnet, full mode"]["images_per_second"] > 0
+    for rates in ("test_resnet, full mode", "ViT-S-32-alt, encoding"):
+        assert results[rates]["images_per_second"] > 0

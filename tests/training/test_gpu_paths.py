@@ -1,4 +1,7 @@
-"""Paths of a GPU, on a simulated one: no operation mixes devices, and the host seldom waits."""
+"""Paths of a GPU, on a simulated one: no operation mixes devices, and the host seldom waits.
+
+With STRATA_TEST_GPU=1 those tests that take `gpu` run on the machine's own (`-k on_gpu`).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import os
 import socket
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +22,13 @@ import timm
 import torch
 import training_steps
 from safetensors.torch import save_file
-from simulated_gpu import GpuTensor, simulated_gpu, waits
+from simulated_gpu import ON_GPU, GpuTensor, no_gpu, simulated_gpu, waits
 from strata_labels.losses import CalibrationLoss, SupHAPLoss
 from strata_labels.retrieval import evaluate_embeddings
 from strata_labels.training import checkpoint, load_recipe, read_labels_csv, recipe_names, train
 from strata_labels.training.criterion import criterion
 from strata_labels.training.trainer import Trainer
+from subprocesses import run_checked
 from torch import Tensor, nn
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -53,7 +58,7 @@ def test_simulation_refuses_what_a_gpu_refuses() -> None:
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_losses_compute_there_what_they_compute_here(name: str) -> None:
+def test_losses_compute_on_gpu_what_they_compute_here(name: str, gpu) -> None:
     torch.manual_seed(0)
     loss = criterion(load_recipe(name, "full"), CLASSES, 8)
     x, labels = batch()
@@ -61,7 +66,7 @@ def test_losses_compute_there_what_they_compute_here(name: str) -> None:
     expected = [loss(x, labels), loss(x, labels, bank, bank_labels)]
     own = x.clone().requires_grad_()
     loss(own, labels).backward()
-    with simulated_gpu():
+    with gpu():
         there = loss.to("cuda:0")
         moved = x.to("cuda:0").requires_grad_()
         # Labels of the host are moved.
@@ -74,11 +79,11 @@ def test_losses_compute_there_what_they_compute_here(name: str) -> None:
 
 
 @pytest.mark.parametrize("alone", [True, False])
-def test_evaluator_takes_labels_of_another_device(alone: bool) -> None:
+def test_evaluator_on_gpu_takes_labels_of_another_device(alone: bool, gpu) -> None:
     x, labels = batch()
     gallery, gallery_labels = (None, None) if alone else (x.roll(3, 0), labels.roll(3, 0))
     expected = evaluate_embeddings(x, labels, gallery, gallery_labels).means
-    with simulated_gpu():
+    with gpu():
         for place, of_gallery in (("cuda:0", "cpu"), ("cpu", "cuda:0")):
             found = evaluate_embeddings(
                 x.to(place),
@@ -104,10 +109,11 @@ def trainer(name: str, device: str) -> Trainer:
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_training_with_memory_and_a_checkpoint(name: str, tmp_path: Path) -> None:
-    here = trainer(name, "cpu")
-    here.run(steps=8)
-    with simulated_gpu():
+def test_training_on_gpu_with_memory_and_a_checkpoint(name: str, tmp_path: Path, gpu) -> None:
+    with no_gpu():
+        here = trainer(name, "cpu")
+        here.run(steps=8)
+    with gpu():
         first = trainer(name, "cuda:0")
         first.run(steps=5)
         checkpoint.save(tmp_path / "c.pt", first, {})
@@ -132,25 +138,64 @@ def test_a_step_waits_for_its_loss_and_once_for_each_sum_over_pairs() -> None:
         assert checks, "called by a user, a loss checks its inputs"
 
 
+@pytest.mark.skipif(not ON_GPU, reason="needs a GPU")
+def test_a_step_on_gpu_waits_as_often_as_on_the_simulated_one() -> None:
+    own = trainer("happier", "cuda:0")
+    own.run(steps=7)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        own.run(steps=1)
+        torch.cuda.set_sync_debug_mode("default")
+    assert len(found) == 2, [f"{each.filename}:{each.lineno} {each.message}" for each in found]
+
+
+@pytest.mark.skipif(not ON_GPU, reason="needs a GPU")
+def test_synchronised_batch_norm_on_gpu(pictures, encoder: str, tmp_path: Path) -> None:
+    """Two processes whose statistics learn are one with the whole batch."""
+    root, labels, _ = pictures
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from strata_labels.training import load_recipe, read_labels_csv, train\n"
+        "labels, root, out, encoder, *settings = sys.argv[1:]\n"
+        "recipe = load_recipe('happier', 'full', settings)\n"
+        "images = read_labels_csv(Path(labels), Path(root))\n"
+        "train(images, recipe, 'full', Path(out), encoder, workers=0)\n"
+    )
+    settings = [*simulated_processes.SETTINGS, "pretrained=no", "freeze_batch_norm=false"]
+    losses = []
+    for number in (1, 2):
+        out = tmp_path / f"out{number}"
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command += [f"--nproc_per_node={number}", str(script), str(labels), str(root), str(out)]
+        run_checked([*command, encoder, *settings, "precision=float32"])
+        losses.append(pd.read_csv(out / "metrics.csv").loss)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+
+
 @pytest.mark.parametrize("mode", ["head", "full"])
 @pytest.mark.parametrize("backbone", ["test_resnet", "open_clip"])
-def test_train_runs_there(mode: str, backbone: str, pictures, encoder: str, tmp_path: Path) -> None:
+def test_train_runs_on_gpu(
+    mode: str, backbone: str, pictures, encoder: str, tmp_path: Path, gpu
+) -> None:
     if mode == "head" and backbone == "test_resnet":
         pytest.skip("a head has no backbone")
     root, path, _ = pictures
     settings = ["epochs=2", "warmup_epochs=1", "batch_size=8", "images_per_class=2", "dim=8"]
-    settings += ["crop=32", "resize=36", "pretrained=no", "freeze_batch_norm=false"]
-    settings += [f"backbone={encoder if backbone == 'open_clip' else backbone}"]
+    settings += ["crop=32", "resize=36", "freeze_batch_norm=false", "precision=float32"]
+    if backbone == "open_clip":
+        settings += [f"backbone={encoder}"]
+    else:
+        settings += [f"backbone={backbone}", "pretrained=no"]
     recipe = load_recipe("happier", mode, settings)
     results = {}
     for place in ("here", "there"):
         images = read_labels_csv(path, root)
         out = tmp_path / place
-        if place == "here":
+        with no_gpu() if place == "here" else gpu():
             train(images, recipe, mode, out, encoder, workers=0)
-        else:
-            with simulated_gpu():
-                train(images, recipe, mode, out, encoder, workers=0)
         results[place] = pd.read_csv(out / "metrics.csv").loss.to_numpy()
         assert np.isfinite(np.load(out / "test_trained.npy")).all()
     np.testing.assert_allclose(results["there"], results["here"], rtol=2e-3)

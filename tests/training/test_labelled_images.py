@@ -285,7 +285,7 @@ def test_workspace_without_pictures(pictures: Pictures, tmp_path: Path) -> None:
 def test_crops_follow_from_seed_alone(pictures: Pictures, max_scale: float) -> None:
     root, path, _ = pictures
     recipe = load_recipe("happier", "full", ["resize=32", "crop=24", f"max_scale={max_scale}"])
-    transform = random_transform(recipe, (0.5,) * 3, (0.5,) * 3)
+    transform = random_transform(recipe)
     paths = read_labels_csv(path, root).paths
     batches = [np.array([3, 1, 2, 3]), np.array([5, 6, 7, 8])]
     one = Processes()
@@ -312,8 +312,8 @@ def test_test_images_are_centre_crops() -> None:
     recipe = load_recipe("happier", "full", ["resize=8", "crop=4"])
     image = Image.new("RGB", (32, 16))
     image.paste((255, 255, 255), (8, 4, 24, 12))
-    crop = plain_transform(recipe, (0.0,) * 3, (1.0,) * 3)(image)
-    assert crop.shape == (3, 4, 4) and float(crop[:, 1:3].min()) > 0.7
+    crop = plain_transform(recipe)(image)
+    assert crop.shape == (3, 4, 4) and int(crop[:, 1:3].min()) > 180
 
 
 def test_loading_names_or_replaces_an_image_that_broke(pictures) -> None:
@@ -322,7 +322,7 @@ def test_loading_names_or_replaces_an_image_that_broke(pictures) -> None:
     classes = pd.factorize(table.level0)[0]
     paths[5].write_bytes(b"no picture")
     recipe = load_recipe("nsm", "full", ["crop=32"])
-    transform = random_transform(recipe, (0.5,) * 3, (0.2,) * 3)
+    transform = random_transform(recipe)
     share = [Share(0, np.array([5, 0]))]
     with pytest.raises(InputError, match=r"c1_1\.png"):
         list(TrainImages(paths, classes, transform, 0, 0)(0, 0, share))
@@ -332,7 +332,8 @@ def test_loading_names_or_replaces_an_image_that_broke(pictures) -> None:
             (pixels,) = images(0, 0, share)
             assert pixels.shape == (2, 3, 32, 32) and list(images.broken) == [5]
     (mate,) = TrainImages(paths, classes, transform, 0, 0)(0, 0, [Share(0, np.array([6, 0]))])
-    assert torch.allclose(mate.mean((2, 3)), pixels.mean((2, 3)), atol=0.5)  # of the same colour
+    means = [some.float().mean((2, 3)) for some in (mate, pixels)]
+    assert torch.allclose(*means, atol=25)  # of the same colour
 
 
 def test_a_killed_worker_is_one_sentence(pictures) -> None:

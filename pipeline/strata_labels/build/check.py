@@ -26,14 +26,15 @@ def _check_decisions(
     decisions: pd.DataFrame, items: pd.DataFrame, nodes: pd.DataFrame, settings: BuildSettings
 ) -> None:
     """Checks the ledger against items and nodes, as far as they are known before a build."""
-    named = pd.concat([decisions["subject"], decisions["target"]])
-    # What only the snapshot or the images can tell is checked once they have been read.
-    later_ids = r"1/.+" if settings.hierarchy.found else r"1/Q[0-9]+"
-    later = sorted(set(named[named.str.fullmatch(later_ids)]) - set(nodes["node_id"]))
-    rows = {"node_id": later, "level": 1, "name": later, "parent_id": None, "qid": None}
-    tree = LabelTree.from_nodes(pd.concat([nodes, pd.DataFrame(rows)], ignore_index=True))
-    complete = not (settings.hierarchy.found or settings.entities or settings.contact)
-    check_before_build(decisions, items["item_id"], tree, complete)
+    hierarchy = settings.hierarchy
+    if hierarchy.found or not hierarchy.published:
+        # What only the images or the snapshot can tell is checked once they have been read.
+        named = pd.concat([decisions["subject"], decisions["target"]])
+        later = sorted(set(named[named.str.fullmatch(r"1/.+")]) - set(nodes["node_id"]))
+        rows = {"node_id": later, "level": 1, "name": later, "parent_id": None, "qid": None}
+        nodes = pd.concat([nodes, pd.DataFrame(rows)], ignore_index=True)
+    complete = not (hierarchy.found or settings.entities or settings.contact)
+    check_before_build(decisions, items["item_id"], LabelTree.from_nodes(nodes), complete)
 
 
 def check_inputs(settings: BuildSettings, metadata: Metadata | None = None) -> Metadata:

@@ -11,7 +11,8 @@ import pandas as pd
 from strata_labels.build.assets import ledgers
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import REASONS, Evidence, Reason, evidence_text, reason_text
+from strata_labels.evidence import REASONS, Evidence, Reason
+from strata_labels.evidence_text import evidence_text, reason_text
 from strata_labels.export import (
     PUBLICATIONS,
     About,

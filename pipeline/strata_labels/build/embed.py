@@ -93,7 +93,7 @@ def _embed(workspace: Workspace, settings: BuildSettings) -> Counts:
 def _embed_given_names(
     workspace: Workspace, settings: BuildSettings, store: VectorStore, encoder: Encoder
 ) -> Counts:
-    """Vectors of names that are not mere ids; rows of zeros for the others."""
+    """Vectors of names that are not mere ids, rows of zeros for the others; and of the labels."""
     items = load(workspace.folder, "items")
     named = items["name"].to_numpy() != np.array(own_ids(items), dtype=object)
     if not named.any():
@@ -103,11 +103,13 @@ def _embed_given_names(
     vectors = np.zeros((len(items), found.shape[1]), dtype=found.dtype)
     vectors[named] = found
     _save(workspace.vectors / NAMES, vectors)
+    if labels := label_names(load(workspace.folder, "labels")):
+        _save(workspace.vectors / PHRASES, prompt_vectors(store, encoder, labels, templates))
     return {"names": int(named.sum())}
 
 
 def label_names(labels: pd.DataFrame) -> list[str]:
-    """The names that the table `labels` has, in the order of `nodes.npy`."""
+    """The names that the table `labels` has, in the order of `nodes.npy` and `phrases.npy`."""
     return sorted(labels["node"].unique())
 
 
@@ -224,7 +226,7 @@ def _looked_at(workspace: Workspace, settings: BuildSettings) -> str:
 EMBED = Stage(
     name="embed",
     does="Encoding names and pictures",
-    version=5,
+    version=6,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("labels"),

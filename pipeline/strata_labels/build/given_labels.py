@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.build.assets import ledgers
-from strata_labels.build.label_evidence import Classes, node_prompts, signals_of
+from strata_labels.build.label_evidence import Classes, name_prompts, node_prompts, signals_of
 from strata_labels.build.label_questions import merged_nodes
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
@@ -95,20 +95,24 @@ def complete(
     if not ladder.ids[0] or len(ladder.ids[0]) < 2 or not (missing.any() or more_than_names):
         return nothing_questioned(proposals)
     scorer = Scorer(
-        signals, ladder.ids[0], target=settings.hierarchy.target, above=ladder.above[1:]
+        signals,
+        ladder.ids[0],
+        prompts=name_prompts(workspace, ladder, nodes),
+        target=settings.hierarchy.target,
+        above=ladder.above[1:],
     )
     evidence = scorer.has_evidence
     if not evidence.any():
         return nothing_questioned(proposals)
     rows = np.flatnonzero(missing & evidence)
-    table, scores = _propose(settings, items, ladder, scorer, known, rows, proposals, classes)
+    scores = scorer.fit(known)
+    table = _proposed(settings, items, ladder, scorer, scores, rows, proposals, classes)
     decided = np.zeros(len(items), dtype=bool)
     if len(decisions):
         both, line = _with_decisions(ladder, items, known, decisions, table, nodes)
         decided = line >= 0
-        table, scores = _propose(
-            settings, items, ladder, scorer, both, rows, proposals, classes, line
-        )
+        scores = scorer.fit(both, line, known)
+        table = _proposed(settings, items, ladder, scorer, scores, rows, proposals, classes)
     outside = outside_all_nodes(scorer, scores, known[:, 0] >= 0) & missing & evidence
     upper = ladder.ids[1] if len(ladder.ids) > 1 else [""]
     parents = [upper[path[1]] if len(path) > 1 else "" for path in scores.path]
@@ -305,26 +309,24 @@ def _ladder(
     return Ladder(first, ids, above), _Known(known, given)
 
 
-def _propose(
+def _proposed(
     settings: BuildSettings,
     items: pd.DataFrame,
     ladder: Ladder,
     scorer: Scorer,
-    known: np.ndarray,
+    scores: Scores,
     rows: np.ndarray,
     proposals: pd.DataFrame,
-    classes: Classes | None = None,
-    line: np.ndarray | None = None,
-) -> tuple[pd.DataFrame, Scores]:
-    """The proposals with those of the items `rows`, which lack a label, and the scores."""
-    scores = scorer.fit(known, line)
+    classes: Classes | None,
+) -> pd.DataFrame:
+    """The proposals with those of the items `rows`, which lack a label."""
     votes = None if classes is None else classes.votes(ladder, scores)
     level = settings.hierarchy.level
     made = proposal_table(propose_missing(items, rows, ladder, scorer, scores, level, votes))
     kept = proposals[~proposals["row_id"].isin(made["row_id"])]
     table = pd.concat([kept, made], ignore_index=True) if len(made) else proposals.copy()
     table = table.sort_values(["level", "subject"], ascending=[False, True], ignore_index=True)
-    return table.astype(proposals.dtypes.to_dict()), scores
+    return table.astype(proposals.dtypes.to_dict())
 
 
 def _with_decisions(

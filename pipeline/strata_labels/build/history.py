@@ -9,7 +9,8 @@ import pandas as pd
 from strata_labels.build.assets import ledgers
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import evidence_text, read_seen
+from strata_labels.evidence import read_seen
+from strata_labels.evidence_text import evidence_text
 from strata_labels.review import history, near, read_ledger, replay, reviewed
 from strata_labels.tables import load
 from strata_labels.tree import LabelTree

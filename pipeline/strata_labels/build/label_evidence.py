@@ -15,13 +15,14 @@ from strata_labels.build.embed import (
     IMAGES,
     NAMES,
     NODES,
+    PHRASES,
     image_name_vectors,
     label_names,
 )
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.knowledge import class_chains
-from strata_labels.proposal import ClassVotes, Ladder, Scores, Signals
+from strata_labels.proposal import ClassVotes, Ladder, Prompts, Scores, Signals
 from strata_labels.tables import load, own_ids
 from strata_labels.tree import LabelTree
 
@@ -58,12 +59,27 @@ class NodePrompts:
 def node_prompts(
     workspace: Workspace, settings: BuildSettings, ladder: Ladder, nodes: pd.DataFrame
 ) -> NodePrompts | None:
-    """Only where images and texts can be compared. A node that stands for "unspecified" is called
-    by the nearest name above it."""
+    """Only where images and texts can be compared."""
     about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
     files = [workspace.vectors / name for name in (IMAGES, NODES)]
     if not (about["aligned"] and all(file.is_file() for file in files)) or settings.hierarchy.found:
         return None
+    rows = _rows_of_names(workspace, ladder, nodes)
+    return None if rows is None else NodePrompts(np.load(files[1])[rows], about["logit_scale"])
+
+
+def name_prompts(workspace: Workspace, ladder: Ladder, nodes: pd.DataFrame) -> Prompts | None:
+    """Names of the finest nodes, to be compared with items' names; None where no item has one."""
+    file = workspace.vectors / PHRASES
+    rows = _rows_of_names(workspace, ladder, nodes) if file.is_file() else None
+    return None if rows is None else Prompts(np.load(file)[rows], np.arange(len(rows)))
+
+
+def _rows_of_names(workspace: Workspace, ladder: Ladder, nodes: pd.DataFrame) -> list[int] | None:
+    """Row of each finest node in the vectors of labels, None where one has none.
+
+    A node that stands for "unspecified" is called by the nearest name above it.
+    """
     names = label_names(load(workspace.folder, "labels"))
     row = {name: n for n, name in enumerate(names)}
     tree = LabelTree.from_nodes(nodes)
@@ -71,10 +87,7 @@ def node_prompts(
         [tree.name[node] for node in tree.path(finest) if tree.name[node] in row]
         for finest in ladder.ids[0]
     ]
-    if not all(called):
-        return None
-    vectors = np.load(workspace.vectors / NODES)[[row[found[0]] for found in called]]
-    return NodePrompts(vectors, about["logit_scale"])
+    return [row[found[0]] for found in called] if all(called) else None
 
 
 def signals_of(

@@ -49,6 +49,7 @@ from strata_labels.proposal import (
     Ladder,
     Lexicon,
     Prompts,
+    Proposer,
     Scorer,
     Signals,
     Vocabulary,
@@ -57,7 +58,6 @@ from strata_labels.proposal import (
     new_node_rows,
     node_id,
     outside_all_nodes,
-    propose,
     propose_new_nodes,
     vocabulary_nodes,
 )
@@ -107,10 +107,10 @@ def _into_vocabulary(
     met = _met(knowledge.lexicon, classes)
     nodes = curated_nodes(settings, vocabulary, ledger, met, knowledge.labels)
     scores = scorer.fit(known)
-    proposals = propose(items, scorer, scores, vocabulary.frame, classes)
-    learnt = np.full(len(items), -1)
+    proposer = Proposer(items, scorer, vocabulary.frame, classes)
+    learnt, by_class = np.full(len(items), -1), np.zeros(len(items), dtype=bool)
     if len(ledger.decisions):
-        learnt, line = decided(proposals, nodes, ledger.decisions, items, vocabulary)
+        learnt, line = decided(proposer.places(scores), nodes, ledger.decisions, items, vocabulary)
         # A decision on a class holds for all that lead to it, but for those decided themselves.
         of_class = vocabulary.index(classes["node"].where(classes["decided"], ""))
         by_class = (learnt < 0) & (of_class >= 0)
@@ -118,10 +118,9 @@ def _into_vocabulary(
         both = known.copy()
         both[learnt >= 0] = -1
         both[:, 0] = np.where(learnt >= 0, learnt, known[:, 0])
-        scores = scorer.fit(both, line)
-        proposals = propose(items, scorer, scores, vocabulary.frame, classes)
-        through = proposals["subject"].isin(items["item_id"][by_class])
-        proposals.loc[through, "origin"] = "human"
+        scores = scorer.fit(both, line, known)
+    proposals = proposer.propose(scores)
+    proposals.loc[proposals["subject"].isin(items["item_id"][by_class]), "origin"] = "human"
     category = categories(items, titles_of(workspace))
     proposals = meet(items, proposals, category, learnt >= 0)
     tops = sorted(set(vocabulary.tops))
@@ -354,7 +353,7 @@ def decided(
 PROPOSE = Stage(
     name="propose",
     does="Proposing labels",
-    version=8,
+    version=9,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(workspace.table(name) for name in ("titles", "taxa")),

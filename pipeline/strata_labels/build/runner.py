@@ -93,7 +93,8 @@ def _reason_to_run(stage: Stage, key: str, read: Inputs, workspace: Workspace) -
         return "has not run yet"
     if done["key"] == key:
         return "" if is_intact(done, workspace) else "one of its files is gone or was changed"
-    changed = [name for name, digest in read if [name, digest] not in done["inputs"]]
+    before = done.get("inputs")  # version 0.1.0 recorded none
+    changed = [name for name, digest in read if before and [name, digest] not in before]
     return (
         f"changed: {', '.join(changed)}" if changed else "a setting, or Strata itself, has changed"
     )

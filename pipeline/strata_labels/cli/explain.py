@@ -54,7 +54,7 @@ def explain(
 
 
 def _lines(found: Explanation) -> list[str]:
-    from strata_labels.evidence import evidence_text, reason_text
+    from strata_labels.evidence_text import evidence_text, reason_text
 
     item, row = found.item, found.proposal
     lines = [f"{item['item_id']}  {item['name']}"]

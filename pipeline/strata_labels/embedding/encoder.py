@@ -19,6 +19,8 @@ from strata_labels.embedding.registry import build_registry
 from strata_labels.errors import InputError, Problem
 
 if TYPE_CHECKING:
+    import torch
+
     from strata_labels.embedding.image_tower import ImageTower
     from strata_labels.embedding.towers import Towers
 
@@ -66,7 +68,7 @@ class Encoder:
     @cached_property
     def image_dim(self) -> int:
         """Length of an image vector."""
-        return self._loaded.image_vectors(self._loaded.blank_image()[None]).shape[1]
+        return self._loaded.start(self._loaded.blank_image()[None]).shape[1]
 
     @cached_property
     def logit_scale(self) -> float:
@@ -110,38 +112,53 @@ class Encoder:
         Raises:
             InputError: the encoder returned NaN or an infinite number.
         """
+        import torch
+
         loaded = self._loaded
-        threads = threads or min(16, os.cpu_count() or 1)
+        # On a GPU a batch is put together while the one before it is encoded.
+        begun: tuple[list[int], torch.Tensor, list[Path | bytes]] | None = None
+        for results in self._decoded(files, threads or min(16, os.cpu_count() or 1)):
+            damaged = {n: pixels for n, _, pixels in results if isinstance(pixels, str)}
+            good = [result for result in results if result[0] not in damaged]
+            pixels = torch.stack([pixels for _, _, pixels in good]) if good else None
+            finished = self._finish(*begun) if begun else None
+            begun = None
+            if pixels is not None:
+                begun = [n for n, _, _ in good], loaded.start(pixels), [file for _, file, _ in good]
+            if finished or damaged:
+                yield *(finished or ([], np.empty((0, 0), np.float32))), damaged
+        if begun:
+            yield *self._finish(*begun), {}
+
+    def image_tower(self) -> tuple[Any, torch.Tensor, torch.Tensor]:
+        """The image tower as a torch module, with the mean and deviation `[3]` its pixels
+        `[n, 3, h, w]` are normalised by; its output is not of unit length."""
+        return self._loaded.visual, self._loaded.mean, self._loaded.std
+
+    def _decoded(
+        self, files: Iterable[Path | bytes], threads: int
+    ) -> Iterator[list[tuple[int, Path | bytes, Any]]]:
+        """Position, file and pixels (or what is wrong) of each image, by batches, in order."""
+        loaded = self._loaded
         ahead = 3 if threads > 1 else 1  # batches that are decoded before one is encoded
         waiting: deque[tuple[list[tuple[int, Path | bytes]], Iterable[Any]]] = deque()
         numbered, size = iter(enumerate(files)), loaded.image_batch
         with ThreadPoolExecutor(threads) as pool:
             decode = pool.map if threads > 1 else map
-            while chunk := list(itertools.islice(numbered, size)):
-                waiting.append((chunk, decode(loaded.pixels, [file for _, file in chunk])))
-                if len(waiting) == ahead:
-                    yield self._finish(*waiting.popleft())
-            while waiting:
-                yield self._finish(*waiting.popleft())
-
-    def image_tower(self) -> tuple[Any, tuple[float, ...], tuple[float, ...]]:
-        """The image tower as a torch module, with the mean and deviation its pixels `[n, 3, h, w]`
-        are normalised by; its output is not of unit length."""
-        return self._loaded.visual, self._loaded.mean, self._loaded.std
+            more = True
+            while more or waiting:
+                if more := bool(chunk := list(itertools.islice(numbered, size))):
+                    waiting.append((chunk, decode(loaded.pixels, [file for _, file in chunk])))
+                if len(waiting) == ahead or (not more and waiting):
+                    chunk, pixels = waiting.popleft()
+                    yield [(*one, each) for one, each in zip(chunk, pixels, strict=True)]
 
     def _finish(
-        self, chunk: list[tuple[int, Path | bytes]], decoded: Iterable[Any]
-    ) -> tuple[list[int], StoredFloats, dict[int, str]]:
-        import torch
-
-        results = list(zip(chunk, decoded, strict=True))
-        damaged = {n: pixels for (n, _), pixels in results if isinstance(pixels, str)}
-        good = [(n, file, pixels) for (n, file), pixels in results if n not in damaged]
-        if not good:
-            return [], np.empty((0, 0), np.float32), damaged
-        vectors = self._loaded.image_vectors(torch.stack([pixels for _, _, pixels in good]))
-        self._check_finite(vectors, [file for _, file, _ in good])
-        return [n for n, _, _ in good], vectors, damaged
+        self, positions: list[int], begun: torch.Tensor, files: list[Path | bytes]
+    ) -> tuple[list[int], StoredFloats]:
+        vectors = self._loaded.fetch(begun)
+        self._check_finite(vectors, files)
+        return positions, vectors
 
     def _check_finite(self, vectors: StoredFloats, inputs: Sequence[object]) -> None:
         """Refuses vectors that say nothing before they are stored."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strata_labels.embedding.encoder import StoredFloats
-from strata_labels.pictures import UnreadablePictureError, open_picture
+from strata_labels.pictures import UnreadablePictureError, normalised, open_picture
 
 if TYPE_CHECKING:
     import torch
@@ -23,26 +23,31 @@ class ImageTower(ABC):
 
     Args:
         model: holds the image tower.
-        preprocess: a picture to pixels `[3, height, width]`; its first step resizes.
+        preprocess: what a picture goes through; the first step resizes, the last two make floats of
+            it and normalise them.
 
     Attributes:
         visual: the image tower alone, as a torch module.
-        mean: by which its pixels are normalised, by channel.
+        mean: `[3]`, by which its pixels are normalised.
         std: the same.
     """
 
     visual: Any
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
     def __init__(self, model: Any, preprocess: Any) -> None:
         import torch
+        from torchvision.transforms import Compose, PILToTensor
 
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.image_batch = _IMAGE_BATCH[self.device]
         self.model = model.eval().to(self.device)
-        self.preprocess = preprocess
-        side = getattr(preprocess.transforms[0], "size", None)
+        *steps, _, normalize = preprocess.transforms
+        self._to_pixels = Compose([*steps, PILToTensor()])
+        self.mean, self.std = (
+            torch.as_tensor(values, dtype=torch.float32).to(self.device)
+            for values in (normalize.mean, normalize.std)
+        )
+        side = getattr(steps[0], "size", None)
         # What a JPEG may be reduced to while it is decoded; None to decode all of it.
         self._side = max(side) if isinstance(side, list | tuple) else side
 
@@ -50,16 +55,27 @@ class ImageTower(ABC):
     def _encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         """Unit vectors of a batch of images that is on the device."""
 
-    def image_vectors(self, pixels: torch.Tensor) -> StoredFloats:
-        """Vectors of at most `image_batch` preprocessed images `[n, 3, height, width]`."""
+    def start(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Begins with at most `image_batch` images `[n, 3, height, width]` uint8.
+
+        A GPU computes while the host goes on, until `fetch` is given what this returns.
+        """
         import torch
+
+        def encode(pixels: torch.Tensor) -> torch.Tensor:
+            return self._encode_images(normalised(pixels, self.mean, self.std))
 
         on_gpu = self.device == "cuda"
         with torch.autocast(self.device, torch.float16, enabled=on_gpu):
-            vectors = self._vectors(self._encode_images, pixels, self.image_batch)
-        return (vectors.half() if on_gpu else vectors).numpy()
+            vectors = self._vectors(encode, pixels, self.image_batch)
+        return vectors.half() if on_gpu else vectors
+
+    def fetch(self, started: torch.Tensor) -> StoredFloats:
+        """The vectors `[n, d]`, once they are there."""
+        return started.cpu().numpy()
 
     def _vectors(self, encode: Callable[..., Any], rows: torch.Tensor, batch: int) -> torch.Tensor:
+        """What the model makes of rows, on the device, where it may still be computed."""
         import torch
 
         exact = torch.backends.cudnn.flags(
@@ -70,16 +86,16 @@ class ImageTower(ABC):
             filled = filled.pin_memory()
         with torch.inference_mode(), exact:
             vectors = encode(filled.to(self.device, non_blocking=True))
-            return vectors[: len(rows)].float().cpu()
+            return vectors[: len(rows)].float()
 
     def pixels(self, file: Path | bytes) -> torch.Tensor | str:
-        """The preprocessed image of a file or its content, or why there is none."""
+        """The picture `[3, height, width]` uint8 of a file or its content, or why there is none."""
         try:
-            return self.preprocess(open_picture(file, self._side))
+            return self._to_pixels(open_picture(file, self._side))
         except UnreadablePictureError as error:
             return str(error)
 
     def blank_image(self) -> torch.Tensor:
         from PIL import Image
 
-        return self.preprocess(Image.new("RGB", (32, 32)))
+        return self._to_pixels(Image.new("RGB", (32, 32)))

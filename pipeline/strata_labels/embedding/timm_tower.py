@@ -32,8 +32,8 @@ class TimmTower(ImageTower):
         network = _network(spec)
         config = resolve_data_config({}, model=network)
         super().__init__(network, create_transform(**config))
-        self.visual, self.mean, self.std = self.model, config["mean"], config["std"]
-        shape = tuple(self.image_vectors(self.blank_image()[None]).shape)
+        self.visual = self.model
+        shape = tuple(self.start(self.blank_image()[None]).shape)
         if len(shape) != 2:
             what = f"gives an image features of shape {shape[1:]}, not one vector:"
             fix = "Take a model for classification or retrieval."

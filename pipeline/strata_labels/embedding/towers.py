@@ -49,7 +49,6 @@ class Towers(ImageTower):
             preprocess.transforms[0] = Resize(spec.resize, InterpolationMode.BICUBIC)
         super().__init__(model, preprocess)
         self.visual = model.visual
-        self.mean, self.std = tuple(self.visual.image_mean), tuple(self.visual.image_std)
         self.text_batch = _TEXT_BATCH[self.device]
         text = self.model.text
         # Text after the last token changes nothing where a mask hides it, and costs most of the
@@ -78,7 +77,7 @@ class Towers(ImageTower):
             length = tokens.shape[1]
             self.model.text.attn_mask = self._causal[:length, :length]
         encode = partial(self.model.encode_text, normalize=True)
-        return self._vectors(encode, tokens, self.text_batch).numpy()
+        return self._vectors(encode, tokens, self.text_batch).cpu().numpy()
 
     def _encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.model.encode_image(pixels, normalize=True)

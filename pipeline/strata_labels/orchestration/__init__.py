@@ -5,9 +5,9 @@ Importing this room imports neither.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from strata_labels.late_imports import late_imports
 from strata_labels.messages import say
 from strata_labels.orchestration.server import prefect_server
 from strata_labels.progress import activity
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from strata_labels.orchestration.tasks import build, fetch, train, validate
     from strata_labels.orchestration.workers import archive_workers
 
-_LATER = {
+_HOME = {
     "archive_workers": "workers",
     "build": "tasks",
     "embed_images": "archive_flow",
@@ -39,10 +39,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+__getattr__ = late_imports(__name__, _HOME)
 
 
 def build_with_prefect(workspace: Workspace, settings: BuildSettings) -> None:

@@ -18,9 +18,9 @@ from strata_labels.proposal.new_nodes import (
 from strata_labels.proposal.outside import outside_all_nodes
 from strata_labels.proposal.propose import (
     NUM_ALTERNATIVES,
+    Proposer,
     proposal_row,
     proposal_table,
-    propose,
 )
 from strata_labels.proposal.score import Scorer, Scores
 from strata_labels.proposal.signals import Prompts, Signals
@@ -41,6 +41,7 @@ __all__ = [
     "Lexicon",
     "NodeCentres",
     "Prompts",
+    "Proposer",
     "Scorer",
     "Scores",
     "Signals",
@@ -57,7 +58,6 @@ __all__ = [
     "outside_all_nodes",
     "proposal_row",
     "proposal_table",
-    "propose",
     "propose_free",
     "propose_missing",
     "propose_new_nodes",

@@ -22,7 +22,7 @@ from strata_labels.proposal.propose import (
 )
 from strata_labels.proposal.score import Scorer, Scores
 
-# Nodes that the images of an item are nearest to, shown of each item.
+# Nodes that the name or the images of an item are nearest to, shown of each item.
 NUM_PROMPTS = 2
 
 
@@ -69,7 +69,7 @@ def propose_missing(
         Cells of `proposal_row`, one for each of `rows`.
     """
     neighbours = scorer.nearest_labelled(rows, scores)
-    looks = _nearest_prompts(scorer, rows)
+    prompts = {kind: _nearest_prompts(scorer, rows, kind) for kind in ("text", "image_to_text")}
     ids, finest = items["item_id"].tolist(), ladder.ids[0]
     origin = scorer.main_source
     made = []
@@ -82,8 +82,9 @@ def propose_missing(
         if votes is not None:
             evidence += votes.evidence(n, int(scores.path[n, 0]), path[0])
         evidence += [
-            Evidence("image_to_text", finest[k], round(value, DECIMALS))
-            for k, value in looks[place]
+            Evidence(kind, finest[k], round(value, DECIMALS))
+            for kind, found in prompts.items()
+            for k, value in found[place]
         ]
         near = neighbours[place]
         evidence += [
@@ -201,9 +202,9 @@ def _given(ladder: Ladder, scores: Scores, n: int) -> list[Evidence]:
     return [Evidence("published", path[0], ids=tuple(path))]
 
 
-def _nearest_prompts(scorer: Scorer, rows: np.ndarray) -> list[list[tuple[int, float]]]:
-    """The nodes whose text vectors the images of each item are nearest to, best first."""
-    source = scorer.node_scores.by_source.get("image_to_text")
+def _nearest_prompts(scorer: Scorer, rows: np.ndarray, kind: str) -> list[list[tuple[int, float]]]:
+    """The nodes whose names' vectors a source says each item is nearest to, best first."""
+    source = scorer.node_scores.by_source.get(kind)
     if source is None:
         return [[] for _ in rows]
     found: list[list[tuple[int, float]]] = []

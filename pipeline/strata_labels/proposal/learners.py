@@ -1,16 +1,16 @@
-"""Learners: kernel ridge with leave-one-out answers, and the blend of all evidence."""
+"""Kernel ridge regression on labels, exact or from landmarks, with leave-one-out answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg import solve_triangular
 from scipy.linalg.blas import ssyrk, strmm, strsm
-from scipy.linalg.lapack import spotrf, spotrs
-from scipy.optimize import minimize
+from scipy.linalg.lapack import dpotrf, dpotri, spotrf, spotrs
 
 from strata_labels.proposal.signals import Features
 
@@ -19,6 +19,10 @@ CHUNK = 4_096
 MOST_EXACT, RANK = 8_000, 4_096
 #: Parts of the labelled rows, each left out once to see what an answer depends on.
 PARTS = 8
+# Values that are kept of all parts: many nodes mean fewer parts.
+MOST_PART_VALUES = 160_000_000
+# Rows that may differ from those of the kept sums. Set by hand: more cost as much as new sums.
+MOST_CHANGED = 1_000
 # Ridge values that are tried; the one of the least leave-one-out error is used. With fewer answers
 # than these that says too little, and the usual one is taken.
 RIDGES = (0.02, 0.05, 0.15, 0.4)
@@ -53,11 +57,6 @@ def _gaussian(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
     return values
 
 
-def _times(lower: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """`lower @ values.T`, `[r, n]`, for a lower triangle; overwrites the values."""
-    return np.asarray(strmm(1.0, lower, values.T, lower=1, overwrite_b=1))
-
-
 @dataclass(frozen=True)
 class Targets:
     """What the labelled rows teach.
@@ -75,35 +74,109 @@ class Targets:
     num_nodes: int
     answers: list[np.ndarray]
 
+    @property
+    def mean(self) -> np.ndarray:
+        """Share of the labels that each node has, `[K]`."""
+        return np.bincount(self.labels, minlength=self.num_nodes) / len(self.rows)
+
     def indicators(self, positions: np.ndarray | slice = slice(None)) -> sp.csr_matrix:
         """One in the column of each row's node, `[len(positions), K]`."""
-        labels = self.labels[positions]
-        place = (np.arange(len(labels)), labels)
-        return sp.csr_matrix(
-            (np.ones(len(labels), np.float32), place), (len(labels), self.num_nodes)
-        )
+        return _indicators(self.labels[positions], self.num_nodes)
+
+    def find(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which of some items are labelled, boolean, and the positions of these in `rows`."""
+        place = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        labelled = self.rows[place] == rows
+        return labelled, place[labelled]
+
+    def blocks(self) -> list[np.ndarray]:
+        """Positions of the rows of each answer that several rows are known by."""
+        return [answer for answer in self.answers if len(answer) > 1]
 
 
-class KernelRidge:
-    """Kernel ridge regression on the nodes' indicators, over all labelled rows.
+def _indicators(labels: np.ndarray, num_nodes: int) -> sp.csr_matrix:
+    ones = np.ones(len(labels), np.float32)
+    return sp.csr_matrix((ones, (np.arange(len(labels)), labels)), (len(labels), num_nodes))
 
-    The kernel is approximated from r landmarks among the m labelled rows (Nystroem; Williams and
-    Seeger 2001): a fit costs m r^2. Where all rows are landmarks, nothing is approximated. With
-    kernel values k of a row and triangular factors `F F' = K_rr`, `L L' = G + ridge`, its features
-    are `x = F^-1 k`, G is the sum of `x x'` over labelled rows, and `h = |L^-1 x|^2`.
 
-    A labelled row's score is that without its own label, `y - (y - s) / (1 - h)` with h its
-    leverage, which needs no further fit (Rifkin and Lippert, "Notes on regularized least squares",
-    2007). Rows that are known by one answer are left out together, by the same with a block of the
-    hat matrix: they were asked together because they look alike, and an open row has no such
-    neighbours among the labelled ones.
+class ExactRidge:
+    """Kernel ridge regression on the nodes' indicators, over all m labelled rows.
+
+    With `Q = (K + ridge I)^-1` and the indicators y less their mean, `c = Q y` are the weights of
+    the rows. A labelled row's score is that without its own label, `y - c_i / Q_ii`, which needs no
+    further fit (Rifkin and Lippert, "Notes on regularized least squares", 2007). Rows that are
+    known by one answer are left out together, by the same with a block of Q: they were asked
+    together because they look alike, and an open row has no such neighbours among labelled ones.
 
     Args:
         features: kernel parts of n items.
         targets: what the labelled items teach.
-        landmarks: rows of `features`, among `targets.rows`.
         ridge: regularisation, in units of the kernel's diagonal; None: chosen among `RIDGES` by
             leave-one-out error.
+    """
+
+    def __init__(self, features: Features, targets: Targets, ridge: float | None = None) -> None:
+        self._features, self._targets = features, targets
+        #: What is said where nothing is alike, `[K]`.
+        self.mean = targets.mean.astype(np.float32)
+        self.ridge = ridge if ridge is not None else best_ridge(features, targets)
+        matrix = kernel(features, targets.rows, targets.rows).astype(np.float64, order="F")
+        matrix[np.diag_indices(len(matrix))] += self.ridge
+        factor, info = dpotrf(matrix, lower=1, overwrite_a=1)
+        _check(info)
+        inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
+        lower = np.tril(inverse, -1).astype(np.float32)
+        self._inverse = lower + lower.T
+        self._inverse[np.diag_indices(len(inverse))] = np.diagonal(inverse)
+        del matrix, factor, inverse, lower
+        self._weights = (targets.indicators().T @ self._inverse).T
+        self._weights -= np.outer(self._inverse.sum(axis=1), self.mean)
+        self._blocks = dict(self._left_out_blocks())
+
+    def scores(self, rows: np.ndarray) -> np.ndarray:
+        """Node scores of items, float32 `[len(rows), K]`; labelled ones without their own label."""
+        found = kernel(self._features, rows, self._targets.rows) @ self._weights
+        found += self.mean
+        labelled, positions = self._targets.find(rows)
+        if len(positions):
+            own = self._targets.indicators(positions).toarray()
+            left = own - self._weights[positions] / self._inverse[positions, positions][:, None]
+            found[labelled] = _with_blocks(left, positions, self._blocks)
+        return found
+
+    def resampled(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Scores of open items with each part of the labelled rows left out, `[len(rows), K]`."""
+        values = kernel(self._features, rows, self._targets.rows)
+        answers = self._targets.answers
+        for start in range(min(PARTS, len(answers))):
+            part = np.concatenate(answers[start::PARTS])
+            error = self._without(part).astype(np.float32)
+            yield values @ (self._weights - self._inverse[:, part] @ error) + self.mean
+
+    def _without(self, positions: np.ndarray) -> np.ndarray:
+        """Labels of some rows less their scores without the labels of all of them, `[r, K]`."""
+        block = self._inverse[np.ix_(positions, positions)].astype(np.float64)
+        return np.asarray(np.linalg.solve(block, self._weights[positions]))
+
+    def _left_out_blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        for block in self._targets.blocks():
+            left = self._targets.indicators(block).toarray() - self._without(block)
+            yield from zip(block.tolist(), left.astype(np.float32), strict=True)
+
+
+class LandmarkSums:
+    """Sums over labelled rows in the features of r landmarks, part by part, and what follows.
+
+    The kernel is approximated from landmarks (Nystroem; Williams and Seeger 2001): with kernel
+    values k of a row and the triangular factor `F F' = K_rr`, its features are `x = F^-1 k`. The
+    sums cost m r^2, and so do leverages; `LandmarkRidge` takes both over for labels that differ in
+    few rows.
+
+    Args:
+        features: kernel parts of n items.
+        targets: what the m labelled items teach.
+        landmarks: rows of `features`.
+        ridge: see `ExactRidge`.
     """
 
     def __init__(
@@ -113,108 +186,223 @@ class KernelRidge:
         landmarks: np.ndarray,
         ridge: float | None = None,
     ) -> None:
-        self._features, self._targets, self._landmarks = features, targets, landmarks
-        rank = len(landmarks)
+        self.features, self.targets, self.landmarks = features, targets, landmarks
+        rank, num_nodes = len(landmarks), targets.num_nodes
+        self.ridge = ridge if ridge is not None else best_ridge(features, targets)
         gram = kernel(features, landmarks, landmarks).astype(np.float64)
         gram[np.diag_indices(rank)] += _JITTER
         inverse = solve_triangular(np.linalg.cholesky(gram), np.eye(rank), lower=True)
         # Lower triangles, in LAPACK's order: products with them cost half, and nothing is copied.
-        self._map = np.asfortranarray(inverse, dtype=np.float32)
+        self.map = np.asfortranarray(inverse, dtype=np.float32)
         del gram, inverse
-        #: What is said where nothing is alike, `[K]`.
-        self.mean = np.bincount(targets.labels, minlength=targets.num_nodes) / len(targets.rows)
-        self.ridge = ridge if ridge is not None else self._best_ridge()
-        every = np.arange(len(targets.rows))
-        self._gram, self._sum = self._moments(every)
-        matrix = self._gram.copy(order="F")
-        matrix[np.diag_indices(rank)] += self.ridge
-        factor, info = spotrf(matrix, lower=1, overwrite_a=1)
-        if info != 0:
-            raise np.linalg.LinAlgError(f"kernel is not positive definite (LAPACK spotrf: {info})")
-        self._primal, _ = spotrs(factor, self._sum, lower=1)
-        self._weights = self._map.T @ self._primal
-        self._whitener = strsm(1.0, factor, self._map, lower=1)
+        self.num_parts = max(2, min(PARTS, MOST_PART_VALUES // (rank * (rank + num_nodes))))
+        self.part = parts_of(targets, self.num_parts)
+        self.parts = [self._sums_of(part) for part in range(self.num_parts)]
+        gram = _Sums.of(self.parts).gram
+        self._whitener = strsm(1.0, _factor(gram, self.ridge), self.map, lower=1)
+        self._leverage = np.full(features.sparse.shape[0], np.nan, dtype=np.float32)
+
+    def mapped(self, values: np.ndarray) -> np.ndarray:
+        """Features `x` from kernel values `[q, r]`, which are overwritten, `[r, q]`."""
+        return _times(self.map, values)
+
+    def white(self, values: np.ndarray) -> np.ndarray:
+        """`L^-1 x` from kernel values `[q, r]`, which are overwritten, `[r, q]`; `L L'` is the sum
+        of `x x'` and the ridge."""
+        return _times(self._whitener, values)
+
+    def directions(self, white: np.ndarray) -> np.ndarray:
+        """What the inner products of kernel values and of `white` `[r, q]` are had from."""
+        return np.asarray(self._whitener.T @ white)
+
+    def leverage(self, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """`|L^-1 x|^2` of items with kernel values `[q, r]`; each is computed once."""
+        new = np.isnan(self._leverage[rows])
+        if new.any():
+            white = self.white(values[new])
+            self._leverage[rows[new]] = np.einsum("ij,ij->j", white, white)
+        return self._leverage[rows]
+
+    def _sums_of(self, part: int) -> _Sums:
+        positions = np.flatnonzero(self.part == part)
+        sums = _Sums.zeros(len(self.landmarks), self.targets.num_nodes)
+        for start in range(0, len(positions), CHUNK):
+            some = positions[start : start + CHUNK]
+            values = kernel(self.features, self.targets.rows[some], self.landmarks)
+            sums.add(self.mapped(values), self.targets.labels[some])
+        return sums
+
+
+@dataclass
+class _Sums:
+    """Sums over rows of features by features, the lower triangle of `[r, r]`, of features by
+    indicators `[r, K]`, and of features `[r]`."""
+
+    gram: np.ndarray
+    total: np.ndarray
+    plain: np.ndarray
+
+    @classmethod
+    def zeros(cls, rank: int, num_nodes: int) -> _Sums:
+        gram = np.zeros((rank, rank), dtype=np.float32, order="F")
+        return cls(gram, np.zeros((rank, num_nodes), np.float32), np.zeros(rank, np.float32))
+
+    @classmethod
+    def of(cls, parts: list[_Sums]) -> _Sums:
+        """Sums of all parts."""
+        sums = cls.zeros(*parts[0].total.shape)
+        for part in parts:
+            sums.gram += part.gram
+            sums.total += part.total
+            sums.plain += part.plain
+        return sums
+
+    def add(self, features: np.ndarray, labels: np.ndarray, sign: int = 1) -> None:
+        """Adds rows with features `[r, q]` and labels `[q]`, or takes them away."""
+        self.gram = ssyrk(sign, features, beta=1.0, c=self.gram, lower=1, overwrite_c=1)
+        self.total += sign * (_indicators(labels, self.total.shape[1]).T @ features.T).T
+        self.plain += sign * features.sum(axis=1)
+
+
+class LandmarkRidge:
+    """The regression of `ExactRidge` from landmarks, for labels near those of given sums.
+
+    With `L L'` the sum of `x x'` over labelled rows and the ridge, a row has the leverage
+    `h = |L^-1 x|^2`, and its score without its own label is `y - (y - s) / (1 - h)`. Rows that are
+    labelled now and not in the sums, or otherwise than there, are added and taken away: the scores
+    are those of new sums, but for rounding.
+
+    Args:
+        sums: of labels that differ in few rows.
+        targets: what the labelled items teach; None: what is in the sums.
+    """
+
+    def __init__(self, sums: LandmarkSums, targets: Targets | None = None) -> None:
+        self._base = sums
+        self._targets = targets = sums.targets if targets is None else targets
+        self.mean, self.ridge = targets.mean.astype(np.float32), sums.ridge
+        self._changes = changes = _Changes.between(sums, targets)
+        self._sums = _Sums.of(sums.parts)
+        values = kernel(sums.features, changes.rows, sums.landmarks)
+        white = sums.white(values.copy())
+        self._directions = sums.directions(white)
+        # Woodbury's identity: what the changed rows do to the inverse.
+        middle = np.diag(changes.sign.astype(np.float64)) + white.T @ white
+        self._middle = np.linalg.inv(middle).astype(np.float32)
+        self._changed = sums.mapped(values)
+        self._change(self._sums, np.ones(len(changes.rows), dtype=bool))
+        self._weights = sums.map.T @ self._primal(self._sums)
         self._blocks = dict(self._left_out_blocks())
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
-        """Node scores of items, float32 `[len(rows), K]`; labelled ones without their own label."""
-        values = kernel(self._features, rows, self._landmarks)
+        """See `ExactRidge.scores`."""
+        values = kernel(self._base.features, rows, self._base.landmarks)
         found = values @ self._weights
-        found += self.mean.astype(np.float32)
-        place = np.searchsorted(self._targets.rows, rows)
-        place = np.minimum(place, len(self._targets.rows) - 1)
-        labelled = self._targets.rows[place] == rows
-        if labelled.any():
-            positions = place[labelled]
-            own = self._targets.indicators(positions).toarray().astype(np.float32)
-            white = _times(self._whitener, values[labelled])
-            leverage = np.minimum(np.einsum("ij,ij->j", white, white), 0.999)
-            left = own - (own - found[labelled]) / (1.0 - leverage)[:, None]
-            for n, position in enumerate(positions.tolist()):
-                if position in self._blocks:
-                    left[n] = self._blocks[position]
-            found[labelled] = left
+        found += self.mean
+        labelled, positions = self._targets.find(rows)
+        if len(positions):
+            own = self._targets.indicators(positions).toarray()
+            values = values[labelled]
+            along = values @ self._directions
+            leverage = self._base.leverage(rows[labelled], values)
+            leverage -= np.einsum("ij,ij->i", along @ self._middle, along)
+            error = (own - found[labelled]) / (1.0 - np.minimum(leverage, 0.999))[:, None]
+            found[labelled] = _with_blocks(own - error, positions, self._blocks)
         return found
 
     def resampled(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Scores of open items with each part of the labelled rows left out, `[len(rows), K]`."""
-        values = kernel(self._features, rows, self._landmarks) @ self._map.T
-        answers = self._targets.answers
-        for start in range(min(PARTS, len(answers))):
-            gram, total = self._moments(np.concatenate(answers[start::PARTS]))
-            matrix = self._gram - gram
-            matrix[np.diag_indices(len(matrix))] += self.ridge
-            primal = cho_solve(cho_factor(matrix, lower=True, overwrite_a=True), self._sum - total)
-            yield values @ primal + self.mean.astype(np.float32)
+        """See `ExactRidge.resampled`."""
+        base = self._base
+        values = base.mapped(kernel(base.features, rows, base.landmarks)).T
+        for number, part in enumerate(base.parts):
+            left = _Sums(*(own.copy(order="K") for own in vars(self._sums).values()))
+            left.gram -= part.gram
+            left.total -= part.total
+            left.plain -= part.plain
+            self._change(left, self._changes.part == number, -1)
+            yield values @ self._primal(left) + self.mean
 
-    def _moments(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sums over labelled rows: features by features, the lower triangle of `[r, r]`, and
-        features by targets `[r, K]`."""
-        rank, num_nodes = len(self._landmarks), self._targets.num_nodes
-        gram = np.zeros((rank, rank), dtype=np.float32, order="F")
-        total = np.zeros((rank, num_nodes), dtype=np.float32)
-        for start in range(0, len(positions), CHUNK):
-            some = positions[start : start + CHUNK]
-            values = kernel(self._features, self._targets.rows[some], self._landmarks)
-            mapped = _times(self._map, values)
-            gram = ssyrk(1.0, mapped, beta=1.0, c=gram, lower=1, overwrite_c=1)
-            total += (self._targets.indicators(some).T @ mapped.T).T
-            total -= np.outer(mapped.sum(axis=1), self.mean).astype(np.float32)
-        return gram, total
+    def _change(self, sums: _Sums, some: np.ndarray, direction: int = 1) -> None:
+        """Adds some of the changed rows to sums, or, with direction -1, takes them out again."""
+        for sign in (1, -1):
+            part = some & (self._changes.sign == sign)
+            if part.any():
+                sums.add(self._changed[:, part], self._changes.labels[part], sign * direction)
 
-    def _best_ridge(self) -> float:
-        """The ridge of the least squared leave-one-out error over `RIDGES`.
-
-        Measured with the exact kernel on a sample that has one row of each answer.
-        """
-        first = np.array([answer[0] for answer in self._targets.answers])
-        if len(first) < FEWEST_ANSWERS:
-            return USUAL_RIDGE
-        some = np.sort(first[np.linspace(0, len(first) - 1, min(len(first), SAMPLE)).astype(int)])
-        rows = self._targets.rows[some]
-        values, vectors = np.linalg.eigh(kernel(self._features, rows, rows).astype(np.float64))
-        own = self._targets.indicators(some).toarray() - self.mean
-        moved = vectors.T @ own
-        errors = []
-        for ridge in RIDGES:
-            inverse = 1.0 / (np.maximum(values, 0.0) + ridge)
-            residual = vectors @ (inverse[:, None] * moved)
-            diagonal = np.square(vectors) @ inverse
-            errors.append(float(np.square(residual / diagonal[:, None]).mean()))
-        return RIDGES[int(np.argmin(np.round(errors, 9)))]
+    def _primal(self, sums: _Sums) -> np.ndarray:
+        """Weights of the features, `[r, K]`."""
+        target = sums.total - np.outer(sums.plain, self.mean)
+        return np.asarray(spotrs(_factor(sums.gram, self.ridge), target, lower=1)[0])
 
     def _left_out_blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Scores of rows known by one answer without the labels of all of them, by position."""
-        blocks = [answer for answer in self._targets.answers if len(answer) > 1]
-        for block in blocks:
+        for block in self._targets.blocks():
             rows = self._targets.rows[block]
-            values = kernel(self._features, rows, self._landmarks)
+            values = kernel(self._base.features, rows, self._base.landmarks)
             own = self._targets.indicators(block).toarray() - self.mean
             error = own - values @ self._weights
-            white = _times(self._whitener, values)
-            hat = white.T @ white
+            along = values @ self._directions
+            white = self._base.white(values)
+            hat = (white.T @ white - along @ self._middle @ along.T).astype(np.float64)
             left = own - np.linalg.solve(np.eye(len(block)) - hat, error) + self.mean
             yield from zip(block.tolist(), left.astype(np.float32), strict=True)
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """Rows that labels add to sums (sign 1) or take away from them (-1), `[q]` each; a row with
+    another label than in the sums is here twice."""
+
+    rows: np.ndarray
+    labels: np.ndarray
+    part: np.ndarray
+    sign: np.ndarray
+
+    @classmethod
+    def between(cls, sums: LandmarkSums, targets: Targets) -> _Changes:
+        before, after = (
+            pd.DataFrame({"row": own.rows, "label": own.labels, "part": part})
+            for own, part in (
+                (sums.targets, sums.part),
+                (targets, parts_of(targets, sums.num_parts)),
+            )
+        )
+        both = pd.concat([before.assign(sign=-1), after.assign(sign=1)])
+        both = both.drop_duplicates(["row", "label", "part"], keep=False)
+        return cls(*(both[column].to_numpy() for column in ("row", "label", "part", "sign")))
+
+
+def parts_of(targets: Targets, num_parts: int) -> np.ndarray:
+    """Part of each labelled row, by a hash of the first item of its answer, so that more labels
+    move none of those that were there; `[m]`."""
+    first = np.empty(len(targets.rows), dtype=np.uint64)
+    sizes = np.array([len(answer) for answer in targets.answers])
+    heads = np.array([answer[0] for answer in targets.answers])
+    first[np.concatenate(targets.answers)] = np.repeat(targets.rows[heads], sizes)
+    # Knuth's multiplicative hash: the upper half of 32 bits.
+    mixed = first * np.uint64(2_654_435_761) % np.uint64(2**32) >> np.uint64(16)
+    return mixed.astype(np.int64) % num_parts
+
+
+def best_ridge(features: Features, targets: Targets) -> float:
+    """The ridge of the least squared leave-one-out error over `RIDGES`.
+
+    Measured with the exact kernel on a sample that has one row of each answer.
+    """
+    first = np.array([answer[0] for answer in targets.answers])
+    if len(first) < FEWEST_ANSWERS:
+        return USUAL_RIDGE
+    some = np.sort(first[np.linspace(0, len(first) - 1, min(len(first), SAMPLE)).astype(int)])
+    rows = targets.rows[some]
+    values, vectors = np.linalg.eigh(kernel(features, rows, rows).astype(np.float64))
+    own = targets.indicators(some).toarray() - targets.mean
+    moved = vectors.T @ own
+    errors = []
+    for ridge in RIDGES:
+        inverse = 1.0 / (np.maximum(values, 0.0) + ridge)
+        residual = vectors @ (inverse[:, None] * moved)
+        diagonal = np.square(vectors) @ inverse
+        errors.append(float(np.square(residual / diagonal[:, None]).mean()))
+    return RIDGES[int(np.argmin(np.round(errors, 9)))]
 
 
 def spread_over_nodes(labels: np.ndarray, most: int) -> np.ndarray:
@@ -247,73 +435,30 @@ def answers_of(together: np.ndarray) -> list[np.ndarray]:
     return np.split(order, np.flatnonzero(np.diff(answer[order])) + 1)
 
 
-@dataclass(frozen=True)
-class Blend:
-    """Weights that turn evidence columns into one softmax.
-
-    Attributes:
-        weights: one a column, shared by all nodes, `[J]`.
-        bias: one a node, `[K]`.
-    """
-
-    weights: np.ndarray
-    bias: np.ndarray
-
-    def probabilities(self, columns: Sequence[np.ndarray]) -> np.ndarray:
-        """Softmax over nodes of the weighted columns, float32 `[n, K]`."""
-        logits = np.zeros(columns[0].shape, dtype=np.float32) + self.bias.astype(np.float32)
-        for weight, column in zip(self.weights, columns, strict=True):
-            logits += np.float32(weight) * column
-        logits -= logits.max(axis=1, keepdims=True)
-        np.exp(logits, out=logits)
-        logits /= logits.sum(axis=1, keepdims=True)
-        return logits
+def _with_blocks(
+    left: np.ndarray, positions: np.ndarray, blocks: dict[int, np.ndarray]
+) -> np.ndarray:
+    """Scores of labelled rows, those of blocks in their place."""
+    for n, position in enumerate(positions.tolist()):
+        if position in blocks:
+            left[n] = blocks[position]
+    return left
 
 
-def fit_blend(
-    columns: Sequence[np.ndarray],
-    labels: np.ndarray,
-    prior: np.ndarray,
-    spread: np.ndarray,
-    among: np.ndarray | None = None,
-    bias_spread: float = 1.0,
-    few: int = 0,
-) -> Blend:
-    """Conditional logit with shared weights, drawn towards `prior` (McFadden 1974).
+def _times(lower: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """`lower @ values.T`, `[r, n]`, for a lower triangle; overwrites the values."""
+    return np.asarray(strmm(1.0, lower, values.T, lower=1, overwrite_b=1))
 
-    Without labels the prior is the answer; each label moves it as far as it speaks.
 
-    Args:
-        columns: evidence of the known rows, `[m, K]` each, out of sample.
-        labels: node index of each, `[m]`.
-        prior: weights without labels, `[J]`.
-        spread: standard deviation of the Gaussian prior round each weight, `[J]`.
-        among: nodes that the labels choose among, boolean `[K]`; None for all.
-        bias_spread: standard deviation of a node's bias.
-        few: rows below which the prior counts more than twice: left out, one of few rows takes much
-            of what is known of its node along.
-    """
-    stacked = np.stack(columns).astype(np.float64)
-    num_columns, num_known, num_nodes = stacked.shape
-    index = np.arange(num_known)
-    pull = 1.0 + few / max(num_known, 1)
+def _factor(gram: np.ndarray, ridge: float) -> np.ndarray:
+    """Lower triangular factor of a sum of `x x'` and the ridge."""
+    matrix = gram.copy(order="F")
+    matrix[np.diag_indices(len(matrix))] += ridge
+    factor, info = spotrf(matrix, lower=1, overwrite_a=1)
+    _check(info)
+    return np.asarray(factor)
 
-    def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        weights, bias = theta[:num_columns] * spread + prior, theta[num_columns:] * bias_spread
-        logits = np.tensordot(weights, stacked, axes=1) + bias
-        if among is not None:
-            logits[:, ~among] = -np.inf
-        logits -= logits.max(axis=1, keepdims=True)
-        odds = np.exp(logits)
-        total = odds.sum(axis=1)
-        loss = np.log(total).sum() - logits[index, labels].sum() + 0.5 * pull * theta @ theta
-        odds /= total[:, None]
-        odds[index, labels] -= 1.0
-        gradient = np.concatenate(
-            [np.einsum("jmk,mk->j", stacked, odds) * spread, odds.sum(axis=0) * bias_spread]
-        )
-        return float(loss), gradient + pull * theta
 
-    start = np.zeros(num_columns + num_nodes)
-    theta = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
-    return Blend(theta[:num_columns] * spread + prior, theta[num_columns:] * bias_spread)
+def _check(info: int) -> None:
+    if info != 0:
+        raise np.linalg.LinAlgError(f"kernel is not positive definite (LAPACK potrf: {info})")

@@ -16,8 +16,7 @@ came with the data: which rows people decide is no chance.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logit
-from scipy.stats import beta
+from scipy.special import betainc, logit
 
 from strata_labels.proposal.score import Scorer, Scores
 
@@ -89,5 +88,5 @@ def tolerance_limit(
         inf
     """
     ranks = np.arange(1, len(values) + 1)
-    enough = np.flatnonzero(beta.cdf(share, ranks, len(values) + 1 - ranks) >= certainty)
+    enough = np.flatnonzero(betainc(ranks, len(values) + 1 - ranks, share) >= certainty)
     return float(np.sort(values)[::-1][enough[-1]]) if len(enough) else float("inf")

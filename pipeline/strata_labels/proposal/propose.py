@@ -32,14 +32,8 @@ DECIMALS = 2
 _SHOWN_WORDS = 3
 
 
-def propose(
-    items: pd.DataFrame,
-    scorer: Scorer,
-    scores: Scores,
-    vocabulary: pd.DataFrame,
-    classes: pd.DataFrame | None = None,
-) -> pd.DataFrame:
-    """One row per item, class and cluster, sorted by level (coarse first) and subject.
+class Proposer:
+    """Turns a scorer's answers into rows. What does not depend on the answers is read once.
 
     An item's `score` is the calibrated confidence, lowered by what speaks against it and the
     confidence does not know of: the same title proposed elsewhere in the other split, several
@@ -49,7 +43,6 @@ def propose(
         items: `item_id, name`, and where there are any `title, split, qualifier, image_ids`; rows
             as in `scorer`.
         scorer: holds the evidence.
-        scores: its answer.
         vocabulary: `node, parent, class_qids` (`|`-joined, main class first); nodes without a
             parent are the top level.
         classes: class evidence, a row an item in the same order: `status` (`reached, tie, outside,
@@ -57,29 +50,174 @@ def propose(
             `class_label`, `qid`, `class_qids`, and perhaps `ties` (`(node, path, label)` of each
             way that ties: the class and those above it, and the label of the first); None without a
             knowledge base.
-
-    Returns:
-        Columns `COLUMNS`. `status` is `known`, `proposed`, `no_place` (its class has none in the
-        vocabulary) or `no_evidence`; the last two have no parent.
     """
-    leaves = vocabulary[vocabulary["parent"].fillna("") != ""]
-    qids = leaves["class_qids"].fillna("").astype(str)
-    mains = {
-        str(node): [qid for qid in joined.split("|") if qid]
-        for node, joined in zip(leaves["node"], qids, strict=True)
-    }
-    verdicts = _verdicts(classes, len(items))
-    hits = _best_hits(scorer)
-    cluster_of = _cluster_of_class(scorer.nodes, mains, hits, verdicts)
-    with without_cycle_search():
-        item_rows, class_names = _item_rows(
-            items, scorer, scores, verdicts, hits, mains, cluster_of
-        )
-    used = {parent for parent in map(itemgetter(COLUMNS.index("parent")), item_rows) if parent}
-    rows = item_rows + _class_rows(used, cluster_of, mains, class_names) + _cluster_rows(leaves)
-    table = proposal_table(rows)
-    order = table.assign(_level=-table["level"]).sort_values(["_level", "subject"], kind="stable")
-    return table.loc[order.index].reset_index(drop=True)
+
+    def __init__(
+        self,
+        items: pd.DataFrame,
+        scorer: Scorer,
+        vocabulary: pd.DataFrame,
+        classes: pd.DataFrame | None = None,
+    ) -> None:
+        self._items, self._scorer = items, scorer
+        self._leaves = vocabulary[vocabulary["parent"].fillna("") != ""]
+        qids = self._leaves["class_qids"].fillna("").astype(str)
+        self._mains = {
+            str(node): [qid for qid in joined.split("|") if qid]
+            for node, joined in zip(self._leaves["node"], qids, strict=True)
+        }
+        self._verdicts = _verdicts(classes, len(items))
+        self._hits = _best_hits(scorer)
+        self._cluster_of = _cluster_of_class(scorer.nodes, self._mains, self._hits, self._verdicts)
+        self._of_classes = [_class_evidence(verdict) for verdict in self._verdicts]
+        sources = scorer.node_scores.by_source
+        silent = np.ones(len(items), dtype=bool)
+        for source in sources.values():
+            silent &= ~source.speaks
+        self._silent = [
+            bool(not sources or (silent[n] and not (self._hits.get(n) or self._of_classes[n])))
+            for n in range(len(items))
+        ]
+        self._hashes = self._item_hashes()
+
+    def _item_hashes(self) -> list[str]:
+        items = self._items
+        qualifiers = items.get("qualifier", pd.Series([""] * len(items))).fillna("").tolist()
+        images = items.get("image_ids", pd.Series([[]] * len(items))).tolist()
+        return [
+            evidence_hash(
+                name=name,
+                qualifier=qualifier,
+                entity=verdict.qid,
+                classes=sorted(verdict.class_qids),
+                images=sorted(of_item),
+            )
+            for name, qualifier, of_item, verdict in zip(
+                items["name"].tolist(), qualifiers, images, self._verdicts, strict=True
+            )
+        ]
+
+    def propose(self, scores: Scores) -> pd.DataFrame:
+        """One row per item, class and cluster, sorted by level (coarse first) and subject.
+
+        Returns:
+            Columns `COLUMNS`. `status` is `known`, `proposed`, `no_place` (its class has none in
+            the vocabulary) or `no_evidence`; the last two have no parent.
+        """
+        with without_cycle_search():
+            rows, class_names = self._item_rows(scores)
+        return self._table(rows, class_names)
+
+    def places(self, scores: Scores) -> pd.DataFrame:
+        """The rows of `propose` with statuses, parents and hashes alone.
+
+        That is what decisions refer to; there is no evidence, reason or confidence yet.
+        """
+        rows = []
+        for n, item_id in enumerate(self._items["item_id"].tolist()):
+            status, qid = self._place(n, scores)
+            node = self._scorer.nodes[int(scores.node[n])]
+            parent = None if status in _NO_PARENT else node_id(1, qid or node)
+            mark = self._hashes[n]
+            rows.append(proposal_row(item_id, 1, parent, "", fingerprint=mark, status=status))
+        return self._table(rows, {})
+
+    def _table(
+        self, item_rows: list[tuple[object, ...]], class_names: Mapping[str, str]
+    ) -> pd.DataFrame:
+        used = {parent for parent in map(itemgetter(COLUMNS.index("parent")), item_rows) if parent}
+        rows = [
+            *item_rows,
+            *_class_rows(used, self._cluster_of, self._mains, class_names),
+            *_cluster_rows(self._leaves),
+        ]
+        table = proposal_table(rows)
+        order = table.assign(_level=-table["level"])
+        order = order.sort_values(["_level", "subject"], kind="stable")
+        return table.loc[order.index].reset_index(drop=True)
+
+    def _place(self, n: int, scores: Scores) -> tuple[str, str]:
+        """Status of an item's row, and its class under the proposed node, "" for none."""
+        verdict, chosen = self._verdicts[n], int(scores.node[n])
+        status = "proposed"
+        if scores.known[n]:
+            status = "known"
+        elif verdict.status == "outside":
+            status = "no_place"
+        elif self._silent[n]:
+            status = "no_evidence"
+        if status in _NO_PARENT:
+            return status, ""
+        node, found = self._scorer.nodes[chosen], self._hits.get(n, [])
+        return status, _class_of(node, verdict, found, chosen, self._mains, self._cluster_of)
+
+    def _item_rows(self, scores: Scores) -> tuple[list[tuple[object, ...]], dict[str, str]]:
+        items, nodes, accepted = self._items, self._scorer.nodes, scores.accepted
+        ids = [node_id(2, node) for node in nodes]
+        sources = self._scorer.node_scores.by_source
+        vectors = {name: _nearest(sources[name]) for name in _VECTORS if name in sources}
+        differ = _splits_differ(items, scores.node)
+        others = _alternatives(self._scorer, scores, self._hits, self._of_classes, ids)
+        class_names: dict[str, str] = {}
+        rows = []
+        for n, (item_id, verdict) in enumerate(
+            zip(items["item_id"].tolist(), self._verdicts, strict=True)
+        ):
+            chosen = int(scores.node[n])
+            node = nodes[chosen]
+            found = self._hits.get(n, [])
+            evidence = [
+                Evidence("name_word", ids[k], text=term, language=language)
+                for k, _, term, language, _ in found[:_SHOWN_WORDS]
+            ]
+            opinions: dict[str, int] = {"name": found[0][0]} if found else {}
+            for kind, nearest in vectors.items():
+                if nearest[n]:
+                    opinions[kind] = nearest[n][0][0]
+                    evidence += [Evidence(kind, ids[k], value) for k, value in nearest[n]]
+            if verdict.status == "reached":
+                opinions["class"] = nodes.index(verdict.node)
+            evidence += self._of_classes[n]
+            status, class_qid = self._place(n, scores)
+            if status in _NO_PARENT:
+                rows.append(
+                    proposal_row(
+                        item_id, 1, None, "", fingerprint=self._hashes[n], status=status,
+                        confidence=0.0, margin=0.0, accepted=status == "no_place",
+                        evidence=evidence, reasons=[Reason(status)],
+                    )
+                )  # fmt: skip
+                continue
+            if class_qid and verdict.class_qid == class_qid and verdict.class_label:
+                class_names[class_qid] = verdict.class_label
+            origin = "published" if status == "known" else _origin(opinions, chosen)
+            spoken, instability = int(scores.neighbours[n]), float(scores.instability[n])
+            given = {
+                "low_confidence": not accepted[n],
+                "class_tie": verdict.status == "tie",
+                "several_classes": len(verdict.class_qids) > 1,
+                "no_name_word": not found,
+                "small_margin": scores.margin[n] < SMALL_MARGIN and status != "known",
+                "evidence_disagrees": len(set(opinions.values()) | {chosen}) > 1,
+                "splits_differ": differ[n],
+                "neighbours_elsewhere": spoken not in (-1, chosen),
+                "unstable": instability > 0,
+            }
+            score = float(np.float32(scores.confidence[n]))
+            for objection, factor in OBJECTIONS.items():
+                score *= factor if given[objection] else 1.0
+            score *= 1 - UNSTABLE * instability
+            about = {"neighbours_elsewhere": ids[spoken]}
+            rows.append(
+                proposal_row(
+                    item_id, 1, node_id(1, class_qid or node), origin, fingerprint=self._hashes[n],
+                    status=status, confidence=float(scores.confidence[n]),
+                    margin=float(scores.margin[n]), accepted=bool(accepted[n]), score=score,
+                    evidence=evidence, alternatives=others[n],
+                    reasons=[Reason(kind, about.get(kind, "")) for kind, on in given.items() if on],
+                )
+            )  # fmt: skip
+        return rows, class_names
 
 
 def proposal_table(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
@@ -182,102 +320,8 @@ def _cluster_of_class(
     return cluster_of
 
 
-def _item_rows(
-    items: pd.DataFrame,
-    scorer: Scorer,
-    scores: Scores,
-    verdicts: Sequence[Verdict],
-    hits: Mapping[int, list[tuple[int, float, str, str, str]]],
-    mains: Mapping[str, list[str]],
-    cluster_of: Mapping[str, str],
-) -> tuple[list[tuple[object, ...]], dict[str, str]]:
-    nodes, accepted = scorer.nodes, scores.accepted
-    ids = [node_id(2, node) for node in nodes]
-    sources = scorer.node_scores.by_source
-    silent = np.ones(len(items), dtype=bool)
-    for source in sources.values():
-        silent &= ~source.speaks
-    vectors = {name: _nearest(sources[name]) for name in _VECTORS if name in sources}
-    differ = _splits_differ(items, scores.node)
-    of_classes = [_class_evidence(verdict) for verdict in verdicts]
-    others = _alternatives(scorer, scores, hits, of_classes, ids)
-    qualifiers = items.get("qualifier", pd.Series([""] * len(items))).fillna("").tolist()
-    images = items.get("image_ids", pd.Series([[]] * len(items))).tolist()
-    class_names: dict[str, str] = {}
-    rows = []
-    for n, (item_id, name, verdict) in enumerate(
-        zip(items["item_id"].tolist(), items["name"].tolist(), verdicts, strict=True)
-    ):
-        chosen = int(scores.node[n])
-        node = nodes[chosen]
-        found = hits.get(n, [])
-        evidence = [
-            Evidence("name_word", ids[k], text=term, language=language)
-            for k, _, term, language, _ in found[:_SHOWN_WORDS]
-        ]
-        opinions: dict[str, int] = {"name": found[0][0]} if found else {}
-        for kind, nearest in vectors.items():
-            if nearest[n]:
-                opinions[kind] = nearest[n][0][0]
-                evidence += [Evidence(kind, ids[k], value) for k, value in nearest[n]]
-        if verdict.status == "reached":
-            opinions["class"] = nodes.index(verdict.node)
-        evidence += of_classes[n]
-        status, origin = "proposed", _origin(opinions, chosen)
-        if scores.known[n]:
-            status, origin = "known", "published"
-        elif verdict.status == "outside":
-            status = "no_place"
-        elif not sources or (silent[n] and not evidence):
-            status = "no_evidence"
-        fingerprint = evidence_hash(
-            name=name,
-            qualifier=qualifiers[n],
-            entity=verdict.qid,
-            classes=sorted(verdict.class_qids),
-            images=sorted(images[n]),
-        )
-        if status in ("no_place", "no_evidence"):
-            rows.append(
-                proposal_row(
-                    item_id, 1, None, "", fingerprint=fingerprint, status=status, confidence=0.0,
-                    margin=0.0, accepted=status == "no_place", evidence=evidence,
-                    reasons=[Reason(status)],
-                )
-            )  # fmt: skip
-            continue
-        class_qid = _class_of(node, verdict, found, chosen, mains, cluster_of)
-        if class_qid and verdict.class_qid == class_qid and verdict.class_label:
-            class_names[class_qid] = verdict.class_label
-        spoken, instability = int(scores.neighbours[n]), float(scores.instability[n])
-        given = {
-            "low_confidence": not accepted[n],
-            "class_tie": verdict.status == "tie",
-            "several_classes": len(verdict.class_qids) > 1,
-            "no_name_word": not found,
-            "small_margin": scores.margin[n] < SMALL_MARGIN and status != "known",
-            "evidence_disagrees": len(set(opinions.values()) | {chosen}) > 1,
-            "splits_differ": differ[n],
-            "neighbours_elsewhere": spoken not in (-1, chosen),
-            "unstable": instability > 0,
-        }
-        score = float(np.float32(scores.confidence[n]))
-        for objection, factor in OBJECTIONS.items():
-            score *= factor if given[objection] else 1.0
-        score *= 1 - UNSTABLE * instability
-        about = {"neighbours_elsewhere": ids[spoken]}
-        rows.append(
-            proposal_row(
-                item_id, 1, node_id(1, class_qid or node), origin, fingerprint=fingerprint,
-                status=status, confidence=float(scores.confidence[n]),
-                margin=float(scores.margin[n]), accepted=bool(accepted[n]), score=score,
-                evidence=evidence, alternatives=others[n],
-                reasons=[Reason(kind, about.get(kind, "")) for kind, on in given.items() if on],
-            )
-        )  # fmt: skip
-    return rows, class_names
-
-
+# Statuses of rows that have no parent.
+_NO_PARENT = ("no_place", "no_evidence")
 # Sources of vectors, named as the kinds of evidence they make.
 _VECTORS = ("text", "image_to_text")
 

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import expit
 
 from strata_labels.progress import tracked
+from strata_labels.proposal.blend import Blend, fit_blend
 from strata_labels.proposal.calibration import (
     Calibration,
     acceptance_threshold,
@@ -23,13 +24,14 @@ from strata_labels.proposal.calibration import (
 )
 from strata_labels.proposal.learners import (
     CHUNK,
+    MOST_CHANGED,
     MOST_EXACT,
     RANK,
-    Blend,
-    KernelRidge,
+    ExactRidge,
+    LandmarkRidge,
+    LandmarkSums,
     Targets,
     answers_of,
-    fit_blend,
     kernel,
     spread_over_nodes,
 )
@@ -173,7 +175,7 @@ class _Model:
             are all right say no more than (m + 1) / (m + 2) (Laplace's rule of succession).
     """
 
-    ridges: dict[int, KernelRidge]
+    ridges: dict[int, ExactRidge | LandmarkRidge]
     blend: Blend
     zero_shot: Blend | None
     labelled: np.ndarray | None = None
@@ -209,6 +211,8 @@ class Scorer:
         self.levels = NodeLevels(len(self.nodes), above)
         self.node_scores: NodeScores = node_scores(signals, len(self.nodes), lexicon, prompts)
         self._features: Features | None = None
+        # By level: labels, and the sums over the rows that have them.
+        self._sums: dict[int, tuple[np.ndarray, LandmarkSums]] = {}
 
     @property
     def has_evidence(self) -> np.ndarray:
@@ -222,8 +226,16 @@ class Scorer:
             found |= vectors.any(axis=1)
         return found
 
-    def fit(self, known: np.ndarray | None = None, together: np.ndarray | None = None) -> Scores:
+    def fit(
+        self,
+        known: np.ndarray | None = None,
+        together: np.ndarray | None = None,
+        given: np.ndarray | None = None,
+    ) -> Scores:
         """Scores all items, learning from the known ones. Deterministic.
+
+        The answer depends on the arguments alone. With many labels a fit whose `given` was that of
+        the fit before takes over what these have taught, and learns the difference.
 
         Args:
             known: node index of each item at the finest level `[n]`, or at each level `[n, S]`; -1
@@ -231,15 +243,17 @@ class Scorer:
             together: number of the answer each item is known by, `[n]`, -1 where that is of no
                 other; rows of one answer are left out together wherever a row is scored without
                 its own label.
+            given: those of the known labels that people have not decided, as `known`; None: all.
         """
         num_items = len(self.signals)
         none = np.full(num_items, -1)
         known = self.levels.filled(none if known is None else known, num_items)
+        given = known if given is None else self.levels.filled(given, num_items)
         if together is None:
             together = none
         rows = np.flatnonzero((known >= 0).any(axis=1))
         sample = self._sample(np.flatnonzero(known[:, 0] >= 0))
-        model = self._learn(known, rows, sample, together)
+        model = self._learn(known, rows, sample, together, given)
         return self._score(model, known, sample, together)
 
     @property
@@ -300,7 +314,7 @@ class Scorer:
         alone = answers_of(np.full(len(known), -1))
         landmarks = rows[np.linspace(0, len(rows) - 1, min(len(rows), SHARE_RANK)).astype(int)]
         targets = Targets(rows, known.astype(np.int64), 2, alone)
-        ridge = KernelRidge(self._learnable(), targets, landmarks, SHARE_RIDGE)
+        ridge = LandmarkRidge(LandmarkSums(self._learnable(), targets, landmarks, SHARE_RIDGE))
         return np.concatenate([ridge.scores(some)[:, 1] for some in self._chunks(len(rows))])
 
     def _sample(self, rows: np.ndarray) -> np.ndarray:
@@ -318,7 +332,12 @@ class Scorer:
         return self._features
 
     def _learn(
-        self, known: np.ndarray, rows: np.ndarray, sample: np.ndarray, together: np.ndarray
+        self,
+        known: np.ndarray,
+        rows: np.ndarray,
+        sample: np.ndarray,
+        together: np.ndarray,
+        given: np.ndarray,
     ) -> _Model:
         names = list(self.node_scores.by_source)
         prior = [PRIOR_WEIGHTS[name] for name in names]
@@ -329,14 +348,12 @@ class Scorer:
         learnable = bool(parts.dense) or parts.sparse.shape[1] > 0
         if len(sample) < MIN_LABELS or not learnable:
             return _Model({}, zero_shot or Blend(np.zeros(1), no_bias), zero_shot)
-        ridges: dict[int, KernelRidge] = {}
+        ridges: dict[int, ExactRidge | LandmarkRidge] = {}
         num_rows = 0
         for level in range(len(self.levels)):
             some = rows[known[rows, level] >= 0]
             if len(some) > num_rows:
-                ridges[level] = self._ridge(
-                    known[:, level], some, self.levels.sizes[level], together
-                )
+                ridges[level] = self._ridge(level, known[:, level], together, given[:, level])
             num_rows = len(some)
         # Where labels are all there is, the only row of a node says nothing without its own label,
         # and before anything is learnt the scores of the finest nodes are taken as they are.
@@ -364,13 +381,28 @@ class Scorer:
         return _Model(ridges, blend, zero_shot, labelled, surest=surest)
 
     def _ridge(
-        self, labels: np.ndarray, rows: np.ndarray, num_nodes: int, together: np.ndarray
-    ) -> KernelRidge:
+        self, level: int, known: np.ndarray, together: np.ndarray, given: np.ndarray
+    ) -> ExactRidge | LandmarkRidge:
         """Kernel ridge on the rows that are labelled at one level."""
-        rank = len(rows) if len(rows) <= MOST_EXACT else RANK
-        landmarks = rows[spread_over_nodes(labels[rows], rank)]
-        targets = Targets(rows, labels[rows], num_nodes, answers_of(together[rows]))
-        return KernelRidge(self._learnable(), targets, landmarks)
+        targets = self._targets(level, known, together)
+        if len(targets.rows) <= MOST_EXACT:
+            return ExactRidge(self._learnable(), targets)
+        few = (given >= 0).sum() <= MOST_EXACT
+        base = known if few or (given != known).sum() > MOST_CHANGED else given
+        held = self._sums.get(level)
+        if held is None or not np.array_equal(held[0], base):
+            del held
+            self._sums.pop(level, None)  # before new ones take memory
+            alone = np.full(len(base), -1)
+            of_base = self._targets(level, base, together if base is known else alone)
+            landmarks = of_base.rows[spread_over_nodes(of_base.labels, RANK)]
+            self._sums[level] = base.copy(), LandmarkSums(self._learnable(), of_base, landmarks)
+        return LandmarkRidge(self._sums[level][1], targets)
+
+    def _targets(self, level: int, labels: np.ndarray, together: np.ndarray) -> Targets:
+        rows = np.flatnonzero(labels >= 0)
+        answers = answers_of(together[rows])
+        return Targets(rows, labels[rows], self.levels.sizes[level], answers)
 
     def _learnt(self, scores: dict[int, np.ndarray]) -> list[np.ndarray]:
         """Ridge scores of the nodes of each level, `[n, K_level]` each.
@@ -600,21 +632,34 @@ class Scorer:
         flips = np.zeros(len(scores.node))
         if not len(some):
             return flips
-        fixed = [source.rows(some) for source in self.node_scores.by_source.values()]
         number = 0
         levels = list(model.ridges)
+        step = max(1, CHUNK_VALUES // len(self.nodes))
         for parts in zip(*(model.ridges[n].resampled(some) for n in levels), strict=False):
-            learnt = self._learnt(dict(zip(levels, parts, strict=True)))
-            best = model.blend.probabilities([*fixed, *self._ridge_columns(learnt, model.labelled)])
-            for given in np.unique(scores.known_level[some]).tolist():
-                if 0 < given < len(self.levels):
-                    part = scores.known_level[some] == given
-                    best[part] = self.levels.within(
-                        best[part], given, scores.path[some[part], given]
-                    )
-            flips[some] += self.levels.best_path(best)[:, 0] != scores.node[some]
+            for start in range(0, len(some), step):
+                place = slice(start, start + step)
+                best = self._resampled_best(
+                    model,
+                    scores,
+                    some[place],
+                    {n: p[place] for n, p in zip(levels, parts, strict=True)},
+                )
+                flips[some[place]] += best != scores.node[some[place]]
             number += 1
         return flips / max(number, 1)
+
+    def _resampled_best(
+        self, model: _Model, scores: Scores, rows: np.ndarray, ridges: dict[int, np.ndarray]
+    ) -> np.ndarray:
+        """Finest node of some items by other ridge scores, `[len(rows)]`."""
+        columns = [source.rows(rows) for source in self.node_scores.by_source.values()]
+        columns += self._ridge_columns(self._learnt(ridges), model.labelled)
+        best = model.blend.probabilities(columns)
+        for given in np.unique(scores.known_level[rows]).tolist():
+            if 0 < given < len(self.levels):
+                part = scores.known_level[rows] == given
+                best[part] = self.levels.within(best[part], given, scores.path[rows[part], given])
+        return self.levels.best_path(best)[:, 0]
 
     def _trusted_class(self, chunk: _Chunk, best: np.ndarray) -> np.ndarray:
         """Rows whose class chain reaches the proposed node and nothing contradicts strongly.

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from strata_labels.errors import Problem
-from strata_labels.evidence import Evidence, Seen, evidence_text
+from strata_labels.evidence import Evidence, Seen
+from strata_labels.evidence_text import evidence_text
 from strata_labels.tables import DECISION_COLUMNS
 
 #: What a reviewer can decide; `replay` says what each means.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.evidence import evidence_text, label_issue_text, reason_text
+from strata_labels.evidence_text import evidence_text, label_issue_text, reason_text
 from strata_labels.files import whole
 from strata_labels.people_csv import clean_cell, neutralise
 from strata_labels.people_xlsx import SUFFIX

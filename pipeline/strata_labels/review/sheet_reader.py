@@ -14,6 +14,7 @@ from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import Seen, evidence_hash, is_old_hash, write_seen
 from strata_labels.people_csv import clean_cell, read_people_sheets, restore
 from strata_labels.review.apply import Resolution
+from strata_labels.review.conflicts import agreed, without_conflicts
 from strata_labels.review.decisions import (
     DECISIONS,
     WITHDRAW,
@@ -24,7 +25,7 @@ from strata_labels.review.decisions import (
 )
 from strata_labels.review.sheet import EDITABLE, HASH_MARK, sheet_cell
 from strata_labels.review.tree_edits import EditCheck
-from strata_labels.review.validate import Checker, agreed, without_conflicts
+from strata_labels.review.validate import Checker
 
 
 @dataclass(frozen=True)

@@ -218,10 +218,6 @@ def _rows(file: Packed, split: str, problems: list[Problem]) -> Iterable[Any]:
             yield int(cells[0]), int(cells[1]), int(cells[2]), cells[3], split, where, number
 
 
-def _is_number(cell: str) -> bool:
-    return cell.isascii() and cell.isdecimal() and len(cell) <= 10
-
-
 def _twice(frame: pd.DataFrame, column: str, what: str) -> list[Problem]:
     problems = []
     again = frame[frame[column].duplicated()]

@@ -5,8 +5,9 @@ A name is imported when it is used first: reading recipes needs no torch.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from strata_labels.late_imports import late_imports
 
 if TYPE_CHECKING:
     from strata_labels.training.head import Head, train_head
@@ -57,7 +58,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = late_imports(__name__, _HOME)

@@ -26,10 +26,8 @@ from strata_labels.training.samplers import Indices
 _Key = tuple[int, int, int, int]  # epoch, batch, place in it, image
 
 
-def random_transform(
-    recipe: Recipe, mean: Sequence[float], std: Sequence[float]
-) -> Callable[[Image.Image], Tensor]:
-    """Random (resized) crop and flip; of torch's random state alone.
+def random_transform(recipe: Recipe) -> Callable[[Image.Image], Tensor]:
+    """Random (resized) crop and flip, to 8-bit pixels; of torch's random state alone.
 
     In the process that decodes, not on the GPU: before they are resized, crops have different sizes
     and make no batch, and sending whole pictures would move more bytes than sending their crops.
@@ -43,20 +41,18 @@ def random_transform(
             crop.insert(0, transforms.Resize(recipe.train_resize, how))
     else:
         crop = [transforms.Resize(recipe.resize, how), transforms.RandomCrop(recipe.crop)]
-    return transforms.Compose([*crop, transforms.RandomHorizontalFlip(), *_to_tensor(mean, std)])  # type: ignore[no-any-return]
+    return transforms.Compose([*crop, transforms.RandomHorizontalFlip(), transforms.PILToTensor()])  # type: ignore[no-any-return]
 
 
-def plain_transform(
-    recipe: Recipe, mean: Sequence[float], std: Sequence[float]
-) -> Callable[[Image.Image], Tensor]:
-    """Shorter side resized, or squashed to a square; centre crop."""
+def plain_transform(recipe: Recipe) -> Callable[[Image.Image], Tensor]:
+    """Shorter side resized, or squashed to a square; centre crop, to 8-bit pixels."""
     how = transforms.InterpolationMode(recipe.interpolation)
     size = [recipe.resize, recipe.resize] if recipe.squash else recipe.resize
     return transforms.Compose(  # type: ignore[no-any-return]
         [
             transforms.Resize(size, how),
             transforms.CenterCrop(recipe.crop),
-            *_to_tensor(mean, std),
+            transforms.PILToTensor(),
         ]
     )
 
@@ -82,7 +78,7 @@ class Pictures(NamedTuple):
     """Pictures as a worker process loaded them.
 
     Attributes:
-        pixels: `[b, 3, h, w]`; empty if one of them cannot be had.
+        pixels: `[b, 3, h, w]` uint8; empty if one of them cannot be had.
         broken: images that cannot be read, with the reason.
     """
 
@@ -131,7 +127,7 @@ class TrainImages:
         )
 
     def __call__(self, epoch: int, first: int, shares: Sequence[Share]) -> Iterator[Tensor]:
-        """Batches `[b, 3, crop, crop]` of an epoch, from its batch `first` on.
+        """Batches `[b, 3, crop, crop]` uint8 of an epoch, from its batch `first` on.
 
         Raises:
             InputError: an image cannot be read any more.
@@ -163,7 +159,7 @@ def embed(
     """What the model makes of pictures, in order, single precision, on the CPU.
 
     Args:
-        model: pictures `[n, 3, h, w]` to vectors.
+        model: pictures `[n, 3, h, w]` uint8 to vectors.
         paths: image files.
         transform: picture to tensor.
         device: where the model is.
@@ -190,9 +186,11 @@ def embed(
                 raise InputError(_not_readable(kept, broken))
             with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
                 vectors = model(pixels.to(device, non_blocking=True))
-            parts.append(vectors.float().cpu())
+            parts.append(vectors.float())
+            # The batch before: its vectors are there, and the device goes on with this one.
+            parts[-2:-1] = [part.cpu() for part in parts[-2:-1]]
             tracker.advance(len(pixels))
-    result = torch.cat(parts)
+    result = torch.cat([part.cpu() for part in parts])
     result[list(found)] = torch.nan
     return result
 
@@ -257,10 +255,6 @@ def _reason(path: Path) -> str:
     except UnreadablePictureError as error:
         return str(error)
     return ""
-
-
-def _to_tensor(mean: Sequence[float], std: Sequence[float]) -> list[Callable[..., object]]:
-    return [transforms.ToTensor(), transforms.Normalize(mean, std)]
 
 
 # A picture, or none, and the images that could not be read.

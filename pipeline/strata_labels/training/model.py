@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from strata_labels.embedding import load_encoder
 from strata_labels.errors import InputError, Problem, RetryError
+from strata_labels.pictures import normalised
 from strata_labels.training.head import Head
 from strata_labels.training.recipe import Recipe
 
@@ -35,6 +36,8 @@ class GeM(nn.Module):
 class RetrievalModel(nn.Module):
     """Backbone, pooling and `Head`: pictures `[n, 3, h, w]` to unit vectors `[n, e]`.
 
+    Pictures are pixels of 8 bits, which it normalises, or floats that are normalised already.
+
     Args:
         backbone: pictures to features, pooled `[n, d]` unless `pooling` does it.
         head: pooled features to embeddings.
@@ -46,21 +49,26 @@ class RetrievalModel(nn.Module):
     """
 
     backbone: nn.Module
+    head: nn.Module
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
         backbone: nn.Module,
         head: Head,
         freeze_batch_norm: bool | Literal["all"],
-        mean: Sequence[float],
-        std: Sequence[float],
+        mean: Sequence[float] | Tensor,
+        std: Sequence[float] | Tensor,
         pooling: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
         self.pooling = pooling or nn.Identity()
         self.dim = head.dim
-        self.mean, self.std = tuple(mean), tuple(std)
+        # No weights: they follow from the recipe.
+        self.register_buffer("mean", torch.as_tensor(mean), persistent=False)
+        self.register_buffer("std", torch.as_tensor(std), persistent=False)
         self._still = [
             module
             for module in backbone.modules()
@@ -72,6 +80,8 @@ class RetrievalModel(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """Pooled features `[n, d]`, what the head is given."""
+        if pixels.dtype == torch.uint8:
+            pixels = normalised(pixels, self.mean, self.std)
         return self.pooling(self.backbone(pixels))  # type: ignore[no-any-return]
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -101,8 +111,8 @@ def build_model(recipe: Recipe, weights_follow: bool = False) -> RetrievalModel:
     if weights_follow:
         recipe = recipe.model_copy(update={"pretrained": "no"})
     name = recipe.backbone
-    mean: Sequence[float]
-    std: Sequence[float]
+    mean: Sequence[float] | Tensor
+    std: Sequence[float] | Tensor
     encoder = name == "registry" or "/" in name or name.startswith("local-dir:")
     if encoder:
         _check_encoder(recipe, weights_follow)

@@ -35,8 +35,8 @@ class TrainedModel:
 
     Attributes:
         model: in evaluation mode; in mode `head` vectors `[n, d]` of the encoder to unit vectors
-            `[n, e]`, in mode `full` pictures `[n, 3, h, w]` to the same.
-        transform: of mode `full`: a picture as `model` takes it.
+            `[n, e]`, in mode `full` pictures `[n, 3, h, w]` to the same (see `RetrievalModel`).
+        transform: of mode `full`: a picture as `model` takes it, 8-bit pixels.
         recipe, mode: what it was trained by.
         features: the encoder (its `id`) or backbone.
         encoder: of mode `head`: what `load_encoder` was given then.
@@ -94,9 +94,8 @@ def load_model(path: Path | str) -> TrainedModel:
         recipe = Recipe.model_validate(about["recipe"])
         mode, features, encoder = about["mode"], about["features"], about["encoder"]
         if mode == "full":
-            own = build_model(recipe, weights_follow=True)
-            model: nn.Module = own
-            transform = plain_transform(recipe, own.mean, own.std)
+            model: nn.Module = build_model(recipe, weights_follow=True)
+            transform = plain_transform(recipe)
         else:
             dim_out, dim_in = weights["linear.weight"].shape
             model, transform = Head(dim_in, dim_out, recipe.layer_norm), None

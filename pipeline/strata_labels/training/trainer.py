@@ -166,7 +166,7 @@ class Trainer:
             raise InputError(Problem("batch_size", what, fix, value=value))
 
     def _learn(self, epoch: int, batch: Indices, inputs: Tensor) -> None:
-        labels = self.labels[batch].to(self.device)
+        labels = self.labels[batch].to(self.device, non_blocking=True)
         self._running.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
             own = self._running(inputs.to(self.device, non_blocking=True))

@@ -121,13 +121,13 @@ class FullTraining:
         self.load = TrainImages(
             train.paths,
             train.labels[:, 0].numpy(),
-            random_transform(recipe, self.model.mean, self.model.std),
+            random_transform(recipe),
             seed,
             workers,
             skip_damaged,
             pin=self.device.type == "cuda",
         )
-        self._plain = plain_transform(recipe, self.model.mean, self.model.std)
+        self._plain = plain_transform(recipe)
 
     @property
     def broken(self) -> dict[int, str]:
@@ -137,8 +137,8 @@ class FullTraining:
     def frozen(self) -> Tensor:
         """Unit vectors of the test images, as the backbone gave them before training."""
         fresh = self._fresh()
-        features = nn.Sequential(fresh.backbone, fresh.pooling)
-        return nn.functional.normalize(self._embed(features, TESTED), dim=1)
+        fresh.head = nn.Identity()  # type: ignore[assignment]
+        return nn.functional.normalize(self._embed(fresh, TESTED), dim=1)
 
     def embedded(self, *splits: str) -> Tensor:
         """Unit vectors of the images of some splits, as the model gives them now."""

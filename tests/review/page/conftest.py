@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from page_client import ReviewCommand
 from page_world import make_workspace
 from strata_labels.build import Workspace
 from strata_labels.cli.review import review_setup
@@ -61,3 +62,18 @@ def serve() -> Iterator[Callable[[Desk], Served]]:
             return page
 
         yield start
+
+
+@pytest.fixture
+def start(workspace: Path) -> Iterator[Callable[..., ReviewCommand]]:
+    """Starts `strata review` on the workspace; none is left when the test ends."""
+    started: list[ReviewCommand] = []
+
+    def begin(*words: str) -> ReviewCommand:
+        started.append(ReviewCommand(workspace, *words))
+        return started[-1]
+
+    yield begin
+    for command in started:
+        command.process.kill()
+        command.process.wait()

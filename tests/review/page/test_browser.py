@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from building import strata_environment
+from page_client import ReviewCommand
 from page_world import IMAGE
 from PIL import Image
 from strata_labels.build import Workspace
@@ -30,47 +26,6 @@ sync_api = pytest.importorskip("playwright.sync_api")
 Row = tuple[str, str, str]
 #: One of ten castles that are shown in a grid.
 CASTLE = "1:gldv2/train/2"
-
-
-class Command:
-    """`strata review`, as a curator starts it."""
-
-    def __init__(self, workspace: Path, *words: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "strata_labels.cli", "review", str(workspace), "--no-browser",
-             *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=workspace,
-            env=strata_environment(Path(os.environ["HOME"])),
-        )  # fmt: skip
-        assert self.process.stdout is not None
-        said = ""
-        for line in self.process.stdout:
-            said += line
-            if found := re.search(r"http://127\.0\.0\.1:\d+/\S+", line):
-                self.address = found[0]
-                return
-        raise AssertionError(said)
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-
-@pytest.fixture
-def start(workspace: Path) -> Iterator[Callable[..., Command]]:
-    """Starts the command on the workspace; none is left when the test ends."""
-    started: list[Command] = []
-
-    def begin(*words: str) -> Command:
-        started.append(Command(workspace, *words))
-        return started[-1]
-
-    yield begin
-    for command in started:
-        command.kill()
 
 
 class Curator:
@@ -135,14 +90,14 @@ class Curator:
 
 
 def test_thirty_decisions_by_keyboard_are_exactly_what_the_ledger_has(
-    browser: sync_api.Browser, start: Callable[..., Command], workspace: Path
+    browser: sync_api.Browser, start: Callable[..., ReviewCommand], workspace: Path
 ) -> None:
     def told() -> list[Row]:
         """The ledger's decisions; the answer for a group is a line that names all of it."""
         found = read_ledger(workspace / "decisions.csv").decisions
         return list(found[["row_id", "decision", "target"]].itertuples(index=False, name=None))
 
-    command = start("--reviewer", "ann")
+    command = start("--no-browser", "--reviewer", "ann")
     curator = Curator(browser.new_page())
     curator.open(command.address)
     assert curator.page.evaluate("document.activeElement.id") == "name"
@@ -180,11 +135,11 @@ def test_thirty_decisions_by_keyboard_are_exactly_what_the_ledger_has(
     assert curator.row == row
     curator.keep()
     # The server is killed: the page says so, and the next server goes on.
-    command.kill()
+    command.end(signal.SIGKILL)
     curator.page.keyboard.press("Enter")
     curator.page.wait_for_selector("#alert:not([hidden])")
     assert "nothing was recorded" in str(curator.page.text_content("#alert"))
-    command = start("--reviewer", "ann")
+    command = start("--no-browser", "--reviewer", "ann")
     curator.open(command.address)
     curator.one_by_one()
     while curator.decisions < 30:
@@ -469,7 +424,7 @@ def hostile_pictures(root: Path) -> dict[str, bool]:
 
 def test_no_picture_runs_a_program(
     workspace: Path,
-    start: Callable[..., Command],
+    start: Callable[..., ReviewCommand],
     browser: sync_api.Browser,
     ledger: Callable[[], list[Row]],
 ) -> None:
@@ -478,7 +433,7 @@ def test_no_picture_runs_a_program(
     items.at[0, "image_ids"] = list(shown)
     save(workspace, "items", items)
     page = browser.new_page()
-    address = start("--reviewer", "ann").address
+    address = start("--no-browser", "--reviewer", "ann").address
     for name, drawn in shown.items():
         answer = page.goto(f"{address}picture?item={items.item_id[0]}&id={name}")
         assert answer is not None

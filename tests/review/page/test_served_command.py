@@ -2,68 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from building import ROOT, strata_environment
-from page_client import Client
+from building import ROOT, run_strata
+from page_client import Client, ReviewCommand
 from strata_labels.review import read_ledger
 from strata_labels.review.page.curators import LINKS
 
 sync_api = pytest.importorskip("playwright.sync_api")
-
-
-class Command:
-    """The command, as an owner starts it.
-
-    Attributes:
-        links: of the curators, by name, as far as they were told.
-    """
-
-    def __init__(self, workspace: Path, *words: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "strata_labels.cli", "review", str(workspace), *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=workspace,
-            env=strata_environment(Path(os.environ["HOME"])),
-        )
-        assert self.process.stdout is not None
-        self.links: dict[str, str] = {}
-        self.said = ""
-        for line in self.process.stdout:
-            self.said += line
-            if found := re.match(r"Link of (.+), told this once: (http\S+)", line):
-                self.links[found[1]] = found[2]
-            if line.startswith("Review page"):
-                return
-        self.process.wait()
-
-    def end(self, number: int) -> str:
-        """Ends it; returns what it said then."""
-        self.process.send_signal(number)
-        return self.process.communicate()[0]
-
-
-@pytest.fixture
-def start(workspace: Path) -> Iterator[Callable[..., Command]]:
-    started: list[Command] = []
-
-    def begin(*words: str) -> Command:
-        started.append(Command(workspace, *words))
-        return started[-1]
-
-    yield begin
-    for command in started:
-        command.process.kill()
-        command.process.wait()
 
 
 GUIDE = (ROOT / "docs" / "curators.md").read_text(encoding="utf-8")
@@ -73,7 +23,7 @@ SERVE = ("--serve", "127.0.0.1:0", "--curators", "curators.toml")
 def test_two_curators_at_once_in_real_browsers(
     browser: sync_api.Browser,
     axe: Callable[[sync_api.Page], list[str]],
-    start: Callable[..., Command],
+    start: Callable[..., ReviewCommand],
     workspace: Path,
 ) -> None:
     (workspace / "curators.toml").write_text("[ann]\nowner = true\n[ben]\n")
@@ -122,7 +72,7 @@ def test_two_curators_at_once_in_real_browsers(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_server_ends_at_once_and_says_what_is_left_to_do(
-    start: Callable[..., Command], workspace: Path, number: int
+    start: Callable[..., ReviewCommand], workspace: Path, number: int
 ) -> None:
     (workspace / "curators.toml").write_text("[ann]\n")
     command = start(*SERVE)
@@ -149,15 +99,13 @@ def test_the_server_ends_at_once_and_says_what_is_left_to_do(
         (["--url", "https://labels.example.org"], "--serve"),
     ],
 )
-def test_what_cannot_be_served_is_refused(
-    start: Callable[..., Command], words: list[str], told: str
-) -> None:
-    command = start(*words)
-    assert command.process.returncode == 2
-    assert told in command.said and "Traceback" not in command.said
+def test_what_cannot_be_served_is_refused(workspace: Path, words: list[str], told: str) -> None:
+    run = run_strata("review", workspace, *words, folder=workspace)
+    assert run.returncode == 2
+    assert told in run.stderr and "Traceback" not in run.stderr
 
 
-def test_the_commands_of_the_guide(start: Callable[..., Command], workspace: Path) -> None:
+def test_the_commands_of_the_guide(start: Callable[..., ReviewCommand], workspace: Path) -> None:
     (curators,) = re.findall(r"^```toml.*?\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
     (workspace / "curators.toml").write_text(curators)
     commands = [line.split() for line in re.findall(r"^    (strata .*)$", GUIDE, re.MULTILINE)]

@@ -17,6 +17,7 @@ from strata_labels.people_csv import clean_cell
 from strata_labels.pictures import UnreadablePictureError
 from strata_labels.review.apply import Resolution
 from strata_labels.review.carry_over import made_nodes
+from strata_labels.review.conflicts import find_conflicts
 from strata_labels.review.decisions import Decision, seen_of
 from strata_labels.review.ledger import unbatch_decisions
 from strata_labels.review.page.answers import answer_text, ledger_lines, refusal
@@ -29,7 +30,6 @@ from strata_labels.review.page.review import Review, Stale
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup
 from strata_labels.review.page.row_card import card
 from strata_labels.review.page.thumbnails import SIDES
-from strata_labels.review.validate import find_conflicts
 
 #: What the page can decide; renaming and further words are for the sheet.
 WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure", "same")

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from strata_labels.evidence import Evidence, evidence_text
+from strata_labels.evidence import Evidence
+from strata_labels.evidence_text import evidence_text
 from strata_labels.review.page.naming import describe, first_picture, name_of
 from strata_labels.review.page.review_rows import ReviewRows
 

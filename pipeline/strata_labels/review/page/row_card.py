@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from strata_labels.evidence import NAME_REASONS, has_reason, label_issue_text, reason_text
+from strata_labels.evidence import NAME_REASONS, has_reason
+from strata_labels.evidence_text import label_issue_text, reason_text
 from strata_labels.people_csv import clean_cell
 from strata_labels.review.page.naming import (
     first_picture,
