@@ -1,10 +1,13 @@
 """Label issues: planted errors found among given labels, printed as tables.
 
     python -m benchmarks.label_issues names|grocery --shared DIR [--draws 0 10] [--peer PYTHON]
+    python -m benchmarks.label_issues photographs --shared DIR [--level coarse_id]
 
 5 % of the labels are replaced, at random or by the most likely other node of the model of the
-unchanged labels. Constants were chosen on draws 100 to 104; report others. `--peer` names a Python
-that has cleanlab installed: its label-quality scores are computed on the same probabilities.
+unchanged labels. Constants were chosen on draws 100 to 104; report others. `photographs`: items
+have four photographs each, some of them of another coarse class, and 10 % of the labels are
+replaced at random. `--peer` names a Python that has cleanlab installed: its label-quality scores
+are computed on the same probabilities.
 """
 
 from __future__ import annotations
@@ -17,10 +20,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
-from strata_labels.proposal import Scorer, Signals
+from strata_labels.proposal import Scorer, Signals, have_company
 from strata_labels.proposal.label_issues import issues_at_level
 
 from benchmarks.proposal import image_vectors, read_sample, sample_scorer, truth_of
+from benchmarks.strangers import mean_of_alike
 
 SHARE = 0.05
 PEER_SCORES = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
@@ -60,11 +64,11 @@ def grocery_scorer(shared: Path, cache: Path, level: str) -> tuple[Scorer, np.nd
 
 
 def planted(
-    truth: np.ndarray, num_nodes: int, seed: int, likely: np.ndarray | None
+    truth: np.ndarray, num_nodes: int, seed: int, likely: np.ndarray | None, share: float = SHARE
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels with some replaced, and which; `likely` are the nodes to take, None: any other."""
     random = np.random.default_rng(seed)
-    rows = random.choice(len(truth), round(SHARE * len(truth)), replace=False)
+    rows = random.choice(len(truth), round(share * len(truth)), replace=False)
     labels = truth.copy()
     other = (truth[rows] + random.integers(1, num_nodes, len(rows))) % num_nodes
     labels[rows] = other if likely is None else likely[rows]
@@ -90,15 +94,56 @@ def peer_scores(python: str, probabilities: np.ndarray, labels: np.ndarray) -> n
         return np.load(found)
 
 
+def photographs(shared: Path, cache: Path, level: str, draws: range) -> None:
+    """Two items of four photographs of each fine class: with and without a look at each of them."""
+    folder = shared / "grocery"
+    table = pd.read_csv(folder / "subset.csv")
+    vectors = image_vectors([folder / "subset" / path for path in table["path"]], cache)
+    of_class = np.stack(list(table.groupby("fine_id").groups.values()))
+    coarse, label = table["coarse_id"].to_numpy(), table[level].to_numpy()
+    results = []
+    for strangers in (0.0, 0.2, 0.4):
+        for seed in draws:
+            random = np.random.default_rng(seed)
+            mixed = [random.permutation(own).reshape(2, -1) for own in of_class]
+            shown = np.concatenate(mixed)
+            truth = np.unique(label[shown[:, 0]], return_inverse=True)[1]
+            for item, at in np.argwhere(random.random(shown.shape) < strangers):
+                others = np.flatnonzero(coarse != coarse[shown[item, 0]])
+                shown[item, at] = random.choice(others)
+            num_nodes = int(truth.max()) + 1
+            labels, bad = planted(truth, num_nodes, seed, None, 0.1)
+            blank, nodes = [""] * len(labels), [str(node) for node in range(num_nodes)]
+            scorer = Scorer(Signals(blank, blank, image=mean_of_alike(vectors[shown])), nodes)
+            left_out = scorer.fit(labels).left_out
+            by_image = scorer.left_out_by_image(np.arange(len(labels)), vectors[shown])
+            judged = have_company(labels[:, None])[:, 0]
+            for name, found, worth in (
+                ("before", left_out, None),
+                ("labels with company", left_out, judged),
+                ("and by photograph", by_image, judged),
+            ):
+                issues = issues_at_level(found.astype(np.float64), labels, judged=worth)
+                counts = {"opened": issues.opened.sum(), "wrong": bad[issues.opened].sum()}
+                counts["expected"] = issues.expected_wrong
+                result = {"strangers": strangers, "method": name}
+                results.append(result | figures(issues.score, bad) | counts)
+    groups = pd.DataFrame(results).groupby(["strangers", "method"], sort=False)
+    print(groups.mean().assign(ap_deviation=groups["ap"].std()).round(3).to_string())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", choices=["names", "grocery"])
-    parser.add_argument("--level", default="fine_id", help="grocery: fine_id, coarse_id or top")
+    parser.add_argument("data", choices=["names", "grocery", "photographs"])
+    parser.add_argument("--level", default="fine_id", help="photographs: fine_id, coarse_id or top")
     parser.add_argument("--shared", type=Path, required=True, help="folder of the real data")
     parser.add_argument("--cache", type=Path, default=Path(".bench"), help="folder for vectors")
     parser.add_argument("--draws", type=int, nargs=2, default=(0, 10), metavar=("FIRST", "END"))
     parser.add_argument("--peer", help="a Python that has cleanlab")
     chosen = parser.parse_args()
+    if chosen.data == "photographs":
+        photographs(chosen.shared, chosen.cache, chosen.level, range(*chosen.draws))
+        return
     if chosen.data == "names":
         table = read_sample(chosen.shared)
         scorer = sample_scorer(table, chosen.cache)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from strata_labels.build import BuildSettings, Workspace, build_tree
+from strata_labels.build import BuildSettings, Workspace, build_tree, label_evidence
 from strata_labels.tables import SCHEMAS, load
 from tiny_clip import PLANT, colour_image, make_tiny_clip
 
@@ -68,6 +68,40 @@ def test_nothing_is_found_where_nothing_is_planted(tmp_path: Path, encoder: str)
     assert len(load(place.folder, "image_issues")) == 1
     build(tmp_path, encoder, {})
     assert place.table("image_issues").read_bytes() == before
+
+
+def test_given_labels_are_questioned_by_each_picture(
+    tmp_path: Path, encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures that say nothing hide in a mean of vectors those that contradict the label."""
+    others = {f"church0{m}.png": PLANT["bridge"] for m in (0, 1)}
+    others |= {f"church0{m}.png": WHITE for m in (2, 3, 4)}
+    score = {}
+    for most in (0, 5_000):
+        monkeypatch.setattr(label_evidence, "MOST_BY_IMAGE", most)
+        folder = tmp_path / str(most)
+        folder.mkdir()
+        issues = load(build(folder, encoder, others).folder, "label_issues")
+        score[most] = issues.set_index(issues["item_id"].str.extract(r"/(\w+)$")[0])["score"]
+    assert score[5_000].idxmin() == "church0"
+    assert score[5_000]["church0"] < score[0]["church0"]
+
+
+def test_a_label_that_one_item_alone_has_is_not_in_doubt(tmp_path: Path, encoder: str) -> None:
+    rows = [(f"{kind}{n}", kind) for kind in PLANT for n in range(4)]
+    rows[0] = (rows[0][0], "chapel")
+    for item, _ in rows:
+        colour_image(tmp_path / f"{item}.png", PLANT[item[:-1]], seed=sum(item.encode()))
+    table = pd.DataFrame(rows, columns=["id", "kind"])
+    table["image"] = table["id"] + ".png"
+    table.to_csv(tmp_path / "items.csv", index=False)
+    place = Workspace(tmp_path / "ws")
+    given = {"decisions": place.ledger, "metadata": tmp_path / "items.csv", "encoder": encoder}
+    build_tree(place, BuildSettings(tree="table", **given))
+    issues = load(place.folder, "label_issues")
+    alone = issues[issues["given"] == "1/chapel"].iloc[0]
+    assert (alone["score"], alone["opened"]) == (0.95, False)
+    assert not issues["opened"].any() and len(issues) == len(rows)
 
 
 def test_without_images_the_table_is_empty(tmp_path: Path) -> None:

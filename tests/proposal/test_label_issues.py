@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 from strata_labels.proposal import label_issues as module
 from strata_labels.proposal.label_issues import (
     LabelIssues,
+    have_company,
     issues_at_level,
     most_harmful_first,
     score_labels,
@@ -114,3 +115,17 @@ def test_nothing_to_compare_is_clean(shape: tuple[int, int]) -> None:
     issues = issues_at_level(probabilities, np.zeros(shape[0], dtype=int))
     assert not issues.opened.any()
     assert issues.expected_wrong == 0
+
+
+def test_labels_of_which_nothing_can_be_said_have_the_usual_share_of_errors() -> None:
+    given = np.array([[0, 0], [0, 0], [1, 0], [-1, 1], [2, 1]])
+    judged = have_company(given)
+    assert judged.tolist() == [[True, True]] * 2 + [[False, True], [False, True], [False, True]]
+    probabilities = np.array([[0.8, 0.1, 0.1]] * 2 + [[0.9, 0.01, 0.09]] * 3)
+    issues = score_labels(probabilities, given, np.array([[0, 0], [1, 0], [2, 1]]), judged=judged)
+    assert issues.score[2, 0] == issues.score[4, 0] == 1 - module.WRONG_SHARE
+    assert issues.wrong[2, 0] == module.WRONG_SHARE and not issues.opened[2, 0]
+    assert issues.suggestion[[2, 4], 0].tolist() == [0, 0]
+    assert np.isnan(issues.score[3, 0]) and issues.suggestion[3, 0] == -1
+    rest = issues_at_level(probabilities[:2], given[:2, 0])
+    assert np.allclose(issues.score[:2, 0], rest.score)

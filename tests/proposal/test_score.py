@@ -163,6 +163,25 @@ def test_left_out_scores_are_those_of_a_fit_without_the_rows_of_the_answer(block
 
 
 @pytest.mark.parametrize("kind", ["exact", "landmarks"])
+def test_an_image_is_scored_without_the_label_of_its_item(kind):
+    vectors, truth = _blobs(np.random.default_rng(3), 60)
+    evidence = Signals([f"name {n % 7}" for n in range(60)], [""] * 60, image=vectors[:60])
+    parts = features(evidence, NodeScores(pd.DataFrame()), K)
+    rows, some = np.arange(30), np.array([4, 17, 35])  # the last has no label
+    targets = Targets(rows, truth[:30], K, answers_of(np.full(30, -1)))
+    images = parts.dense[-1][0][[50, 51, 52]]
+    scores = ridge_of(kind, parts, targets).scores_of_images(some, images)
+    mean = np.eye(K)[truth[:30]].mean(axis=0)
+    for n, row in enumerate(some):
+        rest = rows[rows != row]
+        gram = kernel(parts, rest, rest).astype(float) + 0.15 * np.eye(len(rest))
+        dual = np.linalg.solve(gram, np.eye(K)[truth[rest]] - mean)
+        seen = kernel(parts, some[[n]], rest, images[[n]])
+        assert np.allclose(scores[n], seen @ dual + mean, atol=1e-3)
+        assert not np.allclose(seen, kernel(parts, some[[n]], rest), atol=0.05)
+
+
+@pytest.mark.parametrize("kind", ["exact", "landmarks"])
 def test_resampled_scores_are_those_of_fits_without_a_part(kind):
     vectors, truth = _blobs(np.random.default_rng(4), 40)
     parts = features(named(*[""] * 40, text=vectors), NodeScores(pd.DataFrame()), K)

@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.build.assets import ledgers
-from strata_labels.build.label_evidence import Classes, name_prompts, node_prompts, signals_of
+from strata_labels.build.label_evidence import (
+    Classes,
+    left_out_by_image,
+    name_prompts,
+    node_prompts,
+    signals_of,
+)
 from strata_labels.build.label_questions import merged_nodes
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
@@ -20,6 +26,7 @@ from strata_labels.proposal import (
     Scorer,
     Scores,
     doubt_given,
+    have_company,
     is_new_node,
     mark_outside,
     most_harmful_first,
@@ -121,12 +128,15 @@ def complete(
     table = mark_outside(table, items, outside, found)
     asked = evidence & ~decided
     votes = None if classes is None else classes.votes(ladder, scores)
-    done = question(settings, items, ladder, scorer, scores, asked, table, votes, given.level)
+    done = question(
+        workspace, settings, items, ladder, scorer, scores, asked, table, votes, given.level
+    )
     path = path_table(items, rows, ladder.first, scores)
     return replace(done, path_confidence=path, new_nodes=new_node_rows(found))
 
 
 def question(
+    workspace: Workspace,
     settings: BuildSettings,
     items: pd.DataFrame,
     ladder: Ladder,
@@ -140,18 +150,20 @@ def question(
     """Scores the given labels and opens the rows of the doubtful ones.
 
     Args:
+        workspace: with vectors of images, if there are any.
         settings: of the build.
         items: the table `items`.
         ladder: the nodes.
         scorer: holds the evidence.
-        scores: its answer.
+        scores: its last answer.
         asked: items whose labels may be questioned, boolean `[n]`.
         proposals: the table `proposals`.
         votes: what labels say of the items' classes, if there are any.
         given_level: see `_Known.level`; None: as the scorer knows them.
     """
     lowest = (scores.known_level if given_level is None else given_level)[scores.labelled]
-    issues, given, worst = _issues(settings, ladder, scores, asked, items)
+    left_out = left_out_by_image(workspace, settings, items, scorer, scores, asked[scores.labelled])
+    issues, given, worst = _issues(settings, ladder, scorer, scores, left_out, asked, items)
     opened = scores.labelled[worst]
     table = proposals
     if len(opened):
@@ -362,7 +374,9 @@ def _with_decisions(
 def _issues(
     settings: BuildSettings,
     ladder: Ladder,
+    scorer: Scorer,
     scores: Scores,
+    left_out: np.ndarray,
     asked: np.ndarray,
     items: pd.DataFrame,
 ) -> tuple[LabelIssues, np.ndarray, np.ndarray]:
@@ -373,8 +387,11 @@ def _issues(
     rows = scores.labelled
     steps = np.arange(scores.path.shape[1])[None]
     given = np.where(steps >= scores.known_level[rows, None], scores.path[rows], -1)
+    # Names, classes and words speak of a node without labels too; vectors hardly do.
+    by_labels = {*scorer.node_scores.by_source} <= {"text", "image_to_text"}
+    judged = have_company(given) if by_labels else None
     given[~asked[rows]] = -1
-    issues = score_labels(scores.left_out, given, np.column_stack(ladder.above))
+    issues = score_labels(left_out, given, np.column_stack(ladder.above), judged=judged)
     whole = given[:, 0] >= 0
     if settings.label_issues is None:
         images = items["image_ids"].map(len).to_numpy()[rows]

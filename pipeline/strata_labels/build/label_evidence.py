@@ -17,14 +17,18 @@ from strata_labels.build.embed import (
     NODES,
     PHRASES,
     image_name_vectors,
+    item_images,
     label_names,
 )
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.knowledge import class_chains
-from strata_labels.proposal import ClassVotes, Ladder, Prompts, Scores, Signals
+from strata_labels.proposal import ClassVotes, Ladder, Prompts, Scorer, Scores, Signals
 from strata_labels.tables import load, own_ids
 from strata_labels.tree import LabelTree
+
+# Given labels that are looked at image by image, at most.
+MOST_BY_IMAGE = 5_000
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,43 @@ def _rows_of_names(workspace: Workspace, ladder: Ladder, nodes: pd.DataFrame) ->
         for finest in ladder.ids[0]
     ]
     return [row[found[0]] for found in called] if all(called) else None
+
+
+def left_out_by_image(
+    workspace: Workspace,
+    settings: BuildSettings,
+    items: pd.DataFrame,
+    scorer: Scorer,
+    scores: Scores,
+    asked: np.ndarray,
+) -> np.ndarray:
+    """`Scores.left_out`, by each image of the items with several: strangers among them, or one that
+    says nothing, move a mean of vectors far.
+
+    Args:
+        workspace: with vectors of images.
+        settings: of the build.
+        items: the table `items`.
+        scorer: whose last answer are `scores`.
+        scores: of all items.
+        asked: which labelled items are asked about, `[m]`: the `MOST_BY_IMAGE` whose finest label
+            is least likely are looked at so.
+    """
+    left_out = scores.left_out
+    if settings.vectors or scorer.signals.image is None:
+        return left_out
+    several = items["image_ids"].map(len).to_numpy()[scores.labelled] > 1
+    some = np.flatnonzero(several & asked)
+    own = left_out[some, scores.path[scores.labelled[some], 0]]
+    some = np.sort(some[np.argsort(own, kind="stable")[:MOST_BY_IMAGE]])
+    if not len(some):
+        return left_out
+    left_out, rows = left_out.copy(), scores.labelled[some]
+    for group in item_images(workspace, settings, items.iloc[rows]).groups("comparing pictures"):
+        if group.vectors.shape[1] > 1:
+            found = scorer.left_out_by_image(rows[group.items], group.vectors)
+            left_out[some[group.items]] = found
+    return left_out
 
 
 def signals_of(

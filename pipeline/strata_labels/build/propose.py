@@ -135,7 +135,7 @@ def _into_vocabulary(
         ids = [[node_id(2, n) for n in vocabulary.nodes], [node_id(3, n) for n in tops]]
         ladder = Ladder(2, ids, scorer.levels.above)
         asked = scorer.has_evidence & (learnt < 0)
-        done = question(settings, items, ladder, scorer, scores, asked, proposals)
+        done = question(workspace, settings, items, ladder, scorer, scores, asked, proposals)
     path = path_table(items, np.arange(len(items)), 2, scores)
     return replace(done, path_confidence=path), nodes
 

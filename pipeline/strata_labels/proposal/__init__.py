@@ -5,7 +5,12 @@ from strata_labels.proposal.class_votes import ClassVotes
 from strata_labels.proposal.free import propose_free
 from strata_labels.proposal.ids import node_id
 from strata_labels.proposal.image_issues import NodeCentres, image_similarities
-from strata_labels.proposal.label_issues import LabelIssues, most_harmful_first, score_labels
+from strata_labels.proposal.label_issues import (
+    LabelIssues,
+    have_company,
+    most_harmful_first,
+    score_labels,
+)
 from strata_labels.proposal.labelled import Ladder, doubt_given, propose_missing
 from strata_labels.proposal.lexicon import Lexicon
 from strata_labels.proposal.new_nodes import (
@@ -49,6 +54,7 @@ __all__ = [
     "calibration_error",
     "decided_new_nodes",
     "doubt_given",
+    "have_company",
     "image_similarities",
     "is_new_node",
     "mark_outside",

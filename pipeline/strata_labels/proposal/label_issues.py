@@ -70,6 +70,7 @@ def score_labels(
     given: np.ndarray,
     ancestors: np.ndarray,
     together: np.ndarray | None = None,
+    judged: np.ndarray | None = None,
 ) -> LabelIssues:
     """Scores the given labels of every level, each from the sums over its descendants.
 
@@ -78,6 +79,7 @@ def score_labels(
         given: node index of each item at each level, -1 for none, `[n, L]`.
         ancestors: node index at each level of each finest node, `[K, L]`.
         together: see `issues_at_level`.
+        judged: see there, `[n, L]`.
     """
     levels = []
     for level in range(ancestors.shape[1]):
@@ -91,7 +93,8 @@ def score_labels(
                 shape=(size, len(above)),
             )
             of_level = np.asarray((sums @ probabilities.T).T)
-        levels.append(issues_at_level(of_level, given[:, level], together))
+        worth = None if judged is None else judged[:, level]
+        levels.append(issues_at_level(of_level, given[:, level], together, worth))
     return LabelIssues(
         np.column_stack([level.score for level in levels]),
         np.column_stack([level.wrong for level in levels]),
@@ -100,7 +103,10 @@ def score_labels(
 
 
 def issues_at_level(
-    probabilities: np.ndarray, given: np.ndarray, together: np.ndarray | None = None
+    probabilities: np.ndarray,
+    given: np.ndarray,
+    together: np.ndarray | None = None,
+    judged: np.ndarray | None = None,
 ) -> LabelIssues:
     """Scores the given labels of one level. Deterministic; rows are worked on in chunks.
 
@@ -110,6 +116,8 @@ def issues_at_level(
         given: node index of each item, -1 for none, `[n]`.
         together: number of the answer each label was given by, `[n]`, -1 where that is of no
             other; labels of one answer are left out together.
+        judged: which labels the probabilities can say anything of, boolean `[n]`; None: all. The
+            others get the usual share of wrong labels.
 
     Example:
         >>> sure = np.repeat(np.eye(2) * 0.98 + 0.01, 50, axis=0)
@@ -123,7 +131,14 @@ def issues_at_level(
     score = np.full(num_items, np.nan)
     wrong = np.full(num_items, np.nan)
     suggestion = np.full(num_items, -1)
-    rows = np.flatnonzero(given >= 0)
+    labelled = given >= 0
+    rows = np.flatnonzero(labelled if judged is None else labelled & judged)
+    if judged is not None and num_nodes > 1:
+        rest = np.flatnonzero(labelled & ~judged)
+        score[rest], wrong[rest] = 1.0 - WRONG_SHARE, WRONG_SHARE
+        others = probabilities[rest].copy()
+        others[np.arange(len(rest)), given[rest]] = -1.0
+        suggestion[rest] = others.argmax(axis=1)
     if len(rows) and num_nodes > 1:
         confusions = _Confusions.count(probabilities, given, rows, together)
         first, last = _fit(*confusions.sample())
@@ -139,6 +154,21 @@ def issues_at_level(
     elif len(rows):
         score[rows], wrong[rows] = 1.0, 0.0
     return LabelIssues(np.round(score, 6), np.round(wrong, 6), suggestion)
+
+
+def have_company(given: np.ndarray) -> np.ndarray:
+    """Which labels another item has too, boolean, of the shape of `given`.
+
+    What is learnt from labels alone speaks against every label that no other item has.
+
+    Args:
+        given: node index of each item at each level, -1 for none, `[n, L]`.
+    """
+    found = np.zeros(given.shape, dtype=bool)
+    for level, labels in enumerate(given.T):
+        counts = np.bincount(labels[labels >= 0], minlength=1)
+        found[:, level] = (labels >= 0) & (counts[labels] > 1)
+    return found
 
 
 def most_harmful_first(issues: LabelIssues, images: np.ndarray | None = None) -> np.ndarray:

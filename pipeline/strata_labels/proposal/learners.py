@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -32,12 +33,23 @@ SAMPLE = 2_000
 _JITTER = 1e-4
 
 
-def kernel(features: Features, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Kernel values `[len(rows), len(others)]`, float32."""
+def kernel(
+    features: Features, rows: np.ndarray, others: np.ndarray, images: np.ndarray | None = None
+) -> np.ndarray:
+    """Kernel values `[len(rows), len(others)]`, float32.
+
+    Args:
+        features: of n items.
+        rows: positions of items.
+        others: positions of items.
+        images: vectors that stand for `rows` in the last dense part, in place of their own.
+    """
     # In as few passes as can be: these are the largest matrices there are.
     dense = None
-    for vectors, weight, gamma in features.dense:
-        part = _gaussian(vectors[rows], vectors[others], gamma)
+    for number, (vectors, weight, gamma) in enumerate(features.dense, start=1):
+        last = number == len(features.dense)
+        own = vectors[rows] if images is None or not last else images
+        part = _gaussian(own, vectors[others], gamma)
         part *= np.float32(weight)
         dense = part if dense is None else np.add(dense, part, out=dense)
     if dense is not None and not features.sparse.shape[1]:
@@ -99,14 +111,85 @@ def _indicators(labels: np.ndarray, num_nodes: int) -> sp.csr_matrix:
     return sp.csr_matrix((ones, (np.arange(len(labels)), labels)), (len(labels), num_nodes))
 
 
-class ExactRidge:
-    """Kernel ridge regression on the nodes' indicators, over all m labelled rows.
+class Ridge(ABC):
+    """Scores of nodes by kernel ridge regression on indicators.
+
+    A labelled row's score is that without its own label, which needs no further fit (Rifkin and
+    Lippert, "Notes on regularized least squares", 2007). Rows that are known by one answer are left
+    out together: they were asked together because they look alike, and an open row has no such
+    neighbours among labelled ones.
+
+    Args:
+        features: kernel parts of n items.
+        targets: what the labelled items teach.
+        references: items that all others are compared with, `[r]`.
+        ridge: regularisation, in units of the kernel's diagonal.
+    """
+
+    def __init__(
+        self, features: Features, targets: Targets, references: np.ndarray, ridge: float
+    ) -> None:
+        self._features, self._targets, self._references = features, targets, references
+        #: What is said where nothing is alike, `[K]`.
+        self.mean = targets.mean.astype(np.float32)
+        self.ridge = ridge
+        # Weights of the references, `[r, K]`; scores of rows known by one answer, by position.
+        self._weights: np.ndarray
+        self._blocks: dict[int, np.ndarray] = {}
+
+    def scores(self, rows: np.ndarray) -> np.ndarray:
+        """Node scores of items, float32 `[len(rows), K]`; labelled ones without their own label."""
+        values = kernel(self._features, rows, self._references)
+        found = values @ self._weights
+        found += self.mean
+        labelled, positions = self._targets.find(rows)
+        if len(positions):
+            own = self._targets.indicators(positions).toarray()
+            left = own - self._errors(positions, values[labelled], own - found[labelled])
+            for n, position in enumerate(positions.tolist()):
+                if position in self._blocks:
+                    left[n] = self._blocks[position]
+            found[labelled] = left
+        return found
+
+    def scores_of_images(self, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """Scores of items as if they had other images, without their own labels.
+
+        Args:
+            rows: positions of the items.
+            images: vectors of the images, see `kernel`.
+        """
+        values = kernel(self._features, rows, self._references, images)
+        found = values @ self._weights
+        found += self.mean
+        labelled, positions = self._targets.find(rows)
+        if len(positions):
+            own = self._targets.indicators(positions).toarray()
+            error = own - self.scores(rows[labelled])
+            found[labelled] -= self._influence(positions, values[labelled])[:, None] * error
+        return found
+
+    @abstractmethod
+    def resampled(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Scores of open items with each part of the labelled rows left out, `[len(rows), K]`."""
+
+    @abstractmethod
+    def _errors(self, positions: np.ndarray, values: np.ndarray, error: np.ndarray) -> np.ndarray:
+        """Labels of labelled rows less their scores without them, from kernel values and labels
+        less scores."""
+
+    @abstractmethod
+    def _influence(self, positions: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """How much of the error of each labelled row without its label is added, by that label, to
+        a score with these kernel values, `[len(positions)]`."""
+
+
+class ExactRidge(Ridge):
+    """Over all m labelled rows.
 
     With `Q = (K + ridge I)^-1` and the indicators y less their mean, `c = Q y` are the weights of
-    the rows. A labelled row's score is that without its own label, `y - c_i / Q_ii`, which needs no
-    further fit (Rifkin and Lippert, "Notes on regularized least squares", 2007). Rows that are
-    known by one answer are left out together, by the same with a block of Q: they were asked
-    together because they look alike, and an open row has no such neighbours among labelled ones.
+    the rows, and the error of a row without its own label is `c_i / Q_ii`; of rows known by one
+    answer, the same with a block of Q.
 
     Args:
         features: kernel parts of n items.
@@ -116,10 +199,8 @@ class ExactRidge:
     """
 
     def __init__(self, features: Features, targets: Targets, ridge: float | None = None) -> None:
-        self._features, self._targets = features, targets
-        #: What is said where nothing is alike, `[K]`.
-        self.mean = targets.mean.astype(np.float32)
-        self.ridge = ridge if ridge is not None else best_ridge(features, targets)
+        ridge = ridge if ridge is not None else best_ridge(features, targets)
+        super().__init__(features, targets, targets.rows, ridge)
         matrix = kernel(features, targets.rows, targets.rows).astype(np.float64, order="F")
         matrix[np.diag_indices(len(matrix))] += self.ridge
         factor, info = dpotrf(matrix, lower=1, overwrite_a=1)
@@ -133,25 +214,20 @@ class ExactRidge:
         self._weights -= np.outer(self._inverse.sum(axis=1), self.mean)
         self._blocks = dict(self._left_out_blocks())
 
-    def scores(self, rows: np.ndarray) -> np.ndarray:
-        """Node scores of items, float32 `[len(rows), K]`; labelled ones without their own label."""
-        found = kernel(self._features, rows, self._targets.rows) @ self._weights
-        found += self.mean
-        labelled, positions = self._targets.find(rows)
-        if len(positions):
-            own = self._targets.indicators(positions).toarray()
-            left = own - self._weights[positions] / self._inverse[positions, positions][:, None]
-            found[labelled] = _with_blocks(left, positions, self._blocks)
-        return found
-
     def resampled(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Scores of open items with each part of the labelled rows left out, `[len(rows), K]`."""
+        """See `Ridge.resampled`."""
         values = kernel(self._features, rows, self._targets.rows)
         answers = self._targets.answers
         for start in range(min(PARTS, len(answers))):
             part = np.concatenate(answers[start::PARTS])
             error = self._without(part).astype(np.float32)
             yield values @ (self._weights - self._inverse[:, part] @ error) + self.mean
+
+    def _errors(self, positions: np.ndarray, values: np.ndarray, error: np.ndarray) -> np.ndarray:
+        return np.asarray(self._weights[positions] / self._inverse[positions, positions, None])
+
+    def _influence(self, positions: np.ndarray, values: np.ndarray) -> np.ndarray:
+        return np.asarray(np.einsum("ij,ij->i", values, self._inverse[positions]))
 
     def _without(self, positions: np.ndarray) -> np.ndarray:
         """Labels of some rows less their scores without the labels of all of them, `[r, K]`."""
@@ -264,8 +340,8 @@ class _Sums:
         self.plain += sign * features.sum(axis=1)
 
 
-class LandmarkRidge:
-    """The regression of `ExactRidge` from landmarks, for labels near those of given sums.
+class LandmarkRidge(Ridge):
+    """From landmarks, for labels near those of given sums.
 
     With `L L'` the sum of `x x'` over labelled rows and the ridge, a row has the leverage
     `h = |L^-1 x|^2`, and its score without its own label is `y - (y - s) / (1 - h)`. Rows that are
@@ -278,9 +354,9 @@ class LandmarkRidge:
     """
 
     def __init__(self, sums: LandmarkSums, targets: Targets | None = None) -> None:
+        targets = sums.targets if targets is None else targets
+        super().__init__(sums.features, targets, sums.landmarks, sums.ridge)
         self._base = sums
-        self._targets = targets = sums.targets if targets is None else targets
-        self.mean, self.ridge = targets.mean.astype(np.float32), sums.ridge
         self._changes = changes = _Changes.between(sums, targets)
         self._sums = _Sums.of(sums.parts)
         values = kernel(sums.features, changes.rows, sums.landmarks)
@@ -294,24 +370,8 @@ class LandmarkRidge:
         self._weights = sums.map.T @ self._primal(self._sums)
         self._blocks = dict(self._left_out_blocks())
 
-    def scores(self, rows: np.ndarray) -> np.ndarray:
-        """See `ExactRidge.scores`."""
-        values = kernel(self._base.features, rows, self._base.landmarks)
-        found = values @ self._weights
-        found += self.mean
-        labelled, positions = self._targets.find(rows)
-        if len(positions):
-            own = self._targets.indicators(positions).toarray()
-            values = values[labelled]
-            along = values @ self._directions
-            leverage = self._base.leverage(rows[labelled], values)
-            leverage -= np.einsum("ij,ij->i", along @ self._middle, along)
-            error = (own - found[labelled]) / (1.0 - np.minimum(leverage, 0.999))[:, None]
-            found[labelled] = _with_blocks(own - error, positions, self._blocks)
-        return found
-
     def resampled(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """See `ExactRidge.resampled`."""
+        """See `Ridge.resampled`."""
         base = self._base
         values = base.mapped(kernel(base.features, rows, base.landmarks)).T
         for number, part in enumerate(base.parts):
@@ -321,6 +381,19 @@ class LandmarkRidge:
             left.plain -= part.plain
             self._change(left, self._changes.part == number, -1)
             yield values @ self._primal(left) + self.mean
+
+    def _errors(self, positions: np.ndarray, values: np.ndarray, error: np.ndarray) -> np.ndarray:
+        along = values @ self._directions
+        leverage = self._base.leverage(self._targets.rows[positions], values)
+        leverage = leverage - np.einsum("ij,ij->i", along @ self._middle, along)
+        return np.asarray(error / (1.0 - np.minimum(leverage, 0.999))[:, None])
+
+    def _influence(self, positions: np.ndarray, values: np.ndarray) -> np.ndarray:
+        own = kernel(self._features, self._targets.rows[positions], self._references)
+        along, own_along = values @ self._directions, own @ self._directions
+        white, own_white = self._base.white(values), self._base.white(own)
+        changed = np.einsum("ij,ij->i", along @ self._middle, own_along)
+        return np.asarray(np.einsum("ij,ij->j", white, own_white) - changed)
 
     def _change(self, sums: _Sums, some: np.ndarray, direction: int = 1) -> None:
         """Adds some of the changed rows to sums, or, with direction -1, takes them out again."""
@@ -433,16 +506,6 @@ def answers_of(together: np.ndarray) -> list[np.ndarray]:
     answer = np.where(alone, together.max(initial=0) + 1 + np.arange(len(together)), together)
     order = np.argsort(answer, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(answer[order])) + 1)
-
-
-def _with_blocks(
-    left: np.ndarray, positions: np.ndarray, blocks: dict[int, np.ndarray]
-) -> np.ndarray:
-    """Scores of labelled rows, those of blocks in their place."""
-    for n, position in enumerate(positions.tolist()):
-        if position in blocks:
-            left[n] = blocks[position]
-    return left
 
 
 def _times(lower: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from strata_labels.progress import tracked
 from strata_labels.proposal.blend import Blend, fit_blend
@@ -30,6 +30,7 @@ from strata_labels.proposal.learners import (
     ExactRidge,
     LandmarkRidge,
     LandmarkSums,
+    Ridge,
     Targets,
     answers_of,
     kernel,
@@ -44,6 +45,7 @@ from strata_labels.proposal.signals import (
     Signals,
     features,
     node_scores,
+    unlike_mean,
 )
 
 # Weights of the evidence columns before any label is known, and how far labels may move them.
@@ -82,6 +84,8 @@ NUM_NEAREST, MOST_REFERENCES = 5, 20_000
 SHARE_RIDGE, SHARE_RANK = 3.0, 1_000
 # Values scored at a time.
 CHUNK_VALUES = 8_000_000
+# Added to probabilities before their logarithm is taken.
+TINY = 1e-9
 # Decimals of confidences: fewer than what other BLAS kernels change.
 DECIMALS = 5
 
@@ -175,7 +179,7 @@ class _Model:
             are all right say no more than (m + 1) / (m + 2) (Laplace's rule of succession).
     """
 
-    ridges: dict[int, ExactRidge | LandmarkRidge]
+    ridges: dict[int, Ridge]
     blend: Blend
     zero_shot: Blend | None
     labelled: np.ndarray | None = None
@@ -213,6 +217,7 @@ class Scorer:
         self._features: Features | None = None
         # By level: labels, and the sums over the rows that have them.
         self._sums: dict[int, tuple[np.ndarray, LandmarkSums]] = {}
+        self._model: _Model | None = None
 
     @property
     def has_evidence(self) -> np.ndarray:
@@ -253,8 +258,33 @@ class Scorer:
             together = none
         rows = np.flatnonzero((known >= 0).any(axis=1))
         sample = self._sample(np.flatnonzero(known[:, 0] >= 0))
-        model = self._learn(known, rows, sample, together, given)
-        return self._score(model, known, sample, together)
+        self._model = None  # before another one takes memory
+        self._model = self._learn(known, rows, sample, together, given)
+        return self._score(self._model, known, sample, together)
+
+    def left_out_by_image(self, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """What the last fit says of items by each of their images, without their own labels.
+
+        Args:
+            rows: positions of r items, none of them known by one answer with others.
+            images: vectors of n images of each, `[r, n, d]`, of the space of `Signals.image`.
+
+        Returns:
+            Probabilities of the finest nodes, `[r, K]`, by the geometric mean over the images: one
+            that could be of many nodes says little against another that is of one.
+
+        Raises:
+            ValueError: nothing was fitted, or the items have no image vectors.
+        """
+        if self._model is None or self.signals.image is None:
+            raise ValueError("needs a fit, and image vectors of the items")
+        moved = unlike_mean(images, self.signals.image)
+        total = np.zeros((len(rows), len(self.nodes)), dtype=np.float32)
+        for place in self._chunks(len(rows)):
+            for one in moved[place].transpose(1, 0, 2):
+                found = self._chunk(self._model, rows[place], one).probabilities
+                total[place] += np.log(found + np.float32(TINY))
+        return softmax(total / images.shape[1], axis=1)
 
     @property
     def main_source(self) -> str:
@@ -348,7 +378,7 @@ class Scorer:
         learnable = bool(parts.dense) or parts.sparse.shape[1] > 0
         if len(sample) < MIN_LABELS or not learnable:
             return _Model({}, zero_shot or Blend(np.zeros(1), no_bias), zero_shot)
-        ridges: dict[int, ExactRidge | LandmarkRidge] = {}
+        ridges: dict[int, Ridge] = {}
         num_rows = 0
         for level in range(len(self.levels)):
             some = rows[known[rows, level] >= 0]
@@ -382,7 +412,7 @@ class Scorer:
 
     def _ridge(
         self, level: int, known: np.ndarray, together: np.ndarray, given: np.ndarray
-    ) -> ExactRidge | LandmarkRidge:
+    ) -> Ridge:
         """Kernel ridge on the rows that are labelled at one level."""
         targets = self._targets(level, known, together)
         if len(targets.rows) <= MOST_EXACT:
@@ -441,10 +471,14 @@ class Scorer:
                 columns[column] = values
         return columns
 
-    def _chunk(self, model: _Model, rows: np.ndarray) -> _Chunk:
+    def _chunk(self, model: _Model, rows: np.ndarray, images: np.ndarray | None = None) -> _Chunk:
         sources = [source.rows(rows) for source in self.node_scores.by_source.values()]
         zero_shot = model.zero_shot.probabilities(sources) if model.zero_shot else None
-        learnt = self._learnt({n: ridge.scores(rows) for n, ridge in model.ridges.items()})
+        ridges = {
+            n: ridge.scores(rows) if images is None else ridge.scores_of_images(rows, images)
+            for n, ridge in model.ridges.items()
+        }
+        learnt = self._learnt(ridges)
         columns = sources + self._ridge_columns(learnt, model.labelled)
         if not columns:
             columns = [np.zeros((len(rows), len(self.nodes)), dtype=np.float32)]

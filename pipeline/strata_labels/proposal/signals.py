@@ -253,10 +253,18 @@ def features(signals: Signals, scores: NodeScores, num_nodes: int) -> Features:
 
 def centred(vectors: np.ndarray) -> np.ndarray:
     """Unit vectors less what all have in common, float32; rows of zeros (no vector) stay so."""
-    there: np.ndarray = np.asarray(vectors.any(axis=1))
-    moved = (vectors - vectors[there].mean(axis=0)).astype(np.float32) if there.any() else vectors
-    length = np.linalg.norm(moved, axis=1, keepdims=True)
-    return np.where(there[:, None], moved / np.maximum(length, 1e-9), 0.0).astype(np.float32)
+    return unlike_mean(vectors, vectors)
+
+
+def unlike_mean(vectors: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Unit vectors `[..., d]` less the mean of the items' vectors `[n, d]`; zeros stay zeros."""
+    of_items: np.ndarray = np.asarray(items.any(axis=1))
+    there: np.ndarray = np.asarray(vectors.any(axis=-1))
+    moved = vectors
+    if of_items.any():
+        moved = (vectors - items[of_items].mean(axis=0)).astype(np.float32)
+    length = np.linalg.norm(moved, axis=-1, keepdims=True)
+    return np.where(there[..., None], moved / np.maximum(length, 1e-9), 0.0).astype(np.float32)
 
 
 def _character_features(names: Sequence[str]) -> sp.csr_matrix | None:
