@@ -184,11 +184,9 @@ def test_train_runs_on_gpu(
         pytest.skip("a head has no backbone")
     root, path, _ = pictures
     settings = ["epochs=2", "warmup_epochs=1", "batch_size=8", "images_per_class=2", "dim=8"]
-    settings += ["crop=32", "resize=36", "freeze_batch_norm=false", "precision=float32"]
-    if backbone == "open_clip":
-        settings += [f"backbone={encoder}"]
-    else:
-        settings += [f"backbone={backbone}", "pretrained=no"]
+    settings += ["crop=32", "resize=36", "pretrained=no", "freeze_batch_norm=false"]
+    settings += [f"backbone={encoder if backbone == 'open_clip' else backbone}"]
+    settings += ["precision=float32"]
     recipe = load_recipe("happier", mode, settings)
     results = {}
     for place in ("here", "there"):

@@ -215,7 +215,7 @@ def test_gem_pools_between_average_and_maximum() -> None:
         (["backbone=timm:test_vit@weights.pt", "pooling=gem"], "gives no map of features: 'gem'"),
         (["backbone=vit_tiny_patch16_224", "pretrained=no"], "vit_tiny.*takes no pictures of this"),
         (["backbone=ENCODER", "pooling=max"], "pools by itself: 'max'"),
-        (["backbone=ENCODER", "pretrained=no"], "brings its own weights: 'no'"),
+        (["backbone=ENCODER", "pretrained=w.pt"], "brings its own weights: 'w.pt'"),
     ],
 )
 def test_what_a_backbone_cannot_do_is_one_sentence(

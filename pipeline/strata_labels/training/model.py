@@ -115,7 +115,7 @@ def build_model(recipe: Recipe, weights_follow: bool = False) -> RetrievalModel:
     std: Sequence[float] | Tensor
     encoder = name == "registry" or "/" in name or name.startswith("local-dir:")
     if encoder:
-        _check_encoder(recipe, weights_follow)
+        _check_encoder(recipe)
         backbone, mean, std = load_encoder(name).image_tower()
     else:
         backbone, mean, std = _timm(recipe)
@@ -151,14 +151,14 @@ def build_model(recipe: Recipe, weights_follow: bool = False) -> RetrievalModel:
     return RetrievalModel(backbone, head, recipe.freeze_batch_norm, mean, std, pooling)
 
 
-def _check_encoder(recipe: Recipe, weights_follow: bool) -> None:
+def _check_encoder(recipe: Recipe) -> None:
     """Refuses settings that an encoder as a backbone does not have."""
     problems = []
     if recipe.pooling != "avg":
         fix = "Take pooling=avg, or a timm backbone."
         what = "this backbone pools by itself:"
         problems.append(Problem("pooling", what, fix, value=recipe.pooling))
-    if recipe.pretrained != "yes" and not weights_follow:
+    if recipe.pretrained not in ("yes", "no"):
         fix = "Leave it out, or take a timm backbone."
         what = "this backbone brings its own weights:"
         problems.append(Problem("pretrained", what, fix, value=recipe.pretrained))
