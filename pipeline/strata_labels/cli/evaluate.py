@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from strata_labels.cli.shared_options import CountsQuery
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -31,13 +33,7 @@ def evaluate(
             "of 5 cousins. map, with weights 1/L, is."
         ),
     ] = "pop",
-    relevance_counts_query: Annotated[
-        bool,
-        typer.Option(
-            "--relevance-counts-query",
-            help="Count the query among its positives, as published same-set numbers do.",
-        ),
-    ] = False,
+    relevance_counts_query: CountsQuery = False,
     leave_out_unknown: Annotated[
         bool,
         typer.Option(
