@@ -50,6 +50,15 @@ def evaluate(
     normalize: Annotated[
         bool, typer.Option("--normalize", help="Scale every embedding to length 1 first.")
     ] = False,
+    neighbours: Annotated[
+        int,
+        typer.Option(
+            "--expand",
+            min=0,
+            help="Average every embedding with its nearest ones of the gallery, so many, before "
+            "ranking (query expansion, database augmentation).",
+        ),
+    ] = 0,
     bootstrap: Annotated[
         int, typer.Option(min=0, help="Resamples of the queries for 95 % intervals, e.g. 1000.")
     ] = 0,
@@ -78,10 +87,18 @@ def evaluate(
         check_embeddings,
         check_labels,
         evaluate_embeddings,
+        expand,
         paired_test,
     )
 
     problems = _contradictions(gallery_embeddings, gallery_labels, against, against_gallery, device)
+
+    if neighbours and gallery_embeddings is None:
+        fix = "Give --gallery-embeddings: a set ranked against itself would contain its queries."
+        problems.append(Problem("--expand", "needs a gallery", fix))
+    if neighbours and similarity != "cosine":
+        fix = "Leave one of the two out."
+        problems.append(Problem("--expand", "needs cosine, not", fix, value=similarity))
 
     known: dict[str, Tensor] = {}
 
@@ -131,6 +148,8 @@ def evaluate(
     def run(queries: Tensor, items: Tensor | None, what: str) -> Report:
         assert labels is not None
         try:
+            if neighbours and items is not None:
+                queries, items = expand(queries, neighbours, items), expand(items, neighbours)
             with track(len(queries), what) as tracker:
                 return evaluate_embeddings(
                     queries,

@@ -51,8 +51,8 @@ def train(
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="registry, MODEL/TAG, MODEL/CHECKPOINT or local-dir:DIR; in full mode a timm "
-            "model too. Else registry, in full mode the recipe's backbone."
+            help="registry, MODEL/TAG, MODEL/CHECKPOINT, local-dir:DIR, timm:NAME or "
+            "timm:NAME@FILE. Else registry, in full mode the recipe's backbone."
         ),
     ] = None,
     vectors: Annotated[
