@@ -20,6 +20,8 @@ NEED_SHARED = [
     ["build"],
     ["validation"],
     ["training"],
+    ["training_heads"],
+    ["training_full"],
     ["review"],
     ["tree_page"],
     ["review_issues"],

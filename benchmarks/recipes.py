@@ -17,7 +17,7 @@ FACTS, TABLE = DOCS / "published_settings.toml", DOCS / "recipes.md"
 #: Settings that no published configuration has: words, and what only heads or our trainer need.
 NOT_PUBLISHED = {
     *("title", "data_set", "follows", "otherwise", "checkpoint_every"),
-    *("level", "proxies", "identity"),
+    *("level", "proxies", "identity", "whitening"),
 }
 
 

@@ -47,11 +47,23 @@ def trained(
         return scores(head(vectors[~train]), labels[~train])
 
 
+def train_images(labels: Tensor, seed: int) -> Tensor:
+    """`[n]` whether an image is of the train classes of a seed."""
+    classes = labels[:, 0].unique()
+    order = np.random.default_rng(seed).permutation(len(classes))
+    return torch.isin(labels[:, 0], classes[order[: int(TRAIN_SHARE * len(classes))]])
+
+
+def folds(labels: Tensor, seed: int) -> Tensor:
+    """`[n]` the fold of each image; a fine class is in one fold."""
+    classes, number = labels[:, 0].unique(return_inverse=True)
+    order = np.random.default_rng([seed, 1]).permutation(len(classes))
+    return torch.from_numpy(np.argsort(order) % FOLDS)[number]
+
+
 def tuned(name: str, vectors: Tensor, labels: Tensor, seed: int) -> float:
     """The rate with the best mean H-AP over folds of the fine classes; all images are train's."""
-    classes = labels[:, 0].unique()
-    order = np.random.default_rng([seed, 1]).permutation(len(classes))
-    fold = torch.from_numpy(np.argsort(order) % FOLDS)[labels[:, 0].unique(return_inverse=True)[1]]
+    fold = folds(labels, seed)
     found = {
         rate: statistics.mean(
             trained(name, rate, vectors, labels, fold != number, seed)["H-AP"]
@@ -84,12 +96,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         vectors, labels = grocery(options.shared, options.vectors or Path(folder))
-    classes = labels[:, 0].unique()
     rows: dict[str, list[Scores]] = {}
     for seed in SEEDS:
-        order = np.random.default_rng(seed).permutation(len(classes))
-        chosen = classes[order[: int(TRAIN_SHARE * len(classes))]]
-        train = torch.isin(labels[:, 0], chosen)
+        train = train_images(labels, seed)
         test, test_labels = vectors[~train], labels[~train]
         rows.setdefault("frozen", []).append(scores(test, test_labels))
         start = test - vectors[train].mean(0)

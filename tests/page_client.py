@@ -8,11 +8,15 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from building import strata_environment
+from strata_labels.review.page.serve import Served
 
 
 class ReviewCommand:
@@ -48,6 +52,21 @@ class ReviewCommand:
         """Ends it by a signal; returns what it said then."""
         self.process.send_signal(number)
         return self.process.communicate()[0]
+
+
+@contextmanager
+def running(page: Served) -> Iterator[None]:
+    """Runs an opened page in a thread of this process until the block ends."""
+    thread = threading.Thread(target=page.run)
+    thread.start()
+    while not page.server.started:
+        thread.join(0.02)
+        assert thread.is_alive()
+    try:
+        yield
+    finally:
+        page.server.should_exit = True
+        thread.join()
 
 
 class Client:

@@ -7,16 +7,14 @@ import stat
 import subprocess
 import sys
 import tarfile
-import threading
-import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from building import ROOT, SAMPLE
+from page_client import running
 from page_world import make_workspace
 from small_world import item
 from strata_labels.build import Workspace
@@ -262,24 +260,13 @@ def test_formulas_in_exports_for_people_are_harmless_and_come_back(tmp_path: Pat
     assert raw.kind.map(clean_cell).tolist() == cells
 
 
-@pytest.fixture
-def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+def test_a_connection_that_asks_for_nothing_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(serve, "HEAD_SECONDS", 0.2)
     desk = Desk(review_setup(Workspace(make_workspace(tmp_path / "ws"))), "ann")
-    return lambda: open_page(desk)  # type: ignore[return-value]
-
-
-def test_a_connection_that_asks_for_nothing_is_closed(page: Callable) -> None:
-    with page() as served:
-        thread = threading.Thread(target=served.run)
-        thread.start()
-        try:
-            while not served.server.started:
-                time.sleep(0.02)
-            address = served.socket.getsockname()
-            with socket.create_connection(address, timeout=30) as slow:
-                slow.sendall(b"GET / HTTP/1.1\r\nHost: x")
-                assert slow.recv(100) == b""
-        finally:
-            served.server.should_exit = True
-            thread.join()
+    with open_page(desk) as page, running(page):
+        address = page.socket.getsockname()
+        with socket.create_connection(address, timeout=30) as slow:
+            slow.sendall(b"GET / HTTP/1.1\r\nHost: x")
+            assert slow.recv(100) == b""

@@ -175,10 +175,11 @@ def appear(beside: Path, path: Path) -> None:
         os.fsync(file.fileno())
     beside.chmod(0o644)
     beside.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Flushes the names in a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -77,6 +77,30 @@ def test_options_reach_the_numbers(files: Path) -> None:
     assert run(files, "--similarity", "dot")["hap"] == pytest.approx(plain["hap"])
 
 
+def test_embeddings_are_averaged_with_their_nearest_of_the_gallery(files: Path) -> None:
+    queries, gallery = np.load(files / "q.npy"), np.load(files / "g.npy")
+    expanded = run(files, "--expand", "3", gallery=True)
+
+    def mean_of(vectors: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+        sums = vectors + gallery[nearest].astype(np.float64).sum(1)
+        return (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
+
+    near = np.argsort(-queries @ gallery.T)[:, :3]
+    own = np.argsort(-gallery @ gallery.T)[:, 1:4]  # the first one is the item itself
+    np.save(files / "q.npy", mean_of(queries, near))
+    np.save(files / "g.npy", mean_of(gallery, own))
+    assert run(files, gallery=True) == pytest.approx(expanded)
+    (files / "out.json").unlink()
+    with pytest.raises(InputError) as caught:
+        run(files, "--expand", "3", "--similarity", "dot")
+    assert [problem.what for problem in caught.value.problems] == [
+        "needs a gallery",
+        "needs cosine, not",
+    ]
+    with pytest.raises(InputError, match=r"k must be 1 \.\.\. 59.*got 60"):
+        run(files, "--expand", "60", gallery=True)
+
+
 def test_another_machines_byte_order_is_read(files: Path) -> None:
     plain = run(files)
     np.save(files / "q.npy", np.load(files / "q.npy").astype(">f4"))

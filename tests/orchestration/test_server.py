@@ -75,6 +75,7 @@ def test_it_ends_with_the_block(parent: subprocess.Popen[str]) -> None:
     assert not server.is_running()
 
 
-def test_importing_the_room_imports_no_prefect() -> None:
-    code = "import sys, strata_labels.orchestration; assert 'prefect' not in sys.modules"
+def test_the_room_imports_prefect_for_a_flow_and_torch_for_a_training_alone() -> None:
+    code = "import sys, strata_labels.orchestration as room; assert 'prefect' not in sys.modules\n"
+    code += "room.build; assert 'prefect' in sys.modules and 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -97,6 +97,18 @@ def test_own_recipe_starts_from_a_shipped_one(tmp_path: Path) -> None:
     assert load_recipe(str(path), "head", ["backbone=vit_tiny"]).backbone == "vit_tiny"
 
 
+def test_a_backbone_may_be_written_as_an_encoder_of_timm(tmp_path: Path) -> None:
+    both = load_recipe("nsm", "full", ["pretrained=no", "backbone=timm:test_resnet@w.pt"])
+    assert (both.backbone, both.pretrained) == ("test_resnet", "w.pt")
+    name = load_recipe("nsm", "full", ["backbone=timm:test_resnet"])
+    assert (name.backbone, name.pretrained) == ("test_resnet", "yes")
+    path = tmp_path / "own.toml"
+    path.write_text('extends = "nsm"\nbackbone = "timm:test_resnet@w.pt"\n')
+    found = {each.key: each for each in explain_recipe(str(path), "full")}
+    assert found["pretrained"].value == "w.pt"
+    assert found["pretrained"].origin == f"{path}: backbone"
+
+
 def test_unknown_recipe_names_the_known() -> None:
     with pytest.raises(InputError, match="happier-sop"):
         load_recipe("hapier", "full")

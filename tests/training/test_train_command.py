@@ -198,16 +198,42 @@ def test_workspace_or_labels(pictures: Pictures, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile takes a C++ compiler")
-def test_a_compiled_head_trains_as_the_plain_one(train, tmp_path: Path) -> None:
-    assert train("--compile", out="compiled") == 0
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
-    assert train(out="plain") == 0
+@pytest.mark.parametrize("mode", ["head", "full"])
+def test_a_compiled_model_trains_as_the_plain_one(train, tmp_path: Path, mode: str) -> None:
+    torch._dynamo.reset()
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    still = ("--set", "warmup_epochs=0")  # the backbone learns from the start: compiled once
+    assert train("--compile", *still, out="compiled", mode=mode) == 0
+    # The line that finds the compiler, then the model.
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] - before == 2
+    assert train(*still, out="plain", mode=mode) == 0
     losses = [pd.read_csv(tmp_path / name / "metrics.csv").loss for name in ("compiled", "plain")]
     np.testing.assert_allclose(*losses, rtol=1e-4)
-    # What is saved is the plain head.
+    # What is saved is the plain model.
     vectors = [np.load(tmp_path / name / "test_trained.npy") for name in ("compiled", "plain")]
     np.testing.assert_allclose(*vectors, atol=1e-4)
-    assert load_model(tmp_path / "compiled").mode == "head"
+    assert load_model(tmp_path / "compiled").mode == mode
+
+
+def test_compile_without_a_compiler_is_refused(
+    pictures: Pictures, encoder: str, tmp_path: Path
+) -> None:
+    root, labels, _ = pictures
+    command = [sys.executable, "-m", "strata_labels.cli", "train", "--labels", str(labels)]
+    command += ["--images", str(root), "--recipe", "nsm", "--encoder", encoder, "--compile"]
+    environment = {**strata_environment(tmp_path), "CXX": "no-such-compiler"}
+    environment["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path / "cache")
+    ended = subprocess.run(
+        [*command, "--out", str(tmp_path / "out"), *SMALL],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert "\n--compile: nothing can be compiled here (" in ended.stderr
+    assert "No working C++ compiler found" in ended.stderr
+    assert "Traceback" not in ended.stderr and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(("how", "mode"), [(signal.SIGTERM, "head"), (signal.SIGKILL, "full")])

@@ -13,6 +13,7 @@ import pytest
 import timm
 import torch
 import training_steps
+from strata_labels.embedding import load_encoder
 from strata_labels.errors import InputError, RetryError
 from strata_labels.training import (
     Recipe,
@@ -22,6 +23,7 @@ from strata_labels.training import (
     recipe_names,
     train_head,
 )
+from strata_labels.training.head import within_whitening
 from strata_labels.training.memory import Memory
 from strata_labels.training.model import GeM, build_model
 from strata_labels.training.processes import Processes
@@ -207,6 +209,41 @@ def test_gem_pools_between_average_and_maximum() -> None:
         assert pooled.requires_grad
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["backbone=timm:test_vit@weights.pt", "pooling=gem"], "gives no map of features: 'gem'"),
+        (["backbone=vit_tiny_patch16_224", "pretrained=no"], "vit_tiny.*takes no pictures of this"),
+        (["backbone=ENCODER", "pooling=max"], "pools by itself: 'max'"),
+        (["backbone=ENCODER", "pretrained=w.pt"], "brings its own weights: 'w.pt'"),
+    ],
+)
+def test_what_a_backbone_cannot_do_is_one_sentence(
+    settings: list[str], message: str, encoder: str, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(timm.create_model("test_vit").state_dict(), "weights.pt")
+    settings = [each.replace("ENCODER", encoder) for each in settings]
+    with pytest.raises(InputError, match=message):
+        build_model(load_recipe("nsm", "full", [*settings, "crop=32"]))
+
+
+def test_a_transformer_has_the_vectors_of_its_encoder(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(timm.create_model("test_vit").state_dict(), tmp_path / "weights.pt")
+    spec = f"timm:test_vit@{tmp_path / 'weights.pt'}"
+    recipe = load_recipe("nsm", "full", [f"backbone={spec}", "crop=160"])
+    model = build_model(recipe).eval()
+    tower, mean, std = load_encoder(spec).image_tower()
+    torch.testing.assert_close(model.mean, torch.as_tensor(mean))
+    torch.testing.assert_close(model.std, torch.as_tensor(std))
+    pixels = torch.randn(2, 3, 160, 160)
+    with torch.no_grad():
+        torch.testing.assert_close(model.features(pixels), tower(pixels))
+    (tmp_path / "weights.pt").unlink()  # a trained model needs it no more
+    build_model(recipe, weights_follow=True).load_state_dict(model.state_dict())
+
+
 def test_random_weights_with_frozen_statistics_are_refused() -> None:
     recipe = load_recipe("nsm", "full", ["backbone=test_resnet", "pretrained=no", "crop=32"])
     with pytest.raises(InputError, match="untrained statistics"):
@@ -301,6 +338,35 @@ def test_head_starts_as_rotation_of_centred_vectors() -> None:
     torch.testing.assert_close(weight @ weight.T, torch.eye(3))
     spread = ((inputs - inputs.mean(0)) @ weight.T).var(0)
     assert spread.tolist() == sorted(spread.tolist(), reverse=True)
+
+
+@pytest.mark.parametrize("dim", [0, 3])
+def test_head_starts_as_whitening_of_what_varies_within_classes(dim: int) -> None:
+    inputs, labels = training_steps.points()
+    inputs = inputs * torch.tensor([10.0, 1, 1, 1, 1, 0.3])
+    settings = ["epochs=0", "whitening=0.9999", f"dim={dim}"]
+    head = train_head(inputs, labels, load_recipe("nsm", "head", settings))
+    with torch.no_grad():
+        mapped = head.linear(inputs - head.centre)
+    means = torch.stack([mapped[labels[:, 0] == fine].mean(0) for fine in range(18)])
+    spread = (mapped - means[labels[:, 0]]).var(0)
+    assert len(spread) == (dim or 6)
+    # Before, they differed by a factor of 1,000.
+    assert spread.max() < 1.1 * spread.min()
+    if not dim:
+        weight = head.linear.weight.detach()
+        torch.testing.assert_close(weight, weight.T)
+        assert weight.square().sum() == pytest.approx(6)
+
+
+def test_whitening_of_equal_vectors_is_the_identity() -> None:
+    inputs, labels = training_steps.points()
+    equal = inputs[labels[:, 0] * 5]
+    matrix = within_whitening(equal, labels[:, 0], 0.5)
+    torch.testing.assert_close(matrix, torch.eye(6))
+    settings = ["epochs=0", "whitening=0.5", "identity=false"]
+    with pytest.raises(InputError, match="identity=true"):
+        load_recipe("nsm", "head", settings)
 
 
 class TestCheckpoints:

@@ -8,12 +8,11 @@ from typing import Annotated
 import typer
 
 from strata_labels.cli.result import finish
+from strata_labels.cli.shared_options import BuiltWorkspace, RunNumbers
 
 
 def apply(
-    folder: Annotated[
-        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
-    ],
+    folder: BuiltWorkspace,
     sheet: Annotated[
         Path | None,
         typer.Argument(help="The filled-in sheet, .csv or .xlsx; else WORKSPACE/review.csv."),
@@ -24,7 +23,7 @@ def apply(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write nothing: say what would change in the tree.")
     ] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
+    json: RunNumbers = None,
 ) -> None:
     """Apply a filled-in review sheet, then rebuild.
 

@@ -10,6 +10,7 @@ import typer
 
 from strata_labels.cli.completion import complete_trees
 from strata_labels.cli.result import finish
+from strata_labels.cli.shared_options import OwnWorkspace, RunNumbers
 from strata_labels.errors import InputError, Problem
 from strata_labels.settings import BuildOptions
 
@@ -22,9 +23,7 @@ def build(
             autocompletion=complete_trees,
         ),
     ],
-    folder: Annotated[
-        Path, typer.Argument(metavar="WORKSPACE", help="Folder of this build, made if absent.")
-    ],
+    folder: OwnWorkspace,
     options: BuildOptions,
     metadata: Annotated[
         Path | None, typer.Option(help="Folder with the data set's metadata.")
@@ -43,7 +42,7 @@ def build(
         bool,
         typer.Option("--dry-run", help="Check the inputs and list what would run; write nothing."),
     ] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
+    json: RunNumbers = None,
 ) -> None:
     """Build a label tree with its exports and review sheet."""
     from strata_labels.build import Workspace, build_tree, plan_build, settings_of

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strata_labels.cli.shared_options import BuiltWorkspace
+
 if TYPE_CHECKING:
     from strata_labels.build import ArchivePlan, Workspace
 
@@ -40,9 +42,7 @@ DaskOption = Annotated[
 
 
 def embed(
-    folder: Annotated[
-        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
-    ],
+    folder: BuiltWorkspace,
     shards: Annotated[
         str | None,
         typer.Option(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from strata_labels.cli.shared_options import CountsQuery
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -31,13 +33,7 @@ def evaluate(
             "of 5 cousins. map, with weights 1/L, is."
         ),
     ] = "pop",
-    relevance_counts_query: Annotated[
-        bool,
-        typer.Option(
-            "--relevance-counts-query",
-            help="Count the query among its positives, as published same-set numbers do.",
-        ),
-    ] = False,
+    relevance_counts_query: CountsQuery = False,
     leave_out_unknown: Annotated[
         bool,
         typer.Option(
@@ -54,6 +50,15 @@ def evaluate(
     normalize: Annotated[
         bool, typer.Option("--normalize", help="Scale every embedding to length 1 first.")
     ] = False,
+    neighbours: Annotated[
+        int,
+        typer.Option(
+            "--expand",
+            min=0,
+            help="Average every embedding with its nearest ones of the gallery, so many, before "
+            "ranking (query expansion, database augmentation).",
+        ),
+    ] = 0,
     bootstrap: Annotated[
         int, typer.Option(min=0, help="Resamples of the queries for 95 % intervals, e.g. 1000.")
     ] = 0,
@@ -82,10 +87,18 @@ def evaluate(
         check_embeddings,
         check_labels,
         evaluate_embeddings,
+        expand,
         paired_test,
     )
 
     problems = _contradictions(gallery_embeddings, gallery_labels, against, against_gallery, device)
+
+    if neighbours and gallery_embeddings is None:
+        fix = "Give --gallery-embeddings: a set ranked against itself would contain its queries."
+        problems.append(Problem("--expand", "needs a gallery", fix))
+    if neighbours and similarity != "cosine":
+        fix = "Leave one of the two out."
+        problems.append(Problem("--expand", "needs cosine, not", fix, value=similarity))
 
     known: dict[str, Tensor] = {}
 
@@ -135,6 +148,8 @@ def evaluate(
     def run(queries: Tensor, items: Tensor | None, what: str) -> Report:
         assert labels is not None
         try:
+            if neighbours and items is not None:
+                queries, items = expand(queries, neighbours, items), expand(items, neighbours)
             with track(len(queries), what) as tracker:
                 return evaluate_embeddings(
                     queries,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from strata_labels.cli.result import open_workspace
+from strata_labels.cli.shared_options import BuiltWorkspace
 
 if TYPE_CHECKING:
     from strata_labels.build import ClassFacts, Explanation
@@ -39,9 +40,7 @@ _CUTS = {
 
 def explain(
     item: Annotated[str, typer.Argument(help="The item's id, such as gldv2/train/123.")],
-    folder: Annotated[
-        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
-    ] = Path(),
+    folder: BuiltWorkspace = Path(),
 ) -> None:
     """Explain an item's label, and how sure it is.
 

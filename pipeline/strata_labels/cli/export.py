@@ -9,12 +9,11 @@ import typer
 
 from strata_labels.cli.completion import complete_formats
 from strata_labels.cli.result import open_workspace
+from strata_labels.cli.shared_options import BuiltWorkspace
 
 
 def export(
-    folder: Annotated[
-        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
-    ],
+    folder: BuiltWorkspace,
     format: Annotated[
         list[str] | None,
         typer.Option(

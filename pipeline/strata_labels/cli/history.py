@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from strata_labels.cli.result import open_workspace, warn_of_cut_decisions
+from strata_labels.cli.shared_options import BuiltWorkspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
 
 def history(
     item: Annotated[str, typer.Argument(help="Id of an item or a node.")],
-    folder: Annotated[
-        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
-    ] = Path(),
+    folder: BuiltWorkspace = Path(),
     json: Annotated[Path | None, typer.Option(help="Write the history here.")] = None,
 ) -> None:
     """List who decided what on an item or node, and when.

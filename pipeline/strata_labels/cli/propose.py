@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from strata_labels.cli.result import warn_of_cut_decisions
+from strata_labels.cli.shared_options import BuiltWorkspace
 
 
 def propose(
-    folder: Annotated[
-        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
-    ],
+    folder: BuiltWorkspace,
 ) -> None:
     """Propose a parent for every item, class and cluster."""
     from strata_labels.build import PROPOSE, Workspace, rebuild

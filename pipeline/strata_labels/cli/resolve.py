@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from strata_labels.cli.shared_options import OwnWorkspace, RunNumbers
+
 
 def resolve(
-    folder: Annotated[
-        Path, typer.Argument(metavar="WORKSPACE", help="Folder of this build, made if absent.")
-    ],
+    folder: OwnWorkspace,
     metadata: Annotated[Path, typer.Option(help="Folder with the data set's metadata.")],
     contact: Annotated[
         str | None,
@@ -49,7 +49,7 @@ def resolve(
     tree: Annotated[
         str | None, typer.Option(help="The tree whose vocabulary the classes should reach.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
+    json: RunNumbers = None,
 ) -> None:
     """Look the items up on Wikimedia Commons and Wikidata.
 

@@ -17,6 +17,7 @@ import typer
 
 from strata_labels.cli.result import finish, open_workspace, warn_of_cut_decisions
 from strata_labels.cli.review_server import address_of, serve_curators
+from strata_labels.cli.shared_options import BuiltWorkspace
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 
 
 def review(
-    folder: Annotated[
-        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
-    ],
+    folder: BuiltWorkspace,
     file: Annotated[
         Path | None,
         typer.Argument(help="With --sheet: also write the sheet here, .csv or .xlsx (Excel)."),

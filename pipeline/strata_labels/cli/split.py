@@ -8,12 +8,11 @@ from typing import Annotated
 import typer
 
 from strata_labels.cli.result import open_workspace
+from strata_labels.cli.shared_options import BuiltWorkspace
 
 
 def split(
-    folder: Annotated[
-        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
-    ],
+    folder: BuiltWorkspace,
     test: Annotated[
         float | None,
         typer.Option(help="Share of the classes for the test; else a half.", show_default=False),

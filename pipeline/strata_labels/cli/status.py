@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from strata_labels.cli.result import finish, open_workspace
+from strata_labels.cli.shared_options import BuiltWorkspace, RunNumbers
 
 
 def status(
-    folder: Annotated[
-        Path, typer.Argument(metavar="WORKSPACE", help="A folder that `strata build` has filled.")
-    ],
+    folder: BuiltWorkspace,
     undo_reviewer: Annotated[
         str | None, typer.Option(help="Take back all decisions of this reviewer first.")
     ] = None,
@@ -21,7 +19,7 @@ def status(
         str | None,
         typer.Option(help="Take back one sheet's decisions first; the id that `apply` printed."),
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the run's numbers here.")] = None,
+    json: RunNumbers = None,
 ) -> None:
     """Say what the last build left, and what is open."""
     from strata_labels.review import withdraw_reviewer, withdraw_sheet

@@ -9,6 +9,7 @@ import typer
 
 from strata_labels.cli.completion import complete_recipes
 from strata_labels.cli.result import open_workspace
+from strata_labels.cli.shared_options import CountsQuery
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace, WorkspaceSplit
@@ -50,8 +51,8 @@ def train(
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="registry, MODEL/TAG, MODEL/CHECKPOINT or local-dir:DIR; in full mode a timm "
-            "model too. Else registry, in full mode the recipe's backbone."
+            help="registry, MODEL/TAG, MODEL/CHECKPOINT, local-dir:DIR, timm:NAME or "
+            "timm:NAME@FILE. Else registry, in full mode the recipe's backbone."
         ),
     ] = None,
     vectors: Annotated[
@@ -74,13 +75,7 @@ def train(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that decode images; else one a core.")
     ] = None,
-    relevance_counts_query: Annotated[
-        bool,
-        typer.Option(
-            "--relevance-counts-query",
-            help="Count the query among its positives, as published same-set numbers do.",
-        ),
-    ] = False,
+    relevance_counts_query: CountsQuery = False,
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the network first: minutes, then faster.")
     ] = False,

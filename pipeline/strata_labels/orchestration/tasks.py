@@ -34,8 +34,7 @@ from strata_labels.orchestration.artifacts import (
 from strata_labels.progress import listen
 from strata_labels.settings import BuildOptions
 from strata_labels.sources import SOURCES, fetch_metadata
-from strata_labels.training import load_recipe, read_workspace
-from strata_labels.training import train as run_training
+from strata_labels.training import load_recipe
 
 
 def _may_mend(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -119,6 +118,9 @@ def train(
         out: folder of the training; None for `training` in the workspace.
         encoder: of head mode; None for the build's.
     """
+    from strata_labels.training import read_workspace  # imports torch
+    from strata_labels.training import train as run_training
+
     workspace = Workspace(folder.resolve())
     out = out or workspace.training
     split = current_split(workspace)

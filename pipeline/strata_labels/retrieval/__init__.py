@@ -15,6 +15,7 @@ from strata_labels.label_tensors import (
     check_nested,
 )
 from strata_labels.retrieval.evaluator import RECALL_KS, Report, evaluate_embeddings
+from strata_labels.retrieval.expansion import expand
 from strata_labels.retrieval.metrics import (
     asi,
     average_precision,
@@ -47,6 +48,7 @@ __all__ = [
     "check_labels",
     "check_nested",
     "evaluate_embeddings",
+    "expand",
     "hap",
     "hit_rate_at_k",
     "macro_average",

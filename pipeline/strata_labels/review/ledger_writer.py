@@ -17,6 +17,7 @@ import pandas as pd
 
 from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.evidence import same_hash
+from strata_labels.files import sync_folder
 from strata_labels.people_csv import clean_cell, clean_cells
 from strata_labels.review.decisions import (
     WITHDRAW,
@@ -186,7 +187,7 @@ class LedgerWriter:
                 with suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(descriptor), self.path.stat()):
                         if created:
-                            _sync_folder(self.path.parent)
+                            sync_folder(self.path.parent)
                         self._catch_up(descriptor)
                         yield descriptor
                         return
@@ -452,11 +453,3 @@ def _whole(columns: _Columns) -> _Columns:
 def _harmless(cell: str) -> str:
     """A cell that a spreadsheet does not run as a formula; `clean_cell` reads it as it was."""
     return "'" + cell if cell.startswith(("=", "+", "-", "@")) else cell
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

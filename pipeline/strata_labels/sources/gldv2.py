@@ -18,19 +18,6 @@ from strata_labels.sources.gldv2_landmarks import (
     split_of,
 )
 
-__all__ = [
-    "BASE_URL",
-    "DOWNLOADS",
-    "FILES",
-    "IMAGE_SPLITS",
-    "files",
-    "image_archives",
-    "image_root",
-    "levels",
-    "read",
-    "read_labels",
-]
-
 # The data set's README (github.com/cvdfoundation/google-landmark) names these addresses.
 BASE_URL = "https://s3.amazonaws.com/google-landmark"
 # What is fetched, by official name, and the folder it lies in. A build reads `train` only where

@@ -17,21 +17,8 @@ from strata_labels.sources.inat2018_categories import (
     read_categories,
     read_json,
 )
-from strata_labels.sources.known_labels import read_labels
+from strata_labels.sources.known_labels import read_labels as read_labels  # of `Source`
 from strata_labels.sources.packed import find
-
-__all__ = [
-    "BASE_URL",
-    "DOWNLOADS",
-    "FILES",
-    "IMAGE_SPLITS",
-    "files",
-    "image_archives",
-    "image_root",
-    "levels",
-    "read",
-    "read_labels",
-]
 
 # The competition's page (github.com/visipedia/inat_comp, 2018) names these addresses.
 BASE_URL = "https://ml-inat-competition-datasets.s3.amazonaws.com/2018"

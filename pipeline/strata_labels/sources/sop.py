@@ -12,21 +12,8 @@ import pandas as pd
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import read_people_csv
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
-from strata_labels.sources.known_labels import read_labels
+from strata_labels.sources.known_labels import read_labels as read_labels  # of `Source`
 from strata_labels.sources.packed import Packed, find
-
-__all__ = [
-    "BASE_URL",
-    "DOWNLOADS",
-    "FILES",
-    "IMAGE_SPLITS",
-    "files",
-    "image_archives",
-    "image_root",
-    "levels",
-    "read",
-    "read_labels",
-]
 
 # The project page (cvgl.stanford.edu/projects/lifted_struct) offers one zip.
 BASE_URL = "https://cvgl.stanford.edu/projects/lifted_struct"

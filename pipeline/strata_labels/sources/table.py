@@ -18,21 +18,8 @@ from strata_labels.sources.image_folder import (
     has_pictures,
     read_image_folder,
 )
-from strata_labels.sources.known_labels import read_labels
+from strata_labels.sources.known_labels import read_labels as read_labels  # of `Source`
 from strata_labels.tables import read_parquet
-
-__all__ = [
-    "BASE_URL",
-    "DOWNLOADS",
-    "FILES",
-    "IMAGE_SPLITS",
-    "files",
-    "image_archives",
-    "image_root",
-    "levels",
-    "read",
-    "read_labels",
-]
 
 #: What the table may be called in its folder, in the order it is looked for; `data` is a folder
 #: of Parquet files.

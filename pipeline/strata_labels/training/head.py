@@ -36,29 +36,71 @@ class Head(nn.Module):
         return nn.functional.normalize(self.linear(self.norm(vectors - self.centre)), dim=1)
 
     @torch.no_grad()
-    def start_as_identity(self, vectors: Tensor) -> None:
+    def start_as_identity(self, vectors: Tensor, whiten: Tensor | None = None) -> None:
         """Makes the head a rotation at most of what centred vectors `[n, d]` are.
 
-        A shorter output keeps the vectors' first principal directions.
+        A shorter output keeps the vectors' first principal directions. Vectors are multiplied by
+        the symmetric matrix `whiten [d, d]` first, if there is one.
         """
         self.centre.copy_(vectors.mean(0))
         nn.init.zeros_(self.linear.bias)
         dim_out, dim_in = self.linear.weight.shape
         if dim_out >= dim_in:
             nn.init.eye_(self.linear.weight)
+            if whiten is not None:
+                self.linear.weight[:dim_in] = whiten
             return
-        directions = torch.linalg.svd((vectors - self.centre).double(), full_matrices=True)[2]
+        centred = (vectors - self.centre).double()
+        if whiten is not None:
+            centred = centred @ whiten.double()
+        directions = torch.linalg.svd(centred, full_matrices=True)[2]
         # The sign of a singular vector is arbitrary: its largest entry shall be positive.
         largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
-        self.linear.weight.copy_((directions * largest.sign())[:dim_out])
+        first = (directions * largest.sign())[:dim_out]
+        self.linear.weight.copy_(first if whiten is None else first @ whiten.double())
 
 
-def new_head(vectors: Tensor, recipe: Recipe) -> Head:
-    """An untrained head of a recipe for vectors `[n, d]` of the train split."""
+def new_head(vectors: Tensor, classes: Tensor, recipe: Recipe) -> Head:
+    """An untrained head of a recipe.
+
+    Args:
+        vectors: `[n, d]` of the train split.
+        classes: `[n]` their finest classes, any integers.
+        recipe: the recipe.
+    """
     head = Head(vectors.shape[1], recipe.dim or vectors.shape[1], recipe.layer_norm)
     if recipe.identity:
-        head.start_as_identity(vectors)
+        whiten = None
+        if recipe.whitening:
+            whiten = within_whitening(vectors, classes, recipe.whitening)
+        head.start_as_identity(vectors, whiten)
     return head
+
+
+def within_whitening(vectors: Tensor, classes: Tensor, weight: float) -> Tensor:
+    """The symmetric matrix `[d, d]` that shrinks directions in which vectors vary within classes.
+
+    It is the inverse square root of the within-class covariance shrunk towards the identity
+    (Hatch et al., "Within-class covariance normalization", 2006), scaled to a mean square of 1.
+
+    Args:
+        vectors: `[n, d]`.
+        classes: `[n]` integers.
+        weight: of the covariance, 0 to below 1; the identity has the rest.
+    """
+    exact = vectors.double()
+    _, number, sizes = classes.unique(return_inverse=True, return_counts=True)
+    sums = exact.new_zeros(len(sizes), exact.shape[1]).index_add_(0, number, exact)
+    residuals = exact - (sums / sizes[:, None])[number]
+    covariance = residuals.T @ residuals
+    identity = torch.eye(len(covariance), dtype=exact.dtype)
+    scale = covariance.trace() / len(covariance)
+    if not scale > 0:  # classes of equal vectors
+        return identity.to(vectors.dtype)
+    values, directions = torch.linalg.eigh(torch.lerp(identity, covariance / scale, weight))
+    roots = values.rsqrt()
+    roots /= roots.square().mean().sqrt()
+    return ((directions * roots) @ directions.T).to(vectors.dtype)
 
 
 def train_head(vectors: Tensor, labels: Tensor, recipe: Recipe, seed: int = 0) -> Head:
@@ -91,7 +133,7 @@ def train_head(vectors: Tensor, labels: Tensor, recipe: Recipe, seed: int = 0) -
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         trainer = Trainer(
-            new_head(vectors, recipe),
+            new_head(vectors, labels[:, 0], recipe),
             recipe,
             labels,
             lambda epoch, first, shares: (vectors[share.images] for share in shares),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -113,24 +113,35 @@ def build_model(recipe: Recipe, weights_follow: bool = False) -> RetrievalModel:
     name = recipe.backbone
     mean: Sequence[float] | Tensor
     std: Sequence[float] | Tensor
-    if name == "registry" or "/" in name or name.startswith(("local-dir:", "timm:")):
-        if recipe.pooling == "gem":
-            fix = "Take pooling=avg, or a timm backbone."
-            raise InputError(Problem("pooling", "this backbone pools by itself:", fix, value="gem"))
+    encoder = name == "registry" or "/" in name or name.startswith("local-dir:")
+    if encoder:
+        _check_encoder(recipe)
         backbone, mean, std = load_encoder(name).image_tower()
     else:
         backbone, mean, std = _timm(recipe)
-    random = recipe.pretrained == "no" and not weights_follow
+    random = recipe.pretrained == "no" and not (encoder or weights_follow)
     norms = (isinstance(one, nn.modules.batchnorm._BatchNorm) for one in backbone.modules())
     if random and recipe.freeze_batch_norm and any(norms):
         what = "random weights whose batch norm keeps its untrained statistics:"
         fix = "Set freeze_batch_norm=false, or give weights: pretrained=yes, or a file."
         raise InputError(Problem("pretrained", what, fix, value="no"))
     pooling = GeM() if recipe.pooling == "gem" else None
-    still = nn.Sequential(backbone, pooling or nn.Identity()).eval()
     device = next((each.device for each in backbone.parameters()), torch.device("cpu"))
-    with torch.no_grad():
-        features = still(torch.zeros(1, 3, recipe.crop, recipe.crop, device=device))
+    blank = torch.zeros(1, 3, recipe.crop, recipe.crop, device=device)
+    try:
+        with torch.no_grad():
+            features = backbone.eval()(blank)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        what = f"{name} takes no pictures of this size ({reason}):"
+        fix = "Set crop to the size that the backbone was made for."
+        raise InputError(Problem("crop", what, fix, value=recipe.crop)) from error
+    if pooling is not None:
+        if features.ndim != 4:
+            what, fix = "this backbone gives no map of features:", "Take pooling=avg."
+            raise InputError(Problem("pooling", what, fix, value=recipe.pooling))
+        with torch.no_grad():
+            features = pooling(features)
     if features.ndim != 2:
         fix = "Take a backbone that gives one vector a picture."
         shape = tuple(features.shape)
@@ -138,6 +149,21 @@ def build_model(recipe: Recipe, weights_follow: bool = False) -> RetrievalModel:
     dim = features.shape[1]
     head = Head(dim, recipe.dim or dim, recipe.layer_norm)
     return RetrievalModel(backbone, head, recipe.freeze_batch_norm, mean, std, pooling)
+
+
+def _check_encoder(recipe: Recipe) -> None:
+    """Refuses settings that an encoder as a backbone does not have."""
+    problems = []
+    if recipe.pooling != "avg":
+        fix = "Take pooling=avg, or a timm backbone."
+        what = "this backbone pools by itself:"
+        problems.append(Problem("pooling", what, fix, value=recipe.pooling))
+    if recipe.pretrained not in ("yes", "no"):
+        fix = "Leave it out, or take a timm backbone."
+        what = "this backbone brings its own weights:"
+        problems.append(Problem("pretrained", what, fix, value=recipe.pretrained))
+    if problems:
+        raise InputError(problems)
 
 
 def _timm(recipe: Recipe) -> tuple[nn.Module, Sequence[float], Sequence[float]]:
@@ -153,8 +179,11 @@ def _timm(recipe: Recipe) -> tuple[nn.Module, Sequence[float], Sequence[float]]:
         fix = 'Give a file of weights, "yes" or "no".'
         raise InputError(Problem("pretrained", "no such file:", fix, value=recipe.pretrained))
     try:
-        pooling = "" if recipe.pooling == "gem" else recipe.pooling
-        model = timm.create_model(name, pretrained=published, num_classes=0, global_pool=pooling)
+        # `avg` is left to the network: a transformer's weights may be made for its class token.
+        pooling: dict[str, Any] = {}
+        if recipe.pooling != "avg":
+            pooling["global_pool"] = "" if recipe.pooling == "gem" else recipe.pooling
+        model = timm.create_model(name, pretrained=published, num_classes=0, **pooling)
     except Exception as error:  # the hub's client raises many kinds
         reason = " ".join(str(error).split())[:200]
         if not published:

@@ -83,13 +83,18 @@ class Recipe(BaseModel):
         clip: largest norm of the gradient; 0: not clipped.
         memory: embeddings kept as further references (cross-batch memory); 0: none.
         precision: `auto` (bf16 autocast on a GPU that has it), `bf16` or `float32`.
-        backbone: a timm model, open_clip's `MODEL/TAG`, `local-dir:FOLDER` or `registry`.
+        backbone: a timm model, open_clip's `MODEL/TAG`, `local-dir:FOLDER` or `registry`. As of an
+            encoder, `timm:NAME` and `timm:NAME@FILE` are the model NAME, with `pretrained` FILE.
         pretrained: `yes` for the backbone's published weights, `no`, or a file of weights.
-        pooling: `avg`, `max`, `avgmax` or `gem` (of a timm model; its exponent learns).
+        pooling: `avg`, `max`, `avgmax` or `gem` (of a timm model; its exponent learns). A
+            transformer of timm pools by itself with `avg`, as an encoder does.
         layer_norm: whether a layer norm without scale and shift comes before the linear layer.
         dim: length of the embeddings; 0: as that of the layer's input.
         identity: the linear layer starts as the identity (as the first principal directions of
             the train vectors, if `dim` is less), on centred vectors. For heads on cached vectors.
+        whitening: the linear layer starts as the whitening of what varies within the finest
+            classes of the train vectors, in place of the identity: above 0 to below 1, the weight
+            of the within-class covariance against the identity; 0: as the identity.
         freeze_batch_norm: batch norm keeps its pretrained statistics; its scale and shift learn,
             or, if `all`, keep their values too.
         interpolation: of every resize.
@@ -156,6 +161,7 @@ class Recipe(BaseModel):
     layer_norm: bool = True
     dim: Count = 512
     identity: bool = False
+    whitening: Annotated[float, Field(ge=0, lt=1)] = 0.0
     freeze_batch_norm: bool | Literal["all"] = True
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     resize: AtLeast1 = 256
@@ -185,6 +191,13 @@ class Recipe(BaseModel):
             raise ValueError("give beta, gamma and leak, or nothing")
         return h_rank
 
+    @field_validator("whitening")
+    @classmethod
+    def _of_a_start(cls, whitening: float, info: ValidationInfo) -> float:
+        if whitening and not info.data.get("identity", True):
+            raise ValueError("only for heads on cached vectors with identity=true")
+        return whitening
+
     @field_validator("batch_size")
     @classmethod
     def _two_classes(cls, batch_size: int, info: ValidationInfo) -> int:
@@ -200,6 +213,7 @@ class Recipe(BaseModel):
 
 # Keys of a file that are not settings: the recipe it starts from, and tables.
 _EXTENDS, _OTHERWISE = "extends", "otherwise"
+_TIMM = "timm:"
 _MODES: tuple[Mode, ...] = get_args(Mode)
 
 
@@ -270,6 +284,7 @@ def _load(name: str, mode: Mode, settings: Iterable[str]) -> tuple[Recipe, dict[
     """A recipe for one mode, and where its settings are written; those left out are defaults."""
     problems: list[Problem] = []
     read = [*_read_file(name, problems), *_read_settings(settings, problems)]
+    read = [part for setting in read for part in _timm_parts(setting)]
     found = None
     for each in (mode, *(other for other in _MODES if other != mode)):
         used: dict[str, _Setting] = {}
@@ -289,6 +304,16 @@ def _load(name: str, mode: Mode, settings: Iterable[str]) -> tuple[Recipe, dict[
     if problems or found is None:
         raise InputError(problems)
     return found
+
+
+def _timm_parts(setting: _Setting) -> list[_Setting]:
+    """A backbone that is written as an encoder of timm, `timm:NAME@FILE`, as its two settings."""
+    text = setting.value
+    if setting.key != "backbone" or not isinstance(text, str) or not text.startswith(_TIMM):
+        return [setting]
+    name, _, file = text.removeprefix(_TIMM).partition("@")
+    weights = [setting._replace(key="pretrained", value=file)] if file else []
+    return [setting._replace(value=name), *weights]
 
 
 def _problems(

@@ -75,7 +75,7 @@ class HeadTraining:
         self._all = torch.from_numpy(vectors)
         self.device = processes.device
         self._train = self.vectors(TRAIN)
-        self.model = new_head(self._train, recipe)
+        self.model = new_head(self._train, images.part(TRAIN).labels[:, 0], recipe)
 
     def vectors(self, *splits: str) -> Tensor:
         """The encoder's vectors `[n, d]` of some splits."""

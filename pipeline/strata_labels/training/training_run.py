@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from strata_labels.embedding import VectorStore, load_encoder
-from strata_labels.errors import RetryError
+from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import only_one, whole, write_json, write_table, write_text
 from strata_labels.progress import track
 from strata_labels.retrieval import RECALL_KS, Report, evaluate_embeddings
@@ -80,13 +80,15 @@ def train(
 
     Raises:
         InputError: unreadable images, too little left to train on, a checkpoint of another
-            training, a training that diverged.
+            training, a training that diverged; `compile` where nothing can be compiled.
         RetryError: stopped by a signal or a full disk; the checkpoint stays. Another training is
             running in `out`.
     """
     with process_group() as processes, ExitStack() as held:
         if processes.first:
             held.enter_context(only_one(out / ".strata.lock", "training"))
+        if compile:
+            _check_compiler(processes.device)
         torch.manual_seed(seed)
         workers = default_workers() if workers is None else workers
         resumed = (out / CHECKPOINT).exists()
@@ -142,6 +144,17 @@ def train(
         _save(out / TRAINED, trained)
         save_model(out / MODEL, trainer.model, {**about, "encoder": encoder})
         return _finish(images, len(broken), trainer, out, about, relevance_counts_query)
+
+
+def _check_compiler(device: torch.device) -> None:
+    """Compiles a line, so that a missing compiler is found before anything is written."""
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
+    except Exception as error:  # compiler, headers or Triton: each has an error of its own
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        fix = "Install a C++ compiler (such as g++), or leave the option out."
+        what = f"nothing can be compiled here ({reason})"
+        raise InputError(Problem("--compile", what, fix)) from error
 
 
 def _unreadable(

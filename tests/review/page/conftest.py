@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from page_client import ReviewCommand
+from page_client import ReviewCommand, running
 from page_world import make_workspace
 from strata_labels.build import Workspace
 from strata_labels.cli.review import review_setup
@@ -48,17 +47,7 @@ def serve() -> Iterator[Callable[[Desk], Served]]:
 
         def start(of: Desk) -> Served:
             page = stack.enter_context(open_page(of))
-            thread = threading.Thread(target=page.run)
-
-            def stop() -> None:
-                page.server.should_exit = True
-                thread.join()
-
-            thread.start()
-            stack.callback(stop)
-            while not page.server.started:
-                thread.join(0.02)
-                assert thread.is_alive()
+            stack.enter_context(running(page))
             return page
 
         yield start

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from page_client import Client
+from page_client import Client, running
 from page_world import SINGLES, make_workspace
 from small_world import item
 from strata_labels.build import Workspace
@@ -52,23 +53,18 @@ class Site:
                 self.links.__setitem__, self.warnings.append, Leases(600, self.clock),
             )  # fmt: skip
 
-        self._opened = open_team(self.setup, "127.0.0.1", 0, team_of)
-        self.page, self.team = self._opened.__enter__()
+        self._opened = ExitStack()
+        opened = open_team(self.setup, "127.0.0.1", 0, team_of)
+        self.page, self.team = self._opened.enter_context(opened)
         self.port = self.page.socket.getsockname()[1]
-        self._thread = threading.Thread(target=self.page.run)
-        self._thread.start()
-        while not self.page.server.started:
-            self._thread.join(0.02)
-            assert self._thread.is_alive()
+        self._opened.enter_context(running(self.page))
 
     def client(self, name: str) -> Client:
         link = self.links[name]
         return Client(f"http://127.0.0.1:{self.port}/{link.rstrip('/').rpartition('/')[2]}/")
 
     def end(self) -> None:
-        self.page.server.should_exit = True
-        self._thread.join()
-        self._opened.__exit__(None, None, None)
+        self._opened.close()
 
     def ledger(self) -> list[tuple[str, str, str]]:
         found = read_ledger(self.workspace / "decisions.csv").decisions
