@@ -353,7 +353,7 @@ def decoding(encoder: Encoder, shared: Path) -> None:
     from strata_labels.pictures import open_picture
 
     paths = sorted((shared / "grocery" / "subset").rglob("*.jpg"))
-    side = encoder._loaded._side
+    side = encoder._loaded.pixels.side
     seconds = {"plain": 0.0, "reduced": 0.0}
     cosines = []
     for path in paths:

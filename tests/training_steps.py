@@ -26,6 +26,7 @@ SMALL = [
     "proxy_lr=1e-2",
     "memory=40",
     "clip=1.0",
+    "precision=float32",  # a GPU's own would be bf16
 ]
 
 

@@ -88,12 +88,11 @@ def check_labels(labels: Tensor, name: str = "labels") -> Tensor:
     return labels
 
 
-def check_nested(labels: Tensor, name: str = "labels") -> None:
+def check_nested(labels: Tensor) -> None:
     """Checks that every class lies under one class of the next coarser level.
 
     Args:
         labels: `[n, L]`, column 0 the finest level.
-        name: what to call them in an error.
 
     Raises:
         ValueError: names the first class that lies under two, and both parents.
@@ -111,7 +110,7 @@ def check_nested(labels: Tensor, name: str = "labels") -> None:
         if bool(torn.any()):
             at = int(torn.nonzero()[0])
             raise ValueError(
-                f"{name} are not nested: class {fine[at].item()} of level {level} lies under "
+                f"labels are not nested: class {fine[at].item()} of level {level} lies under "
                 f"classes {coarse[at].item()} and {coarse[at + 1].item()} of level {level + 1}"
             )
 

@@ -16,6 +16,7 @@ from strata_labels.embedding import (
     embed_images,
     image_vectors,
 )
+from strata_labels.embedding.decoding import PictureDecoder
 from strata_labels.errors import InputError
 from tiny_clip import PLANT, colour_image
 
@@ -27,16 +28,16 @@ def _image(root: Path, name: str, colour: tuple[int, int, int], suffix: str = ".
     return colour_image(path, colour, seed=sum(name.encode()))
 
 
-def _count_images(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+def _count_images(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Files that are decoded from now on."""
-    loaded, decoded = encoder._loaded, []
-    real = loaded.pixels
+    decoded = []
+    real = PictureDecoder.__call__
 
-    def counting(path):
+    def counting(decoder, path):
         decoded.append(path)
-        return real(path)
+        return real(decoder, path)
 
-    monkeypatch.setattr(loaded, "pixels", counting)
+    monkeypatch.setattr(PictureDecoder, "__call__", counting)
     return decoded
 
 
@@ -87,7 +88,7 @@ def test_no_image_is_decoded_twice(
     twin = tmp_path / "twin.png"
     twin.write_bytes(paths[0].read_bytes())
     encode_images(tiny, paths[:1])
-    decoded = _count_images(tiny, monkeypatch)
+    decoded = _count_images(monkeypatch)
     first, _ = embed_images(VectorStore(tmp_path / "s"), tiny, [*paths, twin, paths[1]])
     assert len(decoded) == 12
     assert first[0].tobytes() == first[12].tobytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -182,6 +183,23 @@ def test_small_blocks_give_the_same(name: str, monkeypatch: pytest.MonkeyPatch) 
     for value, grad in results[1:]:
         torch.testing.assert_close(value, results[0][0])
         torch.testing.assert_close(grad, results[0][1])
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile takes a C++ compiler")
+def test_compiled_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from strata_labels.losses import pairwise
+
+    monkeypatch.setattr(pairwise, "_PAIRS_CPU", 500)
+    labels = random_labels(30, 3, seed=5)
+    x = torch.randn(30, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    results = []
+    for fused in (False, True):
+        monkeypatch.setattr(pairwise, "_fuses", lambda device, pairs, fused=fused: fused)
+        each = x.clone().requires_grad_()
+        value = SMOOTH["suphap_hrank"](each, labels)
+        value.backward()
+        results.append((value.detach(), each.grad))
+    torch.testing.assert_close(results[1], results[0])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

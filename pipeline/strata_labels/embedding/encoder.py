@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +65,7 @@ class Encoder:
     @cached_property
     def image_dim(self) -> int:
         """Length of an image vector."""
-        return self._loaded.start(self._loaded.blank_image()[None]).shape[1]
+        return self._loaded.start(self._loaded.blank_batch()).shape[1]
 
     @cached_property
     def logit_scale(self) -> float:
@@ -106,27 +103,26 @@ class Encoder:
 
         Args:
             files: image files or their contents, which are taken as they are needed.
-            threads: how many images are decoded at a time; None for what the machine has, 1 for
-                no thread besides this one.
+            threads: how many images are decoded at a time, in processes for an encoder on a GPU;
+                None for what the machine has, 1 for nothing besides this thread.
 
         Raises:
             InputError: the encoder returned NaN or an infinite number.
         """
-        import torch
+        from strata_labels.embedding.decoding import decode
 
         loaded = self._loaded
-        # On a GPU a batch is put together while the one before it is encoded.
-        begun: tuple[list[int], torch.Tensor, list[Path | bytes]] | None = None
-        for results in self._decoded(files, threads or min(16, os.cpu_count() or 1)):
-            damaged = {n: pixels for n, _, pixels in results if isinstance(pixels, str)}
-            good = [result for result in results if result[0] not in damaged]
-            pixels = torch.stack([pixels for _, _, pixels in good]) if good else None
-            finished = self._finish(*begun) if begun else None
+        cores, on_gpu = threads or min(16, os.cpu_count() or 1), loaded.device == "cuda"
+        begun: tuple[list[int], torch.Tensor, list[str]] | None = None
+        for batch in decode(loaded.pixels, files, loaded.image_batch, cores, on_gpu):
+            # All this while a GPU encodes the batch before.
+            some = loaded.batch_of(batch.pixels) if batch.positions else None
+            done = self._finish(*begun) if begun else ([], np.empty((0, 0), np.float32))
             begun = None
-            if pixels is not None:
-                begun = [n for n, _, _ in good], loaded.start(pixels), [file for _, file, _ in good]
-            if finished or damaged:
-                yield *(finished or ([], np.empty((0, 0), np.float32))), damaged
+            if some is not None:
+                begun = batch.positions, loaded.start(some), batch.names
+            if done[0] or batch.damaged:
+                yield *done, batch.damaged
         if begun:
             yield *self._finish(*begun), {}
 
@@ -135,40 +131,20 @@ class Encoder:
         `[n, 3, h, w]` are normalised by; its output is not of unit length."""
         return self._loaded.visual, self._loaded.mean, self._loaded.std
 
-    def _decoded(
-        self, files: Iterable[Path | bytes], threads: int
-    ) -> Iterator[list[tuple[int, Path | bytes, Any]]]:
-        """Position, file and pixels (or what is wrong) of each image, by batches, in order."""
-        loaded = self._loaded
-        ahead = 3 if threads > 1 else 1  # batches that are decoded before one is encoded
-        waiting: deque[tuple[list[tuple[int, Path | bytes]], Iterable[Any]]] = deque()
-        numbered, size = iter(enumerate(files)), loaded.image_batch
-        with ThreadPoolExecutor(threads) as pool:
-            decode = pool.map if threads > 1 else map
-            more = True
-            while more or waiting:
-                if more := bool(chunk := list(itertools.islice(numbered, size))):
-                    waiting.append((chunk, decode(loaded.pixels, [file for _, file in chunk])))
-                if len(waiting) == ahead or (not more and waiting):
-                    chunk, pixels = waiting.popleft()
-                    yield [(*one, each) for one, each in zip(chunk, pixels, strict=True)]
-
     def _finish(
-        self, positions: list[int], begun: torch.Tensor, files: list[Path | bytes]
+        self, positions: list[int], begun: torch.Tensor, names: list[str]
     ) -> tuple[list[int], StoredFloats]:
-        vectors = self._loaded.fetch(begun)
-        self._check_finite(vectors, files)
+        vectors = self._loaded.fetch(begun, len(positions))
+        self._check_finite(vectors, names)
         return positions, vectors
 
-    def _check_finite(self, vectors: StoredFloats, inputs: Sequence[object]) -> None:
+    def _check_finite(self, vectors: StoredFloats, inputs: Sequence[str]) -> None:
         """Refuses vectors that say nothing before they are stored."""
         wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(wrong):
             what = f"encoder {self._spec.text!r} returned NaN or infinite numbers, first for"
             fix = "Its weights are damaged or do not fit its configuration: use another encoder."
-            first = inputs[wrong[0]]
-            value = "an image of an archive" if isinstance(first, bytes) else str(first)
-            raise InputError(Problem("--encoder", what, fix, value=value))
+            raise InputError(Problem("--encoder", what, fix, value=inputs[wrong[0]]))
 
     def _check_aligned(self) -> None:
         if not self.aligned:

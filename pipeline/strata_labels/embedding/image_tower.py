@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from strata_labels.embedding.decoding import PictureDecoder
 from strata_labels.embedding.encoder import StoredFloats
-from strata_labels.pictures import UnreadablePictureError, normalised, open_picture
+from strata_labels.pictures import normalised
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,7 @@ class ImageTower(ABC):
             it and normalise them.
 
     Attributes:
+        pixels: makes pixels of a picture file.
         visual: the image tower alone, as a torch module.
         mean: `[3]`, by which its pixels are normalised.
         std: the same.
@@ -42,24 +43,24 @@ class ImageTower(ABC):
         self.image_batch = _IMAGE_BATCH[self.device]
         self.model = model.eval().to(self.device)
         *steps, _, normalize = preprocess.transforms
-        self._to_pixels = Compose([*steps, PILToTensor()])
         self.mean, self.std = (
             torch.as_tensor(values, dtype=torch.float32).to(self.device)
             for values in (normalize.mean, normalize.std)
         )
         side = getattr(steps[0], "size", None)
-        # What a JPEG may be reduced to while it is decoded; None to decode all of it.
-        self._side = max(side) if isinstance(side, list | tuple) else side
+        side = max(side) if isinstance(side, list | tuple) else side
+        self.pixels = PictureDecoder(Compose([*steps, PILToTensor()]), side)
 
     @abstractmethod
     def _encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         """Unit vectors of a batch of images that is on the device."""
 
-    def start(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Begins with at most `image_batch` images `[n, 3, height, width]` uint8.
+    def batch_of(self, pixels: torch.Tensor) -> torch.Tensor:
+        """A batch for `start` of at most `image_batch` images `[n, 3, height, width]` uint8."""
+        return self._filled(pixels, self.image_batch)
 
-        A GPU computes while the host goes on, until `fetch` is given what this returns.
-        """
+    def start(self, batch: torch.Tensor) -> torch.Tensor:
+        """Begins with a batch; a GPU computes while the host goes on, until `fetch` is called."""
         import torch
 
         def encode(pixels: torch.Tensor) -> torch.Tensor:
@@ -67,35 +68,33 @@ class ImageTower(ABC):
 
         on_gpu = self.device == "cuda"
         with torch.autocast(self.device, torch.float16, enabled=on_gpu):
-            vectors = self._vectors(encode, pixels, self.image_batch)
+            vectors = self._vectors(encode, batch)
         return vectors.half() if on_gpu else vectors
 
-    def fetch(self, started: torch.Tensor) -> StoredFloats:
-        """The vectors `[n, d]`, once they are there."""
-        return started.cpu().numpy()
+    def fetch(self, started: torch.Tensor, number: int) -> StoredFloats:
+        """The first vectors `[number, d]` of a batch, once they are there."""
+        return started[:number].cpu().numpy()
 
-    def _vectors(self, encode: Callable[..., Any], rows: torch.Tensor, batch: int) -> torch.Tensor:
-        """What the model makes of rows, on the device, where it may still be computed."""
+    def _filled(self, rows: torch.Tensor, number: int) -> torch.Tensor:
+        """So many rows, the first one repeated, where they move to the device fastest."""
+        import torch
+
+        if len(rows) < number:
+            rows = torch.cat([rows, rows[:1].expand(number - len(rows), *rows.shape[1:])])
+        return rows.pin_memory() if self.device == "cuda" else rows
+
+    def _vectors(self, encode: Callable[..., Any], batch: torch.Tensor) -> torch.Tensor:
+        """What the model makes of a batch, on the device, where it may still be computed."""
         import torch
 
         exact = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         )
-        filled = torch.cat([rows, rows[:1].expand(batch - len(rows), *rows.shape[1:])])
-        if self.device == "cuda":
-            filled = filled.pin_memory()
         with torch.inference_mode(), exact:
-            vectors = encode(filled.to(self.device, non_blocking=True))
-            return vectors[: len(rows)].float()
+            return encode(batch.to(self.device, non_blocking=True)).float()
 
-    def pixels(self, file: Path | bytes) -> torch.Tensor | str:
-        """The picture `[3, height, width]` uint8 of a file or its content, or why there is none."""
-        try:
-            return self._to_pixels(open_picture(file, self._side))
-        except UnreadablePictureError as error:
-            return str(error)
-
-    def blank_image(self) -> torch.Tensor:
+    def blank_batch(self) -> torch.Tensor:
+        """A batch of black images."""
         from PIL import Image
 
-        return self._to_pixels(Image.new("RGB", (32, 32)))
+        return self.batch_of(self.pixels.to_pixels(Image.new("RGB", (32, 32)))[None])

@@ -33,7 +33,7 @@ class TimmTower(ImageTower):
         config = resolve_data_config({}, model=network)
         super().__init__(network, create_transform(**config))
         self.visual = self.model
-        shape = tuple(self.start(self.blank_image()[None]).shape)
+        shape = tuple(self.start(self.blank_batch()).shape)
         if len(shape) != 2:
             what = f"gives an image features of shape {shape[1:]}, not one vector:"
             fix = "Take a model for classification or retrieval."

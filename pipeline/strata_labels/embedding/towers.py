@@ -77,7 +77,8 @@ class Towers(ImageTower):
             length = tokens.shape[1]
             self.model.text.attn_mask = self._causal[:length, :length]
         encode = partial(self.model.encode_text, normalize=True)
-        return self._vectors(encode, tokens, self.text_batch).cpu().numpy()
+        vectors = self._vectors(encode, self._filled(tokens, self.text_batch))
+        return vectors[: len(tokens)].cpu().numpy()
 
     def _encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.model.encode_image(pixels, normalize=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, overload
 
@@ -12,6 +13,9 @@ from torch import Tensor
 # Pairs in flight. On a CPU a block should stay in the cache, on a GPU it should fill the device.
 _PAIRS_CPU = 1 << 18
 _PAIRS_GPU = 1 << 25
+# From so many pairs on, a GPU's steps are compiled into one kernel each: some ten passes over the
+# device's memory become one or two. It takes seconds once in a process, so it must pay.
+_PAIRS_FUSED = 1 << 31
 
 Relation = Literal["less", "same", "more"]
 
@@ -48,7 +52,25 @@ def pair_sum(
         `[b, n]`, 0 where `place` is 0. It has a first derivative; a second one is refused.
     """
     layers = _layers(place, relation, top)
-    return _PairSum.apply(scores, kernel, layers, worth)  # type: ignore[no-any-return]
+    pairs = sum(sum(map(int.__mul__, each.num_items, each.num_others)) for each in layers)
+    fused = _fuses(scores.device, pairs)
+    return _PairSum.apply(scores, kernel, layers, worth, fused)  # type: ignore[no-any-return]
+
+
+def _fuses(device: torch.device, pairs: int) -> bool:
+    return device.type == "cuda" and pairs >= _PAIRS_FUSED
+
+
+@functools.cache
+def _compiled(compute: Callable[..., Any]) -> Callable[..., Any]:
+    """Of any shapes; where there is nothing to compile with, torch warns and runs it as it is."""
+    fast = torch.compile(compute, dynamic=True)
+
+    def run(*values: Any) -> Any:
+        with torch._dynamo.config.patch(suppress_errors=True):  # type: ignore[attr-defined]
+            return fast(*values)
+
+    return run
 
 
 class _PairSum(torch.autograd.Function):
@@ -56,23 +78,29 @@ class _PairSum(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, scores: Tensor, kernel: Kernel, layers: list[_Layer], worth: Tensor | None
+        ctx: Any,
+        scores: Tensor,
+        kernel: Kernel,
+        layers: list[_Layer],
+        worth: Tensor | None,
+        fused: bool,
     ) -> Tensor:
         ctx.save_for_backward(scores, worth)
-        ctx.kernel, ctx.layers = kernel, layers
+        ctx.kernel, ctx.layers, ctx.fused = kernel, layers, fused
+        compute = _compiled(_values) if fused else _values
         result = torch.zeros_like(scores)
         for layer in layers:
             ordered, worths = layer.order(scores), layer.order(worth)
             sums = torch.zeros_like(ordered)
             for block in layer.blocks():
-                value = kernel.value(block.differences(ordered))
-                block.add(sums, block.items, block.weighted(value, worths).sum(2))
+                block.add(sums, block.items, compute(kernel, *block.pairs(ordered, worths)))
             layer.restore(result, sums)
         return result
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
         scores, worth = ctx.saved_tensors
+        compute = _compiled(_gradients) if ctx.fused else _gradients
         with torch.no_grad(), torch.autocast(scores.device.type, enabled=False):
             result = torch.zeros_like(scores)
             for layer in ctx.layers:
@@ -80,16 +108,43 @@ class _PairSum(torch.autograd.Function):
                 weights = layer.order(grads[0])
                 sums = torch.zeros_like(ordered)
                 for block in layer.blocks():
-                    slope = ctx.kernel.slope(block.differences(ordered))
-                    slope = block.weighted(slope, worths)
                     weight = block.take(weights, block.items)
-                    block.add(sums, block.items, -weight * slope.sum(2))
-                    block.add(sums, block.others, torch.bmm(weight.unsqueeze(1), slope).squeeze(1))
+                    of_items, of_others = compute(ctx.kernel, weight, *block.pairs(ordered, worths))
+                    block.add(sums, block.items, of_items)
+                    block.add(sums, block.others, of_others)
                 layer.restore(result, sums)
         # Only where a second derivative is prepared (create_graph=True).
         if torch.is_grad_enabled():
             result = _OnlyOnce.apply(result, scores)
-        return result, None, None, None
+        return result, None, None, None, None
+
+
+def _values(
+    kernel: Kernel, items: Tensor, others: Tensor, factors: tuple[Tensor | None, ...]
+) -> Tensor:
+    """`[r, items]` the sums over j; of scores `[r, items]` and `[r, others]`."""
+    values = kernel.value(others.unsqueeze(1) - items.unsqueeze(2))
+    return _weighted(values, *factors).sum(2)
+
+
+def _gradients(
+    kernel: Kernel,
+    weight: Tensor,
+    items: Tensor,
+    others: Tensor,
+    factors: tuple[Tensor | None, ...],
+) -> tuple[Tensor, Tensor]:
+    """Gradients `[r, items]` and `[r, others]`, of sums that count `weight [r, items]` each."""
+    slope = _weighted(kernel.slope(others.unsqueeze(1) - items.unsqueeze(2)), *factors)
+    return -weight * slope.sum(2), torch.bmm(weight.unsqueeze(1), slope).squeeze(1)
+
+
+def _weighted(
+    values: Tensor, real: Tensor | None, worths: Tensor | None, worths_of_others: Tensor | None
+) -> Tensor:
+    if worths is not None and worths_of_others is not None:
+        return values.mul_(torch.minimum(worths_of_others.unsqueeze(1), worths.unsqueeze(2)))
+    return values if real is None else values.mul_(real.unsqueeze(1))
 
 
 class _OnlyOnce(torch.autograd.Function):
@@ -129,18 +184,14 @@ class _Block:
             values = values * side.real
         target[self.rows].scatter_add_(1, side.at, values)
 
-    def differences(self, scores: Tensor) -> Tensor:
-        """`[r, items, others]` t = s_j - s_k."""
-        left, right = self.take(scores, self.others), self.take(scores, self.items)
-        return left.unsqueeze(1) - right.unsqueeze(2)
-
-    def weighted(self, values: Tensor, worth: Tensor | None) -> Tensor:
-        if worth is not None:
-            left, right = self.take(worth, self.others), self.take(worth, self.items)
-            values *= torch.minimum(left.unsqueeze(1), right.unsqueeze(2))
-        elif self.others.real is not None:
-            values *= self.others.real.unsqueeze(1)
-        return values
+    def pairs(
+        self, scores: Tensor, worth: Tensor | None
+    ) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
+        """Scores of the items and of the others, and what pairs are multiplied by."""
+        items, others = self.take(scores, self.items), self.take(scores, self.others)
+        if worth is None:
+            return items, others, (self.others.real, None, None)
+        return items, others, (None, self.take(worth, self.items), self.take(worth, self.others))
 
 
 @dataclass

@@ -89,8 +89,10 @@ def dask_client(
         "memory_limit": 0,
         "silence_logs": logging.CRITICAL,
     }
-    # What was lost is tried again by `read_with_dask`.
-    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+    # What was lost is tried again by `read_with_dask`. A worker with a GPU decodes in processes of
+    # its own, which daemons may not have.
+    settings = {"distributed.scheduler.allowed-failures": 0, "distributed.worker.daemon": False}
+    with dask.config.set(settings):
         if address:
             with _client(address) as client:
                 yield client, lambda unit: replace(unit, scratch=None, images=None)

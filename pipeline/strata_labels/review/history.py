@@ -102,8 +102,8 @@ def _fate(decision: Decision, by: Decision | None) -> str:
     return "gave way" if decision.decision == "unsure" else "agrees"
 
 
-def near(text: str, ids: Iterable[str], names: Iterable[str], number: int = 5) -> list[str]:
-    """The ids most similar to a text, or of things with that name; the most similar first."""
+def near(text: str, ids: Iterable[str], names: Iterable[str]) -> list[str]:
+    """The five ids most similar to a text, or of things with that name; the most similar first."""
     wanted = text.casefold()
     ids, names = list(ids), list(names)
     named = [one for one, name in zip(ids, names, strict=True) if str(name).casefold() == wanted]
@@ -116,7 +116,7 @@ def near(text: str, ids: Iterable[str], names: Iterable[str], number: int = 5) -
 
     likely = sorted(ids, key=shared, reverse=True)[:100]
     likely.sort(key=lambda one: (-SequenceMatcher(None, one, text).ratio(), one))
-    return list(dict.fromkeys([*named, *likely]))[:number]
+    return list(dict.fromkeys([*named, *likely]))[:5]
 
 
 def _equal(pair: tuple[str, str]) -> bool:

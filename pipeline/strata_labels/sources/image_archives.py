@@ -25,7 +25,6 @@ import requests
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.progress import track
-from strata_labels.retry import RetryPolicy
 from strata_labels.sources.download import download_all, remote_size
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
@@ -120,7 +119,7 @@ def find_archives(place: str, published: Sequence[tuple[str, str]]) -> list[Imag
     return found
 
 
-def fetch_archive(archive: ImageArchive, folder: Path, policy: RetryPolicy | None = None) -> Path:
+def fetch_archive(archive: ImageArchive, folder: Path) -> Path:
     """The archive as a file: where it lies, or downloaded to `folder` and checked.
 
     Raises:
@@ -143,7 +142,7 @@ def fetch_archive(archive: ImageArchive, folder: Path, policy: RetryPolicy | Non
         beside = PurePosixPath(archive.md5).name
         (folder / beside).unlink(missing_ok=True)  # where the sums differ, it may be the wrong one
         try:
-            download_all(folder, {beside: [archive.md5]}, policy)
+            download_all(folder, {beside: [archive.md5]})
         except InputError:
             with requests.Session() as session:
                 if remote_size(session, archive.address) is None:
@@ -151,7 +150,7 @@ def fetch_archive(archive: ImageArchive, folder: Path, policy: RetryPolicy | Non
             raise
         sums[name] = _md5_in(folder / beside, name)
     try:
-        return download_all(folder, {name: [archive.address]}, policy, sums)[0].path
+        return download_all(folder, {name: [archive.address]}, md5_sums=sums)[0].path
     except InputError as error:
         raise AbsentArchiveError from error
 

@@ -25,7 +25,6 @@ NODES = 40
 def write_report(
     out: Path,
     images: Path | None = None,
-    title: str = "Validation report",
     names: dict[str, str] | None = None,
     synthetic: bool = False,
 ) -> dict[str, Any]:
@@ -35,7 +34,6 @@ def write_report(
         out: the training's folder, with `test_frozen.npy`, `test_trained.npy`,
             `test_items.parquet` (`path, level0 ... levelN`) and, for the curves, `metrics.csv`.
         images: folder the paths are relative to; without it sheets show names.
-        title: heading of the page.
         names: of the tree's nodes.
         synthetic: the images are drawn, which the page then says.
 
@@ -71,7 +69,6 @@ def write_report(
     environment.filters["percent"] = lambda v: "–" if v is None else f"{100 * v:.2f}"
     environment.filters["signed"] = lambda v: "–" if v is None else f"{100 * v:+.2f}"
     text = environment.get_template("report.html.j2").render(
-        title=title,
         numbers=numbers,
         headlines=_headlines(numbers["levels"]),
         levels=_levels(numbers),
