@@ -98,14 +98,15 @@ class Trainings:
 
     def largest_difference(self, one: str, other: str) -> dict[str, float]:
         """Of losses, vectors and metrics of two trainings."""
-        losses, vectors, means = [], [], []
+        losses, vectors, means, haps = [], [], [], []
         for out in (one, other):
             folder = self.folder / out
             losses.append(pd.read_csv(folder / "metrics.csv").loss.to_numpy())
             vectors.append(np.load(folder / "test_trained.npy"))
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             means.append(np.array(list(result["trained"].values()), dtype=float))
-        pairs = {"losses": losses, "vectors": vectors, "metrics": means}
+            haps.append(np.array([result["trained"]["hap"]]))
+        pairs = {"losses": losses, "vectors": vectors, "H-AP": haps, "all metrics": means}
         return {name: float(np.abs(a - b).max()) for name, (a, b) in pairs.items()}
 
 
