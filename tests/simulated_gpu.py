@@ -175,6 +175,12 @@ def _note_wait(what: str) -> None:
     waits[f"{what} at {place}"] += 1
 
 
+def _unwaited(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether a copy was asked for with `non_blocking`."""
+    last = args[2] if func is aten.copy_.default and len(args) > 2 else False
+    return bool(kwargs.get("non_blocking", last))
+
+
 def _unnumbered(value: Any) -> bool:
     return isinstance(value, str | torch.device) and str(value) == "cuda"
 
@@ -263,6 +269,8 @@ def _result_on_gpu(func: Any, args: Any, kwargs: dict[str, Any], on_gpu: bool) -
             to_gpu = _is_cuda(device) or (to_gpu and torch.device(device).type == "meta")
         if isinstance(source, GpuTensor) and not to_gpu:
             _note_wait("copy to the host")
+        if to_gpu and not isinstance(source, GpuTensor) and not _unwaited(func, args, kwargs):
+            _note_wait("copy to the device")
         return to_gpu
     if device is not None:
         return _is_cuda(device) or (on_gpu and torch.device(device).type == "meta")

@@ -8,11 +8,15 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from strata_labels.errors import RetryError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -163,6 +167,20 @@ def normalised(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """
     floats = pixels.to(mean.dtype).div_(255)
     return floats.sub_(mean[:, None, None]).div_(std[:, None, None])
+
+
+@contextmanager
+def killed_processes() -> Iterator[None]:
+    """Says in one sentence that a process of a `DataLoader` was killed."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise RetryError(
+            "A process that decodes images was killed, often because memory was short. Run the "
+            "same command again, with fewer --workers if it happens again."
+        ) from error
 
 
 def thumbnail(path: Path, side: int) -> bytes:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from strata_labels.pictures import UnreadablePictureError, open_picture
+from strata_labels.pictures import UnreadablePictureError, killed_processes, open_picture
 
 # Further threads wait for each other: opening a picture is Python in part.
 _MOST_THREADS = 8
@@ -83,12 +83,14 @@ def decode(
     batches = _batches(enumerate(files), size)
     # A process of Dask's may have no children unless it was started so.
     if processes and cores > 1 and not multiprocessing.current_process().daemon:
-        yield from DataLoader(
+        loader = DataLoader(
             decoder,
             batch_sampler=batches,  # type: ignore[arg-type]
             num_workers=cores,
             collate_fn=_collate,
         )
+        with killed_processes():
+            yield from loader
         return
     if cores == 1:
         for batch in batches:

@@ -256,7 +256,7 @@ def _pop(levels: Tensor, num_levels: int, alpha: float, dtype: torch.dtype) -> T
     """`[b, n]` relevance (l / L)^alpha / c(l) of each item."""
     counts = torch.stack([(levels == level).sum(1) for level in range(num_levels + 1)], dim=1)
     worth = (torch.arange(num_levels + 1, device=levels.device, dtype=dtype) / num_levels) ** alpha
-    worth[0] = 0.0  # 0 ** 0 is 1
+    worth[:1].zero_()  # 0 ** 0 is 1
     by_level = torch.where(counts > 0, worth / counts.clamp(min=1), 0.0)
     return by_level.gather(1, levels)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from strata_labels.errors import InputError, Problem, RetryError
-from strata_labels.pictures import UnreadablePictureError, open_picture
+from strata_labels.errors import InputError, Problem
+from strata_labels.pictures import UnreadablePictureError, killed_processes, open_picture
 from strata_labels.progress import track
 from strata_labels.training.processes import Share
 from strata_labels.training.recipe import Recipe
@@ -137,7 +136,7 @@ class TrainImages:
             [(epoch, first + n, share.start + at, int(i)) for at, i in enumerate(share.images)]
             for n, share in enumerate(shares)
         ]
-        with _killed_workers():
+        with killed_processes():
             for pixels, broken in self._loader:
                 self.broken |= broken
                 if not len(pixels):
@@ -179,7 +178,7 @@ def embed(
     pictures = _CentreCrops(kept, transform)
     gpu = device.type == "cuda"
     loader = _loader(pictures, workers, gpu, batch_size=batch_size)
-    with track(len(kept), "embedding images") as tracker, _killed_workers():
+    with track(len(kept), "embedding images") as tracker, killed_processes():
         for pixels, broken in loader:
             found |= broken
             if broken and not skip_damaged:
@@ -206,20 +205,6 @@ def _loader(pictures: Dataset[Any], workers: int, pin: bool, **batches: Any) -> 
         generator=torch.Generator(),
         **batches,
     )
-
-
-@contextmanager
-def _killed_workers() -> Iterator[None]:
-    """Says in one sentence that a worker process was killed."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise RetryError(
-            "A process that decodes images was killed, often because memory was short. Run the "
-            "same command again, with fewer --workers if it happens again."
-        ) from error
 
 
 def _not_readable(paths: Sequence[Path], broken: Mapping[int, str]) -> list[Problem]:
