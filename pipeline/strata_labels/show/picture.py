@@ -28,17 +28,15 @@ def draw_tree(path: Path, assignments: pd.DataFrame, levels: tuple[str, ...], ti
         levels: names of the levels, the item's first.
         title: heading of the picture.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure  # pyplot would keep what other threads may change
 
     labelled = assignments[assignments["status"] == LABELLED]
     lowest = _lowest_level(labelled, len(levels))
     shown = list(range(len(levels) - 1, max(lowest, 1) - 1, -1))
     leaves = _leaves(labelled, shown)
     height = max(2.4, 0.19 * len(leaves) + 1.3)
-    figure, axes = plt.subplots(figsize=(11, height), dpi=110)
+    figure = Figure(figsize=(11, height), dpi=110)
+    axes = figure.subplots()
     _draw_nodes(axes, leaves, shown)
     _draw_bars(axes, leaves, len(shown))
     for x, level in enumerate(shown):
@@ -54,7 +52,6 @@ def draw_tree(path: Path, assignments: pd.DataFrame, levels: tuple[str, ...], ti
         # Signs that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(beside, format="png", bbox_inches="tight", metadata={"Software": None})
-    plt.close(figure)
 
 
 def _lowest_level(labelled: pd.DataFrame, num_levels: int) -> int:
