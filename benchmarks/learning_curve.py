@@ -14,15 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
-from strata_labels.proposal.learners import (
-    RANK,
-    ExactRidge,
-    LandmarkRidge,
-    LandmarkSums,
-    Targets,
-    answers_of,
-    spread_over_nodes,
-)
+from strata_labels.proposal.landmarks import RANK, LandmarkRidge, LandmarkSums, spread_over_nodes
+from strata_labels.proposal.learners import ExactRidge, Targets, answers_of
 from strata_labels.proposal.signals import features
 
 from benchmarks.proposal import read_sample, sample_scorer, truth_of

@@ -4,17 +4,13 @@ import pytest
 import scipy.sparse as sp
 from strata_labels.proposal import Prompts, Scorer, Scores, Signals, calibration_error, score
 from strata_labels.proposal.calibration import acceptance_threshold
-from strata_labels.proposal.learners import (
-    PARTS,
-    ExactRidge,
+from strata_labels.proposal.landmarks import (
     LandmarkRidge,
     LandmarkSums,
-    Targets,
-    answers_of,
-    kernel,
     parts_of,
     spread_over_nodes,
 )
+from strata_labels.proposal.learners import PARTS, ExactRidge, Targets, answers_of, kernel
 from strata_labels.proposal.signals import Features, NodeScores, features
 
 from tests.proposal.conftest import NODES, named

@@ -8,36 +8,26 @@ learn. Nothing of the size items times nodes is held: rows are scored in chunks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, softmax
+from scipy.special import softmax
 
 from strata_labels.progress import tracked
+from strata_labels.proposal.acceptance import DECIMALS, Acceptance
 from strata_labels.proposal.blend import Blend, fit_blend
-from strata_labels.proposal.calibration import (
-    Calibration,
-    acceptance_threshold,
-    doubt_features,
-    fit_calibration,
-    zero_shot_log_odds,
-)
-from strata_labels.proposal.learners import (
-    CHUNK,
+from strata_labels.proposal.landmarks import (
     MOST_CHANGED,
     MOST_EXACT,
     RANK,
-    ExactRidge,
     LandmarkRidge,
     LandmarkSums,
-    Ridge,
-    Targets,
-    answers_of,
-    kernel,
     spread_over_nodes,
 )
+from strata_labels.proposal.learners import CHUNK, ExactRidge, Ridge, Targets, answers_of, kernel
 from strata_labels.proposal.levels import NodeLevels
 from strata_labels.proposal.lexicon import Lexicon
+from strata_labels.proposal.model import CHUNK_VALUES, Model, learnt_at_levels, ridge_columns
 from strata_labels.proposal.signals import (
     Features,
     NodeScores,
@@ -60,15 +50,9 @@ WEIGHT_SPREAD = {
     "known": 10.0,
     "log_known": 2.0,
 }
-FLOOR = 0.02
 # Labelled rows below which the prior of the blend counts more than twice, where labels are all
 # there is to learn from. Set by hand.
 FEW_ROWS = 50
-
-# Confidence of an untied class chain, unless a head word of the name or look-alikes with known
-# labels say otherwise this clearly. Set by hand: too few recorded matches exist to measure it.
-CLASS_CONFIDENCE = 0.97
-STRONG_NAME, STRONG_KNOWN = 0.9, 0.5
 # Share of a node in what known look-alikes say from which they speak for it. Set by hand.
 SPOKEN = 0.3
 # Open rows that resampling is tried on: those with the smallest margin; a clear one stays.
@@ -82,12 +66,8 @@ MOST_VALUES, FEWEST_ROWS, MOST_ROWS = 40_000_000, 1_000, 8_000
 NUM_NEAREST, MOST_REFERENCES = 5, 20_000
 # Of the ridge on "labelled or not" (chosen with `outside.MOST_SET_ASIDE`).
 SHARE_RIDGE, SHARE_RANK = 3.0, 1_000
-# Values scored at a time.
-CHUNK_VALUES = 8_000_000
 # Added to probabilities before their logarithm is taken.
 TINY = 1e-9
-# Decimals of confidences: fewer than what other BLAS kernels change.
-DECIMALS = 5
 
 
 @dataclass(frozen=True)
@@ -154,39 +134,6 @@ class Scores:
         return self.accepted_level == 0
 
 
-@dataclass
-class _Chunk:
-    """Everything computed of some rows that is of the size rows times nodes."""
-
-    rows: np.ndarray
-    sources: list[np.ndarray]
-    learnt: list[np.ndarray]
-    probabilities: np.ndarray
-    zero_shot: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class _Model:
-    """What a fit has learnt.
-
-    Attributes:
-        ridges: by the level from which on upwards each is the one that counts (see `_learnt`).
-        blend: of all evidence.
-        zero_shot: of the evidence without labels, if there is any.
-        labelled: where there is such evidence, which nodes have a label, boolean `[K]`.
-        calibrations: by given level, those of each level below it.
-        surest: no confidence is higher. Where labels are all there is to learn from, m answers that
-            are all right say no more than (m + 1) / (m + 2) (Laplace's rule of succession).
-    """
-
-    ridges: dict[int, Ridge]
-    blend: Blend
-    zero_shot: Blend | None
-    labelled: np.ndarray | None = None
-    calibrations: dict[int, list[Calibration]] = field(default_factory=dict)
-    surest: float = 1.0
-
-
 class Scorer:
     """Combines the evidence about a fixed set of items; refitting on more labels is cheap.
 
@@ -217,7 +164,7 @@ class Scorer:
         self._features: Features | None = None
         # By level: labels, and the sums over the rows that have them.
         self._sums: dict[int, tuple[np.ndarray, LandmarkSums]] = {}
-        self._model: _Model | None = None
+        self._model: Model | None = None
 
     @property
     def has_evidence(self) -> np.ndarray:
@@ -282,7 +229,7 @@ class Scorer:
         total = np.zeros((len(rows), len(self.nodes)), dtype=np.float32)
         for place in self._chunks(len(rows)):
             for one in moved[place].transpose(1, 0, 2):
-                found = self._chunk(self._model, rows[place], one).probabilities
+                found = self._model.chunk(rows[place], one).probabilities
                 total[place] += np.log(found + np.float32(TINY))
         return softmax(total / images.shape[1], axis=1)
 
@@ -368,7 +315,7 @@ class Scorer:
         sample: np.ndarray,
         together: np.ndarray,
         given: np.ndarray,
-    ) -> _Model:
+    ) -> Model:
         names = list(self.node_scores.by_source)
         prior = [PRIOR_WEIGHTS[name] for name in names]
         spread = [WEIGHT_SPREAD[name] for name in names]
@@ -377,7 +324,8 @@ class Scorer:
         parts = self._learnable()
         learnable = bool(parts.dense) or parts.sparse.shape[1] > 0
         if len(sample) < MIN_LABELS or not learnable:
-            return _Model({}, zero_shot or Blend(np.zeros(1), no_bias), zero_shot)
+            untaught = zero_shot or Blend(np.zeros(1), no_bias)
+            return Model(self.levels, self.node_scores, {}, untaught, zero_shot)
         ridges: dict[int, Ridge] = {}
         num_rows = 0
         for level in range(len(self.levels)):
@@ -394,8 +342,10 @@ class Scorer:
         labelled = None
         if not alone:
             labelled = np.isin(np.arange(len(self.nodes)), known[rows, 0])
-        learnt = self._ridge_columns(
-            self._learnt({n: r.scores(pairs) for n, r in ridges.items()}), labelled
+        learnt = ridge_columns(
+            self.levels,
+            learnt_at_levels(self.levels, {n: r.scores(pairs) for n, r in ridges.items()}),
+            labelled,
         )
         for level in range(len(learnt) // 2):
             prior += [0.0, 1.0 if alone and level == 0 else 0.0]
@@ -408,7 +358,7 @@ class Scorer:
         )
         answers = len(answers_of(together[sample]))
         surest = (answers + 1) / (answers + 2) if alone else 1.0
-        return _Model(ridges, blend, zero_shot, labelled, surest=surest)
+        return Model(self.levels, self.node_scores, ridges, blend, zero_shot, labelled, surest)
 
     def _ridge(
         self, level: int, known: np.ndarray, together: np.ndarray, given: np.ndarray
@@ -434,72 +384,13 @@ class Scorer:
         answers = answers_of(together[rows])
         return Targets(rows, labels[rows], self.levels.sizes[level], answers)
 
-    def _learnt(self, scores: dict[int, np.ndarray]) -> list[np.ndarray]:
-        """Ridge scores of the nodes of each level, `[n, K_level]` each.
-
-        A level has a ridge of its own where more rows are labelled at it than at the one below.
-        Elsewhere its scores are sums of the finer ones, which is what a ridge would say too, since
-        it is linear in the labels.
-        """
-        if not scores:
-            return []
-        found = [scores[0]]
-        below = 0
-        for level in range(1, len(self.levels)):
-            below = level if level in scores else below
-            step = self.levels.step(below, level)
-            found.append(scores[below] if level == below else scores[below] @ step)
-        return found
-
-    def _ridge_columns(
-        self, learnt: list[np.ndarray], labelled: np.ndarray | None
-    ) -> list[np.ndarray]:
-        """Ridge scores are shares, not log-odds: the blend takes them as both, at each level.
-
-        Labels say nothing of a node without one, which gets the mean of the others.
-        """
-        columns = []
-        for level, values in enumerate(learnt):
-            if level and self.levels.sizes[level] in (self.levels.sizes[level - 1], 1):
-                continue
-            wide = values[:, self.levels.above[level]] if level else values
-            columns += [wide, np.log(np.clip(wide, 0.0, 1.0) + np.float32(FLOOR))]
-        if columns and labelled is not None and not labelled.all():
-            for column in (0, 1):
-                values = columns[column].copy()
-                values[:, ~labelled] = values[:, labelled].mean(axis=1, keepdims=True)
-                columns[column] = values
-        return columns
-
-    def _chunk(self, model: _Model, rows: np.ndarray, images: np.ndarray | None = None) -> _Chunk:
-        sources = [source.rows(rows) for source in self.node_scores.by_source.values()]
-        zero_shot = model.zero_shot.probabilities(sources) if model.zero_shot else None
-        ridges = {
-            n: ridge.scores(rows) if images is None else ridge.scores_of_images(rows, images)
-            for n, ridge in model.ridges.items()
-        }
-        learnt = self._learnt(ridges)
-        columns = sources + self._ridge_columns(learnt, model.labelled)
-        if not columns:
-            columns = [np.zeros((len(rows), len(self.nodes)), dtype=np.float32)]
-        return _Chunk(rows, sources, learnt, model.blend.probabilities(columns), zero_shot)
-
     def _chunks(self, num_items: int) -> Iterator[np.ndarray]:
         size = min(max(64, CHUNK_VALUES // max(len(self.nodes), 1)), CHUNK)
         for start in range(0, num_items, size):
             yield np.arange(start, min(start + size, num_items))
 
-    def _doubts(
-        self, chunk: _Chunk, probabilities: np.ndarray, node: np.ndarray, level: int
-    ) -> np.ndarray:
-        zero_shot = None if chunk.zero_shot is None else self.levels.sums(chunk.zero_shot, level)
-        sources = [self.levels.highest(source, level) for source in chunk.sources]
-        if chunk.learnt:
-            sources.append(chunk.learnt[level])
-        return doubt_features(node, self.levels.sums(probabilities, level), zero_shot, sources)
-
     def _score(
-        self, model: _Model, known: np.ndarray, sample: np.ndarray, together: np.ndarray
+        self, model: Model, known: np.ndarray, sample: np.ndarray, together: np.ndarray
     ) -> Scores:
         num_items, num_levels = known.shape
         known_level = np.where((known >= 0).any(axis=1), (known >= 0).argmax(axis=1), num_levels)
@@ -513,9 +404,11 @@ class Scorer:
         left_out_node, left_out = np.empty(num_items, np.int64), np.empty(num_items)
         neighbours, margin = np.full(num_items, -1), np.empty(num_items, np.float32)
         trusted = np.zeros(num_items, dtype=bool)
-        measured = self._calibrate(model, known, sample)
+        acceptance = Acceptance(self.levels, self.target, model.surest)
+        if model.ridges:
+            acceptance.fit(model.chunk(sample), known[sample], together[sample])
         for rows in tracked(self._chunks(num_items), num_items, "proposing labels"):
-            chunk = self._chunk(model, rows)
+            chunk = model.chunk(rows)
             free = chunk.probabilities
             own = known_level[rows] < num_levels
             left_out_probability[np.searchsorted(labelled, rows[own])] = free[own]
@@ -523,7 +416,7 @@ class Scorer:
             for given in np.unique(known_level[rows]).tolist():
                 part = known_level[rows] == given
                 some = rows[part]
-                inside = _part_of(chunk, part)
+                inside = chunk.part(part)
                 # A row whose finest label is known is shown as it would be without any.
                 if 0 < given < num_levels:
                     inside.probabilities = self.levels.within(
@@ -531,10 +424,7 @@ class Scorer:
                     )
                 found = self.levels.best_path(inside.probabilities)
                 top[some], top_probability[some] = _top(inside.probabilities, num_top)
-                sure = self._confidence(model, inside, found, given if given else num_levels)
-                trust = self._trusted_class(inside, found[:, 0])
-                sure[trust] = np.maximum(sure[trust], CLASS_CONFIDENCE)
-                trusted[some] = trust
+                sure, trusted[some] = acceptance.confidence(inside, found, given or num_levels)
                 left_out_node[some] = found[:, 0]
                 sure_without[part] = sure[:, 0]
                 has = known[some] >= 0
@@ -549,9 +439,7 @@ class Scorer:
                 like = chunk.learnt[0][np.arange(len(rows)), best] >= SPOKEN
                 neighbours[rows] = np.where(like, best, -1)
         confidence = np.round(np.maximum.accumulate(confidence, axis=1), DECIMALS)
-        accepted_level, threshold = self._accepted(
-            confidence, known, known_level, trusted, sample, together, measured
-        )
+        accepted_level, threshold = acceptance.accepted(confidence, known, known_level, trusted)
         scores = Scores(
             path=path,
             level_confidence=confidence,
@@ -573,92 +461,7 @@ class Scorer:
             scores.instability[:] = self._unstable(model, scores)
         return scores
 
-    def _confidence(self, model: _Model, chunk: _Chunk, path: np.ndarray, given: int) -> np.ndarray:
-        """Calibrated confidences of paths, `[n, S]`; 1 from the given level on upwards."""
-        sure = np.ones(path.shape)
-        for level in range(given):
-            node = path[:, level]
-            if model.calibrations:
-                doubts = self._doubts(chunk, chunk.probabilities, node, level)
-                found = model.calibrations[given][level].confidence(doubts, node)
-                sure[:, level] = np.minimum(found, model.surest)
-            else:
-                raw = self.levels.sums(chunk.probabilities, level)[np.arange(len(node)), node]
-                sure[:, level] = expit(zero_shot_log_odds(raw))
-        return sure
-
-    def _calibrate(
-        self, model: _Model, known: np.ndarray, sample: np.ndarray
-    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """Fits the calibrations; returns confidences and rightness of the sample by given level.
-
-        A confidence means something else where a coarser label is given: for each given level the
-        sample is scored with its own labels from there upwards.
-        """
-        num_levels = known.shape[1]
-        measured: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        if not model.ridges:
-            return measured
-        chunk = self._chunk(model, sample)
-        free = chunk.probabilities
-        for given in range(1, num_levels + 1):
-            if given < num_levels:
-                chunk.probabilities = self.levels.within(free, given, known[sample, given])
-            else:
-                chunk.probabilities = free
-            found = self.levels.best_path(chunk.probabilities)
-            model.calibrations[given] = []
-            right = found == known[sample]
-            for level in range(given):
-                doubts = self._doubts(chunk, chunk.probabilities, found[:, level], level)
-                model.calibrations[given].append(
-                    fit_calibration(
-                        doubts, found[:, level], self.levels.sizes[level], right[:, level]
-                    )
-                )
-            sure = self._confidence(model, chunk, found, given)
-            trust = self._trusted_class(chunk, found[:, 0])
-            sure[trust] = np.maximum(sure[trust], CLASS_CONFIDENCE)
-            sure = np.round(np.maximum.accumulate(sure, axis=1), DECIMALS)
-            measured[given] = sure, right
-        return measured
-
-    def _accepted(
-        self,
-        confidence: np.ndarray,
-        known: np.ndarray,
-        known_level: np.ndarray,
-        trusted: np.ndarray,
-        sample: np.ndarray,
-        together: np.ndarray,
-        measured: dict[int, tuple[np.ndarray, np.ndarray]],
-    ) -> tuple[np.ndarray, float]:
-        """See `Scores.accepted_level` and `Scores.threshold`."""
-        num_levels = known.shape[1]
-        passed = known >= 0
-        threshold = 2.0
-        # Class chains have a confidence set by hand: they lend none of it to other rows.
-        for given in range(1, num_levels + 1):
-            rows = np.flatnonzero((known_level == given) & ~trusted)
-            for level in range(given):
-                own = confidence[rows, level]
-                if given in measured:
-                    free = ~trusted[sample]
-                    sure, right = (values[free, level] for values in measured[given])
-                    answer = together[sample][free]
-                    limit = acceptance_threshold(own, self.target, sure, right, answer)
-                else:
-                    limit = acceptance_threshold(own, self.target)
-                passed[rows, level] = confidence[rows, level] >= limit
-                if given == num_levels and level == 0:
-                    threshold = limit
-        if self.target <= CLASS_CONFIDENCE:
-            passed |= trusted[:, None]
-        # A level counts only if all above it do.
-        whole = np.logical_and.accumulate(passed[:, ::-1], axis=1)[:, ::-1]
-        return num_levels - whole.sum(axis=1), threshold
-
-    def _unstable(self, model: _Model, scores: Scores) -> np.ndarray:
+    def _unstable(self, model: Model, scores: Scores) -> np.ndarray:
         """How often another node is likeliest with a part of the known rows left out, `[n]`."""
         still_open = np.flatnonzero(~scores.accepted)
         most = min(MOST_RESAMPLED, MOST_VALUES // max(len(self.nodes), 1))
@@ -667,54 +470,10 @@ class Scorer:
         if not len(some):
             return flips
         number = 0
-        levels = list(model.ridges)
-        step = max(1, CHUNK_VALUES // len(self.nodes))
-        for parts in zip(*(model.ridges[n].resampled(some) for n in levels), strict=False):
-            for start in range(0, len(some), step):
-                place = slice(start, start + step)
-                best = self._resampled_best(
-                    model,
-                    scores,
-                    some[place],
-                    {n: p[place] for n, p in zip(levels, parts, strict=True)},
-                )
-                flips[some[place]] += best != scores.node[some[place]]
+        for best in model.resampled(some, scores.known_level[some], scores.path[some]):
+            flips[some] += best != scores.node[some]
             number += 1
         return flips / max(number, 1)
-
-    def _resampled_best(
-        self, model: _Model, scores: Scores, rows: np.ndarray, ridges: dict[int, np.ndarray]
-    ) -> np.ndarray:
-        """Finest node of some items by other ridge scores, `[len(rows)]`."""
-        columns = [source.rows(rows) for source in self.node_scores.by_source.values()]
-        columns += self._ridge_columns(self._learnt(ridges), model.labelled)
-        best = model.blend.probabilities(columns)
-        for given in np.unique(scores.known_level[rows]).tolist():
-            if 0 < given < len(self.levels):
-                part = scores.known_level[rows] == given
-                best[part] = self.levels.within(best[part], given, scores.path[rows[part], given])
-        return self.levels.best_path(best)[:, 0]
-
-    def _trusted_class(self, chunk: _Chunk, best: np.ndarray) -> np.ndarray:
-        """Rows whose class chain reaches the proposed node and nothing contradicts strongly.
-
-        A chain that ties between nodes counts if the head word of the name says the same. A strong
-        contradiction is the head word of the name, or labels of look-alikes learnt from.
-        """
-        index = np.arange(len(best))
-        sources = dict(zip(self.node_scores.by_source, chunk.sources, strict=True))
-        if "class" not in sources:
-            return np.zeros(len(best), dtype=bool)
-        reached, names = sources["class"], sources.get("name")
-        trusted = reached[index, best] >= 1.0
-        if names is not None:
-            trusted |= (reached[index, best] > 0) & (names[index, best] >= STRONG_NAME)
-        learnt = chunk.learnt[0] if chunk.learnt else None
-        for source, limit in ((names, STRONG_NAME), (learnt, STRONG_KNOWN)):
-            if source is not None:
-                own = source.argmax(axis=1)
-                trusted &= (own == best) | (source[index, own] < limit)
-        return trusted
 
 
 def _have_company(node: np.ndarray, together: np.ndarray) -> np.ndarray:
@@ -723,18 +482,6 @@ def _have_company(node: np.ndarray, together: np.ndarray) -> np.ndarray:
     pairs = np.unique(np.column_stack([node, answer]), axis=0)
     answers = np.bincount(pairs[:, 0], minlength=node.max(initial=-1) + 1)
     return np.asarray(answers[node] > 1)
-
-
-def _part_of(chunk: _Chunk, part: np.ndarray) -> _Chunk:
-    if part.all():
-        return _Chunk(chunk.rows, chunk.sources, chunk.learnt, chunk.probabilities, chunk.zero_shot)
-    return _Chunk(
-        chunk.rows[part],
-        [source[part] for source in chunk.sources],
-        [learnt[part] for learnt in chunk.learnt],
-        chunk.probabilities[part],
-        None if chunk.zero_shot is None else chunk.zero_shot[part],
-    )
 
 
 def _top(probabilities: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
