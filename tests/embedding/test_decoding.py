@@ -68,4 +68,4 @@ def test_a_killed_process_is_one_sentence(tmp_path: Path) -> None:
 
     file = colour_image(tmp_path / "a.png", (0, 0, 9), 1)
     with pytest.raises(RetryError, match="was killed, often because memory was short"):
-        list(decode(PictureDecoder(killed, None), [file], 4, 2, True))
+        list(decode(PictureDecoder(killed, None), [file] * 5, 4, 2, True))

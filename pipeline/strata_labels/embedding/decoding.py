@@ -81,8 +81,12 @@ def decode(
             for a model on a CPU, a GPU takes more pictures than they give.
     """
     batches = _batches(enumerate(files), size)
-    # A process of Dask's may have no children unless it was started so.
-    if processes and cores > 1 and not multiprocessing.current_process().daemon:
+    begin = list(itertools.islice(batches, 2))
+    batches = itertools.chain(begin, batches)
+    # To start processes takes longer than one batch. A daemon, such as a process of Dask's that was
+    # not started otherwise, may have none.
+    may_fork = cores > 1 and len(begin) > 1 and not multiprocessing.current_process().daemon
+    if processes and may_fork:
         loader = DataLoader(
             decoder,
             batch_sampler=batches,  # type: ignore[arg-type]

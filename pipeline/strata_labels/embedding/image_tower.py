@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from PIL import Image
+from torchvision.transforms import Compose, PILToTensor
 
 from strata_labels.embedding.decoding import PictureDecoder
 from strata_labels.embedding.encoder import StoredFloats
 from strata_labels.pictures import normalised
-
-if TYPE_CHECKING:
-    import torch
 
 # Batches have a fixed number of rows, the last one is filled up: with the shape fixed, a row's
 # vector does not depend on its neighbours, to the last bit, so a resumed run and a whole one agree.
@@ -36,9 +37,6 @@ class ImageTower(ABC):
     visual: Any
 
     def __init__(self, model: Any, preprocess: Any) -> None:
-        import torch
-        from torchvision.transforms import Compose, PILToTensor
-
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.image_batch = _IMAGE_BATCH[self.device]
         self.model = model.eval().to(self.device)
@@ -61,7 +59,6 @@ class ImageTower(ABC):
 
     def start(self, batch: torch.Tensor) -> torch.Tensor:
         """Begins with a batch; a GPU computes while the host goes on, until `fetch` is called."""
-        import torch
 
         def encode(pixels: torch.Tensor) -> torch.Tensor:
             return self._encode_images(normalised(pixels, self.mean, self.std))
@@ -77,16 +74,12 @@ class ImageTower(ABC):
 
     def _filled(self, rows: torch.Tensor, number: int) -> torch.Tensor:
         """So many rows, the first one repeated, where they move to the device fastest."""
-        import torch
-
         if len(rows) < number:
             rows = torch.cat([rows, rows[:1].expand(number - len(rows), *rows.shape[1:])])
         return rows.pin_memory() if self.device == "cuda" else rows
 
     def _vectors(self, encode: Callable[..., Any], batch: torch.Tensor) -> torch.Tensor:
         """What the model makes of a batch, on the device, where it may still be computed."""
-        import torch
-
         exact = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         )
@@ -95,6 +88,4 @@ class ImageTower(ABC):
 
     def blank_batch(self) -> torch.Tensor:
         """A batch of black images."""
-        from PIL import Image
-
         return self.batch_of(self.pixels.to_pixels(Image.new("RGB", (32, 32)))[None])
