@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
+from strata_labels import messages
 from strata_labels.build import BuildSettings
 from strata_labels.cli import main
 
@@ -45,6 +46,7 @@ def run_strata(
         contextlib.chdir(folder or Path.cwd()),
         mock.patch.dict(os.environ, environment, clear=True),
         mock.patch.object(sys, "argv", arguments),
+        mock.patch.object(messages, "_verbosity", 0),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):

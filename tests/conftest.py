@@ -22,6 +22,7 @@ settings.register_profile("search", derandomize=False)
 settings.load_profile("same")
 
 ROOT = Path(__file__).resolve().parents[1]
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 if not os.environ.get("STRATA_TEST_GPU"):  # tests do the same on every machine
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 #: The files that take longest, longest first.

@@ -206,3 +206,12 @@ def test_pixels_are_normalised_as_torchvision_does() -> None:
     pixels = functional.pil_to_tensor(noise)[None]
     assert torch.equal(normalised(pixels, torch.tensor(mean), torch.tensor(std))[0], expected)
     assert pixels.dtype == torch.uint8
+
+
+def test_a_picture_too_thin_to_be_resized_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "line.png"
+    Image.new("RGB", (1, 60_000)).save(path)
+    with pytest.raises(UnreadablePictureError, match="1 x 60000 pixels are too thin"):
+        open_picture(path, 224)
+    Image.new("RGB", (20, 4_000)).save(path)
+    assert open_picture(path).size == (20, 4_000)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 ROOTS_VARIABLE = "STRATA_IMAGE_ROOTS"
 #: Pixels of the largest picture that is opened.
 LARGEST = 200_000_000
+# Sides' ratio: with its shorter side resized to what a model takes, more would not fit in memory.
+_THINNEST = 200
 _LONGEST_NAME = 200
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 # Readers that Pillow has in itself; others start programs (EPS) or are for no photographs.
@@ -128,6 +130,8 @@ def open_picture(file: Path | bytes, side: int | None = None) -> Image.Image:
             width, height = image.size
             if width * height > LARGEST:
                 raise UnreadablePictureError(f"{width} x {height} pixels are too many to open")
+            if max(width, height) > _THINNEST * min(width, height):
+                raise UnreadablePictureError(f"{width} x {height} pixels are too thin a picture")
             if side:
                 image.draft("RGB", (side, side))
             image.load()
@@ -178,8 +182,8 @@ def killed_processes() -> Iterator[None]:
         if "DataLoader worker" not in str(error):
             raise
         raise RetryError(
-            "A process that decodes images was killed, often because memory was short. Run the "
-            "same command again, with fewer --workers if it happens again."
+            "A process that decodes images was killed, often because memory was short. Free some "
+            "memory (in a container: enlarge /dev/shm), and run the same command again."
         ) from error
 
 

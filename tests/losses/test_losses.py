@@ -189,6 +189,8 @@ def test_small_blocks_give_the_same(name: str, monkeypatch: pytest.MonkeyPatch) 
 def test_compiled_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     from strata_labels.losses import pairwise
 
+    # Without the way back to what is not compiled, which would hide an error.
+    monkeypatch.setattr(pairwise, "_compiled", lambda compute: torch.compile(compute, dynamic=True))
     monkeypatch.setattr(pairwise, "_PAIRS_CPU", 500)
     labels = random_labels(30, 3, seed=5)
     x = torch.randn(30, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -326,3 +326,22 @@ def test_few_labels_are_not_sure(num_labels: int) -> None:
     assert right.all()
     assert scores.confidence[num_labels:].max() <= (num_labels + 1) / (num_labels + 2) + 1e-5
     assert not scores.accepted[num_labels:].any()
+
+
+def test_groups_of_answers_among_given_labels_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is added to kept sums stays small, also where no label but its group is another one."""
+    monkeypatch.setattr(score, "MOST_EXACT", 100)
+    monkeypatch.setattr(score, "RANK", 60)
+    monkeypatch.setattr(score, "MOST_CHANGED", 30)
+    vectors, truth = _blobs(np.random.default_rng(8), 500)
+    given = np.where(np.arange(500) < 400, truth, -1)
+    evidence, above = named(*[""] * 500, text=vectors), [np.arange(K) % 2]
+    used, rows = Scorer(evidence, NODES, above=above), np.arange(500)
+    for size in (50, 20, 50):  # of a group; the labels stay the same
+        together = np.where(rows < 400, rows // size, -1)
+        alone = np.full(500, -1)
+        for groups in (together, alone):
+            ridge = used._ridge(0, given, groups, given)
+            assert isinstance(ridge, LandmarkRidge) and len(ridge._changes.rows) <= 60
+            own = Scorer(evidence, NODES, above=above)._ridge(0, given, groups, given)
+            assert ridge.scores(rows).tobytes() == own.scores(rows).tobytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,21 +69,26 @@ def node_prompts(
     files = [workspace.vectors / name for name in (IMAGES, NODES)]
     if not (about["aligned"] and all(file.is_file() for file in files)) or settings.hierarchy.found:
         return None
-    rows = _rows_of_names(workspace, ladder, nodes)
-    return None if rows is None else NodePrompts(np.load(files[1])[rows], about["logit_scale"])
+    vectors = _vectors_of_names(workspace, ladder, nodes, files[1])
+    return None if vectors is None else NodePrompts(vectors, about["logit_scale"])
 
 
 def name_prompts(workspace: Workspace, ladder: Ladder, nodes: pd.DataFrame) -> Prompts | None:
     """Names of the finest nodes, to be compared with items' names; None where no item has one."""
     file = workspace.vectors / PHRASES
-    rows = _rows_of_names(workspace, ladder, nodes) if file.is_file() else None
-    return None if rows is None else Prompts(np.load(file)[rows], np.arange(len(rows)))
+    if not file.is_file():
+        return None
+    vectors = _vectors_of_names(workspace, ladder, nodes, file)
+    return None if vectors is None else Prompts(vectors, np.arange(len(vectors)))
 
 
-def _rows_of_names(workspace: Workspace, ladder: Ladder, nodes: pd.DataFrame) -> list[int] | None:
-    """Row of each finest node in the vectors of labels, None where one has none.
+def _vectors_of_names(
+    workspace: Workspace, ladder: Ladder, nodes: pd.DataFrame, file: Path
+) -> np.ndarray | None:
+    """Vectors `[K, d]` of the finest nodes' names; None where none of the nodes has a name.
 
-    A node that stands for "unspecified" is called by the nearest name above it.
+    A node that stands for "unspecified" is called by the nearest name above it; one that came into
+    the tree after the names were encoded gets the others' mean, which says nothing of it.
     """
     names = label_names(load(workspace.folder, "labels"))
     row = {name: n for n, name in enumerate(names)}
@@ -91,7 +97,13 @@ def _rows_of_names(workspace: Workspace, ladder: Ladder, nodes: pd.DataFrame) ->
         [tree.name[node] for node in tree.path(finest) if tree.name[node] in row]
         for finest in ladder.ids[0]
     ]
-    return [row[found[0]] for found in called] if all(called) else None
+    if not any(called):
+        return None
+    of_node = np.array([row[found[0]] if found else -1 for found in called])
+    vectors: np.ndarray = np.load(file)[of_node]
+    mean = vectors[of_node >= 0].mean(axis=0)
+    vectors[of_node < 0] = mean / max(float(np.linalg.norm(mean)), 1e-9)
+    return vectors
 
 
 def left_out_by_image(

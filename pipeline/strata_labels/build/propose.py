@@ -20,6 +20,7 @@ from strata_labels.build.embed import (
     PHRASE_NODES,
     PHRASES,
     image_name_vectors,
+    images_there,
 )
 from strata_labels.build.found_nodes import into_found_nodes
 from strata_labels.build.given_labels import (
@@ -108,7 +109,8 @@ def _into_vocabulary(
     nodes = curated_nodes(settings, vocabulary, ledger, met, knowledge.labels)
     scores = scorer.fit(known)
     proposer = Proposer(items, scorer, vocabulary.frame, classes)
-    learnt, by_class = np.full(len(items), -1), np.zeros(len(items), dtype=bool)
+    learnt, line = np.full(len(items), -1), np.full(len(items), -1)
+    by_class = np.zeros(len(items), dtype=bool)
     if len(ledger.decisions):
         learnt, line = decided(proposer.places(scores), nodes, ledger.decisions, items, vocabulary)
         # A decision on a class holds for all that lead to it, but for those decided themselves.
@@ -134,7 +136,7 @@ def _into_vocabulary(
     if (known >= 0).any():
         ids = [[node_id(2, n) for n in vocabulary.nodes], [node_id(3, n) for n in tops]]
         ladder = Ladder(2, ids, scorer.levels.above)
-        asked = scorer.has_evidence & (learnt < 0)
+        asked = scorer.has_evidence & (learnt < 0) & (line < 0)
         done = question(workspace, settings, items, ladder, scorer, scores, asked, proposals)
     path = path_table(items, np.arange(len(items)), 2, scores)
     return replace(done, path_confidence=path), nodes
@@ -353,7 +355,7 @@ def decided(
 PROPOSE = Stage(
     name="propose",
     does="Proposing labels",
-    version=9,
+    version=10,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(workspace.table(name) for name in ("titles", "taxa")),
@@ -369,6 +371,10 @@ PROPOSE = Stage(
         *(workspace.table(name) for name in ("vocabulary", "path_confidence", "label_issues")),
         *([] if settings.hierarchy.published else [workspace.reconciliation]),
     ],
-    settings=("clusters", "label_issues"),
+    settings=(
+        *("clusters", "label_issues"),
+        *("image_encoder", "encoder", "images", "images_per_landmark"),
+    ),
     run=_propose,
+    looks_at=images_there,  # given labels are questioned by single pictures
 )

@@ -79,7 +79,7 @@ def evaluate(
     from strata_labels.cli.arrays import read_embeddings, read_labels
     from strata_labels.errors import InputError, Problem
     from strata_labels.files import write_json
-    from strata_labels.progress import track
+    from strata_labels.progress import activity, track
     from strata_labels.retrieval import (
         Map,
         Pop,
@@ -149,7 +149,9 @@ def evaluate(
         assert labels is not None
         try:
             if neighbours and items is not None:
-                queries, items = expand(queries, neighbours, items), expand(items, neighbours)
+                queries, items = queries.to(device), items.to(device)
+                with activity("averaging with neighbours"):
+                    queries, items = expand(queries, neighbours, items), expand(items, neighbours)
             with track(len(queries), what) as tracker:
                 return evaluate_embeddings(
                     queries,

@@ -18,6 +18,7 @@ from strata_labels.pictures import UnreadablePictureError, killed_processes, ope
 
 # Further threads wait for each other: opening a picture is Python in part.
 _MOST_THREADS = 8
+_MOST_PROCESSES = 16
 
 _Numbered = tuple[int, Path | bytes]
 
@@ -87,14 +88,19 @@ def decode(
     # not started otherwise, may have none.
     may_fork = cores > 1 and len(begin) > 1 and not multiprocessing.current_process().daemon
     if processes and may_fork:
+        # Small tasks: two for each process are read ahead, and lie in shared memory.
+        task = max(1, size // 8)
         loader = DataLoader(
             decoder,
-            batch_sampler=batches,  # type: ignore[arg-type]
-            num_workers=cores,
+            batch_sampler=_batches(itertools.chain.from_iterable(batches), task),  # type: ignore[arg-type]
+            num_workers=min(cores, _MOST_PROCESSES),
             collate_fn=_collate,
+            generator=torch.Generator(),  # else it draws from torch's own
         )
         with killed_processes():
-            yield from loader
+            parts = iter(loader)
+            while some := list(itertools.islice(parts, -(-size // task))):
+                yield _joined(some)
         return
     if cores == 1:
         for batch in batches:
@@ -113,6 +119,16 @@ def decode(
 def _batches(numbered: Iterator[_Numbered], size: int) -> Iterator[list[_Numbered]]:
     while batch := list(itertools.islice(numbered, size)):
         yield batch
+
+
+def _joined(parts: Sequence[Decoded]) -> Decoded:
+    pixels = [part.pixels for part in parts if part.positions]
+    return Decoded(
+        [position for part in parts for position in part.positions],
+        torch.cat(pixels) if pixels else torch.empty(0),
+        [name for part in parts for name in part.names],
+        {n: why for part in parts for n, why in part.damaged.items()},
+    )
 
 
 def _collate(results: Sequence[tuple[int, Tensor | str, str]]) -> Decoded:

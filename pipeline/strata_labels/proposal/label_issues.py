@@ -132,6 +132,7 @@ def issues_at_level(
     wrong = np.full(num_items, np.nan)
     suggestion = np.full(num_items, -1)
     labelled = given >= 0
+    judged = None if num_nodes == 1 else judged
     rows = np.flatnonzero(labelled if judged is None else labelled & judged)
     if judged is not None and num_nodes > 1:
         rest = np.flatnonzero(labelled & ~judged)

@@ -163,7 +163,7 @@ class Scorer:
         self.node_scores: NodeScores = node_scores(signals, len(self.nodes), lexicon, prompts)
         self._features: Features | None = None
         # By level: labels, and the sums over the rows that have them.
-        self._sums: dict[int, tuple[np.ndarray, LandmarkSums]] = {}
+        self._sums: dict[int, tuple[np.ndarray, np.ndarray, LandmarkSums]] = {}
         self._model: Model | None = None
 
     @property
@@ -368,16 +368,21 @@ class Scorer:
         if len(targets.rows) <= MOST_EXACT:
             return ExactRidge(self._learnable(), targets)
         few = (given >= 0).sum() <= MOST_EXACT
-        base = known if few or (given != known).sum() > MOST_CHANGED else given
+        changed = given != known
+        for block in targets.blocks():  # in the base each label was given alone
+            changed[targets.rows[block]] = True
+        base, answers = given, np.full(len(given), -1)
+        if few or changed.sum() > MOST_CHANGED:
+            base, answers = known, np.where(known >= 0, together, -1)
         held = self._sums.get(level)
-        if held is None or not np.array_equal(held[0], base):
+        if held is None or not (np.array_equal(held[0], base) and np.array_equal(held[1], answers)):
             del held
             self._sums.pop(level, None)  # before new ones take memory
-            alone = np.full(len(base), -1)
-            of_base = self._targets(level, base, together if base is known else alone)
+            of_base = self._targets(level, base, answers)
             landmarks = of_base.rows[spread_over_nodes(of_base.labels, RANK)]
-            self._sums[level] = base.copy(), LandmarkSums(self._learnable(), of_base, landmarks)
-        return LandmarkRidge(self._sums[level][1], targets)
+            sums = LandmarkSums(self._learnable(), of_base, landmarks)
+            self._sums[level] = base.copy(), answers.copy(), sums
+        return LandmarkRidge(self._sums[level][2], targets)
 
     def _targets(self, level: int, labels: np.ndarray, together: np.ndarray) -> Targets:
         rows = np.flatnonzero(labels >= 0)

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from strata_labels.label_tensors import check_embeddings
 
-# Pairs of vector and gallery item in flight.
-_PAIRS = 1 << 24
+# Numbers in flight: scores of a part of the vectors, or its neighbours in double.
+_NUMBERS = 1 << 24
 
 
 def expand(vectors: Tensor, k: int, gallery: Tensor | None = None) -> Tensor:
@@ -48,9 +48,12 @@ def expand(vectors: Tensor, k: int, gallery: Tensor | None = None) -> Tensor:
     neighbours = len(others) - (gallery is None)
     if not 1 <= k <= neighbours:
         raise ValueError(f"k must be 1 ... {neighbours}, the number of neighbours, got {k}")
+    precision = torch.promote_types(vectors.dtype, others.dtype)
+    own_type, vectors, others = vectors.dtype, vectors.to(precision), others.to(precision)
+    rows = max(1, _NUMBERS // max(len(others), k * vectors.shape[1]))
     parts = []
-    for start in range(0, len(vectors), max(1, _PAIRS // len(others))):
-        part = vectors[start : start + max(1, _PAIRS // len(others))]
+    for start in range(0, len(vectors), rows):
+        part = vectors[start : start + rows]
         scores = part @ others.T
         if gallery is None:
             own = torch.arange(len(part), device=part.device)
@@ -58,5 +61,7 @@ def expand(vectors: Tensor, k: int, gallery: Tensor | None = None) -> Tensor:
         nearest = scores.topk(k, dim=1).indices
         # Vectors that are each other's nearest get one mean: in double, whatever the order is.
         sums = part.double() + others[nearest].double().sum(1)
-        parts.append(nn.functional.normalize(sums, dim=1).to(vectors.dtype))
+        # Opposite vectors have no mean direction: such a vector stays as it is.
+        sums = torch.where(sums.norm(dim=1, keepdim=True) > 1e-6, sums, part.double())
+        parts.append(nn.functional.normalize(sums, dim=1).to(own_type))
     return torch.cat(parts)

@@ -93,12 +93,12 @@ def within_whitening(vectors: Tensor, classes: Tensor, weight: float) -> Tensor:
     sums = exact.new_zeros(len(sizes), exact.shape[1]).index_add_(0, number, exact)
     residuals = exact - (sums / sizes[:, None])[number]
     covariance = residuals.T @ residuals
-    identity = torch.eye(len(covariance), dtype=exact.dtype)
+    identity = torch.eye(len(covariance), dtype=exact.dtype, device=exact.device)
     scale = covariance.trace() / len(covariance)
     if not scale > 0:  # classes of equal vectors
         return identity.to(vectors.dtype)
     values, directions = torch.linalg.eigh(torch.lerp(identity, covariance / scale, weight))
-    roots = values.rsqrt()
+    roots = values.clamp(min=1 - weight).rsqrt()  # less is rounding
     roots /= roots.square().mean().sqrt()
     return ((directions * roots) @ directions.T).to(vectors.dtype)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -207,6 +208,9 @@ def _load(model: nn.Module, file: Path) -> None:
 
     try:
         weights = load_state_dict(str(file), weights_only=True)
+        # Many model families convert the names and shapes of weights that others published.
+        convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+        weights = convert(weights, model) if convert else weights
         left_out = model.load_state_dict(weights, strict=False)
     except Exception as error:  # torch, safetensors and pickle each raise their own
         reason = " ".join(str(error).split())[:200]
