@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from strata_labels.build import BuildSettings, Workspace, build_tree, label_evidence
+from strata_labels.proposal import Ladder
 from strata_labels.tables import SCHEMAS, load
 from tiny_clip import PLANT, colour_image, make_tiny_clip
 
@@ -121,3 +122,31 @@ def test_the_tree_page_follows_the_pictures(tmp_path: Path, encoder: str) -> Non
     assert len(before) > 1000
     assert pictures({"church00.png": WHITE}) != before
     assert pictures({}) == before
+
+
+def test_other_pictures_question_the_labels_again(
+    tmp_path: Path, encoder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the pictures that changed are left out of their item's vector."""
+    vectors = []
+    for colour in (WHITE, PLANT["bridge"]):
+        place = build(tmp_path, encoder, {f"church0{m}.png": colour for m in (0, 1)})
+        vectors.append((place.vectors / "images.npy").read_bytes())
+        assert "Proposing labels" in capsys.readouterr().out
+    assert vectors[0] == vectors[1]
+
+
+def test_a_node_without_a_vector_leaves_the_others_theirs(tmp_path: Path, encoder: str) -> None:
+    place = build(tmp_path, encoder, {})
+    nodes, file = load(place.folder, "nodes"), place.vectors / "nodes.npy"
+    known = nodes.loc[nodes["level"] == 1, "node_id"].tolist()
+    late = nodes[nodes["level"] == 1].head(1).assign(node_id="1/new:chapel", name="chapel")
+    nodes = pd.concat([nodes, late], ignore_index=True)
+    before = label_evidence._vectors_of_names(place, Ladder(1, [known], []), nodes, file)
+    ladder = Ladder(1, [[*known, "1/new:chapel"]], [])
+    vectors = label_evidence._vectors_of_names(place, ladder, nodes, file)
+    assert before is not None and vectors is not None
+    assert np.array_equal(vectors[:-1], before)
+    assert np.linalg.norm(vectors[-1]) == pytest.approx(1)
+    ladder = Ladder(1, [["1/new:chapel"]], [])
+    assert label_evidence._vectors_of_names(place, ladder, nodes, file) is None
