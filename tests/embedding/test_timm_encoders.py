@@ -87,7 +87,9 @@ def test_all_weights_that_do_not_fit_are_in_one_message(tmp_path: Path) -> None:
     assert "unknown: blocks.9.norm1.weight" in message
     assert "of another shape: norm.weight (3,) for (64,)" in message
     (tmp_path / "weights.pt").write_bytes(b"no weights")
-    assert "could not be loaded" in refusal(load_encoder(f"timm:test_vit@{tmp_path}/weights.pt"))
+    assert "cannot be read as weights" in refusal(
+        load_encoder(f"timm:test_vit@{tmp_path}/weights.pt")
+    )
 
 
 @pytest.mark.parametrize(

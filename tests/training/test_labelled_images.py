@@ -191,7 +191,6 @@ def test_reads_a_workspace(pictures: Pictures, tmp_path: Path) -> None:
     assert images.levels == ["level0", "level1"]
     assert images.table.level0.nunique() == 6 and len(images.table) == 24
     assert images.table.groupby("split").level0.nunique().to_dict() == {"test": 4, "train": 2}
-    assert len(read_workspace(tmp_path / "ws", root, images_per_item=3).table) == 18
 
 
 def test_one_photograph_a_row_is_trained_on_by_class(pictures: Pictures, tmp_path: Path) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strata_labels.embedding.encoder_spec import FORMS, EncoderSpec
 from strata_labels.embedding.image_tower import ImageTower
+from strata_labels.embedding.timm_weights import load_timm_weights
 from strata_labels.embedding.weights import check_hub, or_explained
 from strata_labels.errors import InputError, Problem
 
@@ -59,7 +58,7 @@ def _network(spec: EncoderSpec) -> Any:
         raise InputError(Problem("--encoder", "timm has no model", fix, value=name))
     if spec.pretrained is not None:
         network = or_explained(spec, lambda: timm.create_model(name, num_classes=0))
-        _load(network, spec)
+        load_timm_weights(network, Path(spec.pretrained))
         return network
     if name not in published:
         fix = f"Give a file with weights: timm:{name}@FILE."
@@ -67,35 +66,3 @@ def _network(spec: EncoderSpec) -> Any:
     config = timm.get_pretrained_cfg(name)
     check_hub(spec, str(config.hf_hub_id or "") if config else "")
     return or_explained(spec, lambda: timm.create_model(name, pretrained=True, num_classes=0))
-
-
-def _load(network: Any, spec: EncoderSpec) -> None:
-    """Loads the file's weights; those of a classifier are left out."""
-    from timm.models import load_state_dict
-
-    def read() -> Mapping[str, torch.Tensor]:
-        found = load_state_dict(str(spec.pretrained), weights_only=True)
-        # Many model families convert the names and shapes of weights that others published.
-        convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
-        return dict(convert(found, network) if convert else found)
-
-    given = or_explained(spec, read)
-    wanted = network.state_dict()
-    classifier = network.pretrained_cfg.get("classifier") or ()
-    heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    left_out = tuple(f"{head}." for head in heads)
-    problems = {
-        "missing": sorted(set(wanted) - set(given)),
-        "unknown": sorted(key for key in set(given) - set(wanted) if not key.startswith(left_out)),
-        "of another shape": sorted(
-            f"{key} {tuple(given[key].shape)} for {tuple(wanted[key].shape)}"
-            for key in set(given) & set(wanted)
-            if given[key].shape != wanted[key].shape
-        ),
-    }
-    if any(problems.values()):
-        parts = [f"{what}: {', '.join(keys)}" for what, keys in problems.items() if keys]
-        fix = f"Give weights of {spec.model}."
-        what = f"weights that do not fit {spec.model} ({'; '.join(parts)}):"
-        raise InputError(Problem("--encoder", what, fix, value=Path(str(spec.pretrained)).name))
-    network.load_state_dict({key: given[key] for key in wanted})

@@ -21,7 +21,6 @@ def find_nodes(
     names: Sequence[str],
     vectors: np.ndarray,
     sizes: Sequence[int],
-    seed: int = 0,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Hierarchical clustering of items into a tree with `sizes[l]` nodes at each level.
 
@@ -35,7 +34,6 @@ def find_nodes(
         names: what nodes are named from, `[n]`.
         vectors: text vectors, image vectors or both side by side, `[n, d]`, finite.
         sizes: number of nodes at levels 1, 2, ..., falling.
-        seed: of the gathering.
 
     Returns:
         Nodes `node_id, level, name, parent_id, size` (no parent at the last level), sorted, and
@@ -51,7 +49,7 @@ def find_nodes(
         raise ValueError(f"{sizes[0]} nodes asked of {len(item_ids)} items")
     # Rows in order of their ids, so that the order of the table has no say.
     order = np.argsort(np.asarray(item_ids, dtype=str), kind="stable")
-    points, point_of = _gather(vectors[order], seed)
+    points, point_of = _gather(vectors[order])
     tree = linkage(points, method="ward") if len(points) > 1 else np.empty((0, 4))
     cuts = [fcluster(tree, size, criterion="maxclust")[point_of] for size in sizes]
     ids = np.asarray(item_ids, dtype=str)[order]
@@ -84,7 +82,7 @@ def find_nodes(
     return nodes[["node_id", "level", "name", "parent_id", "size"]], back
 
 
-def _gather(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _gather(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """At most `MOST_POINTS` points, and the point of each row."""
     vectors = vectors.astype(np.float32)
     if len(vectors) <= MOST_POINTS:
@@ -92,7 +90,7 @@ def _gather(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.cluster import MiniBatchKMeans
 
     gathering = MiniBatchKMeans(
-        MOST_POINTS, init="random", n_init=1, batch_size=8_192, max_iter=10, random_state=seed
+        MOST_POINTS, init="random", n_init=1, batch_size=8_192, max_iter=10, random_state=0
     ).fit(vectors)
     kept, point_of = np.unique(gathering.labels_, return_inverse=True)
     return gathering.cluster_centers_[kept], point_of

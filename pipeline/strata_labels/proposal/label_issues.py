@@ -69,7 +69,6 @@ def score_labels(
     probabilities: np.ndarray,
     given: np.ndarray,
     ancestors: np.ndarray,
-    together: np.ndarray | None = None,
     judged: np.ndarray | None = None,
 ) -> LabelIssues:
     """Scores the given labels of every level, each from the sums over its descendants.
@@ -78,8 +77,7 @@ def score_labels(
         probabilities: of the K finest nodes, out of sample, `[n, K]`.
         given: node index of each item at each level, -1 for none, `[n, L]`.
         ancestors: node index at each level of each finest node, `[K, L]`.
-        together: see `issues_at_level`.
-        judged: see there, `[n, L]`.
+        judged: see `issues_at_level`, `[n, L]`.
     """
     levels = []
     for level in range(ancestors.shape[1]):
@@ -94,7 +92,7 @@ def score_labels(
             )
             of_level = np.asarray((sums @ probabilities.T).T)
         worth = None if judged is None else judged[:, level]
-        levels.append(issues_at_level(of_level, given[:, level], together, worth))
+        levels.append(issues_at_level(of_level, given[:, level], worth))
     return LabelIssues(
         np.column_stack([level.score for level in levels]),
         np.column_stack([level.wrong for level in levels]),
@@ -105,7 +103,6 @@ def score_labels(
 def issues_at_level(
     probabilities: np.ndarray,
     given: np.ndarray,
-    together: np.ndarray | None = None,
     judged: np.ndarray | None = None,
 ) -> LabelIssues:
     """Scores the given labels of one level. Deterministic; rows are worked on in chunks.
@@ -114,8 +111,6 @@ def issues_at_level(
         probabilities: `[n, K]`, each row computed without its own label. A row that nothing is
             known about is not worth scoring: give it no label.
         given: node index of each item, -1 for none, `[n]`.
-        together: number of the answer each label was given by, `[n]`, -1 where that is of no
-            other; labels of one answer are left out together.
         judged: which labels the probabilities can say anything of, boolean `[n]`; None: all. The
             others get the usual share of wrong labels.
 
@@ -141,7 +136,7 @@ def issues_at_level(
         others[np.arange(len(rest)), given[rest]] = -1.0
         suggestion[rest] = others.argmax(axis=1)
     if len(rows) and num_nodes > 1:
-        confusions = _Confusions.count(probabilities, given, rows, together)
+        confusions = _Confusions.count(probabilities, given, rows)
         first, last = _fit(*confusions.sample())
         confused = max(LEAST_CONFUSED, last.confused_share**CONFUSED_POWER)
         for part, columns in confusions.chunks():
@@ -199,8 +194,7 @@ class _Confusions:
     Attributes:
         probabilities: `[n, K]`.
         given: `[n]`.
-        rows: rows with a label, those of one answer side by side, `[m]`.
-        starts: where each answer's rows start in `rows`, `[A]`.
+        rows: rows with a label, `[m]`.
         joint: sum of the probabilities of z over the rows labelled y, `[K(z), K(y)]`.
         total: its row sums, `[K]`.
         counts: rows labelled y, `[K]`.
@@ -209,24 +203,12 @@ class _Confusions:
     probabilities: np.ndarray
     given: np.ndarray
     rows: np.ndarray
-    starts: np.ndarray
     joint: np.ndarray
     total: np.ndarray
     counts: np.ndarray
 
     @classmethod
-    def count(
-        cls,
-        probabilities: np.ndarray,
-        given: np.ndarray,
-        rows: np.ndarray,
-        together: np.ndarray | None,
-    ) -> _Confusions:
-        answer = np.full(len(rows), -1) if together is None else together[rows]
-        alone = answer < 0
-        answer = np.where(alone, answer.max(initial=-1) + 1 + np.arange(len(rows)), answer)
-        order = np.argsort(answer, kind="stable")
-        starts = np.append(0, np.flatnonzero(np.diff(answer[order])) + 1)
+    def count(cls, probabilities: np.ndarray, given: np.ndarray, rows: np.ndarray) -> _Confusions:
         size = probabilities.shape[1]
         joint = np.zeros((size, size))
         step = max(1, _CHUNK_CELLS // size)
@@ -237,50 +219,31 @@ class _Confusions:
             )
             joint += (of_label @ probabilities[part]).T
         counts = np.bincount(given[rows], minlength=size)
-        return cls(probabilities, given, rows[order], starts, joint, joint.sum(axis=1), counts)
+        return cls(probabilities, given, rows, joint, joint.sum(axis=1), counts)
 
     def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Rows and their columns, chunk by chunk; an answer is never split."""
+        """Rows and their columns, chunk by chunk."""
         step = max(1, _CHUNK_CELLS // len(self.total))
-        ends = np.append(self.starts[1:], len(self.rows))
-        first = 0
-        while first < len(ends):
-            last = int(np.searchsorted(ends, self.starts[first] + step, side="right"))
-            last = max(first + 1, last)
-            yield self.columns(np.arange(first, last))
-            first = last
+        for start in range(0, len(self.rows), step):
+            part = self.rows[start : start + step]
+            yield part, self.columns(part)
 
     def sample(self) -> tuple[np.ndarray, np.ndarray]:
-        """Columns and labels of evenly spread answers, as many as a fit can hold."""
+        """Columns and labels of evenly spread rows, as many as a fit can hold."""
         wanted = max(1, _FIT_CELLS // len(self.total))
-        step = -(-len(self.rows) // wanted)
-        rows, columns = self.columns(np.arange(0, len(self.starts), step))
-        return columns, self.given[rows]
+        rows = self.rows[:: -(-len(self.rows) // wanted)]
+        return self.columns(rows), self.given[rows]
 
-    def columns(self, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The rows of some answers, `[r]`; their log-probability and log-confusion, `[2, r, K]`."""
-        begins = self.starts[answers]
-        sizes = np.append(self.starts, len(self.rows))[answers + 1] - begins
-        places = np.cumsum(sizes) - sizes
-        rows = self.rows[np.repeat(begins - places, sizes) + np.arange(sizes.sum())]
+    def columns(self, rows: np.ndarray) -> np.ndarray:
+        """Log-probability and log-confusion of some rows, `[2, r, K]`."""
         labels = self.given[rows]
         values = self.probabilities[rows].astype(np.float64)
-        own = np.repeat(np.add.reduceat(values, places), sizes, axis=0)
-        says = values / (self.total - own + PRIOR_ROWS)
-        others = len(self.rows) - np.repeat(sizes, sizes)
-        prior = PRIOR_ROWS * says.sum(axis=1) / (others + len(self.total))
+        says = values / (self.total - values + PRIOR_ROWS)
+        prior = PRIOR_ROWS * says.sum(axis=1) / (len(self.rows) - 1 + len(self.total))
         confusion = says @ self.joint + prior[:, None] * (self.counts + 1)
-        # Takes out what the labels of the row's own answer put in.
-        index = np.arange(len(rows))
-        single = np.repeat(sizes, sizes) == 1
-        confusion[index, labels] -= np.where(single, (says * values).sum(axis=1) + prior, 0.0)
-        for start, size in zip(places, sizes, strict=True):
-            if size > 1:
-                part = slice(start, start + size)
-                put_in = says[part] @ values[part].T + prior[part, None]
-                block = confusion[part]
-                np.subtract.at(block, (index[:size, None], labels[None, part]), put_in)
-        return rows, np.log(np.stack([values, np.maximum(confusion, 0.0)]) + _FLOOR)
+        # Takes out what the row's own label put in.
+        confusion[np.arange(len(rows)), labels] -= (says * values).sum(axis=1) + prior
+        return np.log(np.stack([values, np.maximum(confusion, 0.0)]) + _FLOOR)
 
 
 @dataclass(frozen=True)

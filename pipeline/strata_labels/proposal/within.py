@@ -58,7 +58,7 @@ class Candidates:
     logit_scale: float
 
 
-def find_kinds(vectors: np.ndarray, seed: int = 0) -> Kinds:
+def find_kinds(vectors: np.ndarray) -> Kinds:
     """Groups items by Ward's linkage (Ward 1963), as many groups as tell themselves apart best.
 
     The number is the one of the largest mean silhouette (Rousseeuw 1987), cosine distance, among 2
@@ -67,14 +67,13 @@ def find_kinds(vectors: np.ndarray, seed: int = 0) -> Kinds:
 
     Args:
         vectors: `[n, d]`, finite, in the order of lasting ids.
-        seed: of the resamplings.
     """
     if len(vectors) > MOST_AXES < vectors.shape[1]:
         from sklearn.decomposition import PCA
 
         vectors = PCA(MOST_AXES, svd_solver="full").fit_transform(vectors)
     kind = _cut(vectors, _number(vectors))
-    shares = _shares(vectors, kind, seed)
+    shares = _shares(vectors, kind)
     medoid = []
     for number in range(kind.max() + 1):
         members = np.flatnonzero(kind == number)
@@ -212,13 +211,13 @@ def _cut(vectors: np.ndarray, number: int) -> np.ndarray:
     return pd.factorize(fcluster(linkage(vectors, "ward"), number, "maxclust"))[0]
 
 
-def _shares(vectors: np.ndarray, kind: np.ndarray, seed: int) -> np.ndarray:
+def _shares(vectors: np.ndarray, kind: np.ndarray) -> np.ndarray:
     """See `Kinds.shares`: an item that is left out falls to the nearest centre."""
     number, rows = kind.max() + 1, np.arange(len(kind))
     votes = np.zeros((len(kind), number))
     if number == 1:
         return votes + 1.0
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     for _ in range(RESAMPLINGS):
         some = np.sort(random.permutation(rows)[: max(number, round(SAMPLED * len(rows)))])
         cut = _cut(vectors[some], number)

@@ -22,6 +22,7 @@ from strata_labels.training.processes import Share
 from strata_labels.training.recipe import Recipe
 from strata_labels.training.samplers import Indices
 
+_EMBEDDED_AT_ONCE = 64
 _Key = tuple[int, int, int, int]  # epoch, batch, place in it, image
 
 
@@ -153,7 +154,6 @@ def embed(
     workers: int,
     skip_damaged: bool = False,
     autocast: bool = False,
-    batch_size: int = 64,
 ) -> Tensor:
     """What the model makes of pictures, in order, single precision, on the CPU.
 
@@ -165,7 +165,6 @@ def embed(
         workers: processes that decode; 0: this one.
         skip_damaged: an image that cannot be read gets a row of NaN; else it is an error.
         autocast: whether the model computes in bf16.
-        batch_size: pictures at a time.
 
     Raises:
         InputError: an image cannot be read.
@@ -177,7 +176,7 @@ def embed(
     found: dict[int, str] = {}
     pictures = _CentreCrops(kept, transform)
     gpu = device.type == "cuda"
-    loader = _loader(pictures, workers, gpu, batch_size=batch_size)
+    loader = _loader(pictures, workers, gpu, batch_size=_EMBEDDED_AT_ONCE)
     with track(len(kept), "embedding images") as tracker, killed_processes():
         for pixels, broken in loader:
             found |= broken

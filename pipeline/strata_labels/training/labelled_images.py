@@ -134,8 +134,6 @@ def read_labels_csv(path: Path, root: Path) -> LabelledImages:
 def read_workspace(
     workspace: Path,
     root: Path,
-    images_per_item: int = 0,
-    test_share: float = 0.5,
     class_level: int = 0,
     split: pd.DataFrame | None = None,
 ) -> LabelledImages:
@@ -147,14 +145,12 @@ def read_workspace(
 
     Of a split that `strata split` has made, the images are used that are in it. Without one, items
     in `train` are trained on, those of all other splits tested on; where all are in `train`, the
-    classes are divided, `test_share` of each node's to the test. Items without a label, without
+    classes are divided, half of each node's to the test. Items without a label, without
     an image, or with one image only (nothing could be retrieved for it) are set aside, counted.
 
     Args:
         workspace: the folder, with `tables/assignments.parquet` and `tables/items.parquet`.
         root: folder of the images.
-        images_per_item: at most so many; 0: all.
-        test_share: share of the items that are tested on where the source has no test split.
         class_level: the tree's level whose nodes are level 0 here.
         split: the table `split`, of classes of that level.
 
@@ -178,10 +174,7 @@ def read_workspace(
         outside = labelled & (np.array([len(list(images)) for images in own]) == 0)
         aside["not in the split"] = int(outside.sum())
         labelled &= ~outside
-    listed = [
-        _files(root, ids, images_per_item) if has else []
-        for ids, has in zip(own, labelled, strict=True)
-    ]
+    listed = [_files(root, ids) if has else [] for ids, has in zip(own, labelled, strict=True)]
     number = np.array([len(files) for files in listed])
     aside["no image file"] = int((labelled & (number == 0)).sum())
     finest = assigned.item_id.to_numpy()
@@ -212,7 +205,7 @@ def read_workspace(
         above = f"level{class_level + 1}_id"
         stratum = every[above].fillna("") if above in every else ""
         classes = every[["class_id"]].assign(stratum=stratum, tie=range(len(every)))
-        found = divide(classes, {TRAIN: 1 - test_share, TEST: test_share})
+        found = divide(classes, {TRAIN: 0.5, TEST: 0.5})
         side = found.loc[finest[kept]].to_numpy()
     files = [listed[at] for at in kept]
     table = pd.DataFrame({"split": side, **levels, "file": files, "item": chosen.item_id})
@@ -337,15 +330,13 @@ def _root_problems(root: Path) -> list[Problem]:
     return [Problem("--images", "no such folder:", fix, value=str(root))]
 
 
-def _files(root: Path, ids: Iterable[str], at_most: int) -> list[tuple[str, str]]:
-    """An item's images that have a file, with its path below the root; at most so many (0: all)."""
-    found: list[tuple[str, str]] = []
-    for image in ids:
-        if at_most and len(found) == at_most:
-            break
-        if (path := picture_file(root, image)) is not None:
-            found.append((image, str(path.relative_to(root))))
-    return found
+def _files(root: Path, ids: Iterable[str]) -> list[tuple[str, str]]:
+    """An item's images that have a file, with its path below the root."""
+    return [
+        (image, str(path.relative_to(root)))
+        for image in ids
+        if (path := picture_file(root, image)) is not None
+    ]
 
 
 def _row(table: pd.DataFrame, where: pd.Series) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from strata_labels.embedding import load_encoder
+from strata_labels.embedding import load_encoder, load_timm_weights
 from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.pictures import normalised
 from strata_labels.training.head import Head
@@ -197,26 +196,6 @@ def _timm(recipe: Recipe) -> tuple[nn.Module, Sequence[float], Sequence[float]]:
             "give a file of weights, --set pretrained=FILE; or take --set backbone=registry."
         ) from error
     if file is not None:
-        _load(model, file)
+        load_timm_weights(model, file, whole=recipe.pooling == "avg")
     config = timm.data.resolve_model_data_config(model)
     return model, config["mean"], config["std"]
-
-
-def _load(model: nn.Module, file: Path) -> None:
-    """Loads weights from a file; those of a classifier are left out."""
-    from timm.models import load_state_dict
-
-    try:
-        weights = load_state_dict(str(file), weights_only=True)
-        # Many model families convert the names and shapes of weights that others published.
-        convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-        weights = convert(weights, model) if convert else weights
-        left_out = model.load_state_dict(weights, strict=False)
-    except Exception as error:  # torch, safetensors and pickle each raise their own
-        reason = " ".join(str(error).split())[:200]
-        what = f"not weights of this backbone ({reason})"
-        raise InputError(Problem(file, what, "Give another file.")) from error
-    if left_out.missing_keys:
-        what = f"{len(left_out.missing_keys)} weights of the backbone are not in the file, as"
-        fix = "Give the weights of this backbone."
-        raise InputError(Problem(file, what, fix, value=left_out.missing_keys[0]))
