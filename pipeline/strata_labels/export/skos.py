@@ -1,7 +1,8 @@
 """SKOS (w3.org/TR/skos-reference) in Turtle, for thesaurus tools and triple stores: `tree.ttl`.
 
 Every node and labelled item is a concept: `skos:broader` its parent, `skos:exactMatch` its Wikidata
-entity, `skos:notation` its id, `skos:scopeNote` what people wrote of it. Names carry no language, since labels do not say theirs.
+entity, `skos:notation` its id, `skos:scopeNote` what people wrote of it. Names carry no language,
+since labels do not say theirs.
 """
 
 from __future__ import annotations

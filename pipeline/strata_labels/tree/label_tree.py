@@ -155,7 +155,7 @@ class LabelTree:
         return max(self.level.values(), default=0)
 
     def nodes(self) -> pd.DataFrame:
-        """The rows under `SCHEMAS["vocabulary"]`, by level and id; None for no parent and no `qid`."""
+        """The rows under `SCHEMAS["vocabulary"]`, by level and id; None for a blank cell."""
         rows = [
             (node, level, self.name[node], self.parent[node] or None, self.qid[node] or None)
             for node, level in sorted(self.level.items(), key=lambda pair: (pair[1], pair[0]))
