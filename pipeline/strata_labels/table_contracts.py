@@ -206,7 +206,13 @@ TABLES: dict[str, Table] = {
             Column("split", _TEXT, "`train`, `test`, `query`, `gallery` or `fold1` ..."),
         ),
     ),
-    "nodes": Table("a node of the label tree; labelled items are level 0", _NODE_COLUMNS),
+    "nodes": Table(
+        "a node of the label tree; labelled items are level 0",
+        (
+            *_NODE_COLUMNS,
+            Column("description", _TEXT, "what belongs to the node, as a person wrote it"),
+        ),
+    ),
     "vocabulary": Table(
         "a node that a decision may name, in use or not; none of level 0", _NODE_COLUMNS
     ),

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from page_world import make_workspace
+from small_world import item
 from strata_labels.build import BuildSettings, Workspace, simulate_review
 from strata_labels.build.propose import decided, scorer_of
-from strata_labels.build.simulate import REVIEWER, Work
+from strata_labels.build.simulate import REVIEWER, Curator, Work
 from strata_labels.cli import app
+from strata_labels.cli.review import review_setup
 from strata_labels.errors import InputError
 from strata_labels.review import read_ledger
+from strata_labels.review.page import Desk
 from strata_labels.tables import load
 from tiny_clip import make_tiny_clip
 from typer.testing import CliRunner
@@ -45,6 +49,34 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def done(truth: Path, tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     out = tmp_path_factory.mktemp("out") / "ws"
     return out, simulate_review(truth, out, "gldv2-h", tiny, [0.9, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "answers", "rows", "seconds"),
+    [
+        ("ccccccccc", 1, 9, 7.2),  # Enter
+        ("lccccclbl", 3, 10, 7.2 + 8),  # p for two or more of one place; the other comes up again
+        ("clcbccfcc", 4, 12, 7.2 + 12),
+        ("kkkckkcck", 2, 9, 7.2 + 4),  # to keep most is one answer
+        ("cckcckcck", 4, 12, 7.2 + 12),  # marked ones are given a place, and cannot be kept
+    ],
+)
+def test_a_grid_is_answered_as_on_the_page(tmp_path, nodes, answers, rows, seconds):
+    workspace = Workspace(make_workspace(tmp_path / "ws"))
+    desk, work = Desk(review_setup(workspace), "ann"), Work()
+    grid = desk.ask(f"1:{item(0)}")
+    places = {"l": "2/lake", "c": "2/church", "b": "1/Q2977", "f": "1/Q23413", "k": ""}
+    truth = {row: places[n] for row, n in zip(grid, nodes, strict=True) if places[n]}
+    curator = Curator(desk, truth, work)
+    curator.answer(grid)
+    found = read_ledger(workspace.ledger).decisions
+    assert found["row"].nunique() == work.decisions == answers
+    assert (work.rows, work.seconds) == (rows, pytest.approx(seconds))
+    said = dict(zip(found["row_id"], found["target"], strict=True))
+    words = dict(zip(found["row_id"], found["decision"], strict=True))
+    assert {row: said[row] for row in truth} == truth
+    assert {row for row in grid if words[row] == "keep"} == set(grid) - set(truth)
+    assert curator.answered == set(grid)
 
 
 def test_looking_at_rows_takes_time_and_answers_do_not():

@@ -63,6 +63,37 @@ def test_a_node_that_people_made_is_listed_without_items(tmp_path, format):
     assert set(found.index) == set(nodes[nodes.level > 0].node_id)
 
 
+TEXT = 'spires, "keeps" & towers\\'
+
+
+def described() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Nodes and assignments, one node with a description."""
+    resolution = replay(decisions(("2/church", 3, "describe", TEXT)), proposals(), VOCABULARY)
+    given = (items(), resolution.rows, resolution.tree)
+    return tree_tables(*given, text=resolution.text)[:2]
+
+
+@pytest.mark.parametrize("format", ["croissant", "huggingface"])
+def test_what_people_wrote_of_a_node_goes_along(tmp_path, format):
+    nodes, assignments = described()
+    export(format, tmp_path, items(), assignments, nodes=nodes)
+    found = pd.read_parquet(tmp_path / "nodes.parquet").set_index("node_id")["description"]
+    assert found.dropna().to_dict() == {"2/church": TEXT}
+    # The table of an earlier version has no such column.
+    export(format, tmp_path, items(), assignments, nodes=nodes.drop(columns="description"))
+    assert pd.read_parquet(tmp_path / "nodes.parquet")["description"].isna().all()
+
+
+def test_what_people_wrote_of_a_node_is_a_scope_note_in_skos(tmp_path):
+    rdflib = pytest.importorskip("rdflib")
+    nodes, assignments = described()
+    export("skos", tmp_path, items(), assignments, nodes=nodes)
+    graph = rdflib.Graph().parse(tmp_path / "tree.ttl")
+    church = graph.value(None, rdflib.SKOS.notation, rdflib.Literal("2/church"))
+    said = {(node, str(text)) for node, text in graph.subject_objects(rdflib.SKOS.scopeNote)}
+    assert said == {(church, TEXT)}
+
+
 def test_only_splits_that_exist(tmp_path):
     export("gldv2", tmp_path, items(), assigned())
     train = items()[items().split == "train"]

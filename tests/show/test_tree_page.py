@@ -112,6 +112,18 @@ def chosen(page: Any) -> tuple[str, str, str]:
     )
 
 
+def test_what_people_wrote_of_a_node_stands_below_its_name(show: Show) -> None:
+    text = "spires <b>& towers</b>"
+    things, nodes, assignments = built((item(2), 1, "stop", "church"))
+    nodes.loc[nodes.node_id == "2/church", "description"] = text
+    page = show((things, nodes, assignments), levels=tuple(LEVELS))
+    page.get_by_role("button", name="Unfold all").click()
+    page.locator("#rows li", has_text="church").first.click()
+    assert text in page.locator("#panel p").all_text_contents()
+    page.locator("#rows li", has_text="human-made").first.click()
+    assert text not in page.locator("#panel").inner_text()
+
+
 def test_the_page_counts_items_at_their_node(show: Show) -> None:
     tables = built((item(2), 1, "stop", "church"), (item(3), 1, "stop", "natural"))
     page = show(tables, levels=tuple(LEVELS))

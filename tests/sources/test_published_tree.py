@@ -80,8 +80,8 @@ def test_the_tables_can_be_saved(tmp_path):
     wide = pd.DataFrame({"item_id": ["t/1"], "a": ["p"]})
     proposals, nodes = published_tree(items, label_rows(wide, ["item", "a"], "published"), 2)
     save(tmp_path, "proposals", proposals)
-    save(tmp_path, "nodes", nodes)
-    assert nodes.columns.tolist() == SCHEMAS["nodes"].names
+    save(tmp_path, "vocabulary", nodes)
+    assert nodes.columns.tolist() == SCHEMAS["vocabulary"].names
 
 
 def test_known_labels_are_no_part_of_the_published_tree():

@@ -175,6 +175,7 @@ def workspace(folder: Path, root: Path, table: pd.DataFrame, split: str | None) 
             "name": "x",
             "parent_id": [*families[1:], None, None],
             "qid": None,
+            "description": None,
         }
     )
     save(folder, "nodes", nodes, SCHEMAS["nodes"])
@@ -236,6 +237,7 @@ def test_one_photograph_a_row_is_trained_on_by_class(pictures: Pictures, tmp_pat
             "name": "x",
             "parent_id": [*table.level0, *families, None, None],
             "qid": None,
+            "description": None,
         }
     )
     save(folder, "nodes", nodes, SCHEMAS["nodes"])

@@ -136,7 +136,7 @@ def question_names(
     table = pd.concat([proposals[~proposals["row_id"].isin(opened)], rows], ignore_index=True)
     table = table.sort_values(["level", "subject"], ignore_index=True)
     words = given.placeholders[~given.placeholders["node_id"].isin(tree.level)]
-    words = words.assign(parent_id=None, qid=None)[SCHEMAS["nodes"].names]
+    words = words.assign(parent_id=None, qid=None)[SCHEMAS["vocabulary"].names]
     nodes = pd.concat([nodes.astype(object), words.astype(object)])
     nodes = nodes.sort_values(["level", "node_id"], ignore_index=True).astype({"level": "int8"})
     return table.astype(proposals.dtypes.to_dict()), nodes

@@ -44,10 +44,10 @@ def published_part(
 
 
 def _all_nodes(nodes: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
-    """The table `nodes` with more rows; of one id the first counts."""
+    """The table `vocabulary` with more rows; of one id the first counts."""
     if more.empty:
         return nodes
-    both = pd.concat([nodes.astype(object), more.astype(object)])[SCHEMAS["nodes"].names]
+    both = pd.concat([nodes.astype(object), more.astype(object)])[SCHEMAS["vocabulary"].names]
     both = both.drop_duplicates("node_id").sort_values(["level", "node_id"], ignore_index=True)
     return both.astype({"level": "int8"})
 

@@ -1,14 +1,14 @@
 """Simulated review: the real scorer, the page's own desk and ledger, answered from known labels.
 
 A curator answers what the review page asks: a row, or a grid of at most ten look-alikes. What most
-of a grid is, is one answer for those rows; each row that is something else comes up by itself and
-is answered by itself. One answer is one decision, however many rows it is for; no row is decided
-unseen. Rows looked at and a person's time are counted beside the decisions.
+of a grid is, is one answer for those rows. Two or more exceptions of one place are marked and get
+it by one answer (`p` on the page); a single exception comes up by itself and is answered by itself.
+One answer is one decision, however many rows it is for; no row is decided unseen. Rows looked at
+and a person's time are counted beside the decisions.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 REVIEWER = "simulated curator"
 # Simulated answers are a second apart, from here on: the same input gives the same ledger.
 FIRST_ANSWER = datetime(2000, 1, 1, tzinfo=UTC)
-# Seconds that a person takes for a row, and for a grid of ten.
+# Seconds that a person takes for a row, or to give marked rows a place, and for a grid of ten.
 ROW_SECONDS, GRID_SECONDS = 4.0, 8.0
 # While no more decisions than this share of the items are made, every third row asked for is drawn
 # from all, sure ones too, and shown with its look-alikes: a scorer that has only ever seen its
@@ -80,8 +80,8 @@ class Work:
 class Curator:
     """Answers what a desk asks from known labels, as a person does on the page.
 
-    What most of a grid is, is one answer for those rows. Each exception comes up by itself and is
-    answered by itself.
+    What most of a grid is, is one answer for those rows, and so is what several exceptions are. A
+    single exception comes up by itself and is answered by itself.
 
     Args:
         desk: the page's.
@@ -100,14 +100,17 @@ class Curator:
     def answer(self, rows: list[str]) -> None:
         """Answers a row or a grid."""
         self._work.looked_at(len(rows))
-        nodes = [self._truth.get(row) for row in rows]
-        common, count = Counter(nodes).most_common(1)[0]  # of equal ones the first
-        together = [row for row, node in zip(rows, nodes, strict=True) if node == common]
-        if count > 1 or len(rows) == 1:
-            self._decide(together)
-        else:
-            together = []
-        for row in [one for one in rows if one not in together]:
+        by_node: dict[str | None, list[str]] = {}
+        for row in rows:
+            by_node.setdefault(self._truth.get(row), []).append(row)
+        most, *others = sorted(by_node.values(), key=len, reverse=True)  # of equal ones the first
+        at_once = [most] if len(most) > 1 or len(rows) == 1 else []
+        marked = [same for same in others if len(same) > 1 and self._truth.get(same[0])]
+        self._work.seconds += ROW_SECONDS * len(marked)
+        at_once += marked
+        for same in at_once:
+            self._decide(same)
+        for row in [row for row in rows if not any(row in same for same in at_once)]:
             self._work.looked_at(1)
             self._decide(self._desk.ask(row, single=True))
 

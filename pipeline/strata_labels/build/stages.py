@@ -120,7 +120,13 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
     levels = settings.hierarchy.levels
     path_confidence = load(workspace.folder, "path_confidence")
     nodes, assignments, counts = tree_tables(
-        items, resolution.rows, resolution.tree, path_confidence, len(levels), resolution.made
+        items,
+        resolution.rows,
+        resolution.tree,
+        path_confidence,
+        len(levels),
+        resolution.made,
+        resolution.text,
     )
     counts["review"] = resolution.report
     save(workspace.folder, "nodes", nodes)
@@ -135,7 +141,7 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
 SETTLE = Stage(
     name="settle",
     does="Building the tree",
-    version=6,
+    version=7,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("proposals"),

@@ -150,10 +150,24 @@ class ExportInput:
         return LabelTree.from_nodes(pd.concat([nodes, more[more.level > 0]]))
 
     def nodes(self) -> pd.DataFrame:
-        """The nodes above the items, and those without: `node_id, level, name, parent_id`."""
+        """The nodes above the items, and those without: `node_id, level, name, parent_id`.
+
+        `description` is what people wrote of it, or None.
+        """
         nodes = self.whole_tree.nodes()
         nodes = nodes[nodes.level > 0].reset_index(drop=True)
-        return nodes[["node_id", "level", "name", "parent_id"]].astype({"level": int})
+        nodes["description"] = [self.descriptions.get(node) for node in nodes.node_id]
+        columns = ["node_id", "level", "name", "parent_id", "description"]
+        return nodes[columns].astype({"level": int})
+
+    @cached_property
+    def descriptions(self) -> dict[str, str]:
+        """What people wrote of nodes, by id."""
+        table = self.table_nodes
+        if table is None or "description" not in table:  # of an earlier version
+            return {}
+        told = table[["node_id", "description"]].dropna()
+        return dict(told.itertuples(index=False, name=None))
 
     @cached_property
     def qids(self) -> dict[str, str]:

@@ -32,7 +32,15 @@ IN_ITEMS = (
     "the finest level that needs no review."
 )
 
-NODES = pa.schema([("node_id", _TEXT), ("level", pa.int8()), ("name", _TEXT), ("parent_id", _TEXT)])
+NODES = pa.schema(
+    [
+        ("node_id", _TEXT),
+        ("level", pa.int8()),
+        ("name", _TEXT),
+        ("parent_id", _TEXT),
+        ("description", _TEXT),
+    ]
+)
 
 
 def items_table(

@@ -1,7 +1,8 @@
 """SKOS (w3.org/TR/skos-reference) in Turtle, for thesaurus tools and triple stores: `tree.ttl`.
 
 Every node and labelled item is a concept: `skos:broader` its parent, `skos:exactMatch` its Wikidata
-entity, `skos:notation` its id. Names carry no language, since labels do not say theirs.
+entity, `skos:notation` its id, `skos:scopeNote` what people wrote of it. Names carry no language,
+since labels do not say theirs.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ def _lines(given: ExportInput) -> Iterator[str]:
             f"skos:broader {iri[above]}" if above else f"skos:topConceptOf {scheme}",
             f"strata:level {tree.level[node]}",
         ]
+        if text := given.descriptions.get(node):
+            said.append(f"skos:scopeNote {_literal(text)}")
         if qid := given.qids.get(node):
             said.append(f"skos:exactMatch wd:{qid}")
         if node in items:

@@ -27,10 +27,11 @@ class PageLayout:
     """A tree as the page shows it: below a node are the rows that follow it, until one as high.
 
     Attributes:
-        nodes: `id, name, depth, qid, direct` (items right below); of the items below at any depth
-            `total, decided, open, doubted` and `blank` (without a label, and not to be reviewed);
-            `given` (items that came with a label of the node or of one below it that is in doubt).
-            From the top down, the largest of siblings first. Row 0 stands for all items.
+        nodes: `id, name, depth, qid, text` (what people wrote of it), `direct` (items right
+            below); of the items below at any depth `total, decided, open, doubted` and `blank`
+            (without a label, and not to be reviewed); `given` (items that came with a label of
+            the node or of one below it that is in doubt). From the top down, the largest of
+            siblings first. Row 0 stands for all items.
         items: `item_id, name, address, node` (row of `nodes`), `state, given` (name of the label in
             doubt, or ""), `confidence, image_ids`, by node, name and id.
     """
@@ -77,6 +78,10 @@ def lay_out(
     table = pd.DataFrame({"id": [node for node, _ in order], "depth": [d for _, d in order]})
     table["name"] = [names.get(node, "All items") for node in table["id"]]
     table["qid"] = [tree.qid.get(node, "") for node in table["id"]]
+    # A tree of an earlier version has none.
+    text = nodes.get("description", pd.Series(None, nodes.index, dtype=object)).fillna("")
+    told = dict(zip(nodes["node_id"], text, strict=True))
+    table["text"] = [told.get(node, "") for node in table["id"]]
     for name, counts in below.items():
         table[name] = [counts.get(node, 0) for node in table["id"]]
         table.loc[0, name] = int(counted[name].sum()) if name in counted else sum(doubts.values())

@@ -371,6 +371,7 @@ function drawPanel() {
     pathElement(node),
     make("h2", {}, make("bdi", {}, nodes.name[node]), " ",
       make("span", {class: "soft"}, node ? levelOf(node) : "")),
+    nodes.text[node] ? make("p", {dir: "auto"}, nodes.text[node]) : null,
     make("p", {}, countsText(node)),
     stopped ? make("p", {}, `Without a finer label: ${text(stopped)}`) : null,
     marks.length ? make("p", {}, ...marks) : null,

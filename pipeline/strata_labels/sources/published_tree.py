@@ -37,7 +37,7 @@ def published_tree(
     Returns:
         `(proposals, nodes)`. Proposals under `SCHEMAS["proposals"]`, one for each item and each
         node below the top: origin `published`, confidence 1, accepted; an item without any label
-        has an open row. Nodes under `SCHEMAS["nodes"]`, all above the items.
+        has an open row. Nodes under `SCHEMAS["vocabulary"]`, all above the items.
     """
     levels = range(first, num_levels)
     ids = items["item_id"]
@@ -69,7 +69,7 @@ def published_tree(
         parts.append(rows.drop_duplicates("node_id"))
         known = own.where(own != "", known)
         above = node
-    columns = SCHEMAS["nodes"].names
+    columns = SCHEMAS["vocabulary"].names
     nodes = pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
     nodes = nodes.sort_values(["level", "node_id"], ignore_index=True)
     below = nodes[nodes.parent_id.notna()]

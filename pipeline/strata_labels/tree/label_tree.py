@@ -155,12 +155,12 @@ class LabelTree:
         return max(self.level.values(), default=0)
 
     def nodes(self) -> pd.DataFrame:
-        """The rows under `SCHEMAS["nodes"]`, by level and id; None for no parent and no `qid`."""
+        """The rows under `SCHEMAS["vocabulary"]`, by level and id; None for a blank cell."""
         rows = [
             (node, level, self.name[node], self.parent[node] or None, self.qid[node] or None)
             for node, level in sorted(self.level.items(), key=lambda pair: (pair[1], pair[0]))
         ]
-        found = pd.DataFrame(rows, columns=SCHEMAS["nodes"].names, dtype=object)
+        found = pd.DataFrame(rows, columns=SCHEMAS["vocabulary"].names, dtype=object)
         return found.astype({"level": "int8"})
 
     def path(self, node: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ def tree_tables(
     path_confidence: pd.DataFrame | None = None,
     num_levels: int | None = None,
     made: Iterable[str] = (),
+    text: Mapping[str, str] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Assembles the tables of a tree.
 
@@ -40,6 +41,7 @@ def tree_tables(
             one; of others each level is as sure as the row.
         num_levels: number of levels, the item's own included; by default those that have nodes.
         made: nodes that people have made. Only those below a top node are kept.
+        text: what people wrote of nodes, by id.
 
     Returns:
         `nodes` (contract `SCHEMAS["nodes"]`; labelled items are level 0), `assignments`
@@ -111,7 +113,9 @@ def tree_tables(
             "qid": None,
         }
     )
-    nodes = pd.concat([leaves.astype(object), upper.astype(object)])[SCHEMAS["nodes"].names]
+    nodes = pd.concat([leaves.astype(object), upper.astype(object)])
+    nodes["description"] = [(text or {}).get(node) for node in nodes.node_id]
+    nodes = nodes[SCHEMAS["nodes"].names]
     nodes = nodes.sort_values(["level", "node_id"], ignore_index=True).astype({"level": "int8"})
     return nodes, assignments, _report(assignments, nodes, empty)
 
