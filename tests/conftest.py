@@ -30,15 +30,15 @@ LONGEST = [
     "tests/test_readme.py",
     "tests/training/test_train_command.py",
     "tests/flows/test_flows.py",
-    "tests/flows/test_validate.py",
-    "tests/embedding/test_encoders.py",
-    "tests/flows/test_deployments.py",
-    "tests/build/test_runner.py",
-    "tests/review/page/test_browser.py",
-    "tests/training/test_trainer.py",
-    "tests/test_package.py",
     "tests/test_kill.py",
+    "tests/flows/test_validate.py",
+    "tests/flows/test_deployments.py",
+    "tests/test_package.py",
     "tests/cli/test_build_command.py",
+    "tests/training/test_trainer.py",
+    "tests/review/page/test_browser.py",
+    "tests/build/test_runner.py",
+    "tests/embedding/test_encoders.py",
 ]
 #: The accessibility checker, from the npm registry; it is not kept in the repository.
 AXE = "axe-core@4.10.3"

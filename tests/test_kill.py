@@ -3,11 +3,12 @@ ones."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kill import Harness, commands
-from kill_archives import trial
+from kill_archives import Trial, trial
 
 
 @pytest.mark.parametrize(("name", "signals"), [("apply", ["KILL", "HUP"]), ("review", ["TERM"])])
@@ -21,9 +22,14 @@ def test_a_stopped_command_run_again_ends_as_if_it_had_not_been(
     assert sum(harness.tried.values()) == 3 * len(signals)
 
 
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+    with trial(8, tmp_path_factory.mktemp("archives")) as one:
+        yield one
+
+
 @pytest.mark.parametrize("who", ["workers", "client"])
-def test_reading_archives_survives_killed_processes(who: str, tmp_path: Path) -> None:
-    with trial(8, tmp_path) as one:
-        (one.kill_workers if who == "workers" else one.kill_client)(2)
+def test_reading_archives_survives_killed_processes(who: str, one: Trial) -> None:
+    (one.kill_workers if who == "workers" else one.kill_client)(2)
     assert not one.faults, "\n".join(one.faults)
     assert len(one.kills) == 2

