@@ -87,6 +87,34 @@ def test_a_lock_names_its_holder_and_ends_with_it(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_forked_processes_do_not_hold_the_locks_of_a_killed_one(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time\nfrom pathlib import Path\n"
+        "from strata_labels.files import only_one, part_folder\n"
+        "path = Path(sys.argv[1])\n"
+        "with only_one(path / 'lock', 'embed'), part_folder(path / 'model'):\n"
+        "    child = os.fork()\n"
+        "    if child:\n"
+        "        print(child, flush=True)\n"
+        "    time.sleep(100)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    try:
+        with pytest.raises(RetryError, match="in use"):
+            only_one(tmp_path / "lock", "build").__enter__()
+        process.kill()
+        process.wait()
+        os.kill(child, 0)  # it lives on
+        with only_one(tmp_path / "lock", "build"), part_folder(tmp_path / "model") as beside:
+            assert list(tmp_path.glob(".model*")) == [beside]
+    finally:
+        os.kill(child, signal.SIGKILL)
+        process.stdout.close()
+
+
 def test_a_folder_that_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     filling = (
         "import os, signal, sys\nfrom pathlib import Path\n"

@@ -23,6 +23,7 @@ from strata_labels.errors import RetryError
 # What `whole` writes to, beside the file; downloads that can be resumed are called otherwise.
 _PART = re.compile(r"\..+\.strata-[a-z0-9_]{8}\.part")
 _SWEPT: set[Path] = set()  # folders that this process has looked through
+_LOCKED: set[int] = set()  # descriptors of locks that this process holds
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def whole(path: Path) -> Iterator[Path]:
         appear(beside, path)
     finally:
         beside.unlink(missing_ok=True)
-        os.close(handle)
+        _release(handle)
 
 
 def _part_file(path: Path) -> tuple[int, Path]:
@@ -51,7 +52,7 @@ def _part_file(path: Path) -> tuple[int, Path]:
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
         if _is_locked(handle, Path(name)):
             return handle, Path(name)
-        os.close(handle)
+        _release(handle)
 
 
 @contextmanager
@@ -69,26 +70,41 @@ def part_folder(path: Path) -> Iterator[Path]:
                 if _is_locked(handle, left):
                     shutil.rmtree(left)
             finally:
-                os.close(handle)
+                _release(handle)
     while True:
         beside = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
         handle = os.open(beside, os.O_RDONLY | os.O_DIRECTORY)
         if _is_locked(handle, beside):
             break
-        os.close(handle)
+        _release(handle)
     try:
         yield beside
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-        os.close(handle)
+        _release(handle)
 
 
 def _is_locked(descriptor: int, path: Path) -> bool:
     """Locks an open file; whether that worked and the file is still the one at `path`."""
     with suppress(BlockingIOError, FileNotFoundError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _LOCKED.add(descriptor)
         return os.path.samestat(os.fstat(descriptor), path.stat())
     return False
+
+
+def _release(descriptor: int) -> None:
+    _LOCKED.discard(descriptor)
+    os.close(descriptor)
+
+
+def _leave_locks() -> None:
+    """In a forked process: a lock lasts as long as any copy of its descriptor, so none is kept."""
+    while _LOCKED:
+        os.close(_LOCKED.pop())
+
+
+os.register_at_fork(after_in_child=_leave_locks)
 
 
 def sweep(folder: Path) -> None:
@@ -108,7 +124,7 @@ def sweep(folder: Path) -> None:
                     if _is_locked(handle, Path(entry.path)):
                         os.unlink(entry.path)  # noqa: PTH108
                 finally:
-                    os.close(handle)
+                    _release(handle)
 
 
 def holder(path: Path) -> str:
@@ -154,7 +170,7 @@ def only_one(path: Path, doing: str) -> Iterator[int]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         if _is_locked(descriptor, path):
             break
-        os.close(descriptor)
+        _release(descriptor)
         if who := holder(path):
             raise RetryError(f"{path.parent}: in use by {who}.")
     try:
@@ -163,7 +179,7 @@ def only_one(path: Path, doing: str) -> Iterator[int]:
         yield descriptor
     finally:
         path.unlink(missing_ok=True)
-        os.close(descriptor)
+        _release(descriptor)
         if made:
             with suppress(OSError):  # something was written
                 path.parent.rmdir()

@@ -182,6 +182,8 @@ def test_explain_prints_every_setting_and_trains_nothing() -> None:
     printed = {line.split()[0]: line.split()[1:] for line in run.output.splitlines()}
     assert printed["lr"] == ["0.5", "--set:", "lr"]
     assert printed["identity"] == ["true", "_plain.toml:", "head.identity"]
+    said = "--set lr: without effect in head mode, which has no backbone. Set head_lr.\n"
+    assert run.stderr == said
 
 
 def test_a_wrong_value_is_an_error_of_usage() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from strata_labels.build import Workspace
 from strata_labels.embedding.decoding import Decoded, PictureDecoder, decode
 from strata_labels.errors import RetryError
 from tiny_clip import colour_image
@@ -69,3 +72,36 @@ def test_a_killed_process_is_one_sentence(tmp_path: Path) -> None:
     file = colour_image(tmp_path / "a.png", (0, 0, 9), 1)
     with pytest.raises(RetryError, match="was killed, often because memory was short"):
         list(decode(PictureDecoder(killed, None), [file] * 5, 4, 2, True))
+
+
+def test_a_workspace_opens_at_once_after_its_owner_was_killed_while_processes_decode(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import itertools, sys\nfrom pathlib import Path\n"
+        "from strata_labels.build import Workspace\n"
+        "from strata_labels.embedding.decoding import PictureDecoder, decode\n"
+        "from torchvision.transforms import PILToTensor\n"
+        "folder = Path(sys.argv[1])\n"
+        "with Workspace(folder / 'ws').locked('embed'):\n"
+        "    files = itertools.repeat(folder / 'a.png')\n"
+        "    for batch in decode(PictureDecoder(PILToTensor(), None), files, 4, 2, True):\n"
+        "        print('decoding', flush=True)\n"
+    )
+    colour_image(tmp_path / "a.png", (0, 0, 9), 1)
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "decoding\n"
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    workers = [int(pid) for pid in children.read_text().split()] if children.exists() else []
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)  # else they end by themselves, a few seconds later
+    process.kill()
+    process.wait()
+    try:
+        with Workspace(tmp_path / "ws").locked("build"):
+            assert not children.exists() or len(workers) == 2
+    finally:
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        process.stdout.close()

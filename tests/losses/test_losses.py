@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,8 @@ import pytest
 import torch
 from recordings import for_each_recording
 from strata_labels import losses as T
+from strata_labels.losses import interpolated, pairwise
+from strata_labels.losses.surrogates import Sigmoid, SupRank
 from subprocesses import run_checked
 from torch import Tensor
 
@@ -169,8 +170,6 @@ def test_gradcheck(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["suphap", "suphap_hrank", "smoothap"])
 def test_small_blocks_give_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from strata_labels.losses import pairwise
-
     labels = random_labels(30, 3, seed=5)
     x = torch.randn(30, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     results = []
@@ -185,23 +184,67 @@ def test_small_blocks_give_the_same(name: str, monkeypatch: pytest.MonkeyPatch) 
         torch.testing.assert_close(grad, results[0][1])
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile takes a C++ compiler")
-def test_compiled_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    from strata_labels.losses import pairwise
+KERNELS = {
+    "sop": SupRank(**SOP),
+    "inat": SupRank(**INAT),
+    "at zero": SupRank(tau=0.02, rho=3.0, delta=0.0, start=0.2),
+    "smoothap": Sigmoid(0.01),
+}
 
-    # Without the way back to what is not compiled, which would hide an error.
-    monkeypatch.setattr(pairwise, "_compiled", lambda compute: torch.compile(compute, dynamic=True))
-    monkeypatch.setattr(pairwise, "_PAIRS_CPU", 500)
-    labels = random_labels(30, 3, seed=5)
-    x = torch.randn(30, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("relation", ["less", "same", "more"])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_interpolated_sums_are_the_sums_of_pairs(
+    kernel: str, relation: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    scores = 0.1 * torch.randn(9, 200, generator=generator) - 0.3
+    scores[:, 50:60] = scores[:, :10]  # ties
+    scores[:, 60] = 0.7
+    # Some queries without items of a place.
+    place = torch.randint(4, (9, 200), generator=generator) * torch.arange(9)[:, None].clamp(max=1)
+    weights = torch.randn(9, 200, generator=generator)
+    monkeypatch.setattr(interpolated, "_ITEMS_CPU", 500)
     results = []
-    for fused in (False, True):
-        monkeypatch.setattr(pairwise, "_fuses", lambda device, pairs, fused=fused: fused)
-        each = x.clone().requires_grad_()
-        value = SMOOTH["suphap_hrank"](each, labels)
-        value.backward()
-        results.append((value.detach(), each.grad))
-    torch.testing.assert_close(results[1], results[0])
+    for precision, through in ((torch.float64, False), (dtype, True)):
+        monkeypatch.setattr(pairwise, "_interpolates", lambda *_, through=through: through)
+        own = scores.to(precision).requires_grad_()
+        sums = pairwise.pair_sum(own, place, KERNELS[kernel], relation, 3)
+        (gradient,) = torch.autograd.grad(sums, own, weights.to(precision))
+        results.append((sums.detach().double(), gradient.double()))
+    # Single precision is held to what rounding its result costs.
+    exact = 1e-12 if dtype == torch.float64 else 1e-6
+    for found, expected in zip(results[1], results[0], strict=True):
+        assert float((found - expected).abs().max() / expected.abs().max()) < exact
+    assert not results[1][0][place == 0].any()
+
+
+def test_many_pairs_are_interpolated_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    real = pairwise.interpolated_sum
+    monkeypatch.setattr(pairwise, "interpolated_sum", lambda *a: calls.append(a) or real(*a))
+    labels = torch.arange(1500)[:, None] // torch.tensor([5, 125, 750])
+    generator = torch.Generator().manual_seed(2)
+    x = torch.nn.functional.normalize(torch.randn(1500, 64, generator=generator), dim=1)
+    own = x[:40].clone().requires_grad_()
+    value = T.SupHAPLoss()(own, labels[:40], x, labels)
+    value.backward()
+    assert len(calls) == 1
+    monkeypatch.setattr(pairwise, "_interpolates", lambda *_: False)
+    pairs = x[:40].clone().requires_grad_()
+    expected = T.SupHAPLoss()(pairs, labels[:40], x, labels)
+    expected.backward()
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(own.grad, pairs.grad)
+    monkeypatch.undo()
+    monkeypatch.setattr(pairwise, "interpolated_sum", lambda *a: calls.append(a) or real(*a))
+    # Few pairs, many boxes, and a network that diverged.
+    T.SupHAPLoss()(x[:99], labels[:99])
+    T.SupHAPLoss()(x[:40] * 9, labels[:40], x * 9, labels)
+    wrong = torch.full((2, 1500), torch.nan)
+    pairwise.pair_sum(wrong, labels.T[:2] % 2, KERNELS["sop"], "less", 1)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

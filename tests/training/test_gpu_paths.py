@@ -23,7 +23,7 @@ import torch
 import training_steps
 from safetensors.torch import save_file
 from simulated_gpu import ON_GPU, GpuTensor, no_gpu, simulated_gpu, waits
-from strata_labels.losses import CalibrationLoss, SupHAPLoss
+from strata_labels.losses import CalibrationLoss, SupHAPLoss, pairwise
 from strata_labels.retrieval import evaluate_embeddings
 from strata_labels.training import checkpoint, load_recipe, read_labels_csv, recipe_names, train
 from strata_labels.training.criterion import criterion
@@ -76,6 +76,26 @@ def test_losses_compute_on_gpu_what_they_compute_here(name: str, gpu) -> None:
         gradient = moved.grad.cpu()
     assert results == pytest.approx([float(value) for value in expected])
     torch.testing.assert_close(gradient, own.grad)
+
+
+def test_interpolated_sums_on_gpu_are_the_sums_of_pairs(
+    gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(4)
+    labels = torch.arange(240)[:, None] // torch.tensor([4, 20, 120])
+    x = nn.functional.normalize(torch.randn(240, 64, generator=generator), dim=1)
+    found = []
+    with gpu():
+        for through in (True, False):
+            monkeypatch.setattr(pairwise, "_interpolates", lambda *_, through=through: through)
+            own = x.to("cuda:0").requires_grad_()
+            value = SupHAPLoss()(own, labels)
+            value.backward()
+            found.append((value.detach().cpu(), own.grad.cpu()))
+    (value, gradient), (expected, expected_gradient) = found
+    assert float(value) == pytest.approx(float(expected), rel=1e-6)
+    difference = (gradient - expected_gradient).abs().max() / expected_gradient.abs().max()
+    assert float(difference) < 5e-6
 
 
 @pytest.mark.parametrize("alone", [True, False])

@@ -11,6 +11,7 @@ from strata_labels.errors import InputError
 from strata_labels.losses import ClusterLoss, SupHAPLoss
 from strata_labels.training import Recipe, explain_recipe, load_recipe, recipe_names
 from strata_labels.training.criterion import criterion
+from strata_labels.training.idle_settings import idle_settings
 from strata_labels.training.image_loading import plain_transform, random_transform
 from torchvision.transforms import functional
 
@@ -140,3 +141,32 @@ def test_transforms_are_the_published_ones() -> None:
     assert plain_transform(load_recipe("happier-gldv2", "full"))(picture).shape[1] == 224
     crops = random_transform(load_recipe("happier-sop", "full")).transforms
     assert crops[0].size == 256 and crops[1].interpolation.value == "bilinear"
+
+
+@pytest.mark.parametrize(
+    ("setting", "mode", "reason"),
+    [
+        ("lr=0.5", "head", "without effect in head mode, which has no backbone. Set head_lr."),
+        ("crop=64", "head", "without effect on a head on an encoder's vectors"),
+        ("whitening=0.4", "full", "without effect on a whole network"),
+        ("super_classes=3", "full", "without effect beside sampler=m-per-class"),
+        ("milestones=[3]", "full", "without effect beside schedule=cosine"),
+        ("h_rank=[25, 0.5, 10]", "head", "without effect beside losses cluster"),
+        ("proxy_lr=1.0", "head", ""),
+        ("min_scale=0.2", "full", ""),
+        ("head_lr=1e-3", "full", ""),
+    ],
+)
+def test_settings_without_effect_are_named(setting: str, mode, reason: str) -> None:
+    key = setting.partition("=")[0]
+    settings = [setting, *(["identity=true"] if key == "whitening" else [])]
+    found = {each.key: each for each in explain_recipe("nsm", mode, settings)}
+    assert found[key].asked and found[key].idle.startswith(reason)
+    assert bool(found[key].idle) == bool(reason)
+    assert not found["title"].asked
+
+
+def test_every_setting_of_idle_settings_is_one() -> None:
+    recipe = Recipe(losses=["suphap"], weights=[1.0], schedule="constant", max_scale=0.0)
+    for mode in ("head", "full"):
+        assert {key for key, _ in idle_settings(recipe, mode)} <= set(Recipe.model_fields)

@@ -209,6 +209,43 @@ def test_gem_pools_between_average_and_maximum() -> None:
         assert pooled.requires_grad
 
 
+def test_gem_pools_the_positions_of_either_layout() -> None:
+    def pooled(maps: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
+        rows = [[channel.flatten() for channel in each] for each in maps]
+        means = [[(v**exponent).sum() / len(v) for v in row] for row in rows]
+        return torch.stack([torch.cat([m ** (1 / exponent) for m in row]) for row in means])
+
+    maps = torch.rand(2, 5, 3, 4, dtype=torch.float64) + 0.1
+    results = []
+    for layout in ("plain", "memory", "axes"):
+        own = maps.clone().requires_grad_()
+        given = own.permute(0, 2, 3, 1) if layout == "axes" else own
+        if layout == "memory":
+            given = own.to(memory_format=torch.channels_last)
+        gem = GeM(2.5, channels_last=layout == "axes").double()
+        found = gem(given)
+        results.append(
+            (found.detach(), *torch.autograd.grad(found.pow(2).sum(), [own, gem.exponent]))
+        )
+    own, exponent = maps.clone().requires_grad_(), gem.exponent
+    found = pooled(own, exponent)
+    expected = (found.detach(), *torch.autograd.grad(found.pow(2).sum(), [own, exponent]))
+    for result in results:
+        torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_gem_of_a_backbone_whose_channels_are_last() -> None:
+    settings = ["backbone=swin_tiny_patch4_window7_224", "pretrained=no", "pooling=gem", "dim=8"]
+    model = build_model(load_recipe("nsm", "full", settings)).eval()
+    pixels = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        maps = model.backbone(pixels)
+        assert maps.shape == (1, 7, 7, 768)
+        expected = maps.clamp(min=1e-6).pow(3).mean((1, 2)).pow(1 / 3)
+        torch.testing.assert_close(model.features(pixels), expected)
+    assert model(pixels).shape == (1, 8)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -216,6 +253,7 @@ def test_gem_pools_between_average_and_maximum() -> None:
         (["backbone=vit_tiny_patch16_224", "pretrained=no"], "vit_tiny.*takes no pictures of this"),
         (["backbone=ENCODER", "pooling=max"], "pools by itself: 'max'"),
         (["backbone=ENCODER", "pretrained=w.pt"], "brings its own weights: 'w.pt'"),
+        (["backbone=ENCODER", "pretrained=no"], "brings its own weights: 'no'"),
     ],
 )
 def test_what_a_backbone_cannot_do_is_one_sentence(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -97,9 +98,17 @@ def train(
     chosen = list(settings or ())
     if mode == "full" and encoder is not None:
         chosen.append(f"backbone={encoder}")
+    origins = explain_recipe(recipe, mode, chosen)
+    idle = {f"--set {each.key}": each.idle for each in origins if each.asked and each.idle}
+    if mode == "full" and vectors is not None:
+        idle["--vectors"] = "without effect in full mode. Leave it out."
+    if mode == "head" and workers is not None:
+        idle["--workers"] = "without effect in head mode. Leave it out."
+    for name, reason in idle.items():
+        print(f"{name}: {reason}", file=sys.stderr)
     if explain:
-        for key, value, origin in explain_recipe(recipe, mode, chosen):
-            print(f"{key:<22}{_shown(value):<38}{origin}")
+        for each in origins:
+            print(f"{each.key:<22}{_shown(each.value):<38}{each.origin}")
         return
     problems = [
         Problem(option, "missing", "Give it.")

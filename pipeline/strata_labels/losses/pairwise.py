@@ -1,23 +1,37 @@
-"""Sums over pairs of items, value and gradient block by block: memory O(B^2), never O(B^3)."""
+"""Sums over pairs of items, value and gradient block by block: memory O(B^2), never O(B^3).
+
+Few pairs are compared one by one. Where there are many for each item, `interpolated` gives the same
+sums, to the rounding of the scores' precision, in time O(B^2) instead of O(B^3).
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, overload
+from typing import Any, Protocol, overload
 
 import torch
 from torch import Tensor
 
+from strata_labels.losses.interpolated import (
+    OnlyOnce,
+    Parts,
+    Relation,
+    compared,
+    interpolated_sum,
+    num_coefficients,
+)
+
 # Pairs in flight. On a CPU a block should stay in the cache, on a GPU it should fill the device.
 _PAIRS_CPU = 1 << 18
 _PAIRS_GPU = 1 << 25
-# From so many pairs on, a GPU's steps are compiled into one kernel each: some ten passes over the
-# device's memory become one or two. It takes seconds once in a process, so it must pay.
-_PAIRS_FUSED = 1 << 31
-
-Relation = Literal["less", "same", "more"]
+# What interpolation costs, in pairs: for an item, for an item and a place that it is compared with,
+# and for a product of two coefficients (on a CPU, batch 1,024). A kernel's matrix has at most
+# 128 MiB.
+_PAIRS_OF_ITEM = 60
+_PAIRS_OF_PLACE = 40
+_PAIRS_OF_PRODUCT = 1 / 50
+_MOST_COEFFICIENTS = 4096
 
 
 class Kernel(Protocol):
@@ -26,6 +40,9 @@ class Kernel(Protocol):
     def value(self, t: Tensor) -> Tensor: ...
 
     def slope(self, t: Tensor) -> Tensor: ...
+
+    def parts(self) -> tuple[Parts, Parts] | None:
+        """Value and slope for `interpolated`; None if it does not serve this kernel."""
 
 
 def pair_sum(
@@ -51,26 +68,22 @@ def pair_sum(
     Returns:
         `[b, n]`, 0 where `place` is 0. It has a first derivative; a second one is refused.
     """
-    layers = _layers(place, relation, top)
+    layers, bounds, most = _layers(scores, place, relation, top)
+    parts = kernel.parts() if worth is None else None
+    if parts and _interpolates(layers, most, num_coefficients(parts[0], scores.dtype, *bounds)):
+        return interpolated_sum(scores, place, relation, top, parts, bounds, most)
+    return _PairSum.apply(scores, kernel, layers, worth)  # type: ignore[no-any-return]
+
+
+def _interpolates(layers: list[_Layer], most: int, coefficients: float) -> bool:
+    """Whether interpolation costs less than the pairs; never if scores are not finite."""
+    if not coefficients <= _MOST_COEFFICIENTS:
+        return False
     pairs = sum(sum(map(int.__mul__, each.num_items, each.num_others)) for each in layers)
-    fused = _fuses(scores.device, pairs)
-    return _PairSum.apply(scores, kernel, layers, worth, fused)  # type: ignore[no-any-return]
-
-
-def _fuses(device: torch.device, pairs: int) -> bool:
-    return device.type == "cuda" and pairs >= _PAIRS_FUSED
-
-
-@functools.cache
-def _compiled(compute: Callable[..., Any]) -> Callable[..., Any]:
-    """Of any shapes; where there is nothing to compile with, torch warns and runs it as it is."""
-    fast = torch.compile(compute, dynamic=True)
-
-    def run(*values: Any) -> Any:
-        with torch._dynamo.config.patch(suppress_errors=True):  # type: ignore[attr-defined]
-            return fast(*values)
-
-    return run
+    rows, n = layers[0].columns.shape
+    products = (len(layers) + 1) * coefficients**2
+    cost = _PAIRS_OF_ITEM * n + _PAIRS_OF_PLACE * most + _PAIRS_OF_PRODUCT * products
+    return pairs > rows * cost
 
 
 class _PairSum(torch.autograd.Function):
@@ -83,24 +96,21 @@ class _PairSum(torch.autograd.Function):
         kernel: Kernel,
         layers: list[_Layer],
         worth: Tensor | None,
-        fused: bool,
     ) -> Tensor:
         ctx.save_for_backward(scores, worth)
-        ctx.kernel, ctx.layers, ctx.fused = kernel, layers, fused
-        compute = _compiled(_values) if fused else _values
+        ctx.kernel, ctx.layers = kernel, layers
         result = torch.zeros_like(scores)
         for layer in layers:
             ordered, worths = layer.order(scores), layer.order(worth)
             sums = torch.zeros_like(ordered)
             for block in layer.blocks():
-                block.add(sums, block.items, compute(kernel, *block.pairs(ordered, worths)))
+                block.add(sums, block.items, _values(kernel, *block.pairs(ordered, worths)))
             layer.restore(result, sums)
         return result
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         scores, worth = ctx.saved_tensors
-        compute = _compiled(_gradients) if ctx.fused else _gradients
         with torch.no_grad(), torch.autocast(scores.device.type, enabled=False):
             result = torch.zeros_like(scores)
             for layer in ctx.layers:
@@ -109,14 +119,15 @@ class _PairSum(torch.autograd.Function):
                 sums = torch.zeros_like(ordered)
                 for block in layer.blocks():
                     weight = block.take(weights, block.items)
-                    of_items, of_others = compute(ctx.kernel, weight, *block.pairs(ordered, worths))
+                    pairs = block.pairs(ordered, worths)
+                    of_items, of_others = _gradients(ctx.kernel, weight, *pairs)
                     block.add(sums, block.items, of_items)
                     block.add(sums, block.others, of_others)
                 layer.restore(result, sums)
         # Only where a second derivative is prepared (create_graph=True).
         if torch.is_grad_enabled():
-            result = _OnlyOnce.apply(result, scores)
-        return result, None, None, None, None
+            result = OnlyOnce.apply(result, scores)
+        return result, None, None, None
 
 
 def _values(
@@ -145,18 +156,6 @@ def _weighted(
     if worths is not None and worths_of_others is not None:
         return values.mul_(torch.minimum(worths_of_others.unsqueeze(1), worths.unsqueeze(2)))
     return values if real is None else values.mul_(real.unsqueeze(1))
-
-
-class _OnlyOnce(torch.autograd.Function):
-    """A gradient as it is; deriving it again raises instead of giving 0."""
-
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, scores: Tensor) -> Tensor:
-        return gradient.view_as(gradient)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        raise RuntimeError("rank losses have no second derivative")
 
 
 @dataclass
@@ -258,11 +257,13 @@ class _Layer:
         return _Side(at, None if begin + width <= least else real)
 
 
-def _layers(place: Tensor, relation: Relation, top: int) -> list[_Layer]:
-    """One layer for each place above 0.
+def _layers(
+    scores: Tensor, place: Tensor, relation: Relation, top: int
+) -> tuple[list[_Layer], tuple[float, float], int]:
+    """One layer for each place above 0, and `bounds` and `most` of `interpolated_sum`.
 
     By falling place, the items of one place, and all those above or below, are neighbours. The
-    blocks depend on how many there are: reading that is the only wait for the device.
+    blocks depend on how many there are: reading these numbers is the only wait for the device.
     """
     columns = place.argsort(dim=1, descending=True, stable=True)
     counts = torch.stack([(place == p).sum(1) for p in range(top + 1)], dim=1)
@@ -277,10 +278,15 @@ def _layers(place: Tensor, relation: Relation, top: int) -> list[_Layer]:
         }[relation]
         rows = ((last - first) * (high - low)).argsort(descending=True, stable=True)
         found.append((rows, (first[rows], last[rows]), (low[rows], high[rows])))
-    sizes = torch.stack(
-        [torch.stack([last - first, high - low]) for _, (first, last), (low, high) in found]
-    ).tolist()
-    return [
-        _Layer(rows, columns[rows], items, others, *numbers)
-        for (rows, items, others), numbers in zip(found, sizes, strict=True)
+    sizes = [last - first for _, *sides in found for first, last in sides]
+    slots = counts.double() @ compared(relation, top, place.device).double().sum(1)
+    bounds = torch.stack([slots.amax(), *scores.detach().double().aminmax()])
+    # Read at once; numbers of items are exact in double precision.
+    *read, most, low, high = torch.cat([*sizes, bounds]).tolist()
+    b = len(place)
+    of_side = [list(map(int, read[i * b : (i + 1) * b])) for i in range(len(sizes))]
+    layers = [
+        _Layer(rows, columns[rows], items, others, *of_side[2 * i : 2 * i + 2])
+        for i, (rows, items, others) in enumerate(found)
     ]
+    return layers, (low, high), int(most)

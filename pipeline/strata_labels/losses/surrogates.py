@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from strata_labels.losses.batch import check_number
+from strata_labels.losses.interpolated import Parts
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Sigmoid:
     def slope(self, t: Tensor) -> Tensor:
         sigma = self.value(t)
         return torch.addcmul(sigma, sigma, sigma, value=-1).mul_(1 / self.tau)
+
+    def parts(self) -> tuple[Parts, Parts]:
+        return Parts(self.tau, self.value), Parts(self.tau, self.slope)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,16 @@ class SupRank:
         surplus = self.rho - (at_delta - at_delta**2) / self.tau
         return result.add_(_step(t - self.delta), alpha=surplus)
 
+    def parts(self) -> tuple[Parts, Parts]:
+        near, start, rho = Sigmoid(self.tau), self.start, self.rho
+        at_delta = 1 / (1 + math.exp(-self.delta / self.tau))
+        offset = at_delta if self.offset is None else self.offset - start
+        jump = (0.0, lambda t: torch.full_like(t, start))
+        linear = (self.delta, lambda t: (t - self.delta) * rho + offset - near.value(t))
+        flat = (self.delta, lambda t: rho - near.slope(t))
+        changes = (jump, linear) if start else (linear,)
+        return Parts(self.tau, near.value, changes), Parts(self.tau, near.slope, (flat,))
+
     def _near(self, t: Tensor) -> Tensor:
         return t.clamp(max=self.delta).mul_(1 / self.tau).sigmoid_()
 
@@ -107,6 +121,9 @@ class LeakyStep:
         above = _step(t)
         rising = _step((t * -self.beta).add_(1 - self.gamma))
         return rising.mul_(above).mul_(self.beta).add_(above.neg_().add_(1), alpha=self.leak)
+
+    def parts(self) -> None:
+        """Its pairs are weighted, so they are counted one by one."""
 
 
 def _step(t: Tensor) -> Tensor:

@@ -19,18 +19,23 @@ from strata_labels.training.recipe import Recipe
 class GeM(nn.Module):
     """Generalised mean over positions: `[n, c, h, w]` to `[n, c]` (Radenovic et al., 2019).
 
+    Args:
+        exponent: where it starts.
+        channels_last: features are `[n, h, w, c]`, as windowed transformers give them.
+
     Attributes:
         exponent: `[1]`, learnt; 1 is the average, infinity the maximum.
     """
 
-    def __init__(self, exponent: float = 3.0) -> None:
+    def __init__(self, exponent: float = 3.0, channels_last: bool = False) -> None:
         super().__init__()
         self.exponent = nn.Parameter(torch.full((1,), exponent))
+        self._positions = (1, 2) if channels_last else (2, 3)
 
     def forward(self, features: Tensor) -> Tensor:
         """Pooled features."""
         powers = features.clamp(min=1e-6) ** self.exponent
-        return powers.mean(dim=(2, 3)) ** (1 / self.exponent)
+        return powers.mean(dim=self._positions) ** (1 / self.exponent)
 
 
 class RetrievalModel(nn.Module):
@@ -108,12 +113,12 @@ def build_model(recipe: Recipe, weights_follow: bool = False) -> RetrievalModel:
             norm.
         RetryError: its pretrained weights cannot be fetched.
     """
-    if weights_follow:
-        recipe = recipe.model_copy(update={"pretrained": "no"})
     name = recipe.backbone
     mean: Sequence[float] | Tensor
     std: Sequence[float] | Tensor
     encoder = name == "registry" or "/" in name or name.startswith("local-dir:")
+    if weights_follow:
+        recipe = recipe.model_copy(update={"pretrained": "yes" if encoder else "no"})
     if encoder:
         _check_encoder(recipe)
         backbone, mean, std = load_encoder(name).image_tower()
@@ -125,7 +130,6 @@ def build_model(recipe: Recipe, weights_follow: bool = False) -> RetrievalModel:
         what = "random weights whose batch norm keeps its untrained statistics:"
         fix = "Set freeze_batch_norm=false, or give weights: pretrained=yes, or a file."
         raise InputError(Problem("pretrained", what, fix, value="no"))
-    pooling = GeM() if recipe.pooling == "gem" else None
     device = next((each.device for each in backbone.parameters()), torch.device("cpu"))
     blank = torch.zeros(1, 3, recipe.crop, recipe.crop, device=device)
     try:
@@ -136,10 +140,12 @@ def build_model(recipe: Recipe, weights_follow: bool = False) -> RetrievalModel:
         what = f"{name} takes no pictures of this size ({reason}):"
         fix = "Set crop to the size that the backbone was made for."
         raise InputError(Problem("crop", what, fix, value=recipe.crop)) from error
-    if pooling is not None:
+    pooling = None
+    if recipe.pooling == "gem":
         if features.ndim != 4:
             what, fix = "this backbone gives no map of features:", "Take pooling=avg."
             raise InputError(Problem("pooling", what, fix, value=recipe.pooling))
+        pooling = GeM(channels_last=getattr(backbone, "output_fmt", "NCHW") == "NHWC")
         with torch.no_grad():
             features = pooling(features)
     if features.ndim != 2:
@@ -158,7 +164,7 @@ def _check_encoder(recipe: Recipe) -> None:
         fix = "Take pooling=avg, or a timm backbone."
         what = "this backbone pools by itself:"
         problems.append(Problem("pooling", what, fix, value=recipe.pooling))
-    if recipe.pretrained not in ("yes", "no"):
+    if recipe.pretrained != "yes":
         fix = "Leave it out, or take a timm backbone."
         what = "this backbone brings its own weights:"
         problems.append(Problem("pretrained", what, fix, value=recipe.pretrained))

@@ -21,6 +21,7 @@ from pydantic import (
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.settings import List, problems_of
+from strata_labels.training.idle_settings import idle_settings
 
 Mode = Literal["full", "head"]
 LossName = Literal[
@@ -214,6 +215,7 @@ class Recipe(BaseModel):
 # Keys of a file that are not settings: the recipe it starts from, and tables.
 _EXTENDS, _OTHERWISE = "extends", "otherwise"
 _TIMM = "timm:"
+_ASKED = "--set"
 _MODES: tuple[Mode, ...] = get_args(Mode)
 
 
@@ -240,11 +242,17 @@ class _Shipped(NamedTuple):
 
 
 class SettingOrigin(NamedTuple):
-    """A setting of a recipe, its value, and the file and key that it comes from, or `default`."""
+    """A setting of a recipe, its value, and the file and key that it comes from, or `default`.
+
+    `idle` says why it changes nothing, and what to do; it is empty if it does. `asked`: it was not
+    written in a file.
+    """
 
     key: str
     value: Any
     origin: str
+    idle: str
+    asked: bool
 
 
 def recipe_names() -> list[str]:
@@ -272,12 +280,13 @@ def load_recipe(name: str, mode: Mode, settings: Iterable[str] = ()) -> Recipe:
 def explain_recipe(name: str, mode: Mode, settings: Iterable[str] = ()) -> list[SettingOrigin]:
     """Every effective setting of a recipe with its origin; arguments as of `load_recipe`."""
     recipe, used = _load(name, mode, settings)
-    return [
-        SettingOrigin(
-            key, value, f"{used[key].where}: {used[key].column}" if key in used else "default"
-        )
-        for key, value in recipe.as_dict().items()
-    ]
+    idle = dict(idle_settings(recipe, mode))
+    found = []
+    for key, value in recipe.as_dict().items():
+        where, column = (used[key].where, used[key].column) if key in used else ("", "")
+        origin = f"{where}: {column}" if where else "default"
+        found.append(SettingOrigin(key, value, origin, idle.get(key, ""), where == _ASKED))
+    return found
 
 
 def _load(name: str, mode: Mode, settings: Iterable[str]) -> tuple[Recipe, dict[str, _Setting]]:
@@ -424,11 +433,11 @@ def _read_settings(texts: Iterable[str], problems: list[Problem]) -> list[_Setti
     for text in texts:
         key, equals, written = (part.strip() for part in text.partition("="))
         if not equals:
-            problems.append(Problem("--set", "not key=value:", "Write lr=1e-4.", value=text))
+            problems.append(Problem(_ASKED, "not key=value:", "Write lr=1e-4.", value=text))
             continue
         try:
             value = tomllib.loads(f"value = {written}")["value"]
         except (tomllib.TOMLDecodeError, KeyError):
             value = written
-        settings.append(_Setting(key, value, "--set", key, None))
+        settings.append(_Setting(key, value, _ASKED, key, None))
     return settings
