@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision import transforms
 
 from strata_labels.errors import InputError, Problem
@@ -248,7 +248,9 @@ _Loaded = tuple[Tensor | None, dict[int, str]]
 def _collate(loaded: Sequence[_Loaded]) -> Pictures:
     pixels = [one for one, _ in loaded if one is not None]
     broken = {at: why for _, some in loaded for at, why in some.items()}
-    return Pictures(torch.stack(pixels) if len(pixels) == len(loaded) else torch.empty(0), broken)
+    # In a worker `default_collate` stacks in shared memory, where the batch would be copied to.
+    whole = default_collate(pixels) if len(pixels) == len(loaded) else torch.empty(0)
+    return Pictures(whole, broken)
 
 
 class _CentreCrops(Dataset[_Loaded]):
@@ -291,7 +293,8 @@ class _RandomCrops(Dataset[_Loaded]):
                 continue
             # Python hashes tuples of integers alike in every process.
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(hash((self._seed, *key)))
+                # `torch.manual_seed` also notes the seed for devices, with a trace of its caller.
+                torch.default_generator.manual_seed(hash((self._seed, *key)))
                 return self._transform(image), broken
         return None, broken
 
