@@ -66,6 +66,24 @@ TABLES: dict[str, Table] = {
             Column("origin", _TEXT, "`published` (in the metadata) or `known` (`--known-labels`)"),
         ),
     ),
+    "titles": Table(
+        "a Commons category, and the Wikidata item that `strata resolve` found for it",
+        (
+            Column("title", _TEXT, "the category without its prefix"),
+            Column(
+                "status",
+                _TEXT,
+                "`resolved`, `redirected`, `ambiguous`, `category_only` (the category's own item, "
+                "of no topic), `no_item`, `missing`, `deleted`, `circular`, `invalid` or "
+                "`not_asked`",
+            ),
+            Column("qid", _TEXT, "Wikidata id of the item; the lowest of several"),
+            Column("linked_by", _TEXT, "`sitelink`, `category item` or `commons category`"),
+            Column("redirect_target", _TEXT, "the category it is redirected to"),
+            Column("revision", pa.int64(), "revision of the item"),
+            Column("other_qids", _TEXTS, "the other items it may mean, or the category's own"),
+        ),
+    ),
     "entities": Table(
         "what Wikidata answered for an item",
         (

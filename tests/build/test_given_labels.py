@@ -389,3 +389,36 @@ def test_items_unlike_every_node_are_outside_and_asked_together(tmp_path: Path) 
     assert set(moved["level1_name"]) == {"windmill"} and moved["accepted"].all()
     assert set(moved["status"]) == {"labelled"}
     assert (again["level1_name"][mills] == "windmill").all()
+
+
+@pytest.mark.parametrize("word", ["create", "split"])
+def test_the_engine_learns_a_node_that_people_made(tmp_path: Path, word: str) -> None:
+    table = with_a_new_kind()
+    place = build(tmp_path, table)
+    mills = table.index[table.index.str.startswith("mill")]
+    # Ten windmills are put into a new node: below "building", or split off from "tower".
+    named = [f"table/train/{mill}" for mill in mills[::4]]
+    level, name = (2, "building") if word == "create" else (1, "tower")
+    nodes = load(place.folder, "vocabulary")
+    node = nodes.loc[(nodes["name"] == name) & (nodes["level"] == level), "node_id"].item()
+
+    def decide(decision: str, target: str) -> None:
+        row = pd.DataFrame([(f"{level + 1}:{node}", decision, target)])
+        row.to_csv(sheet, index=False, header=["row_id", "decision", "target"])
+        assert apply_sheet(place, sheet, "ann").added == 1
+
+    sheet = tmp_path / "sheet.csv"
+    decide(word, "|".join(["Mill", *named]))
+    place = build(tmp_path, table)
+    vocabulary = load(place.folder, "vocabulary").set_index("node_id")
+    (new,) = vocabulary.index[vocabulary["name"] == "Mill"]
+    again = found(place).loc[table.index]
+    assert (again.loc[mills, "level1_id"] == new).all()
+    rest = again.loc[mills.difference(mills[::4])]
+    assert (rest["level2_name"] == "building").all() and (rest["level1_confidence"] < 1).all()
+    assert (again["level1_name"] == "Mill").sum() == len(mills)
+    # Withdrawn: the node is gone, and what was guessed there is guessed elsewhere.
+    decide("withdraw", "")
+    place = build(tmp_path, table)
+    assert new not in set(load(place.folder, "vocabulary")["node_id"])
+    assert not (found(place)["level1_name"] == "Mill").any()

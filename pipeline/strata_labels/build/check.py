@@ -69,7 +69,8 @@ def check_inputs(settings: BuildSettings, metadata: Metadata | None = None) -> M
         problems += _unused(settings)
         if metadata is not None and ledger is not None:
             items, labels = metadata.items, metadata.labels
-            nodes = published_part(settings, items, labels, ledger.decisions)[1]
+            part = attempt(lambda: published_part(settings, items, labels, ledger.decisions))
+            nodes = part[1] if part else None
             problems += _no_image(settings, metadata.items)
     else:
         vocabulary = attempt(lambda: vocabulary_in_force(settings))

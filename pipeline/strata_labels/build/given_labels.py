@@ -16,7 +16,7 @@ from strata_labels.build.label_evidence import (
     node_prompts,
     signals_of,
 )
-from strata_labels.build.label_questions import merged_nodes
+from strata_labels.build.label_questions import made_nodes, merged_nodes
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.proposal import (
@@ -89,8 +89,9 @@ def complete(
         nodes: their nodes.
     """
     decisions = read_ledger(*ledgers(settings)).decisions
+    made = set(made_nodes(decisions, proposals, nodes)["node_id"])
     merged = _merged(decisions, proposals, nodes)
-    ladder, given = _ladder(settings, items, labels, *merged)
+    ladder, given = _ladder(settings, items, labels, made, *merged)
     known = given.node
     if not known.shape[1]:  # a tree of items only
         return nothing_questioned(proposals)
@@ -266,10 +267,11 @@ def _ladder(
     settings: BuildSettings,
     items: pd.DataFrame,
     labels: pd.DataFrame,
+    made: set[str],
     proposals: pd.DataFrame,
     nodes: pd.DataFrame,
 ) -> tuple[Ladder, _Known]:
-    """The nodes that labels name, and each item's labels.
+    """The nodes that labels name or people made, and each item's labels.
 
     Below a coarse label without any finer one, the node that stands for "unspecified" is the finest
     one: there is nothing finer to propose.
@@ -292,9 +294,9 @@ def _ladder(
         # A coarse label without those above it may be of another lineage by its id alone.
         return node in named[step] or by_name[step][tree.name[node]] == 1
 
-    # A node that was proposed and that people have taken up has no label that came with the data.
-    taken_up = nodes["node_id"][(nodes["level"] == first) & nodes["node_id"].map(is_new_node)]
-    finest |= set(taken_up)
+    # A node that people made, or that was proposed and taken up, has no label of the data.
+    lowest_nodes = nodes["node_id"][nodes["level"] == first]
+    finest |= {node for node in lowest_nodes if node in made or is_new_node(node)}
     finest |= {
         node
         for node, level in zip(parent, steps, strict=True)

@@ -366,7 +366,6 @@ class ArchivePlan:
     Attributes:
         archives: how many would be read.
         bytes: of them all, as far as servers say.
-        largest: bytes of the largest.
         images: wanted images that are not there yet.
         is_remote: they are fetched, and dropped when they are read.
         disk: bytes on disk, at most, with everything that stays.
@@ -376,7 +375,6 @@ class ArchivePlan:
 
     archives: int
     bytes: int
-    largest: int
     images: int
     is_remote: bool
     disk: int
@@ -402,8 +400,8 @@ def plan_archives(
     missing = wanted - _there(workspace, index, wanted, named, keep)
     needed = missing_archives(workspace, wanted, archives, named, keep)
     sizes = archive_sizes(needed)
-    largest = max(sizes, default=0)
     remote = any(archive.is_remote for archive in needed)
+    fetched = 2 * max(sizes, default=0) * workers if remote else 0
     cores = usable_cores()
     threads = max(1, cores // workers)
     photograph = _photograph()
@@ -421,10 +419,9 @@ def plan_archives(
     return ArchivePlan(
         archives=len(sizes),
         bytes=sum(sizes),
-        largest=largest,
         images=len(missing),
         is_remote=remote,
-        disk=(2 * largest * workers if remote else 0) + len(missing) * (vector + kept),
+        disk=fetched + len(missing) * (vector + kept),
         free=shutil.disk_usage(workspace.folder).free,
         images_per_second=min(workers, cores) * done / seconds,
     )

@@ -142,6 +142,17 @@ def question_names(
     return table.astype(proposals.dtypes.to_dict()), nodes
 
 
+def made_nodes(
+    decisions: pd.DataFrame, proposals: pd.DataFrame, nodes: pd.DataFrame
+) -> pd.DataFrame:
+    """Nodes that people have created or split off, as they were made; columns of `nodes`."""
+    if not decisions["decision"].isin(["create", "split"]).any():
+        return nodes[:0]
+    found = replay(decisions, proposals, nodes)
+    known = found.known.nodes()
+    return known[known["node_id"].isin(found.made)]
+
+
 def merged_nodes(
     decisions: pd.DataFrame, proposals: pd.DataFrame, nodes: pd.DataFrame
 ) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pandas as pd
 from strata_labels.build.assets import found_names, ledgers
 from strata_labels.build.embed import ABOUT, IMAGES, NODES, image_name_vectors
 from strata_labels.build.given_labels import Completed, complete
-from strata_labels.build.label_questions import question_names, read_given
+from strata_labels.build.label_questions import made_nodes, question_names, read_given
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
@@ -39,8 +39,9 @@ def published_part(
     )
     homonyms = [n for n, name in enumerate(hierarchy.levels) if name in hierarchy.homonyms]
     proposals, nodes = question_names(proposals, nodes, given, decisions, homonyms)
-    decided = decided_new_nodes(decisions["target"], nodes)
-    return proposals, _all_nodes(nodes, decided), given.labels
+    nodes = _all_nodes(nodes, decided_new_nodes(decisions["target"], nodes))
+    nodes = _all_nodes(nodes, made_nodes(decisions, proposals, nodes))
+    return proposals, nodes, given.labels
 
 
 def _all_nodes(nodes: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,6 @@ from strata_labels.errors import RetryError
 from strata_labels.files import sha256_of
 from strata_labels.knowledge import (
     COMMONS_API,
-    TITLES_SCHEMA,
     WIKIDATA_API,
     AnswerSource,
     Apis,
@@ -35,7 +34,7 @@ class ResolvedTitles:
     """The result of resolving a data set's categories.
 
     Attributes:
-        titles: the table `titles`: `TITLES_SCHEMA`.
+        titles: the table `titles`.
         numbers: counts, for people and for JSON.
         unanswered: categories and items without an answer.
     """
@@ -80,7 +79,7 @@ def resolve_categories(
     with ResponseStore(workspace.store) as store:
         resolved = resolve_titles(wanted, store, apis, client, since, list(sources))
         count = write_snapshot(workspace.answers, resolved.entities())
-    save(workspace.folder, "titles", resolved.frame, TITLES_SCHEMA)
+    save(workspace.folder, "titles", resolved.frame)
     numbers = {
         "titles": len(wanted),
         "by_status": resolved.counts(),

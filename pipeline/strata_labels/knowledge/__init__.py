@@ -12,7 +12,6 @@ from strata_labels.knowledge.snapshot import Snapshot, read_snapshot
 from strata_labels.knowledge.taxa import link_taxa
 from strata_labels.knowledge.wikimedia import (
     COMMONS_API,
-    TITLES_SCHEMA,
     WIKIDATA_API,
     AnswerSource,
     Apis,
@@ -30,7 +29,6 @@ from strata_labels.knowledge.wikimedia import (
 __all__ = [
     "COMMONS_API",
     "CUT_COLUMNS",
-    "TITLES_SCHEMA",
     "WIKIDATA_API",
     "AnswerSource",
     "Apis",

@@ -9,7 +9,6 @@ from strata_labels.knowledge.wikimedia.addresses import (
 )
 from strata_labels.knowledge.wikimedia.answers import AnswerSource
 from strata_labels.knowledge.wikimedia.category_resolution import (
-    TITLES_SCHEMA,
     Resolved,
     resolve_titles,
 )
@@ -20,7 +19,6 @@ from strata_labels.knowledge.wikimedia.sparql_source import SparqlSource
 
 __all__ = [
     "COMMONS_API",
-    "TITLES_SCHEMA",
     "WIKIDATA_API",
     "AnswerSource",
     "Apis",

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
-import pyarrow as pa
 
 from strata_labels.knowledge.raw_entity import CATEGORY_ITEM, RawEntity, best_items
 from strata_labels.knowledge.titles import PREFIX, is_askable, page_title
@@ -26,19 +25,8 @@ from strata_labels.knowledge.wikimedia.response_store import (
     Answer,
     ResponseStore,
 )
+from strata_labels.tables import SCHEMAS
 
-_TEXT = pa.string()
-TITLES_SCHEMA = pa.schema(
-    [
-        ("title", _TEXT),
-        ("status", _TEXT),
-        ("qid", _TEXT),
-        ("linked_by", _TEXT),
-        ("redirect_target", _TEXT),
-        ("revision", pa.int64()),
-        ("other_qids", pa.list_(_TEXT)),
-    ]
-)
 DEEPEST = 40  # P279 edges above an item's class that are followed, at most
 _REDIRECTS_AT_MOST = 8
 
@@ -49,7 +37,7 @@ class Resolved:
 
     Attributes:
         frame: a row per title, in the order given, with the columns of
-            `TITLES_SCHEMA`. `status` is one of
+            the table `titles`. `status` is one of
 
             - `resolved`: the category's item, or what its category item is about;
             - `redirected`: the same, at the category `redirect_target`;
@@ -143,7 +131,7 @@ def resolve_titles(
     named = _named(answers, full, found)
     items = _items(answers, found, named)
     rows = [_row(title, end, found, items, named) for title, end in zip(titles, full, strict=True)]
-    frame = pd.DataFrame(rows, columns=TITLES_SCHEMA.names).astype({"revision": "Int64"})
+    frame = pd.DataFrame(rows, columns=SCHEMAS["titles"].names).astype({"revision": "Int64"})
     ended = [items[qid] for qid in frame["qid"].dropna().unique()]
     starts = {qid for item in ended for qid in item.classes}
     countries = {qid for item in ended for qid in item.countries}
