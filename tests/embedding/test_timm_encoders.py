@@ -9,7 +9,13 @@ import pytest
 import timm
 import torch
 from encoding import encode_images, encode_texts, timm_weights
-from strata_labels.embedding import Encoder, VectorStore, embed_images, load_encoder
+from strata_labels.embedding import (
+    Encoder,
+    VectorStore,
+    embed_images,
+    load_encoder,
+    load_timm_weights,
+)
 from strata_labels.errors import InputError, RetryError
 from strata_labels.pictures import open_picture
 from tiny_clip import PLANT, colour_image
@@ -58,6 +64,17 @@ def test_the_id_depends_on_name_and_weights_not_on_the_path(
 def test_weights_without_a_classifier_fit_too(tmp_path: Path, images: list[Path]) -> None:
     file = timm_weights(tmp_path / "headless", "test_vit", num_classes=0)
     assert encode_images(load_encoder(f"timm:test_vit@{file}"), images).shape == (3, 64)
+
+
+# Their heads have layers beside the classifier.
+@pytest.mark.parametrize("name", ["efficientvit_m0", "caformer_s18"])
+def test_all_of_a_classifying_head_is_left_out(name: str, tmp_path: Path) -> None:
+    file = timm_weights(tmp_path, name)
+    network = timm.create_model(name, num_classes=0)
+    load_timm_weights(network, file)
+    saved = timm.create_model(name, checkpoint_path=str(file)).state_dict()
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, saved[key]), key
 
 
 def test_names_are_refused(tmp_path: Path) -> None:

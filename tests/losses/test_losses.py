@@ -220,6 +220,28 @@ def test_interpolated_sums_are_the_sums_of_pairs(
     assert not results[1][0][place == 0].any()
 
 
+@pytest.mark.parametrize("relation", ["less", "same", "more"])
+def test_scores_that_differ_by_rounding_keep_their_box(
+    relation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    # Orthogonal classes: 0, and 1 but for rounding, where two boxes meet.
+    almost = 1 - 2.3e-16 * torch.randint(0, 4, (2, 1200), generator=generator).double()
+    scores = torch.where(torch.rand(2, 1200, generator=generator) < 0.5, 1.0, almost)
+    scores[:, 0] = 0.0
+    place = torch.randint(0, 4, (2, 1200), generator=generator)
+    weights = torch.rand(2, 1200, generator=generator, dtype=torch.float64)
+    results = []
+    for through in (False, True):
+        monkeypatch.setattr(pairwise, "_interpolates", lambda *_, through=through: through)
+        own = scores.clone().requires_grad_()
+        sums = pairwise.pair_sum(own, place, Sigmoid(0.05), relation, 3)
+        (gradient,) = torch.autograd.grad(sums, own, weights)
+        results.append((sums.detach(), gradient))
+    for found, expected in zip(results[1], results[0], strict=True):
+        assert float((found - expected).abs().max() / expected.abs().max()) < 1e-12
+
+
 def test_many_pairs_are_interpolated_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     real = pairwise.interpolated_sum

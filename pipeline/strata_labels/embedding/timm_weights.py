@@ -35,7 +35,9 @@ def load_timm_weights(network: Any, file: Path, whole: bool = True) -> None:
         raise InputError(Problem(file, f"cannot be read as weights ({reason})", fix)) from error
     wanted = network.state_dict()
     heads = network.pretrained_cfg.get("classifier") or ()
-    left_out = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
+    # Beside the classifier, some heads have layers that go with it.
+    heads = (heads,) if isinstance(heads, str) else heads
+    left_out = tuple(f"{head.split('.')[0]}." for head in heads)
     unknown = (key for key in given if key not in wanted and not key.startswith(left_out))
     problems = {
         "missing": sorted(set(wanted) - set(given)),

@@ -4,7 +4,8 @@ The scores are cut into boxes so narrow that within a box a kernel of s_j - s_k 
 s_j and in s_k, as exactly as the arithmetic is. Of the items j in a box only the moments count; a
 matrix product takes them to the polynomials of the items k (the black-box fast multipole method of
 Fong and Darve, 2009, in one dimension and without its hierarchy). Where a kernel changes its form,
-at a jump or where a linear branch begins, the items of that box are divided by their order.
+at a jump or where a linear branch begins, the items of that box are divided by their order. There,
+scores that differ by less than 1e-15 of their range count as equal.
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ class Parts:
         """Of a box, so that each change is a whole number of boxes away."""
         last = max((at for at, _ in self.changes), default=0.0)
         return last / math.ceil(last / self.scale) if last else self.scale
+
+
+def serves(scores: Tensor) -> bool:
+    """Whether these scores can be interpolated: double precision is needed, which MPS lacks."""
+    return scores.dtype in _TERMS and scores.device.type != "mps"
 
 
 def num_coefficients(parts: Parts, dtype: torch.dtype, low: float, high: float) -> float:
@@ -96,7 +102,7 @@ class _InterpolatedSum(torch.autograd.Function):
     ) -> Tensor:
         result, slopes = torch.zeros_like(scores), torch.zeros_like(scores)
         kernels = [line.kernel(each, scores.device) for each in parts]
-        for rows in line.chunks(scores):
+        for rows in line.chunks(scores, most):
             items = _Items(scores[rows], place[rows], None, line)
             slots = items.slots(pairs, most)
             result[rows] = items.sums(pairs, kernels[0], slots, parts[0].changes)
@@ -113,7 +119,7 @@ class _InterpolatedSum(torch.autograd.Function):
         with torch.no_grad(), torch.autocast(scores.device.type, enabled=False):
             weights = grads[0] * (place > 0)
             result = -weights * slopes
-            for rows in line.chunks(scores):
+            for rows in line.chunks(scores, most):
                 items = _Items(scores[rows], place[rows], weights[rows], line)
                 slots = items.slots(pairs, most)
                 result[rows] += items.sums_of_others(pairs, kernel, slots, changes)
@@ -146,9 +152,9 @@ class _Line:
         self.width, self.low, self.top, self.terms = width, low - width, top, terms
         self.boxes = int((high - low) / width) + 3
 
-    def chunks(self, scores: Tensor) -> list[slice]:
+    def chunks(self, scores: Tensor, most: int) -> list[slice]:
         b, n = scores.shape
-        step = max(1, (_ITEMS_CPU if scores.device.type == "cpu" else _ITEMS_GPU) // n)
+        step = max(1, (_ITEMS_CPU if scores.device.type == "cpu" else _ITEMS_GPU) // max(n, most))
         return [slice(begin, begin + step) for begin in range(0, b, step)]
 
     def points(self, above: Tensor, place: Tensor) -> Tensor:
@@ -201,8 +207,12 @@ class _Items:
     def __init__(self, scores: Tensor, place: Tensor, weights: Tensor | None, line: _Line) -> None:
         self.line, self.dtype = line, scores.dtype
         above = scores.double() - line.low
-        self.points, self.order = line.points(above, place).sort(dim=1)
+        # By place, then by score: points would tie where scores differ by less than their rounding.
+        by_score = above.argsort(dim=1, stable=True)
+        by_place = place.gather(1, by_score).argsort(dim=1, stable=True)
+        self.order = by_score.gather(1, by_place)
         self.above, self.place = above.gather(1, self.order), place.gather(1, self.order)
+        self.points = line.points(self.above, self.place)
         self.weights = None if weights is None else weights.double().gather(1, self.order)
         # An item has one box, whatever place it is compared with: rounding must not move it.
         at = self.above / line.width
