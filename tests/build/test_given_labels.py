@@ -402,13 +402,8 @@ def test_the_engine_learns_a_node_that_people_made(tmp_path: Path, word: str) ->
     nodes = load(place.folder, "vocabulary")
     node = nodes.loc[(nodes["name"] == name) & (nodes["level"] == level), "node_id"].item()
 
-    def decide(decision: str, target: str) -> None:
-        row = pd.DataFrame([(f"{level + 1}:{node}", decision, target)])
-        row.to_csv(sheet, index=False, header=["row_id", "decision", "target"])
-        assert apply_sheet(place, sheet, "ann").added == 1
-
-    sheet = tmp_path / "sheet.csv"
-    decide(word, "|".join(["Mill", *named]))
+    row = f"{level + 1}:{node}"
+    decide(place, row, word, "|".join(["Mill", *named]))
     place = build(tmp_path, table)
     vocabulary = load(place.folder, "vocabulary").set_index("node_id")
     (new,) = vocabulary.index[vocabulary["name"] == "Mill"]
@@ -418,7 +413,41 @@ def test_the_engine_learns_a_node_that_people_made(tmp_path: Path, word: str) ->
     assert (rest["level2_name"] == "building").all() and (rest["level1_confidence"] < 1).all()
     assert (again["level1_name"] == "Mill").sum() == len(mills)
     # Withdrawn: the node is gone, and what was guessed there is guessed elsewhere.
-    decide("withdraw", "")
+    decide(place, row, "withdraw", "")
     place = build(tmp_path, table)
     assert new not in set(load(place.folder, "vocabulary")["node_id"])
     assert not (found(place)["level1_name"] == "Mill").any()
+
+
+def decide(place: Workspace, row: str, decision: str, target: str) -> None:
+    sheet = place.folder.parent / "sheet.csv"
+    row_of = pd.DataFrame([(row, decision, target)], columns=["row_id", "decision", "target"])
+    row_of.to_csv(sheet, index=False)
+    assert apply_sheet(place, sheet, "ann").added == 1
+
+
+def test_a_made_node_below_a_coarse_label_takes_nothing_by_itself(tmp_path: Path) -> None:
+    table = landmarks()
+    table.loc[~table["kind"].isin(["lake", "river"]), "kind"] = ""
+    place = build(tmp_path, table)
+    before = found(place).loc[table.index]
+    named = [f"table/train/church{n}" for n in range(0, 60, 3)]
+    decide(place, "3:2/building", "create", "|".join(["Church", *named]))
+    after = found(build(tmp_path, table)).loc[table.index]
+    moved = after["level1_name"] == "Church"
+    assert ("table/train/" + after.index[moved]).tolist() == named
+    same = ~moved & (table["kind"] == "")
+    assert (after.loc[same, "level1_id"] == before.loc[same, "level1_id"]).mean() > 0.9
+    assert "new:church" not in " ".join(load(place.folder, "vocabulary")["node_id"])
+
+
+def test_items_that_look_like_a_node_without_members_are_not_given_a_second_one(
+    tmp_path: Path,
+) -> None:
+    table = with_a_new_kind()
+    place = build(tmp_path, table[~table.index.str.startswith("mill")])
+    decide(place, "3:2/building", "create", "Windmill")
+    place = build(tmp_path, table)  # which would be refused with a second node of this name
+    vocabulary = load(place.folder, "vocabulary")
+    assert (vocabulary["name"].str.casefold() == "windmill").sum() == 1
+    assert set(found(place).index) == set(table.index)

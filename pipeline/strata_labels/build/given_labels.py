@@ -16,7 +16,7 @@ from strata_labels.build.label_evidence import (
     node_prompts,
     signals_of,
 )
-from strata_labels.build.label_questions import made_nodes, merged_nodes
+from strata_labels.build.label_questions import merged_nodes, names_in_use
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.proposal import (
@@ -51,7 +51,7 @@ class Completed:
         path_confidence: the table `path_confidence`.
         issues: the table `label_issues`.
         expected_wrong: how many of the opened labels are estimated to be wrong.
-        new_nodes: proposed for items outside of all nodes; the table `nodes`.
+        new_nodes: proposed for items outside of all nodes; columns of the table `vocabulary`.
     """
 
     proposals: pd.DataFrame
@@ -74,6 +74,7 @@ def complete(
     labels: pd.DataFrame,
     proposals: pd.DataFrame,
     nodes: pd.DataFrame,
+    made: set[str],
 ) -> Completed:
     """Proposes what is missing and questions what was given.
 
@@ -86,10 +87,10 @@ def complete(
         items: the table `items`.
         labels: one for an item and level at most.
         proposals: the edges that the labels make.
-        nodes: their nodes.
+        nodes: their nodes, and those that people made.
+        made: ids of the latter.
     """
     decisions = read_ledger(*ledgers(settings)).decisions
-    made = set(made_nodes(decisions, proposals, nodes)["node_id"])
     merged = _merged(decisions, proposals, nodes)
     ladder, given = _ladder(settings, items, labels, made, *merged)
     known = given.node
@@ -125,7 +126,8 @@ def complete(
     upper = ladder.ids[1] if len(ladder.ids) > 1 else [""]
     parents = [upper[path[1]] if len(path) > 1 else "" for path in scores.path]
     names = items["name"].tolist()
-    found = propose_new_nodes(names, outside, scorer, scores, ladder.first, parents)
+    taken = names_in_use(nodes, decisions, ladder.first)
+    found = propose_new_nodes(names, outside, scorer, scores, ladder.first, parents, taken)
     table = mark_outside(table, items, outside, found)
     asked = evidence & ~decided
     votes = None if classes is None else classes.votes(ladder, scores)
@@ -295,8 +297,13 @@ def _ladder(
         return node in named[step] or by_name[step][tree.name[node]] == 1
 
     # A node that people made, or that was proposed and taken up, has no label of the data.
-    lowest_nodes = nodes["node_id"][nodes["level"] == first]
-    finest |= {node for node in lowest_nodes if node in made or is_new_node(node)}
+    # Beside nodes with labels only: where it is the one node below its parent, all would go there.
+    beside = {tree.parent[node] for node in finest}
+    finest |= {
+        node
+        for node in nodes["node_id"][nodes["level"] == first]
+        if is_new_node(node) or (node in made and tree.parent[node] in beside)
+    }
     finest |= {
         node
         for node, level in zip(parent, steps, strict=True)

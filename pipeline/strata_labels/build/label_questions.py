@@ -8,7 +8,7 @@ no label until a person keeps it as a class.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
-from strata_labels.proposal import proposal_row, proposal_table
+from strata_labels.proposal import is_new_node, proposal_row, proposal_table
 from strata_labels.review import replay, undisputed
 from strata_labels.sources import is_placeholder, label_node, spelled_alike
 from strata_labels.tables import SCHEMAS
-from strata_labels.tree import LabelTree
+from strata_labels.tree import LabelTree, fold
 
 _PLACE = ("keep", "move", "merge", "stop", "exclude")
 
@@ -145,12 +145,24 @@ def question_names(
 def made_nodes(
     decisions: pd.DataFrame, proposals: pd.DataFrame, nodes: pd.DataFrame
 ) -> pd.DataFrame:
-    """Nodes that people have created or split off, as they were made; columns of `nodes`."""
+    """Nodes that people have created or split off, as they were made; columns of `vocabulary`.
+
+    Also those that were taken back since, where people's decisions keep items.
+    """
     if not decisions["decision"].isin(["create", "split"]).any():
         return nodes[:0]
     found = replay(decisions, proposals, nodes)
     known = found.known.nodes()
-    return known[known["node_id"].isin(found.made)]
+    known = known[~known["node_id"].isin(nodes["node_id"])]
+    return known[known["node_id"].isin(found.tree.level)]
+
+
+def names_in_use(nodes: pd.DataFrame, decisions: pd.DataFrame, level: int) -> Callable[[str], bool]:
+    """Whether a node of a level has a name, or a decision gives it to any; not those proposed."""
+    own = nodes[(nodes["level"] == level) & ~nodes["node_id"].map(is_new_node)]
+    given = decisions["target"][decisions["decision"].isin(["create", "split", "rename"])]
+    taken = {fold(name) for name in (*own["name"], *given.str.split("|").str[0])}
+    return lambda name: fold(name) in taken
 
 
 def merged_nodes(

@@ -29,6 +29,7 @@ from strata_labels.build.given_labels import (
     path_table,
     question,
 )
+from strata_labels.build.label_questions import names_in_use
 from strata_labels.build.meet import categories, meet
 from strata_labels.build.published import propose_published
 from strata_labels.build.reconcile import (
@@ -129,7 +130,8 @@ def _into_vocabulary(
     outside = outside_all_nodes(scorer, scores, known[:, 0] >= 0)
     outside &= _of_items(proposals, items, "status") == "proposed"
     parents = [node_id(3, tops[top]) for top in scores.path[:, 1]]
-    found = propose_new_nodes(items["name"].tolist(), outside, scorer, scores, 2, parents)
+    names, taken = items["name"].tolist(), names_in_use(nodes, ledger.decisions, 2)
+    found = propose_new_nodes(names, outside, scorer, scores, 2, parents, taken)
     proposals = mark_outside(proposals, items, outside, found)
     nodes = pd.concat([nodes, new_node_rows(found)]).drop_duplicates("node_id", ignore_index=True)
     done = nothing_questioned(proposals)
@@ -355,7 +357,7 @@ def decided(
 PROPOSE = Stage(
     name="propose",
     does="Proposing labels",
-    version=10,
+    version=11,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(workspace.table(name) for name in ("titles", "taxa")),

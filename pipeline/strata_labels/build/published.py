@@ -39,9 +39,8 @@ def published_part(
     )
     homonyms = [n for n, name in enumerate(hierarchy.levels) if name in hierarchy.homonyms]
     proposals, nodes = question_names(proposals, nodes, given, decisions, homonyms)
-    nodes = _all_nodes(nodes, decided_new_nodes(decisions["target"], nodes))
-    nodes = _all_nodes(nodes, made_nodes(decisions, proposals, nodes))
-    return proposals, nodes, given.labels
+    decided = decided_new_nodes(decisions["target"], nodes)
+    return proposals, _all_nodes(nodes, decided), given.labels
 
 
 def _all_nodes(nodes: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
@@ -61,7 +60,9 @@ def propose_published(
     proposals, nodes, labels = published_part(
         settings, items, load(workspace.folder, "labels"), decisions
     )
-    done = complete(workspace, settings, items, labels, proposals, nodes)
+    made = made_nodes(decisions, proposals, nodes)
+    nodes = _all_nodes(nodes, made)
+    done = complete(workspace, settings, items, labels, proposals, nodes, set(made["node_id"]))
     proposals = done.proposals
     nodes = _all_nodes(nodes, done.new_nodes)
     if settings.hierarchy.found:

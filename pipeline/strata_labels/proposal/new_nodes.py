@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ def propose_new_nodes(
     scores: Scores,
     level: int,
     parents: Sequence[str],
+    is_taken: Callable[[str], bool],
 ) -> list[NewNode]:
     """Groups of at least two items that are as alike as labelled items of one node are.
 
@@ -65,6 +66,7 @@ def propose_new_nodes(
         scores: says which items have a known node.
         level: of the new nodes.
         parents: what each item would be under at the next level, "" for nothing, `[n]`.
+        is_taken: whether another node of the level has a name; no new node gets it.
     """
     rows = np.flatnonzero(outside)[:MOST_GROUPED]
     if len(rows) < 2:
@@ -85,6 +87,8 @@ def propose_new_nodes(
         above = Counter(parents[n] for n in members)
         parent = min(above, key=lambda node: (-above[node], node))
         name = _shared([names[n] for n in members], everywhere) or f"like {names[members[0]]}"
+        if is_taken(name):
+            continue
         node = new_node_id(level, parent, name)
         before = found[node].members if node in found else []
         found[node] = NewNode(node, name, parent, [*before, *members])
