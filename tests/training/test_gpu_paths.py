@@ -207,7 +207,8 @@ def test_train_runs_on_gpu(
         pytest.skip("a head has no backbone")
     root, path, _ = pictures
     settings = ["epochs=2", "warmup_epochs=1", "batch_size=8", "images_per_class=2", "dim=8"]
-    settings += ["crop=32", "resize=36", "pretrained=no", "freeze_batch_norm=false"]
+    settings += ["crop=32", "resize=36", "freeze_batch_norm=false"]
+    settings += ["pretrained=no"] if backbone == "test_resnet" else []
     settings += [f"backbone={encoder if backbone == 'open_clip' else backbone}"]
     settings += ["precision=float32"]
     recipe = load_recipe("happier", mode, settings)

@@ -187,11 +187,15 @@ def _read_once(
     try:
         for future in as_completed(list(futures)):
             unit = futures.pop(future)
+            found = None
             try:
-                yield future.result()
+                found = future.result()
             except KilledWorker:
                 lost.append(unit)
+            # Before the caller writes it: what is held is read again if its worker dies.
             future.release()
+            if found is not None:
+                yield found
     finally:
         client.cancel(list(futures))
     return lost
