@@ -1,4 +1,4 @@
-"""The same regression from landmarks, for more labels than an exact kernel can hold."""
+"""Kernel ridge regression from landmarks, for more labels than an exact kernel can hold."""
 
 from __future__ import annotations
 
