@@ -284,7 +284,8 @@ def test_too_many_labels_are_thinned_without_losing_rare_nodes():
 
 def test_acceptance_takes_the_largest_set_that_is_good_enough():
     confidence = np.array([0.99, 0.98, 0.97, 0.90, 0.5])
-    assert acceptance_threshold(confidence, 0.95, margin=0) == pytest.approx(0.90)
+    assert acceptance_threshold(confidence, 0.95) == pytest.approx(0.90)
+    assert acceptance_threshold(confidence, 0.955) == pytest.approx(0.97)  # of the margin
     wrong_first = np.array([False, True, True, True, True])
     assert acceptance_threshold(confidence, 0.95, confidence, wrong_first) > 1
 

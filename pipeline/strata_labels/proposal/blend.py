@@ -38,12 +38,12 @@ def fit_blend(
     prior: np.ndarray,
     spread: np.ndarray,
     among: np.ndarray | None = None,
-    bias_spread: float = 1.0,
     few: int = 0,
 ) -> Blend:
     """Conditional logit with shared weights, drawn towards `prior` (McFadden 1974).
 
-    Without labels the prior is the answer; each label moves it as far as it speaks.
+    Without labels the prior is the answer; each label moves it as far as it speaks. The bias of a
+    node has a Gaussian prior of mean 0 and deviation 1.
 
     Args:
         columns: evidence of the known rows, `[m, K]` each, out of sample.
@@ -51,7 +51,6 @@ def fit_blend(
         prior: weights without labels, `[J]`.
         spread: standard deviation of the Gaussian prior round each weight, `[J]`.
         among: nodes that the labels choose among, boolean `[K]`; None for all.
-        bias_spread: standard deviation of a node's bias.
         few: rows below which the prior counts more than twice: left out, one of few rows takes much
             of what is known of its node along.
     """
@@ -61,7 +60,7 @@ def fit_blend(
     pull = 1.0 + few / max(num_known, 1)
 
     def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        weights, bias = theta[:num_columns] * spread + prior, theta[num_columns:] * bias_spread
+        weights, bias = theta[:num_columns] * spread + prior, theta[num_columns:]
         logits = np.tensordot(weights, stacked, axes=1) + bias
         if among is not None:
             logits[:, ~among] = -np.inf
@@ -72,10 +71,10 @@ def fit_blend(
         odds /= total[:, None]
         odds[index, labels] -= 1.0
         gradient = np.concatenate(
-            [np.einsum("jmk,mk->j", stacked, odds) * spread, odds.sum(axis=0) * bias_spread]
+            [np.einsum("jmk,mk->j", stacked, odds) * spread, odds.sum(axis=0)]
         )
         return float(loss), gradient + pull * theta
 
     start = np.zeros(num_columns + num_nodes)
     theta = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
-    return Blend(theta[:num_columns] * spread + prior, theta[num_columns:] * bias_spread)
+    return Blend(theta[:num_columns] * spread + prior, theta[num_columns:])

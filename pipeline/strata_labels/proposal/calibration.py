@@ -9,15 +9,18 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 NUM_BINS = 15
+# What the mean confidence of an accepted set lies above the target, at least.
+ACCEPTANCE_MARGIN = 0.006
+# Normal quantile of a one-sided bound that holds with 90 %.
+ONE_SIDED_90 = 1.2816
 
 
-def calibration_error(confidence: np.ndarray, right: np.ndarray, num_bins: int = NUM_BINS) -> float:
+def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
     """Expected calibration error over equal-width bins (Guo et al. 2017).
 
     Args:
         confidence: `[n]`, 0 to 1.
         right: whether each proposal was right, `[n]`.
-        num_bins: number of bins.
 
     Example:
         >>> round(calibration_error(np.array([0.8, 0.8]), np.array([True, False])), 3)
@@ -25,8 +28,8 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, num_bins: int =
     """
     if len(confidence) == 0:
         return 0.0
-    bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
-    gaps = np.bincount(bins, weights=confidence - right, minlength=num_bins)
+    bins = np.minimum((confidence * NUM_BINS).astype(int), NUM_BINS - 1)
+    gaps = np.bincount(bins, weights=confidence - right, minlength=NUM_BINS)
     return float(np.abs(gaps).sum() / len(confidence))
 
 
@@ -164,14 +167,14 @@ def acceptance_threshold(
     known_confidence: np.ndarray | None = None,
     known_right: np.ndarray | None = None,
     known_answer: np.ndarray | None = None,
-    margin: float = 0.006,
 ) -> float:
     """Lowest confidence at which proposals are accepted without review.
 
     The accepted set is the largest one that two estimates call good enough: the mean calibrated
-    confidence of the open proposals is at least `target + margin`, and, where labels are known, the
-    share of known rows that were right out of sample is at least `target`, by its lower bound
-    (Wilson 1927, one-sided 90 %). For it, rows of one answer are one trial: they look alike.
+    confidence of the open proposals is at least `target + ACCEPTANCE_MARGIN`, and, where labels are
+    known, the share of known rows that were right out of sample is at least `target`, by its lower
+    bound (Wilson 1927, one-sided 90 %). For it, rows of one answer are one trial: they look
+    alike.
 
     Args:
         confidence: calibrated confidences of the open proposals, `[n]`.
@@ -179,14 +182,13 @@ def acceptance_threshold(
         known_confidence: calibrated out-of-sample confidences of the known rows, `[m]`.
         known_right: whether those were right, `[m]`.
         known_answer: the answer each is known by, `[m]`, -1: one of its own; None: all their own.
-        margin: safety margin.
 
     Returns:
         A threshold; above 1 where no set is good enough.
     """
     order = np.argsort(-confidence, kind="stable")
     sure = np.cumsum(confidence[order]) / np.arange(1, len(order) + 1)
-    thresholds = [_lowest(confidence[order], sure >= target + margin)]
+    thresholds = [_lowest(confidence[order], sure >= target + ACCEPTANCE_MARGIN)]
     if known_confidence is not None and known_right is not None and len(known_right):
         order = np.argsort(-known_confidence, kind="stable")
         right = np.cumsum(known_right[order]) / np.arange(1, len(order) + 1)
@@ -213,8 +215,9 @@ def _trials(answer: np.ndarray | None, order: np.ndarray) -> np.ndarray:
     return np.cumsum(new)
 
 
-def _wilson(share: np.ndarray, trials: np.ndarray, z: float = 1.2816) -> np.ndarray:
+def _wilson(share: np.ndarray, trials: np.ndarray) -> np.ndarray:
     """Lower bound of a share seen in so many trials."""
+    z = ONE_SIDED_90
     centre = share + z * z / (2 * trials)
     spread = z * np.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)
     return (centre - spread) / (1 + z * z / trials)

@@ -65,28 +65,26 @@ def outside_score(
     return np.round(score, 6)
 
 
-def tolerance_limit(
-    values: np.ndarray, share: float = MOST_SET_ASIDE, certainty: float = CERTAINTY
-) -> float:
-    """Value above which at most `share` of the population lies, with `certainty` (Wilks 1941).
+def tolerance_limit(values: np.ndarray) -> float:
+    """Value above which at most `MOST_SET_ASIDE` of a population lies (Wilks 1941).
+
+    `CERTAINTY` is the probability over samples that the share above is no larger.
 
     The threshold of `outside_score` is that of the known rows: each scored without its own label,
     they stand for the open items that belong.
 
     Args:
         values: a sample of the population, `[m]`.
-        share: largest share above.
-        certainty: probability over samples that the share above is no larger.
 
     Returns:
         An order statistic; infinity where the sample is too small (57 rows are enough).
 
     Example:
-        >>> tolerance_limit(np.arange(100.0), 0.05, 0.9)
+        >>> tolerance_limit(np.arange(100.0))
         98.0
         >>> tolerance_limit(np.arange(20.0))
         inf
     """
     ranks = np.arange(1, len(values) + 1)
-    enough = np.flatnonzero(betainc(ranks, len(values) + 1 - ranks, share) >= certainty)
+    enough = np.flatnonzero(betainc(ranks, len(values) + 1 - ranks, MOST_SET_ASIDE) >= CERTAINTY)
     return float(np.sort(values)[::-1][enough[-1]]) if len(enough) else float("inf")
