@@ -60,8 +60,8 @@ class BuildOptions(BaseModel):
     )
     encoder: str | None = Field(
         default=None,
-        description="registry, MODEL/TAG, MODEL/CHECKPOINT or local-dir:DIR; else the tree's. For "
-        "images alone also timm:NAME or timm:NAME@FILE.",
+        description='registry, MODEL/TAG, MODEL/CHECKPOINT or local-dir:DIR; "" for none; else the '
+        "tree's. For images alone also timm:NAME or timm:NAME@FILE.",
     )
     image_encoder: str | None = Field(
         default=None,

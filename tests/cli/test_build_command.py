@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from building import Strata, data_files, strata_environment
+from strata_labels.sources import draw_products
 
 Build = tuple[Path, subprocess.CompletedProcess[str]]
 
@@ -108,4 +110,34 @@ def test_a_tree_that_is_not_there(strata: Strata, tmp_path: Path) -> None:
     run = strata("build", "gldv3", tmp_path / "ws", "--metadata", tmp_path)
     assert run.returncode == 2
     assert "gldv2-h" in run.stderr  # says which there are
+    assert not (tmp_path / "ws").exists()
+
+
+def test_a_tree_is_built_without_vectors_where_its_own_weights_cannot_be_fetched(
+    strata: Strata, sample_words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    words = sample_words[: sample_words.index("--encoder")]
+    workspace = tmp_path / "ws"
+    run = strata("build", "gldv2-h", workspace, *words)
+    assert run.returncode == 3, run.stderr
+    assert "warning: The weights of encoder ViT-L-14/" in run.stderr
+    assert "goes on without vectors" in run.stderr
+    assignments = pd.read_parquet(workspace / "tables" / "assignments.parquet")
+    assert assignments.level1_id.notna().mean() > 0.5  # by classes and words of names
+    before = data_files(workspace)
+    again = strata("build", "gldv2-h", workspace, *words)
+    assert again.returncode == 3 and "goes on without vectors" in again.stderr
+    assert "Nothing changed" in again.stdout and data_files(workspace) == before
+    assert strata("build", "gldv2-h", workspace, *words, "--encoder", "").stderr == ""
+    run = strata("build", "gldv2-h", workspace, *words, "--encoder", "ViT-B-32/laion2b_s34b_b79k")
+    assert run.returncode == 1 and "goes on" not in run.stderr  # it was asked for
+
+
+def test_a_level_among_pictures_needs_an_encoder(strata: Strata, tmp_path: Path) -> None:
+    draw_products(tmp_path / "products", supers=2, kinds=1, products=2)
+    words = ("--metadata", tmp_path / "products", "--levels", "deep", "--encoder", "")
+    run = strata("build", "sop-h", tmp_path / "ws", *words)
+    assert run.returncode == 2 and "is found among vectors of images" in run.stderr
     assert not (tmp_path / "ws").exists()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -45,12 +46,15 @@ class Applied:
         sheet_id: the time of these decisions, by which all of them can be taken back.
         remarks: a sentence for each row that is kept as stale, or that was replaced since.
         change: of a dry run, what would become different in the tree, in lines.
+        numbers: the same as `items` that would change, by level, `moves` and `nodes`; see
+            `strata_labels.review.TreeChange`.
     """
 
     added: int
     sheet_id: str
     remarks: list[str]
-    change: list[str]
+    change: list[str] = field(default_factory=list)
+    numbers: dict[str, Any] = field(default_factory=dict)
 
 
 def apply_sheet(
@@ -86,14 +90,18 @@ def apply_sheet(
         after = replay(pd.concat([before, new], ignore_index=True), proposals, nodes)
         if dry_run:
             now = replay(before, proposals, nodes)
-            change = change_lines(
-                tree_change(now, after), now.tree, after.tree, settings.hierarchy.levels
-            )
-            return Applied(len(new), when, remarks, change)
+            change = tree_change(now, after)
+            lines = change_lines(change, now.tree, after.tree, settings.hierarchy.levels)
+            numbers = {
+                "items": change.items,
+                "moves": change.moves.to_dict("records"),
+                "nodes": change.nodes.to_dict("records"),
+            }
+            return Applied(len(new), when, remarks, lines, numbers)
         added = append(settings.decisions, taken.decisions) if len(taken.decisions) else 0
         if len(taken.decisions) or taken.replaced:
             workspace.note_applied(digest)
-    return Applied(added, when, remarks, [])
+    return Applied(added, when, remarks)
 
 
 def write_review_sheet(workspace: Workspace, path: Path) -> int:

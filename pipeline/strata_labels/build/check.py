@@ -125,10 +125,13 @@ def _no_names(settings: BuildSettings, metadata: Metadata | None) -> list[Proble
 
 
 def _no_image(settings: BuildSettings, items: pd.DataFrame) -> list[Problem]:
-    """A level can be found among images only where there are some."""
+    """A level can be found among images only where there are some, and an encoder for them."""
     root = settings.image_root
     if not settings.hierarchy.found or settings.vectors or root is None:
         return []
+    if not settings.encoder_of_images:
+        what = f"the level {settings.hierarchy.found!r} is found among vectors of images"
+        return [Problem("--encoder", what, "Give an encoder, or choose other --levels.")]
     if any(image_files(root, images, 1) for images in items["image_ids"]):
         return []
     what = f"no image file for the level {settings.hierarchy.found!r} below"

@@ -192,10 +192,16 @@ def _scorer(
         _signals(workspace, items, vocabulary, knowledge.classes),
         vocabulary.nodes,
         Lexicon(knowledge.lexicon, vocabulary.nodes),
-        Prompts(*(np.load(workspace.vectors / name) for name in (PHRASES, PHRASE_NODES))),
+        _prompts(workspace),
         settings.hierarchy.target,
         [np.unique(vocabulary.tops, return_inverse=True)[1]],
     )
+
+
+def _prompts(workspace: Workspace) -> Prompts | None:
+    """Vectors of the nodes' phrases; None without an encoder."""
+    phrases, nodes = (workspace.vectors / name for name in (PHRASES, PHRASE_NODES))
+    return Prompts(np.load(phrases), np.load(nodes)) if phrases.is_file() else None
 
 
 def scorer_of(
@@ -289,6 +295,7 @@ def _signals(
     workspace: Workspace, items: pd.DataFrame, vocabulary: Vocabulary, classes: pd.DataFrame
 ) -> Signals:
     image, for_names, nodes, scale = None, None, None, 1.0
+    names = workspace.vectors / NAMES  # not there without an encoder
     about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
     if (workspace.vectors / IMAGES).is_file():
         image = np.nan_to_num(np.load(workspace.vectors / IMAGES))
@@ -298,7 +305,7 @@ def _signals(
     return Signals(
         names=items["name"].tolist(),
         qualifiers=items["qualifier"].fillna("").tolist(),
-        text=np.load(workspace.vectors / NAMES),
+        text=np.load(names) if names.is_file() else None,
         image=image,
         image_for_names=for_names,
         node_vectors=nodes,

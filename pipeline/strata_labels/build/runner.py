@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,12 +25,18 @@ from strata_labels.build.stage import (
 )
 from strata_labels.build.stages import STAGES
 from strata_labels.build.workspace import Workspace
+from strata_labels.embedding import UnreachableWeightsError
 from strata_labels.errors import InputError
 from strata_labels.messages import say, say_more
 from strata_labels.progress import activity
 
 #: Runs one stage, in this process or elsewhere, and returns its counts.
 Execute = Callable[[Stage, Workspace, BuildSettings], Counts]
+
+_WITHOUT_VECTORS = (
+    "The build goes on without vectors. Run the same `strata build` again when the weights can be "
+    'fetched; `--encoder ""` builds without vectors and without this warning.'
+)
 
 
 def run_here(stage: Stage, workspace: Workspace, settings: BuildSettings) -> Counts:
@@ -104,12 +111,14 @@ def build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute =
     """Builds a tree: checks every input, then runs the stages that have to run.
 
     The metadata's files are read once: what the check has read is handed to the stage `items`, and
-    where that stage has nothing to do, its tables are checked instead.
+    where that stage has nothing to do, its tables are checked instead. If the weights of the tree's
+    own encoder cannot be fetched, the tree is built without vectors.
 
     Raises:
         InputError: what is wrong with the inputs, and a first build then leaves no table behind; or
             an export cannot be written, and the tree is there.
-        RetryError: another command is writing to the workspace.
+        RetryError: another command is writing to the workspace; the weights of an encoder that was
+            asked for cannot be fetched.
     """
     with workspace.locked("build"):
         _build_tree(workspace, settings, execute)
@@ -124,13 +133,29 @@ def _build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute)
     stages = [items_stage(metadata, key) if stage is ITEMS else stage for stage in STAGES]
     first = not workspace.record.exists()
     try:
-        run_stages(stages, workspace, settings, execute)
+        try:
+            run_stages(stages, workspace, settings, execute)
+        except UnreachableWeightsError as error:
+            if not _goes_on_without(error.encoder, settings):
+                raise
+            print(f"warning: {error}\n{_WITHOUT_VECTORS}", file=sys.stderr, flush=True)
+            without = settings.model_copy(update={"encoder": ""})
+            run_stages(stages, workspace, without, execute)
     except InputError:
         # Only a stage could find out. A tree that is there stays: one of its exports was refused.
         if first and not _has_run("settle", workspace):
             shutil.rmtree(workspace.tables, ignore_errors=True)
             workspace.record.unlink(missing_ok=True)
         raise
+
+
+def _goes_on_without(encoder: str, settings: BuildSettings) -> bool:
+    """Whether a tree can be built without an encoder: nobody named it, and no node is found by it.
+
+    The encoder is tried again by the next `strata build`: its settings name the encoder again.
+    """
+    default = encoder == settings.encoder == settings.hierarchy.encoder
+    return default and not settings.hierarchy.found and not settings.clusters
 
 
 def plan_build(workspace: Workspace, settings: BuildSettings) -> list[str]:

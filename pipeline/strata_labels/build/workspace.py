@@ -185,6 +185,11 @@ class Workspace:
         self.check_version()
         return read_record(self.record)
 
+    def stage_counts(self, stage: str) -> dict[str, Any]:
+        """What a stage counted when it ran last; empty if it has not run."""
+        done = {one["stage"]: one for one in self.last_run()["stages"]}
+        return dict(done.get(stage, {}).get("counts", {}))
+
     def check_version(self) -> None:
         """Checks that no table was written by a later version; a damaged one is written again.
 

@@ -54,6 +54,9 @@ def build(
         raise InputError(Problem("--metadata, --items", "one of the two is needed", fix))
     workspace = Workspace(folder.resolve())
     settings = settings_of(tree, workspace.folder, given.resolve(), options, levels)
+    if dry_run and json:
+        fix = "Leave one of them out."
+        raise InputError(Problem("--json", "--dry-run has no numbers to write", fix))
     if dry_run:
         print("\n".join([*plan_build(workspace, settings), "Nothing was written."]))
         return

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strata_labels.cli.shared_options import BuiltWorkspace
+from strata_labels.cli.shared_options import BuiltWorkspace, RunNumbers
 
 if TYPE_CHECKING:
     from strata_labels.build import ArchivePlan, Workspace
@@ -76,11 +76,14 @@ def embed(
         str | None,
         typer.Option(help="With --model of a head: its encoder, if its files were moved."),
     ] = None,
+    json: RunNumbers = None,
 ) -> None:
     """Encode names and images once, and keep the vectors.
 
     With --model, a trained model encodes the images into --out instead.
     """
+    from dataclasses import asdict
+
     from strata_labels.build import (
         EMBED,
         Workspace,
@@ -90,16 +93,20 @@ def embed(
         rebuild,
     )
     from strata_labels.errors import InputError, Problem, RetryError
+    from strata_labels.files import write_json
     from strata_labels.orchestration import archive_workers
 
     workspace = Workspace(folder.resolve())
     failure = ""
+    numbers: dict[str, Any] = {}
     if model:
         if shards or out is None:
             option, what = ("--shards", "not with --model") if shards else ("--out", "missing")
             fix = "Embed the archives first, with --keep wanted." if shards else "Give it."
             raise InputError(Problem(option, what, fix))
-        _embed_with_model(workspace, model, out, images, encoder)
+        counts = _embed_with_model(workspace, model, out, images, encoder)
+        if json:
+            write_json(json, {"model": counts})
         return
     given = {"--out": out, "--images": images, "--encoder": encoder}
     if alone := [option for option, value in given.items() if value is not None]:
@@ -111,19 +118,25 @@ def embed(
             raise InputError(Problem("--plan", "says what --shards would take", fix))
         found = plan_archives(workspace, shards, keep, image_size, workers)
         print("\n".join(_plan_lines(found, workers)))
+        if json:
+            write_json(json, {"plan": asdict(found)})
         return
     if shards:
         with archive_workers(workers, dask) as read:
             counts, failure = embed_archives(workspace, shards, keep, image_size, read)
         print(f"archives: {counts_text(counts)}", flush=True)
+        numbers["archives"] = counts
     rebuild(workspace, [EMBED])
+    numbers["embed"] = workspace.stage_counts(EMBED.name)
+    if json:
+        write_json(json, numbers)
     if failure:
         raise RetryError(failure)
 
 
 def _embed_with_model(
     workspace: Workspace, model: Path, out: Path, images: Path | None, encoder: str | None
-) -> None:
+) -> dict[str, int]:
     from strata_labels.build import counts_text
     from strata_labels.embedding import VectorStore
     from strata_labels.errors import InputError, Problem
@@ -146,6 +159,7 @@ def _embed_with_model(
     )
     print(f"embed: {counts_text(counts)}")
     print(f"Vectors in {out}: for `strata build --vectors {out}` and `strata compare`")
+    return counts
 
 
 def _plan_lines(plan: ArchivePlan, workers: int) -> list[str]:

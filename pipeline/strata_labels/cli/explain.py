@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -41,15 +43,49 @@ _CUTS = {
 def explain(
     item: Annotated[str, typer.Argument(help="The item's id, such as gldv2/train/123.")],
     folder: BuiltWorkspace = Path(),
+    json: Annotated[Path | None, typer.Option(help="Write the explanation here.")] = None,
 ) -> None:
     """Explain an item's label, and how sure it is.
 
     What was given, how sure each level is, evidence, alternatives.
     """
     from strata_labels.build import explain as look_up
+    from strata_labels.files import write_json
 
-    for line in _lines(look_up(open_workspace(folder), item)):
-        print(line)
+    found = look_up(open_workspace(folder), item)
+    print("\n".join(_lines(found)))
+    if json:
+        write_json(json, _record(found))
+
+
+def _record(found: Explanation) -> dict[str, Any]:
+    """An explanation as plain data: rows of tables by column, null for what is not there."""
+    classes = found.classes
+    record = {
+        "item": found.item.to_dict(),
+        "given": found.given.to_dict("records"),
+        "label_issues": found.issues.to_dict("records"),
+        "proposal": found.proposal.to_dict(),
+        "assignment": found.assignment.to_dict(),
+        "nodes": dict(found.nodes),
+        "what_if": found.what_if,
+        "classes": classes and {"entity": classes.entity.to_dict(), "verdict": classes.verdict},
+    }
+    return cast(dict[str, Any], _plain(record))
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; NaN is null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if hasattr(value, "tolist"):  # of NumPy
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    missing = value is None or value != value or type(value).__name__ == "NAType"
+    return None if missing else value
 
 
 def _lines(found: Explanation) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from strata_labels.cli.completion import complete_sources
 from strata_labels.cli.embed import DaskOption, Keep, KeepOption, SideOption, WorkersOption
+from strata_labels.cli.shared_options import RunNumbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,7 @@ def fetch(
         bool,
         typer.Option("--dry-run", help="List what would be fetched; fetch nothing."),
     ] = False,
+    json: RunNumbers = None,
 ) -> None:
     """Download a data set's official metadata, verified.
 
@@ -55,6 +57,7 @@ def fetch(
     """
     from strata_labels.build import Workspace, counts_text, fetch_images
     from strata_labels.errors import InputError, Problem, RetryError
+    from strata_labels.files import write_json
     from strata_labels.orchestration import archive_workers
     from strata_labels.sources import SOURCES, fetch_metadata, find_archives
 
@@ -81,9 +84,17 @@ def fetch(
         archives = [archive for archive in archives if _chosen(archive.name, shards)]
     folder = workspace / "metadata"
     if dry_run:
-        _print_plan(module, folder, base_url or "", archives)
+        numbers = _print_plan(module, folder, base_url or "", archives)
+        if json:
+            write_json(json, numbers)
         return
-    fetch_metadata(module, folder, base_url or "")
+    fetched = fetch_metadata(module, folder, base_url or "")
+    numbers = {
+        "files": [
+            {"name": one.path.name, "bytes": one.size, "sha256": one.sha256, "kept": one.kept}
+            for one in fetched
+        ]
+    }
     given = f"--metadata {folder}"
     failure = ""
     if images:
@@ -93,24 +104,30 @@ def fetch(
                 home, module, archives, splits, images_per_item, keep, image_size, read
             )
         print(f"archives: {counts_text(counts)}", flush=True)
+        numbers["archives"] = counts
         given += f" --images {workspace / 'images'}"
     print(f"Metadata in {folder}. Next: strata build TREE {workspace} {given}")
+    if json:
+        write_json(json, numbers)
     if failure:
         raise RetryError(failure)
 
 
 def _print_plan(
     source: Source, folder: Path, base_url: str, archives: Sequence[ImageArchive]
-) -> None:
-    """What a fetch into a folder would download, and the disk's room."""
+) -> dict[str, Any]:
+    """Prints what a fetch into a folder would download, and the disk's room; returns the same."""
     import shutil
+    from dataclasses import asdict
 
     from rich.filesize import decimal
 
     from strata_labels.sources import archive_sizes, plan_fetch
 
     needed, unknown = 0, False
-    for file in plan_fetch(source, folder, base_url):
+    files = plan_fetch(source, folder, base_url)
+    numbers: dict[str, Any] = {"files": list(map(asdict, files))}
+    for file in files:
         if file.is_there:
             said = "is there"
         elif file.size is None:
@@ -124,10 +141,12 @@ def _print_plan(
     if archives:
         sizes = archive_sizes(archives)
         print(f"archives of images: {len(sizes)} of {len(archives)}, {decimal(sum(sizes))}")
+        numbers["archives"] = {"found": len(sizes), "of": len(archives), "bytes": sum(sizes)}
     free = shutil.disk_usage(next(place for place in folder.absolute().parents if place.exists()))
     least = "at least " if unknown else ""
     print(f"to fetch: {least}{decimal(needed)}; {decimal(free.free)} are free")
     print("Nothing was fetched.")
+    return numbers | {"bytes_to_fetch": needed, "bytes_free": free.free}
 
 
 def _chosen(name: str, shards: str | None) -> bool:

