@@ -78,6 +78,8 @@ def _plain(value: Any) -> Any:
     """A value as JSON has it; NaN is null."""
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
+    elif hasattr(value, "_asdict"):  # of a named tuple
+        value = value._asdict()
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     if hasattr(value, "tolist"):  # of NumPy
