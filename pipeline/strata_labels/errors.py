@@ -37,7 +37,7 @@ class Problem:
         if self.value is None:
             what = what.removesuffix(":")
         else:
-            text = repr(self.value)
+            text = repr(str(self.value) if isinstance(self.value, Path) else self.value)
             shown = f" {text if len(text) <= 120 else text[:117] + '...'}"
         return f"{place}: {what}{shown}. {self.fix}"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from strata_labels.build import BuildSettings, Workspace, apply_sheet, build_tree
+from strata_labels.errors import InputError
 from strata_labels.review.page import Desk
 from strata_labels.review.page.review_rows import ReviewSetup
 from strata_labels.tables import load
@@ -170,3 +171,20 @@ def test_words_for_a_missing_label(tmp_path: Path, word: str) -> None:
     place = build(tmp_path, f"id,kind\n1,lake\n2,{word}\n")
     assert leaves(place) == ["1/lake", ""]
     assert [kind for kind, _ in open_names(place).values()] == ["placeholder"]
+
+
+def test_faults_of_a_ledger_are_all_listed_beside_those_of_other_inputs(tmp_path: Path) -> None:
+    ledger = tmp_path / "d.csv"
+    apple, pear = "1/plants/fruit/apple", "table/train/5"
+    ledger.write_text(
+        "row_id,subject,level,decision,target,reviewer,decided_at\n"
+        f"2:{apple},{apple},2,rename,,ann,2026-11-01T00:00:00Z\n"
+        f"1:{pear},{pear},1,move,pagoda,ann,2026-11-01T00:00:00Z\n"
+        "1:no/such,no/such,1,move,pear,ann,2026-11-01T00:00:00Z\n"
+    )
+    with pytest.raises(InputError) as raised:
+        build(tmp_path, decisions=ledger, images=tmp_path / "nowhere", encoder="nonsense")
+    places = [(str(p.where), p.row) for p in raised.value.problems]
+    files = [(str(ledger), row) for row in (2, 3, 4)]
+    assert places == [("--encoder", None), *files, ("--images", None)]
+    assert f"not found: '{tmp_path / 'nowhere'}'" in str(raised.value)

@@ -90,7 +90,7 @@ def check_inputs(settings: BuildSettings, metadata: Metadata | None = None) -> M
             problems.append(Problem("--image-encoder", what, fix, value=settings.image_encoder))
     if (vectors := settings.vectors) and metadata is not None:
         attempt(lambda: given_vectors(vectors, metadata.items))
-    if not (problems or nodes is None or metadata is None or settings.clusters):
+    if not (nodes is None or metadata is None or settings.clusters):
         items = metadata.items
         if len(ledger.decisions):
             attempt(lambda: _check_decisions(ledger.decisions, items, nodes, settings))

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 
+from strata_labels.errors import InputError
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
 from strata_labels.proposal import is_new_node, proposal_row, proposal_table
 from strata_labels.review import replay, undisputed
@@ -168,9 +169,15 @@ def names_in_use(nodes: pd.DataFrame, decisions: pd.DataFrame, level: int) -> Ca
 def merged_nodes(
     decisions: pd.DataFrame, proposals: pd.DataFrame, nodes: pd.DataFrame
 ) -> dict[str, str]:
-    """For each node that people merged the one that it is part of."""
+    """For each node that people merged the one that it is part of.
+
+    None where the decisions have faults: the check of the whole ledger lists all of them.
+    """
     on_nodes = decisions[decisions["subject"].isin(nodes["node_id"])]
-    return replay(on_nodes, proposals, nodes).merged if len(on_nodes) else {}
+    try:
+        return replay(on_nodes, proposals, nodes).merged if len(on_nodes) else {}
+    except InputError:
+        return {}
 
 
 def _contradictions(
