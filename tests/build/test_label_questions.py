@@ -184,7 +184,9 @@ def test_faults_of_a_ledger_are_all_listed_beside_those_of_other_inputs(tmp_path
     )
     with pytest.raises(InputError) as raised:
         build(tmp_path, decisions=ledger, images=tmp_path / "nowhere", encoder="nonsense")
-    places = [(str(p.where), p.row) for p in raised.value.problems]
-    files = [(str(ledger), row) for row in (2, 3, 4)]
-    assert places == [("--encoder", None), *files, ("--images", None)]
+    found = [(str(p.where), p.row) for p in raised.value.problems]
+    rows = [(str(ledger), row) for row in (2, 3, 4)]
+    assert sorted(found, key=str) == sorted(
+        [("--encoder", None), *rows, ("--images", None)], key=str
+    )
     assert f"not found: '{tmp_path / 'nowhere'}'" in str(raised.value)
