@@ -106,13 +106,13 @@ class Trainer:
             steps: stop after so many steps of this call.
 
         Raises:
-            InputError: the training diverged.
+            InputError: the training diverged; see `check_batches`.
         """
         last = None if steps is None else self.step + steps
         while self.sampler.epoch < self.recipe.epochs and self.step != last:
             epoch, first = self.sampler.epoch, self.sampler.done
+            self.check_batches()
             plan = self.sampler.plan(epoch)[first:]
-            self._check_sizes(self.sampler.plan(epoch))
             self._freeze(epoch < self.recipe.warmup_epochs)
             inputs = self._load(epoch, first, [self.processes.share(batch) for batch in plan])
             for batch, some in zip(plan, inputs, strict=True):
@@ -156,12 +156,19 @@ class Trainer:
         if self.device.type == "cuda" and "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
 
-    def _check_sizes(self, plan: Sequence[Indices]) -> None:
-        """Refuses an epoch without batches, or with one that not every process has a part of."""
+    def check_batches(self) -> None:
+        """Checks that the epoch has batches, and each of them an image for every process.
+
+        Raises:
+            InputError: it has not.
+        """
+        plan = self.sampler.plan(self.sampler.epoch)
         smallest = min((len(batch) for batch in plan), default=0)
         if smallest < self.processes.world:
             what = f"the smallest batch has {smallest} images for {self.processes.world} processes:"
-            fix = "Take fewer processes, smaller batches or order=every-image."
+            fix = "Take fewer processes or another size: the last batch of an epoch may be smaller."
+            if not smallest:
+                fix = "Take smaller batches or order=every-image."
             value = self.recipe.batch_size
             raise InputError(Problem("batch_size", what, fix, value=value))
 

@@ -120,6 +120,7 @@ def train(
             work.device,
             compile=compile,
         )
+        trainer.check_batches()  # before all images are embedded
         if resumed:
             checkpoint.load(out / CHECKPOINT, trainer, about)
         elif recipe.proxies == "means":
