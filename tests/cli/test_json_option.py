@@ -10,9 +10,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import typer
 from archives import image_id, official, official_metadata
 from building import Strata
 from publishing import Site, serve
+from strata_labels.cli import app
 
 Build = tuple[Path, subprocess.CompletedProcess[str]]
 
@@ -100,3 +102,18 @@ def test_a_dry_run_of_a_build_has_no_numbers(
     run = strata(*words, "--json", tmp_path / "out.json")
     assert run.returncode == 2 and "--json" in run.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_every_command_but_list_writes_numbers_to_a_file_and_refuses_a_folder(
+    strata: Strata, tmp_path: Path
+) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    with_json = {
+        name
+        for name, command in commands.items()
+        if any("--json" in option.opts for option in command.params)
+    }
+    assert set(commands) - with_json == {"list"}
+    for name in sorted(with_json):
+        run = strata(name, "--json", tmp_path)
+        assert run.returncode == 2 and "is a directory" in run.stderr, name

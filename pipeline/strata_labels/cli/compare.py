@@ -20,7 +20,7 @@ def compare(
         Path,
         typer.Option(help="A folder of `embed --model` or of a training (test split), or .npy."),
     ],
-    json: Annotated[Path, typer.Option(help="Where the numbers go.")],
+    json: Annotated[Path, typer.Option(dir_okay=False, help="Where the numbers go.")],
     items: Annotated[
         Path | None, typer.Option(help="With a .npy: table with a row a vector, item in level0.")
     ] = None,

@@ -31,7 +31,9 @@ def diff(
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write every change here, one a row.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write counts and changes here.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write counts and changes here.")
+    ] = None,
     page: Annotated[
         Path | None, typer.Option(help="Write TREE_B's page here, changes marked.")
     ] = None,

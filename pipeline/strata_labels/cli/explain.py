@@ -43,7 +43,9 @@ _CUTS = {
 def explain(
     item: Annotated[str, typer.Argument(help="The item's id, such as gldv2/train/123.")],
     folder: BuiltWorkspace = Path(),
-    json: Annotated[Path | None, typer.Option(help="Write the explanation here.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write the explanation here.")
+    ] = None,
 ) -> None:
     """Explain an item's label, and how sure it is.
 

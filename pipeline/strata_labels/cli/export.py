@@ -31,7 +31,9 @@ def export(
         int | None,
         typer.Option(help="Write this fold of `strata split --folds` as the test."),
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write counts and files here.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write counts and files here.")
+    ] = None,
 ) -> None:
     """Write the tree in formats that the field's loaders read."""
     from strata_labels.build import current_split, write_formats

@@ -61,8 +61,9 @@ def fetch(
     from strata_labels.orchestration import archive_workers
     from strata_labels.sources import SOURCES, fetch_metadata, find_archives
 
-    if source not in SOURCES:
-        fix = f"Take one of {', '.join(sorted(SOURCES))}."
+    known = complete_sources("")
+    if source not in known:
+        fix = f"Take one of {', '.join(known)}."
         raise InputError(Problem("SOURCE", "no such data set:", fix, value=source))
     if images and keep == Keep.none:
         fix = "Give wanted or all; to encode without keeping, use `strata embed --shards`."

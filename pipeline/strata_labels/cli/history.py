@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def history(
     item: Annotated[str, typer.Argument(help="Id of an item or a node.")],
     folder: BuiltWorkspace = Path(),
-    json: Annotated[Path | None, typer.Option(help="Write the history here.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write the history here.")
+    ] = None,
 ) -> None:
     """List who decided what on an item or node, and when.
 

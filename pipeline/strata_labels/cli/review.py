@@ -83,7 +83,9 @@ def review(
         str | None,
         typer.Option(metavar="ADDRESS", help="Believe this proxy where a request comes from."),
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the numbers here at the end.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write the numbers here at the end.")
+    ] = None,
 ) -> None:
     """Decide the open rows on a local page, or write a sheet.
 

@@ -13,7 +13,9 @@ BuiltWorkspace = Annotated[
 OwnWorkspace = Annotated[
     Path, typer.Argument(metavar="WORKSPACE", help="Folder of this build, made if absent.")
 ]
-RunNumbers = Annotated[Path | None, typer.Option(help="Write the run's numbers here.")]
+RunNumbers = Annotated[
+    Path | None, typer.Option(dir_okay=False, help="Write the run's numbers here.")
+]
 CountsQuery = Annotated[
     bool,
     typer.Option(

@@ -13,7 +13,10 @@ def simulate_review(
     truth: Annotated[
         Path, typer.Option(help="Known labels in the released GLDv2 columns; blank ones ignored.")
     ],
-    json: Annotated[Path, typer.Option(help="Write decisions per 1,000 items and the curve here.")],
+    json: Annotated[
+        Path,
+        typer.Option(dir_okay=False, help="Write decisions per 1,000 items and the curve here."),
+    ],
     encoder: Annotated[
         str | None, typer.Option(help="registry, MODEL/TAG, MODEL/CHECKPOINT or local-dir:DIR.")
     ] = None,

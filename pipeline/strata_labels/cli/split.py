@@ -51,7 +51,9 @@ def split(
     remove: Annotated[
         bool, typer.Option("--remove", help="Take the split away: back to the data's own.")
     ] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the numbers here too.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write the numbers here too.")
+    ] = None,
 ) -> None:
     """Split the classes for training and test, without leaks.
 

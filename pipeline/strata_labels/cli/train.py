@@ -80,7 +80,9 @@ def train(
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the network first: minutes, then faster.")
     ] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the numbers here too.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write the numbers here too.")
+    ] = None,
     explain: Annotated[
         bool,
         typer.Option(
