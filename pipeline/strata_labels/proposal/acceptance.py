@@ -153,6 +153,7 @@ class Acceptance:
         sources = [levels.highest(source, level) for source in chunk.sources.values()]
         if chunk.learnt:
             sources.append(chunk.learnt[level])
+        sources += [levels.highest(votes, level) for votes in chunk.votes]
         return doubt_features(node, levels.sums(chunk.probabilities, level), zero_shot, sources)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, minimize
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ def fit_blend(
     spread: np.ndarray,
     among: np.ndarray | None = None,
     few: int = 0,
+    least: np.ndarray | None = None,
 ) -> Blend:
     """Conditional logit with shared weights, drawn towards `prior` (McFadden 1974).
 
@@ -53,6 +54,7 @@ def fit_blend(
         among: nodes that the labels choose among, boolean `[K]`; None for all.
         few: rows below which the prior counts more than twice: left out, one of few rows takes much
             of what is known of its node along.
+        least: lowest weight of each column, `[J]`; None: any.
     """
     stacked = np.stack(columns).astype(np.float64)
     num_columns, num_known, num_nodes = stacked.shape
@@ -76,5 +78,12 @@ def fit_blend(
         return float(loss), gradient + pull * theta
 
     start = np.zeros(num_columns + num_nodes)
-    theta = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
+    low = np.full(len(start), -np.inf)
+    if least is not None:
+        low[:num_columns] = (least - prior) / spread
+    bounds = Bounds(low, np.inf)
+    options = {"maxiter": 200}
+    theta = minimize(
+        objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+    ).x
     return Blend(theta[:num_columns] * spread + prior, theta[num_columns:])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from strata_labels.proposal.blend import Blend
 from strata_labels.proposal.learners import Ridge
 from strata_labels.proposal.levels import NodeLevels
+from strata_labels.proposal.name_votes import NameVotes
 from strata_labels.proposal.signals import NodeScores
 
 # Added to shares before their logarithm is taken.
@@ -26,6 +27,7 @@ class Chunk:
         rows: positions of the items, `[n]`.
         sources: what each source says of the finest nodes, `[n, K]`.
         learnt: see `learnt_at_levels`; empty where nothing is learnt.
+        votes: see `NameVotes`, `[n, K]` each; empty where nothing is learnt from names.
         probabilities: of the finest nodes, from everything, `[n, K]`.
         zero_shot: the same without any label, if there is evidence without.
     """
@@ -33,17 +35,19 @@ class Chunk:
     rows: np.ndarray
     sources: dict[str, np.ndarray]
     learnt: list[np.ndarray]
+    votes: list[np.ndarray]
     probabilities: np.ndarray
     zero_shot: np.ndarray | None
 
     def part(self, part: np.ndarray) -> Chunk:
         """The rows that a boolean `[n]` names."""
         if part.all():
-            return Chunk(self.rows, self.sources, self.learnt, self.probabilities, self.zero_shot)
+            return replace(self)
         return Chunk(
             self.rows[part],
             {name: source[part] for name, source in self.sources.items()},
             [learnt[part] for learnt in self.learnt],
+            [votes[part] for votes in self.votes],
             self.probabilities[part],
             None if self.zero_shot is None else self.zero_shot[part],
         )
@@ -58,6 +62,7 @@ class Model:
         node_scores: the evidence without labels.
         ridges: by the level from which on upwards each is the one that counts (see
             `learnt_at_levels`).
+        votes: of n-grams and of words for the finest nodes, if items have names and labels.
         blend: of all evidence.
         zero_shot: of the evidence without labels, if there is any.
         labelled: where there is such evidence, which nodes have a label, boolean `[K]`.
@@ -68,6 +73,7 @@ class Model:
     levels: NodeLevels
     node_scores: NodeScores
     ridges: dict[int, Ridge]
+    votes: list[NameVotes]
     blend: Blend
     zero_shot: Blend | None
     labelled: np.ndarray | None = None
@@ -89,10 +95,11 @@ class Model:
             for n, ridge in self.ridges.items()
         }
         learnt = learnt_at_levels(self.levels, ridges)
-        columns += ridge_columns(self.levels, learnt, self.labelled)
+        votes = [some.scores(rows) for some in self.votes]
+        columns += learnt_columns(self.levels, learnt, votes, self.labelled)
         if not columns:
             columns = [np.zeros((len(rows), self.levels.sizes[0]), dtype=np.float32)]
-        return Chunk(rows, sources, learnt, self.blend.probabilities(columns), zero_shot)
+        return Chunk(rows, sources, learnt, votes, self.blend.probabilities(columns), zero_shot)
 
     def resampled(
         self, rows: np.ndarray, known_level: np.ndarray, path: np.ndarray
@@ -106,25 +113,31 @@ class Model:
         """
         ridge_levels = list(self.ridges)
         step = max(1, CHUNK_VALUES // self.levels.sizes[0])
-        resamples = (self.ridges[n].resampled(rows) for n in ridge_levels)
+        resamples = [self.ridges[n].resampled(rows) for n in ridge_levels]
+        resamples += [votes.resampled(rows) for votes in self.votes]
         for parts in zip(*resamples, strict=False):
             best = np.empty(len(rows), dtype=np.int64)
             for start in range(0, len(rows), step):
                 place = slice(start, start + step)
-                ridges = {n: p[place] for n, p in zip(ridge_levels, parts, strict=True)}
-                best[place] = self._best(rows[place], ridges, known_level[place], path[place])
+                some = [part[place] for part in parts]
+                ridges = dict(zip(ridge_levels, some, strict=False))
+                best[place] = self._best(
+                    rows[place], ridges, some[len(ridges) :], known_level[place], path[place]
+                )
             yield best
 
     def _best(
         self,
         rows: np.ndarray,
         ridges: dict[int, np.ndarray],
+        votes: list[np.ndarray],
         known_level: np.ndarray,
         path: np.ndarray,
     ) -> np.ndarray:
-        """Finest node of some items by other ridge scores, `[len(rows)]`."""
+        """Finest node of some items by other ridge scores and votes, `[len(rows)]`."""
         columns = [source.rows(rows) for source in self.node_scores.by_source.values()]
-        columns += ridge_columns(self.levels, learnt_at_levels(self.levels, ridges), self.labelled)
+        learnt = learnt_at_levels(self.levels, ridges)
+        columns += learnt_columns(self.levels, learnt, votes, self.labelled)
         best = self.blend.probabilities(columns)
         for given in np.unique(known_level).tolist():
             if 0 < given < len(self.levels):
@@ -151,10 +164,14 @@ def learnt_at_levels(levels: NodeLevels, scores: dict[int, np.ndarray]) -> list[
     return found
 
 
-def ridge_columns(
-    levels: NodeLevels, learnt: list[np.ndarray], labelled: np.ndarray | None
+def learnt_columns(
+    levels: NodeLevels,
+    learnt: list[np.ndarray],
+    votes: list[np.ndarray],
+    labelled: np.ndarray | None,
 ) -> list[np.ndarray]:
-    """Ridge scores are shares, not log-odds: the blend takes them as both, at each level.
+    """Ridge scores are shares, not log-odds: the blend takes them as both, at each level. Votes
+    come last.
 
     Labels say nothing of a node without one, which gets the mean of the others.
     """
@@ -164,8 +181,11 @@ def ridge_columns(
             continue
         wide = values[:, levels.above[level]] if level else values
         columns += [wide, np.log(np.clip(wide, 0.0, 1.0) + np.float32(FLOOR))]
-    if columns and labelled is not None and not labelled.all():
-        for column in (0, 1):
+    finest = [0, 1] if columns else []
+    finest += range(len(columns), len(columns) + len(votes))
+    columns += votes
+    if labelled is not None and not labelled.all():
+        for column in finest:
             values = columns[column].copy()
             values[:, ~labelled] = values[:, labelled].mean(axis=1, keepdims=True)
             columns[column] = values

@@ -27,7 +27,8 @@ from strata_labels.proposal.landmarks import (
 from strata_labels.proposal.learners import CHUNK, ExactRidge, Ridge, Targets, answers_of, kernel
 from strata_labels.proposal.levels import NodeLevels
 from strata_labels.proposal.lexicon import Lexicon
-from strata_labels.proposal.model import CHUNK_VALUES, Model, learnt_at_levels, ridge_columns
+from strata_labels.proposal.model import CHUNK_VALUES, Model, learnt_at_levels, learnt_columns
+from strata_labels.proposal.name_votes import NameVotes
 from strata_labels.proposal.signals import (
     Features,
     NodeScores,
@@ -49,6 +50,7 @@ WEIGHT_SPREAD = {
     "image_to_text": 1.0,
     "known": 10.0,
     "log_known": 2.0,
+    "votes": 3.0,
 }
 # Labelled rows below which the prior of the blend counts more than twice, where labels are all
 # there is to learn from. Set by hand.
@@ -297,6 +299,7 @@ class Scorer:
     def _sample(self, rows: np.ndarray) -> np.ndarray:
         """Evenly, the rows that blend and calibration are fitted on."""
         num_columns = len(self.node_scores.by_source) + 2 * len(self.levels)
+        num_columns += len(self._learnable().of_names)
         most = MOST_VALUES // (len(self.nodes) * num_columns or 1)
         most = min(max(most, FEWEST_ROWS), MOST_ROWS)
         if len(rows) <= most:
@@ -325,7 +328,7 @@ class Scorer:
         learnable = bool(parts.dense) or parts.sparse.shape[1] > 0
         if len(sample) < MIN_LABELS or not learnable:
             untaught = zero_shot or Blend(np.zeros(1), no_bias)
-            return Model(self.levels, self.node_scores, {}, untaught, zero_shot)
+            return Model(self.levels, self.node_scores, {}, [], untaught, zero_shot)
         ridges: dict[int, Ridge] = {}
         num_rows = 0
         for level in range(len(self.levels)):
@@ -342,23 +345,34 @@ class Scorer:
         labelled = None
         if not alone:
             labelled = np.isin(np.arange(len(self.nodes)), known[rows, 0])
-        learnt = ridge_columns(
+        of_finest = self._targets(0, known[:, 0], together)
+        votes = [NameVotes(part, of_finest) for part in parts.of_names]
+        learnt = learnt_columns(
             self.levels,
             learnt_at_levels(self.levels, {n: r.scores(pairs) for n, r in ridges.items()}),
+            [some.scores(pairs) for some in votes],
             labelled,
         )
-        for level in range(len(learnt) // 2):
+        for level in range((len(learnt) - len(votes)) // 2):
             prior += [0.0, 1.0 if alone and level == 0 else 0.0]
             spread += [WEIGHT_SPREAD["known"], WEIGHT_SPREAD["log_known"]]
+        prior += [0.0] * len(votes)
+        spread += [WEIGHT_SPREAD["votes"]] * len(votes)
+        # A vote never speaks against its node. Where each place has one item of each kind, its name
+        # would: without the row's own label, the kind that no other item has is the right one.
+        least = np.full(len(prior), -np.inf)
+        least[len(prior) - len(votes) :] = 0.0
         columns = [source.rows(pairs) for source in self.node_scores.by_source.values()]
         columns += learnt
         few = FEW_ROWS if alone else 0
         blend = fit_blend(
-            columns, known[pairs, 0], np.array(prior), np.array(spread), labelled, few=few
+            columns, known[pairs, 0], np.array(prior), np.array(spread), labelled, few, least
         )
         answers = len(answers_of(together[sample]))
         surest = (answers + 1) / (answers + 2) if alone else 1.0
-        return Model(self.levels, self.node_scores, ridges, blend, zero_shot, labelled, surest)
+        return Model(
+            self.levels, self.node_scores, ridges, votes, blend, zero_shot, labelled, surest
+        )
 
     def _ridge(
         self, level: int, known: np.ndarray, together: np.ndarray, given: np.ndarray

@@ -215,10 +215,13 @@ class Features:
         sparse: linear part, float32 `[n, D]`, rows scaled by the root of the part's weight.
         dense: Gaussian parts, `(unit vectors [n, d], weight, gamma)`; rows of zeros (no vector)
             resemble nothing.
+        of_names: n-grams of the names, and their words with pairs of neighbouring words, which
+            are no part of the kernel: unit rows, float32 `[n, D']` each; what names share.
     """
 
     sparse: sp.csr_matrix
     dense: list[tuple[np.ndarray, float, float]]
+    of_names: list[sp.csr_matrix]
 
 
 CHARACTERS, LEXICON, TEXT, IMAGE, CLASSES = 1.0, 0.5, 1.0, 1.0, 1.0
@@ -228,12 +231,12 @@ TEXT_GAMMA, IMAGE_GAMMA = 1.0, 0.5
 def features(signals: Signals, scores: NodeScores, num_nodes: int) -> Features:
     """Kernel parts of the signals that are there; their weights sum to one.
 
-    Character n-grams are counted over all names, labelled or not.
+    N-grams and words are counted over all names, labelled or not.
     """
     parts: list[tuple[float, sp.csr_matrix]] = []
-    characters = _character_features(signals.names)
-    if characters is not None:
-        parts.append((CHARACTERS, characters))
+    of_names = _name_features(signals.names)
+    if of_names:
+        parts.append((CHARACTERS, of_names[0]))
     if len(scores.hits):
         parts.append((LEXICON, _hit_features(scores.hits, len(signals), num_nodes)))
     if signals.chains is not None and signals.chains.nnz:
@@ -247,7 +250,9 @@ def features(signals: Signals, scores: NodeScores, num_nodes: int) -> Features:
     stacked = [matrix * np.float32(np.sqrt(weight / total)) for weight, matrix in parts]
     sparse = sp.hstack(stacked, format="csr") if stacked else sp.csr_matrix((len(signals), 0))
     return Features(
-        sparse.astype(np.float32), [(v, weight / total, gamma) for v, weight, gamma in dense]
+        sparse.astype(np.float32),
+        [(v, weight / total, gamma) for v, weight, gamma in dense],
+        of_names,
     )
 
 
@@ -267,23 +272,46 @@ def unlike_mean(vectors: np.ndarray, items: np.ndarray) -> np.ndarray:
     return np.where(there[..., None], moved / np.maximum(length, 1e-9), 0.0).astype(np.float32)
 
 
-def _character_features(names: Sequence[str]) -> sp.csr_matrix | None:
-    """Unit rows over character n-grams of words, or None where names share none.
+def _name_features(names: Sequence[str]) -> list[sp.csr_matrix]:
+    """Unit rows over character n-grams of words, and over words and pairs of neighbouring words,
+    start and end of the name included; nothing where names share none.
 
     An n-gram never spans words, so each word is cut up once, however many names have it.
     """
-    from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+    from sklearn.feature_extraction.text import CountVectorizer
 
     tokens = [" ".join(fold(word) for word in words(name)).split() for name in names]
     codes, unique = pd.factorize(np.array([word for found in tokens for word in found], object))
     if not len(unique):
-        return None
-    ends = np.cumsum([0, *map(len, tokens)])
-    has = sp.csr_matrix((np.ones(len(codes), np.float32), codes, ends), (len(names), len(unique)))
+        return []
+    lengths = np.array(list(map(len, tokens)))
+    ends = np.cumsum([0, *lengths])
+    has_word = _counts(codes, ends)
     cut = CountVectorizer(analyzer="char_wb", ngram_range=(2, 5), dtype=np.float32)
-    counts = has @ cut.fit_transform(unique)
-    # A rare n-gram of a large table costs memory and says little.
-    rare = min(2 + len(names) // 20_000, len(names))
+    named = lengths > 0
+    start, end = len(unique), len(unique) + 1
+    before = np.insert(codes, ends[:-1][named], start).astype(np.int64)
+    after = np.insert(codes, ends[1:][named], end)
+    pairs, _ = pd.factorize(before * (end + 1) + after)
+    has_pair = _counts(pairs, np.cumsum([0, *(lengths + named)]))
+    counted = (has_word @ cut.fit_transform(unique), sp.hstack([has_word, has_pair], format="csr"))
+    return [found for counts in counted if (found := _weighted(counts)) is not None]
+
+
+def _counts(codes: np.ndarray, ends: np.ndarray) -> sp.csr_matrix:
+    """How often each code is between two ends, float32 `[len(ends) - 1, codes]`."""
+    ones = np.ones(len(codes), dtype=np.float32)
+    counts = sp.csr_matrix((ones, codes, ends), (len(ends) - 1, int(codes.max()) + 1))
+    counts.sum_duplicates()
+    return counts
+
+
+def _weighted(counts: sp.csr_matrix) -> sp.csr_matrix | None:
+    """Unit rows of counts weighted by rarity (tf-idf), or None where rows share nothing."""
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    # What is rare in a large table costs memory and says little.
+    rare = min(2 + counts.shape[0] // 20_000, counts.shape[0])
     common = np.bincount(counts.indices, minlength=counts.shape[1]) >= rare
     if not common.any():
         return None
