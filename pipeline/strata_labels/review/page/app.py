@@ -18,7 +18,8 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from strata_labels.errors import InputError, RetryError
-from strata_labels.review.page.desk import Desk, Refused
+from strata_labels.review.page.answer_check import Refused
+from strata_labels.review.page.desk import Desk
 from strata_labels.review.page.guard import Entrance, Guard, Visit, rejection
 from strata_labels.review.page.overview import overview_routes, read_view
 from strata_labels.review.page.review import Stale

@@ -73,6 +73,10 @@ def _share(text: str) -> float | None:
     return value if 0 <= value <= 1 else None
 
 
+#: No filter.
+ALL = Facets()
+
+
 class FacetIndex:
     """Finds rows by facets; what it needs of a table is made once.
 
