@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
-from strata_labels.proposal import Scorer, Signals, have_company
+from strata_labels.proposal import Scorer, Signals, is_shared
 from strata_labels.proposal.label_issues import issues_at_level
 
 from benchmarks.proposal import image_vectors, read_sample, sample_scorer, truth_of
@@ -117,7 +117,7 @@ def photographs(shared: Path, cache: Path, level: str, draws: range) -> None:
             scorer = Scorer(Signals(blank, blank, image=mean_of_alike(vectors[shown])), nodes)
             left_out = scorer.fit(labels).left_out
             by_image = scorer.left_out_by_image(np.arange(len(labels)), vectors[shown])
-            judged = have_company(labels[:, None])[:, 0]
+            judged = is_shared(labels[:, None])[:, 0]
             for name, found, worth in (
                 ("before", left_out, None),
                 ("labels with company", left_out, judged),

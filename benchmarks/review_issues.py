@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from strata_labels.build import Workspace
-from strata_labels.build.simulate import Curator, Work
+from strata_labels.build.simulate import SimulatedCurator, Work
 from strata_labels.cli.review import review_setup
 from strata_labels.review.page import Desk
 from strata_labels.tables import load
@@ -61,7 +61,7 @@ def review(workspace: Workspace, truth: dict[str, str], bad: set[str], group_siz
     workspace.ledger.unlink(missing_ok=True)
     desk = Desk(replace(review_setup(workspace), group_size=group_size), "simulated curator")
     work = Work()
-    curator = Curator(desk, truth, work)
+    curator = SimulatedCurator(desk, truth, work)
     while len(bad & curator.answered) < MENDED * len(bad):
         rows = desk.ask()
         if not rows:

@@ -63,7 +63,7 @@ def readers() -> dict[str, Callable[[str], Any]]:
     from strata_labels.show.card import escape_markdown
     from strata_labels.sources.commons import parse_address, split_title
     from strata_labels.sources.label_text import is_placeholder, spelled_alike
-    from strata_labels.tree import fold
+    from strata_labels.tree import name_key
 
     folder = Path(tempfile.mkdtemp())
 
@@ -72,7 +72,7 @@ def readers() -> dict[str, Callable[[str], Any]]:
         read_header(folder / "t.csv")
 
     known = (
-        clean_cell, escape_markdown, fold, header, is_askable, is_placeholder, neutralise,
+        clean_cell, escape_markdown, name_key, header, is_askable, is_placeholder, neutralise,
         page_title, read_integer, restore, safe_name, slug, soft_target, split_title, words,
         _name, _parent, _readable, _slug,
     )  # fmt: skip

@@ -39,7 +39,7 @@ def whole(path: Path) -> Iterator[Path]:
     handle, beside = _part_file(path)
     try:
         yield beside
-        appear(beside, path)
+        move_into_place(beside, path)
     finally:
         beside.unlink(missing_ok=True)
         _release(handle)
@@ -185,7 +185,7 @@ def only_one(path: Path, doing: str) -> Iterator[int]:
                 path.parent.rmdir()
 
 
-def appear(beside: Path, path: Path) -> None:
+def move_into_place(beside: Path, path: Path) -> None:
     """Flushes the finished file `beside` to disk and renames it to `path`, in the same folder."""
     with beside.open("rb+") as file:
         os.fsync(file.fileno())

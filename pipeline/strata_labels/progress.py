@@ -61,7 +61,7 @@ def listen(listener: Listener) -> Iterator[None]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def without_progress() -> Iterator[None]:
     """Shows no progress inside the block: a part of work whose progress is shown as a whole."""
     token = _quiet.set(True)
     try:

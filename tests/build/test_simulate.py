@@ -11,7 +11,7 @@ from page_world import make_workspace
 from small_world import item
 from strata_labels.build import BuildSettings, Workspace, simulate_review
 from strata_labels.build.propose import decided, scorer_of
-from strata_labels.build.simulate import REVIEWER, Curator, Work
+from strata_labels.build.simulate import REVIEWER, SimulatedCurator, Work
 from strata_labels.cli import app
 from strata_labels.cli.review import review_setup
 from strata_labels.errors import InputError
@@ -67,7 +67,7 @@ def test_a_grid_is_answered_as_on_the_page(tmp_path, nodes, answers, rows, secon
     grid = desk.ask(f"1:{item(0)}")
     places = {"l": "2/lake", "c": "2/church", "b": "1/Q2977", "f": "1/Q23413", "k": ""}
     truth = {row: places[n] for row, n in zip(grid, nodes, strict=True) if places[n]}
-    curator = Curator(desk, truth, work)
+    curator = SimulatedCurator(desk, truth, work)
     curator.answer(grid)
     found = read_ledger(workspace.ledger).decisions
     assert found["row"].nunique() == work.decisions == answers

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from strata_labels.proposal import label_issues as module
 from strata_labels.proposal.label_issues import (
     LabelIssues,
-    have_company,
+    is_shared,
     issues_at_level,
     most_harmful_first,
     score_labels,
@@ -111,7 +111,7 @@ def test_nothing_to_compare_is_clean(shape: tuple[int, int]) -> None:
 
 def test_labels_of_which_nothing_can_be_said_have_the_usual_share_of_errors() -> None:
     given = np.array([[0, 0], [0, 0], [1, 0], [-1, 1], [2, 1]])
-    judged = have_company(given)
+    judged = is_shared(given)
     assert judged.tolist() == [[True, True]] * 2 + [[False, True], [False, True], [False, True]]
     probabilities = np.array([[0.8, 0.1, 0.1]] * 2 + [[0.9, 0.01, 0.09]] * 3)
     issues = score_labels(probabilities, given, np.array([[0, 0], [1, 0], [2, 1]]), judged=judged)

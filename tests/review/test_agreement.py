@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import beta
 from small_world import LEVELS, TIME, VOCABULARY, decisions, item, proposals
-from strata_labels.review import agreement, agreement_lines, replay
+from strata_labels.review import agreement_lines, compare_reviewers, replay
 from strata_labels.review.agreement import audit_sample, double_sample, error_rate
 
 
@@ -54,7 +54,7 @@ def test_kappa_and_confusions_per_level():
     bob = [(2, "2/church"), (3, "2/castle"), (4, "2/castle"), (7, "2/mountain"), (1, "2/church")]
     rows = [(item(n), 1, "move", to) for n, to in ann]
     rows += [(item(n), 1, "move", to, "bob", TIME) for n, to in bob]
-    found = agreement(decisions(*rows), proposals(), VOCABULARY)
+    found = compare_reviewers(decisions(*rows), proposals(), VOCABULARY)
     levels = found.levels.set_index("level")
     assert levels.rows.tolist() == [4, 4, 4]
     assert levels.agree[2] == 0.5 and levels.agree[3] == 1.0
@@ -77,7 +77,7 @@ def test_unsure_is_no_decision_and_one_answer_throughout_has_no_kappa():
         (item(2), 1, "move", "2/church", "bob", TIME),
         (item(3), 1, "move", "2/church", "bob", TIME),
     ]
-    found = agreement(decisions(*rows), proposals(), VOCABULARY)
+    found = compare_reviewers(decisions(*rows), proposals(), VOCABULARY)
     assert found.levels.rows.tolist() == [1, 1, 1]
     assert found.levels.kappa.isna().all()
     assert "not defined" in "\n".join(agreement_lines(found, LEVELS))
@@ -91,9 +91,9 @@ def test_audited_rows_that_were_decided_otherwise_are_errors():
     )
     parents = proposals().set_index("row_id").parent
     audited = {f"1:{item(n)}": parents[f"1:{item(n)}"] for n in (1, 5, 6)}
-    found = agreement(ledger, proposals(), VOCABULARY, audited).audit
+    found = compare_reviewers(ledger, proposals(), VOCABULARY, audited).audit
     assert (found.errors, found.checked) == (1, 2)
-    empty = agreement(decisions(), proposals(), VOCABULARY, audited)
+    empty = compare_reviewers(decisions(), proposals(), VOCABULARY, audited)
     assert empty.audit.checked == 0 and np.isnan(empty.levels.kappa).all()
     assert found and not empty
     assert agreement_lines(empty, LEVELS) == ["No item has been decided by two reviewers."]

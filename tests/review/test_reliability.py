@@ -14,7 +14,7 @@ from strata_labels.review.decisions import Decision
 from strata_labels.review.reliability import (
     ENOUGH,
     Answers,
-    compared,
+    answers_on_item,
     estimate,
     first_answers,
     label_probabilities,
@@ -83,12 +83,12 @@ def decided(who: str, word: str, target: str, minute: int = 0) -> Decision:
 
 def test_answers_are_compared_at_the_finest_level_that_all_name() -> None:
     finer, coarser = decided("ann", "keep", "1/Q16970"), decided("ben", "move", "2/church")
-    said = compared({"ann": finer, "ben": coarser}, TREE)
+    said = answers_on_item({"ann": finer, "ben": coarser}, TREE)
     assert said.labels == {"ann": "2/church", "ben": "2/church"}
     assert said.options == sum(level == 2 for level in TREE.level.values())
-    said = compared({"ann": finer, "ben": decided("ben", "move", "1/Q2977")}, TREE)
+    said = answers_on_item({"ann": finer, "ben": decided("ben", "move", "1/Q2977")}, TREE)
     assert said.labels == {"ann": "1/Q16970", "ben": "1/Q2977"}
-    said = compared({"ann": finer, "ben": decided("ben", "exclude", "")}, TREE)
+    said = answers_on_item({"ann": finer, "ben": decided("ben", "exclude", "")}, TREE)
     assert said.labels["ben"] == ""
 
 

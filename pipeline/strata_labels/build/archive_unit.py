@@ -26,7 +26,7 @@ from strata_labels.embedding import Encoder, load_encoder
 from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import whole
 from strata_labels.pictures import UnreadablePictureError, place_of, reduced
-from strata_labels.progress import quiet
+from strata_labels.progress import without_progress
 from strata_labels.sources import (
     AbsentArchiveError,
     DamagedArchiveError,
@@ -111,7 +111,7 @@ def read_unit(unit: Unit, wanted: Collection[str]) -> ArchiveContent:
     folder = unit.scratch or Path(tempfile.gettempdir()) / "strata-archives"
     folder /= hashlib.sha256(unit.archive.address.encode()).hexdigest()[:16]
     try:
-        with quiet():
+        with without_progress():
             path = fetch_archive(unit.archive, folder)
         with _ENCODING:
             contents = _contents(found, unit, path, wanted)

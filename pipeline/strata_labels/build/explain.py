@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from strata_labels.build.assets import ledgers, vocabulary_in_force
-from strata_labels.build.reconcile import assets_in_force, name_of
+from strata_labels.build.reconcile import assets_in_force, class_name
 from strata_labels.build.what_if import WhatIf, what_if
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
@@ -39,7 +39,7 @@ class ClassFacts:
 
     def path(self, way: Reach | ClassVerdict) -> str:
         """A way up for people, with labels."""
-        return " > ".join(name_of(qid, self.labels) for qid in way.path)
+        return " > ".join(class_name(qid, self.labels) for qid in way.path)
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from strata_labels.proposal import (
     Scorer,
     Scores,
     doubt_given,
-    have_company,
     is_new_node,
+    is_shared,
     mark_outside,
     most_harmful_first,
     new_node_rows,
@@ -131,14 +131,14 @@ def complete(
     table = mark_outside(table, items, outside, found)
     asked = evidence & ~decided
     votes = None if classes is None else classes.votes(ladder, scores)
-    done = question(
+    done = question_labels(
         workspace, settings, items, ladder, scorer, scores, asked, table, votes, given.level
     )
     path = path_table(items, rows, ladder.first, scores)
     return replace(done, path_confidence=path, new_nodes=new_node_rows(found))
 
 
-def question(
+def question_labels(
     workspace: Workspace,
     settings: BuildSettings,
     items: pd.DataFrame,
@@ -398,7 +398,7 @@ def _issues(
     given = np.where(steps >= scores.known_level[rows, None], scores.path[rows], -1)
     # Names, classes and words speak of a node without labels too; vectors hardly do.
     by_labels = {*scorer.node_scores.by_source} <= {"text", "image_to_text"}
-    judged = have_company(given) if by_labels else None
+    judged = is_shared(given) if by_labels else None
     given[~asked[rows]] = -1
     issues = score_labels(left_out, given, np.column_stack(ladder.above), judged=judged)
     whole = given[:, 0] >= 0

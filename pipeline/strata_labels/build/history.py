@@ -11,7 +11,7 @@ from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.evidence import read_seen
 from strata_labels.evidence_text import evidence_text
-from strata_labels.review import history, near, read_ledger, replay, reviewed
+from strata_labels.review import history, read_ledger, replay, reviewed, similar_ids
 from strata_labels.tables import load
 from strata_labels.tree import LabelTree
 
@@ -64,7 +64,7 @@ def item_history(workspace: Workspace, asked: str) -> ItemHistory:
         subject = short[0] if len(short) == 1 else asked.split(":", 1)[-1]
     decided = set(decisions["subject"])
     if subject not in names and subject not in decided:
-        fix = f"Did you mean {', '.join(near(asked, names, names.values()))}?"
+        fix = f"Did you mean {', '.join(similar_ids(asked, names, names.values()))}?"
         raise InputError(
             Problem(workspace.folder, "no item or node has this id:", fix, value=asked)
         )

@@ -21,7 +21,7 @@ from strata_labels.proposal import is_new_node, proposal_row, proposal_table
 from strata_labels.review import replay, undisputed
 from strata_labels.sources import is_placeholder, label_node, spelled_alike
 from strata_labels.tables import SCHEMAS
-from strata_labels.tree import LabelTree, fold
+from strata_labels.tree import LabelTree, name_key
 
 _PLACE = ("keep", "move", "merge", "stop", "exclude")
 
@@ -143,7 +143,7 @@ def question_names(
     return table.astype(proposals.dtypes.to_dict()), nodes
 
 
-def made_nodes(
+def nodes_people_made(
     decisions: pd.DataFrame, proposals: pd.DataFrame, nodes: pd.DataFrame
 ) -> pd.DataFrame:
     """Nodes that people have created or split off, as they were made; columns of `vocabulary`.
@@ -162,8 +162,8 @@ def names_in_use(nodes: pd.DataFrame, decisions: pd.DataFrame, level: int) -> Ca
     """Whether a node of a level has a name, or a decision gives it to any; not those proposed."""
     own = nodes[(nodes["level"] == level) & ~nodes["node_id"].map(is_new_node)]
     given = decisions["target"][decisions["decision"].isin(["create", "split", "rename"])]
-    taken = {fold(name) for name in (*own["name"], *given.str.split("|").str[0])}
-    return lambda name: fold(name) in taken
+    taken = {name_key(name) for name in (*own["name"], *given.str.split("|").str[0])}
+    return lambda name: name_key(name) in taken
 
 
 def merged_nodes(

@@ -27,10 +27,9 @@ from strata_labels.build.given_labels import (
     Completed,
     nothing_questioned,
     path_table,
-    question,
+    question_labels,
 )
 from strata_labels.build.label_questions import names_in_use
-from strata_labels.build.meet import categories, meet
 from strata_labels.build.published import propose_published
 from strata_labels.build.reconcile import (
     assets_in_force,
@@ -40,6 +39,7 @@ from strata_labels.build.reconcile import (
     with_classes,
     write_reconciliation,
 )
+from strata_labels.build.same_category import categories, one_label_a_category
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import titles_of
@@ -125,7 +125,7 @@ def _into_vocabulary(
     proposals = proposer.propose(scores)
     proposals.loc[proposals["subject"].isin(items["item_id"][by_class]), "origin"] = "human"
     category = categories(items, titles_of(workspace))
-    proposals = meet(items, proposals, category, learnt >= 0)
+    proposals = one_label_a_category(items, proposals, category, learnt >= 0)
     tops = sorted(set(vocabulary.tops))
     outside = outside_all_nodes(scorer, scores, known[:, 0] >= 0)
     outside &= _of_items(proposals, items, "status") == "proposed"
@@ -139,7 +139,7 @@ def _into_vocabulary(
         ids = [[node_id(2, n) for n in vocabulary.nodes], [node_id(3, n) for n in tops]]
         ladder = Ladder(2, ids, scorer.levels.above)
         asked = scorer.has_evidence & (learnt < 0) & (line < 0)
-        done = question(workspace, settings, items, ladder, scorer, scores, asked, proposals)
+        done = question_labels(workspace, settings, items, ladder, scorer, scores, asked, proposals)
     path = path_table(items, np.arange(len(items)), 2, scores)
     return replace(done, path_confidence=path), nodes
 

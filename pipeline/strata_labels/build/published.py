@@ -12,7 +12,7 @@ import pandas as pd
 from strata_labels.build.assets import found_names, ledgers
 from strata_labels.build.embed import ABOUT, IMAGES, NODES, image_name_vectors
 from strata_labels.build.given_labels import Completed, complete
-from strata_labels.build.label_questions import made_nodes, question_names, read_given
+from strata_labels.build.label_questions import nodes_people_made, question_names, read_given
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
@@ -60,7 +60,7 @@ def propose_published(
     proposals, nodes, labels = published_part(
         settings, items, load(workspace.folder, "labels"), decisions
     )
-    made = made_nodes(decisions, proposals, nodes)
+    made = nodes_people_made(decisions, proposals, nodes)
     nodes = _all_nodes(nodes, made)
     done = complete(workspace, settings, items, labels, proposals, nodes, set(made["node_id"]))
     proposals = done.proposals

@@ -196,7 +196,7 @@ def _to_map(
             own[qid].reason,
             landmarks[qid],
             images[qid],
-            "; ".join(name_of(way, labels) for way in _ends(own[qid])),
+            "; ".join(class_name(way, labels) for way in _ends(own[qid])),
             "; ".join(examples[qid]),
             *("", "", ""),
         )
@@ -211,7 +211,7 @@ def _ends(verdict: ClassVerdict) -> list[str]:
     return [verdict.node or verdict.path[-1]]
 
 
-def name_of(qid: str, labels: Mapping[str, str]) -> str:
+def class_name(qid: str, labels: Mapping[str, str]) -> str:
     """A class for people: `church building (Q16970)`; other texts as they are."""
     return f"{labels[qid]} ({qid})" if labels.get(qid) else qid
 

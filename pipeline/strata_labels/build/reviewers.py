@@ -5,7 +5,7 @@ from __future__ import annotations
 from strata_labels.build.assets import ledgers
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
-from strata_labels.review import Agreement, agreement, audited, read_ledger, reviewed
+from strata_labels.review import Agreement, audited, compare_reviewers, read_ledger, reviewed
 from strata_labels.tables import load
 
 
@@ -20,4 +20,4 @@ def reviewers_agreement(workspace: Workspace, settings: BuildSettings) -> Agreem
     if decisions["reviewer"].nunique() < 2 and not drawn:
         return None
     proposals, nodes = reviewed(workspace.folder), load(workspace.folder, "vocabulary")
-    return agreement(decisions, proposals, nodes, drawn) or None
+    return compare_reviewers(decisions, proposals, nodes, drawn) or None

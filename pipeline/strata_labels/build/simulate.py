@@ -77,7 +77,7 @@ class Work:
         }
 
 
-class Curator:
+class SimulatedCurator:
     """Answers what a desk asks from known labels, as a person does on the page.
 
     What most of a grid is, is one answer for those rows, and so is what several exceptions are. A
@@ -348,7 +348,7 @@ class _Review:
         """Answers what the page asks, in its order, until it would have the rows scored anew."""
         from strata_labels.review.page import BATCH
 
-        curator = Curator(desk, self.answers, self.work)
+        curator = SimulatedCurator(desk, self.answers, self.work)
         ids = [f"1:{item}" for item in self.items["item_id"].iloc[still_open]]
         drawn = iter(np.random.default_rng(0).permutation(ids).tolist())
         evenly = self.work.decisions < EVENLY * len(self.items)

@@ -17,7 +17,7 @@ from strata_labels.build.image_archives import ImageIndex
 from strata_labels.build.split_report import (
     TABLE,
     MadeSplit,
-    describe,
+    split_lines,
     split_text,
     write_split,
 )
@@ -141,7 +141,7 @@ def make_split(workspace: Workspace, request: SplitRequest) -> MadeSplit:
             "text": split_text(made, levels, class_level, request.seed),
         }
         write_split(workspace, made, pd.concat([*left_out, made.left_out]), about, assignments)
-    return describe(made, left_out, groups, about, levels)
+    return split_lines(made, left_out, groups, about, levels)
 
 
 def remove_split(workspace: Workspace) -> bool:

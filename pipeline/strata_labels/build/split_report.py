@@ -91,7 +91,7 @@ def _names(assignments: pd.DataFrame, level: int) -> dict[str, str]:
     return dict(zip(known[own], known[name], strict=True))
 
 
-def describe(
+def split_lines(
     made: ImageSplit,
     left_out: list[pd.DataFrame],
     groups: PictureGroups,

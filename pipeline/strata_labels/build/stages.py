@@ -28,7 +28,7 @@ from strata_labels.knowledge import (
     link_taxa,
     read_snapshot,
     snapshot_lexicon,
-    unclimbed,
+    statements_not_climbed,
 )
 from strata_labels.people_csv import write_list
 from strata_labels.progress import LONG_WORK, track
@@ -50,7 +50,7 @@ def _resolve(workspace: Workspace, settings: BuildSettings) -> Counts:
     save(workspace.folder, "classes", classes)
     graph = ClassGraph(classes, assets.placed, assets.stops)
     own = {qid for qids in entities["class_qids"] for qid in qids}
-    cuts = [*graph.cuts(own), *unclimbed(snapshot, classes["qid"])]
+    cuts = [*graph.cuts(own), *statements_not_climbed(snapshot, classes["qid"])]
     save(workspace.folder, "class_cuts", pd.DataFrame(sorted(cuts), columns=CUT_COLUMNS))
     words = snapshot_lexicon(snapshot, graph)
     save(workspace.folder, "lexicon", words)

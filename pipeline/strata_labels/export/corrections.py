@@ -18,7 +18,7 @@ import pandas as pd
 from strata_labels.errors import InputError, Problem
 from strata_labels.export.export_input import About
 from strata_labels.export.export_result import write_people_csv
-from strata_labels.export.owned_folder import foreign_files, put
+from strata_labels.export.owned_folder import foreign_files, move_into_place_as_own
 from strata_labels.export.published_csv import (
     PublishedCsv,
     Row,
@@ -258,7 +258,7 @@ def write_corrections(folder: Path, found: Corrections, table: pd.DataFrame, abo
         write_people_csv(beside / CORRECTIONS, table)
         write_people_csv(beside / LEFT_OUT, found.left_out)
         write_text(beside / README, _readme(found, about))
-        put(beside, folder, "corrections")
+        move_into_place_as_own(beside, folder, "corrections")
 
 
 def _read(path: Path, publication: Publication, levels: Sequence[str]) -> PublishedCsv:

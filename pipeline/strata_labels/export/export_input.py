@@ -255,7 +255,7 @@ def image_file(split: str, image: str) -> str:
     return f"{split}/{image[0]}/{image[1]}/{image[2]}/{image}.jpg"
 
 
-def exploded(rows: pd.DataFrame) -> pd.DataFrame:
+def one_row_an_image(rows: pd.DataFrame) -> pd.DataFrame:
     """A row for each image of each item, column `image`, in order."""
     images = rows.explode("image_ids", ignore_index=True).rename(columns={"image_ids": "image"})
     return images[images.image.notna()].reset_index(drop=True)

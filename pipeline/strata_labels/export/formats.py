@@ -28,13 +28,13 @@ from strata_labels.export import (
 from strata_labels.export.corrections import Publication, table_files
 from strata_labels.export.export_input import About, ExportInput
 from strata_labels.export.export_result import ExportResult
-from strata_labels.export.owned_folder import foreign_files, put
+from strata_labels.export.owned_folder import foreign_files, move_into_place_as_own
 from strata_labels.export.readme import (
     SPLIT,
     copy_card,
     write_confidences,
     write_readme,
-    write_split,
+    write_split_table,
 )
 from strata_labels.files import sweep
 
@@ -168,12 +168,12 @@ def export(
         usage = chosen.usage
         if split is not None:
             if not chosen.has_splits:
-                result.files.append(write_split(beside, split))
+                result.files.append(write_split_table(beside, split))
             usage += f"\n\n{_split_line(chosen, split_text)}"
         result.files.append(write_readme(beside, given, result, usage, front))
         if result.items + sum(result.set_aside.values()) != len(assignments):
             raise ValueError(f"{format}: {result.summary()} where {len(assignments):,} were given")
-        put(beside, folder, format)
+        move_into_place_as_own(beside, folder, format)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return replace(result, files=[folder / path.relative_to(beside) for path in result.files])

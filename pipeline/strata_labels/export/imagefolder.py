@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.export.export_input import ExportInput, exploded, safe_name
+from strata_labels.export.export_input import ExportInput, one_row_an_image, safe_name
 from strata_labels.export.export_result import (
     ExportResult,
     compare_people_csv,
@@ -70,7 +70,7 @@ def _files(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, in
     folder = dict(zip(classes.node_id, classes.folder, strict=True))
     splits = sorted(rows.split.unique())
     split_folder = dict(zip(splits, _unique(splits), strict=True))
-    images = exploded(rows)
+    images = one_row_an_image(rows)
     find = given.find_image
     files = [find(image) if find else None for image in images.image]
     images["file"] = pd.Series(files, images.index, dtype=object)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.export.export_input import ExportInput, exploded, safe_name, unique_names
+from strata_labels.export.export_input import ExportInput, one_row_an_image, safe_name, unique_names
 from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csv
 from strata_labels.files import whole, write_text
 from strata_labels.tables import LABELLED
@@ -58,7 +58,7 @@ def _frames(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, i
     group = rows.qualifier.fillna("")
     rows["supercategory"] = group.where(group != "", top) if full else rows.unique1
     rows["split"] = rows.split.where(rows.split == "train", "test")
-    images = exploded(rows)
+    images = one_row_an_image(rows)
     in_place = [
         PurePosixPath(image).parent.name == str(number) and "\n" not in image
         for image, number in zip(images.image, images.number, strict=True)

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.export.export_input import ExportInput, exploded, image_file
+from strata_labels.export.export_input import ExportInput, image_file, one_row_an_image
 from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csv
 from strata_labels.tables import LABELLED
 from strata_labels.tree import as_train_and_test
@@ -40,7 +40,7 @@ def _frames(given: ExportInput) -> tuple[dict[str, pd.DataFrame], pd.DataFrame, 
     nodes = pd.concat([leaves, nodes[nodes.node_id.isin(used)]], ignore_index=True)
     nodes["label"] = nodes.groupby("level").cumcount()
     label = dict(zip(nodes.node_id, nodes.label, strict=True))
-    images = exploded(rows)
+    images = one_row_an_image(rows)
     images["path"] = [
         image_file(split, image) for split, image in zip(images.split, images.image, strict=True)
     ]

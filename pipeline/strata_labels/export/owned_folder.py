@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from strata_labels.files import appear, write_json
+from strata_labels.files import move_into_place, write_json
 
 #: Hidden list of the files that an export owns in its folder.
 OWNED = ".strata-export.json"
@@ -29,7 +29,7 @@ def foreign_files(folder: Path, image_folders: Sequence[str] = ()) -> list[str]:
     )
 
 
-def put(beside: Path, folder: Path, format: str) -> None:
+def move_into_place_as_own(beside: Path, folder: Path, format: str) -> None:
     """Moves a finished export into place; a kill in between leaves files that are known as own."""
     names = sorted(
         path.relative_to(beside).as_posix()
@@ -45,7 +45,7 @@ def put(beside: Path, folder: Path, format: str) -> None:
         if (beside / name).is_symlink():
             (beside / name).replace(folder / name)
         else:
-            appear(beside / name, folder / name)
+            move_into_place(beside / name, folder / name)
     for name in sorted(old - set(names)):
         (folder / name).unlink(missing_ok=True)
     write_json(folder / OWNED, {"format": format, "files": names})

@@ -36,7 +36,7 @@ def write_confidences(folder: Path, given: ExportInput) -> Path:
     return path
 
 
-def write_split(folder: Path, split: pd.DataFrame) -> Path:
+def write_split_table(folder: Path, split: pd.DataFrame) -> Path:
     """Writes the table `split`, for formats whose own splits are part of the items' ids."""
     path, schema = folder / SPLIT, SCHEMAS["split"]
     write_table(path, split, schema)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.export.export_input import ExportInput, exploded, safe_name
+from strata_labels.export.export_input import ExportInput, one_row_an_image, safe_name
 from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csv
 from strata_labels.files import write_text
 from strata_labels.tables import LABELLED
@@ -42,7 +42,7 @@ def _frames(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, i
     nodes = nodes[nodes.node_id.isin(rows.level1_id)].sort_values(["name", "node_id"])
     numbers = dict(zip(nodes.node_id, range(1, len(nodes) + 1), strict=True))
     rows["super_class_id"] = rows.level1_id.map(numbers)
-    images = exploded(rows)
+    images = one_row_an_image(rows)
     images["image_id"] = range(1, len(images) + 1)
     published = all(_AS_PUBLISHED.fullmatch(image) for image in images.image)
     if published and images.image.is_unique:

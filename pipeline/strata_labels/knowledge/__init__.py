@@ -7,7 +7,7 @@ from strata_labels.knowledge.class_assets import (
 )
 from strata_labels.knowledge.class_chains import class_chains
 from strata_labels.knowledge.classgraph import CUT_COLUMNS, ClassGraph, ClassVerdict, Cut, Reach
-from strata_labels.knowledge.linking import link, unclimbed
+from strata_labels.knowledge.linking import link, statements_not_climbed
 from strata_labels.knowledge.snapshot import Snapshot, read_snapshot
 from strata_labels.knowledge.taxa import link_taxa
 from strata_labels.knowledge.wikimedia import (
@@ -52,6 +52,6 @@ __all__ = [
     "read_snapshot",
     "resolve_titles",
     "snapshot_lexicon",
-    "unclimbed",
+    "statements_not_climbed",
     "write_snapshot",
 ]

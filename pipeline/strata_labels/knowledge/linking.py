@@ -159,7 +159,7 @@ def _classes(snapshot: Snapshot, qids: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["qid", "label", "parent_qids"])
 
 
-def unclimbed(snapshot: Snapshot, class_qids: Iterable[str]) -> list[Cut]:
+def statements_not_climbed(snapshot: Snapshot, class_qids: Iterable[str]) -> list[Cut]:
     """P279 statements of classes that are of a lesser rank, and classes without a record."""
     cuts = []
     for qid in class_qids:

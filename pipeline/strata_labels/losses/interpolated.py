@@ -51,7 +51,7 @@ class Parts:
         return last / math.ceil(last / self.scale) if last else self.scale
 
 
-def serves(scores: Tensor) -> bool:
+def can_interpolate(scores: Tensor) -> bool:
     """Whether these scores can be interpolated: double precision is needed, which MPS lacks."""
     return scores.dtype in _TERMS and scores.device.type != "mps"
 
@@ -61,7 +61,7 @@ def num_coefficients(parts: Parts, dtype: torch.dtype, low: float, high: float) 
     return ((high - low) / parts.width + 3) * _TERMS[dtype]
 
 
-def compared(relation: Relation, top: int, device: torch.device) -> Tensor:
+def compared_places(relation: Relation, top: int, device: torch.device) -> Tensor:
     """`[top + 1, top + 1]` bool, of the places of k and j: whether k > 0 is compared with j."""
     place = torch.arange(top + 1, device=device)
     k, j = place[:, None], place
@@ -85,7 +85,7 @@ def interpolated_sum(
             with.
     """
     line = _Line(parts[0].width, *bounds, top, _TERMS[scores.dtype])
-    pairs = compared(relation, top, scores.device)
+    pairs = compared_places(relation, top, scores.device)
     return _InterpolatedSum.apply(scores, place, line, parts, pairs, most)  # type: ignore[no-any-return]
 
 

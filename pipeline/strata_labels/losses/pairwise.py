@@ -17,10 +17,10 @@ from strata_labels.losses.interpolated import (
     OnlyOnce,
     Parts,
     Relation,
-    compared,
+    can_interpolate,
+    compared_places,
     interpolated_sum,
     num_coefficients,
-    serves,
 )
 
 # Pairs in flight. On a CPU a block should stay in the cache, on a GPU it should fill the device.
@@ -70,7 +70,7 @@ def pair_sum(
         `[b, n]`, 0 where `place` is 0. It has a first derivative; a second one is refused.
     """
     layers, bounds, most = _layers(scores, place, relation, top)
-    parts = kernel.parts() if worth is None and serves(scores) else None
+    parts = kernel.parts() if worth is None and can_interpolate(scores) else None
     if parts and _interpolates(layers, most, num_coefficients(parts[0], scores.dtype, *bounds)):
         return interpolated_sum(scores, place, relation, top, parts, bounds, most)
     return _PairSum.apply(scores, kernel, layers, worth)  # type: ignore[no-any-return]
@@ -282,7 +282,7 @@ def _layers(
     sizes = [last - first for _, *sides in found for first, last in sides]
     # Read at once, as numbers of one type: those of items are exact in it.
     number = torch.float32 if scores.device.type == "mps" else torch.float64
-    slots = counts.to(number) @ compared(relation, top, place.device).to(number).sum(1)
+    slots = counts.to(number) @ compared_places(relation, top, place.device).to(number).sum(1)
     bounds = torch.stack([slots.amax(), *scores.detach().to(number).aminmax()])
     *read, most, low, high = torch.cat([*sizes, bounds]).tolist()
     b = len(place)

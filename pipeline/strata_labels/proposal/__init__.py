@@ -7,7 +7,7 @@ from strata_labels.proposal.ids import node_id
 from strata_labels.proposal.image_issues import NodeCentres, image_similarities
 from strata_labels.proposal.label_issues import (
     LabelIssues,
-    have_company,
+    is_shared,
     most_harmful_first,
     score_labels,
 )
@@ -54,9 +54,9 @@ __all__ = [
     "calibration_error",
     "decided_new_nodes",
     "doubt_given",
-    "have_company",
     "image_similarities",
     "is_new_node",
+    "is_shared",
     "mark_outside",
     "most_harmful_first",
     "new_node_rows",

@@ -152,7 +152,7 @@ def issues_at_level(
     return LabelIssues(np.round(score, 6), np.round(wrong, 6), suggestion)
 
 
-def have_company(given: np.ndarray) -> np.ndarray:
+def is_shared(given: np.ndarray) -> np.ndarray:
     """Which labels another item has too, boolean, of the shape of `given`.
 
     What is learnt from labels alone speaks against every label that no other item has.

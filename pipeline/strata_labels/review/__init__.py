@@ -2,11 +2,11 @@
 
 from strata_labels.review.agreement import (
     Agreement,
-    agreement,
     agreement_lines,
+    compare_reviewers,
 )
 from strata_labels.review.apply import replay
-from strata_labels.review.history import history, near, not_applied
+from strata_labels.review.history import history, not_applied, similar_ids
 from strata_labels.review.ledger import (
     Ledger,
     cut_decisions,
@@ -29,22 +29,22 @@ __all__ = [
     "Ledger",
     "LedgerWriter",
     "Sheet",
-    "agreement",
     "agreement_lines",
     "append",
     "audited",
     "change_lines",
     "check_before_build",
+    "compare_reviewers",
     "cut_decisions",
     "draw_audit",
     "history",
     "lock_of",
-    "near",
     "not_applied",
     "read_ledger",
     "read_sheet",
     "replay",
     "reviewed",
+    "similar_ids",
     "time_after",
     "tree_change",
     "undisputed",

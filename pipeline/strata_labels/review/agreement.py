@@ -135,7 +135,7 @@ class Agreement:
         }
 
 
-def agreement(
+def compare_reviewers(
     decisions: pd.DataFrame,
     proposals: pd.DataFrame,
     vocabulary: pd.DataFrame,

@@ -27,7 +27,7 @@ from strata_labels.review.decisions import (
     what_changed,
 )
 from strata_labels.review.placement import Placement
-from strata_labels.review.reliability import compared, double_answers, estimate
+from strata_labels.review.reliability import answers_on_item, double_answers, estimate
 from strata_labels.review.validate import Validated, validate
 from strata_labels.tables import without_cycle_search
 from strata_labels.tree import UNKNOWN_NODE, LabelTree
@@ -323,7 +323,7 @@ def _rely(rows: pd.DataFrame, found: Validated, tree: LabelTree) -> None:
     at = pd.Index(rows.row_id).get_indexer([f"1:{subject}" for subject in subjects])
     for n, subject in zip(at, subjects, strict=True):
         if n >= 0 and settled[n] and known & said[subject].keys():
-            answers = compared(said[subject], tree)
+            answers = answers_on_item(said[subject], tree)
             label = answers.labels.get(applied[subject].reviewer, "")
             confidence[n] = round(reliability.confidence(answers, label), 6)
     rows["confidence"] = confidence

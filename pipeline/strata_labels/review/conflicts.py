@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from strata_labels.errors import Problem
 from strata_labels.review.decisions import Decision, order
-from strata_labels.tree import LabelTree, fold
+from strata_labels.tree import LabelTree, name_key
 
 #: A group of decisions that cannot all hold, and the problem it is if one reviewer made them all.
 Conflict = tuple[list[Decision], Problem]
@@ -102,11 +102,11 @@ def _same_names(
     taken: dict[tuple[int, str], list[str]] = defaultdict(list)
     for node, name in names.items():
         if node not in merged | idle and (node not in made or node in makes):
-            taken[tree.level[node], fold(name)].append(node)
+            taken[tree.level[node], name_key(name)].append(node)
     found = []
     for node in sorted({*renames, *makes} & names.keys()):
         d = renames.get(node) or makes[node]
-        others = sorted(taken[tree.level[node], fold(names[node])])
+        others = sorted(taken[tree.level[node], name_key(names[node])])
         if len(others) > 1 and node in others:
             other = next(o for o in others if o != node)
             group = [x for o in others if (x := renames.get(o) or makes.get(o))]

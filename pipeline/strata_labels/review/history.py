@@ -102,7 +102,7 @@ def _fate(decision: Decision, by: Decision | None) -> str:
     return "gave way" if decision.decision == "unsure" else "agrees"
 
 
-def near(text: str, ids: Iterable[str], names: Iterable[str]) -> list[str]:
+def similar_ids(text: str, ids: Iterable[str], names: Iterable[str]) -> list[str]:
     """The five ids most similar to a text, or of things with that name; the most similar first."""
     wanted = text.casefold()
     ids, names = list(ids), list(names)

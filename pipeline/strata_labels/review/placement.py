@@ -6,7 +6,7 @@ from collections.abc import Container
 
 from strata_labels.review.decisions import Decision
 from strata_labels.review.validate import Checker
-from strata_labels.tree import LabelTree, fold
+from strata_labels.tree import LabelTree, name_key
 
 
 class Placement:
@@ -85,7 +85,7 @@ class Placement:
         for node, own in self.level.items():
             free = own == level and not self.qid[node] and node not in self._place
             if free and node not in self.merged and self.parent[node] in targets:
-                twins.setdefault((self.parent[node], fold(self.name[node])), []).append(node)
+                twins.setdefault((self.parent[node], name_key(self.name[node])), []).append(node)
         ends: dict[str, str] = {}
         before = self._before
         for group in twins.values():
@@ -122,7 +122,7 @@ class Placement:
             if node not in self.merged and not self._left_out(node)
         ]
         same_qid = [n for n in children if self.qid[n] and self.qid[n] == self.qid[target]]
-        same_name = [n for n in children if fold(self.name[n]) == fold(self.name[target])]
+        same_name = [n for n in children if name_key(self.name[n]) == name_key(self.name[target])]
         if same_qid or same_name:
             return min(same_qid or same_name)
         made = f"{below}/{target.split('/', 1)[-1]}.general"

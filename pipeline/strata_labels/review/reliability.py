@@ -104,7 +104,7 @@ def _first(decisions: list[Decision]) -> Decision | None:
     return min(kept, key=lambda decision: decision.when, default=None)
 
 
-def compared(decisions: Mapping[str, Decision], tree: LabelTree) -> Answers:
+def answers_on_item(decisions: Mapping[str, Decision], tree: LabelTree) -> Answers:
     """What reviewers said of an item, at the finest level that all of them name.
 
     Who keeps "village church" and who moves it to "church", which is above it, agree.
@@ -133,7 +133,7 @@ def _place(decision: Decision) -> str:
 def double_answers(decisions: Iterable[Decision], tree: LabelTree) -> list[Answers]:
     """What the reviewers first said of each item that two or more have answered."""
     found = first_answers(decisions)
-    return [compared(found[item], tree) for item in sorted(found) if len(found[item]) > 1]
+    return [answers_on_item(found[item], tree) for item in sorted(found) if len(found[item]) > 1]
 
 
 def label_probabilities(answers: Answers, accuracy: Mapping[str, float]) -> dict[str, float]:

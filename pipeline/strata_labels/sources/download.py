@@ -23,7 +23,7 @@ from pathlib import Path
 import requests
 
 from strata_labels.errors import InputError, Problem, RetryError
-from strata_labels.files import appear, sha256_of, write_text
+from strata_labels.files import move_into_place, sha256_of, write_text
 from strata_labels.messages import say
 from strata_labels.progress import Tracker, track
 from strata_labels.retry import (
@@ -197,7 +197,7 @@ def _download_from(
     write_text(
         path.parent / MANIFEST, "".join(f"{lines[name]}  {name}\n" for name in sorted(lines))
     )
-    appear(part, path)
+    move_into_place(part, path)
     state.unlink(missing_ok=True)
     return Fetched(path, sha256, size, kept=False)
 

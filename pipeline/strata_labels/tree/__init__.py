@@ -1,7 +1,7 @@
 """Label trees: the one tree type, finding nodes, building from proposals, comparing, splitting."""
 
 from strata_labels.tree.diff import diff
-from strata_labels.tree.find import UNKNOWN_NODE, NodeFinder, fold
+from strata_labels.tree.find import UNKNOWN_NODE, NodeFinder, name_key
 from strata_labels.tree.label_tree import LabelTree
 from strata_labels.tree.split import (
     ImageSplit,
@@ -23,8 +23,8 @@ __all__ = [
     "as_train_and_test",
     "diff",
     "divide",
-    "fold",
     "fold_shares",
+    "name_key",
     "split_images",
     "tree_of_assignments",
     "tree_tables",

@@ -11,7 +11,7 @@ from strata_labels.tree.label_tree import ARROW, LabelTree
 UNKNOWN_NODE = "unknown node:"
 
 
-def fold(text: str) -> str:
+def name_key(text: str) -> str:
     """A name as it is compared: case and spaces do not count."""
     return clean_cell(text).casefold()
 
@@ -28,7 +28,7 @@ class NodeFinder:
         self._tree = tree
         self._by_name: dict[tuple[int, str], list[str]] = {}
         for node, name in (*tree.name.items(), *other_names):
-            nodes = self._by_name.setdefault((tree.level[node], fold(name)), [])
+            nodes = self._by_name.setdefault((tree.level[node], name_key(name)), [])
             if node not in nodes:
                 nodes.append(node)
 
@@ -52,7 +52,7 @@ class NodeFinder:
         for level in levels:
             found = self._named(first, level)
             if above:
-                found = [node for node in found if fold(tree.path_name(node)) == fold(text)]
+                found = [node for node in found if name_key(tree.path_name(node)) == name_key(text)]
             if len(found) == 1:
                 return found[0], "", ""
             parents = {tree.parent[node] for node in found}
@@ -61,7 +61,9 @@ class NodeFinder:
             if found:
                 return "", "several nodes have this name:", f"Write one of {', '.join(found)}."
         others = sorted(
-            level for level, name in self._by_name if name == fold(first) and level not in levels
+            level
+            for level, name in self._by_name
+            if name == name_key(first) and level not in levels
         )
         if others:
             what = f"a node of level {others[0]}, but level {allowed} is needed:"
@@ -69,4 +71,4 @@ class NodeFinder:
         return "", UNKNOWN_NODE, f"Name a node of level {allowed}, by its id or its name."
 
     def _named(self, name: str, level: int) -> list[str]:
-        return self._by_name.get((level, fold(name)), [])
+        return self._by_name.get((level, name_key(name)), [])

@@ -12,7 +12,7 @@ from torch import Tensor
 from strata_labels.retrieval import Report, agreement, evaluate_embeddings, paired_test
 from strata_labels.validation.item_paths import codes
 from strata_labels.validation.moves import blocks
-from strata_labels.validation.tree_comparison import by_item, interval_of, plain
+from strata_labels.validation.tree_comparison import by_item, finite, interval_of
 
 #: Neighbours a retrieval sheet shows.
 FIRST = 10
@@ -108,13 +108,13 @@ def report_numbers(
         other = reports["frozen"].per_query[name]
         test = paired_test(by_item(other, labels), by_item(values, labels))
         metrics[name] = {
-            "frozen": plain(float(other.nanmean())),
-            "frozen_interval": [plain(v) for v in interval_of(other, labels)],
-            "trained": plain(float(values.nanmean())),
-            "interval": [plain(v) for v in interval_of(values, labels)],
-            "difference": plain(test.difference),
-            "difference_interval": [plain(test.low), plain(test.high)],
-            "p_value": plain(test.p_value),
+            "frozen": finite(float(other.nanmean())),
+            "frozen_interval": [finite(v) for v in interval_of(other, labels)],
+            "trained": finite(float(values.nanmean())),
+            "interval": [finite(v) for v in interval_of(values, labels)],
+            "difference": finite(test.difference),
+            "difference_interval": [finite(test.low), finite(test.high)],
+            "p_value": finite(test.p_value),
         }
     return {
         "num_queries": len(after.queries),
@@ -148,10 +148,10 @@ def _nodes(
                     "name": names.get(str(node), str(node)),
                     "queries": len(at),
                     "items": int(ranked.query_labels[own, 0].unique().numel()),
-                    "frozen": plain(float(hap["frozen"][own].nanmean())),
-                    "trained": plain(float(hap["trained"][own].nanmean())),
-                    "interval": [plain(low), plain(high)],
-                    "recall_at_1": plain(float(recall[own].nanmean())),
+                    "frozen": finite(float(hap["frozen"][own].nanmean())),
+                    "trained": finite(float(hap["trained"][own].nanmean())),
+                    "interval": [finite(low), finite(high)],
+                    "recall_at_1": finite(float(recall[own].nanmean())),
                 }
             )
     return sorted(
@@ -166,5 +166,5 @@ def _severity(first_wrong: np.ndarray, num_levels: int) -> dict[str, Any]:
     return {
         "no_error": int((first_wrong < 0).sum()),
         "by_height": {str(h): int((heights == h).sum()) for h in range(1, num_levels + 1)},
-        "mean_height": plain(float(heights.mean())) if len(heights) else None,
+        "mean_height": finite(float(heights.mean())) if len(heights) else None,
     }

@@ -62,9 +62,9 @@ def difference(this: Tensor, other: Tensor, labels: Tensor) -> dict[str, Any]:
     """Paired per query, `other - this`; interval and test over items."""
     found: Comparison = paired_test(by_item(this, labels), by_item(other, labels))
     return {
-        "difference": plain(found.difference),
-        "interval": [plain(found.low), plain(found.high)],
-        "p_value": plain(found.p_value),
+        "difference": finite(found.difference),
+        "interval": [finite(found.low), finite(found.high)],
+        "p_value": finite(found.p_value),
         "items": found.num_queries,
     }
 
@@ -92,10 +92,10 @@ def against_shuffled(
         control = evaluate_embeddings(vectors, shuffled(labels, seed)).per_query["hap"]
         controls.append(control)
         row = difference(control, real, labels)
-        rows.append({"seed": seed, "hap": plain(float(control.nanmean())), **row})
+        rows.append({"seed": seed, "hap": finite(float(control.nanmean())), **row})
     control = torch.stack(controls).mean(dim=0)
     told_apart = all(_above(row) for row in rows)
-    chance = plain(float(control.nanmean()))
+    chance = finite(float(control.nanmean()))
     return {"seeds": rows, "told_apart": told_apart, "hap": chance}, real - control
 
 
@@ -125,7 +125,7 @@ def edges(vectors: Tensor, tree: ItemPaths, items: pd.Series) -> list[dict[str, 
             values = worth[own]
             low, high = interval_of(values, labels[own])
             parent = str(columns[column + 1].iloc[int(own[0])])
-            interval = [plain(low), plain(high)]
+            interval = [finite(low), finite(high)]
             verdict = "alone" if int(labels[own[0], column + 1]) in alone else _verdict(low, high)
             rows.append(
                 {
@@ -135,7 +135,7 @@ def edges(vectors: Tensor, tree: ItemPaths, items: pd.Series) -> list[dict[str, 
                     "parent": parent,
                     "parent_name": tree.name(parent),
                     "queries": len(own),
-                    "value": plain(float(values.nanmean())),
+                    "value": finite(float(values.nanmean())),
                     "interval": interval,
                     "verdict": verdict,
                 }
@@ -186,15 +186,15 @@ def compare_trees(
         normalised[key] = lifts[key] / room if room > 1e-9 else torch.zeros_like(lifts[key])
         result[key] = {
             "tree": str(tree.source),
-            **{name: plain(value) for name, value in report.means.items()},
+            **{name: finite(value) for name, value in report.means.items()},
             "intervals": {
-                name: [plain(v) for v in interval_of(values, labels[key])]
+                name: [finite(v) for v in interval_of(values, labels[key])]
                 for name, values in report.per_query.items()
             },
-            "macro_hap": plain(float(macro_average(report.per_query["hap"], labels[key][:, 1]))),
+            "macro_hap": finite(float(macro_average(report.per_query["hap"], labels[key][:, 1]))),
             "shuffled": control,
-            "lift": plain(float(lifts[key].nanmean())),
-            "normalised": plain(float(normalised[key].nanmean())),
+            "lift": finite(float(lifts[key].nanmean())),
+            "normalised": finite(float(normalised[key].nanmean())),
             "edges": edges(vectors, tree, items),
         }
         if not control["told_apart"]:
@@ -269,7 +269,7 @@ def compare_heads(
                 for name, truth in labels.items()
             }
             per_query[key] = under[f"hap_{first}"]
-            scores[key] = {name: plain(float(v.nanmean())) for name, v in under.items()}
+            scores[key] = {name: finite(float(v.nanmean())) for name, v in under.items()}
         test = labels[first][~in_train]
         control = difference(per_query["shuffled"], per_query[first], test)
         rows.append({"seed": seed, "trained_on": scores, "against_shuffled": control})
@@ -336,8 +336,8 @@ def _changed(
                     "parent_a": trees["a"].name(str(above["a"][at[0]])),
                     "parent_b": trees["b"].name(str(above["b"][at[0]])),
                     "queries": len(at),
-                    "difference": plain(float(values.nanmean())),
-                    "interval": [plain(low), plain(high)],
+                    "difference": finite(float(values.nanmean())),
+                    "interval": [finite(low), finite(high)],
                     "verdict": _verdict(low, high, "b", "a"),
                 }
             )
@@ -352,5 +352,5 @@ def _verdict(low: float, high: float, above: str = "earns", below: str = "costs"
     return above if low > 0 else below if high < 0 else "unclear"
 
 
-def plain(value: float) -> float | None:
+def finite(value: float) -> float | None:
     return None if math.isnan(value) else value

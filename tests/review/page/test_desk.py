@@ -15,16 +15,16 @@ from page_world import ALIKE, SINGLES, SURE
 from small_world import item
 from strata_labels.evidence import REASONS, Reason, read_seen
 from strata_labels.review import (
-    agreement,
     append,
     audited,
+    compare_reviewers,
     draw_audit,
     read_ledger,
     replay,
     reviewed,
 )
 from strata_labels.review.page import Desk
-from strata_labels.review.page.desk import Refused
+from strata_labels.review.page.answer_check import Refused
 from strata_labels.review.page.review import Stale
 from strata_labels.review.page.review_rows import ReviewRows
 from strata_labels.tables import load, save
@@ -353,7 +353,7 @@ def test_a_second_reviewer_is_asked_blind_what_another_has_decided(
     some = desk("cleo", double=0.4)
     assert 0 < some.show()["progress"]["open"] < 8
     decisions = read_ledger(workspace / "decisions.csv").decisions
-    found = agreement(decisions, reviewed(workspace), load(workspace, "vocabulary"))
+    found = compare_reviewers(decisions, reviewed(workspace), load(workspace, "vocabulary"))
     assert found.levels.rows.tolist() == [8] * 3 and found.levels.agree[1] == 7 / 8
     # What they differ on is asked of the first one again, with the other's choice by its name.
     row = desk("ann").show(again[0])["row"]
@@ -376,7 +376,7 @@ def test_an_audit_asks_for_accepted_rows_first_one_by_one(
         answer(ann, *(("move", "2/lake") if n == 0 else ("keep",)))
     assert not ann.show()["row"]["is_item"]
     decisions = read_ledger(*ledgers).decisions
-    found = agreement(decisions, reviewed(workspace), load(workspace, "vocabulary"),
+    found = compare_reviewers(decisions, reviewed(workspace), load(workspace, "vocabulary"),
                       audited(workspace))  # fmt: skip
     assert (found.audit.errors, found.audit.checked) == (1, 4)
     # A larger one adds to it; what is decided counts on.

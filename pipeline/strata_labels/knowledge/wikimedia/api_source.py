@@ -45,7 +45,7 @@ class ApiSource:
             pending.extend(key for key in again if left_out[key] < _MOST_OMISSIONS)
 
     def _pages(self, titles: Sequence[str]) -> dict[str, Answer]:
-        parts = self._client.query(self._apis.commons, category_pages.question(titles))
+        parts = self._client.query(self._apis.commons, category_pages.page_request(titles))
         answers = category_pages.read_answer(parts, titles)
         missing = [title for title, stored in answers.items() if "missing" in stored.body]
         for title, before in self._store.get(self._wikis[PAGE], PAGE, missing):

@@ -38,7 +38,7 @@ _CALL = re.compile(r"\{\{([^{}|]+)\|((?:[^{}]+|\{\{[^{}]*\}\})*+)\}\}")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)|<nowiki>.*?(?:</nowiki>|\Z)", re.DOTALL)
 
 
-def question(titles: Sequence[str]) -> dict[str, str]:
+def page_request(titles: Sequence[str]) -> dict[str, str]:
     """The parameters of a request about at most 50 full titles."""
     return {
         "action": "query",

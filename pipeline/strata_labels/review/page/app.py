@@ -18,8 +18,9 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from strata_labels.errors import InputError, RetryError
-from strata_labels.review.page.desk import Desk, Refused
-from strata_labels.review.page.guard import Entrance, Guard, Visit, refusal
+from strata_labels.review.page.answer_check import Refused
+from strata_labels.review.page.desk import Desk
+from strata_labels.review.page.guard import Entrance, Guard, Visit, rejection
 from strata_labels.review.page.overview import overview_routes, read_view
 from strata_labels.review.page.review import Stale
 from strata_labels.review.page.team import Team
@@ -59,12 +60,12 @@ def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
     async def curators(request: Request) -> Response:
         desk = desk_of(request)
         if not request.scope["visit"].owner:
-            return refusal(403, "This page is for the owner of the review.")
+            return rejection(403, "This page is for the owner of the review.")
         return _document("curators.html", {"__TITLE__": desk.setup.title})
 
     async def report(request: Request) -> Response:
         if team is None or not request.scope["visit"].owner:
-            return refusal(403, "This page is for the owner of the review.")
+            return rejection(403, "This page is for the owner of the review.")
         return await _answer(team.report)
 
     async def file(request: Request) -> Response:
@@ -86,7 +87,7 @@ def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
     async def decide(request: Request) -> Response:
         given, desk = await _given(request), desk_of(request)
         if given is None:
-            return refusal(400, "A decision is a JSON object of texts and a list of rows.")
+            return rejection(400, "A decision is a JSON object of texts and a list of rows.")
 
         def act() -> dict[str, Any]:
             state, word, target = given["state"], given["decision"], given["target"]
@@ -101,7 +102,7 @@ def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
     async def undo(request: Request) -> Response:
         given, desk = await _given(request), desk_of(request)
         if given is None:
-            return refusal(400, "An undo is a JSON object of texts.")
+            return rejection(400, "An undo is a JSON object of texts.")
 
         def act() -> dict[str, Any]:
             message, row_id = desk.undo(given["state"])
@@ -114,7 +115,7 @@ def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
     async def withdraw(request: Request) -> Response:
         given, desk = await _given(request), desk_of(request)
         if given is None:
-            return refusal(400, "A withdrawal is a JSON object of texts.")
+            return rejection(400, "A withdrawal is a JSON object of texts.")
 
         def act() -> dict[str, Any]:
             of_answer = (given["time"], given["decision"], given["target"])
@@ -130,7 +131,7 @@ def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
         of = (asked.get("item", ""), asked.get("id", ""), asked.get("size", ""))
         drawn = await run_in_threadpool(desk_of(request).picture, *of)
         if drawn is None:
-            return refusal(404, "No such picture in this workspace.")
+            return rejection(404, "No such picture in this workspace.")
         # Pixels alone are passed on: a file may hold a program for the browser (SVG, polyglots).
         policy = {"content-security-policy": "default-src 'none'; sandbox"}
         return Response(drawn, media_type="image/jpeg", headers=policy)
@@ -145,7 +146,7 @@ def make_app(entrance: Entrance, team: Team | None = None) -> ASGIApp:
         Route("/undo", undo, methods=["POST"]),
         Route("/withdraw", withdraw, methods=["POST"]),
         *overview_routes(desk_of, _answer),
-        *tree_routes(desk_of, _answer, _given, refusal),
+        *tree_routes(desk_of, _answer, _given, rejection),
     ]
     if team:
         routes += [Route("/curators", curators), Route("/curators.json", report)]

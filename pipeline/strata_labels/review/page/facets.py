@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from strata_labels.evidence import REASONS
 from strata_labels.review.page.naming import describe, level_name, name_of
-from strata_labels.review.page.search import FOUND, plain
+from strata_labels.review.page.search import FOUND, search_key
 
 if TYPE_CHECKING:
     from strata_labels.review.page.review_rows import ReviewRows
@@ -71,6 +71,10 @@ def _share(text: str) -> float | None:
     except ValueError:
         return None
     return value if 0 <= value <= 1 else None
+
+
+#: No filter.
+ALL = Facets()
 
 
 class FacetIndex:
@@ -174,7 +178,7 @@ class FacetIndex:
 
     def find(self, text: str) -> list[dict[str, Any]]:
         """Items and nodes by the beginnings of words of their names, or by their ids."""
-        table, wanted = self._table, plain(text).split()
+        table, wanted = self._table, search_key(text).split()
         if not wanted:
             return []
         hits = []
@@ -261,7 +265,7 @@ class FacetIndex:
     def _words(self) -> list[tuple[int, str]]:
         table = self._table
         return [
-            (n, f" {plain(name_of(table, n))} {subject.casefold()} {subject.split('/')[-1]} ")
+            (n, f" {search_key(name_of(table, n))} {subject.casefold()} {subject.split('/')[-1]} ")
             for n, subject in enumerate(table.subject)
         ]
 

@@ -87,7 +87,7 @@ class Guard:
                 body = await _body(receive)
                 if body is None:
                     text = f"More than {LARGEST_BODY} bytes, or {BODY_SECONDS:.0f} s."
-                    found = refusal(413, text)
+                    found = rejection(413, text)
                 else:
                     receive = _replayed(body, receive)
 
@@ -102,16 +102,16 @@ class Guard:
     def _from_elsewhere(self, scope: Scope, headers: Headers) -> Response | None:
         hosts, origins = headers.get("host", []), headers.get("origin", [])
         if len(hosts) != 1 or hosts[0] not in self._entrance.hosts:
-            return refusal(421, f"This page answers on {min(self._entrance.hosts)} only.")
+            return rejection(421, f"This page answers on {min(self._entrance.hosts)} only.")
         if any(origin not in self._entrance.origins for origin in origins):
-            return refusal(403, "Another site may not ask here.")
+            return rejection(403, "Another site may not ask here.")
         sites = headers.get("sec-fetch-site", [])
         if any(site not in ("same-origin", "none") for site in sites) and scope["method"] != "GET":
-            return refusal(403, "Another site may not ask here.")
+            return rejection(403, "Another site may not ask here.")
         if any(site == "cross-site" for site in sites):
             top = headers.get("sec-fetch-dest", []) == ["document"]
             if not top:
-                return refusal(403, "Another site may not ask here.")
+                return rejection(403, "Another site may not ask here.")
         return None
 
     @staticmethod
@@ -119,12 +119,12 @@ class Guard:
         if scope["method"] != "POST":
             return None
         if not headers.get("origin"):
-            return refusal(403, "A decision comes from the page: it must name its origin.")
+            return rejection(403, "A decision comes from the page: it must name its origin.")
         if headers.get("content-type", [""])[0].partition(";")[0] != "application/json":
-            return refusal(415, "Send JSON.")
+            return rejection(415, "Send JSON.")
         length = headers.get("content-length", ["0"])[0]
         if not length.isdecimal() or len(length) > 18 or int(length) > LARGEST_BODY:
-            return refusal(413, f"More than {LARGEST_BODY} bytes.")
+            return rejection(413, f"More than {LARGEST_BODY} bytes.")
         return None
 
 
@@ -133,7 +133,7 @@ def secret_of(scope: Scope) -> str:
     return str(scope["path"]).lstrip("/").partition("/")[0]
 
 
-def refusal(status: int, text: str) -> Response:
+def rejection(status: int, text: str) -> Response:
     """A refusal in words."""
     return PlainTextResponse(text + "\n", status)
 

@@ -36,7 +36,7 @@ from strata_labels.review.page.forecast import Forecast, forecast_of
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup, Stamp, Watch
 from strata_labels.review.page.search import Search
 from strata_labels.review.page.thumbnails import Thumbnails
-from strata_labels.review.reliability import Reliability, compared, estimate
+from strata_labels.review.reliability import Reliability, answers_on_item, estimate
 from strata_labels.review.reviewed import reviewed
 from strata_labels.tables import load
 
@@ -211,7 +211,7 @@ class Review:
         """How far each reviewer can be relied on, by the rows that are asked twice."""
         with self.lock:
             tree = self.table.known
-            answers = [compared(dict(said), tree) for said in self.table.first.values()]
+            answers = [answers_on_item(dict(said), tree) for said in self.table.first.values()]
         return estimate(answers)
 
     def forecast(self) -> Forecast:

@@ -24,8 +24,8 @@ class Search:
     def __init__(self, table: ReviewRows) -> None:
         self._table, known = table, table.known
         self._nodes = [
-            (node, level, plain(known.name[node]),
-             f" {plain(known.path_name(node))} {node.partition('/')[2].casefold()}")
+            (node, level, search_key(known.name[node]),
+             f" {search_key(known.path_name(node))} {node.partition('/')[2].casefold()}")
             for node, level in known.level.items()
         ]  # fmt: skip
 
@@ -58,7 +58,7 @@ class Search:
             levels: numbers of levels.
             but: the node that is left out.
         """
-        wanted, table = plain(text).split(), self._table
+        wanted, table = search_key(text).split(), self._table
         hits = []
         for node, level, name, all_words in self._nodes:
             if level not in levels or node == but:
@@ -70,7 +70,7 @@ class Search:
         return [node for *_, node in sorted(hits)]
 
 
-def plain(text: str) -> str:
+def search_key(text: str) -> str:
     """Text as it is searched: without case and accents."""
     letters = unicodedata.normalize("NFKD", text.casefold())
     return "".join(letter for letter in letters if not unicodedata.combining(letter))

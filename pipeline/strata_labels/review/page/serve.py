@@ -22,7 +22,7 @@ from strata_labels.files import only_one
 from strata_labels.review.ledger import lock_of
 from strata_labels.review.page.app import make_app
 from strata_labels.review.page.desk import Desk
-from strata_labels.review.page.guard import Headers, Visit, refusal, secret_of
+from strata_labels.review.page.guard import Headers, Visit, rejection, secret_of
 from strata_labels.review.page.review_rows import ReviewSetup
 from strata_labels.review.page.team import Team
 
@@ -86,7 +86,7 @@ class _Alone:
     def visit(self, scope: Scope, headers: Headers) -> Visit | Response:
         """See `Entrance`."""
         if not secrets.compare_digest(secret_of(scope).encode(), self.secret.encode()):
-            return refusal(403, "Open the address that `strata review` printed, all of it.")
+            return rejection(403, "Open the address that `strata review` printed, all of it.")
         return Visit(self._desk, self.secret)
 
     def log(self, scope: Scope, headers: Headers, visit: Visit | None, status: int) -> None:

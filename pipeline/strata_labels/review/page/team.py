@@ -15,7 +15,7 @@ from starlette.types import Scope
 from strata_labels.review.page.audit import LOG, AuditLog
 from strata_labels.review.page.curators import Curator, Curators
 from strata_labels.review.page.desk import Desk
-from strata_labels.review.page.guard import Headers, Visit, refusal, secret_of
+from strata_labels.review.page.guard import Headers, Visit, rejection, secret_of
 from strata_labels.review.page.leases import Leases
 from strata_labels.review.page.limits import Bucket
 from strata_labels.review.page.review import Review
@@ -108,14 +108,14 @@ class Team:
             and wrong.is_empty()
             and (not curator or (address, curator.name) not in self._known)
         ):
-            return refusal(429, "Too many wrong links from this address; wait some seconds.")
+            return rejection(429, "Too many wrong links from this address; wait some seconds.")
         if curator is None:
             self._count_guess(address)
-            return refusal(403, "Open the whole link that you were given. It may be revoked.")
+            return rejection(403, "Open the whole link that you were given. It may be revoked.")
         self._known.add((address, curator.name))
         member = self._member(curator.name)
         if not (member.answers if scope["method"] == "POST" else member.others).allow():
-            return refusal(429, "Too many requests; wait a second.")
+            return rejection(429, "Too many requests; wait a second.")
         return Visit(member.desk, secret, curator.owner, address)
 
     def log(self, scope: Scope, headers: Headers, visit: Visit | None, status: int) -> None:

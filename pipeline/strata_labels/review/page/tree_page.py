@@ -15,8 +15,9 @@ from strata_labels.errors import Problem
 from strata_labels.evidence import evidence_hash, write_seen
 from strata_labels.people_csv import clean_cell
 from strata_labels.review.decisions import Decision, seen_of
+from strata_labels.review.page.answer_check import Refused
 from strata_labels.review.page.answers import ledger_lines, refusal
-from strata_labels.review.page.desk import Desk, Refused
+from strata_labels.review.page.desk import Desk
 from strata_labels.review.page.naming import describe, level_name, path_of
 from strata_labels.review.page.review import TRIED
 from strata_labels.review.page.review_rows import ReviewRows
@@ -176,7 +177,7 @@ def _tried(
     if problem or isinstance(checked, Problem):
         assert problem is not None
         raise Refused(refusal(problem))
-    after = desk.tried(ledger_lines([checked]))
+    after = desk.check.tried(ledger_lines([checked]))
     if (after.disputed.file == TRIED).any():
         dispute = ["Another reviewer has decided otherwise: both would be shown as a dispute, and "
                 "neither would count."]  # fmt: skip

@@ -20,7 +20,7 @@ def categories(items: pd.DataFrame, titles: pd.DataFrame | None) -> pd.Series:
     return own.map(target).fillna(own)
 
 
-def meet(
+def one_label_a_category(
     items: pd.DataFrame, proposals: pd.DataFrame, category: pd.Series, decided: np.ndarray
 ) -> pd.DataFrame:
     """Gives the items of one category one label; where they differ, each row is open and says so.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from small_world import item, items, proposals
-from strata_labels.build.meet import DIFFERS, categories, meet
+from strata_labels.build.same_category import DIFFERS, categories, one_label_a_category
 from strata_labels.evidence import Evidence, Reason, has_reason
 
 SHARED = [item(2), item(4), item(7)]  # a church, a castle, and one that nothing speaks for
@@ -15,7 +15,7 @@ def met(decided: list[str]) -> pd.DataFrame:
     things = items()
     category = things["item_id"].where(~things["item_id"].isin(SHARED), "Shared")
     people = things["item_id"].isin(decided).to_numpy(dtype=bool)
-    table = meet(things, proposals().fillna(""), category, np.asarray(people))
+    table = one_label_a_category(things, proposals().fillna(""), category, np.asarray(people))
     return table.set_index("subject")
 
 
