@@ -18,7 +18,8 @@ LIBRARY = ROOT / "pipeline" / "strata_labels"
 
 # Every room may use the ground floor; a room may use another only along these edges.
 GROUND = {
-    "__version__", "errors", "evidence", "evidence_text", "files", "hierarchy", "label_tensors",
+    "__version__", "errors", "evidence", "evidence_text", "files", "freed_memory",
+    "hierarchy", "label_tensors",
     "late_imports", "messages", "people_csv", "people_jsonl", "people_xlsx", "pictures",
     "progress", "retry", "settings", "table_contracts", "tables",
 }  # fmt: skip

@@ -77,6 +77,7 @@ def workspace(folder: Path, names: list[str], label: str, node: str) -> Workspac
     place.vectors.mkdir()
     for name, size in (("names", len(names)), ("phrases", 2), ("nodes", 2)):
         np.save(place.vectors / f"{name}.npy", random.normal(size=(size, 4)).astype(np.float32))
+    np.save(place.vectors / "phrase_nodes.npy", np.arange(2))
     (place.vectors / "about.json").write_text('{"aligned": false, "encoder": "none"}')
     run_stages([stages["propose"], stages["settle"]], place, given)
     return place

@@ -27,14 +27,20 @@ IDLE = "Nothing changed since the last build."
 ITEMS = "id,name,kind,group\n1,Tea,drink,food\n2,Salt,,\n3,Soap,care,house\n4,Bread,bakery,food\n"
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A built table of one's own, inside the workspace, one item without a label."""
-    place = Workspace(tmp_path / "ws")
+    place = Workspace(tmp_path_factory.mktemp("built") / "ws")
     place.folder.mkdir()
     (place.folder / "items.csv").write_text(ITEMS)
     build_tree(place, settings_of(place))
-    return place
+    return place.folder
+
+
+@pytest.fixture
+def workspace(built: Path, tmp_path: Path) -> Workspace:
+    """A copy of `built`, to be changed."""
+    return Workspace(Path(shutil.copytree(built, tmp_path / "ws")))
 
 
 def settings_of(place: Workspace) -> BuildSettings:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_it_runs_and_finds_agreement(tmp_path: Path) -> None:
     small = ["--batch", "64", "--items", "300", "--classes", "100", "--steps", "6"]
     small += ["--network-batch", "16", "--backbone", "test_resnet", "--device", "cpu"]
-    small += ["--images", "64", "--model", "ViT-S-32-alt"]
+    small += ["--images", "8", "--model", "ViT-S-32-alt"]
     out = tmp_path / "out.json"
     run_checked([sys.executable, "-m", "benchmarks.gpu", *small, "--json", str(out)], cwd=ROOT)
     results = json.loads(out.read_text())

@@ -1,17 +1,16 @@
 """The build: its stages, what each reads and writes, and the one runner."""
 
 from strata_labels.build.apply import apply_sheet, is_behind, write_review_sheet
+from strata_labels.build.archive_plan import ArchivePlan, plan_archives
 from strata_labels.build.archive_unit import ArchiveContent, Unit, read_unit, usable_cores
 from strata_labels.build.assets import ledgers, picture_finder
 from strata_labels.build.corrections import correct_published
 from strata_labels.build.explain import ClassFacts, Explanation, explain
 from strata_labels.build.history import item_history
 from strata_labels.build.image_archives import (
-    ArchivePlan,
     ReadUnits,
     embed_archives,
     fetch_images,
-    plan_archives,
     read_here,
 )
 from strata_labels.build.reconcile import report_classes

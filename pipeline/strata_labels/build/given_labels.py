@@ -288,7 +288,7 @@ def _ladder(
     given = np.where([node != "" for node in parent], given, num_levels)
     steps = given.tolist()
     paths = {node: tree.path(node) for node in {*parent, *nodes["node_id"]} - {""}}
-    finest = {node for node, level in zip(parent, steps, strict=True) if level == 0}
+    finest = {node for node, level in zip(parent, steps, strict=True) if node and level == 0}
     named = [{paths[node][step] for node in finest} for step in range(num_levels)]
     by_name = [Counter(tree.name[node] for node in of_level) for of_level in named]
 

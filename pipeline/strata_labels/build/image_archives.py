@@ -6,16 +6,11 @@ vectors and kept images, so an archive is done or is read again as a whole.
 
 from __future__ import annotations
 
-import io
-import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,9 +19,7 @@ import pyarrow.parquet as pq
 from strata_labels.build.archive_unit import (
     ArchiveContent,
     Unit,
-    one_torch_thread,
     read_unit,
-    usable_cores,
     write_kept,
 )
 from strata_labels.build.record import add_to_record
@@ -36,12 +29,11 @@ from strata_labels.build.workspace import Workspace
 from strata_labels.embedding import Encoder, VectorStore, load_encoder
 from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import write_table
-from strata_labels.pictures import picture_file, reduced
+from strata_labels.pictures import picture_file
 from strata_labels.progress import activity, track
 from strata_labels.sources import (
     ImageArchive,
     Source,
-    archive_sizes,
     find_archives,
     is_image,
     reference_of,
@@ -57,8 +49,6 @@ INDEX = pa.schema(
     ]
 )
 _FAILURES_AT_MOST = 3
-_SECONDS_MEASURED = 5.0
-_PHOTOGRAPHS = 16
 
 #: Does units of work, given the wanted references, and yields what they read, in any order.
 ReadUnits = Callable[[Sequence[Unit], frozenset[str]], Iterator[ArchiveContent]]
@@ -222,7 +212,7 @@ def missing_archives(
     that was never read, or not to its end, may have any image that is in no other.
     """
     index = ImageIndex(workspace.archive_indexes)
-    missing = wanted - _there(workspace, index, wanted, encoder, keep)
+    missing = wanted - already_read(workspace, index, wanted, encoder, keep)
     unplaced, again = set(missing), set()
     for archive in archives:
         path = index.path(archive.name)
@@ -246,13 +236,14 @@ def _is_whole(path: Path) -> bool:
     return not pc.any(pc.equal(members, "")).as_py()
 
 
-def _there(
+def already_read(
     workspace: Workspace,
     index: ImageIndex,
     wanted: frozenset[str],
     encoder: tuple[str, Encoder] | None,
     keep: str,
 ) -> set[str]:
+    """Wanted references that need not be read: damaged, encoded before, or kept."""
     damaged = wanted & index.problems.keys()
     read = {image: index.keys[image] for image in wanted & index.keys.keys()}
     without = set()
@@ -357,84 +348,3 @@ def fetch_images(
     items = items[items["split"].isin(splits)]
     with workspace.locked("fetch images"):
         return read_archives(workspace, items, archives, per_item, None, keep, side, read)
-
-
-@dataclass(frozen=True)
-class ArchivePlan:
-    """What reading archives would take.
-
-    Attributes:
-        archives: how many would be read.
-        bytes: of them all, as far as servers say.
-        images: wanted images that are not there yet.
-        is_remote: they are fetched, and dropped when they are read.
-        disk: bytes on disk, at most, with everything that stays.
-        free: bytes free on the workspace's disk.
-        images_per_second: of all processes; measured with a drawn photograph in one of them.
-    """
-
-    archives: int
-    bytes: int
-    images: int
-    is_remote: bool
-    disk: int
-    free: int
-    images_per_second: float
-
-
-def plan_archives(
-    workspace: Workspace, place: str, keep: str, side: int, workers: int
-) -> ArchivePlan:
-    """Says what `embed_archives` would take, without fetching an archive.
-
-    Raises:
-        InputError: no build; no archive at the place.
-        RetryError: a server is out of reach.
-    """
-    settings = workspace.last_settings()
-    encoder = load_encoder(settings.encoder_of_images)
-    named = settings.encoder_of_images, encoder
-    wanted = wanted_images(load(workspace.folder, "items"), settings.images_per_landmark)
-    archives = find_archives(place, settings.source.image_archives())
-    index = ImageIndex(workspace.archive_indexes)
-    missing = wanted - _there(workspace, index, wanted, named, keep)
-    needed = missing_archives(workspace, wanted, archives, named, keep)
-    sizes = archive_sizes(needed)
-    remote = any(archive.is_remote for archive in needed)
-    fetched = 2 * max(sizes, default=0) * workers if remote else 0
-    cores = usable_cores()
-    threads = max(1, cores // workers)
-    photograph = _photograph()
-    vector = encoder.image_dim * 4
-    kept = 0 if keep == "none" else len(reduced(photograph, side))
-    seconds, done = 0.0, 0
-    began = time.perf_counter()
-    with one_torch_thread():
-        while seconds < _SECONDS_MEASURED:
-            for places, _, _ in encoder.image_batches([photograph] * _PHOTOGRAPHS, threads):
-                done += len(places)
-            for _ in range(_PHOTOGRAPHS if kept else 0):
-                reduced(photograph, side)
-            seconds = time.perf_counter() - began
-    return ArchivePlan(
-        archives=len(sizes),
-        bytes=sum(sizes),
-        images=len(missing),
-        is_remote=remote,
-        disk=fetched + len(missing) * (vector + kept),
-        free=shutil.disk_usage(workspace.folder).free,
-        images_per_second=min(workers, cores) * done / seconds,
-    )
-
-
-def _photograph() -> bytes:
-    """A drawn picture as large as a photograph, 1600 x 1200, as a JPEG."""
-    from PIL import Image
-
-    random = np.random.default_rng(0)
-    coarse = Image.fromarray(random.integers(0, 255, (75, 100, 3), dtype=np.uint8))
-    picture = np.asarray(coarse.resize((1600, 1200)), dtype=np.int16)
-    noisy = picture + random.integers(-12, 13, picture.shape)
-    content = io.BytesIO()
-    Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(content, "JPEG", quality=90)
-    return content.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,16 @@ _PACKAGES = ("numpy", "open_clip_torch", "pandas", "prefect", "pyarrow", "scikit
 
 def versions() -> dict[str, str]:
     """Versions of Strata, Python and the packages a result depends on."""
-    found = {name: packages.version(name) for name in _PACKAGES}
     return {
         "strata": __version__,
         "python": platform.python_version(),
-        **found,
+        **_package_versions(),
     }
+
+
+@cache
+def _package_versions() -> dict[str, str]:
+    return {name: packages.version(name) for name in _PACKAGES}
 
 
 @dataclass(frozen=True)

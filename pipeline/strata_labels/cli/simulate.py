@@ -42,6 +42,7 @@ def simulate_review(
     from strata_labels.build import simulate_review as simulate
     from strata_labels.files import write_json
     from strata_labels.hierarchy import load_hierarchy, tree_with_vocabulary
+    from strata_labels.messages import say
 
     tree = tree or tree_with_vocabulary()
     targets = sorted(set(target or [0.95, 0.99]))
@@ -54,7 +55,7 @@ def simulate_review(
             encoder or load_hierarchy(tree).encoder,
             targets,
             page,
-            lambda line: print(line, flush=True),
+            say,
         )
     write_json(json, result)
     print()

@@ -12,6 +12,7 @@ from torchvision.transforms import Compose, PILToTensor
 
 from strata_labels.embedding.decoding import PictureDecoder
 from strata_labels.embedding.encoder import StoredFloats
+from strata_labels.freed_memory import keep_freed_memory
 from strata_labels.pictures import normalised
 
 # Batches have a fixed number of rows, the last one is filled up: with the shape fixed, a row's
@@ -38,6 +39,8 @@ class ImageTower(ABC):
 
     def __init__(self, model: Any, preprocess: Any) -> None:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        if self.device == "cpu":
+            keep_freed_memory()
         self.image_batch = _IMAGE_BATCH[self.device]
         self.model = model.eval().to(self.device)
         *steps, _, normalize = preprocess.transforms

@@ -56,7 +56,6 @@ class ExportInput:
         find_image: the file of an image reference, None where there is none.
         copy_images: images are copied, not linked.
         split: the table `split`, for the formats whose splits are a matter of choice.
-        split_text: what it is, in a few words.
     """
 
     items: pd.DataFrame
@@ -69,7 +68,6 @@ class ExportInput:
     find_image: Callable[[str], Path | None] | None = None
     copy_images: bool = False
     split: pd.DataFrame | None = None
-    split_text: str = ""
 
     @property
     def num_levels(self) -> int:

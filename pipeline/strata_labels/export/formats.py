@@ -151,7 +151,6 @@ def export(
         find_image,
         copy_images,
         split,
-        split_text,
     )
     check_formats({format: folder}, given.num_levels)
     chosen = FORMATS[format]

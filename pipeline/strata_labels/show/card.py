@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ def render_card(path: Path, facts: dict[str, Any]) -> None:
             sha256`), `sources` (`name, licence, origin`), `citations`, `limits` (sentences in
             Markdown).
     """
+    write_text(path, _template().render(**facts))
+
+
+@cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("strata_labels.show", "."),
         trim_blocks=True,
@@ -38,7 +44,7 @@ def render_card(path: Path, facts: dict[str, Any]) -> None:
     environment.filters["words"] = lambda text: escape_markdown(str(text).replace("_", " "))
     environment.filters["plain"] = escape_markdown
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
-    write_text(path, environment.get_template("card.md.j2").render(**facts))
+    return environment.get_template("card.md.j2")
 
 
 def escape_markdown(text: object) -> str:

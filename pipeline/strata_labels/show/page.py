@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -71,13 +72,7 @@ def render_page(
     if find_image is not None:
         pictures = example_pictures(layout, packed.items, find_image, room)
     place = np.searchsorted(packed.items, [row for row, _ in pictures])
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("strata_labels.show", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("tree.html.j2").render(
+    text = _template().render(
         title=title,
         levels=[name.replace("_", " ") for name in levels],
         total=len(assignments),
@@ -96,6 +91,17 @@ def render_page(
         stopped=[(levels[int(str(n))].replace("_", " "), int(k)) for n, k in stopped.items()],
     )
     write_text(path, text)
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("strata_labels.show", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("tree.html.j2")
 
 
 def _marks(changes: pd.DataFrame | None, layout: PageLayout) -> dict[str, list[str]]:

@@ -16,12 +16,8 @@ if TYPE_CHECKING:
         read_labels_csv,
         read_workspace,
     )
-    from strata_labels.training.recipe import (
-        Recipe,
-        explain_recipe,
-        load_recipe,
-        recipe_names,
-    )
+    from strata_labels.training.recipe import Recipe
+    from strata_labels.training.recipe_files import explain_recipe, load_recipe, recipe_names
     from strata_labels.training.saved_model import TrainedModel, load_model
     from strata_labels.training.training_run import RESULT, train
 
@@ -31,12 +27,12 @@ _HOME = {
     "Recipe": "recipe",
     "TrainedModel": "saved_model",
     "embed_items": "item_vectors",
-    "explain_recipe": "recipe",
+    "explain_recipe": "recipe_files",
     "load_model": "saved_model",
-    "load_recipe": "recipe",
+    "load_recipe": "recipe_files",
     "read_labels_csv": "labelled_images",
     "read_workspace": "labelled_images",
-    "recipe_names": "recipe",
+    "recipe_names": "recipe_files",
     "train": "training_run",
     "train_head": "head",
 }

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from strata_labels.embedding import Encoder, VectorStore, embed_images
 from strata_labels.errors import InputError, Problem
+from strata_labels.freed_memory import keep_freed_memory
 from strata_labels.training.head import new_head
 from strata_labels.training.image_loading import (
     TrainImages,
@@ -114,6 +115,8 @@ class FullTraining:
         self._processes, self._skip_damaged = processes, skip_damaged
         self.features = recipe.backbone
         self.device = processes.device
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.model = self._fresh()
         if processes.world > 1:
             _synchronise_batch_norm(self.model, self.device)
