@@ -47,6 +47,19 @@ def test_class_chain_is_accepted_unless_the_name_says_otherwise(lexicon):
     assert scores.node.tolist() == [church, church]
 
 
+def test_a_few_answers_of_one_node_do_not_speak_against_class_chains(lexicon):
+    """Most of them are of the lake, which is no reason to doubt that others are castles."""
+    names = ["Aa", "Bo", "Cy", "Du", "Ex", *("Mont" + end for end in ("or", "ul", "ek", "ist"))]
+    castle = NODES.index("castle / fort")
+    classes = np.array([-1] * 5 + [castle] * 4)
+    scorer = Scorer(named(*names, class_node=classes), NODES, lexicon)
+    known = np.full(9, -1)
+    assert scorer.fit(known).accepted.tolist() == [False] * 5 + [True] * 4
+    known[:5] = NODES.index("lake")
+    scores = scorer.fit(known)
+    assert scores.trusted[5:].all() and scores.accepted[5:].all()
+
+
 def test_tied_classes_share_their_say():
     tied = sp.csr_matrix(np.array([[1, 0, 1, 0, 0]], dtype=bool))
     scores = Scorer(named("X", class_tied=tied), NODES).fit()

@@ -170,7 +170,9 @@ def trusted_class(chunk: Chunk, best: np.ndarray) -> np.ndarray:
     trusted = reached[index, best] >= 1.0
     if names is not None:
         trusted |= (reached[index, best] > 0) & (names[index, best] >= STRONG_NAME)
-    learnt = chunk.learnt[0] if chunk.learnt else None
+    # Of a row that nothing is like, the ridge says what share of the labels each node has. That is
+    # no contradiction: of a few answers, most can be of one node.
+    learnt = None if chunk.shares is None else chunk.learnt[0] - chunk.shares
     for source, limit in ((names, STRONG_NAME), (learnt, STRONG_KNOWN)):
         if source is not None:
             own = source.argmax(axis=1)

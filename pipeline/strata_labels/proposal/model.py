@@ -30,6 +30,7 @@ class Chunk:
         votes: see `NameVotes`, `[n, K]` each; empty where nothing is learnt from names.
         probabilities: of the finest nodes, from everything, `[n, K]`.
         zero_shot: the same without any label, if there is evidence without.
+        shares: share of the labels that each finest node has, `[K]`; None where nothing is learnt.
     """
 
     rows: np.ndarray
@@ -38,6 +39,7 @@ class Chunk:
     votes: list[np.ndarray]
     probabilities: np.ndarray
     zero_shot: np.ndarray | None
+    shares: np.ndarray | None
 
     def part(self, part: np.ndarray) -> Chunk:
         """The rows that a boolean `[n]` names."""
@@ -50,6 +52,7 @@ class Chunk:
             [votes[part] for votes in self.votes],
             self.probabilities[part],
             None if self.zero_shot is None else self.zero_shot[part],
+            self.shares,
         )
 
 
@@ -99,7 +102,9 @@ class Model:
         columns += learnt_columns(self.levels, learnt, votes, self.labelled)
         if not columns:
             columns = [np.zeros((len(rows), self.levels.sizes[0]), dtype=np.float32)]
-        return Chunk(rows, sources, learnt, votes, self.blend.probabilities(columns), zero_shot)
+        probabilities = self.blend.probabilities(columns)
+        shares = self.ridges[0].mean if self.ridges else None
+        return Chunk(rows, sources, learnt, votes, probabilities, zero_shot, shares)
 
     def resampled(
         self, rows: np.ndarray, known_level: np.ndarray, path: np.ndarray
