@@ -11,7 +11,7 @@ from PIL import Image
 from small_world import VOCABULARY, evidence_hash, item
 from strata_labels.build import BuildSettings, Workspace
 from strata_labels.evidence import Alternative, Evidence, Reason
-from strata_labels.tables import save
+from strata_labels.tables import load, save
 
 SINGLES, ALIKE, SURE = 36, 4, 10
 CLASSES = ("1/Q16970", "1/Q2977", "1/Q23413", "1/Q8502")
@@ -102,3 +102,14 @@ def _row(
         "alternatives": () if accepted or level > 1 else OTHERS,
         "evidence_hash": evidence_hash(subject),
     }
+
+
+def with_pictures(workspace: Path) -> None:
+    """Gives each item two pictures of a colour of its own."""
+    items = load(workspace, "items")
+    items["image_ids"] = [[f"p{n}a.png", f"p{n}b.png"] for n in range(len(items))]
+    for n in range(len(items)):
+        for m, letter in enumerate("ab"):
+            colour = (40 + 4 * n, 200 - 3 * n, 60 + 90 * m)
+            Image.new("RGB", (900, 600), colour).save(workspace / f"images/p{n}{letter}.png")
+    save(workspace, "items", items)

@@ -243,6 +243,7 @@ def already_read(
     encoder: tuple[str, Encoder] | None,
     keep: str,
 ) -> set[str]:
+    """Wanted references that need not be read: damaged, encoded before, or kept."""
     damaged = wanted & index.problems.keys()
     read = {image: index.keys[image] for image in wanted & index.keys.keys()}
     without = set()

@@ -353,4 +353,5 @@ def _verdict(low: float, high: float, above: str = "earns", below: str = "costs"
 
 
 def finite(value: float) -> float | None:
+    """A number as JSON has it: null where it is none."""
     return None if math.isnan(value) else value
