@@ -86,7 +86,7 @@ def temporary_server(home: Path) -> Iterator[str]:
 
     home.mkdir(parents=True, exist_ok=True)
     kept = user_cache() / f"prefect-{version('prefect')}.db"
-    command = [sys.executable, "-c", f"from {__name__} import serve; serve()", home, kept]
+    command = [sys.executable, "-c", f"from {__name__} import serve; serve()", str(home), str(kept)]
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
