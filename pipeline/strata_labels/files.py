@@ -227,6 +227,11 @@ def write_table(
         pq.write_table(rows.replace_schema_metadata(metadata), beside, compression="zstd")
 
 
+def user_cache() -> Path:
+    """The folder for files that can be made again, `strata` in the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "strata"
+
+
 def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file, read in blocks."""
     with Path(path).open("rb") as file:

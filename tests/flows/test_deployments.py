@@ -14,7 +14,10 @@ PREFECT = Path(sys.executable).parent / "prefect"
 
 
 @pytest.mark.flow
-def test_a_deployed_flow_is_run_by_a_worker(home: Path, tmp_path: Path) -> None:
+def test_a_deployed_flow_is_run_by_a_worker(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(home))
     (tmp_path / "items.csv").write_text("id,name,kind\n1,Tea,drink\n2,Salt,\n")
     with temporary_server(tmp_path / "server") as address:
         environment = strata_environment(home)

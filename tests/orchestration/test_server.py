@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ import psutil
 import pytest
 import requests
 from building import ROOT, strata_environment
+from strata_labels.orchestration.server import temporary_server
 
 PARENT = """
 import sys
@@ -24,7 +27,7 @@ with temporary_server(Path(sys.argv[1])) as address:
 
 
 @pytest.fixture
-def parent(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def parent(home: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that has started a server and says its address."""
     process = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(tmp_path / "home")],
@@ -32,7 +35,7 @@ def parent(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        env=strata_environment(tmp_path),
+        env=strata_environment(home),
     )
     yield process
     process.kill()
@@ -59,6 +62,36 @@ def test_it_answers_no_foreign_page_and_dies_with_its_parent(
     parent.kill()  # as `kill -9` does
     gone, alive = psutil.wait_procs([server], timeout=60)
     assert gone and not alive
+
+
+def contents(home: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """The definitions of a server's database, and the revision it is at."""
+    with contextlib.closing(sqlite3.connect(home / "prefect.db")) as database:
+        found = (
+            database.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2"),
+            database.execute("SELECT version_num FROM alembic_version"),
+        )
+        return found[0].fetchall(), found[1].fetchall()
+
+
+@pytest.mark.flow
+def test_a_database_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By migrations, then by copies of what they made; a damaged copy is made anew."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with temporary_server(tmp_path / "first"):
+        (kept,) = (tmp_path / "cache" / "strata").iterdir()
+    made = kept.stat().st_mtime_ns
+    with temporary_server(tmp_path / "second") as address:
+        assert requests.get(f"{address}/health", timeout=60).ok
+    assert kept.stat().st_mtime_ns == made
+    first, second = (contents(tmp_path / name) for name in ("first", "second"))
+    assert first == second and len(first[0]) > 50
+    kept.write_bytes(b"no database")
+    with temporary_server(tmp_path / "third") as address:
+        assert requests.get(f"{address}/health", timeout=60).ok
+    # Migrations write constraints in no fixed order.
+    names = [{row[:2] for row in found[0]} for found in (first, contents(tmp_path / "third"))]
+    assert names[0] == names[1] and kept.read_bytes() != b"no database"
 
 
 @pytest.mark.flow

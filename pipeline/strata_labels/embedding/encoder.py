@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from strata_labels.embedding.encoder_spec import EncoderSpec, resolve_spec, user_cache
+from strata_labels.embedding.encoder_spec import EncoderSpec, resolve_spec
 from strata_labels.embedding.registry import build_registry
 from strata_labels.errors import InputError, Problem
+from strata_labels.files import user_cache
 
 if TYPE_CHECKING:
     import torch

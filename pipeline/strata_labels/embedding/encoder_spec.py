@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,7 +12,7 @@ from typing import Any
 
 from strata_labels.embedding.registry import registry_digest
 from strata_labels.errors import InputError, Problem
-from strata_labels.files import sha256_of, write_text
+from strata_labels.files import sha256_of, user_cache, write_text
 
 CONFIG = "open_clip_config.json"
 FORMS = (
@@ -23,11 +22,6 @@ FORMS = (
 _TIMM = "timm:"
 # What an encoder is made of: configuration, weights, tokenizer.
 _PARTS = {".json", ".txt", ".model", ".safetensors", ".bin", ".pth", ".pt", ".npz"}
-
-
-def user_cache() -> Path:
-    """The folder for files that can be made again, `strata` in the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "strata"
 
 
 @dataclass(frozen=True)

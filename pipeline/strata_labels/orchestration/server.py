@@ -6,14 +6,17 @@ that started it, whatever ends that one.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +82,11 @@ def temporary_server(home: Path) -> Iterator[str]:
     Raises:
         RetryError: it did not start.
     """
+    from strata_labels.files import user_cache  # imports pandas, which the server does not need
+
     home.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-c", f"from {__name__} import serve; serve()", str(home)]
+    kept = user_cache() / f"prefect-{version('prefect')}.db"
+    command = [sys.executable, "-c", f"from {__name__} import serve; serve()", str(home), str(kept)]
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
@@ -121,15 +127,18 @@ class LocalRequests:
 
 def serve() -> None:
     """Serves Prefect's API until standard input ends; prints the API's address when it answers."""
+    home, kept = map(Path, sys.argv[1:])
     listening = socket.create_server((_HOST, 0))
     authority = f"{_HOST}:{listening.getsockname()[1]}"
     os.environ |= _QUIET | {
-        "PREFECT_HOME": sys.argv[1],
+        "PREFECT_HOME": str(home),
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{authority}",
         "PREFECT_UI_ENABLED": "false",
     }
     os.environ.pop("PREFECT_API_URL", None)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(OSError, sqlite3.Error):  # the server makes it itself
+        _make_database(home / "prefect.db", kept)
 
     import uvicorn
     from prefect.server.api.server import create_app
@@ -142,6 +151,37 @@ def serve() -> None:
     app = LocalRequests(create_app(ephemeral=True, final=True), authority)
     config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=1)
     Server(config).run([listening])
+
+
+def _make_database(database: Path, kept: Path) -> None:
+    """Makes the database of a new server: a copy of the empty one that an earlier server has kept.
+
+    Prefect makes it by all its migrations, which take longer than the rest of the start.
+    """
+    if database.exists():
+        return
+    if kept.is_file():
+        try:
+            _copy_database(kept, database)
+            return
+        except sqlite3.DatabaseError:
+            kept.unlink(missing_ok=True)  # damaged
+    from prefect.server.database import provide_database_interface
+
+    asyncio.run(provide_database_interface().create_db())
+    if database.exists():  # not a database of the user's own, elsewhere
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        _copy_database(database, kept)
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(beside)) as other:
+            one.backup(other)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _end_with_parent() -> None:
