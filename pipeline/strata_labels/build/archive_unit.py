@@ -6,7 +6,6 @@ one process that writes.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import os
@@ -25,6 +24,7 @@ import numpy as np
 from strata_labels.embedding import Encoder, load_encoder
 from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import whole
+from strata_labels.freed_memory import keep_freed_memory
 from strata_labels.pictures import UnreadablePictureError, place_of, reduced
 from strata_labels.progress import without_progress
 from strata_labels.sources import (
@@ -36,7 +36,6 @@ from strata_labels.sources import (
 )
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt in malloc.h
 _ENCODING = Lock()  # in one process, one archive is encoded while the next is fetched
 
 
@@ -209,20 +208,10 @@ def _encoder(unit: Unit) -> Encoder | None:
 
 @lru_cache(maxsize=1)
 def _loaded(spec: str) -> Encoder:
-    _reuse_freed_memory()
+    # Also beside a GPU: Dask starts workers with the opposite setting, under which page faults took
+    # longer than encoding.
+    keep_freed_memory()
     return load_encoder(spec)
-
-
-def _reuse_freed_memory() -> None:
-    """Lets this process keep the memory that it frees: an encoder needs as much again at once.
-
-    Dask starts workers with the opposite setting, under which page faults took longer than the
-    encoding itself.
-    """
-    library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt"):  # glibc
-        for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
-            library.mallopt(parameter, 1 << 30)
 
 
 def usable_cores() -> int:
