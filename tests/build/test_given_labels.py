@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
-from strata_labels.build import BuildSettings, Workspace, apply_sheet, build_tree, rebuild
+from strata_labels.build import BuildSettings, Workspace, apply_sheet, build_tree
 from strata_labels.cli import app
 from strata_labels.cli.result import finish
 from strata_labels.errors import InputError
@@ -451,25 +451,3 @@ def test_items_that_look_like_a_node_without_members_are_not_given_a_second_one(
     vocabulary = load(place.folder, "vocabulary")
     assert (vocabulary["name"].str.casefold() == "windmill").sum() == 1
     assert set(found(place).index) == set(table.index)
-
-
-def test_a_node_may_be_made_by_the_name_of_one_that_is_only_proposed(tmp_path: Path) -> None:
-    table = with_a_new_kind()
-    place = build(tmp_path, table)
-    vocabulary = load(place.folder, "vocabulary")
-    (idle,) = vocabulary.loc[vocabulary["name"] == "windmill", "node_id"]
-    mills = table.index[table.index.str.startswith("mill")]
-    named = [f"table/train/{mill}" for mill in mills[::4]]
-    decide(place, "3:2/building", "create", "|".join(["Windmill", *named]))
-    rebuild(place)
-    place = build(tmp_path, table)
-    vocabulary = load(place.folder, "vocabulary")
-    assert idle not in set(vocabulary["node_id"])  # one node of the name, the one that was made
-    assert (vocabulary["name"].str.casefold() == "windmill").sum() == 1
-    again = found(place)
-    assert set(again["level1_name"].loc[mills[::4]]) == {"Windmill"}
-    # Once people have put something there, it is a node like others, and keeps its name.
-    other = build(tmp_path / "other", table)
-    decide(other, f"1:table/train/{mills[0]}", "move", idle)
-    with pytest.raises(InputError, match=f"another node of the level, {idle}, has this name"):
-        decide(other, "3:2/building", "create", "Windmill")

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from strata_labels.proposal import Prompts, Scorer, Scores, Signals, calibration_error, score
+from strata_labels.proposal.acceptance import trusted_class
 from strata_labels.proposal.calibration import acceptance_threshold
 from strata_labels.proposal.landmarks import (
     LandmarkRidge,
@@ -11,6 +12,7 @@ from strata_labels.proposal.landmarks import (
     spread_over_nodes,
 )
 from strata_labels.proposal.learners import PARTS, ExactRidge, Targets, answers_of, kernel
+from strata_labels.proposal.model import Chunk
 from strata_labels.proposal.signals import Features, NodeScores, features
 
 from tests.proposal.conftest import NODES, named
@@ -58,6 +60,15 @@ def test_a_few_answers_of_one_node_do_not_speak_against_class_chains(lexicon):
     known[:5] = NODES.index("lake")
     scores = scorer.fit(known)
     assert scores.trusted[5:].all() and scores.accepted[5:].all()
+
+
+def test_look_alikes_speak_against_a_class_chain_for_a_node_with_most_labels():
+    chain = np.array([[0.0, 1.0]], dtype=np.float32)
+    for say, trusted in ((0.99, False), (0.85, True)):
+        learnt = [np.array([[say, 1.0 - say]], dtype=np.float32)]
+        shares = np.array([0.8, 0.2], dtype=np.float32)
+        chunk = Chunk(np.arange(1), {"class": chain}, learnt, [], chain, None, shares)
+        assert trusted_class(chunk, np.array([1])).tolist() == [trusted]
 
 
 def test_tied_classes_share_their_say():

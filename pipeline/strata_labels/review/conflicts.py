@@ -95,13 +95,10 @@ def _same_names(
     if not renames and not makes:
         return []
     merged = {d.subject for d in effective if d.decision == "merge"}
-    decided = {d.subject for d in effective} | {d.target for d in effective}
-    # A node that a build proposes and nobody has taken up gives way: the next build drops it.
-    idle = {n for n in tree.name if _is_proposed(n) and n not in decided}
     names = {**tree.name, **{node: d.target for node, d in renames.items()}}
     taken: dict[tuple[int, str], list[str]] = defaultdict(list)
     for node, name in names.items():
-        if node not in merged | idle and (node not in made or node in makes):
+        if node not in merged and (node not in made or node in makes):
             taken[tree.level[node], name_key(name)].append(node)
     found = []
     for node in sorted({*renames, *makes} & names.keys()):
@@ -116,11 +113,6 @@ def _same_names(
             if group[0] is d or len({x.reviewer for x in group}) == 1:
                 found.append((group, problem))
     return found
-
-
-def _is_proposed(node: str) -> bool:
-    """Whether an id is of a node that a build proposes for items outside of all nodes."""
-    return node.rpartition("/")[2].startswith("new:")
 
 
 def _claims(effective: list[Decision]) -> list[Conflict]:
