@@ -25,8 +25,10 @@ print(faults[-1])
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this setting")
 def test_a_second_pass_takes_no_new_pages() -> None:
-    kept, given_back = (
-        int(subprocess.check_output([sys.executable, "-c", PASSES, how], text=True))
-        for how in ("kept", "given back")
-    )
-    assert kept < 1000 < 20_000 < given_back
+    def printed(code: str, *words: str) -> int:
+        return int(subprocess.check_output([sys.executable, "-c", code, *words], text=True))
+
+    if not printed("import ctypes; print(ctypes.CDLL(None).mallopt(-3, 2**28))"):
+        pytest.skip("this glibc refuses so large a limit")
+    kept, given_back = printed(PASSES, "kept"), printed(PASSES, "given back")
+    assert 10 * kept < given_back  # pages may be of any size

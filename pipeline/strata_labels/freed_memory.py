@@ -8,13 +8,15 @@ from functools import cache
 
 # Parameters of glibc's `mallopt`.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-#: Larger blocks go back to the system; and so much of what is free is kept.
+# Larger blocks go back to the system at once; free memory at the heap's end does above `_KEPT`.
 _LARGEST, _KEPT = 2**28, 2**29
 
 
 @cache
 def keep_freed_memory() -> None:
-    """Makes glibc keep freed blocks of up to 256 MB, 512 MB at most; does nothing elsewhere.
+    """Makes glibc keep freed blocks of up to 256 MB; does nothing elsewhere.
+
+    Nor with a glibc that refuses so large a limit, as earlier ones do.
 
     By default it gives every block of more than 32 MB back to the system. A network on a CPU has
     such blocks in every layer, and the system spends more time on clearing them again than the
@@ -22,5 +24,5 @@ def keep_freed_memory() -> None:
     """
     with suppress(OSError, AttributeError, TypeError):  # no glibc
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_MMAP_THRESHOLD, _LARGEST)
-        mallopt(_TRIM_THRESHOLD, _KEPT)
+        if mallopt(_MMAP_THRESHOLD, _LARGEST):
+            mallopt(_TRIM_THRESHOLD, _KEPT)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -131,6 +132,11 @@ def test_a_tree_is_built_without_vectors_where_its_own_weights_cannot_be_fetched
     assert again.returncode == 3 and "goes on without vectors" in again.stderr
     assert "Nothing changed" in again.stdout and data_files(workspace) == before
     assert strata("build", "gldv2-h", workspace, *words, "--encoder", "").stderr == ""
+    with tarfile.open(tmp_path / "images_000.tar", "w"):
+        pass
+    for more in ((), ("--plan",)):
+        run = strata("embed", workspace, "--shards", tmp_path, *more)
+        assert run.returncode == 2 and "was built without an encoder" in run.stderr
     run = strata("build", "gldv2-h", workspace, *words, "--encoder", "ViT-B-32/laion2b_s34b_b79k")
     assert run.returncode == 1 and "goes on" not in run.stderr  # it was asked for
 

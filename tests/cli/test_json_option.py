@@ -41,7 +41,7 @@ def test_fetch_writes_files_with_sums_and_counts_of_images(strata: Strata, tmp_p
     server.shutdown()
     server.server_close()
     assert fetched.returncode == 0, fetched.stderr
-    sizes = {file["name"]: file["size"] for file in plan["files"] if file["size"]}
+    sizes = {file["name"]: file["bytes"] for file in plan["files"] if file["bytes"]}
     assert plan["bytes_to_fetch"] == sum(sizes.values()) and plan["archives"]["found"] == 1
     numbers = read(out)
     assert {file["name"]: file["bytes"] for file in numbers["files"]} == sizes
@@ -74,6 +74,10 @@ def test_explain_writes_evidence_and_confidences(
     assert found["item"]["item_id"] == found["assignment"]["item_id"] == item
     for piece in found["proposal"]["evidence"]:
         assert {"kind", "node", "value", "ids"} <= piece.keys()
+    classes = found["classes"]
+    assert set(classes["labels"]) == set(classes["entity"]["class_qids"])
+    assert all({"from_qid", "to_qid", "reason", "detail"} == set(cut) for cut in classes["cuts"])
+    assert found["levels"][1] == "supercategory"
     assert set(found["what_if"]) == {"alone", "without", "similar"}
     assert "NaN" not in out.read_text()
 

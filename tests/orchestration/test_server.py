@@ -86,12 +86,30 @@ def test_a_database_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert kept.stat().st_mtime_ns == made
     first, second = (contents(tmp_path / name) for name in ("first", "second"))
     assert first == second and len(first[0]) > 50
-    kept.write_bytes(b"no database")
-    with temporary_server(tmp_path / "third") as address:
-        assert requests.get(f"{address}/health", timeout=60).ok
     # Migrations write constraints in no fixed order.
-    names = [{row[:2] for row in found[0]} for found in (first, contents(tmp_path / "third"))]
-    assert names[0] == names[1] and kept.read_bytes() != b"no database"
+    names = {row[:2] for row in first[0]}
+    whole = kept.read_bytes()
+    for damaged in (b"no database", b"", whole[: len(whole) // 2]):
+        kept.write_bytes(damaged)
+        home = tmp_path / f"damaged{len(damaged)}"
+        with temporary_server(home) as address:
+            assert requests.get(f"{address}/health", timeout=60).ok
+        assert {row[:2] for row in contents(home)[0]} == names
+        assert len(kept.read_bytes()) > len(whole) // 2
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+
+
+@pytest.mark.flow
+def test_a_database_of_the_users_own_is_left_to_prefect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own = tmp_path / "own.db"
+    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", f"sqlite+aiosqlite:///{own}")
+    with temporary_server(tmp_path / "home") as address:
+        assert requests.get(f"{address}/health", timeout=60).ok
+    assert own.exists()
+    assert not (tmp_path / "home/prefect.db").exists() and not (tmp_path / "cache").exists()
 
 
 @pytest.mark.flow

@@ -46,7 +46,7 @@ class Applied:
         sheet_id: the time of these decisions, by which all of them can be taken back.
         remarks: a sentence for each row that is kept as stale, or that was replaced since.
         change: of a dry run, what would become different in the tree, in lines.
-        numbers: the same as `items` that would change, by level, `moves` and `nodes`; see
+        numbers: of a dry run, the same as numbers: `items`, `moves` and `nodes` of
             `strata_labels.review.TreeChange`.
     """
 

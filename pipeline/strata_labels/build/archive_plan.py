@@ -13,11 +13,11 @@ from strata_labels.build.archive_unit import one_torch_thread, usable_cores
 from strata_labels.build.image_archives import (
     ImageIndex,
     already_read,
+    encoder_of_images,
     missing_archives,
     wanted_images,
 )
 from strata_labels.build.workspace import Workspace
-from strata_labels.embedding import load_encoder
 from strata_labels.pictures import reduced
 from strata_labels.sources import archive_sizes, find_archives
 from strata_labels.tables import load
@@ -59,8 +59,8 @@ def plan_archives(
         RetryError: a server is out of reach.
     """
     settings = workspace.last_settings()
-    encoder = load_encoder(settings.encoder_of_images)
-    named = settings.encoder_of_images, encoder
+    named = encoder_of_images(settings)
+    _, encoder = named
     wanted = wanted_images(load(workspace.folder, "items"), settings.images_per_landmark)
     archives = find_archives(place, settings.source.image_archives())
     index = ImageIndex(workspace.archive_indexes)

@@ -236,6 +236,20 @@ def _is_whole(path: Path) -> bool:
     return not pc.any(pc.equal(members, "")).as_py()
 
 
+def encoder_of_images(settings: BuildSettings) -> tuple[str, Encoder]:
+    """The encoder that a build gives its images to, by name.
+
+    Raises:
+        InputError: it has none.
+    """
+    name = settings.encoder_of_images
+    if not name:
+        what = "the workspace was built without an encoder, so nothing can encode images"
+        fix = "Run `strata build` again, with --encoder or when the weights can be fetched."
+        raise InputError(Problem("WORKSPACE", what, fix))
+    return name, load_encoder(name)
+
+
 def already_read(
     workspace: Workspace,
     index: ImageIndex,
@@ -308,7 +322,7 @@ def embed_archives(
         fix = "Give --keep none, or build once with --images and that folder."
         raise InputError(Problem("--keep", what, fix, value=str(workspace.images)))
     archives = find_archives(place, settings.source.image_archives())
-    encoder = settings.encoder_of_images, load_encoder(settings.encoder_of_images)
+    encoder = encoder_of_images(settings)
     if keep == "none" and _two_read_images(settings):
         what = "the second encoder of the build needs the images:"
         raise InputError(Problem("--keep", what, "Give --keep wanted.", value=keep))

@@ -171,7 +171,7 @@ def merged_nodes(
 ) -> dict[str, str]:
     """For each node that people merged the one that it is part of.
 
-    None where the decisions have faults: the check of the whole ledger lists all of them.
+    Empty where the decisions have faults: the check of the whole ledger lists all of them.
     """
     on_nodes = decisions[decisions["subject"].isin(nodes["node_id"])]
     try:

@@ -34,8 +34,8 @@ from strata_labels.progress import activity
 Execute = Callable[[Stage, Workspace, BuildSettings], Counts]
 
 _WITHOUT_VECTORS = (
-    "The build goes on without vectors. Run the same `strata build` again when the weights can be "
-    'fetched; `--encoder ""` builds without vectors and without this warning.'
+    "The build goes on without vectors of this encoder. Run the same `strata build` again when the "
+    'weights can be fetched; `--encoder ""` builds without them and without this warning.'
 )
 
 
@@ -117,8 +117,8 @@ def build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute =
     Raises:
         InputError: what is wrong with the inputs, and a first build then leaves no table behind; or
             an export cannot be written, and the tree is there.
-        RetryError: another command is writing to the workspace; the weights of an encoder that was
-            asked for cannot be fetched.
+        RetryError: another command is writing to the workspace; the weights of an encoder that is
+            not the tree's own cannot be fetched.
     """
     with workspace.locked("build"):
         _build_tree(workspace, settings, execute)
@@ -150,7 +150,7 @@ def _build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute)
 
 
 def _goes_on_without(encoder: str, settings: BuildSettings) -> bool:
-    """Whether a tree can be built without an encoder: nobody named it, and no node is found by it.
+    """Whether a build can do without an encoder: it is the tree's own, and no node is found by it.
 
     The encoder is tried again by the next `strata build`: its settings name the encoder again.
     """

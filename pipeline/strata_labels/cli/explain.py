@@ -71,7 +71,15 @@ def _record(found: Explanation) -> dict[str, Any]:
         "assignment": found.assignment.to_dict(),
         "nodes": dict(found.nodes),
         "what_if": found.what_if,
-        "classes": classes and {"entity": classes.entity.to_dict(), "verdict": classes.verdict},
+        "levels": found.levels,
+        "given_levels": found.given_levels,
+        "classes": classes
+        and {
+            "entity": classes.entity.to_dict(),
+            "verdict": classes.verdict,
+            "cuts": classes.cuts,
+            "labels": _labels_met(classes),
+        },
     }
     return cast(dict[str, Any], _plain(record))
 
@@ -88,8 +96,16 @@ def _plain(value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    missing = value is None or value != value or type(value).__name__ == "NAType"
-    return None if missing else value
+    return None if value != value else value
+
+
+def _labels_met(classes: ClassFacts) -> dict[str, str]:
+    """Labels of the classes of an item and of those on the ways up from them."""
+    verdict = classes.verdict
+    met = {*classes.entity["class_qids"], *verdict.path}
+    met |= {qid for way in (*verdict.ties, *verdict.others) for qid in way.path}
+    met |= {qid for cut in classes.cuts for qid in (cut.from_qid, cut.to_qid)}
+    return {qid: classes.labels[qid] for qid in sorted(met) if qid in classes.labels}
 
 
 def _lines(found: Explanation) -> list[str]:

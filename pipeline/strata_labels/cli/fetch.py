@@ -119,7 +119,6 @@ def _print_plan(
 ) -> dict[str, Any]:
     """Prints what a fetch into a folder would download, and the disk's room; returns the same."""
     import shutil
-    from dataclasses import asdict
 
     from rich.filesize import decimal
 
@@ -127,7 +126,18 @@ def _print_plan(
 
     needed, unknown = 0, False
     files = plan_fetch(source, folder, base_url)
-    numbers: dict[str, Any] = {"files": list(map(asdict, files))}
+    numbers: dict[str, Any] = {
+        "files": [
+            {
+                "name": f.name,
+                "address": f.address,
+                "bytes": f.size,
+                "kept": f.is_there,
+                "have": f.have,
+            }
+            for f in files
+        ]
+    }
     for file in files:
         if file.is_there:
             said = "is there"

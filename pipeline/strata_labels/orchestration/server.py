@@ -156,28 +156,48 @@ def serve() -> None:
 def _make_database(database: Path, kept: Path) -> None:
     """Makes the database of a new server: a copy of the empty one that an earlier server has kept.
 
-    Prefect makes it by all its migrations, which take longer than the rest of the start.
+    Prefect makes it by all its migrations, which take longer than the rest of the start. A database
+    of the user's own is left to Prefect.
     """
-    if database.exists():
+    from prefect.settings import get_current_settings
+
+    chosen = get_current_settings().server.database
+    url = chosen.connection_url.get_secret_value() if chosen.connection_url else ""
+    if database.exists() or not url.endswith(str(database)) or not chosen.migrate_on_start:
         return
-    if kept.is_file():
-        try:
-            _copy_database(kept, database)
-            return
-        except sqlite3.DatabaseError:
-            kept.unlink(missing_ok=True)  # damaged
+    if _is_whole(kept):
+        _copy_database(_kept_uri(kept), database)
+        return
     from prefect.server.database import provide_database_interface
 
     asyncio.run(provide_database_interface().create_db())
-    if database.exists():  # not a database of the user's own, elsewhere
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        _copy_database(database, kept)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    _copy_database(database.absolute().as_uri(), kept)
 
 
-def _copy_database(source: Path, target: Path) -> None:
+def _is_whole(kept: Path) -> bool:
+    """Whether a kept database can be read and has its tables; a damaged one is made anew."""
+    try:
+        with closing(sqlite3.connect(_kept_uri(kept), uri=True)) as one:
+            sound = one.execute("PRAGMA quick_check").fetchone() == ("ok",)
+            return sound and one.execute("SELECT 1 FROM alembic_version").fetchone() is not None
+    except sqlite3.DatabaseError:
+        return False
+
+
+def _kept_uri(kept: Path) -> str:
+    # Nobody writes to it, and its folder may be one that nobody can write to.
+    return f"{kept.absolute().as_uri()}?mode=ro&immutable=1"
+
+
+def _copy_database(source: str, target: Path) -> None:
+    """Copies a database, named by its address, to a file that appears whole."""
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(beside)) as other:
+        with (
+            closing(sqlite3.connect(source, uri=True)) as one,
+            closing(sqlite3.connect(beside)) as other,
+        ):
             one.backup(other)
         beside.replace(target)
     finally:

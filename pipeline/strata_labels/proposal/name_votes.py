@@ -16,7 +16,7 @@ from strata_labels.proposal.learners import PARTS, Targets
 # Labels, spread as all labels are, that are added to those seen with each feature. Chosen on two
 # thirds of the real sample; 0.5 to 8 differ little.
 ADDED = 2.0
-# Votes that are held as a plain matrix, which is five times as fast.
+# At most so many votes are held as a plain matrix, which is faster to add up.
 MOST_DENSE = 40_000_000
 
 

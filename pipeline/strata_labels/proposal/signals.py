@@ -215,8 +215,9 @@ class Features:
         sparse: linear part, float32 `[n, D]`, rows scaled by the root of the part's weight.
         dense: Gaussian parts, `(unit vectors [n, d], weight, gamma)`; rows of zeros (no vector)
             resemble nothing.
-        of_names: n-grams of the names, and their words with pairs of neighbouring words, which
-            are no part of the kernel: unit rows, float32 `[n, D']` each; what names share.
+        of_names: n-grams of the names, a part of the kernel too, and their words with pairs of
+            neighbouring words, which are none: unit rows, float32 `[n, D']` each; empty where names
+            share nothing.
     """
 
     sparse: sp.csr_matrix
