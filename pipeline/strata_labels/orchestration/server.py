@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from strata_labels.errors import InputError, RetryError
+from strata_labels.messages import say
 from strata_labels.progress import activity
 
 _HOST = "127.0.0.1"
@@ -53,6 +54,7 @@ def prefect_server(folder: Path) -> Iterator[None]:
     if PREFECT_API_URL.value():
         yield
         return
+    say("Starting a temporary server for it.")  # the imports took a while
     home = folder / ".prefect"
     with (
         temporary_server(home) as address,
