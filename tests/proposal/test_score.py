@@ -2,7 +2,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from strata_labels.proposal import Prompts, Scorer, Scores, Signals, calibration_error, score
+from strata_labels.proposal import (
+    Prompts,
+    Scorer,
+    Scores,
+    Signals,
+    calibration_error,
+    learners,
+    score,
+)
 from strata_labels.proposal.acceptance import trusted_class
 from strata_labels.proposal.calibration import acceptance_threshold
 from strata_labels.proposal.landmarks import (
@@ -60,6 +68,7 @@ def test_a_few_answers_of_one_node_do_not_speak_against_class_chains(lexicon):
     known[:5] = NODES.index("lake")
     scores = scorer.fit(known)
     assert scores.trusted[5:].all() and scores.accepted[5:].all()
+    assert (scores.neighbours[5:] == -1).all()  # nothing labelled is like them
 
 
 def test_look_alikes_speak_against_a_class_chain_for_a_node_with_most_labels():
@@ -180,6 +189,27 @@ def test_left_out_scores_are_those_of_a_fit_without_the_rows_of_the_answer(block
     expected = kernel(parts, np.array(block), rest) @ dual + mean
     assert np.allclose(scores[block], expected, atol=1e-3)
     assert np.allclose(np.diag(kernel(parts, rows, rows)), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["exact", "landmarks"])
+@pytest.mark.parametrize("evidence", ["names", "vectors", "both"])
+@pytest.mark.parametrize("most_weights", [learners.MOST_WEIGHTS, 0])
+def test_open_items_have_the_scores_of_the_whole_kernel(kind, evidence, most_weights, monkeypatch):
+    monkeypatch.setattr(learners, "MOST_WEIGHTS", most_weights)
+    vectors, truth = _blobs(np.random.default_rng(8), 40)
+    names = [f"name {n % 7}" if evidence != "vectors" else "" for n in range(40)]
+    signals = Signals(names, [""] * 40, text=None if evidence == "names" else vectors)
+    parts = features(signals, NodeScores(pd.DataFrame()), K)
+    rows, some = np.arange(0, 40, 2), np.array([1, 4, 33])  # the second has a label
+    targets = Targets(rows, truth[rows], K, answers_of(np.full(20, -1)))
+    scores = ridge_of(kind, parts, targets).scores(some)
+    target = np.eye(K)[truth[rows]]
+    mean = target.mean(axis=0)
+    gram = kernel(parts, rows, rows).astype(float) + 0.15 * np.eye(20)
+    dual = np.linalg.solve(gram, target - mean)
+    expected = kernel(parts, some, rows) @ dual + mean
+    assert np.allclose(scores[[0, 2]], expected[[0, 2]], atol=1e-3)
+    assert not np.allclose(scores[1], expected[1], atol=0.05)
 
 
 @pytest.mark.parametrize("kind", ["exact", "landmarks"])

@@ -170,12 +170,7 @@ def trusted_class(chunk: Chunk, best: np.ndarray) -> np.ndarray:
     trusted = reached[index, best] >= 1.0
     if names is not None:
         trusted |= (reached[index, best] > 0) & (names[index, best] >= STRONG_NAME)
-    # Of a row that nothing is like, the ridge says what share of the labels each node has. That is
-    # no contradiction: of a few answers, most can be of one node.
-    learnt = None
-    if chunk.shares is not None:
-        learnt = (chunk.learnt[0] - chunk.shares) / np.maximum(1.0 - chunk.shares, 1e-6)
-    for source, limit in ((names, STRONG_NAME), (learnt, STRONG_KNOWN)):
+    for source, limit in ((names, STRONG_NAME), (chunk.alike, STRONG_KNOWN)):
         if source is not None:
             own = source.argmax(axis=1)
             trusted &= (own == best) | (source[index, own] < limit)

@@ -55,7 +55,7 @@ WEIGHT_SPREAD = {
 # Labelled rows below which the prior of the blend counts more than twice, where labels are all
 # there is to learn from. Set by hand.
 FEW_ROWS = 50
-# Share of a node in what known look-alikes say from which they speak for it. Set by hand.
+# How far known look-alikes must speak for a node (`Chunk.alike`) to be named. Set by hand.
 SPOKEN = 0.3
 # Open rows that resampling is tried on: those with the smallest margin; a clear one stays.
 MOST_RESAMPLED = 5_000
@@ -453,10 +453,9 @@ class Scorer:
                     top_probability[some, 1] if num_top > 1 else 0.0
                 )
             left_out[rows] = sure_without
-            if chunk.learnt:
-                best = chunk.learnt[0].argmax(axis=1)
-                like = chunk.learnt[0][np.arange(len(rows)), best] >= SPOKEN
-                neighbours[rows] = np.where(like, best, -1)
+            alike = chunk.alike
+            if alike is not None:
+                neighbours[rows] = np.where(alike.max(axis=1) >= SPOKEN, alike.argmax(axis=1), -1)
         confidence = np.round(np.maximum.accumulate(confidence, axis=1), DECIMALS)
         accepted_level, threshold = acceptance.accepted(confidence, known, known_level, trusted)
         scores = Scores(
