@@ -12,7 +12,7 @@ from strata_labels.proposal import (
     score,
 )
 from strata_labels.proposal.acceptance import trusted_class
-from strata_labels.proposal.calibration import acceptance_threshold
+from strata_labels.proposal.calibration import acceptance_threshold, doubt_features, fit_calibration
 from strata_labels.proposal.landmarks import (
     LandmarkRidge,
     LandmarkSums,
@@ -352,6 +352,31 @@ def test_a_few_right_answers_are_not_enough_to_accept_the_rest():
     pages = np.repeat(np.arange(40), 10)  # forty answers for ten rows each
     assert acceptance_threshold(sure, 0.95, known, right, pages) == pytest.approx(0.99)
     assert acceptance_threshold(sure, 0.95, known, right, pages // 2) > 1
+
+
+def test_a_hundred_decided_rows_say_less_of_confidence_than_a_hundred_given_ones():
+    """People decide what is in doubt first: that it was all right proves little of the rest."""
+    random = np.random.default_rng(0)
+
+    def moved(number: int, decided: bool) -> float:
+        features, node = random.standard_normal((number, 6)), random.integers(0, K, number)
+        right, people = np.ones(number, dtype=bool), np.full(number, decided)
+        fitted = fit_calibration(features, node, K, right, people)
+        open_rows = random.standard_normal((500, 6))
+        before = 1 / (1 + np.exp(-open_rows[:, 0]))
+        return float((fitted.confidence(open_rows, np.zeros(500, dtype=int)) - before).mean())
+
+    assert moved(100, False) > 0.05 > 0.005 > moved(100, True)
+    assert moved(3_000, True) > 0.2
+
+
+def test_before_labels_say_much_confidence_is_that_of_the_evidence_without_them():
+    zero_shot = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1]])
+    learnt = np.array([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05]])
+    sure = doubt_features(learnt.argmax(axis=1), learnt, zero_shot, [])[:, 0]
+    assert sure[0] > 0 > sure[1]  # the second proposal is one that the evidence hardly has
+    alone = doubt_features(learnt.argmax(axis=1), learnt, None, [])[:, 0]
+    assert alone == pytest.approx(np.log(9))
 
 
 def test_calibration_error_of_perfect_and_of_boastful_confidence():

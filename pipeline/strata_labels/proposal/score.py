@@ -209,7 +209,7 @@ class Scorer:
         sample = self._sample(np.flatnonzero(known[:, 0] >= 0))
         self._model = None  # before another one takes memory
         self._model = self._learn(known, rows, sample, together, given)
-        return self._score(self._model, known, sample, together)
+        return self._score(self._model, known, sample, together, known != given)
 
     def left_out_by_image(self, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
         """What the last fit says of items by each of their images, without their own labels.
@@ -409,7 +409,12 @@ class Scorer:
             yield np.arange(start, min(start + size, num_items))
 
     def _score(
-        self, model: Model, known: np.ndarray, sample: np.ndarray, together: np.ndarray
+        self,
+        model: Model,
+        known: np.ndarray,
+        sample: np.ndarray,
+        together: np.ndarray,
+        decided: np.ndarray,
     ) -> Scores:
         num_items, num_levels = known.shape
         known_level = np.where((known >= 0).any(axis=1), (known >= 0).argmax(axis=1), num_levels)
@@ -425,7 +430,7 @@ class Scorer:
         trusted = np.zeros(num_items, dtype=bool)
         acceptance = Acceptance(self.levels, self.target, model.surest)
         if model.ridges:
-            acceptance.fit(model.chunk(sample), known[sample], together[sample])
+            acceptance.fit(model.chunk(sample), known[sample], together[sample], decided[sample, 0])
         for rows in tracked(self._chunks(num_items), num_items, "proposing labels"):
             chunk = model.chunk(rows)
             free = chunk.probabilities
