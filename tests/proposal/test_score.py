@@ -9,7 +9,7 @@ from strata_labels.proposal import (
     Signals,
     calibration_error,
     learners,
-    score,
+    learning,
 )
 from strata_labels.proposal.acceptance import trusted_class
 from strata_labels.proposal.calibration import acceptance_threshold, doubt_features, fit_calibration
@@ -296,9 +296,9 @@ def test_labels_that_change_give_the_scores_of_a_fit_on_all_of_them() -> None:
 
 
 def test_a_second_fit_of_a_scorer_is_that_of_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(score, "MOST_EXACT", 100)
-    monkeypatch.setattr(score, "RANK", 60)
-    monkeypatch.setattr(score, "MOST_CHANGED", 30)
+    monkeypatch.setattr(learning, "MOST_EXACT", 100)
+    monkeypatch.setattr(learning, "RANK", 60)
+    monkeypatch.setattr(learning, "MOST_CHANGED", 30)
     vectors, truth = _blobs(np.random.default_rng(8), 500)
     given = np.where(np.arange(500) < 200, truth, -1)
     evidence, above = named(*[""] * 500, text=vectors), [np.arange(K) % 2]
@@ -411,9 +411,9 @@ def test_few_labels_are_not_sure(num_labels: int) -> None:
 
 def test_groups_of_answers_among_given_labels_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is added to kept sums stays small, also where no label but its group is another one."""
-    monkeypatch.setattr(score, "MOST_EXACT", 100)
-    monkeypatch.setattr(score, "RANK", 60)
-    monkeypatch.setattr(score, "MOST_CHANGED", 30)
+    monkeypatch.setattr(learning, "MOST_EXACT", 100)
+    monkeypatch.setattr(learning, "RANK", 60)
+    monkeypatch.setattr(learning, "MOST_CHANGED", 30)
     vectors, truth = _blobs(np.random.default_rng(8), 500)
     given = np.where(np.arange(500) < 400, truth, -1)
     evidence, above = named(*[""] * 500, text=vectors), [np.arange(K) % 2]
@@ -422,7 +422,7 @@ def test_groups_of_answers_among_given_labels_are_bounded(monkeypatch: pytest.Mo
         together = np.where(rows < 400, rows // size, -1)
         alone = np.full(500, -1)
         for groups in (together, alone):
-            ridge = used._ridge(0, given, groups, given)
+            ridge = used._learner._ridge(0, given, groups, given)
             assert isinstance(ridge, LandmarkRidge) and len(ridge._changes.rows) <= 60
-            own = Scorer(evidence, NODES, above=above)._ridge(0, given, groups, given)
+            own = Scorer(evidence, NODES, above=above)._learner._ridge(0, given, groups, given)
             assert ridge.scores(rows).tobytes() == own.scores(rows).tobytes()
