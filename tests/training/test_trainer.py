@@ -251,6 +251,12 @@ def test_gem_of_a_backbone_whose_channels_are_last() -> None:
     [
         (["backbone=timm:test_vit@weights.pt", "pooling=gem"], "gives no map of features: 'gem'"),
         (["backbone=vit_tiny_patch16_224", "pretrained=no"], "vit_tiny.*takes no pictures of this"),
+        (
+            ["backbone=resnet500"],
+            r"^backbone: timm has no model 'resnet500'. Close names: .*resnet",
+        ),
+        (["backbone=test_resnet.no_tag"], r"'test_resnet.no_tag'. Close names: test_resnet.r160"),
+        (["backbone=botnet50ts_256"], "no weights of 'botnet50ts_256'.*timm:botnet50ts_256@FILE"),
         (["backbone=ENCODER", "pooling=max"], "pools by itself: 'max'"),
         (["backbone=ENCODER", "pretrained=w.pt"], "brings its own weights: 'w.pt'"),
         (["backbone=ENCODER", "pretrained=no"], "brings its own weights: 'no'"),
@@ -264,6 +270,15 @@ def test_what_a_backbone_cannot_do_is_one_sentence(
     settings = [each.replace("ENCODER", encoder) for each in settings]
     with pytest.raises(InputError, match=message):
         build_model(load_recipe("nsm", "full", [*settings, "crop=32"]))
+
+
+def test_weights_that_cannot_be_fetched_name_the_ways_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(RetryError, match=r"timm:resnet50.tv_in1k could not be fetched.*@FILE"):
+        build_model(load_recipe("nsm", "full"))
 
 
 def test_a_transformer_has_the_vectors_of_its_encoder(tmp_path: Path) -> None:
