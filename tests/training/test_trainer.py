@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from strata_labels.training import (
 from strata_labels.training.head import within_whitening
 from strata_labels.training.memory import Memory
 from strata_labels.training.model import GeM, build_model
-from strata_labels.training.processes import Processes
+from strata_labels.training.processes import Processes, process_group
 from strata_labels.training.trainer import Trainer
 from strata_labels.training.training_modes import FullTraining
 from subprocesses import run_checked
@@ -322,6 +323,21 @@ def test_unsynchronised_batch_norm_is_refused(pictures) -> None:
     recipe = load_recipe("nsm", "full", settings)
     with pytest.raises(InputError, match="cannot be synchronised"):
         FullTraining(read_labels_csv(path, root), recipe, 0, 0, Processes(0, 2), False)
+
+
+def test_processes_wait_for_one_that_works_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of gloo the limit would be half an hour, of NCCL ten minutes."""
+    limits = []
+
+    def start(backend: str, timeout: timedelta) -> None:
+        limits.append(timeout)
+        raise InterruptedError
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.distributed, "init_process_group", start)
+    with pytest.raises(InterruptedError), process_group():
+        pass
+    assert limits[0] >= timedelta(days=1)
 
 
 def test_gradient_is_clipped() -> None:
