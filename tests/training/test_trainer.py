@@ -384,6 +384,19 @@ def test_memory_keeps_the_last() -> None:
     assert torch.equal(kept.long(), labels)
 
 
+@pytest.mark.parametrize("name", [name for name in recipe_names() if "-" not in name])
+@pytest.mark.parametrize("mining", ["hard", "semi-hard"])
+def test_a_memory_that_is_empty_changes_no_loss(name: str, mining: str) -> None:
+    """Beside a memory too, a query is not its own positive in losses on pairs."""
+    settings = [*training_steps.SMALL, f"triplet_mining={mining}", "triplet_margin=0.5"]
+    losses = []
+    for size in (0, 40):
+        trainer = training_steps.trainer(load_recipe(name, "full", [*settings, f"memory={size}"]))
+        trainer.run(steps=1)
+        losses.append(trainer.history[0][2])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
 def test_train_head_is_its_seed() -> None:
     inputs, labels = training_steps.points()
     recipe = load_recipe("happier", "head", ["epochs=2"])
