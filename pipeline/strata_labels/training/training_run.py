@@ -22,6 +22,7 @@ from strata_labels.files import only_one, whole, write_json, write_table, write_
 from strata_labels.progress import track
 from strata_labels.retrieval import RECALL_KS, Report, evaluate_embeddings
 from strata_labels.training import checkpoint
+from strata_labels.training.criterion import check_levels
 from strata_labels.training.image_loading import default_workers, unreadable
 from strata_labels.training.labelled_images import GALLERY, TRAIN, LabelledImages
 from strata_labels.training.processes import Processes, process_group
@@ -89,6 +90,7 @@ def train(
             held.enter_context(only_one(out / ".strata.lock", "training"))
         if compile:
             _check_compiler(processes.device)
+        check_levels(recipe, len(images.levels))
         torch.manual_seed(seed)
         workers = default_workers() if workers is None else workers
         resumed = (out / CHECKPOINT).exists()
@@ -163,8 +165,10 @@ def _unreadable(
 ) -> dict[int, str]:
     """The images that could not be read when the training was begun, by position."""
     if not resumed:
-        found: dict[int, str] = processes.from_first(lambda: unreadable(images.paths))
-        return found
+        paths, own = images.paths, processes.share(np.arange(len(images.table))).images
+        found = unreadable([paths[at] for at in own])
+        every = processes.merged({int(own[at]): why for at, why in found.items()})
+        return dict(sorted(every.items()))
     file = out / LEFT_OUT
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return {at: known[path] for at, path in enumerate(images.table.path) if path in known}
