@@ -12,7 +12,12 @@ from strata_labels.proposal import (
     learning,
 )
 from strata_labels.proposal.acceptance import trusted_class
-from strata_labels.proposal.calibration import acceptance_threshold, doubt_features, fit_calibration
+from strata_labels.proposal.calibration import (
+    acceptance_threshold,
+    doubt_features,
+    fit_calibration,
+    worth_of,
+)
 from strata_labels.proposal.landmarks import (
     LandmarkRidge,
     LandmarkSums,
@@ -360,8 +365,8 @@ def test_a_hundred_decided_rows_say_less_of_confidence_than_a_hundred_given_ones
 
     def moved(number: int, decided: bool) -> float:
         features, node = random.standard_normal((number, 6)), random.integers(0, K, number)
-        right, people = np.ones(number, dtype=bool), np.full(number, decided)
-        fitted = fit_calibration(features, node, K, right, people)
+        worth = worth_of(np.full(number, decided))
+        fitted = fit_calibration(features, node, K, np.ones(number, dtype=bool), worth)
         open_rows = random.standard_normal((500, 6))
         before = 1 / (1 + np.exp(-open_rows[:, 0]))
         return float((fitted.confidence(open_rows, np.zeros(500, dtype=int)) - before).mean())
@@ -370,13 +375,57 @@ def test_a_hundred_decided_rows_say_less_of_confidence_than_a_hundred_given_ones
     assert moved(3_000, True) > 0.2
 
 
-def test_before_labels_say_much_confidence_is_that_of_the_evidence_without_them():
+def test_confidence_starts_from_the_evidence_without_labels():
     zero_shot = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1]])
     learnt = np.array([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05]])
-    sure = doubt_features(learnt.argmax(axis=1), learnt, zero_shot, [])[:, 0]
+    best, speaks = learnt.argmax(axis=1), np.zeros(2, dtype=bool)
+    sure = doubt_features(best, learnt, zero_shot, speaks, [])[:, 0]
     assert sure[0] > 0 > sure[1]  # the second proposal is one that the evidence hardly has
-    alone = doubt_features(learnt.argmax(axis=1), learnt, None, [])[:, 0]
+    silent = doubt_features(best, learnt, np.full((2, 3), 1 / 3), ~speaks, [])[:, 0]
+    assert silent[0] == silent[1] > sure[0]
+    alone = doubt_features(best, learnt, None, ~speaks, [])[:, 0]
     assert alone == pytest.approx(np.log(9))
+
+
+@pytest.mark.parametrize("chains", [True, False])
+def test_after_a_few_decisions_rows_without_own_evidence_are_as_sure_as_they_are_right(chains):
+    """Images tell the node; a class chain, where there is one, is of few rows."""
+    vectors, truth = _blobs(np.random.default_rng(11), 1_500)
+    classes = np.where(np.arange(1_500) < 100, truth, -1)
+    evidence = named(*[""] * 1_500, image=vectors, **({"class_node": classes} if chains else {}))
+    known = np.full(1_500, -1)
+    known[200:300] = truth[200:300]
+    scores = Scorer(evidence, NODES).fit(known, given=np.full(1_500, -1))
+    rest = np.arange(300, 1_500)
+    right = (scores.node == truth)[rest]
+    assert right.mean() > 0.8
+    assert abs(scores.confidence[rest].mean() - right.mean()) < 0.15
+
+
+def test_a_given_coarse_label_counts_for_the_evidence_without_labels(lexicon):
+    """The only node below it is right, whatever the name says, after a few decisions."""
+    random = np.random.default_rng(3)
+    vectors, truth = _blobs(random, 400)
+    said = np.where(random.random(400) < 0.7, truth, random.integers(0, K, 400))
+    words = ["Bridge", "Castle", "Church", "Lake", "Tower"]
+    names = [f"{words[node]} {chr(97 + n % 26)}{n}" for n, node in enumerate(said)]
+    above = np.array([0, 0, 0, 1, 0])
+    known = np.column_stack([np.where(np.arange(400) < 60, truth, -1), above[truth]])
+    given = known.copy()
+    given[:60] = -1
+    scorer = Scorer(named(*names, image=vectors), NODES, lexicon, above=[above])
+    scores = scorer.fit(known, given=given)
+    rest = np.arange(400) >= 60
+    lakes = rest & (truth == 3)
+    assert (scores.node[lakes] == 3).all() and (said[lakes] != 3).any()
+    assert scores.confidence[lakes].min() > 0.9
+
+
+def test_labels_of_one_node_alone_make_no_look_alikes():
+    vectors, _ = _blobs(np.random.default_rng(12), 2_300)
+    known = np.where(np.arange(2_300) < 2_000, 0, -1)
+    scores = Scorer(named(*[""] * 2_300, text=vectors), NODES).fit(known)
+    assert (scores.neighbours == -1).all()
 
 
 def test_calibration_error_of_perfect_and_of_boastful_confidence():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from scipy.special import expit
 
@@ -46,9 +44,7 @@ class Acceptance:
         self._measured: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._rows = self._answers = np.zeros(0, dtype=np.int64)
 
-    def fit(
-        self, chunk: Chunk, known: np.ndarray, answers: np.ndarray, decided: np.ndarray
-    ) -> None:
+    def fit(self, chunk: Chunk, known: np.ndarray, answers: np.ndarray, worth: np.ndarray) -> None:
         """Fits the calibrations on rows, each scored without its own label.
 
         For each given level the rows are scored with their own labels from there upwards.
@@ -57,15 +53,14 @@ class Acceptance:
             chunk: of m rows with a known finest label.
             known: their nodes at each level, `[m, S]`.
             answers: number of the answer each is known by, `[m]`, -1 for one of its own.
-            decided: whether people decided each, boolean `[m]`.
+            worth: rows that each counts for, see `worth_of`, `[m]`.
         """
         self._rows, self._answers = chunk.rows, answers
         num_levels = len(self._levels)
         for given in range(1, num_levels + 1):
             inside = chunk
             if given < num_levels:
-                within = self._levels.within(chunk.probabilities, given, known[:, given])
-                inside = replace(chunk, probabilities=within)
+                inside = chunk.within(self._levels, given, known[:, given])
             found = self._levels.best_path(inside.probabilities)
             self._calibrations[given] = []
             right = found == known
@@ -73,7 +68,7 @@ class Acceptance:
                 doubts = self._doubts(inside, found[:, level], level)
                 self._calibrations[given].append(
                     fit_calibration(
-                        doubts, found[:, level], self._levels.sizes[level], right[:, level], decided
+                        doubts, found[:, level], self._levels.sizes[level], right[:, level], worth
                     )
                 )
             sure, _ = self.confidence(inside, found, given)
@@ -157,7 +152,8 @@ class Acceptance:
         if chunk.learnt:
             sources.append(chunk.learnt[level])
         sources += [levels.highest(votes, level) for votes in chunk.votes]
-        return doubt_features(node, levels.sums(chunk.probabilities, level), zero_shot, sources)
+        probabilities = levels.sums(chunk.probabilities, level)
+        return doubt_features(node, probabilities, zero_shot, chunk.silent, sources)
 
 
 def trusted_class(chunk: Chunk, best: np.ndarray) -> np.ndarray:

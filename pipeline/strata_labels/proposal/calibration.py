@@ -62,13 +62,15 @@ def doubt_features(
     best: np.ndarray,
     probabilities: np.ndarray,
     zero_shot: np.ndarray | None,
+    silent: np.ndarray,
     sources: list[np.ndarray],
 ) -> np.ndarray:
     """What tells a right proposal from a wrong one, `[n, 6 + 4 S]`.
 
-    Columns: the calibrated log-odds of the proposed node by the zero-shot evidence (the softmax's
-    where there is none), those by everything, the softmax's own, the log-ratio of best to second,
-    the entropy; whether the zero-shot answer is the same; for each source whether its own best node
+    Columns: the calibrated log-odds of the proposed node by the zero-shot evidence (by everything
+    where that is silent, and the softmax's own where no source says anything without labels), those
+    by everything, the softmax's own, the log-ratio of best to second, the entropy; whether the
+    zero-shot answer is the same; for each source whether its own best node
     is the proposed one (1), another (-1) or it is silent (0), its score of the proposed node, how
     far that is below its own best, and its best less its second.
 
@@ -78,6 +80,7 @@ def doubt_features(
         zero_shot: what the evidence says without any label, `[n, K]`; None where no source says
             anything without. It keeps its meaning where no label has been seen, as among rows too
             sure to be asked about.
+        silent: where it tells no node from another, boolean `[n]`.
         sources: scores of each source, `[n, K]` each.
     """
     index = np.arange(len(probabilities))
@@ -89,12 +92,13 @@ def doubt_features(
     if zero_shot is None:
         untaught, calibrated, same = own, np.zeros(len(best)), np.zeros(len(best))
     else:
-        same = zero_shot.argmax(axis=1) == best
-        likeliest = zero_shot_log_odds(zero_shot.max(axis=1))
+        calibrated = zero_shot_log_odds(probabilities[index, best])
+        highest = zero_shot.max(axis=1)
+        same = zero_shot[index, best] >= highest
+        likeliest = zero_shot_log_odds(highest)
         # The map is of likeliest nodes. Another is right at most where that one is wrong.
         other = np.minimum(zero_shot_log_odds(zero_shot[index, best]), -likeliest)
-        untaught = np.where(same, likeliest, other)
-        calibrated = zero_shot_log_odds(probabilities[index, best])
+        untaught = np.where(silent, calibrated, np.where(same, likeliest, other))
     features = [np.column_stack([untaught, calibrated, own, first - second, entropy, same])]
     for source in sources:
         highest, chosen = source.max(axis=1), source[index, best]
@@ -136,12 +140,21 @@ class Calibration:
         return expit(features @ self.weights + self.bias[node])
 
 
+def worth_of(decided: np.ndarray) -> np.ndarray:
+    """How many rows each labelled row counts for against the prior of a calibration, `[n]`.
+
+    Args:
+        decided: whether people decided each of n items, boolean `[n]`. See `REVIEWED`.
+    """
+    return np.where(decided, min(1.0, (decided.sum() / REVIEWED) ** 2), 1.0)
+
+
 def fit_calibration(
     features: np.ndarray,
     node: np.ndarray,
     num_nodes: int,
     right: np.ndarray,
-    decided: np.ndarray,
+    worth: np.ndarray,
 ) -> Calibration:
     """Logistic regression on out-of-sample outcomes.
 
@@ -152,15 +165,13 @@ def fit_calibration(
         node: the proposed node, `[m]`.
         num_nodes: K.
         right: whether each of those proposals was right, `[m]`.
-        decided: whether people decided each, boolean `[m]`: see `REVIEWED`.
+        worth: rows that each counts for against that prior, see `worth_of`, `[m]`.
     """
     num_features = features.shape[1]
     prior = np.zeros(num_features + num_nodes)
     prior[0] = 1.0
     sign = np.where(right, 1.0, -1.0)
-    num_decided = decided.sum()
-    rows = len(right) - num_decided + num_decided * min(1.0, (num_decided / REVIEWED) ** 2)
-    pull = 1.0 + FEW / max(rows, 0.1)
+    pull = 1.0 + FEW / max(worth.sum(), 0.1)
 
     def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
         score = sign * (features @ theta[:num_features] + theta[num_features:][node])

@@ -20,7 +20,7 @@ VECTORS = ("text", "image_to_text")
 
 
 class Verdict(NamedTuple):
-    """What the class chain says of one item (see `propose`)."""
+    """What the class chain says of one item (see `Proposer`)."""
 
     status: str = "unknown"
     node: str = ""

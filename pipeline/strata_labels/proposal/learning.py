@@ -70,7 +70,7 @@ class Learner:
             rows: positions of the items with a label at any level.
             sample: of these, which the blend is fitted on.
             together: see `Scorer.fit`.
-            given: those of the known labels that people have not decided, as `known`.
+            given: the labels that came with the data, as `known`.
         """
         names = list(self._node_scores.by_source)
         prior = [PRIOR_WEIGHTS[name] for name in names]

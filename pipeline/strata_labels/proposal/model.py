@@ -50,7 +50,31 @@ class Chunk:
         """
         if self.shares is None:
             return None
-        return (self.learnt[0] - self.shares) / np.maximum(1.0 - self.shares, 1e-6)
+        # With nearly all labels of one node the difference is rounding.
+        return (self.learnt[0] - self.shares) / np.maximum(1.0 - self.shares, 1e-3)
+
+    @property
+    def silent(self) -> np.ndarray:
+        """Where the evidence without labels tells no node from another, boolean `[n]`."""
+        if self.zero_shot is None:
+            return np.ones(len(self.rows), dtype=bool)
+        # Nodes that a given label rules out have 0.
+        lowest = np.where(self.zero_shot > 0, self.zero_shot, np.inf).min(axis=1)
+        return np.asarray(self.zero_shot.max(axis=1) <= lowest * 1.0001)
+
+    def within(self, levels: NodeLevels, level: int, node: np.ndarray) -> Chunk:
+        """The same rows with the nodes below a given one alone.
+
+        Args:
+            levels: the nodes.
+            level: at which each row's node is given.
+            node: its index there, `[n]`.
+        """
+        zero_shot = self.zero_shot
+        if zero_shot is not None:
+            zero_shot = levels.within(zero_shot, level, node)
+        probabilities = levels.within(self.probabilities, level, node)
+        return replace(self, probabilities=probabilities, zero_shot=zero_shot)
 
     def part(self, part: np.ndarray) -> Chunk:
         """The rows that a boolean `[n]` names."""

@@ -16,6 +16,7 @@ from scipy.special import softmax
 
 from strata_labels.progress import tracked
 from strata_labels.proposal.acceptance import DECIMALS, Acceptance
+from strata_labels.proposal.calibration import worth_of
 from strata_labels.proposal.landmarks import (
     LandmarkRidge,
     LandmarkSums,
@@ -173,7 +174,8 @@ class Scorer:
             together: number of the answer each item is known by, `[n]`, -1 where that is of no
                 other; rows of one answer are left out together wherever a row is scored without
                 its own label.
-            given: those of the known labels that people have not decided, as `known`; None: all.
+            given: the labels that came with the data, as `known`; the others are people's. None:
+                all of the known ones.
         """
         num_items = len(self.signals)
         none = np.full(num_items, -1)
@@ -185,7 +187,8 @@ class Scorer:
         sample = self._sample(np.flatnonzero(known[:, 0] >= 0))
         self._model = None  # before another one takes memory
         self._model = self._learner.learn(known, rows, sample, together, given)
-        return self._score(self._model, known, sample, together, known != given)
+        worth = worth_of(((known >= 0) & (known != given))[:, 0])
+        return self._score(self._model, known, sample, together, worth)
 
     def left_out_by_image(self, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
         """What the last fit says of items by each of their images, without their own labels.
@@ -301,7 +304,7 @@ class Scorer:
         known: np.ndarray,
         sample: np.ndarray,
         together: np.ndarray,
-        decided: np.ndarray,
+        worth: np.ndarray,
     ) -> Scores:
         num_items, num_levels = known.shape
         known_level = np.where((known >= 0).any(axis=1), (known >= 0).argmax(axis=1), num_levels)
@@ -317,7 +320,7 @@ class Scorer:
         trusted = np.zeros(num_items, dtype=bool)
         acceptance = Acceptance(self.levels, self.target, model.surest)
         if model.ridges:
-            acceptance.fit(model.chunk(sample), known[sample], together[sample], decided[sample, 0])
+            acceptance.fit(model.chunk(sample), known[sample], together[sample], worth[sample])
         for rows in tracked(self._chunks(num_items), num_items, "proposing labels"):
             chunk = model.chunk(rows)
             free = chunk.probabilities
@@ -330,9 +333,7 @@ class Scorer:
                 inside = chunk.part(part)
                 # A row whose finest label is known is shown as it would be without any.
                 if 0 < given < num_levels:
-                    inside.probabilities = self.levels.within(
-                        inside.probabilities, given, known[some, given]
-                    )
+                    inside = inside.within(self.levels, given, known[some, given])
                 found = self.levels.best_path(inside.probabilities)
                 top[some], top_probability[some] = _top(inside.probabilities, num_top)
                 sure, trusted[some] = acceptance.confidence(inside, found, given or num_levels)
