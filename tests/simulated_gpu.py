@@ -149,6 +149,11 @@ def simulated_gpu(cards: int = 1) -> Iterator[None]:
         check = "_accelerator_graph_capture_health_check"
         stack.enter_context(mock.patch.object(torch.optim.Optimizer, check, lambda self: None))
         stack.enter_context(mock.patch.object(torch.Tensor, "to", to))
+        # What a DataLoader asks in the thread that pins its batches, where the mode is not.
+        accelerator = {"current_device_index": lambda: 0, "set_device_index": lambda index: None}
+        stack.enter_context(mock.patch.multiple(torch.accelerator, **accelerator))
+        pin = mock.patch.object(torch.Tensor, "pin_memory", lambda self: self.clone())
+        stack.enter_context(pin)
         # Tensor subclasses cannot be made in inference mode.
         stack.enter_context(mock.patch.object(torch, "inference_mode", torch.no_grad))
         torch.__future__.set_overwrite_module_params_on_conversion(True)

@@ -21,8 +21,8 @@ from strata_labels.files import write_text
 from strata_labels.people_jsonl import is_json_lines, read_json_lines
 from strata_labels.people_xlsx import Rows, is_workbook, place, read_sheets
 
-#: How tables of numbers write that a label is not known, as a regular expression of a cell.
-UNKNOWN_LABEL = r"[-−]1(\.0+)?"
+#: How programs write that a label is not known, as a regular expression of a cell.
+UNKNOWN_LABEL = r"[-−]1(\.0+)?|nan|NaN|<NA>"
 # A cell may hold a million characters; the row with it is read, or refused, like any other.
 csv.field_size_limit(2**31 - 1)
 

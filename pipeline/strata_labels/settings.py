@@ -115,6 +115,7 @@ def problems_of(error: ValidationError, where: str | Path, model: type[BaseModel
         else:
             # pydantic says "Value error, " before our own words, and reads TOML's lists as tuples.
             what = found["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
+            what = what.replace("Tuple", "List").replace(" after validation", "")
             what, fix = f"{what[:1].lower()}{what[1:]}:", "Correct the value."
             problems.append(Problem(where, what, fix, column=column, value=found["input"]))
     return problems

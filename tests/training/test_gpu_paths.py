@@ -24,10 +24,12 @@ import training_steps
 from safetensors.torch import save_file
 from simulated_gpu import ON_GPU, GpuTensor, no_gpu, simulated_gpu, waits
 from strata_labels.losses import CalibrationLoss, SupHAPLoss, pairwise
-from strata_labels.retrieval import evaluate_embeddings
+from strata_labels.retrieval import evaluate_embeddings, expand, paired_test
 from strata_labels.training import checkpoint, load_recipe, read_labels_csv, recipe_names, train
 from strata_labels.training.criterion import criterion
+from strata_labels.training.processes import Processes
 from strata_labels.training.trainer import Trainer
+from strata_labels.training.training_modes import FullTraining
 from subprocesses import run_checked
 from torch import Tensor, nn
 
@@ -144,18 +146,55 @@ def test_training_on_gpu_with_memory_and_a_checkpoint(name: str, tmp_path: Path,
     assert losses == pytest.approx([row[2] for row in here.history], rel=1e-4)
 
 
-def test_a_step_waits_for_its_loss_and_once_for_each_sum_over_pairs() -> None:
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_step_waits_for_its_loss_and_once_for_each_sum_over_pairs(name: str) -> None:
+    """Numbers to read: whether the step diverged, and how large the blocks of pairs are."""
+    sums = {"smoothap": 2, **dict.fromkeys(("csl", "nsm", "triplet"), 0)}.get(name, 1)
     with simulated_gpu():
-        own = trainer("happier", "cuda:0")
+        own = trainer(name, "cuda:0")
         own.run(steps=7)
         waits.clear()
         own.run(steps=1)
-        assert sum(waits.values()) == 2, waits
+        assert sum(waits.values()) == 1 + sums, waits
+
+
+def test_a_loss_that_a_user_calls_checks_its_inputs() -> None:
+    with simulated_gpu():
         x, labels = (values.to("cuda:0") for values in batch())
-        loss = SupHAPLoss(beta=25.0, gamma=0.5, leak=10.0)
-        loss(x, labels)
-        checks = [place for place in waits if "label_tensors" in place]
-        assert checks, "called by a user, a loss checks its inputs"
+        waits.clear()
+        SupHAPLoss(beta=25.0, gamma=0.5, leak=10.0)(x, labels)
+        assert [place for place in waits if "label_tensors" in place]
+
+
+def test_full_mode_waits_for_nothing_else(pictures) -> None:
+    root, path, _ = pictures
+    settings = ["epochs=2", "warmup_epochs=0", "batch_size=8", "images_per_class=2", "dim=8"]
+    settings += ["crop=32", "resize=36", "freeze_batch_norm=false", "backbone=test_resnet"]
+    settings += ["pretrained=no", "precision=float32", "pooling=gem"]
+    recipe = load_recipe("happier", "full", settings)
+    images = read_labels_csv(path, root)
+    with simulated_gpu():
+        work = FullTraining(images, recipe, 0, 0, Processes(), False)
+        labels = images.part("train").labels
+        own = Trainer(work.model, recipe, labels, work.load, device=work.device)
+        own.run(steps=1)
+        waits.clear()
+        own.run(steps=1)
+        assert sum(waits.values()) == 2, waits
+        waits.clear()
+        work.embedded("test")
+        assert sum(waits.values()) == 1, waits  # one batch of vectors, brought to the host
+
+
+def test_expansion_and_paired_test_take_tensors_of_two_devices(gpu) -> None:
+    x, _ = batch()
+    expected = expand(x, 3, x.roll(1, 0) * 1.0)
+    values = x[:, 0]
+    with gpu():
+        there = x.to("cuda:0")
+        torch.testing.assert_close(expand(there, 3, x.roll(1, 0)).cpu(), expected)
+        torch.testing.assert_close(expand(x, 3, there.roll(1, 0)).cpu(), expected)
+        assert paired_test(values, there[:, 0] + 1.0) == paired_test(values, values + 1.0)
 
 
 @pytest.mark.skipif(not ON_GPU, reason="needs a GPU")
@@ -217,7 +256,8 @@ def test_train_runs_on_gpu(
         images = read_labels_csv(path, root)
         out = tmp_path / place
         with no_gpu() if place == "here" else gpu():
-            train(images, recipe, mode, out, encoder, workers=0)
+            # There in a process, whose batches are pinned.
+            train(images, recipe, mode, out, encoder, workers=int(place == "there"))
         results[place] = pd.read_csv(out / "metrics.csv").loss.to_numpy()
         assert np.isfinite(np.load(out / "test_trained.npy")).all()
     np.testing.assert_allclose(results["there"], results["here"], rtol=2e-3)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from building import strata_output as strata
+from simulated_gpu import simulated_gpu
 from strata_labels.sources import draw_products
 from strata_labels.tables import load
 
@@ -43,6 +44,11 @@ def test_vectors_of_a_trained_model(
     rows = table.set_index("path").index.get_indexer(pd.Index(test["path"]))
     np.testing.assert_allclose(vectors[rows], np.load(out / "test_trained.npy"), atol=1e-5)
     assert (table["item_id"].iloc[rows].to_numpy() == test["level0"].to_numpy()).all()
+
+    with simulated_gpu():
+        strata(*embed[:-1], tmp_path / "there", code=0)
+    there = np.load(tmp_path / "there" / "vectors.npy")
+    np.testing.assert_allclose(there, vectors, atol=1e-3 if mode == "head" else 1e-5)
 
     lost, gone = (products / table["path"][at] for at in (0, 5))
     lost.write_bytes(b"no picture")

@@ -65,7 +65,7 @@ def test_rows_that_are_wrong_are_all_listed(pictures: Pictures) -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["-1", "-1.0", "−1"])
+@pytest.mark.parametrize("text", ["-1", "-1.0", "−1", "nan", "NaN", "<NA>"])
 def test_a_label_that_says_unknown_is_no_class(pictures: Pictures, text: str) -> None:
     root, path, table = pictures
     table.loc[2, "level0"] = table.loc[5, "level1"] = text

@@ -79,6 +79,69 @@ def test_contradictions_are_listed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("setting", "column"),
+    [
+        ("min_scale=2", "max_scale"),
+        ("max_scale=0.1", "max_scale"),
+        ("min_ratio=2", "max_ratio"),
+        ("max_ratio=0.1", "max_ratio"),
+        ("crop=300", "crop"),
+        ("resize=200", "crop"),
+        ("h_rank=[-1, 0, 0]", "h_rank"),
+        ("rho=1e308", "rho"),
+        ("tau=1e-300", "tau"),
+        ("positive_margin=1e300", "positive_margin"),
+        ("weights=[0, 0]", "weights"),
+        ("weights=[-1, 1]", "weights"),
+        ("proxy_lr_end=-5", "proxy_lr_end"),
+        ("super_classes=65", "super_classes"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["full", "head"])
+def test_values_that_no_training_can_use_are_refused(setting: str, column: str, mode) -> None:
+    with pytest.raises(InputError) as error:
+        load_recipe("happier", mode, [setting])
+    assert [problem.column for problem in error.value.problems] == [column]
+
+
+def test_random_crops_may_be_of_one_scale_or_not_resized() -> None:
+    assert load_recipe("happier", "full", ["max_scale=0"]).max_scale == 0
+    assert load_recipe("happier", "full", ["min_scale=1"]).min_scale == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "column"),
+    [
+        ("roadmap", ["level=2"], "level"),
+        ("triplet", ["level=9"], "level"),
+        ("csl", ["csl_margins=[0.1]"], "csl_margins"),
+        ("csl-inat-full", [], "csl_margins"),
+        ("nsm", ["level=2", "csl_margins=[0.1]"], None),  # not of this loss
+    ],
+)
+def test_a_recipe_for_other_levels_is_refused(name: str, settings, column: str | None) -> None:
+    recipe = load_recipe(name, "full", settings)
+    classes = torch.arange(6)[:, None] // torch.tensor([1, 3])
+    if column is None:
+        criterion(recipe, classes, 4)
+        return
+    with pytest.raises(InputError, match=r"the labels have 2 levels") as error:
+        criterion(recipe, classes, 4)
+    assert [problem.column for problem in error.value.problems] == [column]
+
+
+def test_of_a_file_that_cannot_be_read_nothing_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text("lr = [")
+    with pytest.raises(InputError) as error:
+        load_recipe(str(path), "full", ["clip=-1"])
+    assert [problem.column for problem in error.value.problems] == [None, "clip"]
+    path.write_text("lr = 1")
+    with pytest.raises(InputError, match="list should have at least 1 item, not 0"):
+        load_recipe(str(path), "full")
+
+
+@pytest.mark.parametrize(
     "text", ['title = "x', 'extends = "nothing"', "extends = 3", 'title = "x"']
 )
 def test_broken_files_are_refused(tmp_path: Path, text: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strata_labels.errors import InputError
 from strata_labels.training.samplers import HierarchicalSampler, MPerClassSampler
 
 SIZES = st.lists(st.integers(2, 11), min_size=2, max_size=12)
@@ -147,3 +149,24 @@ def test_published_hierarchy_draws_each_batch_anew() -> None:
         assert len(batch) == 16
         supers = [number // 4 for number in set(classes[batch])]
         assert sorted(supers.count(one) for one in set(supers)) == [2, 2]
+
+
+def test_a_class_of_most_images_takes_no_longer() -> None:
+    """Skipping the rest of a class for each batch took time in its square."""
+    classes = np.repeat([0, 1, 2], [100_000, 2_000, 1_000])
+    began = time.process_time()
+    batches = MPerClassSampler(classes, 256, 4).plan(0)
+    assert time.process_time() - began < 5  # 40 s or more before
+    assert len(np.unique(np.concatenate(batches))) == len(classes) - 4  # a lone class at the end
+
+
+def test_many_super_classes() -> None:
+    """There are 50 million pairs of them: no list of all is made."""
+    classes = np.repeat(np.arange(20_000), 2)
+    supers = classes // 2
+    plan = HierarchicalSampler(classes, supers, 8, 2, 2, 0).plan(0)
+    assert len(plan) == 5_000
+    assert {len(np.unique(supers[batch])) for batch in plan} == {2}
+    for of_every_set in ((5,), (0, 0, 0, True)):
+        with pytest.raises(InputError, match="49,995,000 sets of super-classes"):
+            HierarchicalSampler(classes, supers, 8, 2, 2, *of_every_set)

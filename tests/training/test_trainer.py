@@ -442,6 +442,17 @@ class TestCheckpoints:
             checkpoint.load(path, self.trainer(), other)
         columns = [problem.column for problem in error.value.problems]
         assert columns == ["recipe.epochs", "recipe.lr"]
+        with pytest.raises(InputError, match="on other paths, labels or splits") as error:
+            checkpoint.load(path, self.trainer(), about | {"data": "0123abcd"})
+        assert "0123abcd" not in str(error.value)
+
+    def test_what_no_step_depends_on_may_change(self, tmp_path: Path) -> None:
+        path = tmp_path / "c.pt"
+        checkpoint.save(path, self.trainer(), ABOUT | {"recipe": self.recipe().as_dict()})
+        settings = ["title=mine", "checkpoint_every=7", "report_recall_at=[2]"]
+        other = self.trainer()
+        checkpoint.load(path, other, ABOUT | {"recipe": self.recipe(settings).as_dict()})
+        assert other.step == 3
 
     @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
     def test_truncated_is_refused(self, tmp_path: Path, kept: float) -> None:

@@ -19,6 +19,7 @@ from strata_labels.errors import InputError
 from strata_labels.retrieval import evaluate_embeddings
 from strata_labels.validation import write_report
 from strata_labels.validation.report_numbers import Ranked
+from strata_labels.validation.report_pictures import map_points
 
 
 @pytest.fixture
@@ -74,6 +75,15 @@ def test_without_pictures_or_curves_it_still_shows_names(run: Path) -> None:
     write_report(run)
     page = (run / "report.html").read_text()
     assert "i000" in page and "<img" not in page and "Synthetic" not in page
+
+
+@pytest.mark.parametrize("vectors", [np.ones((16, 8)), np.eye(16)[:, :1], np.ones((16, 1))])
+def test_map_of_vectors_that_are_one_or_have_one_number(vectors: np.ndarray) -> None:
+    """The first ended the process by a segmentation fault, the second in a traceback."""
+    chart = map_points(vectors.astype(np.float32), ["a", "b"] * 8)
+    assert (
+        len(chart["points"]) == 16 and np.isfinite([point[:2] for point in chart["points"]]).all()
+    )
 
 
 def test_severity_is_the_height_of_the_first_wrong_neighbour() -> None:

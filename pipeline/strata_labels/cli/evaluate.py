@@ -126,7 +126,9 @@ def evaluate(
             problems.extend(error.problems)
         except ValueError as error:
             fix = "Correct the embeddings, or pass --normalize if only their length is off."
-            problems.append(Problem(path, str(error), "Correct the labels." if labels else fix))
+            if labels:
+                fix = "Correct the labels, or pass --leave-out-unknown if only a -1 is wrong."
+            problems.append(Problem(path, str(error), fix))
         return None
 
     labels = load(query_labels, "query_labels", labels=True)

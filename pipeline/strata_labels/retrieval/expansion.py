@@ -49,7 +49,8 @@ def expand(vectors: Tensor, k: int, gallery: Tensor | None = None) -> Tensor:
     if not 1 <= k <= neighbours:
         raise ValueError(f"k must be 1 ... {neighbours}, the number of neighbours, got {k}")
     precision = torch.promote_types(vectors.dtype, others.dtype)
-    own_type, vectors, others = vectors.dtype, vectors.to(precision), others.to(precision)
+    own_type, vectors = vectors.dtype, vectors.to(precision)
+    others = others.to(vectors.device, precision)
     rows = max(1, _NUMBERS // max(len(others), k * vectors.shape[1]))
     parts = []
     for start in range(0, len(vectors), rows):

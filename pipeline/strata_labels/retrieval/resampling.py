@@ -90,7 +90,8 @@ def paired_test(
         raise ValueError(
             f"this and other must have one shape, got {tuple(this.shape)} and {tuple(other.shape)}"
         )
-    differences = _known(other.to(torch.float64) - this.to(torch.float64), resamples)
+    this, other = (values.to("cpu", torch.float64) for values in (this, other))
+    differences = _known(other - this, resamples)
     low, high = bootstrap_interval(differences, resamples, confidence, seed)
     if len(differences) == 0:
         return Comparison(float("nan"), low, high, float("nan"), 0)

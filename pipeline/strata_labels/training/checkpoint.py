@@ -14,6 +14,8 @@ from strata_labels.files import whole
 from strata_labels.training.trainer import Trainer
 
 _FORMAT = 2
+# Settings of a recipe that no step of a training depends on.
+_NO_STEP = ("title", "data_set", "follows", "otherwise", "report_recall_at", "checkpoint_every")
 
 #: What reading a damaged or foreign file of tensors raises.
 DAMAGED = (
@@ -55,6 +57,9 @@ def save(path: Path, trainer: Trainer, about: dict[str, Any]) -> None:
 def load(path: Path, trainer: Trainer, about: dict[str, Any]) -> None:
     """Continues a training from its checkpoint.
 
+    What no step depends on may have changed: the recipe's title, what is reported, how often a
+    checkpoint is written.
+
     Raises:
         InputError: damaged, or of another training; every difference is listed.
     """
@@ -70,16 +75,18 @@ def load(path: Path, trainer: Trainer, about: dict[str, Any]) -> None:
     if not known:
         raise InputError(Problem(path, "checkpoint of another version of Strata", other))
     was, now = _flat(found), _flat(about)
+    changed = [key for key in sorted(was.keys() | now.keys()) if was.get(key) != now.get(key)]
     problems = [
-        Problem(
+        Problem(path, "checkpoint of a training on other paths, labels or splits", other)
+        if key == "data"  # fingerprints, which say nothing
+        else Problem(
             path,
             f"checkpoint of another training; it has {was.get(key)!r}, not",
             other,
             column=key,
             value=now.get(key),
         )
-        for key in sorted(was.keys() | now.keys())
-        if was.get(key) != now.get(key)
+        for key in changed
     ]
     if problems:
         raise InputError(problems)
@@ -95,4 +102,5 @@ def _flat(about: dict[str, Any]) -> dict[str, Any]:
     recipe = about.get("recipe")
     if not isinstance(recipe, dict):
         return about
-    return about | {"recipe": None} | {f"recipe.{key}": value for key, value in recipe.items()}
+    settings = {f"recipe.{key}": recipe[key] for key in recipe if key not in _NO_STEP}
+    return about | {"recipe": None} | settings

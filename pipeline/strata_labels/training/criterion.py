@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from strata_labels.errors import InputError, Problem
 from strata_labels.losses import (
     CalibrationLoss,
     ClusterLoss,
@@ -17,6 +18,7 @@ from strata_labels.losses import (
     SupRecallLoss,
     TripletLoss,
 )
+from strata_labels.training.idle_settings import idle_settings
 from strata_labels.training.recipe import Recipe
 
 
@@ -28,9 +30,36 @@ def criterion(recipe: Recipe, classes: Tensor, dim: int) -> Sum:
         classes: `[c, L]` int64, the path of each fine class of the train split; column 0 is
             0 ... c - 1.
         dim: length of the embeddings.
+
+    Raises:
+        InputError: see `check_levels`.
     """
+    check_levels(recipe, classes.shape[1])
     terms = [_term(name, recipe, classes, dim) for name in recipe.losses]
     return Sum(terms, recipe.weights)
+
+
+def check_levels(recipe: Recipe, number: int) -> None:
+    """Checks that a recipe fits labels of so many levels.
+
+    Raises:
+        InputError: it does not; all that is wrong.
+    """
+    idle = dict(idle_settings(recipe, "full"))
+    problems = []
+    if recipe.level >= number and "level" not in idle:
+        what, fix = (
+            f"the labels have {number} levels:",
+            f"Take one of 0 to {number - 1}, 0 the finest.",
+        )
+        problems.append(Problem("--recipe", what, fix, column="level", value=recipe.level))
+    margins = list(recipe.csl_margins)
+    if len(margins) not in (0, number) and "csl_margins" not in idle:
+        what = f"the labels have {number} levels, each of which needs a margin:"
+        fix = "Give one for each, the finest first, or csl_margins=[]: 0.25 to 0.45 evenly."
+        problems.append(Problem("--recipe", what, fix, column="csl_margins", value=margins))
+    if problems:
+        raise InputError(problems)
 
 
 def start_proxies(loss: nn.Module, vectors: Tensor, labels: Tensor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -26,8 +27,18 @@ LossName = Literal[
     "csl",
     "triplet",
 ]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+
+
+def _of_single_precision(value: float) -> float:
+    # The inverses of temperatures too.
+    if value and not 1e-38 < abs(value) < 3e38:
+        raise ValueError("too large or too small for single precision")
+    return value
+
+
+Number = Annotated[float, AfterValidator(_of_single_precision)]
+Positive = Annotated[Number, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 AtLeast1 = Annotated[int, Field(ge=1)]
 AtLeast2 = Annotated[int, Field(ge=2)]
@@ -106,22 +117,22 @@ class Recipe(BaseModel):
     follows: str = ""
     otherwise: dict[str, str] = {}
     losses: List[LossName] = Field(default=(), validate_default=True, min_length=1)
-    weights: List[float] = Field(default=(), validate_default=True)
+    weights: List[NotNegative] = Field(default=(), validate_default=True)
     level: Count = 0
     tau: Positive = 0.01
     rho: NotNegative = 100.0
     delta: NotNegative = 0.05
     start: NotNegative = 0.5
     offset: NotNegative = 1.44
-    h_rank: List[float] = ()
+    h_rank: List[NotNegative] = ()
     recall_at: List[AtLeast1] = Field(default=(1, 2, 4, 8, 16), min_length=1)
     recall_temperature: Positive = 1.0
-    positive_margin: float = 0.9
-    negative_margin: float = 0.6
-    triplet_margin: float = 0.1
+    positive_margin: Number = 0.9
+    negative_margin: Number = 0.6
+    triplet_margin: Number = 0.1
     triplet_mining: Literal["hard", "semi-hard"] = "hard"
     cluster_temperature: Positive = 0.05
-    csl_margins: List[float] = ()
+    csl_margins: List[Number] = ()
     csl_scale: Positive = 32.0
     proxies: Literal["random", "means"] = "random"
     sampler: Literal["m-per-class", "hierarchical"] = "m-per-class"
@@ -138,7 +149,7 @@ class Recipe(BaseModel):
     head_lr: NotNegative = 1e-4
     proxy_lr: NotNegative = 10.0
     lr_end: NotNegative = 0.0
-    proxy_lr_end: float = -1.0
+    proxy_lr_end: Number = -1.0
     weight_decay: NotNegative = 1e-4
     proxy_weight_decay: NotNegative = 0.0
     schedule: Literal["cosine", "steps", "constant"] = "cosine"
@@ -157,13 +168,13 @@ class Recipe(BaseModel):
     freeze_batch_norm: bool | Literal["all"] = True
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     resize: AtLeast1 = 256
-    crop: AtLeast1 = 224
+    crop: AtLeast1 = Field(default=224, validate_default=True)
     squash: bool = False
     train_resize: Count = 0
     min_scale: NotNegative = 0.16
-    max_scale: NotNegative = 1.0
+    max_scale: NotNegative = Field(default=1.0, validate_default=True)
     min_ratio: Positive = 0.75
-    max_ratio: float = 1.33
+    max_ratio: Positive = Field(default=1.33, validate_default=True)
     report_recall_at: List[AtLeast1] = ()
     checkpoint_every: AtLeast1 = 500
 
@@ -174,6 +185,8 @@ class Recipe(BaseModel):
         losses = info.data.get("losses")
         if losses is not None and len(losses) != len(weights):
             raise ValueError(f"as many weights as losses are needed ({len(losses)})")
+        if weights and not any(weights):
+            raise ValueError("a weight above 0 is needed")
         return weights
 
     @field_validator("h_rank")
@@ -182,6 +195,39 @@ class Recipe(BaseModel):
         if len(h_rank) not in (0, 3):
             raise ValueError("give beta, gamma and leak, or nothing")
         return h_rank
+
+    @field_validator("super_classes")
+    @classmethod
+    def _in_a_batch(cls, super_classes: int, info: ValidationInfo) -> int:
+        classes = info.data.get("batch_size", 0) // info.data.get("images_per_class", 1)
+        if info.data.get("sampler") == "hierarchical" and 0 < classes < super_classes:
+            raise ValueError(f"a batch has no more than {classes} classes")
+        return super_classes
+
+    @field_validator("proxy_lr_end")
+    @classmethod
+    def _rate_or_none(cls, end: float) -> float:
+        if end < 0 and end != -1:
+            raise ValueError("a rate is needed, or -1")
+        return end
+
+    @field_validator("crop")
+    @classmethod
+    def _within_the_picture(cls, crop: int, info: ValidationInfo) -> int:
+        resize = info.data.get("resize", crop)
+        if crop > resize:
+            raise ValueError(f"no more than resize ({resize}) can be cropped")
+        return crop
+
+    @field_validator("max_scale", "max_ratio")
+    @classmethod
+    def _not_below_the_least(cls, most: float, info: ValidationInfo) -> float:
+        name = str(info.field_name).replace("max", "min")
+        least = info.data.get(name, most)
+        # Without a largest scale, there is no resized crop.
+        if most < least and (most or name != "min_scale"):
+            raise ValueError(f"no less than {name} ({least}) is possible")
+        return most
 
     @field_validator("whitening")
     @classmethod

@@ -100,7 +100,9 @@ def explain_recipe(name: str, mode: Mode, settings: Iterable[str] = ()) -> list[
 def _load(name: str, mode: Mode, settings: Iterable[str]) -> tuple[Recipe, dict[str, _Setting]]:
     """A recipe for one mode, and where its settings are written; those left out are defaults."""
     problems: list[Problem] = []
-    read = [*_read_file(name, problems), *_read_settings(settings, problems)]
+    read = _read_file(name, problems)
+    whole = not problems
+    read += _read_settings(settings, problems)
     read = [part for setting in read for part in _timm_parts(setting)]
     found = None
     for each in (mode, *(other for other in _MODES if other != mode)):
@@ -117,7 +119,9 @@ def _load(name: str, mode: Mode, settings: Iterable[str]) -> tuple[Recipe, dict[
         except ValidationError as error:
             # Of the other mode only what is wrong in its own section is new.
             shown = {key for key in used if each == mode or used[key].mode == each}
-            problems += _problems(name, error, used, shown)
+            # Of a file that could not be read, no setting is missing.
+            wrong = _problems(name, error, used, shown, whole and bool(shown))
+            problems += [one for one in wrong if one not in problems]
     if problems or found is None:
         raise InputError(problems)
     return found
@@ -134,14 +138,18 @@ def _timm_parts(setting: _Setting) -> list[_Setting]:
 
 
 def _problems(
-    name: str, error: ValidationError, used: dict[str, _Setting], shown: set[str]
+    name: str,
+    error: ValidationError,
+    used: dict[str, _Setting],
+    shown: set[str],
+    defaults: bool,
 ) -> list[Problem]:
-    """What is wrong with the settings `shown` or with defaults, in the settings' order."""
+    """What is wrong with the settings `shown` and, if asked, defaults, in the settings' order."""
     order = {key: at for at, key in enumerate(used)}
     found = []
     for problem in problems_of(error, f"recipe {name}", Recipe):
         key = str(problem.column).partition(".")[0]
-        if key not in shown and (key in used or not shown):
+        if key not in shown and (key in used or not defaults):
             continue
         if written := used.get(key):
             problem = replace(problem, where=written.where, column=written.column)

@@ -6,14 +6,21 @@ enough to continue in its middle.
 
 from __future__ import annotations
 
+import heapq
 import itertools
+import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from strata_labels.errors import InputError, Problem
+
 Indices = NDArray[np.int64]
+
+#: Sets of super-classes that are listed, at most.
+MOST_SETS = 1 << 20
 
 
 class EpochSampler:
@@ -126,21 +133,23 @@ class MPerClassSampler(EpochSampler):
             for turn, start in enumerate(range(0, len(images), self.m)):
                 group = _filled(images[start : start + self.m], members, self.m, rng)
                 rounds.setdefault(turn, []).append((number, group))
-        waiting: deque[tuple[int, Indices]] = deque()
+        # Each class's groups with their places in the order of all.
+        waiting: dict[int, deque[tuple[int, Indices]]] = {}
+        places = itertools.count()
         for turn in sorted(rounds):
-            waiting.extend(rounds[turn][at] for at in rng.permutation(len(rounds[turn])))
+            for at in rng.permutation(len(rounds[turn])):
+                number, group = rounds[turn][at]
+                waiting.setdefault(number, deque()).append((next(places), group))
+        # A batch has the first of them, one a class.
+        first = [(queue[0][0], number) for number, queue in waiting.items()]
+        heapq.heapify(first)
         batches = []
-        while waiting:
-            batch: dict[int, Indices] = {}
-            later: list[tuple[int, Indices]] = []
-            while waiting and len(batch) < self.groups:
-                number, group = waiting.popleft()
-                if number in batch:
-                    later.append((number, group))
-                else:
-                    batch[number] = group
-            waiting.extendleft(reversed(later))
-            batches.append(np.concatenate(list(batch.values())))
+        while first:
+            taken = [heapq.heappop(first)[1] for _ in range(min(self.groups, len(first)))]
+            batches.append(np.concatenate([waiting[number].popleft()[1] for number in taken]))
+            for number in taken:
+                if waiting[number]:
+                    heapq.heappush(first, (waiting[number][0][0], number))
         # A lone class at the end would have no negative.
         if len(batches) > 1 and len(batches[-1]) <= self.m:
             batches.pop()
@@ -156,7 +165,8 @@ class HierarchicalSampler(MPerClassSampler):
     With `batches_per_group` 0 an epoch has as many batches as it takes to show n images where
     every batch is as large as `batch_size` and the number of classes allow; the sets take turns.
 
-    Classes and images take turns, so that none comes a second time before all came once.
+    Classes and images take turns, so that none comes a second time before all came once. With more
+    than `MOST_SETS` sets, each batch draws its own.
 
     Args:
         classes: `[n]` integers, the fine class of each image.
@@ -166,6 +176,9 @@ class HierarchicalSampler(MPerClassSampler):
         batches_per_group: for each set of super-classes in an epoch; 0: see above.
         published: classes and images of a batch are drawn anew for each batch, as in SupRank, and
             images of a class with fewer than m with repetition.
+
+    Raises:
+        InputError: an epoch that takes every set, of which there are more than `MOST_SETS`.
     """
 
     def __init__(
@@ -185,6 +198,11 @@ class HierarchicalSampler(MPerClassSampler):
         self._supers = sorted(set(self._super_of))
         self._together = min(super_classes, len(self._supers))
         self._each = batches_per_group
+        self._sets = math.comb(len(self._supers), self._together)
+        if self._sets > MOST_SETS and (batches_per_group or published):
+            what = f"an epoch would take {self._sets:,} sets of super-classes:"
+            fix = "Set batches_per_group=0 and order=every-image, or super_classes=1."
+            raise InputError(Problem("batches_per_group", what, fix, value=batches_per_group))
         self._length = -(-len(classes) // (self.m * min(self.groups, len(self._members))))
 
     def _published(self, rng: np.random.Generator) -> list[Indices]:
@@ -211,21 +229,31 @@ class HierarchicalSampler(MPerClassSampler):
         numbers = np.arange(len(self._members))
         of = np.array(self._super_of)
         turns = {one: _Turns(numbers[of == one], rng) for one in self._supers}
-        sets = [*itertools.combinations(self._supers, self._together)]
-        order = rng.permutation(len(sets) * self._each) % len(sets)
-        if not self._each:
-            rounds = -(-self._length // len(sets))
-            order = np.concatenate([rng.permutation(len(sets)) for _ in range(rounds)])
         batches = []
-        for at in order[: None if self._each else self._length]:
-            shares = _shares(self.groups, [turns[one].size for one in sets[at]])
+        for chosen_supers in self._sets_of_epoch(rng):
+            shares = _shares(self.groups, [turns[one].size for one in chosen_supers])
             chosen = [
                 number
-                for one, share in zip(sets[at], shares, strict=True)
+                for one, share in zip(chosen_supers, shares, strict=True)
                 for number in turns[one].take(share)
             ]
             batches.append(np.concatenate([images[number].take(self.m) for number in chosen]))
         return batches
+
+    def _sets_of_epoch(self, rng: np.random.Generator) -> Iterator[Sequence[int]]:
+        """The super-classes of each batch."""
+        if self._sets > MOST_SETS:
+            for _ in range(self._length):
+                yield rng.choice(self._supers, self._together, replace=False).tolist()
+            return
+        sets = [*itertools.combinations(self._supers, self._together)]
+        if self._each:
+            order = rng.permutation(len(sets) * self._each) % len(sets)
+        else:
+            rounds = -(-self._length // len(sets))
+            order = np.concatenate([rng.permutation(len(sets)) for _ in range(rounds)])
+            order = order[: self._length]
+        yield from (sets[at] for at in order)
 
 
 class _Turns:

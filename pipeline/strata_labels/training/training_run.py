@@ -22,6 +22,7 @@ from strata_labels.files import only_one, whole, write_json, write_table, write_
 from strata_labels.progress import track
 from strata_labels.retrieval import RECALL_KS, Report, evaluate_embeddings
 from strata_labels.training import checkpoint
+from strata_labels.training.criterion import check_levels
 from strata_labels.training.image_loading import default_workers, unreadable
 from strata_labels.training.labelled_images import GALLERY, TRAIN, LabelledImages
 from strata_labels.training.processes import Processes, process_group
@@ -89,6 +90,7 @@ def train(
             held.enter_context(only_one(out / ".strata.lock", "training"))
         if compile:
             _check_compiler(processes.device)
+        check_levels(recipe, len(images.levels))
         torch.manual_seed(seed)
         workers = default_workers() if workers is None else workers
         resumed = (out / CHECKPOINT).exists()

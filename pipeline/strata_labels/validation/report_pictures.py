@@ -18,6 +18,7 @@ from strata_labels.pictures import thumbnail as small_jpeg
 SIDE = 96  # of a thumbnail, in pixels
 # More points than this make a slow map, and none that is easier to read.
 MAPPED = 1500
+_SAME = 1e-6  # unit vectors whose coordinates deviate less are one point
 _LOWEST = 0.1  # height of a map whose points lie on a line
 COLOURS = (
     "#2f6f73", "#e2a03f", "#a04668", "#5b7db1", "#7a9e4b", "#8a5a3c", "#6c6fb3", "#c0583b",
@@ -37,7 +38,8 @@ def thumbnail(path: Path) -> str | None:
 def map_points(vectors: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     """A two-dimensional map of embeddings, t-SNE started from the principal components.
 
-    Where there are more than `MAPPED`, so many are drawn at random (seeded).
+    Where there are more than `MAPPED`, so many are drawn at random (seeded). Vectors that are all
+    one, of a training that collapsed, are one point.
 
     Args:
         vectors: `[n, d]`.
@@ -57,9 +59,13 @@ def map_points(vectors: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
         rows = np.sort(np.random.default_rng(0).choice(rows, MAPPED, replace=False))
     perplexity = min(30.0, (len(rows) - 1) / 3)
     near = TSNE(init="pca", perplexity=perplexity, max_iter=500, random_state=0)
-    # One thread: threads that wait for each other take far longer on a busy machine.
-    with threadpool_limits(1):
-        flat = near.fit_transform(vectors[rows])
+    flat = np.zeros((len(rows), 2))
+    if float(vectors[rows].std(axis=0).max()) > _SAME:  # else its start would not be a number
+        # There have to be two principal components, also of vectors with one number.
+        wide = np.pad(vectors[rows], ((0, 0), (0, max(0, 2 - vectors.shape[1]))))
+        # One thread: threads that wait for each other take far longer on a busy machine.
+        with threadpool_limits(1):
+            flat = near.fit_transform(wide)
     flat = _lying(flat.astype(np.float64))
     flat = flat - flat.min(axis=0)
     flat = flat / max(float(flat.max()), 1e-9)
