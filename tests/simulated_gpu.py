@@ -141,9 +141,9 @@ def simulated_gpu(cards: int = 1) -> Iterator[None]:
             stack.enter_context(mock.patch.object(torch.cuda, name, replacement))
         init = torch.distributed.init_process_group
 
-        def start(backend: str) -> None:
+        def start(backend: str, **how: Any) -> None:
             _backend[:] = [backend]
-            init(backend.replace(",cuda:nccl", ""))
+            init(backend.replace(",cuda:nccl", ""), **how)
 
         stack.enter_context(mock.patch.object(torch.distributed, "init_process_group", start))
         check = "_accelerator_graph_capture_health_check"
@@ -242,7 +242,7 @@ def _collective(func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) 
     known = {"cpu"} | ({"cuda"} if func.name() in _GLOO_ON_GPU else set())
     if _backend != ["gloo"]:
         known = {part.split(":")[0] for part in _backend[0].split(",")}
-    if func.name() != "c10d::barrier" and (len(places) > 1 or not places <= known):
+    if len(places) > 1 or not places <= known:
         raise RuntimeError(f"{func.name()} of tensors on {sorted(places)} with {_backend[0]!r}")
     with _disable_current_modes():
         return func(*tree_map(_real, args), **tree_map(_real, kwargs))

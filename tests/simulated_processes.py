@@ -50,7 +50,7 @@ class Averaged(nn.Module):
 def run(mode: str, labels: Path, root: Path, out: Path, encoder: str, weights: str) -> None:
     """One training, in as many processes as the environment says."""
     recipe = load_recipe("happier", mode, [*SETTINGS, f"pretrained={weights}"])
-    train(read_labels_csv(labels, root), recipe, mode, out, encoder, workers=0)
+    train(read_labels_csv(labels, root), recipe, mode, out, encoder, skip_damaged=True, workers=0)
 
 
 def main() -> None:

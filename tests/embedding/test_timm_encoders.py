@@ -14,7 +14,7 @@ from strata_labels.embedding import (
     VectorStore,
     embed_images,
     load_encoder,
-    load_timm_weights,
+    timm_network,
 )
 from strata_labels.errors import InputError, RetryError
 from strata_labels.pictures import open_picture
@@ -70,8 +70,7 @@ def test_weights_without_a_classifier_fit_too(tmp_path: Path, images: list[Path]
 @pytest.mark.parametrize("name", ["efficientvit_m0", "caformer_s18"])
 def test_all_of_a_classifying_head_is_left_out(name: str, tmp_path: Path) -> None:
     file = timm_weights(tmp_path, name)
-    network = timm.create_model(name, num_classes=0)
-    load_timm_weights(network, file)
+    network = timm_network(name, file)
     saved = timm.create_model(name, checkpoint_path=str(file)).state_dict()
     for key, value in network.state_dict().items():
         assert torch.equal(value, saved[key]), key

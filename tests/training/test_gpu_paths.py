@@ -266,8 +266,13 @@ def test_train_runs_on_gpu(
 def test_processes_with_simulated_gpus_are_one_process(
     pictures, encoder: str, tmp_path: Path
 ) -> None:
-    """Stopped and continued on two cards and on one, each backend carrying only what it can."""
-    root, labels, _ = pictures
+    """Stopped and continued on two cards and on one, each backend carrying only what it can.
+
+    Each process checks its part of the images: one of either part is damaged.
+    """
+    root, labels, table = pictures
+    for row in (1, len(table) - 1):
+        (root / table.path[row]).write_bytes(b"no picture")
     weights = str(tmp_path / "weights.safetensors")
     torch.manual_seed(0)
     save_file(timm.create_model("test_resnet").state_dict(), weights)
@@ -300,6 +305,7 @@ def test_processes_with_simulated_gpus_are_one_process(
         np.testing.assert_allclose(*vectors, atol=1e-4)
         results = [json.loads((folder / "result.json").read_text()) for folder in (own, one)]
         assert results[0]["trained"] == pytest.approx(results[1]["trained"], abs=1e-5)
+        assert results[0]["set_aside"] == results[1]["set_aside"] == {"unreadable image": 2}
 
 
 def free_ports(number: int) -> list[str]:

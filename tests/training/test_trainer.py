@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from strata_labels.training import (
 from strata_labels.training.head import within_whitening
 from strata_labels.training.memory import Memory
 from strata_labels.training.model import GeM, build_model
-from strata_labels.training.processes import Processes
+from strata_labels.training.processes import Processes, process_group
 from strata_labels.training.trainer import Trainer
 from strata_labels.training.training_modes import FullTraining
 from subprocesses import run_checked
@@ -260,6 +261,12 @@ def test_gem_of_a_backbone_whose_channels_are_last() -> None:
     [
         (["backbone=timm:test_vit@weights.pt", "pooling=gem"], "gives no map of features: 'gem'"),
         (["backbone=vit_tiny_patch16_224", "pretrained=no"], "vit_tiny.*takes no pictures of this"),
+        (
+            ["backbone=resnet500"],
+            r"^backbone: timm has no model 'resnet500'. Close names: .*resnet",
+        ),
+        (["backbone=test_resnet.no_tag"], r"'test_resnet.no_tag'. Close names: test_resnet.r160"),
+        (["backbone=botnet50ts_256"], "no weights of 'botnet50ts_256'.*timm:botnet50ts_256@FILE"),
         (["backbone=ENCODER", "pooling=max"], "pools by itself: 'max'"),
         (["backbone=ENCODER", "pretrained=w.pt"], "brings its own weights: 'w.pt'"),
         (["backbone=ENCODER", "pretrained=no"], "brings its own weights: 'no'"),
@@ -273,6 +280,15 @@ def test_what_a_backbone_cannot_do_is_one_sentence(
     settings = [each.replace("ENCODER", encoder) for each in settings]
     with pytest.raises(InputError, match=message):
         build_model(load_recipe("nsm", "full", [*settings, "crop=32"]))
+
+
+def test_weights_that_cannot_be_fetched_name_the_ways_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(RetryError, match=r"timm:resnet50.tv_in1k could not be fetched.*@FILE"):
+        build_model(load_recipe("nsm", "full"))
 
 
 def test_a_transformer_has_the_vectors_of_its_encoder(tmp_path: Path) -> None:
@@ -318,6 +334,21 @@ def test_unsynchronised_batch_norm_is_refused(pictures) -> None:
         FullTraining(read_labels_csv(path, root), recipe, 0, 0, Processes(0, 2), False)
 
 
+def test_processes_wait_for_one_that_works_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of gloo the limit would be half an hour, of NCCL ten minutes."""
+    limits = []
+
+    def start(backend: str, timeout: timedelta) -> None:
+        limits.append(timeout)
+        raise InterruptedError
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.distributed, "init_process_group", start)
+    with pytest.raises(InterruptedError), process_group():
+        pass
+    assert limits[0] >= timedelta(days=1)
+
+
 def test_gradient_is_clipped() -> None:
     free, clipped = (
         training_steps.trainer(
@@ -360,6 +391,19 @@ def test_memory_keeps_the_last() -> None:
     kept, labels = memory.references(torch.zeros(0, 1), torch.zeros(0, 1, dtype=torch.int64))
     assert sorted(kept.flatten().tolist()) == [4, 5, 6, 7, 8]
     assert torch.equal(kept.long(), labels)
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if "-" not in name])
+@pytest.mark.parametrize("mining", ["hard", "semi-hard"])
+def test_a_memory_that_is_empty_changes_no_loss(name: str, mining: str) -> None:
+    """Beside a memory too, a query is not its own positive in losses on pairs."""
+    settings = [*training_steps.SMALL, f"triplet_mining={mining}", "triplet_margin=0.5"]
+    losses = []
+    for size in (0, 40):
+        trainer = training_steps.trainer(load_recipe(name, "full", [*settings, f"memory={size}"]))
+        trainer.run(steps=1)
+        losses.append(trainer.history[0][2])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 def test_train_head_is_its_seed() -> None:

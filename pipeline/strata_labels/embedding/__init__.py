@@ -8,7 +8,7 @@ from strata_labels.embedding.encoder import Encoder, load_encoder
 from strata_labels.embedding.encoder_spec import encoder_files, encoder_names
 from strata_labels.embedding.outliers import LEAST_IMAGES, alike
 from strata_labels.embedding.picture_groups import PictureGroups, picture_groups
-from strata_labels.embedding.timm_weights import load_timm_weights
+from strata_labels.embedding.timm_network import timm_network
 from strata_labels.embedding.vector_store import VectorStore
 from strata_labels.embedding.vectors import (
     ItemImages,
@@ -33,7 +33,7 @@ __all__ = [
     "image_files",
     "image_vectors",
     "load_encoder",
-    "load_timm_weights",
     "picture_groups",
     "prompt_vectors",
+    "timm_network",
 ]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from strata_labels.embedding.encoder_spec import FORMS, EncoderSpec
+from strata_labels.embedding.encoder_spec import EncoderSpec
 from strata_labels.embedding.image_tower import ImageTower
-from strata_labels.embedding.timm_weights import load_timm_weights
-from strata_labels.embedding.weights import check_hub, or_explained
+from strata_labels.embedding.timm_network import timm_network
 from strata_labels.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -28,7 +26,8 @@ class TimmTower(ImageTower):
     def __init__(self, spec: EncoderSpec) -> None:
         from timm.data import create_transform, resolve_data_config
 
-        network = _network(spec)
+        file = spec.pretrained
+        network = timm_network(spec.model, "published" if file is None else Path(file))
         config = resolve_data_config({}, model=network)
         super().__init__(network, create_transform(**config))
         self.visual = self.model
@@ -42,27 +41,3 @@ class TimmTower(ImageTower):
         from torch.nn.functional import normalize
 
         return normalize(self.model(pixels).float(), dim=-1)
-
-
-def _network(spec: EncoderSpec) -> Any:
-    """The network on the CPU, its weights loaded."""
-    import timm
-
-    name = spec.model
-    tagged = timm.list_pretrained()
-    published = {*tagged, *(each.partition(".")[0] for each in tagged)}
-    if not timm.is_model(name) or ("." in name and name not in published):
-        of_model = [each for each in tagged if each.partition(".")[0] == name.partition(".")[0]]
-        close = of_model or difflib.get_close_matches(name, timm.list_models())
-        fix = f"Close names: {', '.join(close)}." if close else FORMS
-        raise InputError(Problem("--encoder", "timm has no model", fix, value=name))
-    if spec.pretrained is not None:
-        network = or_explained(spec, lambda: timm.create_model(name, num_classes=0))
-        load_timm_weights(network, Path(spec.pretrained))
-        return network
-    if name not in published:
-        fix = f"Give a file with weights: timm:{name}@FILE."
-        raise InputError(Problem("--encoder", "timm has no weights of", fix, value=name))
-    config = timm.get_pretrained_cfg(name)
-    check_hub(spec, str(config.hf_hub_id or "") if config else "")
-    return or_explained(spec, lambda: timm.create_model(name, pretrained=True, num_classes=0))

@@ -20,14 +20,14 @@ class Batch:
         labels: `[b, L]` int64, nested.
         references: `[n, d]`; the queries where none were given.
         reference_labels: `[n, L]` int64.
-        alone: no references were given: every query is one of its own references.
+        own: the first references are the queries themselves, in their order.
     """
 
     embeddings: Tensor
     labels: Tensor
     references: Tensor
     reference_labels: Tensor
-    alone: bool
+    own: bool
 
     def scores(self) -> Tensor:
         """`[b, n]` dot products."""

@@ -91,7 +91,7 @@ def _pairs(batch: Batch, level: int) -> tuple[Tensor, Tensor]:
     check_level(level, batch.labels)
     same = batch.labels[:, level, None] == batch.reference_labels[None, :, level]
     positive = same.clone()
-    if batch.alone:
+    if batch.own:
         positive.fill_diagonal_(False)
     return positive, ~same
 

@@ -41,7 +41,8 @@ class Sum(Loss):
                 loss.check(batch)
 
     def batch_loss(self, batch: Batch) -> Tensor:
-        references = (None, None) if batch.alone else (batch.references, batch.reference_labels)
+        given = batch.references is not batch.embeddings
+        references = (batch.references, batch.reference_labels) if given else (None, None)
         terms = [
             weight
             * (

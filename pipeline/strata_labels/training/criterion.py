@@ -48,14 +48,12 @@ def check_levels(recipe: Recipe, number: int) -> None:
     idle = dict(idle_settings(recipe, "full"))
     problems = []
     if recipe.level >= number and "level" not in idle:
-        what, fix = (
-            f"the labels have {number} levels:",
-            f"Take one of 0 to {number - 1}, 0 the finest.",
-        )
+        what = f"no such level, of which the labels have {number}:"
+        fix = f"Take 0, the finest, to {number - 1}."
         problems.append(Problem("--recipe", what, fix, column="level", value=recipe.level))
     margins = list(recipe.csl_margins)
     if len(margins) not in (0, number) and "csl_margins" not in idle:
-        what = f"the labels have {number} levels, each of which needs a margin:"
+        what = f"a margin is needed for each level, of which the labels have {number}:"
         fix = "Give one for each, the finest first, or csl_margins=[]: 0.25 to 0.45 evenly."
         problems.append(Problem("--recipe", what, fix, column="csl_margins", value=margins))
     if problems:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from strata_labels.embedding import load_encoder, load_timm_weights
-from strata_labels.errors import InputError, Problem, RetryError
+from strata_labels.embedding import load_encoder, timm_network
+from strata_labels.errors import InputError, Problem
 from strata_labels.pictures import normalised
 from strata_labels.training.head import Head
 from strata_labels.training.recipe import Recipe
@@ -173,35 +173,18 @@ def _check_encoder(recipe: Recipe) -> None:
 
 
 def _timm(recipe: Recipe) -> tuple[nn.Module, Sequence[float], Sequence[float]]:
-    import timm
+    from timm.data import resolve_model_data_config
 
-    name = recipe.backbone
-    if not timm.is_model(name):
-        fix = "Take a timm model, an open_clip MODEL/TAG, local-dir:FOLDER or registry."
-        raise InputError(Problem("backbone", "no such model:", fix, value=name))
-    published = recipe.pretrained == "yes"
-    file = None if recipe.pretrained in ("yes", "no") else Path(recipe.pretrained)
-    if file is not None and not file.is_file():
-        fix = 'Give a file of weights, "yes" or "no".'
-        raise InputError(Problem("pretrained", "no such file:", fix, value=recipe.pretrained))
-    try:
-        # `avg` is left to the network: a transformer's weights may be made for its class token.
-        pooling: dict[str, Any] = {}
-        if recipe.pooling != "avg":
-            pooling["global_pool"] = "" if recipe.pooling == "gem" else recipe.pooling
-        model = timm.create_model(name, pretrained=published, num_classes=0, **pooling)
-    except Exception as error:  # the hub's client raises many kinds
-        reason = " ".join(str(error).split())[:200]
-        if not published:
-            fix = "Take another pooling or backbone."
-            raise InputError(
-                Problem("backbone", f"cannot be built ({reason}):", fix, value=name)
-            ) from error
-        raise RetryError(
-            f"The weights of {name} could not be fetched ({reason}). Try again with a network; or "
-            "give a file of weights, --set pretrained=FILE; or take --set backbone=registry."
-        ) from error
-    if file is not None:
-        load_timm_weights(model, file, whole=recipe.pooling == "avg")
-    config = timm.data.resolve_model_data_config(model)
+    weights: Path | Literal["published", "random"] = "published"
+    if recipe.pretrained == "no":
+        weights = "random"
+    elif recipe.pretrained != "yes":
+        weights = Path(recipe.pretrained)
+        if not weights.is_file():
+            fix = 'Give a file of weights, "yes" or "no".'
+            raise InputError(Problem("pretrained", "no such file:", fix, value=recipe.pretrained))
+    # `avg` is left to the network: a transformer's weights may be made for its class token.
+    pooling = {"avg": None, "gem": ""}.get(recipe.pooling, recipe.pooling)
+    model = timm_network(recipe.backbone, weights, "backbone", pooling)
+    config = resolve_model_data_config(model)
     return model, config["mean"], config["std"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor, distributed, nn
 from strata_labels.training.samplers import Indices
 
 _SECONDS_TO_FREE = 0.5
+_LONGEST_WAIT = timedelta(days=7)
 
 
 class Share(NamedTuple):
@@ -86,14 +88,6 @@ class Processes:
         distributed.all_reduce(value)
         return bool(value)
 
-    def from_first(self, make: Callable[[], Any]) -> Any:
-        """What the first process makes, in all of them."""
-        if self.world == 1:
-            return make()
-        held = [make() if self.first else None]
-        distributed.broadcast_object_list(held)
-        return held[0]
-
     def merged(self, found: dict[Any, Any]) -> dict[Any, Any]:
         """What any process found."""
         if self.world == 1:
@@ -103,9 +97,8 @@ class Processes:
         return {key: value for part in parts for key, value in part.items()}
 
     def wait(self) -> None:
-        """Waits for all."""
-        if self.world > 1:
-            distributed.barrier()
+        """Waits for all; on the host, since a barrier of NCCL would have to guess the GPU."""
+        self.any(False)
 
 
 @contextmanager
@@ -121,7 +114,9 @@ def process_group() -> Iterator[Processes]:
         # NCCL refuses tensors of the host, which go through gloo, and two processes on one card.
         if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= cards:
             backend = "cpu:gloo,cuda:nccl"
-    distributed.init_process_group(backend)
+    # One process may work for hours while the others wait for it: it embeds for a head, and
+    # evaluates. Where one ends, torchrun ends all.
+    distributed.init_process_group(backend, timeout=_LONGEST_WAIT)
     processes = Processes(distributed.get_rank(), world)
     try:
         yield processes

@@ -183,9 +183,7 @@ class Trainer:
         if self.recipe.memory:
             references = self.memory.references(embeddings, labels)
         # Labels were checked once, and what is not finite shows in the loss: no wait for a GPU.
-        loss = self.loss.batch_loss(
-            Batch(embeddings, labels, *references, alone=not self.recipe.memory)
-        )
+        loss = self.loss.batch_loss(Batch(embeddings, labels, *references, own=True))
         self.optimizers.zero_grad()
         loss.backward()
         self.processes.mean_gradients(self._proxies)

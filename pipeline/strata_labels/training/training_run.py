@@ -165,8 +165,10 @@ def _unreadable(
 ) -> dict[int, str]:
     """The images that could not be read when the training was begun, by position."""
     if not resumed:
-        found: dict[int, str] = processes.from_first(lambda: unreadable(images.paths))
-        return found
+        paths, own = images.paths, processes.share(np.arange(len(images.table))).images
+        found = unreadable([paths[at] for at in own])
+        every = processes.merged({int(own[at]): why for at, why in found.items()})
+        return dict(sorted(every.items()))
     file = out / LEFT_OUT
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return {at: known[path] for at, path in enumerate(images.table.path) if path in known}
