@@ -31,7 +31,7 @@ from strata_labels.proposal import (
     Signals,
     calibration,
     calibration_error,
-    score,
+    learning,
 )
 
 ASSETS = Path(__file__).resolve().parents[1] / "hierarchies" / "gldv2-h"
@@ -236,7 +236,7 @@ def refit_map(table: pd.DataFrame, cache: Path) -> None:
         return float(np.logaddexp(0, -sign * fitted).sum() + 0.05 * gap @ gap)
 
     values = minimize(loss, calibration.MAP_KNOTS / 2).x
-    print("prior weights", score.PRIOR_WEIGHTS, "map", values.round(2).tolist())
+    print("prior weights", learning.PRIOR_WEIGHTS, "map", values.round(2).tolist())
 
 
 def errors(table: pd.DataFrame, cache: Path, count: int = 100) -> None:

@@ -52,7 +52,7 @@ def test_the_labelled_share_leaves_each_row_out() -> None:
     scorer = scorer_of(vectors[:400])
     known = known[:400]
     share = scorer.labelled_share(known)
-    parts = scorer._learnable()
+    parts = scorer._features
     rows = np.arange(400)
     for row in (0, 200, 399):
         others = np.delete(rows, row)

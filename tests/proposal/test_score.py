@@ -2,9 +2,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from strata_labels.proposal import Prompts, Scorer, Scores, Signals, calibration_error, score
+from strata_labels.proposal import (
+    Prompts,
+    Scorer,
+    Scores,
+    Signals,
+    calibration_error,
+    learners,
+    learning,
+)
 from strata_labels.proposal.acceptance import trusted_class
-from strata_labels.proposal.calibration import acceptance_threshold
+from strata_labels.proposal.calibration import acceptance_threshold, doubt_features, fit_calibration
 from strata_labels.proposal.landmarks import (
     LandmarkRidge,
     LandmarkSums,
@@ -60,6 +68,7 @@ def test_a_few_answers_of_one_node_do_not_speak_against_class_chains(lexicon):
     known[:5] = NODES.index("lake")
     scores = scorer.fit(known)
     assert scores.trusted[5:].all() and scores.accepted[5:].all()
+    assert (scores.neighbours[5:] == -1).all()  # nothing labelled is like them
 
 
 def test_look_alikes_speak_against_a_class_chain_for_a_node_with_most_labels():
@@ -183,6 +192,27 @@ def test_left_out_scores_are_those_of_a_fit_without_the_rows_of_the_answer(block
 
 
 @pytest.mark.parametrize("kind", ["exact", "landmarks"])
+@pytest.mark.parametrize("evidence", ["names", "vectors", "both"])
+@pytest.mark.parametrize("most_weights", [learners.MOST_WEIGHTS, 0])
+def test_open_items_have_the_scores_of_the_whole_kernel(kind, evidence, most_weights, monkeypatch):
+    monkeypatch.setattr(learners, "MOST_WEIGHTS", most_weights)
+    vectors, truth = _blobs(np.random.default_rng(8), 40)
+    names = [f"name {n % 7}" if evidence != "vectors" else "" for n in range(40)]
+    signals = Signals(names, [""] * 40, text=None if evidence == "names" else vectors)
+    parts = features(signals, NodeScores(pd.DataFrame()), K)
+    rows, some = np.arange(0, 40, 2), np.array([1, 4, 33])  # the second has a label
+    targets = Targets(rows, truth[rows], K, answers_of(np.full(20, -1)))
+    scores = ridge_of(kind, parts, targets).scores(some)
+    target = np.eye(K)[truth[rows]]
+    mean = target.mean(axis=0)
+    gram = kernel(parts, rows, rows).astype(float) + 0.15 * np.eye(20)
+    dual = np.linalg.solve(gram, target - mean)
+    expected = kernel(parts, some, rows) @ dual + mean
+    assert np.allclose(scores[[0, 2]], expected[[0, 2]], atol=1e-3)
+    assert not np.allclose(scores[1], expected[1], atol=0.05)
+
+
+@pytest.mark.parametrize("kind", ["exact", "landmarks"])
 def test_an_image_is_scored_without_the_label_of_its_item(kind):
     vectors, truth = _blobs(np.random.default_rng(3), 60)
     evidence = Signals([f"name {n % 7}" for n in range(60)], [""] * 60, image=vectors[:60])
@@ -266,9 +296,9 @@ def test_labels_that_change_give_the_scores_of_a_fit_on_all_of_them() -> None:
 
 
 def test_a_second_fit_of_a_scorer_is_that_of_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(score, "MOST_EXACT", 100)
-    monkeypatch.setattr(score, "RANK", 60)
-    monkeypatch.setattr(score, "MOST_CHANGED", 30)
+    monkeypatch.setattr(learning, "MOST_EXACT", 100)
+    monkeypatch.setattr(learning, "RANK", 60)
+    monkeypatch.setattr(learning, "MOST_CHANGED", 30)
     vectors, truth = _blobs(np.random.default_rng(8), 500)
     given = np.where(np.arange(500) < 200, truth, -1)
     evidence, above = named(*[""] * 500, text=vectors), [np.arange(K) % 2]
@@ -324,6 +354,31 @@ def test_a_few_right_answers_are_not_enough_to_accept_the_rest():
     assert acceptance_threshold(sure, 0.95, known, right, pages // 2) > 1
 
 
+def test_a_hundred_decided_rows_say_less_of_confidence_than_a_hundred_given_ones():
+    """People decide what is in doubt first: that it was all right proves little of the rest."""
+    random = np.random.default_rng(0)
+
+    def moved(number: int, decided: bool) -> float:
+        features, node = random.standard_normal((number, 6)), random.integers(0, K, number)
+        right, people = np.ones(number, dtype=bool), np.full(number, decided)
+        fitted = fit_calibration(features, node, K, right, people)
+        open_rows = random.standard_normal((500, 6))
+        before = 1 / (1 + np.exp(-open_rows[:, 0]))
+        return float((fitted.confidence(open_rows, np.zeros(500, dtype=int)) - before).mean())
+
+    assert moved(100, False) > 0.05 > 0.005 > moved(100, True)
+    assert moved(3_000, True) > 0.2
+
+
+def test_before_labels_say_much_confidence_is_that_of_the_evidence_without_them():
+    zero_shot = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1]])
+    learnt = np.array([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05]])
+    sure = doubt_features(learnt.argmax(axis=1), learnt, zero_shot, [])[:, 0]
+    assert sure[0] > 0 > sure[1]  # the second proposal is one that the evidence hardly has
+    alone = doubt_features(learnt.argmax(axis=1), learnt, None, [])[:, 0]
+    assert alone == pytest.approx(np.log(9))
+
+
 def test_calibration_error_of_perfect_and_of_boastful_confidence():
     right = np.arange(1000) % 10 != 0
     assert calibration_error(np.full(1000, 0.9), right) == pytest.approx(0, abs=1e-9)
@@ -356,9 +411,9 @@ def test_few_labels_are_not_sure(num_labels: int) -> None:
 
 def test_groups_of_answers_among_given_labels_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is added to kept sums stays small, also where no label but its group is another one."""
-    monkeypatch.setattr(score, "MOST_EXACT", 100)
-    monkeypatch.setattr(score, "RANK", 60)
-    monkeypatch.setattr(score, "MOST_CHANGED", 30)
+    monkeypatch.setattr(learning, "MOST_EXACT", 100)
+    monkeypatch.setattr(learning, "RANK", 60)
+    monkeypatch.setattr(learning, "MOST_CHANGED", 30)
     vectors, truth = _blobs(np.random.default_rng(8), 500)
     given = np.where(np.arange(500) < 400, truth, -1)
     evidence, above = named(*[""] * 500, text=vectors), [np.arange(K) % 2]
@@ -367,7 +422,7 @@ def test_groups_of_answers_among_given_labels_are_bounded(monkeypatch: pytest.Mo
         together = np.where(rows < 400, rows // size, -1)
         alone = np.full(500, -1)
         for groups in (together, alone):
-            ridge = used._ridge(0, given, groups, given)
+            ridge = used._learner._ridge(0, given, groups, given)
             assert isinstance(ridge, LandmarkRidge) and len(ridge._changes.rows) <= 60
-            own = Scorer(evidence, NODES, above=above)._ridge(0, given, groups, given)
+            own = Scorer(evidence, NODES, above=above)._learner._ridge(0, given, groups, given)
             assert ridge.scores(rows).tobytes() == own.scores(rows).tobytes()

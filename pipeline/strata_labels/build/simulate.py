@@ -284,7 +284,7 @@ class _Review:
         num_items, desk = len(self.items), None
         while True:
             known, line = self._known()
-            scores = self.scorer.fit(known, line)
+            scores = self.scorer.fit(known, line, np.full(num_items, -1))
             right = scores.node == self.truth
             still_open = np.flatnonzero(known < 0)
             point = self.work.per_1000(num_items)

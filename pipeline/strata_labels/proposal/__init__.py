@@ -21,9 +21,9 @@ from strata_labels.proposal.new_nodes import (
     propose_new_nodes,
 )
 from strata_labels.proposal.outside import outside_all_nodes
-from strata_labels.proposal.propose import (
+from strata_labels.proposal.propose import Proposer
+from strata_labels.proposal.rows import (
     NUM_ALTERNATIVES,
-    Proposer,
     proposal_row,
     proposal_table,
 )

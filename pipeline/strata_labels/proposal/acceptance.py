@@ -46,7 +46,9 @@ class Acceptance:
         self._measured: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._rows = self._answers = np.zeros(0, dtype=np.int64)
 
-    def fit(self, chunk: Chunk, known: np.ndarray, answers: np.ndarray) -> None:
+    def fit(
+        self, chunk: Chunk, known: np.ndarray, answers: np.ndarray, decided: np.ndarray
+    ) -> None:
         """Fits the calibrations on rows, each scored without its own label.
 
         For each given level the rows are scored with their own labels from there upwards.
@@ -55,6 +57,7 @@ class Acceptance:
             chunk: of m rows with a known finest label.
             known: their nodes at each level, `[m, S]`.
             answers: number of the answer each is known by, `[m]`, -1 for one of its own.
+            decided: whether people decided each, boolean `[m]`.
         """
         self._rows, self._answers = chunk.rows, answers
         num_levels = len(self._levels)
@@ -70,7 +73,7 @@ class Acceptance:
                 doubts = self._doubts(inside, found[:, level], level)
                 self._calibrations[given].append(
                     fit_calibration(
-                        doubts, found[:, level], self._levels.sizes[level], right[:, level]
+                        doubts, found[:, level], self._levels.sizes[level], right[:, level], decided
                     )
                 )
             sure, _ = self.confidence(inside, found, given)
@@ -170,12 +173,7 @@ def trusted_class(chunk: Chunk, best: np.ndarray) -> np.ndarray:
     trusted = reached[index, best] >= 1.0
     if names is not None:
         trusted |= (reached[index, best] > 0) & (names[index, best] >= STRONG_NAME)
-    # Of a row that nothing is like, the ridge says what share of the labels each node has. That is
-    # no contradiction: of a few answers, most can be of one node.
-    learnt = None
-    if chunk.shares is not None:
-        learnt = (chunk.learnt[0] - chunk.shares) / np.maximum(1.0 - chunk.shares, 1e-6)
-    for source, limit in ((names, STRONG_NAME), (learnt, STRONG_KNOWN)):
+    for source, limit in ((names, STRONG_NAME), (chunk.alike, STRONG_KNOWN)):
         if source is not None:
             own = source.argmax(axis=1)
             trusted &= (own == best) | (source[index, own] < limit)

@@ -43,6 +43,9 @@ MAP_VALUES = np.array([-2.28, 0.93, 1.11, 1.68, 2.88])
 # Rows below which the prior of the calibration counts more than twice. Set by hand, on simulated
 # reviews: 0, 1,000, 2,000 and 4,000 were tried.
 FEW = 2_000
+# Decided rows that count in full. Those that people decide first are unlike the rest: n of them
+# count for `n (n / REVIEWED)^2`. Chosen on simulated reviews of parts of the real sample.
+REVIEWED = 3_000
 
 
 def log_odds(probability: np.ndarray) -> np.ndarray:
@@ -63,11 +66,11 @@ def doubt_features(
 ) -> np.ndarray:
     """What tells a right proposal from a wrong one, `[n, 6 + 4 S]`.
 
-    Columns: the calibrated log-odds, the softmax's own, the log-ratio of best to second, the
-    entropy; whether the zero-shot answer is the same, and its calibrated log-odds, negative where
-    it is another; for each source whether its own best node is the proposed one (1), another (-1)
-    or it is silent (0), its score of the proposed node, how far that is below its own best, and
-    its best less its second.
+    Columns: the calibrated log-odds of the proposed node by the zero-shot evidence (the softmax's
+    where there is none), those by everything, the softmax's own, the log-ratio of best to second,
+    the entropy; whether the zero-shot answer is the same; for each source whether its own best node
+    is the proposed one (1), another (-1) or it is silent (0), its score of the proposed node, how
+    far that is below its own best, and its best less its second.
 
     Args:
         best: the proposed node, `[n]`.
@@ -84,12 +87,15 @@ def doubt_features(
     second = np.log(np.clip(_without(probabilities, best), 1e-4, 1))
     first = np.log(np.clip(probabilities[index, best].astype(np.float64), 1e-4, 1))
     if zero_shot is None:
-        calibrated, same, agreed = own, np.zeros(len(best)), np.zeros(len(best))
+        untaught, calibrated, same = own, np.zeros(len(best)), np.zeros(len(best))
     else:
-        calibrated = zero_shot_log_odds(probabilities[index, best])
         same = zero_shot.argmax(axis=1) == best
-        agreed = zero_shot_log_odds(zero_shot.max(axis=1)) * np.where(same, 1.0, -1.0)
-    features = [np.column_stack([calibrated, own, first - second, entropy, same, agreed])]
+        likeliest = zero_shot_log_odds(zero_shot.max(axis=1))
+        # The map is of likeliest nodes. Another is right at most where that one is wrong.
+        other = np.minimum(zero_shot_log_odds(zero_shot[index, best]), -likeliest)
+        untaught = np.where(same, likeliest, other)
+        calibrated = zero_shot_log_odds(probabilities[index, best])
+    features = [np.column_stack([untaught, calibrated, own, first - second, entropy, same])]
     for source in sources:
         highest, chosen = source.max(axis=1), source[index, best]
         speaks = highest > source.mean(axis=1) + 1e-6
@@ -131,23 +137,30 @@ class Calibration:
 
 
 def fit_calibration(
-    features: np.ndarray, node: np.ndarray, num_nodes: int, right: np.ndarray
+    features: np.ndarray,
+    node: np.ndarray,
+    num_nodes: int,
+    right: np.ndarray,
+    decided: np.ndarray,
 ) -> Calibration:
     """Logistic regression on out-of-sample outcomes.
 
     Args:
         features: `[m, F]`; the first column is a log-odds that is right already if nothing is
             learnt: weights are drawn towards 1 for it and 0 for the others, the harder the fewer
-            rows there are, since the first rows that people decide are unlike the rest.
+            rows there are.
         node: the proposed node, `[m]`.
         num_nodes: K.
         right: whether each of those proposals was right, `[m]`.
+        decided: whether people decided each, boolean `[m]`: see `REVIEWED`.
     """
     num_features = features.shape[1]
     prior = np.zeros(num_features + num_nodes)
     prior[0] = 1.0
     sign = np.where(right, 1.0, -1.0)
-    pull = 1.0 + FEW / max(len(right), 1)
+    num_decided = decided.sum()
+    rows = len(right) - num_decided + num_decided * min(1.0, (num_decided / REVIEWED) ** 2)
+    pull = 1.0 + FEW / max(rows, 0.1)
 
     def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
         score = sign * (features @ theta[:num_features] + theta[num_features:][node])

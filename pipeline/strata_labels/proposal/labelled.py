@@ -12,12 +12,12 @@ from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
 from strata_labels.proposal.class_votes import ClassVotes
 from strata_labels.proposal.label_issues import LabelIssues
 from strata_labels.proposal.learners import CHUNK
-from strata_labels.proposal.propose import (
+from strata_labels.proposal.propose import UNSTABLE
+from strata_labels.proposal.rows import (
     DECIMALS,
     LEAST_LIKELY,
     NUM_ALTERNATIVES,
     SMALL_MARGIN,
-    UNSTABLE,
     proposal_row,
 )
 from strata_labels.proposal.score import Scorer, Scores

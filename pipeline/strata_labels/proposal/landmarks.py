@@ -174,9 +174,13 @@ class LandmarkRidge(Ridge):
             self._change(left, self._changes.part == number, -1)
             yield values @ self._primal(left) + self.mean
 
-    def _errors(self, positions: np.ndarray, values: np.ndarray, error: np.ndarray) -> np.ndarray:
+    def _errors(self, positions: np.ndarray) -> np.ndarray:
+        rows = self._targets.rows[positions]
+        values = kernel(self._features, rows, self._references)
+        error = self._targets.indicators(positions).toarray() - self.mean
+        error -= values @ self._weights
         along = values @ self._directions
-        leverage = self._base.leverage(self._targets.rows[positions], values)
+        leverage = self._base.leverage(rows, values)
         leverage = leverage - np.einsum("ij,ij->i", along @ self._middle, along)
         return np.asarray(error / (1.0 - np.minimum(leverage, 0.999))[:, None])
 

@@ -21,6 +21,8 @@ RIDGES = (0.02, 0.05, 0.15, 0.4)
 USUAL_RIDGE, FEWEST_ANSWERS = 0.15, 100
 # Rows that these are tried on, at most.
 SAMPLE = 2_000
+# Weights of sparse features that are held at most: items without a label need no kernel for them.
+MOST_WEIGHTS = 40_000_000
 
 
 def kernel(
@@ -34,6 +36,17 @@ def kernel(
         others: positions of items.
         images: vectors that stand for `rows` in the last dense part, in place of their own.
     """
+    dense = _dense_kernel(features, rows, others, images)
+    if dense is not None and not features.sparse.shape[1]:
+        return dense
+    products = features.sparse[rows] @ features.sparse[others].T
+    return products.toarray() if dense is None else np.asarray(products + dense)
+
+
+def _dense_kernel(
+    features: Features, rows: np.ndarray, others: np.ndarray, images: np.ndarray | None = None
+) -> np.ndarray | None:
+    """Sum of the Gaussian parts, see `kernel`; None where there are none."""
     # In as few passes as can be: these are the largest matrices there are.
     dense = None
     for number, (vectors, weight, gamma) in enumerate(features.dense, start=1):
@@ -42,10 +55,7 @@ def kernel(
         part = _gaussian(own, vectors[others], gamma)
         part *= np.float32(weight)
         dense = part if dense is None else np.add(dense, part, out=dense)
-    if dense is not None and not features.sparse.shape[1]:
-        return dense
-    products = features.sparse[rows] @ features.sparse[others].T
-    return products.toarray() if dense is None else np.asarray(products + dense)
+    return dense
 
 
 def _gaussian(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
@@ -124,24 +134,43 @@ class Ridge(ABC):
         #: What is said where nothing is alike, `[K]`.
         self.mean = targets.mean.astype(np.float32)
         self.ridge = ridge
-        # Weights of the references, `[r, K]`; scores of rows known by one answer, by position.
+        # Weights of the references, `[r, K]`, and of the sparse features, `[D, K]`, once they are
+        # needed; scores of rows known by one answer, by position.
         self._weights: np.ndarray
+        self._sparse_weights: np.ndarray | None = None
         self._blocks: dict[int, np.ndarray] = {}
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """Node scores of items, float32 `[len(rows), K]`; labelled ones without their own label."""
-        values = kernel(self._features, rows, self._references)
-        found = values @ self._weights
-        found += self.mean
         labelled, positions = self._targets.find(rows)
-        if len(positions):
-            own = self._targets.indicators(positions).toarray()
-            left = own - self._errors(positions, values[labelled], own - found[labelled])
-            for n, position in enumerate(positions.tolist()):
-                if position in self._blocks:
-                    left[n] = self._blocks[position]
-            found[labelled] = left
+        if not len(positions):
+            return self._unlabelled(rows)
+        found = np.empty((len(rows), len(self.mean)), dtype=np.float32)
+        found[~labelled] = self._unlabelled(rows[~labelled])
+        left = self._targets.indicators(positions).toarray() - self._errors(positions)
+        for n, position in enumerate(positions.tolist()):
+            if position in self._blocks:
+                left[n] = self._blocks[position]
+        found[labelled] = left
         return found
+
+    def _unlabelled(self, rows: np.ndarray) -> np.ndarray:
+        """Scores of items without a label, `[len(rows), K]`.
+
+        The sparse part of the kernel is linear: its product with the weights needs no kernel.
+        """
+        sparse = self._features.sparse
+        if sparse.shape[1] * len(self.mean) > MOST_WEIGHTS:
+            found = kernel(self._features, rows, self._references) @ self._weights
+        else:
+            if self._sparse_weights is None:
+                self._sparse_weights = sparse[self._references].T @ self._weights
+            found = sparse[rows] @ self._sparse_weights
+            dense = _dense_kernel(self._features, rows, self._references)
+            if dense is not None:
+                found += dense @ self._weights
+        found += self.mean
+        return np.asarray(found)
 
     def scores_of_images(self, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
         """Scores of items as if they had other images, without their own labels.
@@ -165,9 +194,8 @@ class Ridge(ABC):
         """Scores of open items with each part of the labelled rows left out, `[len(rows), K]`."""
 
     @abstractmethod
-    def _errors(self, positions: np.ndarray, values: np.ndarray, error: np.ndarray) -> np.ndarray:
-        """Labels of labelled rows less their scores without them, from kernel values and labels
-        less scores."""
+    def _errors(self, positions: np.ndarray) -> np.ndarray:
+        """Labels of labelled rows less their scores without them, `[len(positions), K]`."""
 
     @abstractmethod
     def _influence(self, positions: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -214,7 +242,7 @@ class ExactRidge(Ridge):
             error = self._without(part).astype(np.float32)
             yield values @ (self._weights - self._inverse[:, part] @ error) + self.mean
 
-    def _errors(self, positions: np.ndarray, values: np.ndarray, error: np.ndarray) -> np.ndarray:
+    def _errors(self, positions: np.ndarray) -> np.ndarray:
         return np.asarray(self._weights[positions] / self._inverse[positions, positions, None])
 
     def _influence(self, positions: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -41,6 +41,17 @@ class Chunk:
     zero_shot: np.ndarray | None
     shares: np.ndarray | None
 
+    @property
+    def alike(self) -> np.ndarray | None:
+        """How far labelled look-alikes speak for each finest node, at most 1, `[n, K]`.
+
+        Of a row that nothing is like, the ridge says what share of the labels each node has: that
+        is 0 here. None where nothing is learnt.
+        """
+        if self.shares is None:
+            return None
+        return (self.learnt[0] - self.shares) / np.maximum(1.0 - self.shares, 1e-6)
+
     def part(self, part: np.ndarray) -> Chunk:
         """The rows that a boolean `[n]` names."""
         if part.all():

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
+from strata_labels.evidence import Evidence, Reason, evidence_hash
 from strata_labels.proposal.ids import node_id
-from strata_labels.proposal.learners import CHUNK
+from strata_labels.proposal.item_evidence import (
+    VECTORS,
+    Verdict,
+    alternatives_of,
+    best_hits,
+    class_evidence,
+    two_nearest,
+    verdicts_of,
+)
+from strata_labels.proposal.rows import (
+    COLUMNS,
+    SMALL_MARGIN,
+    proposal_row,
+    proposal_table,
+)
 from strata_labels.proposal.score import Scorer, Scores
-from strata_labels.proposal.signals import NodeSource, hit_weights
-from strata_labels.tables import SCHEMAS, without_cycle_search
+from strata_labels.tables import without_cycle_search
 
-COLUMNS = SCHEMAS["proposals"].names
-NUM_ALTERNATIVES = 3
-# The second node is an alternative, and the two are hard to tell apart, below this margin.
-SMALL_MARGIN = 0.1
-# A node less likely than this is no alternative worth reading for an open row.
-LEAST_LIKELY = 0.01
 # By how much each kind of objection lowers a score; set by hand. What known look-alikes say lowers
 # the confidence already.
 OBJECTIONS = {"splits_differ": 0.5, "class_tie": 0.9, "several_classes": 0.9}
 # Of a score that every resample of the known rows contradicts this much is taken off.
 UNSTABLE = 0.5
-# Decimals of the values that are kept as evidence.
-DECIMALS = 2
 _SHOWN_WORDS = 3
 
 
@@ -66,10 +70,10 @@ class Proposer:
             str(node): [qid for qid in joined.split("|") if qid]
             for node, joined in zip(self._leaves["node"], qids, strict=True)
         }
-        self._verdicts = _verdicts(classes, len(items))
-        self._hits = _best_hits(scorer)
+        self._verdicts = verdicts_of(classes, len(items))
+        self._hits = best_hits(scorer)
         self._cluster_of = _cluster_of_class(scorer.nodes, self._mains, self._hits, self._verdicts)
-        self._of_classes = [_class_evidence(verdict) for verdict in self._verdicts]
+        self._of_classes = [class_evidence(verdict) for verdict in self._verdicts]
         sources = scorer.node_scores.by_source
         silent = np.ones(len(items), dtype=bool)
         for source in sources.values():
@@ -155,9 +159,9 @@ class Proposer:
         items, nodes, accepted = self._items, self._scorer.nodes, scores.accepted
         ids = [node_id(2, node) for node in nodes]
         sources = self._scorer.node_scores.by_source
-        vectors = {name: _nearest(sources[name]) for name in _VECTORS if name in sources}
+        vectors = {name: two_nearest(sources[name]) for name in VECTORS if name in sources}
         differ = _splits_differ(items, scores.node)
-        others = _alternatives(self._scorer, scores, self._hits, self._of_classes, ids)
+        others = alternatives_of(self._scorer, scores, self._hits, self._of_classes, ids)
         class_names: dict[str, str] = {}
         rows = []
         for n, (item_id, verdict) in enumerate(
@@ -220,89 +224,6 @@ class Proposer:
         return rows, class_names
 
 
-def proposal_table(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
-    """Rows of `proposal_row` as a table under its contract."""
-    types = dict.fromkeys(("confidence", "margin", "score"), "float32")
-    types |= {"level": "int8", "accepted": "bool"}
-    return pd.DataFrame(rows, columns=COLUMNS).astype(types)
-
-
-def proposal_row(
-    subject: str,
-    level: int,
-    parent: str | None,
-    origin: str,
-    *,
-    fingerprint: str,
-    confidence: float = 1.0,
-    margin: float = 1.0,
-    accepted: bool = True,
-    score: float | None = None,
-    status: str = "proposed",
-    evidence: Sequence[Evidence] = (),
-    reasons: Sequence[Reason] = (),
-    alternatives: Sequence[Alternative] = (),
-    suggestion: str = "",
-) -> tuple[object, ...]:
-    """Cells in the order of `COLUMNS`.
-
-    Args:
-        fingerprint: see `evidence_hash`.
-        score: the confidence by default.
-        suggestion: the parent by default.
-    """
-    row_id = f"{level}:{subject}"
-    if score is None:
-        score = confidence
-    return (
-        row_id, subject, level, status, parent, origin, confidence, margin, accepted, score,
-        tuple(evidence), tuple(reasons), suggestion or parent or "", tuple(alternatives),
-        fingerprint,
-    )  # fmt: skip
-
-
-class Verdict(NamedTuple):
-    """What the class chain says of one item (see `propose`)."""
-
-    status: str = "unknown"
-    node: str = ""
-    class_qid: str = ""
-    class_label: str = ""
-    qid: str = ""
-    class_qids: Sequence[str] = ()
-    ties: Sequence[tuple[str, Sequence[str], str]] = ()
-
-
-def _verdicts(classes: pd.DataFrame | None, num_items: int) -> list[Verdict]:
-    if classes is None:
-        return [Verdict()] * num_items
-    texts = [classes[c].fillna("").astype(str).tolist() for c in Verdict._fields[:5]]
-    qids = [[str(q) for q in qids] for qids in classes["class_qids"]]
-    ties = classes["ties"].tolist() if "ties" in classes else [()] * num_items
-    return [Verdict(*row) for row in zip(*texts, qids, ties, strict=True)]
-
-
-def _best_hits(scorer: Scorer) -> dict[int, list[tuple[int, float, str, str, str]]]:
-    """Per item its hits, strongest first, one a node: (node, weight, term, language, qid)."""
-    hits = scorer.node_scores.hits.copy()
-    if not len(hits):
-        return {}
-    hits["weight"] = hit_weights(hits)
-    hits["english"] = hits["language"] != "en"
-    hits = hits[hits["weight"] > 0].sort_values(
-        ["row", "weight", "node", "english", "language", "term", "qid"],
-        ascending=[True, False, True, True, True, True, True],
-    )
-    hits = hits.drop_duplicates(["row", "node"])
-    result: dict[int, list[tuple[int, float, str, str, str]]] = {}
-    for row, *hit in zip(
-        hits["row"], hits["node"], hits["weight"], hits["term"], hits["language"], hits["qid"],
-        strict=True,
-    ):  # fmt: skip
-        result.setdefault(int(row), []).append((int(hit[0]), float(hit[1]), *hit[2:]))
-    return result
-
-
 def _cluster_of_class(
     nodes: list[str],
     mains: Mapping[str, list[str]],
@@ -322,23 +243,6 @@ def _cluster_of_class(
 
 # Statuses of rows that have no parent.
 _NO_PARENT = ("no_place", "no_evidence")
-# Sources of vectors, named as the kinds of evidence they make.
-_VECTORS = ("text", "image_to_text")
-
-
-def _class_evidence(verdict: Verdict) -> list[Evidence]:
-    """What the class chain says: one place, or each of those that tie."""
-    own = (verdict.node, (verdict.class_qid,), verdict.class_label)
-    ways: Sequence[tuple[str, Sequence[str], str]]
-    if verdict.status == "reached":
-        kind, ways = "class_chain", [own]
-    elif verdict.status == "tie":
-        kind, ways = "class_tie", verdict.ties or ([own] if verdict.node else [])
-    else:
-        return []
-    return [
-        Evidence(kind, node_id(2, node), text=label, ids=tuple(path)) for node, path, label in ways
-    ]
 
 
 def _splits_differ(items: pd.DataFrame, node: np.ndarray) -> np.ndarray:
@@ -349,85 +253,6 @@ def _splits_differ(items: pd.DataFrame, node: np.ndarray) -> np.ndarray:
     many = titled.groupby("title")["node"].transform("nunique") > 1
     across = items["split"].groupby(titled["title"]).transform("nunique") > 1
     return (many & across.to_numpy() & (titled["title"] != "")).to_numpy()
-
-
-def _alternatives(
-    scorer: Scorer,
-    scores: Scores,
-    hits: Mapping[int, list[tuple[int, float, str, str, str]]],
-    of_classes: Sequence[list[Evidence]],
-    ids: Sequence[str],
-) -> list[list[Alternative]]:
-    """The next likely nodes of each item, best first; with evidence where a row is open."""
-    # What the chosen node does not have of the likelihood, the others share out.
-    confidence = scores.confidence.astype(np.float32).astype(float)
-    chosen = scores.top == scores.node[:, None]
-    share = scores.top_probability.astype(float)
-    own = (share * chosen).sum(axis=1)
-    left = (1.0 - confidence) / np.maximum(1.0 - own, 1e-9)
-    order = np.argsort(chosen, axis=1, kind="stable")[:, : min(NUM_ALTERNATIVES, len(ids) - 1)]
-    best = np.take_along_axis(scores.top, order, axis=1)
-    likely = np.clip(left[:, None] * np.take_along_axis(share, order, axis=1), 0.0, 1.0)
-    opened = np.flatnonzero(~scores.accepted)
-    places: dict[str, list[list[int]]] = {}
-    values: dict[str, list[list[float]]] = {}
-    for name in _VECTORS:
-        if name not in scorer.node_scores.by_source:
-            continue
-        source = scorer.node_scores.by_source[name]
-        rank, value = np.empty_like(best[opened]), np.empty(best[opened].shape)
-        for start in range(0, len(opened), CHUNK):
-            part = slice(start, start + CHUNK)
-            matrix = source.rows(opened[part])
-            value[part] = np.take_along_axis(matrix, best[opened[part]], axis=1)
-            rank[part] = np.column_stack(
-                [(matrix > v[:, None]).sum(axis=1) for v in value[part].T.astype(np.float32)]
-            )
-        rank[~source.speaks[opened]] = len(ids)
-        places[name] = rank.tolist()
-        values[name] = np.round(value, DECIMALS).tolist()
-    number = dict(zip(opened.tolist(), range(len(opened)), strict=True))
-    found: list[list[Alternative]] = []
-    for n, (row, sure) in enumerate(zip(best.tolist(), likely.round(4).tolist(), strict=True)):
-        m = number.get(n)
-        if m is None:
-            found.append([Alternative(ids[k], p) for k, p in zip(row, sure, strict=True)])
-            continue
-        words = {hit[0]: hit for hit in reversed(hits.get(n, []))}
-        mine = []
-        for column, (k, probability) in enumerate(zip(row, sure, strict=True)):
-            if probability < LEAST_LIKELY:
-                break
-            node, evidence = ids[k], []
-            if k in words:
-                _, _, term, language, _ = words[k]
-                evidence.append(Evidence("name_word", node, text=term, language=language))
-            for kind, place in places.items():
-                if place[m][column] < NUM_ALTERNATIVES:
-                    evidence.append(Evidence(kind, node, values[kind][m][column]))
-            evidence += [piece for piece in of_classes[n] if piece.node == node]
-            if k == scores.neighbours[n]:
-                evidence.append(Evidence("neighbours", node))
-            mine.append(Alternative(node, probability, tuple(evidence)))
-        found.append(mine)
-    return found
-
-
-def _nearest(source: NodeSource) -> list[list[tuple[int, float]]]:
-    """The two best nodes of each item with their values, best first; none where nothing speaks."""
-    found: list[list[tuple[int, float]]] = []
-    for start in range(0, len(source.speaks), CHUNK):
-        rows = np.arange(start, min(start + CHUNK, len(source.speaks)))
-        matrix = source.rows(rows)
-        best = np.argsort(-matrix, axis=1, kind="stable")[:, :2]
-        values = np.take_along_axis(matrix, best, axis=1).astype(float).round(DECIMALS)
-        found += [
-            list(zip(row, value, strict=True)) if on else []
-            for row, value, on in zip(
-                best.tolist(), values.tolist(), source.speaks[rows].tolist(), strict=True
-            )
-        ]
-    return found
 
 
 def _origin(opinions: Mapping[str, int], chosen: int) -> str:

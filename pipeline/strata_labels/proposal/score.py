@@ -9,26 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import softmax
 
 from strata_labels.progress import tracked
 from strata_labels.proposal.acceptance import DECIMALS, Acceptance
-from strata_labels.proposal.blend import Blend, fit_blend
 from strata_labels.proposal.landmarks import (
-    MOST_CHANGED,
-    MOST_EXACT,
-    RANK,
     LandmarkRidge,
     LandmarkSums,
-    spread_over_nodes,
 )
-from strata_labels.proposal.learners import CHUNK, ExactRidge, Ridge, Targets, answers_of, kernel
+from strata_labels.proposal.learners import CHUNK, Targets, answers_of, kernel
+from strata_labels.proposal.learning import Learner
 from strata_labels.proposal.levels import NodeLevels
 from strata_labels.proposal.lexicon import Lexicon
-from strata_labels.proposal.model import CHUNK_VALUES, Model, learnt_at_levels, learnt_columns
-from strata_labels.proposal.name_votes import NameVotes
+from strata_labels.proposal.model import CHUNK_VALUES, Model
 from strata_labels.proposal.signals import (
     Features,
     NodeScores,
@@ -39,27 +35,10 @@ from strata_labels.proposal.signals import (
     unlike_mean,
 )
 
-# Weights of the evidence columns before any label is known, and how far labels may move them.
-# `name` and `text` were fitted once, with the map in calibration.py, on two thirds of the
-# published labels of the real sample (see benchmarks/README.md); the others are set by hand.
-PRIOR_WEIGHTS = {"text": 0.6, "name": 4.8, "class": 6.0, "image_to_text": 0.5}
-WEIGHT_SPREAD = {
-    "text": 1.0,
-    "name": 5.0,
-    "class": 3.0,
-    "image_to_text": 1.0,
-    "known": 10.0,
-    "log_known": 2.0,
-    "votes": 3.0,
-}
-# Labelled rows below which the prior of the blend counts more than twice, where labels are all
-# there is to learn from. Set by hand.
-FEW_ROWS = 50
-# Share of a node in what known look-alikes say from which they speak for it. Set by hand.
+# How far known look-alikes must speak for a node (`Chunk.alike`) to be named. Set by hand.
 SPOKEN = 0.3
 # Open rows that resampling is tried on: those with the smallest margin; a clear one stays.
 MOST_RESAMPLED = 5_000
-MIN_LABELS = 2
 # Likely nodes that are kept of each item.
 NUM_TOP = 6
 # Values in the columns that the blend and the calibration are fitted on, and the fewest rows.
@@ -163,9 +142,6 @@ class Scorer:
         self.target = target
         self.levels = NodeLevels(len(self.nodes), above)
         self.node_scores: NodeScores = node_scores(signals, len(self.nodes), lexicon, prompts)
-        self._features: Features | None = None
-        # By level: labels, and the sums over the rows that have them.
-        self._sums: dict[int, tuple[np.ndarray, np.ndarray, LandmarkSums]] = {}
         self._model: Model | None = None
 
     @property
@@ -174,7 +150,7 @@ class Scorer:
         found = np.zeros(len(self.signals), dtype=bool)
         for source in self.node_scores.by_source.values():
             found |= source.speaks
-        parts = self._learnable()
+        parts = self._features
         found |= np.diff(parts.sparse.indptr) > 0
         for vectors, _, _ in parts.dense:
             found |= vectors.any(axis=1)
@@ -208,8 +184,8 @@ class Scorer:
         rows = np.flatnonzero((known >= 0).any(axis=1))
         sample = self._sample(np.flatnonzero(known[:, 0] >= 0))
         self._model = None  # before another one takes memory
-        self._model = self._learn(known, rows, sample, together, given)
-        return self._score(self._model, known, sample, together)
+        self._model = self._learner.learn(known, rows, sample, together, given)
+        return self._score(self._model, known, sample, together, known != given)
 
     def left_out_by_image(self, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
         """What the last fit says of items by each of their images, without their own labels.
@@ -263,7 +239,7 @@ class Scorer:
         count = min(NUM_NEAREST, len(labelled))
         for start in range(0, len(rows), CHUNK):
             some = rows[start : start + CHUNK]
-            values = kernel(self._learnable(), some, labelled)
+            values = kernel(self._features, some, labelled)
             values[some[:, None] == labelled[None]] = -1.0
             best = np.argsort(-values, axis=1, kind="stable")[:, :count]
             for line, order in zip(values, best, strict=True):
@@ -281,7 +257,7 @@ class Scorer:
 
         1 for an item and itself where it has every kind of evidence.
         """
-        return kernel(self._learnable(), rows, others)
+        return kernel(self._features, rows, others)
 
     def labelled_share(self, known: np.ndarray) -> np.ndarray:
         """Share of labelled items among those like each item, itself left out, `[n]`.
@@ -293,115 +269,26 @@ class Scorer:
         alone = answers_of(np.full(len(known), -1))
         landmarks = rows[np.linspace(0, len(rows) - 1, min(len(rows), SHARE_RANK)).astype(int)]
         targets = Targets(rows, known.astype(np.int64), 2, alone)
-        ridge = LandmarkRidge(LandmarkSums(self._learnable(), targets, landmarks, SHARE_RIDGE))
+        ridge = LandmarkRidge(LandmarkSums(self._features, targets, landmarks, SHARE_RIDGE))
         return np.concatenate([ridge.scores(some)[:, 1] for some in self._chunks(len(rows))])
 
     def _sample(self, rows: np.ndarray) -> np.ndarray:
         """Evenly, the rows that blend and calibration are fitted on."""
         num_columns = len(self.node_scores.by_source) + 2 * len(self.levels)
-        num_columns += len(self._learnable().of_names)
+        num_columns += len(self._features.of_names)
         most = MOST_VALUES // (len(self.nodes) * num_columns or 1)
         most = min(max(most, FEWEST_ROWS), MOST_ROWS)
         if len(rows) <= most:
             return rows
         return rows[np.linspace(0, len(rows) - 1, most).astype(int)]
 
-    def _learnable(self) -> Features:
-        if self._features is None:
-            self._features = features(self.signals, self.node_scores, len(self.nodes))
-        return self._features
+    @cached_property
+    def _features(self) -> Features:
+        return features(self.signals, self.node_scores, len(self.nodes))
 
-    def _learn(
-        self,
-        known: np.ndarray,
-        rows: np.ndarray,
-        sample: np.ndarray,
-        together: np.ndarray,
-        given: np.ndarray,
-    ) -> Model:
-        names = list(self.node_scores.by_source)
-        prior = [PRIOR_WEIGHTS[name] for name in names]
-        spread = [WEIGHT_SPREAD[name] for name in names]
-        no_bias = np.zeros(len(self.nodes))
-        zero_shot = Blend(np.array(prior), no_bias) if names else None
-        parts = self._learnable()
-        learnable = bool(parts.dense) or parts.sparse.shape[1] > 0
-        if len(sample) < MIN_LABELS or not learnable:
-            untaught = zero_shot or Blend(np.zeros(1), no_bias)
-            return Model(self.levels, self.node_scores, {}, [], untaught, zero_shot)
-        ridges: dict[int, Ridge] = {}
-        num_rows = 0
-        for level in range(len(self.levels)):
-            some = rows[known[rows, level] >= 0]
-            if len(some) > num_rows:
-                ridges[level] = self._ridge(level, known[:, level], together, given[:, level])
-            num_rows = len(some)
-        # Where labels are all there is, the only row of a node says nothing without its own label,
-        # and before anything is learnt the scores of the finest nodes are taken as they are.
-        alone = zero_shot is None
-        pairs = sample[_have_company(known[sample, 0], together[sample])] if alone else sample
-        # Other evidence speaks of nodes without a label too. Labels compare labelled nodes alone: a
-        # few labels of one node would else be taken as a proof that everything belongs to it.
-        labelled = None
-        if not alone:
-            labelled = np.isin(np.arange(len(self.nodes)), known[rows, 0])
-        of_finest = self._targets(0, known[:, 0], together)
-        votes = [NameVotes(part, of_finest) for part in parts.of_names]
-        learnt = learnt_columns(
-            self.levels,
-            learnt_at_levels(self.levels, {n: r.scores(pairs) for n, r in ridges.items()}),
-            [some.scores(pairs) for some in votes],
-            labelled,
-        )
-        for level in range((len(learnt) - len(votes)) // 2):
-            prior += [0.0, 1.0 if alone and level == 0 else 0.0]
-            spread += [WEIGHT_SPREAD["known"], WEIGHT_SPREAD["log_known"]]
-        prior += [0.0] * len(votes)
-        spread += [WEIGHT_SPREAD["votes"]] * len(votes)
-        # A vote never speaks against its node. Where each place has one item of each kind, its name
-        # would: without the row's own label, the kind that no other item has is the right one.
-        least = np.full(len(prior), -np.inf)
-        least[len(prior) - len(votes) :] = 0.0
-        columns = [source.rows(pairs) for source in self.node_scores.by_source.values()]
-        columns += learnt
-        few = FEW_ROWS if alone else 0
-        blend = fit_blend(
-            columns, known[pairs, 0], np.array(prior), np.array(spread), labelled, few, least
-        )
-        answers = len(answers_of(together[sample]))
-        surest = (answers + 1) / (answers + 2) if alone else 1.0
-        return Model(
-            self.levels, self.node_scores, ridges, votes, blend, zero_shot, labelled, surest
-        )
-
-    def _ridge(
-        self, level: int, known: np.ndarray, together: np.ndarray, given: np.ndarray
-    ) -> Ridge:
-        """Kernel ridge on the rows that are labelled at one level."""
-        targets = self._targets(level, known, together)
-        if len(targets.rows) <= MOST_EXACT:
-            return ExactRidge(self._learnable(), targets)
-        few = (given >= 0).sum() <= MOST_EXACT
-        changed = given != known
-        for block in targets.blocks():  # in the base each label was given alone
-            changed[targets.rows[block]] = True
-        base, answers = given, np.full(len(given), -1)
-        if few or changed.sum() > MOST_CHANGED:
-            base, answers = known, np.where(known >= 0, together, -1)
-        held = self._sums.get(level)
-        if held is None or not (np.array_equal(held[0], base) and np.array_equal(held[1], answers)):
-            del held
-            self._sums.pop(level, None)  # before new ones take memory
-            of_base = self._targets(level, base, answers)
-            landmarks = of_base.rows[spread_over_nodes(of_base.labels, RANK)]
-            sums = LandmarkSums(self._learnable(), of_base, landmarks)
-            self._sums[level] = base.copy(), answers.copy(), sums
-        return LandmarkRidge(self._sums[level][2], targets)
-
-    def _targets(self, level: int, labels: np.ndarray, together: np.ndarray) -> Targets:
-        rows = np.flatnonzero(labels >= 0)
-        answers = answers_of(together[rows])
-        return Targets(rows, labels[rows], self.levels.sizes[level], answers)
+    @cached_property
+    def _learner(self) -> Learner:
+        return Learner(self._features, self.node_scores, self.levels)
 
     def _chunks(self, num_items: int) -> Iterator[np.ndarray]:
         size = min(max(64, CHUNK_VALUES // max(len(self.nodes), 1)), CHUNK)
@@ -409,7 +296,12 @@ class Scorer:
             yield np.arange(start, min(start + size, num_items))
 
     def _score(
-        self, model: Model, known: np.ndarray, sample: np.ndarray, together: np.ndarray
+        self,
+        model: Model,
+        known: np.ndarray,
+        sample: np.ndarray,
+        together: np.ndarray,
+        decided: np.ndarray,
     ) -> Scores:
         num_items, num_levels = known.shape
         known_level = np.where((known >= 0).any(axis=1), (known >= 0).argmax(axis=1), num_levels)
@@ -425,7 +317,7 @@ class Scorer:
         trusted = np.zeros(num_items, dtype=bool)
         acceptance = Acceptance(self.levels, self.target, model.surest)
         if model.ridges:
-            acceptance.fit(model.chunk(sample), known[sample], together[sample])
+            acceptance.fit(model.chunk(sample), known[sample], together[sample], decided[sample, 0])
         for rows in tracked(self._chunks(num_items), num_items, "proposing labels"):
             chunk = model.chunk(rows)
             free = chunk.probabilities
@@ -453,10 +345,9 @@ class Scorer:
                     top_probability[some, 1] if num_top > 1 else 0.0
                 )
             left_out[rows] = sure_without
-            if chunk.learnt:
-                best = chunk.learnt[0].argmax(axis=1)
-                like = chunk.learnt[0][np.arange(len(rows)), best] >= SPOKEN
-                neighbours[rows] = np.where(like, best, -1)
+            alike = chunk.alike
+            if alike is not None:
+                neighbours[rows] = np.where(alike.max(axis=1) >= SPOKEN, alike.argmax(axis=1), -1)
         confidence = np.round(np.maximum.accumulate(confidence, axis=1), DECIMALS)
         accepted_level, threshold = acceptance.accepted(confidence, known, known_level, trusted)
         scores = Scores(
@@ -493,14 +384,6 @@ class Scorer:
             flips[some] += best != scores.node[some]
             number += 1
         return flips / max(number, 1)
-
-
-def _have_company(node: np.ndarray, together: np.ndarray) -> np.ndarray:
-    """Which rows have a node that another answer names too, boolean `[m]`."""
-    answer = np.where(together < 0, together.max(initial=0) + 1 + np.arange(len(node)), together)
-    pairs = np.unique(np.column_stack([node, answer]), axis=0)
-    answers = np.bincount(pairs[:, 0], minlength=node.max(initial=-1) + 1)
-    return np.asarray(answers[node] > 1)
 
 
 def _top(probabilities: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
