@@ -4,6 +4,8 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 # As `strata` sets it: else threads that wait take the cores from tests beside them.
 export OMP_WAIT_POLICY := passive
+# Bytecode is written, or every process that a test starts compiles the library anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: install demo test lint docs bench cards newcomer clean
 # READY= skips the set-up, for those who name an environment of their own with BIN.

@@ -240,13 +240,14 @@ def two_processes(steps: int = 20) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         losses = []
         for number in (1, 2):
-            out = Path(folder) / f"{number}.pt"
+            out = Path(folder) / f"{number}"
+            out.mkdir()
             torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
             command = [sys.executable, *(torchrun if number == 2 else [])]
             command += ["-m", "training_steps", str(out), "happier"]
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), *sys.path])}
             subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-            losses.append(torch.load(out)["history"][:steps, 2])
+            losses.append(torch.load(out / "happier.pt")["history"][:steps, 2])
     return {"largest_difference": float((losses[0] - losses[1]).abs().max())}
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import csv
+import functools
 import json
 import os
 import re
@@ -350,7 +351,10 @@ def commands(scratch: Path) -> Iterator[dict[str, Run]]:
     from strata_labels.sources.gldv2 import FILES
     from tiny_clip import colour_image, make_tiny_clip
 
-    encoder = make_tiny_clip(scratch / "clip", steps=5)
+    @functools.cache
+    def encoder() -> str:  # made for the commands that need it
+        return make_tiny_clip(scratch / "clip", steps=5)
+
     colours = [(200, 30, 30), (30, 180, 40)]
     for n in range(12):
         for copy in ("", "b"):
@@ -379,12 +383,12 @@ def commands(scratch: Path) -> Iterator[dict[str, Run]]:
         stack.callback(server.shutdown)
         wiki = stack.enter_context(MediaWiki(world).running())
         apis = ["--commons-api", wiki.commons, "--wikidata-api", wiki.wikidata]
-        pictures = ["--images", str(scratch / "images"), "--encoder", encoder]
         small = ["--set", "epochs=2", "--set", "batch_size=4", "--set", "images_per_class=2",
                  "--set", "checkpoint_every=1"]  # fmt: skip
 
         def with_pictures(folder: Path) -> None:
             table(folder)
+            pictures = ["--images", scratch / "images", "--encoder", encoder()]
             strata("build", "table", folder, "--items", folder / "items.csv", *pictures)
             shutil.rmtree(folder / "vectors")
 
@@ -403,7 +407,7 @@ def commands(scratch: Path) -> Iterator[dict[str, Run]]:
             "train": Run(
                 lambda out: ["train", "--labels", str(scratch / "labels.csv"), "--images",
                              str(scratch / "images"), "--recipe", "happier", "--out", str(out),
-                             "--encoder", encoder, *small]
+                             "--encoder", encoder(), *small]
             ),
             "resolve": Run(
                 lambda ws: ["resolve", str(ws), "--metadata", str(metadata), *apis, "--contact",

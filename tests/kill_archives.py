@@ -36,16 +36,15 @@ from strata_labels.build import Workspace, read_here  # noqa: E402
 from strata_labels.build.image_archives import read_archives  # noqa: E402
 from strata_labels.embedding import load_encoder  # noqa: E402
 from strata_labels.sources import SOURCES, find_archives  # noqa: E402
-from tiny_clip import make_tiny_clip  # noqa: E402
 
 IMAGES = 8
 RUN = """
 import sys
 from pathlib import Path
-from strata_labels.orchestration import archive_workers
-sys.path.insert(0, sys.argv[1])
-from kill_archives import read_all
-if __name__ == "__main__":
+if __name__ == "__main__":  # workers import this file, and need nothing of it
+    sys.path.insert(0, sys.argv[1])
+    from kill_archives import read_all
+    from strata_labels.orchestration import archive_workers
     with archive_workers(2, None) as read:
         read_all(Path(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5]), read)
 """
@@ -201,6 +200,8 @@ def files_in(folder: Path) -> dict[str, bytes]:
 @contextmanager
 def trial(archives: int, scratch: Path) -> Iterator[Trial]:
     """A server, an encoder, and what an undisturbed run makes of all archives."""
+    from tiny_clip import make_tiny_clip  # imports open_clip, which the client has no need of
+
     site = Site(official([range(IMAGES * n, IMAGES * (n + 1)) for n in range(archives)]))
     server = serve(site)
     spec = make_tiny_clip(scratch / "clip", steps=1)

@@ -171,10 +171,10 @@ def servers() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def world(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folders that the commands run in, with the files that their user has."""
     world = tmp_path_factory.mktemp("readme")
-    for name in ("home", "gldv2", "sop", "inat", "table", "start", "splits"):
+    for name in ("gldv2", "sop", "inat", "table", "start", "splits"):
         (world / name).mkdir()
     kinds = ("church", "castle / fort", "lake", "bridge")
     address = "http://commons.wikimedia.org/wiki/Category:"
@@ -210,7 +210,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = photographs[["id", "image", "label", "group"]]
     table.to_csv(world / "splits" / "items.csv", index=False)
     settings = ("WS", "--items", "items.csv", "--images", "PHOTOS")
-    built = run_strata("build", "table", *settings, folder=world / "splits", home=world / "home")
+    built = run_strata("build", "table", *settings, folder=world / "splits", home=home)
     assert built.returncode == 0, built.stderr
     random = np.random.default_rng(0)
     vectors = random.normal(size=(40, 8)).astype(np.float32)
@@ -314,14 +314,14 @@ def test_pages_that_save_a_file_agree_on_it() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.command[:60])
 def test_command(
-    case: Case, world: Path, servers: dict[str, str], request: pytest.FixtureRequest
+    case: Case, world: Path, home: Path, servers: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     folder = world / case.folder
     words = [*between(case, folder), *shlex.split(case.more.format(**servers))]
     if words[0] == "strata" and not {"--no-browser", "--serve"} & {*words}:
-        run = run_strata(*words[1:], folder=folder, home=world / "home")
+        run = run_strata(*words[1:], folder=folder, home=home)
     else:
-        run = in_a_process(words, folder, world / "home", request)
+        run = in_a_process(words, folder, home, request)
     assert run.returncode == case.code, f"{run.stdout}\n{run.stderr}"
     assert "Traceback" not in run.stderr
     assert case.says in run.stdout
@@ -330,9 +330,9 @@ def test_command(
 
 
 @pytest.mark.slow
-def test_demo(tmp_path: Path) -> None:
+def test_demo(home: Path, tmp_path: Path) -> None:
     """`make demo`, in a folder of its own, with this environment in place of a new one."""
-    environment = {**strata_environment(tmp_path), "PATH": os.environ["PATH"]}
+    environment = {**strata_environment(home), "PATH": os.environ["PATH"]}
     command = ["make", "demo", f"BIN={BINARIES}", f"DEMO={tmp_path}", "READY="]
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -1,6 +1,7 @@
 """Twenty steps of a small network, in one process or, under torchrun, in several.
 
-`python -m training_steps OUT RECIPE`: writes the losses and the last weights to OUT.
+`python -m training_steps OUT RECIPE ...`: writes the losses and the last weights of each recipe to
+`OUT/RECIPE.pt`.
 """
 
 from __future__ import annotations
@@ -68,13 +69,16 @@ def trainer(recipe: Recipe, processes: Processes | None = None, dropout: float =
 
 
 def main() -> None:
-    """Runs the steps."""
+    """Runs the steps of each recipe."""
+    out, *names = sys.argv[1:]
     with process_group() as processes:
-        own = trainer(load_recipe(sys.argv[2], "full", SMALL), processes)
-        own.run(steps=20)
-        if processes.first:
-            state = own.state_dict()
-            torch.save({"history": state["history"], "model": state["model"]}, Path(sys.argv[1]))
+        for name in names:
+            own = trainer(load_recipe(name, "full", SMALL), processes)
+            own.run(steps=20)
+            if processes.first:
+                state = own.state_dict()
+                found = {"history": state["history"], "model": state["model"]}
+                torch.save(found, Path(out) / f"{name}.pt")
 
 
 if __name__ == "__main__":

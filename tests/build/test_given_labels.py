@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,23 @@ def build(folder: Path, table: pd.DataFrame | str, **more: object) -> Workspace:
     given = {"decisions": place.ledger, "encoder": "", "metadata": path, **more}
     build_tree(place, BuildSettings(tree="table", **given))  # type: ignore[arg-type]
     return place
+
+
+@pytest.fixture(scope="module")
+def doubted(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Landmarks with wrong labels, four of them opened. Copy it before changing anything."""
+    return build(tmp_path_factory.mktemp("doubted"), landmarks(wrong=True), label_issues=4)
+
+
+@pytest.fixture(scope="module")
+def new_kind(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Landmarks of which some are of a kind without a label. Copy it before changing anything."""
+    return build(tmp_path_factory.mktemp("new_kind"), with_a_new_kind())
+
+
+def copy(place: Workspace, folder: Path) -> Workspace:
+    """The workspace in another folder, where `build` finds it."""
+    return Workspace(Path(shutil.copytree(place.folder, folder / "ws")))
 
 
 def found(place: Workspace) -> pd.DataFrame:
@@ -140,9 +158,9 @@ def test_the_number_of_opened_labels_can_be_chosen(tmp_path: Path) -> None:
         assert has_reason(proposals["reasons"], "label_issue").sum() == number
 
 
-def test_keep_silences_a_label_issue(tmp_path: Path) -> None:
+def test_keep_silences_a_label_issue(doubted: Workspace, tmp_path: Path) -> None:
     table = landmarks(wrong=True)
-    place = build(tmp_path, table, label_issues=4)
+    place = copy(doubted, tmp_path)
     sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     mine = sheet["row_id"] == "1:table/train/tower8"
     assert mine.sum() == 1
@@ -257,18 +275,17 @@ def explained(place: Workspace, item: str) -> str:
     return result.output
 
 
-def test_explain_says_what_was_given_and_how_sure_it_is(tmp_path: Path) -> None:
-    place = build(tmp_path, landmarks(wrong=True), label_issues=4)
-    doubted = explained(place, "lake4")
-    assert "given      kind: church (published)" in doubted
-    assert "then lake; opened for review" in doubted
-    assert "reason     The evidence says that the label it came with is wrong: church." in doubted
-    assert "or else    lake" in doubted
-    assert "alone      the most similar items: lake" in doubted
-    assert "changes    without its given label: lake" in doubted
-    missing = explained(place, "lake1")
+def test_explain_says_what_was_given_and_how_sure_it_is(doubted: Workspace, tmp_path: Path) -> None:
+    given = explained(doubted, "lake4")
+    assert "given      kind: church (published)" in given
+    assert "then lake; opened for review" in given
+    assert "reason     The evidence says that the label it came with is wrong: church." in given
+    assert "or else    lake" in given
+    assert "alone      the most similar items: lake" in given
+    assert "changes    without its given label: lake" in given
+    missing = explained(doubted, "lake1")
     assert "given" not in missing and "checked" not in missing
-    row = found(place).loc["lake1"]
+    row = found(doubted).loc["lake1"]
     assert f"level 1    kind: lake ({row['level1_confidence']:.2f})" in missing
     assert f"level 2    group: water ({row['level2_confidence']:.2f})" in missing
     assert "sure       from kind up" in missing or "sure       from group up" in missing
@@ -280,9 +297,9 @@ def test_explain_says_what_was_given_and_how_sure_it_is(tmp_path: Path) -> None:
 
 
 def test_the_summary_tells_how_many_labels_were_opened(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    doubted: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = build(tmp_path, landmarks(wrong=True), label_issues=4)
+    place = doubted
     table = load(place.folder, "label_issues")
     wrong = table[table["item_id"].isin(table["item_id"][table["opened"]])]
     expected = wrong.groupby("item_id")["wrong"].max().sum()
@@ -297,8 +314,10 @@ def test_the_summary_tells_how_many_labels_were_opened(
     assert given[2] == [1, 1, 1, 1] and given[1] == [2, 2]
 
 
-def test_sheet_and_page_say_what_was_published_and_what_speaks_against_it(tmp_path: Path) -> None:
-    place = build(tmp_path, landmarks(wrong=True), label_issues=4)
+def test_sheet_and_page_say_what_was_published_and_what_speaks_against_it(
+    doubted: Workspace, tmp_path: Path
+) -> None:
+    place = copy(doubted, tmp_path)
     sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     row = "1:table/train/lake4"
     said = "Published: church; the evidence says lake, because the similar item Lake "
@@ -357,9 +376,11 @@ def with_a_new_kind(fraction: float = 0.5) -> pd.DataFrame:
     return pd.concat([table, new])
 
 
-def test_items_unlike_every_node_are_outside_and_asked_together(tmp_path: Path) -> None:
+def test_items_unlike_every_node_are_outside_and_asked_together(
+    new_kind: Workspace, tmp_path: Path
+) -> None:
     table = with_a_new_kind()
-    place = build(tmp_path, table)
+    place = copy(new_kind, tmp_path)
     assigned = found(place).loc[table.index]
     outside = assigned["status"] == "outside"
     mills = assigned.index.str.startswith("mill")
@@ -392,9 +413,11 @@ def test_items_unlike_every_node_are_outside_and_asked_together(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("word", ["create", "split"])
-def test_the_engine_learns_a_node_that_people_made(tmp_path: Path, word: str) -> None:
+def test_the_engine_learns_a_node_that_people_made(
+    new_kind: Workspace, tmp_path: Path, word: str
+) -> None:
     table = with_a_new_kind()
-    place = build(tmp_path, table)
+    place = copy(new_kind, tmp_path)
     mills = table.index[table.index.str.startswith("mill")]
     # Ten windmills are put into a new node: below "building", or split off from "tower".
     named = [f"table/train/{mill}" for mill in mills[::4]]

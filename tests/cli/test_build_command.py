@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from building import Strata, data_files, strata_environment
+from strata_labels.build import STAGES
 from strata_labels.sources import draw_products
 
 Build = tuple[Path, subprocess.CompletedProcess[str]]
@@ -66,6 +67,7 @@ def test_killed_anywhere_then_run_again_gives_the_same_bytes(
 ) -> None:
     workspace = tmp_path / "ws"
     words = [sys.executable, "-m", "strata_labels.cli", "build", "gldv2-h", str(workspace)]
+    does = {stage.name: stage.does for stage in STAGES}
     for stage in ("embed", "settle"):
         process = subprocess.Popen(
             [*words, *sample_words],
@@ -77,11 +79,11 @@ def test_killed_anywhere_then_run_again_gives_the_same_bytes(
         )
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith(f"{stage} ..."):
+            if line.startswith(f"{does[stage]} ..."):
                 time.sleep(0.05)
                 break
-        os.killpg(process.pid, signal.SIGKILL)  # its temporary server too
-        process.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
     run = strata("build", "gldv2-h", workspace, *sample_words)
     assert run.returncode == 3, run.stderr
     assert data_files(workspace) == data_files(sample_build[0])

@@ -26,7 +26,7 @@ build_with_prefect(place, settings)
 
 
 @pytest.mark.flow
-def test_the_metadata_is_read_once(tmp_path: Path) -> None:
+def test_the_metadata_is_read_once(home: Path, tmp_path: Path) -> None:
     items = tmp_path / "items.csv"
     items.write_text("id,name,kind\n1,Tea,drink\n2,Salt,\n")
     run = subprocess.run(
@@ -34,7 +34,7 @@ def test_the_metadata_is_read_once(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env=strata_environment(tmp_path),
+        env=strata_environment(home),
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("metadata read") == 1

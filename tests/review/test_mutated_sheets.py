@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from small_world import LEVELS, TIME, VOCABULARY, decisions, evidence_hash, item, items, proposals
 from strata_labels.errors import InputError
-from strata_labels.review import LedgerWriter, read_ledger, read_sheet, replay, write_sheet
+from strata_labels.review import LedgerWriter, Sheet, read_ledger, read_sheet, replay, write_sheet
 from strata_labels.review.apply import Resolution
 from strata_labels.review.sheet import SHEET_COLUMNS
 
@@ -272,7 +272,11 @@ def lines(sheet: Mangled) -> dict[int, int]:
 
 
 def read(path: Path, resolution: Resolution) -> tuple[dict[str, tuple[str, str, str]], set[str]]:
-    found = read_sheet(path, resolution, decided_at=TIME)
+    return understood(read_sheet(path, resolution, decided_at=TIME))
+
+
+def understood(found: Sheet) -> tuple[dict[str, tuple[str, str, str]], set[str]]:
+    """What the decisions of a sheet mean that are applied; rows whose decisions are not."""
     rows = found.decisions
     cells = zip(rows.decision, rows.target, rows.note, strict=True)
     taken, stale = dict(zip(rows.row_id, cells, strict=True)), {str(p.value) for p in found.stale}
@@ -312,13 +316,13 @@ def test_the_same_meaning_or_every_row_that_is_wrong(block, rows, resolution, tm
             assert found == {at[one] for one in sheet.wrong}, (seed, told)
         else:
             outcomes["read"] += 1
-            found, refused = read(path, resolution)
+            taken = read_sheet(path, resolution, decided_at=TIME)
+            found, refused = understood(taken)
             assert found == expected(sheet), (seed, told)
             assert refused == sheet.stale, (seed, told)
             # And with the same meaning from the ledger, once.
             for _ in range(2):
-                decided = read_sheet(path, resolution, decided_at=TIME).decisions
-                LedgerWriter(ledger).record(decided)
+                LedgerWriter(ledger).record(taken.decisions)
             kept = read_ledger(ledger).decisions
             cells = zip(kept.decision, kept.target, kept.note, strict=True)
             written = dict(zip(kept.row_id, cells, strict=True))

@@ -167,6 +167,12 @@ def test_bad_input_writes_nothing(
     assert "none of the 32 images" in refused()
 
 
+def test_a_file_is_no_folder_to_train_in(train, tmp_path: Path, capsys) -> None:
+    (tmp_path / "out").write_text("mine")
+    assert train() == 2
+    assert "Invalid value for '--out'" in capsys.readouterr().err
+
+
 def test_checkpoint_of_another_recipe_or_truncated(train, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     assert train() == 0

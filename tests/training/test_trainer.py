@@ -68,18 +68,27 @@ def test_two_parts_are_the_whole(name: str, stop: int, tmp_path: Path) -> None:
     assert same(second.state_dict(), whole.state_dict())
 
 
-@pytest.mark.parametrize("name", ["happier", "triplet"])
-def test_two_processes_are_one_with_the_same_batch(name: str, tmp_path: Path) -> None:
-    out = tmp_path / "two.pt"
+TWICE = ["happier", "triplet"]
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes write of each recipe of TWICE."""
+    out = tmp_path_factory.mktemp("two")
     # --standalone binds a port that the system chooses. The time limits are for a loaded machine.
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     limits = ["--local-addr=127.0.0.1", "--rdzv-conf=timeout=1800,read_timeout=1800"]
     run_checked(
-        [*torchrun, *limits, "-m", "training_steps", str(out), name],
+        [*torchrun, *limits, "-m", "training_steps", str(out), *TWICE],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")},
     )
-    two = torch.load(out)
+    return out
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_two_processes_are_one_with_the_same_batch(name: str, two_processes: Path) -> None:
+    two = torch.load(two_processes / f"{name}.pt")
     one = training_steps.trainer(load_recipe(name, "full", training_steps.SMALL))
     one.run(steps=20)
     losses = torch.tensor([row[2] for row in one.history])

@@ -27,7 +27,8 @@ def diff(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write patches for the published files of TREE_A into this folder, with evidence."
+            file_okay=False,
+            help="Write patches for the published files of TREE_A into this folder, with evidence.",
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write every change here, one a row.")] = None,

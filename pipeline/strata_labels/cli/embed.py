@@ -67,7 +67,8 @@ def embed(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="With --model: folder of the vectors, made if absent.")
+        Path | None,
+        typer.Option(file_okay=False, help="With --model: folder of the vectors, made if absent."),
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="With --model: root of the images; else the build's.")

@@ -25,7 +25,8 @@ def simulate_review(
         typer.Option(help="Agreement to reach; may be repeated. Else 0.95 and 0.99."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Leave ledger and assignments in this new folder.")
+        Path | None,
+        typer.Option(file_okay=False, help="Leave ledger and assignments in this new folder."),
     ] = None,
     page: Annotated[
         int, typer.Option(min=1, max=10, help="Look-alikes seen at a time; 1: row by row.")

@@ -28,7 +28,7 @@ def train(
         Path | None, typer.Argument(help="A built workspace; or give --labels.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of this training, made if absent.")
+        Path | None, typer.Option(file_okay=False, help="Folder of this training, made if absent.")
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Root of the images.")] = None,
     labels: Annotated[
@@ -59,8 +59,9 @@ def train(
     vectors: Annotated[
         Path | None,
         typer.Option(
+            file_okay=False,
             help="Where head mode keeps the encoder's vectors; else in the workspace, or in "
-            "OUT/vectors without one."
+            "OUT/vectors without one.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
