@@ -132,3 +132,11 @@ def test_unreachable_hub_names_the_ways_out(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(RetryError, match=r"timm:test_vit could not be fetched.*timm:test_vit@FILE"):
         _ = load_encoder("timm:test_vit").image_dim
+
+
+def test_an_older_name_of_a_network_is_left_to_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in no list of timm, which knows what it is called now."""
+    made = []
+    monkeypatch.setattr(timm, "create_model", lambda name, **how: made.append((name, how)))
+    timm_network("tf_efficientnet_b0_ns", "published")
+    assert made == [("tf_efficientnet_b0_ns", {"pretrained": True, "num_classes": 0})]

@@ -338,15 +338,43 @@ def test_processes_wait_for_one_that_works_for_hours(monkeypatch: pytest.MonkeyP
     """Of gloo the limit would be half an hour, of NCCL ten minutes."""
     limits = []
 
-    def start(backend: str, timeout: timedelta) -> None:
+    def group(backend: str, timeout: timedelta) -> str:
         limits.append(timeout)
-        raise InterruptedError
+        return "host"
+
+    used = []
+
+    def reduce(value: torch.Tensor, group: str | None = None) -> None:
+        used.append(group)
 
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr(torch.distributed, "init_process_group", start)
-    with pytest.raises(InterruptedError), process_group():
-        pass
+    # Calls of the default group, between GPUs, keep the short limit.
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend: None)
+    monkeypatch.setattr(torch.distributed, "new_group", group)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
+    monkeypatch.setattr(torch.distributed, "all_reduce", reduce)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    with process_group() as processes:
+        assert not processes.any(False)
     assert limits[0] >= timedelta(days=1)
+    assert used == ["host", "host"]  # the second at the end
+
+
+@pytest.mark.parametrize(("cards", "left"), [(0, 1), (2, 0)])
+def test_a_failure_does_not_wait_for_the_others(cards, left, monkeypatch) -> None:
+    """Torchrun ends them. NCCL's teardown would wait for calls that they never make."""
+    ended = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cards > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend: None)
+    monkeypatch.setattr(torch.distributed, "new_group", lambda **how: None)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: ended.append(1))
+    with pytest.raises(OSError, match="full"), process_group():
+        raise OSError("full")
+    assert len(ended) == left
 
 
 def test_gradient_is_clipped() -> None:

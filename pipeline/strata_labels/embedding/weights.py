@@ -55,7 +55,7 @@ def or_explained(spec: EncoderSpec, load: Callable[[], Any]) -> Any:
             what = f"this encoder needs a package that is not installed ({reason}):"
             fix = f"Run: {INSTALL}"
             raise InputError(Problem("--encoder", what, fix, value=spec.text)) from error
-        if spec.kind == "tag" or (spec.kind == "timm" and spec.pretrained is None):
+        if spec.kind == "tag":
             raise unreachable(spec, error) from error
         fix = "Check that configuration, weights and tokenizer belong together."
         what = f"could not be loaded ({reason}):"

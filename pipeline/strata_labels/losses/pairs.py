@@ -16,7 +16,8 @@ class CalibrationLoss(Loss):
     Mean of relu(positive_margin - s) over positive pairs plus mean of relu(s - negative_margin)
     over negative pairs, both over the terms that are not zero. The margins are cosines, so this
     loss, unlike the others, normalises embeddings itself, as the published code does. In a batch
-    without references the pair of a query with itself is left out.
+    without references, or whose references begin with the queries (`Batch.own`), the pair of a
+    query with itself is left out.
 
     Args:
         level: column of the labels that says what is positive.
@@ -46,8 +47,8 @@ class TripletLoss(Loss):
     Mining in the batch. `hard` (Hermans et al., "In defense of the triplet loss", 2017): the
     positive of the lowest and the negative of the highest score, meaned over the queries.
     `semi-hard` (as SupRank's baseline): the positive of the highest score, and the highest negative
-    below it, meaned over the terms that are not zero. In a batch without references a query is not
-    its own positive.
+    below it, meaned over the terms that are not zero. In a batch without references, or
+    whose references begin with the queries (`Batch.own`), a query is not its own positive.
 
     Args:
         level: column of the labels that says what is positive.

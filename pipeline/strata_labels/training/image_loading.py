@@ -188,6 +188,10 @@ def embed(
             # The batch before: its vectors are there, and the device goes on with this one.
             parts[-2:-1] = [part.cpu() for part in parts[-2:-1]]
             tracker.advance(len(pixels))
+    if not parts:  # a process has no share of few images
+        with torch.no_grad():
+            blank = transform(Image.new("RGB", (1, 1)))[None]
+            return model(blank.to(device)).float().cpu()[:0]
     result = torch.cat([part.cpu() for part in parts])
     result[list(found)] = torch.nan
     return result

@@ -42,10 +42,13 @@ class Processes:
     Attributes:
         rank: number of this one.
         world: how many there are.
+        host: their group for what is sent from host to host, and may be waited for long; None:
+            the default group.
     """
 
     rank: int = 0
     world: int = 1
+    host: distributed.ProcessGroup | None = None
 
     @property
     def first(self) -> bool:
@@ -85,7 +88,7 @@ class Processes:
         if self.world == 1:
             return flag
         value = torch.tensor(int(flag))
-        distributed.all_reduce(value)
+        distributed.all_reduce(value, group=self.host)
         return bool(value)
 
     def merged(self, found: dict[Any, Any]) -> dict[Any, Any]:
@@ -93,7 +96,7 @@ class Processes:
         if self.world == 1:
             return found
         parts: list[dict[Any, Any]] = [{} for _ in range(self.world)]
-        distributed.all_gather_object(parts, found)
+        distributed.all_gather_object(parts, found, group=self.host)
         return {key: value for part in parts for key, value in part.items()}
 
     def wait(self) -> None:
@@ -114,10 +117,13 @@ def process_group() -> Iterator[Processes]:
         # NCCL refuses tensors of the host, which go through gloo, and two processes on one card.
         if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= cards:
             backend = "cpu:gloo,cuda:nccl"
+    distributed.init_process_group(backend)
     # One process may work for hours while the others wait for it: it embeds for a head, and
-    # evaluates. Where one ends, torchrun ends all.
-    distributed.init_process_group(backend, timeout=_LONGEST_WAIT)
-    processes = Processes(distributed.get_rank(), world)
+    # evaluates. They wait in a group of their own: in calls of NCCL, a short limit is what ends
+    # those that wait for one that failed.
+    host = distributed.new_group(backend="gloo", timeout=_LONGEST_WAIT)
+    processes = Processes(distributed.get_rank(), world, host)
+    finished = False
     try:
         yield processes
         # A gloo thread that still frees the tensors of the last operation needs the interpreter.
@@ -125,8 +131,11 @@ def process_group() -> Iterator[Processes]:
         # runs). No call waits for that thread; a barrier and a moment let it finish.
         processes.wait()
         time.sleep(_SECONDS_TO_FREE)
+        finished = True
     finally:
-        distributed.destroy_process_group()
+        # After a failure, NCCL could wait in here for calls that the others never make.
+        if finished or backend == "gloo":
+            distributed.destroy_process_group()
 
 
 class _Gather(torch.autograd.Function):

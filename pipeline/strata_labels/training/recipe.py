@@ -196,14 +196,6 @@ class Recipe(BaseModel):
             raise ValueError("give beta, gamma and leak, or nothing")
         return h_rank
 
-    @field_validator("super_classes")
-    @classmethod
-    def _in_a_batch(cls, super_classes: int, info: ValidationInfo) -> int:
-        classes = info.data.get("batch_size", 0) // info.data.get("images_per_class", 1)
-        if info.data.get("sampler") == "hierarchical" and 0 < classes < super_classes:
-            raise ValueError(f"a batch has no more than {classes} classes")
-        return super_classes
-
     @field_validator("proxy_lr_end")
     @classmethod
     def _rate_or_none(cls, end: float) -> float:
@@ -216,7 +208,7 @@ class Recipe(BaseModel):
     def _within_the_picture(cls, crop: int, info: ValidationInfo) -> int:
         resize = info.data.get("resize", crop)
         if crop > resize:
-            raise ValueError(f"no more than resize ({resize}) can be cropped")
+            raise ValueError(f"no more than resize ({resize}) can be cropped; or enlarge that")
         return crop
 
     @field_validator("max_scale", "max_ratio")
@@ -224,8 +216,8 @@ class Recipe(BaseModel):
     def _not_below_the_least(cls, most: float, info: ValidationInfo) -> float:
         name = str(info.field_name).replace("max", "min")
         least = info.data.get(name, most)
-        # Without a largest scale, there is no resized crop.
-        if most < least and (most or name != "min_scale"):
+        # With a largest scale of 0, there is no resized crop.
+        if most < least and info.data.get("max_scale", most):
             raise ValueError(f"no less than {name} ({least}) is possible")
         return most
 

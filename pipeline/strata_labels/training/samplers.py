@@ -178,7 +178,8 @@ class HierarchicalSampler(MPerClassSampler):
             images of a class with fewer than m with repetition.
 
     Raises:
-        InputError: an epoch that takes every set, of which there are more than `MOST_SETS`.
+        InputError: more super-classes than classes in a batch, in the published order; an epoch
+            that takes every set, of which there are more than `MOST_SETS`.
     """
 
     def __init__(
@@ -197,6 +198,10 @@ class HierarchicalSampler(MPerClassSampler):
         self._super_of = [int(supers[members[0]]) for members in self._members]
         self._supers = sorted(set(self._super_of))
         self._together = min(super_classes, len(self._supers))
+        if published and self._together > self.groups:
+            what = f"a batch has no more than {self.groups} classes, and as many super-classes:"
+            fix = "Set order=every-image, fewer super_classes or a larger batch_size."
+            raise InputError(Problem("super_classes", what, fix, value=super_classes))
         self._each = batches_per_group
         self._sets = math.comb(len(self._supers), self._together)
         if self._sets > MOST_SETS and (batches_per_group or published):

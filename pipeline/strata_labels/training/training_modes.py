@@ -160,6 +160,7 @@ class FullTraining:
             self._skip_damaged,
             autocast=uses_autocast(self._recipe, self.device),
         )
+        self._processes.wait()
         return self._processes.gather(vectors, len(paths))
 
     def _fresh(self) -> RetrievalModel:
