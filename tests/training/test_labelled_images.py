@@ -18,6 +18,7 @@ from strata_labels.training import load_recipe, read_labels_csv, read_workspace
 from strata_labels.training.image_loading import (
     PathList,
     TrainImages,
+    embed,
     plain_transform,
     random_transform,
     unreadable,
@@ -315,6 +316,15 @@ def test_test_images_are_centre_crops() -> None:
     image.paste((255, 255, 255), (8, 4, 24, 12))
     crop = plain_transform(recipe)(image)
     assert crop.shape == (3, 4, 4) and int(crop[:, 1:3].min()) > 180
+
+
+def test_a_process_without_a_share_of_the_images_embeds_none() -> None:
+    class Mean(torch.nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return pixels.float().mean((2, 3))
+
+    transform = plain_transform(load_recipe("happier", "full", ["resize=8", "crop=4"]))
+    assert embed(Mean(), [], transform, torch.device("cpu"), 0).shape == (0, 3)
 
 
 def test_loading_names_or_replaces_an_image_that_broke(pictures) -> None:
