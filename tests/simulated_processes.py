@@ -84,6 +84,8 @@ def main() -> None:
                     )
                 except RetryError as error:
                     assert stops and "Run the same command to continue" in str(error)
+                    if distributed.is_initialized():  # after an error, NCCL is left as it is
+                        distributed.destroy_process_group()
                 else:
                     assert not stops
 
