@@ -37,6 +37,8 @@ from strata_labels.errors import InputError, Problem, RetryError
 
 _PACKAGE = "strata-labels"
 _SECONDS = 10.0
+# A worker that starts on a busy machine takes longer than a scheduler takes to answer.
+_SECONDS_FOR_A_WORKER = 60.0
 _MILLISECONDS = 2000.0
 _TRIES = 3
 
@@ -120,7 +122,7 @@ def _client(address: str) -> Client:
         raise InputError(Problem("--dask", f"no address ({error}):", fix, value=address)) from None
     client = Client(address)
     try:
-        client.wait_for_workers(1, timeout=_SECONDS)
+        client.wait_for_workers(1, timeout=_SECONDS_FOR_A_WORKER)
     except TimeoutError:
         client.close()
         raise RetryError(f"The Dask scheduler at {address} has no worker.") from None

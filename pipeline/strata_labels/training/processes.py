@@ -48,7 +48,7 @@ class Processes:
 
     rank: int = 0
     world: int = 1
-    host: distributed.ProcessGroup | None = None
+    host: Any = None
 
     @property
     def first(self) -> bool:
