@@ -93,9 +93,13 @@ def test_forked_processes_do_not_hold_the_locks_of_a_killed_one(tmp_path: Path) 
         "from strata_labels.files import only_one, part_folder\n"
         "path = Path(sys.argv[1])\n"
         "with only_one(path / 'lock', 'embed'), part_folder(path / 'model'):\n"
+        "    ready, alive = os.pipe()\n"
         "    child = os.fork()\n"
         "    if child:\n"
+        "        os.read(ready, 1)\n"  # what it does first has been done
         "        print(child, flush=True)\n"
+        "    else:\n"
+        "        os.write(alive, b'.')\n"
         "    time.sleep(100)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
