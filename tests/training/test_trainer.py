@@ -287,7 +287,8 @@ def test_weights_that_cannot_be_fetched_name_the_ways_out(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(RetryError, match=r"timm:resnet50.tv_in1k could not be fetched.*@FILE"):
+    said = r"timm:resnet50.tv_in1k could not be fetched.*@FILE.*--set backbone=registry"
+    with pytest.raises(RetryError, match=said):
         build_model(load_recipe("nsm", "full"))
 
 

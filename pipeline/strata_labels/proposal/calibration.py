@@ -70,9 +70,9 @@ def doubt_features(
     Columns: the calibrated log-odds of the proposed node by the zero-shot evidence (by everything
     where that is silent, and the softmax's own where no source says anything without labels), those
     by everything, the softmax's own, the log-ratio of best to second, the entropy; whether the
-    zero-shot answer is the same; for each source whether its own best node
-    is the proposed one (1), another (-1) or it is silent (0), its score of the proposed node, how
-    far that is below its own best, and its best less its second.
+    zero-shot answer is the same; for each source whether its own best node is the proposed one (1),
+    another (-1) or it is silent (0), its score of the proposed node, how far that is below its own
+    best, and its best less its second.
 
     Args:
         best: the proposed node, `[n]`.

@@ -14,10 +14,7 @@ import pandas as pd
 
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
 from strata_labels.proposal.clusters import find_nodes
-from strata_labels.proposal.rows import (
-    proposal_row,
-    proposal_table,
-)
+from strata_labels.proposal.rows import proposal_row, proposal_table
 
 NEIGHBOURS = 10
 # Neighbours are looked for among at most this many items, evenly taken.

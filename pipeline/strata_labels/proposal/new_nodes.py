@@ -19,9 +19,7 @@ from scipy.spatial.distance import squareform
 
 from strata_labels.evidence import Alternative, Evidence, Reason
 from strata_labels.proposal.lexicon import FUNCTION_WORDS, words
-from strata_labels.proposal.rows import (
-    NUM_ALTERNATIVES,
-)
+from strata_labels.proposal.rows import NUM_ALTERNATIVES
 from strata_labels.proposal.score import Scorer, Scores
 from strata_labels.tables import OUTSIDE
 

@@ -17,10 +17,7 @@ from scipy.special import softmax
 from strata_labels.progress import tracked
 from strata_labels.proposal.acceptance import DECIMALS, Acceptance
 from strata_labels.proposal.calibration import worth_of
-from strata_labels.proposal.landmarks import (
-    LandmarkRidge,
-    LandmarkSums,
-)
+from strata_labels.proposal.landmarks import LandmarkRidge, LandmarkSums
 from strata_labels.proposal.learners import CHUNK, Targets, answers_of, kernel
 from strata_labels.proposal.learning import Learner
 from strata_labels.proposal.levels import NodeLevels

@@ -13,12 +13,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.special import softmax
 
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
-from strata_labels.proposal.rows import (
-    DECIMALS,
-    NUM_ALTERNATIVES,
-    proposal_row,
-    proposal_table,
-)
+from strata_labels.proposal.rows import DECIMALS, NUM_ALTERNATIVES, proposal_row, proposal_table
 
 # Set by hand, in round numbers: below this silhouette a node is not divided, and it has at most so
 # many kinds.
