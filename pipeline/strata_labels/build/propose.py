@@ -121,6 +121,7 @@ def _into_vocabulary(
         both = known.copy()
         both[learnt >= 0] = -1
         both[:, 0] = np.where(learnt >= 0, learnt, known[:, 0])
+        del scores  # before others take memory
         scores = scorer.fit(both, line, known)
     proposals = proposer.propose(scores)
     proposals.loc[proposals["subject"].isin(items["item_id"][by_class]), "origin"] = "human"

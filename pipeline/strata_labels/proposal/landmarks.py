@@ -166,13 +166,17 @@ class LandmarkRidge(Ridge):
         """See `Ridge.resampled`."""
         base = self._base
         values = base.mapped(kernel(base.features, rows, base.landmarks)).T
+        whole = self._sums
         for number, part in enumerate(base.parts):
-            left = _Sums(*(own.copy(order="K") for own in vars(self._sums).values()))
-            left.gram -= part.gram
-            left.total -= part.total
-            left.plain -= part.plain
+            left = _Sums(
+                whole.gram - part.gram, whole.total - part.total, whole.plain - part.plain
+            )
             self._change(left, self._changes.part == number, -1)
-            yield values @ self._primal(left) + self.mean
+            weights = self._primal(left)
+            del left
+            found = values @ weights
+            found += self.mean
+            yield found
 
     def _errors(self, positions: np.ndarray) -> np.ndarray:
         rows = self._targets.rows[positions]
