@@ -33,7 +33,9 @@ def given_vectors(folder: Path, items: pd.DataFrame) -> tuple[np.ndarray, Counts
     known = rows >= 0
     if not known.any():
         what = f"none of its {len(table):,} vectors is of an item of this build, whose ids are as"
-        fix = f"Write such ids, or the data set's own, into `item_id` of {folder / 'items.parquet'}."
+        fix = (
+            f"Write such ids, or the data set's own, into `item_id` of {folder / 'items.parquet'}."
+        )
         raise InputError(Problem("--vectors", what, fix, value=items["item_id"].iloc[0]))
     sums = np.zeros((len(items), vectors.shape[1]))
     np.add.at(sums, rows[known], vectors.numpy()[known])

@@ -226,7 +226,9 @@ class _Confusions:
             )
             joint += (of_label @ _counted(probabilities[part])).T
         total = np.asarray(joint.sum(axis=1)).ravel()
-        return cls(probabilities, given, rows, joint, total, np.bincount(given[rows], minlength=size))
+        return cls(
+            probabilities, given, rows, joint, total, np.bincount(given[rows], minlength=size)
+        )
 
     def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Rows and their columns, chunk by chunk."""

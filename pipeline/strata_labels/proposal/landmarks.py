@@ -168,9 +168,7 @@ class LandmarkRidge(Ridge):
         values = base.mapped(kernel(base.features, rows, base.landmarks)).T
         whole = self._sums
         for number, part in enumerate(base.parts):
-            left = _Sums(
-                whole.gram - part.gram, whole.total - part.total, whole.plain - part.plain
-            )
+            left = _Sums(whole.gram - part.gram, whole.total - part.total, whole.plain - part.plain)
             self._change(left, self._changes.part == number, -1)
             weights = self._primal(left)
             del left
@@ -204,8 +202,11 @@ class LandmarkRidge(Ridge):
 
     def _primal(self, sums: _Sums) -> np.ndarray:
         """Weights of the features, `[r, K]`."""
-        target = sums.total - np.outer(sums.plain, self.mean)
-        return np.asarray(spotrs(_factor(sums.gram, self.ridge), target, lower=1)[0])
+        target = np.empty_like(sums.total, order="F")  # LAPACK's order: nothing is copied
+        np.outer(sums.plain, -self.mean, out=target)
+        target += sums.total
+        factor = _factor(sums.gram, self.ridge)
+        return np.asarray(spotrs(factor, target, lower=1, overwrite_b=1)[0])
 
     def _left_out_blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         for block in self._targets.blocks():
