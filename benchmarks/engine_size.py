@@ -64,7 +64,7 @@ def by_command(scorer: Scorer, truth: np.ndarray, labelled: int) -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         ids = [f"i{n}" for n in range(len(truth))]
-        np.save(folder / "vectors.npy", scorer.signals.image)
+        np.save(folder / "vectors.npy", np.asarray(scorer.signals.image))
         pd.DataFrame({"item_id": ids}).to_parquet(folder / "items.parquet")
         known = np.arange(len(truth)) < labelled
         levels = {"fine": truth, "coarse": scorer.levels.above[1][truth]}
@@ -80,14 +80,14 @@ def by_command(scorer: Scorer, truth: np.ndarray, labelled: int) -> None:
             "build",
             "table",
             "ws",
-            *"--items items.csv --vectors .".split(),
+            *["--items", "items.csv", "--vectors", "."],
             "--encoder",
             "",
             at=folder,
         )
         rows = pd.read_csv(folder / "ws" / "review.csv", dtype=str)
-        answers = rows[rows["item_id"].isin(ids)][:50]
-        number = answers["item_id"].str[1:].astype(int)
+        answers = rows[rows["row_id"].str.startswith("1:")][:50]
+        number = answers["row_id"].str.rsplit("/i").str[-1].astype(int)
         answers = answers.assign(decision="move", target=[f"fine {truth[n]}" for n in number])
         answers.to_csv(folder / "answers.csv", index=False)
         _run("apply", "ws", "answers.csv", "--reviewer", "curator", at=folder)

@@ -21,6 +21,7 @@ from strata_labels.build.embed import (
     PHRASES,
     image_name_vectors,
     images_there,
+    load_vectors,
 )
 from strata_labels.build.found_nodes import into_found_nodes
 from strata_labels.build.given_labels import (
@@ -299,10 +300,11 @@ def _signals(
     names = workspace.vectors / NAMES  # not there without an encoder
     about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
     if (workspace.vectors / IMAGES).is_file():
-        image = np.nan_to_num(np.load(workspace.vectors / IMAGES))
+        image = load_vectors(workspace.vectors / IMAGES)
         if about["aligned"]:
             nodes, scale = np.load(workspace.vectors / NODES), about["logit_scale"]
-            for_names = np.nan_to_num(np.load(image_name_vectors(workspace)))
+            file = image_name_vectors(workspace)
+            for_names = image if file.name == IMAGES else load_vectors(file)
     return Signals(
         names=items["name"].tolist(),
         qualifiers=items["qualifier"].fillna("").tolist(),

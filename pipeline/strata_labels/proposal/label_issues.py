@@ -247,9 +247,9 @@ class _Confusions:
         """Log-probability and log-confusion of some rows, `[2, r, K]`."""
         labels = self.given[rows]
         found = self.probabilities[rows]
-        values, counted = found.astype(np.float64), _counted(found).astype(np.float64)
-        if sp.issparse(counted):
-            says = counted.copy()
+        values, counted = found.astype(np.float64), _counted(found)
+        if isinstance(counted, sp.csr_matrix):
+            says = counted.astype(np.float64)
             says.data /= self.total[says.indices] - says.data + PRIOR_ROWS
             confusion = (says @ self.joint).toarray()
             own = np.asarray(says.multiply(counted).sum(axis=1)).ravel()
