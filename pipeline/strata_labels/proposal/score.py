@@ -2,7 +2,8 @@
 
 Known labels, ledger decisions and a simulated review are the same thing to it: rows whose node is
 known at some level. Without any it is zero-shot; each further one moves it towards what it can
-learn. Nothing of the size items times nodes is held: rows are scored in chunks.
+learn. Rows are scored in chunks: of the size items times nodes, only the probabilities of labelled
+items are held.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from strata_labels.progress import tracked
 from strata_labels.proposal.acceptance import DECIMALS, Acceptance
 from strata_labels.proposal.calibration import worth_of
 from strata_labels.proposal.landmarks import LandmarkRidge, LandmarkSums
-from strata_labels.proposal.learners import CHUNK, Targets, answers_of, kernel
+from strata_labels.proposal.learners import CHUNK, Targets, answers_of, kernel, largest
 from strata_labels.proposal.learning import Learner
 from strata_labels.proposal.levels import NodeLevels
 from strata_labels.proposal.lexicon import Lexicon
@@ -243,7 +244,7 @@ class Scorer:
             some = rows[start : start + step]
             values = kernel(self._features, some, labelled)
             values[some[:, None] == labelled[None]] = -1.0
-            for places, best in zip(*_largest(values, count), strict=True):
+            for places, best in zip(*largest(values, count), strict=True):
                 near, nodes = labelled[places], scores.path[labelled[places], 0]
                 triples = zip(near.tolist(), nodes.tolist(), best.tolist(), strict=True)
                 found.append([triple for triple in triples if triple[2] > 0])
@@ -329,7 +330,7 @@ class Scorer:
                 if 0 < given < num_levels:
                     inside = inside.within(self.levels, given, known[some, given])
                 found = self.levels.best_path(inside.probabilities)
-                top[some], top_probability[some] = _largest(inside.probabilities, num_top)
+                top[some], top_probability[some] = largest(inside.probabilities, num_top)
                 sure, trusted[some] = acceptance.confidence(inside, found, given or num_levels)
                 left_out_node[some] = found[:, 0]
                 sure_without[part] = sure[:, 0]
@@ -379,14 +380,3 @@ class Scorer:
             flips[some] += best != scores.node[some]
             number += 1
         return flips / max(number, 1)
-
-
-def _largest(values: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns of the largest values of each row, largest first, and these values; of equal ones the
-    first columns."""
-    left, rows = values.copy(), np.arange(len(values))
-    found = np.empty((len(values), number), dtype=np.int64)
-    for place in range(number):
-        found[:, place] = left.argmax(axis=1)
-        left[rows, found[:, place]] = -np.inf
-    return found, np.take_along_axis(values, found, axis=1)
