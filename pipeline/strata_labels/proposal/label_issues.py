@@ -22,8 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
-from scipy.optimize import minimize
+import scipy
 
 # Constants were chosen on draws 100 to 104 of benchmarks/label_issues.py, the power on draws 300 to
 # 302 of names: 2, 3, 4, 5, 6, 8 and 12 were tried.
@@ -89,7 +88,7 @@ def score_labels(
             of_level = probabilities
         else:
             size = max(above.max(initial=0), given[:, level].max(initial=0)) + 1
-            sums = sp.csr_matrix(
+            sums = scipy.sparse.csr_matrix(
                 (np.ones(len(above), np.float32), (np.arange(len(above)), above)),
                 shape=(len(above), size),
             )
@@ -210,18 +209,22 @@ class _Confusions:
     probabilities: np.ndarray
     given: np.ndarray
     rows: np.ndarray
-    joint: np.ndarray | sp.csr_matrix
+    joint: np.ndarray | scipy.sparse.csr_matrix
     total: np.ndarray
     counts: np.ndarray
 
     @classmethod
     def count(cls, probabilities: np.ndarray, given: np.ndarray, rows: np.ndarray) -> _Confusions:
         size = probabilities.shape[1]
-        joint = np.zeros((size, size)) if size <= MOST_COUNTED else sp.csr_matrix((size, size))
+        joint = (
+            np.zeros((size, size))
+            if size <= MOST_COUNTED
+            else scipy.sparse.csr_matrix((size, size))
+        )
         step = max(1, _CHUNK_CELLS // size)
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
-            of_label = sp.csr_matrix(
+            of_label = scipy.sparse.csr_matrix(
                 (np.ones(len(part)), (given[part], np.arange(len(part)))), shape=(size, len(part))
             )
             joint += (of_label @ _counted(probabilities[part])).T
@@ -248,7 +251,7 @@ class _Confusions:
         labels = self.given[rows]
         found = self.probabilities[rows]
         values, counted = found.astype(np.float64), _counted(found)
-        if isinstance(counted, sp.csr_matrix):
+        if isinstance(counted, scipy.sparse.csr_matrix):
             says = counted.astype(np.float64)
             says.data /= self.total[says.indices] - says.data + PRIOR_ROWS
             confusion = (says @ self.joint).toarray()
@@ -265,7 +268,7 @@ class _Confusions:
         return np.log(np.stack([values, np.maximum(confusion, 0.0)]) + _FLOOR)
 
 
-def _counted(probabilities: np.ndarray) -> np.ndarray | sp.csr_matrix:
+def _counted(probabilities: np.ndarray) -> np.ndarray | scipy.sparse.csr_matrix:
     """What confusions are counted from, of rows `[r, K]`; see `MOST_COUNTED`."""
     num_rows, size = probabilities.shape
     if size <= MOST_COUNTED:
@@ -273,7 +276,7 @@ def _counted(probabilities: np.ndarray) -> np.ndarray | sp.csr_matrix:
     nodes = np.argpartition(probabilities, size - NUM_COUNTED, axis=1)[:, size - NUM_COUNTED :]
     values = np.take_along_axis(probabilities, nodes, axis=1)
     ends = np.arange(num_rows + 1) * NUM_COUNTED
-    return sp.csr_matrix((values.ravel(), nodes.ravel(), ends), shape=probabilities.shape)
+    return scipy.sparse.csr_matrix((values.ravel(), nodes.ravel(), ends), shape=probabilities.shape)
 
 
 @dataclass(frozen=True)
@@ -341,7 +344,7 @@ def _logit(
         return float(loss), gradient + pull / spread
 
     options = {"maxiter": 100}
-    return minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
+    return scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
 
 
 def _likelihoods(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
