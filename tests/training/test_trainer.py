@@ -401,6 +401,16 @@ def test_a_diverging_training_stops_with_a_message() -> None:
         training_steps.trainer(recipe).run()
 
 
+def test_a_last_step_that_overflows_is_no_result() -> None:
+    trainer = training_steps.trainer(load_recipe("nsm", "full", training_steps.SMALL))
+    trainer.run(steps=1)
+    trainer.check_weights()
+    with torch.no_grad():
+        next(trainer.loss.parameters())[0] = torch.inf
+    with pytest.raises(InputError, match="diverged in step 1"):
+        trainer.check_weights()
+
+
 def test_bf16_autocast_keeps_scores_in_single_precision() -> None:
     recipe = load_recipe("happier", "full", [*training_steps.SMALL, "precision=bf16"])
     trainer = training_steps.trainer(recipe)
@@ -541,6 +551,17 @@ class TestCheckpoints:
         path = tmp_path / "c.pt"
         torch.save([1, 2], path)
         with pytest.raises(InputError, match="damaged checkpoint"):
+            checkpoint.load(path, self.trainer(), ABOUT)
+
+    @pytest.mark.parametrize("part", ["model", "loss"])
+    def test_weights_that_are_no_numbers_are_named(self, tmp_path: Path, part: str) -> None:
+        path = tmp_path / "c.pt"
+        trainer = self.trainer()
+        name, weight = list(getattr(trainer, part).named_parameters())[-1]
+        with torch.no_grad():
+            weight.view(-1)[0] = torch.nan
+        checkpoint.save(path, trainer, ABOUT)
+        with pytest.raises(InputError, match=rf"c\.pt: weights hold NaN .*\({name}\)"):
             checkpoint.load(path, self.trainer(), ABOUT)
 
     def test_full_disk_keeps_the_one_before(self, tmp_path: Path) -> None:

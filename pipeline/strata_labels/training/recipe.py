@@ -58,7 +58,7 @@ class Recipe(BaseModel):
         h_rank: beta, gamma and leak of SupHAP's H-rank; empty: the step function.
         recall_at, recall_temperature: of SupRecall.
         positive_margin, negative_margin: of the calibration loss.
-        triplet_margin, triplet_mining: of the triplet loss.
+        triplet_margin, triplet_mining: of the triplet loss (see `TripletLoss`).
         cluster_temperature: of the cluster loss.
         csl_margins, csl_scale: of CSL, a margin per level, the finest first; none: 0.25 to 0.45
             evenly.
@@ -130,7 +130,7 @@ class Recipe(BaseModel):
     positive_margin: Number = 0.9
     negative_margin: Number = 0.6
     triplet_margin: Number = 0.1
-    triplet_mining: Literal["hard", "semi-hard"] = "hard"
+    triplet_mining: Literal["hard", "semi-hard", "published"] = "hard"
     cluster_temperature: Positive = 0.05
     csl_margins: List[Number] = ()
     csl_scale: Positive = 32.0

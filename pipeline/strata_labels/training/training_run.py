@@ -185,6 +185,8 @@ def _run(trainer: Trainer, out: Path, about: dict[str, Any]) -> None:
 
     def keep() -> None:
         nonlocal saved
+        if saved != trainer.step:
+            trainer.check_weights()
         if first and saved != trainer.step:
             _write_metrics(out / METRICS, trainer)
             checkpoint.save(out / CHECKPOINT, trainer, about)
