@@ -30,6 +30,7 @@ from strata_labels.training.model import GeM, build_model
 from strata_labels.training.processes import Processes, process_group
 from strata_labels.training.trainer import Trainer
 from strata_labels.training.training_modes import FullTraining
+from strata_labels.training.training_run import _few_shown
 from subprocesses import run_checked
 from torch import nn
 
@@ -111,6 +112,31 @@ def test_every_plain_recipe_lowers_its_loss(name: str) -> None:
     trainer.run()
     losses = [row[2] for row in trainer.history]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def head_trainer(labels: torch.Tensor, *settings: str) -> Trainer:
+    return Trainer(
+        training_steps.Small(),
+        load_recipe("happier", "head", settings),
+        labels,
+        lambda epoch, first, shares: iter(()),
+    )
+
+
+def test_labels_of_one_level_have_no_super_classes() -> None:
+    """Each class would be one: a batch of two classes."""
+    for order in ("every-image", "published"):
+        trainer = head_trainer(torch.arange(80)[:, None] // 4, f"order={order}")
+        assert [len(batch) for batch in trainer.sampler.plan(0)] == [80]
+
+
+def test_small_super_classes_are_said_to_show_few_images() -> None:
+    labels = torch.arange(240)[:, None] // torch.tensor([4, 8])
+    note = _few_shown(head_trainer(labels))
+    assert "about 16 images (batch_size is 256)" in note and "shows 16 of 240" in note
+    assert note.endswith("Set super_classes=30, or sampler=m-per-class.")
+    for setting in ("super_classes=30", "sampler=m-per-class", "max_per_class=4"):
+        assert not _few_shown(head_trainer(labels, setting))
 
 
 def test_backbone_is_frozen_in_the_warm_up_only() -> None:

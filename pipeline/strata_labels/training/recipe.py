@@ -63,7 +63,7 @@ class Recipe(BaseModel):
         csl_margins, csl_scale: of CSL, a margin per level, the finest first; none: 0.25 to 0.45
             evenly.
         proxies: where proxies start: at random or at the classes' mean vectors.
-        sampler: `m-per-class` or `hierarchical`.
+        sampler: `m-per-class` or `hierarchical`, which needs two levels: with one it is the former.
         batch_size: images in a batch, over all processes.
         order: `every-image`: each image of each class is seen in an epoch of `m-per-class`, and
             classes take turns in `hierarchical`; `published`: as in SupRank, which leaves out
@@ -72,7 +72,7 @@ class Recipe(BaseModel):
         max_per_class: images of a class seen in an epoch, at most; 0: all.
         super_classes: super-classes (of the coarsest level) in a batch of `hierarchical`.
         batches_per_group: batches for each set of super-classes in an epoch of `hierarchical`; 0:
-            as many batches as show as many images as there are.
+            as many as full batches would need to show as many images as there are.
         epochs: number of epochs.
         warmup_epochs: first epochs, in which the backbone does not learn.
         optimizer: `adam`, `adamw` or `sgd`.

@@ -254,7 +254,8 @@ def _numbered(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _sampler(recipe: Recipe, labels: Tensor, seed: int) -> EpochSampler:
     fine, coarse = labels[:, 0].numpy(), labels[:, -1].numpy()
-    if recipe.sampler == "hierarchical":
+    # With one level, each class would be its own super-class, and a batch have two classes.
+    if recipe.sampler == "hierarchical" and labels.shape[1] > 1:
         return HierarchicalSampler(
             fine,
             coarse,
