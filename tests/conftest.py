@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from building import SAMPLE, Strata, run_strata
+from building import SAMPLE, PrefectServer, Strata, run_strata, strata_environment
 from hypothesis import settings
 
 # The same examples in every run, so that green stays green; `--hypothesis-profile=search` looks on.
@@ -75,15 +77,39 @@ def gpu() -> Callable[[], AbstractContextManager[None]]:
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One home folder for all commands of the session, so that the encoder is joined once."""
-    return tmp_path_factory.mktemp("home")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of the run share."""
+    folder = tmp_path_factory.getbasetemp()
+    # Each process of pytest-xdist has a folder of its own in it.
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def home(run_folder: Path) -> Path:
+    """One home folder for all commands of the run, so that the encoder is joined once."""
+    home = run_folder / "home"
+    home.mkdir(exist_ok=True)
+    return home
 
 
 @pytest.fixture(scope="session")
 def strata(home: Path) -> Strata:
     """Runs `strata` with the given words, in this process; returns status and output."""
     return partial(run_strata, folder=home, home=home)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """A server for the flows of the session: to start one takes longer than most flows."""
+    from strata_labels.orchestration.server import temporary_server
+
+    data = tmp_path_factory.mktemp("prefect")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        patch.delenv("XDG_CACHE_HOME", raising=False)
+        with temporary_server(data) as address:
+            environment = {**strata_environment(home), "PREFECT_API_URL": address}
+            yield PrefectServer(environment, data / "prefect.db")
 
 
 @pytest.fixture(scope="session")
@@ -95,11 +121,18 @@ def sample_words() -> list[str]:
 
 @pytest.fixture(scope="session")
 def sample_build(
-    strata: Strata, sample_words: list[str], tmp_path_factory: pytest.TempPathFactory
+    strata: Strata, sample_words: list[str], run_folder: Path
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """A finished build of the embedded sample. Copy its folder before changing anything."""
-    workspace = tmp_path_factory.mktemp("sample") / "ws"
-    return workspace, strata("build", "gldv2-h", workspace, *sample_words)
+    """A finished build of the embedded sample, once a run. Copy its folder before a change."""
+    folder = run_folder / "sample"
+    folder.mkdir(exist_ok=True)
+    workspace, ended = folder / "ws", folder / "ended.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not ended.exists():
+            run = strata("build", "gldv2-h", workspace, *sample_words)
+            ended.write_text(json.dumps(vars(run)))
+    return workspace, subprocess.CompletedProcess(**json.loads(ended.read_text()))
 
 
 @pytest.fixture(scope="module")
