@@ -31,7 +31,8 @@ def given_vectors(folder: Path, items: pd.DataFrame) -> tuple[np.ndarray, Counts
     known = rows >= 0
     if not known.any():
         what = f"none of its {len(table):,} vectors is of an item of this build, as"
-        fix = "Give vectors whose items.parquet has this build's item ids in `item_id`."
+        own = items["item_id"].iloc[0]
+        fix = f"Write this build's ids, such as {own!r}, in the column `item_id` of items.parquet."
         raise InputError(Problem("--vectors", what, fix, value=table["item"].iloc[0]))
     sums = np.zeros((len(items), vectors.shape[1]))
     np.add.at(sums, rows[known], vectors.numpy()[known])
