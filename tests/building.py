@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 from unittest import mock
 
 from strata_labels import messages
@@ -21,9 +22,22 @@ SAMPLE = ROOT / "hierarchies" / "sample"
 Strata = Callable[..., subprocess.CompletedProcess[str]]
 
 
+class PrefectServer(NamedTuple):
+    """A Prefect server that several tests share: each names its workspaces unlike the others.
+
+    Attributes:
+        environment: of a process that uses it.
+        database: what it has kept.
+    """
+
+    environment: dict[str, str]
+    database: Path
+
+
 def strata_environment(home: Path) -> dict[str, str]:
     """The environment of a newcomer: an empty home, no hub, no real data."""
-    keep = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    own = ("PREFECT_", "XDG_CACHE_HOME")
+    keep = {key: value for key, value in os.environ.items() if not key.startswith(own)}
     return {**keep, "HOME": str(home), "HF_HUB_OFFLINE": "1"}
 
 

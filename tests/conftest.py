@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from building import SAMPLE, Strata, run_strata
+from building import SAMPLE, PrefectServer, Strata, run_strata, strata_environment
 from hypothesis import settings
 
 # The same examples in every run, so that green stays green; `--hypothesis-profile=search` looks on.
@@ -76,14 +76,33 @@ def gpu() -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One home folder for all commands of the session, so that the encoder is joined once."""
-    return tmp_path_factory.mktemp("home")
+    """One home folder for all commands of the run, so that the encoder is joined once."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # whose workers have folders of their own in one
+        folder = folder.parent
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    return home
 
 
 @pytest.fixture(scope="session")
 def strata(home: Path) -> Strata:
     """Runs `strata` with the given words, in this process; returns status and output."""
     return partial(run_strata, folder=home, home=home)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """A server for the flows of the session: to start one takes longer than most flows."""
+    from strata_labels.orchestration.server import temporary_server
+
+    data = tmp_path_factory.mktemp("prefect")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        patch.delenv("XDG_CACHE_HOME", raising=False)
+        with temporary_server(data) as address:
+            environment = {**strata_environment(home), "PREFECT_API_URL": address}
+            yield PrefectServer(environment, data / "prefect.db")
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.error import URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
@@ -59,7 +59,7 @@ class Run:
 
     words: Callable[[Path], list[str]]
     prepare: Callable[[Path], None] = lambda folder: folder.mkdir()
-    act: Callable[[Path, Callable[[], subprocess.Popen[str]]], None] | None = None
+    act: Callable[[Path, Callable[[], Started]], None] | None = None
 
 
 # --- inside the process that is stopped ----------------------------------------------------
@@ -99,7 +99,85 @@ def inside(folder: str, moment: int, number: int, words: list[str]) -> None:
     main()
 
 
+def copies() -> None:
+    """Runs each command that standard input asks for in a copy of this process.
+
+    A copy has imported what commands import, which takes longer than most of them run. For each
+    command, its process and then its exit status is printed.
+    """
+    import matplotlib.pyplot  # noqa: F401
+    import strata_labels.build
+    import strata_labels.cli
+    import strata_labels.review.page
+    import strata_labels.show  # noqa: F401
+
+    for line in sys.stdin:
+        asked = json.loads(line)
+        copy = os.fork()
+        if not copy:
+            said = os.open(asked["said"], os.O_WRONLY)
+            for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), said, said)):
+                os.dup2(descriptor, number)
+            inside(asked["folder"], asked["moment"], asked["number"], asked["words"])
+        print(copy, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]), flush=True)
+
+
 # --- outside -------------------------------------------------------------------------------
+
+
+class Copies:
+    """A process that runs commands in copies of itself; what it starts bears its mark."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._said, self.mark = scratch / "said", str(uuid.uuid4())
+        self.count = scratch / "count"
+        os.mkfifo(self._said)
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--copies"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, env={**os.environ, _COUNT: str(self.count), MARK: self.mark}, cwd=scratch,
+        )  # fmt: skip
+
+    def start(self, folder: Path, moment: int, number: int, words: list[str]) -> Started:
+        """Starts a command, which gets a signal at its `moment`-th change of a file."""
+        asked = {"folder": str(folder), "moment": moment, "number": number, "words": words}
+        assert self.process.stdin
+        print(json.dumps(asked | {"said": str(self._said)}), file=self.process.stdin, flush=True)
+        return Started(self._line(), self._said.open(), self._line)
+
+    def left(self) -> list[int]:
+        """Processes of commands that are still there."""
+        return [number for number in marked(self.mark) if number != self.process.pid]
+
+    def end(self) -> None:
+        self.process.communicate()
+        self._said.unlink()
+
+    def _line(self) -> int:
+        assert self.process.stdout
+        return int(self.process.stdout.readline())
+
+
+class Started:
+    """A command that runs.
+
+    Attributes:
+        pid: of its process.
+        stdout: what it prints, also on standard error.
+        returncode: its exit status, once `communicate` has been called.
+    """
+
+    returncode: int
+
+    def __init__(self, pid: int, stdout: TextIO, status: Callable[[], int]) -> None:
+        self.pid, self.stdout, self._status = pid, stdout, status
+
+    def communicate(self) -> str:
+        """Waits for its end; returns the rest of what it prints."""
+        with self.stdout:
+            rest = self.stdout.read()
+        self.returncode = self._status()
+        return rest
 
 
 @dataclass
@@ -119,9 +197,17 @@ class Harness:
     scratch: Path
     faults: list[str] = field(default_factory=list)
     tried: dict[str, int] = field(default_factory=dict)
+    _copies: Copies = field(init=False)
 
     def test(self, moments: int, signals: list[str]) -> None:
         """Runs it undisturbed twice, then stops it at `moments` moments for each signal."""
+        self._copies = Copies(self.scratch)
+        try:
+            self._test(moments, signals)
+        finally:
+            self._copies.end()
+
+    def _test(self, moments: int, signals: list[str]) -> None:
         template = self.scratch / f"{self.name}-template"
         self.run.prepare(template)
         folder = self._copy(template)
@@ -143,11 +229,10 @@ class Harness:
         self, template: Path, moment: int, name: str, expected: dict[str, bytes], stable: set[str]
     ) -> str:
         folder = self._copy(template)
-        mark = str(uuid.uuid4())
-        self._end(folder, moment, SIGNALS[name], mark)
+        self._end(folder, moment, SIGNALS[name])
         time.sleep(0.3)
         deadline = time.monotonic() + 20
-        while (left := marked(mark)) and time.monotonic() < deadline:
+        while (left := self._copies.left()) and time.monotonic() < deadline:
             time.sleep(0.5)
         if left:
             for process in left:
@@ -176,30 +261,23 @@ class Harness:
         else:
             strata(*self.run.words(folder))
 
-    def _end(self, folder: Path, moment: int, number: int, mark: str = "") -> int:
+    def _end(self, folder: Path, moment: int, number: int) -> int:
         """Runs the command to its end or to its moment; returns how many changes it made."""
-        counter = self.scratch / "count"
-        counter.write_text("0")
-        command = [sys.executable, str(Path(__file__)), "--inside", str(folder), str(moment)]
-        command += [str(int(number)), *self.run.words(folder)]
-        environment = {**os.environ, _COUNT: str(counter), MARK: mark}
+        self._copies.count.write_text("0")
 
-        def start() -> subprocess.Popen[str]:
-            return subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                env=environment, cwd=self.scratch,
-            )  # fmt: skip
+        def start() -> Started:
+            return self._copies.start(folder, moment, int(number), self.run.words(folder))
 
         if self.run.act:
             self.run.act(folder, start)
         else:
             process = start()
-            said, _ = process.communicate()
+            said = process.communicate()
             if not moment and process.returncode not in (0, 3):
                 raise RuntimeError(f"{self.name} ended with {process.returncode}:\n{said}")
             if "Traceback" in said and moment:
                 self.faults.append(f"{self.name}, change {moment}: a traceback\n{said[-1500:]}")
-        return int(counter.read_text())
+        return int(self._copies.count.read_text())
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -306,10 +384,9 @@ def filled(folder: Path) -> None:
         writer.writerows(rows)
 
 
-def answer(folder: Path, start: Callable[[], subprocess.Popen[str]]) -> None:
+def answer(folder: Path, start: Callable[[], Started]) -> None:
     """Answers three open rows on the page and closes it; what was acknowledged has to last."""
     process = start()
-    assert process.stdout is not None
     address, acknowledged = "", []
     for line in process.stdout:
         if found := re.search(r"http://127\.0\.0\.1:\d+/\S+", line):
@@ -319,8 +396,8 @@ def answer(folder: Path, start: Callable[[], subprocess.Popen[str]]) -> None:
         rows = [f"1:table/train/{item}" for item in ("0", "3", "6") if address]
         acknowledged.extend(row_id for row_id in rows if decide(address, row_id))
         if address:
-            process.send_signal(signal.SIGINT)
-    except (URLError, ConnectionError):
+            os.kill(process.pid, signal.SIGINT)
+    except (URLError, ConnectionError, ProcessLookupError):
         pass  # it was stopped
     process.communicate()
     ledger = folder / "decisions.csv"
@@ -439,7 +516,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--inside"]:
-        inside(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])
+    if sys.argv[1:] == ["--copies"]:
+        copies()
     else:
         sys.exit(main())

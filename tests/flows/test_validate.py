@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from building import ROOT, Strata, strata_environment
+from building import ROOT, PrefectServer, Strata
 from strata_labels.build import Workspace
 from strata_labels.cli.review import review_setup
 from strata_labels.evidence import read_seen
@@ -124,7 +124,7 @@ def test_a_decision_on_a_doubt_is_applied_and_outlives_the_rebuild(
 
 @pytest.mark.flow
 def test_the_flow_does_what_the_command_does(
-    trained: tuple[Path, str], home: Path, tmp_path: Path
+    trained: tuple[Path, str], prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
     folder, item = trained
     workspace = copy(folder, tmp_path)
@@ -134,7 +134,7 @@ def test_the_flow_does_what_the_command_does(
         [sys.executable, "flows/validate.py", str(workspace), "--images", str(folder / "products"),
          "--out", str(tmp_path / "out"), "--encoder", "registry", "--synthetic"],
         cwd=ROOT,
-        env=strata_environment(home),
+        env=prefect_server.environment,
         capture_output=True,
         text=True,
     )  # fmt: skip

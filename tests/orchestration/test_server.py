@@ -6,14 +6,13 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 import requests
-from building import ROOT, strata_environment
+from building import ROOT, PrefectServer
 from strata_labels.orchestration.server import _is_whole, temporary_server
 
 PARENT = """
@@ -27,25 +26,34 @@ with temporary_server(Path(sys.argv[1])) as address:
 
 
 @pytest.fixture
-def parent(home: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that has started a server and says its address."""
+def parent(prefect_server: PrefectServer, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that starts a server and says its address; not the first with this home."""
     process = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(tmp_path / "home")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        env=strata_environment(home),
+        env=prefect_server.environment,
     )
     yield process
     process.kill()
     process.wait()
 
 
+@pytest.fixture
+def kept(prefect_server: PrefectServer) -> Path:
+    """The empty database that the first server with this home has kept."""
+    (kept,) = Path(prefect_server.environment["HOME"]).glob(".cache/strata/prefect-*.db")
+    return kept
+
+
 @pytest.mark.flow
 def test_it_answers_no_foreign_page_and_dies_with_its_parent(
-    parent: subprocess.Popen[str], tmp_path: Path
+    parent: subprocess.Popen[str], tmp_path: Path, kept: Path, prefect_server: PrefectServer
 ) -> None:
+    """And it begins with a copy of the database that an earlier one has kept."""
+    made = kept.stat().st_mtime_ns
     assert parent.stdout
     address = parent.stdout.readline().strip()
     assert address.startswith("http://127.0.0.1:")
@@ -58,15 +66,17 @@ def test_it_answers_no_foreign_page_and_dies_with_its_parent(
             answer = ask(f"{address}/health", headers=headers, timeout=60)
             assert answer.status_code == 403
             assert "access-control-allow-origin" not in answer.headers
-    assert (tmp_path / "home" / "prefect.db").is_file()
+    assert kept.stat().st_mtime_ns == made
+    first, second = contents(prefect_server.database), contents(tmp_path / "home" / "prefect.db")
+    assert first == second and len(first[0]) > 50
     parent.kill()  # as `kill -9` does
     gone, alive = psutil.wait_procs([server], timeout=60)
     assert gone and not alive
 
 
-def contents(home: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+def contents(file: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
     """The definitions of a server's database, and the revision it is at."""
-    with contextlib.closing(sqlite3.connect(home / "prefect.db")) as database:
+    with contextlib.closing(sqlite3.connect(file)) as database:
         found = (
             database.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2"),
             database.execute("SELECT version_num FROM alembic_version"),
@@ -75,28 +85,26 @@ def contents(home: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
 
 
 @pytest.mark.flow
-def test_a_database_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By migrations, then by copies of what they made; a damaged copy is made anew."""
+def test_a_damaged_copy_is_made_anew_and_the_server_ends_with_the_block(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with temporary_server(tmp_path / "first"):
-        (kept,) = (tmp_path / "cache" / "strata").iterdir()
-    made = kept.stat().st_mtime_ns
-    with temporary_server(tmp_path / "second") as address:
-        assert requests.get(f"{address}/health", timeout=60).ok
-    assert kept.stat().st_mtime_ns == made
-    first, second = (contents(tmp_path / name) for name in ("first", "second"))
-    assert first == second and len(first[0]) > 50
+    own = tmp_path / "cache" / "strata" / kept.name
+    own.parent.mkdir(parents=True)
     whole = kept.read_bytes()
     assert _is_whole(kept)
     for damaged in (b"no database", b"", whole[: len(whole) // 2]):
-        kept.write_bytes(damaged)
-        assert not _is_whole(kept)
-    with temporary_server(tmp_path / "third") as address:
+        own.write_bytes(damaged)
+        assert not _is_whole(own)
+    before = set(psutil.Process().children())
+    with temporary_server(tmp_path / "home") as address:
         assert requests.get(f"{address}/health", timeout=60).ok
+        (server,) = set(psutil.Process().children()) - before
+    assert not server.is_running()
     # Migrations write constraints in no fixed order.
-    names = {row[:2] for row in first[0]}
-    assert {row[:2] for row in contents(tmp_path / "third")[0]} == names
-    assert _is_whole(kept) and [path.name for path in kept.parent.iterdir()] == [kept.name]
+    made, found = (contents(file) for file in (tmp_path / "home" / "prefect.db", kept))
+    assert {row[:2] for row in made[0]} == {row[:2] for row in found[0]}
+    assert _is_whole(own) and [path.name for path in own.parent.iterdir()] == [own.name]
 
 
 @pytest.mark.flow
@@ -110,20 +118,6 @@ def test_a_database_of_the_users_own_is_left_to_prefect(
         assert requests.get(f"{address}/health", timeout=60).ok
     assert own.exists()
     assert not (tmp_path / "home/prefect.db").exists() and not (tmp_path / "cache").exists()
-
-
-@pytest.mark.flow
-def test_it_ends_with_the_block(parent: subprocess.Popen[str]) -> None:
-    assert parent.stdout and parent.stdin
-    parent.stdout.readline()
-    (server,) = psutil.Process(parent.pid).children()
-    parent.stdin.write("\n")
-    parent.stdin.flush()
-    assert parent.wait(timeout=60) == 0
-    deadline = time.monotonic() + 60
-    while server.is_running() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not server.is_running()
 
 
 def test_the_room_imports_prefect_for_a_flow_and_torch_for_a_training_alone() -> None:

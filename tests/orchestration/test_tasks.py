@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from building import ROOT, strata_environment
+from building import ROOT, PrefectServer
 
 BUILD = """
 import sys
@@ -26,7 +26,7 @@ build_with_prefect(place, settings)
 
 
 @pytest.mark.flow
-def test_the_metadata_is_read_once(home: Path, tmp_path: Path) -> None:
+def test_the_metadata_is_read_once(prefect_server: PrefectServer, tmp_path: Path) -> None:
     items = tmp_path / "items.csv"
     items.write_text("id,name,kind\n1,Tea,drink\n2,Salt,\n")
     run = subprocess.run(
@@ -34,7 +34,7 @@ def test_the_metadata_is_read_once(home: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env=strata_environment(home),
+        env=prefect_server.environment,
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("metadata read") == 1

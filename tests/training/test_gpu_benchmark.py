@@ -6,17 +6,18 @@ import json
 import sys
 from pathlib import Path
 
-from subprocesses import run_checked
+import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks import gpu
 
 
-def test_it_runs_and_finds_agreement(tmp_path: Path) -> None:
+def test_it_runs_and_finds_agreement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = ["--batch", "64", "--items", "300", "--classes", "100", "--steps", "6"]
     small += ["--network-batch", "16", "--backbone", "test_resnet", "--device", "cpu"]
     small += ["--images", "8", "--model", "ViT-S-32-alt"]
     out = tmp_path / "out.json"
-    run_checked([sys.executable, "-m", "benchmarks.gpu", *small, "--json", str(out)], cwd=ROOT)
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *small, "--json", str(out)])
+    gpu.main()
     results = json.loads(out.read_text())
     assert results["two processes"]["largest_difference"] < 1e-5
     agreement = results["agreement with double precision"]

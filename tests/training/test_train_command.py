@@ -18,6 +18,7 @@ import torch
 from building import Strata, strata_environment
 from strata_labels.retrieval import evaluate_embeddings
 from strata_labels.training import load_model
+from torch._inductor import config as inductor
 
 ROOT = Path(__file__).resolve().parents[2]
 Pictures = tuple[Path, Path, pd.DataFrame]
@@ -222,24 +223,16 @@ def test_a_compiled_model_trains_as_the_plain_one(train, tmp_path: Path, mode: s
 
 
 def test_compile_without_a_compiler_is_refused(
-    pictures: Pictures, encoder: str, tmp_path: Path
+    train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root, labels, _ = pictures
-    command = [sys.executable, "-m", "strata_labels.cli", "train", "--labels", str(labels)]
-    command += ["--images", str(root), "--recipe", "nsm", "--encoder", encoder, "--compile"]
-    environment = {**strata_environment(tmp_path), "CXX": "no-such-compiler"}
-    environment["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path / "cache")
-    ended = subprocess.run(
-        [*command, "--out", str(tmp_path / "out"), *SMALL],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert ended.returncode == 2, ended.stderr
-    assert "\n--compile: nothing can be compiled here (" in ended.stderr
-    assert "No working C++ compiler found" in ended.stderr
-    assert "Traceback" not in ended.stderr and not (tmp_path / "out").exists()
+    torch._dynamo.reset()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    with inductor.patch({"cpp.cxx": (None, "no-such-compiler")}):  # what CXX sets
+        assert train("--compile", recipe="nsm") == 2
+    said = capsys.readouterr().err
+    assert "\n--compile: nothing can be compiled here (" in said
+    assert "No working C++ compiler found" in said
+    assert "Traceback" not in said and not (tmp_path / "out").exists()
 
 
 @pytest.fixture

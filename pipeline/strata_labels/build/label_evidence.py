@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
+import scipy
 
 from strata_labels.build.embed import (
     ABOUT,
@@ -36,7 +36,7 @@ MOST_BY_IMAGE = 5_000
 class Classes:
     """The classes of the knowledge base above each item (see `class_chains`), and their names."""
 
-    chains: sp.csr_matrix
+    chains: scipy.sparse.csr_matrix
     qids: list[str]
     names: dict[str, str]
 

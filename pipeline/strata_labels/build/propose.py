@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
+import scipy
 
 from strata_labels.build.assets import ledgers, vocabulary_in_force
 from strata_labels.build.embed import (
@@ -315,13 +315,13 @@ def _signals(
     )
 
 
-def _tied(vocabulary: Vocabulary, ties: pd.Series) -> sp.csr_matrix:
+def _tied(vocabulary: Vocabulary, ties: pd.Series) -> scipy.sparse.csr_matrix:
     """Nodes that tie for an item's class, boolean `[n, K]`."""
     pairs = [(row, node) for row, ways in enumerate(ties) for node, _, _ in ways]
     rows, nodes = zip(*pairs, strict=True) if pairs else ((), ())
     places = (np.array(rows, dtype=int), vocabulary.index(pd.Series(nodes, dtype=object)))
     shape = (len(ties), len(vocabulary.nodes))
-    return sp.csr_matrix((np.ones(len(pairs), dtype=bool), places), shape=shape)
+    return scipy.sparse.csr_matrix((np.ones(len(pairs), dtype=bool), places), shape=shape)
 
 
 def _known(

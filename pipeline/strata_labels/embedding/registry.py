@@ -54,7 +54,7 @@ def build_registry(cache_folder: Path) -> Path:
         return folder
     with part_folder(folder) as beside:
         _fill(beside, folder)
-        if folder.exists():  # it was moved here: its configuration names another place
+        if folder.exists() and not _holds(folder):  # moved here: its configuration names another
             shutil.rmtree(folder)
         try:
             beside.rename(folder)

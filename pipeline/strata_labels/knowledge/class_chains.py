@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
+import scipy
 
 # A class counts so much for each level that it is above the item's own. Set by hand, with the
 # number of levels: classes farther up are those of nearly everything.
@@ -15,7 +15,7 @@ DECAY, MOST_LEVELS = 0.7, 6
 
 def class_chains(
     class_qids: Sequence[Sequence[str]], classes: pd.DataFrame
-) -> tuple[sp.csr_matrix, list[str]]:
+) -> tuple[scipy.sparse.csr_matrix, list[str]]:
     """The classes of n items and those above them, by the shortest way up.
 
     Args:
@@ -41,7 +41,8 @@ def class_chains(
     ]
     rows, columns, values = zip(*cells, strict=True) if cells else ((), (), ())
     shape = (len(class_qids), len(names))
-    return sp.csr_matrix((np.array(values, np.float32), (rows, columns)), shape=shape), names
+    cell_values = np.array(values, np.float32)
+    return scipy.sparse.csr_matrix((cell_values, (rows, columns)), shape=shape), names
 
 
 def _above(qids: Sequence[str], parents: dict[str, Sequence[str]]) -> dict[str, int]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-import networkx as nx
 import pandas as pd
 
 REACHED, TIE, OUTSIDE, UNKNOWN = "reached", "tie", "outside", "unknown"
@@ -105,6 +104,8 @@ class ClassGraph:
         stops: Mapping[str, str],
         deepest: int = DEEPEST,
     ) -> None:
+        import networkx as nx  # only a build that links classes needs it
+
         self._placed = dict(placed)
         self._stops = dict(stops)
         self._deepest = deepest
@@ -143,6 +144,8 @@ class ClassGraph:
 
         A class in a loop is above itself, and yet left out.
         """
+        import networkx as nx
+
         if qid not in self._above:
             self._above[qid] = nx.descendants(self.graph, qid) if qid in self.graph else set()
         return self._above[qid]

@@ -1,4 +1,8 @@
-"""Proposals: all evidence and every known label in, a calibrated parent for everything out."""
+"""Proposals: all evidence and every known label in, a calibrated parent for everything out.
+
+The modules say `import scipy` and write its names in full: SciPy imports a part of itself when it
+is used first, and most commands use none.
+"""
 
 from strata_labels.proposal.calibration import calibration_error
 from strata_labels.proposal.class_votes import ClassVotes

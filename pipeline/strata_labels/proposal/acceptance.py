@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from strata_labels.proposal.calibration import (
     Calibration,
@@ -97,7 +97,7 @@ class Acceptance:
                 sure[:, level] = np.minimum(found, self._surest)
             else:
                 raw = self._levels.sums(chunk.probabilities, level)[np.arange(len(node)), node]
-                sure[:, level] = expit(zero_shot_log_odds(raw))
+                sure[:, level] = scipy.special.expit(zero_shot_log_odds(raw))
         trusted = trusted_class(chunk, path[:, 0])
         sure[trusted] = np.maximum(sure[trusted], CLASS_CONFIDENCE)
         return sure, trusted

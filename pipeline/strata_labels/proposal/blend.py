@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import Bounds, minimize
+import scipy
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def fit_blend(
     low = np.full(len(start), -np.inf)
     if least is not None:
         low[:num_columns] = (least - prior) / spread
-    bounds = Bounds(low, np.inf)
+    bounds = scipy.optimize.Bounds(low, np.inf)
     options = {"maxiter": 200}
-    theta = minimize(
+    theta = scipy.optimize.minimize(
         objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
     ).x
     return Blend(theta[:num_columns] * spread + prior, theta[num_columns:])

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit, logit
+import scipy
 
 NUM_BINS = 15
 # What the mean confidence of an accepted set lies above the target, at least.
@@ -50,7 +49,7 @@ REVIEWED = 3_000
 
 def log_odds(probability: np.ndarray) -> np.ndarray:
     """Log-odds of probabilities, kept finite."""
-    return logit(np.clip(probability.astype(np.float64), 1e-4, 1 - 1e-4))
+    return scipy.special.logit(np.clip(probability.astype(np.float64), 1e-4, 1 - 1e-4))
 
 
 def zero_shot_log_odds(probability: np.ndarray) -> np.ndarray:
@@ -137,7 +136,7 @@ class Calibration:
             features: see `doubt_features`, `[n, F]`.
             node: the proposed node, `[n]`.
         """
-        return expit(features @ self.weights + self.bias[node])
+        return scipy.special.expit(features @ self.weights + self.bias[node])
 
 
 def worth_of(decided: np.ndarray) -> np.ndarray:
@@ -176,12 +175,12 @@ def fit_calibration(
     def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
         score = sign * (features @ theta[:num_features] + theta[num_features:][node])
         gap = theta - prior
-        slope = -(sign * expit(-score))
+        slope = -(sign * scipy.special.expit(-score))
         by_node = np.bincount(node, weights=slope, minlength=num_nodes)
         gradient = np.concatenate([slope @ features, by_node]) + pull * gap
         return float(np.logaddexp(0, -score).sum() + 0.5 * pull * gap @ gap), gradient
 
-    theta = minimize(objective, prior, jac=True, method="L-BFGS-B").x
+    theta = scipy.optimize.minimize(objective, prior, jac=True, method="L-BFGS-B").x
     return Calibration(theta[:num_features], theta[num_features:])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import scipy.sparse as sp
+import scipy
 
 from strata_labels.evidence import Evidence
 
@@ -26,7 +26,7 @@ class ClassVotes:
 
     def __init__(
         self,
-        chains: sp.csr_matrix,
+        chains: scipy.sparse.csr_matrix,
         qids: Sequence[str],
         names: Mapping[str, str],
         node: np.ndarray,
@@ -35,7 +35,7 @@ class ClassVotes:
         self._chains, self._qids, self._names, self._node = chains, qids, names, node
         rows = np.flatnonzero(node >= 0)
         place = (np.arange(len(rows)), node[rows])
-        of_node = sp.csr_matrix((np.ones(len(rows)), place), shape=(len(rows), num_nodes))
+        of_node = scipy.sparse.csr_matrix((np.ones(len(rows)), place), shape=(len(rows), num_nodes))
         above = chains[rows].astype(bool).astype(np.float64)
         self._votes = (above.T @ of_node).tocsr()
         self._total = np.asarray(above.sum(axis=0)).ravel()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.cluster.hierarchy import fcluster, linkage
+import scipy
 
 from strata_labels.proposal.lexicon import FUNCTION_WORDS, words
 
@@ -50,8 +50,9 @@ def find_nodes(
     # Rows in order of their ids, so that the order of the table has no say.
     order = np.argsort(np.asarray(item_ids, dtype=str), kind="stable")
     points, point_of = _gather(vectors[order])
-    tree = linkage(points, method="ward") if len(points) > 1 else np.empty((0, 4))
-    cuts = [fcluster(tree, size, criterion="maxclust")[point_of] for size in sizes]
+    of = scipy.cluster.hierarchy
+    tree = of.linkage(points, method="ward") if len(points) > 1 else np.empty((0, 4))
+    cuts = [of.fcluster(tree, size, criterion="maxclust")[point_of] for size in sizes]
     ids = np.asarray(item_ids, dtype=str)[order]
     texts = np.asarray(names, dtype=object)[order]
     membership = np.empty((len(ids), len(sizes)), dtype=object)

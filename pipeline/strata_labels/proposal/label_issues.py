@@ -22,8 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
-from scipy.optimize import minimize
+import scipy
 
 # Constants were chosen on draws 100 to 104 of benchmarks/label_issues.py, the power on draws 300 to
 # 302 of names: 2, 3, 4, 5, 6, 8 and 12 were tried.
@@ -86,7 +85,7 @@ def score_labels(
             of_level = probabilities
         else:
             size = max(above.max(initial=0), given[:, level].max(initial=0)) + 1
-            sums = sp.csr_matrix(
+            sums = scipy.sparse.csr_matrix(
                 (np.ones(len(above), np.float32), (above, np.arange(len(above)))),
                 shape=(size, len(above)),
             )
@@ -214,7 +213,7 @@ class _Confusions:
         step = max(1, _CHUNK_CELLS // size)
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
-            of_label = sp.csr_matrix(
+            of_label = scipy.sparse.csr_matrix(
                 (np.ones(len(part)), (given[part], np.arange(len(part)))), shape=(size, len(part))
             )
             joint += (of_label @ probabilities[part]).T
@@ -311,7 +310,7 @@ def _logit(
         return float(loss), gradient + pull / spread
 
     options = {"maxiter": 100}
-    return minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
+    return scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
 
 
 def _likelihoods(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import solve_triangular
-from scipy.linalg.blas import ssyrk, strmm, strsm
-from scipy.linalg.lapack import spotrf, spotrs
+import scipy
 
 from strata_labels.proposal.learners import (
     CHUNK,
@@ -59,7 +57,7 @@ class LandmarkSums:
         self.ridge = ridge if ridge is not None else best_ridge(features, targets)
         gram = kernel(features, landmarks, landmarks).astype(np.float64)
         gram[np.diag_indices(rank)] += _JITTER
-        inverse = solve_triangular(np.linalg.cholesky(gram), np.eye(rank), lower=True)
+        inverse = scipy.linalg.solve_triangular(np.linalg.cholesky(gram), np.eye(rank), lower=True)
         # Lower triangles, in LAPACK's order: products with them cost half, and nothing is copied.
         self.map = np.asfortranarray(inverse, dtype=np.float32)
         del gram, inverse
@@ -67,7 +65,7 @@ class LandmarkSums:
         self.part = parts_of(targets, self.num_parts)
         self.parts = [self._sums_of(part) for part in range(self.num_parts)]
         gram = _Sums.of(self.parts).gram
-        self._whitener = strsm(1.0, _factor(gram, self.ridge), self.map, lower=1)
+        self._whitener = scipy.linalg.blas.strsm(1.0, _factor(gram, self.ridge), self.map, lower=1)
         self._leverage = np.full(features.sparse.shape[0], np.nan, dtype=np.float32)
 
     def mapped(self, values: np.ndarray) -> np.ndarray:
@@ -127,7 +125,9 @@ class _Sums:
 
     def add(self, features: np.ndarray, labels: np.ndarray, sign: int = 1) -> None:
         """Adds rows with features `[r, q]` and labels `[q]`, or takes them away."""
-        self.gram = ssyrk(sign, features, beta=1.0, c=self.gram, lower=1, overwrite_c=1)
+        self.gram = scipy.linalg.blas.ssyrk(
+            sign, features, beta=1.0, c=self.gram, lower=1, overwrite_c=1
+        )
         self.total += sign * (indicators(labels, self.total.shape[1]).T @ features.T).T
         self.plain += sign * features.sum(axis=1)
 
@@ -201,7 +201,8 @@ class LandmarkRidge(Ridge):
     def _primal(self, sums: _Sums) -> np.ndarray:
         """Weights of the features, `[r, K]`."""
         target = sums.total - np.outer(sums.plain, self.mean)
-        return np.asarray(spotrs(_factor(sums.gram, self.ridge), target, lower=1)[0])
+        factor = _factor(sums.gram, self.ridge)
+        return np.asarray(scipy.linalg.lapack.spotrs(factor, target, lower=1)[0])
 
     def _left_out_blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         for block in self._targets.blocks():
@@ -276,13 +277,13 @@ def spread_over_nodes(labels: np.ndarray, most: int) -> np.ndarray:
 
 def _times(lower: np.ndarray, values: np.ndarray) -> np.ndarray:
     """`lower @ values.T`, `[r, n]`, for a lower triangle; overwrites the values."""
-    return np.asarray(strmm(1.0, lower, values.T, lower=1, overwrite_b=1))
+    return np.asarray(scipy.linalg.blas.strmm(1.0, lower, values.T, lower=1, overwrite_b=1))
 
 
 def _factor(gram: np.ndarray, ridge: float) -> np.ndarray:
     """Lower triangular factor of a sum of `x x'` and the ridge."""
     matrix = gram.copy(order="F")
     matrix[np.diag_indices(len(matrix))] += ridge
-    factor, info = spotrf(matrix, lower=1, overwrite_a=1)
+    factor, info = scipy.linalg.lapack.spotrf(matrix, lower=1, overwrite_a=1)
     check_factored(info)
     return np.asarray(factor)

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
-from scipy.linalg.lapack import dpotrf, dpotri
+import scipy
 
 from strata_labels.proposal.signals import Features
 
@@ -91,7 +90,7 @@ class Targets:
         """Share of the labels that each node has, `[K]`."""
         return np.bincount(self.labels, minlength=self.num_nodes) / len(self.rows)
 
-    def indicators(self, positions: np.ndarray | slice = slice(None)) -> sp.csr_matrix:
+    def indicators(self, positions: np.ndarray | slice = slice(None)) -> scipy.sparse.csr_matrix:
         """One in the column of each row's node, `[len(positions), K]`."""
         return indicators(self.labels[positions], self.num_nodes)
 
@@ -106,10 +105,11 @@ class Targets:
         return [answer for answer in self.answers if len(answer) > 1]
 
 
-def indicators(labels: np.ndarray, num_nodes: int) -> sp.csr_matrix:
+def indicators(labels: np.ndarray, num_nodes: int) -> scipy.sparse.csr_matrix:
     """One in the column of each label, `[len(labels), num_nodes]`."""
     ones = np.ones(len(labels), np.float32)
-    return sp.csr_matrix((ones, (np.arange(len(labels)), labels)), (len(labels), num_nodes))
+    shape = (len(labels), num_nodes)
+    return scipy.sparse.csr_matrix((ones, (np.arange(len(labels)), labels)), shape)
 
 
 class Ridge(ABC):
@@ -222,9 +222,9 @@ class ExactRidge(Ridge):
         super().__init__(features, targets, targets.rows, ridge)
         matrix = kernel(features, targets.rows, targets.rows).astype(np.float64, order="F")
         matrix[np.diag_indices(len(matrix))] += self.ridge
-        factor, info = dpotrf(matrix, lower=1, overwrite_a=1)
+        factor, info = scipy.linalg.lapack.dpotrf(matrix, lower=1, overwrite_a=1)
         check_factored(info)
-        inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
+        inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
         lower = np.tril(inverse, -1).astype(np.float32)
         self._inverse = lower + lower.T
         self._inverse[np.diag_indices(len(inverse))] = np.diagonal(inverse)

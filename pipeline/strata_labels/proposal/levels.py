@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.sparse as sp
+import scipy
 
 
 class NodeLevels:
@@ -30,12 +30,12 @@ class NodeLevels:
     def __len__(self) -> int:
         return len(self.above)
 
-    def step(self, lower: int, upper: int) -> sp.csr_matrix:
+    def step(self, lower: int, upper: int) -> scipy.sparse.csr_matrix:
         """Which nodes of a level are part of which of a coarser one, `[K_lower, K_upper]`."""
         pairs = np.unique(np.column_stack([self.above[lower], self.above[upper]]), axis=0)
         ones = np.ones(len(pairs), dtype=np.float32)
         shape = (self.sizes[lower], self.sizes[upper])
-        return sp.csr_matrix((ones, (pairs[:, 0], pairs[:, 1])), shape=shape)
+        return scipy.sparse.csr_matrix((ones, (pairs[:, 0], pairs[:, 1])), shape=shape)
 
     def sums(self, values: np.ndarray, level: int) -> np.ndarray:
         """Sums of the finest nodes' values over the nodes of a level, `[n, K_level]`."""

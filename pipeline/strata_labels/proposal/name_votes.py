@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import scipy.sparse as sp
+import scipy
 
 from strata_labels.proposal.learners import PARTS, Targets
 
@@ -34,13 +34,13 @@ class NameVotes:
         targets: what the m labelled items teach.
     """
 
-    def __init__(self, features: sp.csr_matrix, targets: Targets) -> None:
+    def __init__(self, features: scipy.sparse.csr_matrix, targets: Targets) -> None:
         self._targets = targets
         total = np.asarray(features.sum(axis=1)).ravel()
-        shares = sp.diags(1.0 / np.where(total > 0, total, 1.0)).astype(np.float32)
+        shares = scipy.sparse.diags(1.0 / np.where(total > 0, total, 1.0)).astype(np.float32)
         self._weights = (shares @ features).tocsr()
         own = self._weights[targets.rows]
-        self._present = sp.csr_matrix(
+        self._present = scipy.sparse.csr_matrix(
             ((own.data > 0).astype(np.float32), own.indices, own.indptr), own.shape
         )
         self._pull = (ADDED * targets.mean).astype(np.float32)
@@ -72,20 +72,20 @@ class NameVotes:
             found = self._sums(rows, self._logs(left))
             yield found - found.mean(axis=1, keepdims=True)
 
-    def _count(self, positions: np.ndarray | slice) -> sp.csr_matrix:
+    def _count(self, positions: np.ndarray | slice) -> scipy.sparse.csr_matrix:
         """Labelled rows of each node with each feature, `[D, K]`."""
         return (self._present[positions].T @ self._targets.indicators(positions)).tocsr()
 
-    def _logs(self, counts: sp.csr_matrix) -> sp.csr_matrix | np.ndarray:
+    def _logs(self, counts: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix | np.ndarray:
         votes = counts.copy()
         votes.data = np.log1p(votes.data / self._pull[votes.indices])
         return votes.toarray() if np.prod(votes.shape) <= MOST_DENSE else votes
 
-    def _sums(self, rows: np.ndarray, votes: sp.csr_matrix | np.ndarray) -> np.ndarray:
+    def _sums(self, rows: np.ndarray, votes: scipy.sparse.csr_matrix | np.ndarray) -> np.ndarray:
         found = self._weights[rows] @ votes
-        return found.toarray() if sp.issparse(found) else np.asarray(found)
+        return found.toarray() if scipy.sparse.issparse(found) else np.asarray(found)
 
-    def _leave_out(self, own: sp.csr_matrix) -> None:
+    def _leave_out(self, own: scipy.sparse.csr_matrix) -> None:
         labels, counts = self._targets.labels, self._counts.tocsc()
         order = np.argsort(labels, kind="stable")
         for some in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):

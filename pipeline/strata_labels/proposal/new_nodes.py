@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
+import scipy
 
 from strata_labels.evidence import Alternative, Evidence, Reason
 from strata_labels.proposal.lexicon import FUNCTION_WORDS, words
@@ -74,8 +73,10 @@ def propose_new_nodes(
     alike = scorer.similarity(rows, rows)
     distances = np.maximum(1.0 - (alike + alike.T) / 2, 0.0)
     np.fill_diagonal(distances, 0.0)
-    tree = linkage(squareform(distances, checks=False), "average")
-    group = fcluster(tree, 1.0 - _alike_within_nodes(scorer, scores), "distance")
+    pairs = scipy.spatial.distance.squareform(distances, checks=False)
+    tree = scipy.cluster.hierarchy.linkage(pairs, "average")
+    furthest = 1.0 - _alike_within_nodes(scorer, scores)
+    group = scipy.cluster.hierarchy.fcluster(tree, furthest, "distance")
     everywhere = Counter(word for name in names for word in set(_words(name)))
     found: dict[str, NewNode] = {}
     for number in np.unique(group):

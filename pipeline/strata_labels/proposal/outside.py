@@ -16,7 +16,7 @@ came with the data: which rows people decide is no chance.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import betainc, logit
+import scipy
 
 from strata_labels.proposal.score import Scorer, Scores
 
@@ -54,7 +54,7 @@ def outside_score(
         known: whether the node is known, boolean `[n]`.
         labelled: the labelled share, or None.
     """
-    statistics = [-logit(np.clip(best.astype(np.float64), 1e-4, 1 - 1e-4))]
+    statistics = [-scipy.special.logit(np.clip(best.astype(np.float64), 1e-4, 1 - 1e-4))]
     if labelled is not None:
         statistics.append(-labelled.astype(np.float64))
     score = np.zeros(len(known))
@@ -86,5 +86,7 @@ def tolerance_limit(values: np.ndarray) -> float:
         inf
     """
     ranks = np.arange(1, len(values) + 1)
-    enough = np.flatnonzero(betainc(ranks, len(values) + 1 - ranks, MOST_SET_ASIDE) >= CERTAINTY)
+    enough = np.flatnonzero(
+        scipy.special.betainc(ranks, len(values) + 1 - ranks, MOST_SET_ASIDE) >= CERTAINTY
+    )
     return float(np.sort(values)[::-1][enough[-1]]) if len(enough) else float("inf")

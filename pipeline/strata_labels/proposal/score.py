@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import softmax
+import scipy
 
 from strata_labels.progress import tracked
 from strata_labels.proposal.acceptance import DECIMALS, Acceptance
@@ -209,7 +209,7 @@ class Scorer:
             for one in moved[place].transpose(1, 0, 2):
                 found = self._model.chunk(rows[place], one).probabilities
                 total[place] += np.log(found + np.float32(TINY))
-        return softmax(total / images.shape[1], axis=1)
+        return scipy.special.softmax(total / images.shape[1], axis=1)
 
     @property
     def main_source(self) -> str:

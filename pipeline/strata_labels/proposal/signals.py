@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
+import scipy
 
 from strata_labels.proposal.lexicon import Lexicon, fold, words
 
@@ -49,8 +49,8 @@ class Signals:
     node_vectors: np.ndarray | None = None
     logit_scale: float = 1.0
     class_node: np.ndarray | None = None
-    class_tied: sp.csr_matrix | None = None
-    chains: sp.csr_matrix | None = None
+    class_tied: scipy.sparse.csr_matrix | None = None
+    chains: scipy.sparse.csr_matrix | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -76,7 +76,7 @@ class SparseScores:
         speaks: whether the source says anything of each item, boolean `[n]`.
     """
 
-    def __init__(self, matrix: sp.csr_matrix) -> None:
+    def __init__(self, matrix: scipy.sparse.csr_matrix) -> None:
         self.matrix = matrix
         self.speaks: np.ndarray = np.diff(matrix.indptr) > 0
 
@@ -177,7 +177,7 @@ def hit_weights(hits: pd.DataFrame) -> np.ndarray:
     return weight * strength * hits["share"].to_numpy(dtype=np.float32)
 
 
-def _name_scores(hits: pd.DataFrame, num_items: int, num_nodes: int) -> sp.csr_matrix:
+def _name_scores(hits: pd.DataFrame, num_items: int, num_nodes: int) -> scipy.sparse.csr_matrix:
     strongest = (
         pd.DataFrame({"row": hits["row"], "node": hits["node"], "weight": hit_weights(hits)})
         .groupby(["row", "node"], sort=True)["weight"]
@@ -186,23 +186,24 @@ def _name_scores(hits: pd.DataFrame, num_items: int, num_nodes: int) -> sp.csr_m
     )
     place = (strongest["row"].to_numpy(), strongest["node"].to_numpy())
     weights = strongest["weight"].to_numpy(dtype=np.float32)
-    scores = sp.csr_matrix((weights, place), shape=(num_items, num_nodes))
+    scores = scipy.sparse.csr_matrix((weights, place), shape=(num_items, num_nodes))
     scores.eliminate_zeros()
     return scores
 
 
-def _class_scores(signals: Signals, num_nodes: int) -> sp.csr_matrix | None:
+def _class_scores(signals: Signals, num_nodes: int) -> scipy.sparse.csr_matrix | None:
     if signals.class_node is None and signals.class_tied is None:
         return None
     shape = (len(signals), num_nodes)
-    scores = sp.csr_matrix(shape, dtype=np.float32)
+    scores = scipy.sparse.csr_matrix(shape, dtype=np.float32)
     if signals.class_tied is not None:
         many = np.maximum(np.asarray(signals.class_tied.sum(axis=1)).ravel(), 2)
-        scores = sp.diags(1.0 / many).astype(np.float32) @ signals.class_tied.astype(np.float32)
+        shares = scipy.sparse.diags(1.0 / many).astype(np.float32)
+        scores = shares @ signals.class_tied.astype(np.float32)
     if signals.class_node is not None:
         reached = np.flatnonzero(signals.class_node >= 0)
         ones = np.ones(len(reached), dtype=np.float32)
-        chain = sp.csr_matrix((ones, (reached, signals.class_node[reached])), shape=shape)
+        chain = scipy.sparse.csr_matrix((ones, (reached, signals.class_node[reached])), shape=shape)
         scores = scores.maximum(chain)
     return scores.tocsr()
 
@@ -220,9 +221,9 @@ class Features:
             share nothing.
     """
 
-    sparse: sp.csr_matrix
+    sparse: scipy.sparse.csr_matrix
     dense: list[tuple[np.ndarray, float, float]]
-    of_names: list[sp.csr_matrix]
+    of_names: list[scipy.sparse.csr_matrix]
 
 
 CHARACTERS, LEXICON, TEXT, IMAGE, CLASSES = 1.0, 0.5, 1.0, 1.0, 1.0
@@ -234,7 +235,7 @@ def features(signals: Signals, scores: NodeScores, num_nodes: int) -> Features:
 
     N-grams and words are counted over all names, labelled or not.
     """
-    parts: list[tuple[float, sp.csr_matrix]] = []
+    parts: list[tuple[float, scipy.sparse.csr_matrix]] = []
     of_names = _name_features(signals.names)
     if of_names:
         parts.append((CHARACTERS, of_names[0]))
@@ -249,7 +250,8 @@ def features(signals: Signals, scores: NodeScores, num_nodes: int) -> Features:
         dense.append((centred(signals.image), IMAGE, IMAGE_GAMMA))
     total = sum(weight for weight, _ in parts) + sum(weight for _, weight, _ in dense) or 1.0
     stacked = [matrix * np.float32(np.sqrt(weight / total)) for weight, matrix in parts]
-    sparse = sp.hstack(stacked, format="csr") if stacked else sp.csr_matrix((len(signals), 0))
+    empty = scipy.sparse.csr_matrix((len(signals), 0))
+    sparse = scipy.sparse.hstack(stacked, format="csr") if stacked else empty
     return Features(
         sparse.astype(np.float32),
         [(v, weight / total, gamma) for v, weight, gamma in dense],
@@ -273,7 +275,7 @@ def unlike_mean(vectors: np.ndarray, items: np.ndarray) -> np.ndarray:
     return np.where(there[..., None], moved / np.maximum(length, 1e-9), 0.0).astype(np.float32)
 
 
-def _name_features(names: Sequence[str]) -> list[sp.csr_matrix]:
+def _name_features(names: Sequence[str]) -> list[scipy.sparse.csr_matrix]:
     """Unit rows over character n-grams of words, and over words and pairs of neighbouring words,
     start and end of the name included; nothing where names share none.
 
@@ -295,19 +297,20 @@ def _name_features(names: Sequence[str]) -> list[sp.csr_matrix]:
     after = np.insert(codes, ends[1:][named], end)
     pairs, _ = pd.factorize(before * (end + 1) + after)
     has_pair = _counts(pairs, np.cumsum([0, *(lengths + named)]))
-    counted = (has_word @ cut.fit_transform(unique), sp.hstack([has_word, has_pair], format="csr"))
+    of_words = scipy.sparse.hstack([has_word, has_pair], format="csr")
+    counted = (has_word @ cut.fit_transform(unique), of_words)
     return [found for counts in counted if (found := _weighted(counts)) is not None]
 
 
-def _counts(codes: np.ndarray, ends: np.ndarray) -> sp.csr_matrix:
+def _counts(codes: np.ndarray, ends: np.ndarray) -> scipy.sparse.csr_matrix:
     """How often each code is between two ends, float32 `[len(ends) - 1, codes]`."""
     ones = np.ones(len(codes), dtype=np.float32)
-    counts = sp.csr_matrix((ones, codes, ends), (len(ends) - 1, int(codes.max()) + 1))
+    counts = scipy.sparse.csr_matrix((ones, codes, ends), (len(ends) - 1, int(codes.max()) + 1))
     counts.sum_duplicates()
     return counts
 
 
-def _weighted(counts: sp.csr_matrix) -> sp.csr_matrix | None:
+def _weighted(counts: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix | None:
     """Unit rows of counts weighted by rarity (tf-idf), or None where rows share nothing."""
     from sklearn.feature_extraction.text import TfidfTransformer
 
@@ -321,19 +324,19 @@ def _weighted(counts: sp.csr_matrix) -> sp.csr_matrix | None:
     return TfidfTransformer(sublinear_tf=True).fit_transform(counts)
 
 
-def _chain_features(chains: sp.csr_matrix) -> sp.csr_matrix:
+def _chain_features(chains: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix:
     """Unit rows over classes; one that is above every item says nothing."""
     from sklearn.preprocessing import normalize
 
     has_class = int((np.diff(chains.indptr) > 0).sum())
     above = np.bincount(chains.indices, minlength=chains.shape[1])
     rarity = np.log((1.0 + has_class) / (1.0 + above)).astype(np.float32)
-    weighted = (chains @ sp.diags(rarity)).tocsr()
+    weighted = (chains @ scipy.sparse.diags(rarity)).tocsr()
     weighted.eliminate_zeros()
     return normalize(weighted)
 
 
-def _hit_features(hits: pd.DataFrame, num_items: int, num_nodes: int) -> sp.csr_matrix:
+def _hit_features(hits: pd.DataFrame, num_items: int, num_nodes: int) -> scipy.sparse.csr_matrix:
     """Unit rows over (place and kind, node): what the name's words mean, in any language."""
     part = hits["kind"].isin(["suffix", "prefix"]).to_numpy().astype(int)
     column = (hits["place"].to_numpy() * 2 + part) * num_nodes + hits["node"].to_numpy()
@@ -344,4 +347,4 @@ def _hit_features(hits: pd.DataFrame, num_items: int, num_nodes: int) -> sp.csr_
     shape = (num_items, 8 * num_nodes)
     from sklearn.preprocessing import normalize
 
-    return normalize(sp.csr_matrix((frame["value"].to_numpy(), index), shape=shape))
+    return normalize(scipy.sparse.csr_matrix((frame["value"].to_numpy(), index), shape=shape))

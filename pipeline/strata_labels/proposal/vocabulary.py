@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import networkx as nx
 import numpy as np
 import pandas as pd
 
@@ -163,11 +162,7 @@ def _problems(path: Path, frame: pd.DataFrame) -> list[Problem]:
                 fix = "Write Wikidata item ids such as Q16970, joined by |."
                 add(row, "not a class id:", fix, "class_qids", qid)
     parent_of = dict(zip(frame["node"], frame["parent"], strict=True))
-    circles = {
-        node
-        for circle in nx.simple_cycles(nx.DiGraph((n, p) for n, p in parent_of.items() if p))
-        for node in circle
-    }
+    circles = _circles(parent_of)
     times, ids = Counter(frame["node"]), Counter(slug(node) for node in parent_of)
     for row, node, parent in zip(frame.index, frame["node"], frame["parent"], strict=True):
         if not node:
@@ -205,3 +200,19 @@ def _problems(path: Path, frame: pd.DataFrame) -> list[Problem]:
         fix = "Give each node a parent; parents are rows with a blank parent."
         problems.append(Problem(path, "no node has a parent", fix))
     return problems
+
+
+def _circles(parent_of: Mapping[str, str]) -> set[str]:
+    """The nodes that are above themselves; each node has one parent, "" for none."""
+    found: set[str] = set()
+    seen = {""}
+    for start in parent_of:
+        walk: list[str] = []
+        node = start
+        while node not in seen:
+            seen.add(node)
+            walk.append(node)
+            node = parent_of.get(node, "")
+        if node in walk:
+            found.update(walk[walk.index(node) :])
+    return found

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import pdist, squareform
-from scipy.special import softmax
+import scipy
 
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
 from strata_labels.proposal.rows import DECIMALS, NUM_ALTERNATIVES, proposal_row, proposal_table
@@ -182,7 +179,10 @@ def propose_within(
 
 
 def _distances(vectors: np.ndarray) -> np.ndarray:
-    return squareform(pdist(vectors, "cosine")) if len(vectors) > 1 else np.zeros((1, 1))
+    if len(vectors) < 2:
+        return np.zeros((1, 1))
+    distance = scipy.spatial.distance
+    return distance.squareform(distance.pdist(vectors, "cosine"))
 
 
 def _number(vectors: np.ndarray) -> int:
@@ -192,10 +192,11 @@ def _number(vectors: np.ndarray) -> int:
     most = min(len(vectors) // 2, MOST_KINDS)
     if most < 2:
         return 1
-    tree, distances = linkage(vectors, "ward"), np.maximum(_distances(vectors), 0.0)
+    tree = scipy.cluster.hierarchy.linkage(vectors, "ward")
+    distances = np.maximum(_distances(vectors), 0.0)
     best, score = 1, LEAST_SILHOUETTE
     for number in range(2, most + 1):
-        cut = fcluster(tree, number, "maxclust")
+        cut = scipy.cluster.hierarchy.fcluster(tree, number, "maxclust")
         if cut.max() < 2:
             continue
         own = silhouette_score(distances, cut, metric="precomputed")
@@ -208,7 +209,8 @@ def _cut(vectors: np.ndarray, number: int) -> np.ndarray:
     """Group of each row, numbered in the order of the rows."""
     if number == 1 or len(vectors) < 2:
         return np.zeros(len(vectors), dtype=int)
-    return pd.factorize(fcluster(linkage(vectors, "ward"), number, "maxclust"))[0]
+    tree = scipy.cluster.hierarchy.linkage(vectors, "ward")
+    return pd.factorize(scipy.cluster.hierarchy.fcluster(tree, number, "maxclust"))[0]
 
 
 def _shares(vectors: np.ndarray, kind: np.ndarray) -> np.ndarray:
@@ -242,6 +244,8 @@ def _names(
         return {}
     vectors = candidates.images[items]
     means = np.stack([vectors[kind == k].mean(axis=0) for k in range(kind.max() + 1)])
-    scores = softmax(candidates.logit_scale * means @ candidates.vectors[own].T, axis=1)
-    pairs = zip(*linear_sum_assignment(-np.log(scores + 1e-12)), strict=True)
+    scores = scipy.special.softmax(
+        candidates.logit_scale * means @ candidates.vectors[own].T, axis=1
+    )
+    pairs = zip(*scipy.optimize.linear_sum_assignment(-np.log(scores + 1e-12)), strict=True)
     return {int(k): (candidates.name[own[n]], float(scores[k, n])) for k, n in pairs}

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import networkx as nx
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
@@ -79,6 +78,8 @@ def _cycles(first: pd.DataFrame) -> list[list[str]]:
     above = first.parent_id.map(first.level)
     if (above.isna() | (above > first.level)).all():
         return []
+    import networkx as nx  # few tables have a cycle
+
     graph = nx.DiGraph((a, b) for a, b in first.parent_id.items() if b in first.index)
     found = []
     for part in nx.strongly_connected_components(graph):
