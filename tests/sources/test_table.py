@@ -235,6 +235,12 @@ def test_ids_that_a_spreadsheet_shortened_are_refused_and_007_is_not_7(tmp_path)
     assert items.source_id.is_unique
 
 
+def test_an_address_in_place_of_a_picture_is_kept_as_it_is(tmp_path):
+    write(tmp_path, "id,image,class\n1,https://example.org//a.jpg|./b c.jpg,x\n")
+    items = TABLE.read(tmp_path, ("item", "class")).items
+    assert items.image_ids.tolist() == [["https://example.org//a.jpg", "b c.jpg"]]
+
+
 def test_images_of_several_items_are_found(tmp_path):
     write(tmp_path, "id,image,class\n1,a.jpg|b.jpg|b.jpg,x\n2,./b.jpg,y\n3,c.jpg|c.jpg,x\n")
     found = TABLE.read(tmp_path, ("item", "class"))

@@ -170,8 +170,8 @@ def ask_for_parents(
     size = Counter(zip(labels["level"].tolist(), labels["node"].tolist(), strict=True))
     offered: dict[tuple[int, str], list[str]] = {}
     for node in sorted(given, key=lambda one: (-size[tree.level[one], tree.name[one]], one)):
-        for above in (*tree.path(node)[1:], ""):
-            offered.setdefault((tree.level[node], above), []).append(node)
+        for higher in (*tree.path(node)[1:], ""):
+            offered.setdefault((tree.level[node], higher), []).append(node)
     nearest: dict[str, str] = {}
     places: dict[str, tuple[Alternative, ...]] = {}
     for node in given:

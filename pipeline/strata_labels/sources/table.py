@@ -316,7 +316,8 @@ def _pictures(path: Path, row: int, cell: str, problems: list[Problem]) -> list[
     for name in filter(None, (part.strip() for part in cell.split(_BETWEEN))):
         place = path.parent / name
         if not place.is_dir():
-            found.append(PurePosixPath(name).as_posix())  # ./a.png is a.png
+            # ./a.png is a.png; an address is listed as it is among the images that are not there.
+            found.append(name if "://" in name else PurePosixPath(name).as_posix())
             continue
         inside = [
             file.relative_to(path.parent).as_posix()
