@@ -13,10 +13,12 @@ READY ?= .venv/.ready
 install: $(READY)
 
 DEMO ?= demo
+# So many super-classes of products; all where it is blank.
+SUPERS ?=
 demo: $(READY)
 	$(BIN)/strata build gldv2-h $(DEMO)/gldv2-h --metadata hierarchies/sample \
 	  --entities hierarchies/sample/entities.jsonl --encoder registry --prefect || test $$? -eq 3
-	$(BIN)/python -m strata_labels.sources $(DEMO)/products
+	$(BIN)/python -m strata_labels.sources $(DEMO)/products $(SUPERS)
 	$(BIN)/strata build sop-h $(DEMO)/sop-h --metadata $(DEMO)/products --levels deep \
 	  --encoder registry || test $$? -eq 3
 	$(BIN)/strata train $(DEMO)/sop-h --images $(DEMO)/products --recipe happier \

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -75,12 +77,17 @@ def gpu() -> Callable[[], AbstractContextManager[None]]:
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One home folder for all commands of the run, so that the encoder is joined once."""
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of the run share."""
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:  # whose workers have folders of their own in one
-        folder = folder.parent
-    home = folder / "home"
+    # Each process of pytest-xdist has a folder of its own in it.
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def home(run_folder: Path) -> Path:
+    """One home folder for all commands of the run, so that the encoder is joined once."""
+    home = run_folder / "home"
     home.mkdir(exist_ok=True)
     return home
 
@@ -114,11 +121,18 @@ def sample_words() -> list[str]:
 
 @pytest.fixture(scope="session")
 def sample_build(
-    strata: Strata, sample_words: list[str], tmp_path_factory: pytest.TempPathFactory
+    strata: Strata, sample_words: list[str], run_folder: Path
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """A finished build of the embedded sample. Copy its folder before changing anything."""
-    workspace = tmp_path_factory.mktemp("sample") / "ws"
-    return workspace, strata("build", "gldv2-h", workspace, *sample_words)
+    """A finished build of the embedded sample, once a run. Copy its folder before a change."""
+    folder = run_folder / "sample"
+    folder.mkdir(exist_ok=True)
+    workspace, ended = folder / "ws", folder / "ended.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not ended.exists():
+            run = strata("build", "gldv2-h", workspace, *sample_words)
+            ended.write_text(json.dumps(vars(run)))
+    return workspace, subprocess.CompletedProcess(**json.loads(ended.read_text()))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,7 @@
-"""The rank losses again, as plain loops over their definitions; gradients by autograd."""
+"""The rank losses again, as plain loops over their definitions; gradients by autograd.
+
+Relevances and the ideal of NDCG are of single precision, as in the published code.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ def rank(scores: Tensor, levels: list[int], k: int, p: dict) -> Tensor:
 
 
 def sup_hap(scores: Tensor, levels: list[int], num_levels: int, p: dict) -> Tensor | None:
-    relevance = [level / num_levels / levels.count(level) for level in levels]
+    shares = torch.tensor([level / max(1, num_levels - 1) for level in levels])
+    counts = torch.tensor([levels.count(level) for level in levels])
+    relevance = (shares / counts).tolist()
     if not any(relevance):
         return None
     result = torch.zeros((), dtype=scores.dtype)
@@ -82,9 +87,9 @@ def smooth_ap(scores: Tensor, levels: list[int], tau: float) -> Tensor | None:
 def sup_ndcg(scores: Tensor, levels: list[int], p: dict) -> Tensor | None:
     if not any(levels):
         return None
-    ideal = sum(
-        (2**level - 1) / math.log2(i + 2) for i, level in enumerate(sorted(levels, reverse=True))
-    )
+    gains = torch.tensor([[2.0**level - 1 for level in levels]])
+    places = torch.tensor([levels]).argsort(1, descending=True).argsort(1).float()
+    ideal = (gains / torch.log2(2 + places)).sum(1).double()[0]
     found = sum(
         (2**level - 1) / torch.log2(1 + rank(scores, levels, k, p))
         for k, level in enumerate(levels)

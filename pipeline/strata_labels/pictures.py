@@ -173,6 +173,13 @@ def normalised(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return floats.sub_(mean[:, None, None]).div_(std[:, None, None])
 
 
+def available_cores() -> int:
+    """Cores that this process may use, of those that the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def killed_processes() -> Iterator[None]:
     """Says in one sentence that a process of a `DataLoader` was killed."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import typer
 from strata_labels.cli.evaluate import evaluate
@@ -286,3 +288,35 @@ def test_unknown_labels_are_an_error_or_left_out(tmp_path: Path) -> None:
     assert found.pop("query_unknown_left_out") == 1
     assert run("known.npy", "x1.npy") == 0
     assert found == json.loads((tmp_path / "out.json").read_text())
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "dictionary"])
+def test_classes_by_name_are_those_of_their_numbers(files: Path, kind: str) -> None:
+    """As a training leaves them beside its vectors."""
+    expected = run(files, gallery=True)
+    types = {
+        "string": pa.string(),
+        "large_string": pa.large_string(),
+        "dictionary": pa.dictionary(pa.int32(), pa.string()),
+    }
+    for name in ("ql", "gl"):
+        fine, coarse = np.load(files / f"{name}.npy").T
+        levels = {"level0": [f"œuvre {n}" for n in fine], "level1": [f"group {n}" for n in coarse]}
+        table = pa.table(
+            {"path": ["p"] * len(fine)}
+            | {key: pa.array(values, types[kind]) for key, values in levels.items()}
+        )
+        pq.write_table(table, files / f"{name}.parquet")
+    named = ["--query-labels", str(files / "ql.parquet")]
+    named += ["--gallery-labels", str(files / "gl.parquet")]
+    assert run(files, *named, gallery=True) == expected
+
+
+def test_names_that_stand_for_unknown_are_unknown(files: Path) -> None:
+    labels = np.load(files / "ql.npy").astype(str)
+    table = pd.DataFrame(labels, columns=["level0", "level1"]).replace({"0": "nan"})
+    table.to_parquet(files / "ql.parquet")
+    named = ["--query-labels", str(files / "ql.parquet")]
+    with pytest.raises(InputError, match="-1"):
+        run(files, *named)
+    assert run(files, *named, "--leave-out-unknown")["query_unknown_left_out"] == 15

@@ -196,15 +196,30 @@ def test_broken_folder_is_explained(tiny_folder: Path, tmp_path: Path) -> None:
         load_encoder(f"local-dir:{copy}")
 
 
-def test_an_encoder_that_returns_nan_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
+def with_weights(folder: Path, beside: Path, value: float) -> Encoder:
+    """An encoder whose last layers have one other column of weights."""
     from safetensors.torch import load_file, save_file
 
-    copy = shutil.copytree(tiny_folder, tmp_path / "copy")
+    copy = shutil.copytree(folder, beside)
     weights = load_file(copy / "open_clip_model.safetensors")
     for name in ("text_projection", "visual.proj"):
-        weights[name][0, 0] = float("nan")
+        weights[name][:, 0] = value
     save_file(weights, copy / "open_clip_model.safetensors")
-    encoder = load_encoder(f"local-dir:{copy}")
+    return load_encoder(f"local-dir:{copy}")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_named(
+    tiny_folder: Path, tmp_path: Path, value: float
+) -> None:
+    encoder = with_weights(tiny_folder, tmp_path / "copy", value)
+    message = r"hold NaN or infinite numbers \(.*visual\.proj.*\): 'local-dir:.*copy"
+    with pytest.raises(InputError, match=message):
+        _ = encoder.image_dim
+
+
+def test_an_encoder_that_returns_nan_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    encoder = with_weights(tiny_folder, tmp_path / "copy", 3e38)
     with pytest.raises(InputError, match=r"local-dir:.*copy.* returned NaN .*'Mount Fuji'"):
         encode_texts(encoder, ["Mount Fuji"])
     path = colour_image(tmp_path / "red.png", PLANT["church"])

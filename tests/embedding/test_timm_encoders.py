@@ -108,6 +108,14 @@ def test_all_weights_that_do_not_fit_are_in_one_message(tmp_path: Path) -> None:
     )
 
 
+def test_weights_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+    state = dict(timm.create_model("test_vit").state_dict())
+    state["norm.weight"][3] = torch.nan
+    torch.save(state, tmp_path / "weights.pt")
+    message = refusal(load_encoder(f"timm:test_vit@{tmp_path}/weights.pt"))
+    assert f"{tmp_path}/weights.pt: weights hold NaN or infinite numbers (norm.weight)" in message
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -137,6 +145,11 @@ def test_unreachable_hub_names_the_ways_out(
 def test_an_older_name_of_a_network_is_left_to_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is in no list of timm, which knows what it is called now."""
     made = []
-    monkeypatch.setattr(timm, "create_model", lambda name, **how: made.append((name, how)))
+
+    def create(name: str, **how: object) -> torch.nn.Module:
+        made.append((name, how))
+        return torch.nn.Identity()
+
+    monkeypatch.setattr(timm, "create_model", create)
     timm_network("tf_efficientnet_b0_ns", "published")
     assert made == [("tf_efficientnet_b0_ns", {"pretrained": True, "num_classes": 0})]

@@ -360,8 +360,11 @@ def environment(folder: Path, *installs: list[str]) -> str:
     """A Python with these packages, each list one call of the installer; its path."""
     python = str(folder / "bin/python")
     subprocess.run([UV, "venv", "-q", "--python", sys.executable, str(folder)], check=True)
-    # What must be compiled need not be fast.
-    quickly = {**os.environ, "CFLAGS": "-O0 -g0"}
+    # What must be compiled need not be fast. Packages add options of their own behind CFLAGS.
+    compiler = folder / "bin/quick-cc"
+    compiler.write_text('#!/bin/sh\nexec cc "$@" -O0 -g0\n')
+    compiler.chmod(0o755)
+    quickly = {**os.environ, "CC": str(compiler)}
     for words in installs:
         # What is in the installer's cache is used as it is: a registry may have it compiled anew.
         for offline in (["--offline"], []):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from recordings import for_each_recording
 from strata_labels import losses as T
-from strata_labels.losses import pairwise
+from strata_labels.losses import pairwise, ranks
 from subprocesses import run_checked
 from torch import Tensor
 
@@ -352,9 +352,42 @@ def test_semi_hard_triplets_are_those_of_the_metric_learning_library() -> None:
         T.TripletLoss(mining="easy")  # type: ignore[arg-type]
 
 
+def test_published_triplets_take_each_query_for_its_own_positive() -> None:
+    generator = torch.Generator().manual_seed(3)
+    raw = 2 + torch.randn(24, 5, generator=generator, dtype=torch.float64)
+    embeddings = torch.nn.functional.normalize(raw, dim=1)
+    labels = torch.arange(24) // 3
+    negatives = (embeddings @ embeddings.T).masked_fill(labels[:, None] == labels, -1)
+    terms = (negatives.amax(1) - 1 + 0.05).relu()
+    assert 0 < (terms > 0).sum() < 24
+    loss = T.TripletLoss(margin=0.05, mining="published")
+    torch.testing.assert_close(loss(embeddings, labels), terms[terms > 0].mean())
+    assert loss(torch.eye(24), labels) == 0
+
+
+def test_relevances_and_ideals_are_rounded_as_published() -> None:
+    """Else a training in double precision leaves the recorded one after some epochs: a step of
+    H-rank falls where two scores change places, a little earlier or later."""
+    levels = torch.tensor([[0, 1, 1, 2, 3, 3, 3, 3, 3, 3]])
+    worth = torch.tensor([level / 2 for level in range(4)])
+    expected = (worth / torch.tensor([1, 2, 1, 6]))[levels].double()
+    assert torch.equal(ranks._pop(levels, 3, 1.0, torch.float64), expected)
+
+    # In perfect order, far apart: each rank is that of the ideal.
+    scores = torch.linspace(1, -1, 10, dtype=torch.float64)[:, None]
+    labels = torch.tensor([[3, 1, 1]] * 4 + [[4, 1, 1]] * 3 + [[9, 9, 9]] * 3)
+    loss = T.SupNDCGLoss(tau=1e-3, start=0, rho=0, offset=0)
+    value = loss(torch.ones(1, 1, dtype=torch.float64), labels[:1], scores, labels)
+    gain, rank = torch.tensor([7] * 4 + [3] * 3 + [0] * 3), torch.arange(1, 11)
+    found = (gain / torch.log2(1 + rank.double())).sum()
+    ideal = (gain / torch.log2(1 + rank.float())).sum()
+    torch.testing.assert_close(value, 1 - found / ideal.double(), rtol=0, atol=1e-15)
+
+
 CLASSES = torch.arange(6)[:, None] // torch.tensor([1, 2, 4])
 EVERY = SMOOTH | {
     "semi_hard": T.TripletLoss(mining="semi-hard", margin=0.5),
+    "published_triplet": T.TripletLoss(mining="published", margin=0.5),
     "cluster": T.ClusterLoss(6, 6),
     "csl": T.CSLLoss(CLASSES, 6, [0.1, 0.2, 0.3]),
 }

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from strata_labels.sources import SOURCES, draw_products
+from strata_labels.sources import __main__ as draw
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -45,3 +46,15 @@ def test_more_than_can_be_drawn_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot draw 13"):
         draw_products(tmp_path, supers=13)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_draws_so_many_super_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for wrong in ([], ["a", "0"], ["a", "13"], ["a", "two"], ["a", "1", "2"]):
+        monkeypatch.setattr("sys.argv", ["sources", *wrong])
+        with pytest.raises(SystemExit, match="FOLDER"):
+            draw.main()
+    monkeypatch.setattr("sys.argv", ["sources", str(tmp_path / "one"), "1"])
+    draw.main()
+    assert set(pd.read_csv(tmp_path / "one" / "planted.csv").super_class) == {"bottle"}

@@ -14,10 +14,16 @@ import pytest
 import torch
 from strata_labels.errors import InputError, RetryError
 from strata_labels.tables import SCHEMAS, assignments_schema, save
-from strata_labels.training import load_recipe, read_labels_csv, read_workspace
+from strata_labels.training import (
+    image_loading,
+    load_recipe,
+    read_labels_csv,
+    read_workspace,
+)
 from strata_labels.training.image_loading import (
     PathList,
     TrainImages,
+    default_workers,
     embed,
     plain_transform,
     random_transform,
@@ -325,6 +331,39 @@ def test_a_process_without_a_share_of_the_images_embeds_none() -> None:
 
     transform = plain_transform(load_recipe("happier", "full", ["resize=8", "crop=4"]))
     assert embed(Mean(), [], transform, torch.device("cpu"), 0).shape == (0, 3)
+
+
+def test_a_network_that_gives_nan_is_not_a_broken_picture(pictures) -> None:
+    root, _, table = pictures
+    (root / table.path[0]).write_bytes(b"no picture")
+    paths = [root / path for path in table.path[:3]]
+    transform = plain_transform(load_recipe("nsm", "full", ["crop=8", "resize=8"]))
+
+    class Overflows(torch.nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            vectors = torch.ones(len(pixels), 4)
+            vectors[2:] = torch.nan
+            return vectors
+
+    with pytest.raises(InputError, match=rf"NaN or infinite numbers, first for.*{paths[2].name}"):
+        embed(Overflows(), paths, transform, torch.device("cpu"), 0, skip_damaged=True)
+    kept = embed(Overflows(), paths[:2], transform, torch.device("cpu"), 0, skip_damaged=True)
+    assert kept[0].isnan().all() and kept[1].isfinite().all()
+
+
+def test_processes_of_one_training_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(12), raising=False)
+    assert default_workers() == 12
+    pools = []
+    pool = image_loading.ThreadPoolExecutor
+    monkeypatch.setattr(
+        image_loading, "ThreadPoolExecutor", lambda most: pools.append(most) or pool(most)
+    )
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "5")
+    unreadable([])
+    assert pools == [2] and default_workers() == 2
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "40")
+    assert default_workers() == 1
 
 
 def test_loading_names_or_replaces_an_image_that_broke(pictures) -> None:

@@ -53,6 +53,16 @@ def test_loss_has_the_recipe_s_values() -> None:
     assert (sup_hap.h_rank.beta, sup_hap.h_rank.gamma, sup_hap.h_rank.leak) == (25, 0.5, 10)
 
 
+@pytest.mark.parametrize(
+    ("levels", "margins"), [(1, [0.25]), (2, [0.25, 0.45]), (3, [0.25, 0.35, 0.45])]
+)
+def test_margins_of_any_number_of_levels(levels: int, margins: list[float]) -> None:
+    """In double precision: those of three levels are published."""
+    classes = torch.arange(4)[:, None] // torch.tensor([1, 2, 4])[:levels]
+    loss = criterion(load_recipe("csl-gldv2", "full"), classes, 4).losses[0]
+    assert loss.margins == pytest.approx(margins, abs=1e-15)
+
+
 def test_everything_wrong_is_listed(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(
@@ -130,12 +140,32 @@ def test_a_recipe_for_other_levels_is_refused(name: str, settings, column: str |
     assert [problem.column for problem in error.value.problems] == [column]
 
 
-def test_of_a_file_that_cannot_be_read_nothing_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("lr = [", "not TOML"),
+        ('extends = "own.toml"', "extends itself"),
+        ('extends = "nothing"\nbatch_size = 2', "no such recipe"),
+        ("extends = 3\nclip = -1", "not text"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, what: str
+) -> None:
+    """What other settings depend on is not known: no loss, so no weights fit."""
+    monkeypatch.chdir(tmp_path)
+    Path("own.toml").write_text(text)
+    with pytest.raises(InputError) as error:
+        load_recipe("own.toml", "full", ["weights=[1.0]", "clip=-1", "lr"])
+    assert [problem.what.split(" (")[0].rstrip(":") for problem in error.value.problems] == [what]
+
+
+def test_of_a_table_that_is_none_nothing_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
-    path.write_text("lr = [")
+    path.write_text("full = 3")
     with pytest.raises(InputError) as error:
         load_recipe(str(path), "full", ["clip=-1"])
-    assert [problem.column for problem in error.value.problems] == [None, "clip"]
+    assert [problem.column for problem in error.value.problems] == ["full", "clip"]
     path.write_text("lr = 1")
     with pytest.raises(InputError, match="list should have at least 1 item, not 0"):
         load_recipe(str(path), "full")

@@ -31,11 +31,10 @@ def test_every_image_is_seen_in_groups_of_m(
     batches = list(sampler)
     for batch in batches:
         assert len(batch) <= groups * m
-        assert set(Counter(classes[batch].tolist()).values()) == {m}
-    seen = np.concatenate(batches)
-    missing = set(range(len(classes))) - set(seen.tolist())
-    # A class alone in the last batch would have no negatives: its group waits for another epoch.
-    assert len(set(classes[list(missing)].tolist())) <= 1 and len(missing) <= m
+        counts = Counter(classes[batch].tolist())
+        assert set(counts.values()) == {m}
+        assert len(counts) > 1  # a class alone has no negatives
+    assert set(np.concatenate(batches).tolist()) == set(range(len(classes)))
     assert sampler.epoch == 1
 
 
@@ -83,6 +82,23 @@ def test_at_most_some_images_of_a_class() -> None:
     seen = [set(np.concatenate(sampler.plan(epoch)).tolist()) for epoch in range(20)]
     assert all(len(one) == 24 for one in seen)
     assert len(set.union(*seen)) > 130
+
+
+def test_a_class_whose_images_outnumber_all_others_meets_each_of_them() -> None:
+    classes = np.repeat([0, 1, 2, 3], [200, 4, 3, 2])
+    plan = MPerClassSampler(classes, 16, 4).plan(0)
+    assert len(plan) == 50 and {len(batch) for batch in plan[1:]} == {8}
+    beside = Counter(classes[np.concatenate(plan[1:])].tolist())
+    assert set(beside) == {0, 1, 2, 3} and min(beside.values()) >= 4 * 5
+
+
+def test_a_super_class_of_one_class_has_negatives_from_another() -> None:
+    classes = np.repeat(np.arange(4), 6)
+    supers = np.minimum(classes, 1)
+    plan = HierarchicalSampler(classes, supers, 16, 4, super_classes=1).plan(0)
+    of_one = [batch for batch in plan if 0 in supers[batch]]
+    assert len(of_one) == 5
+    assert all(sorted(Counter(classes[batch].tolist()).values()) == [4, 4] for batch in of_one)
 
 
 def test_classes_are_shuffled_from_epoch_to_epoch_and_by_seed() -> None:
@@ -154,7 +170,7 @@ def test_a_class_of_most_images_takes_no_longer() -> None:
     """Skipping the rest of a class for each batch took time in its square: 40 s here."""
     classes = np.repeat([0, 1, 2], [100_000, 2_000, 1_000])
     batches = MPerClassSampler(classes, 256, 4).plan(0)
-    assert len(np.unique(np.concatenate(batches))) == len(classes) - 4  # a lone class at the end
+    assert len(np.unique(np.concatenate(batches))) == len(classes)
 
 
 def test_more_super_classes_than_classes_in_a_batch() -> None:

@@ -14,6 +14,7 @@ from strata_labels.embedding import VectorStore, embed_images, load_encoder
 from strata_labels.errors import InputError
 from strata_labels.sources import draw_products
 from strata_labels.training import load_model, load_recipe, read_labels_csv, train
+from strata_labels.training.saved_model import save_model
 
 SMALL = ["epochs=1", "batch_size=6", "images_per_class=2", "max_per_class=2", "warmup_epochs=0"]
 
@@ -64,6 +65,22 @@ def test_a_head(pictures: tuple[Path, Path, pd.DataFrame], encoder: str, tmp_pat
     with torch.inference_mode():
         embedded = saved.model(torch.from_numpy(vectors)).numpy()
     np.testing.assert_allclose(embedded, np.load(tmp_path / "out/test_trained.npy"), atol=1e-6)
+
+
+def test_weights_that_are_no_numbers_are_named(
+    pictures: tuple[Path, Path, pd.DataFrame], encoder: str, tmp_path: Path
+) -> None:
+    """They are not reported as pictures that cannot be read."""
+    root, labels, _ = pictures
+    recipe = load_recipe("happier", "head", SMALL)
+    train(read_labels_csv(labels, root), recipe, "head", tmp_path / "out", encoder)
+    saved = load_model(tmp_path / "out")
+    with torch.no_grad():
+        saved.model.linear.bias[0] = torch.nan
+    about = {"recipe": recipe.as_dict(), "mode": "head", "features": "", "encoder": ""}
+    save_model(tmp_path / "model.safetensors", saved.model, about)
+    with pytest.raises(InputError, match=r"weights hold NaN .*\(linear\.bias\)"):
+        load_model(tmp_path)
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

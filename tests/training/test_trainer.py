@@ -30,6 +30,7 @@ from strata_labels.training.model import GeM, build_model
 from strata_labels.training.processes import Processes, process_group
 from strata_labels.training.trainer import Trainer
 from strata_labels.training.training_modes import FullTraining
+from strata_labels.training.training_run import _few_shown
 from subprocesses import run_checked
 from torch import nn
 
@@ -111,6 +112,32 @@ def test_every_plain_recipe_lowers_its_loss(name: str) -> None:
     trainer.run()
     losses = [row[2] for row in trainer.history]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def head_trainer(labels: torch.Tensor, *settings: str) -> Trainer:
+    return Trainer(
+        training_steps.Small(),
+        load_recipe("happier", "head", settings),
+        labels,
+        lambda epoch, first, shares: iter(()),
+    )
+
+
+def test_labels_of_one_level_have_no_super_classes() -> None:
+    """Each class would be one: a batch of two classes."""
+    for order in ("every-image", "published"):
+        labels = torch.arange(80)[:, None] // 4
+        trainer = head_trainer(labels, f"order={order}", "batch_size=16")
+        assert [len(batch) for batch in trainer.sampler.plan(0)] == [16] * 5
+
+
+def test_small_super_classes_are_said_to_show_few_images() -> None:
+    labels = torch.arange(240)[:, None] // torch.tensor([4, 8])
+    note = _few_shown(head_trainer(labels))
+    assert "about 16 images (batch_size is 256)" in note and "shows 16 of 240" in note
+    assert note.endswith("Set super_classes=30, or sampler=m-per-class.")
+    for setting in ("super_classes=30", "sampler=m-per-class", "max_per_class=4"):
+        assert not _few_shown(head_trainer(labels, setting))
 
 
 def test_backbone_is_frozen_in_the_warm_up_only() -> None:
@@ -401,6 +428,16 @@ def test_a_diverging_training_stops_with_a_message() -> None:
         training_steps.trainer(recipe).run()
 
 
+def test_a_last_step_that_overflows_is_no_result() -> None:
+    trainer = training_steps.trainer(load_recipe("nsm", "full", training_steps.SMALL))
+    trainer.run(steps=1)
+    trainer.check_weights()
+    with torch.no_grad():
+        next(trainer.loss.parameters())[0] = torch.inf
+    with pytest.raises(InputError, match="diverged in step 1"):
+        trainer.check_weights()
+
+
 def test_bf16_autocast_keeps_scores_in_single_precision() -> None:
     recipe = load_recipe("happier", "full", [*training_steps.SMALL, "precision=bf16"])
     trainer = training_steps.trainer(recipe)
@@ -541,6 +578,17 @@ class TestCheckpoints:
         path = tmp_path / "c.pt"
         torch.save([1, 2], path)
         with pytest.raises(InputError, match="damaged checkpoint"):
+            checkpoint.load(path, self.trainer(), ABOUT)
+
+    @pytest.mark.parametrize("part", ["model", "loss"])
+    def test_weights_that_are_no_numbers_are_named(self, tmp_path: Path, part: str) -> None:
+        path = tmp_path / "c.pt"
+        trainer = self.trainer()
+        name, weight = list(getattr(trainer, part).named_parameters())[-1]
+        with torch.no_grad():
+            weight.view(-1)[0] = torch.nan
+        checkpoint.save(path, trainer, ABOUT)
+        with pytest.raises(InputError, match=rf"c\.pt: weights hold NaN .*\({name}\)"):
             checkpoint.load(path, self.trainer(), ABOUT)
 
     def test_full_disk_keeps_the_one_before(self, tmp_path: Path) -> None:

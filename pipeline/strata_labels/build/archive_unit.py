@@ -25,7 +25,7 @@ from strata_labels.embedding import Encoder, load_encoder
 from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import whole
 from strata_labels.freed_memory import keep_freed_memory
-from strata_labels.pictures import UnreadablePictureError, place_of, reduced
+from strata_labels.pictures import UnreadablePictureError, available_cores, place_of, reduced
 from strata_labels.progress import without_progress
 from strata_labels.sources import (
     AbsentArchiveError,
@@ -216,8 +216,7 @@ def _loaded(spec: str) -> Encoder:
 
 def usable_cores() -> int:
     """Cores that this process may use; no more than OMP_NUM_THREADS says."""
-    linux = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
+    cores = available_cores()
     limit = os.environ.get("OMP_NUM_THREADS", "")
     return min(cores, int(limit)) if limit.isdigit() and int(limit) else cores
 

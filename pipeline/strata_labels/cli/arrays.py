@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.people_csv import UNKNOWN_LABEL
 from strata_labels.tables import read_parquet
 
 
@@ -48,7 +51,9 @@ def read_embeddings(path: Path) -> np.ndarray:
 def read_labels(path: Path) -> np.ndarray:
     """Labels `[n, L]` as int64; a vector is one level.
 
-    A .parquet file holds them in columns level0, level1, ... or in its columns of integers.
+    A .parquet file holds them in columns level0, level1, ... or in its columns of integers. Level
+    columns of text, as a training leaves them in test_items.parquet, are classes by name: one name
+    has one number, in whatever file.
 
     Raises:
         InputError: the file is missing, damaged, or holds something else.
@@ -58,6 +63,11 @@ def read_labels(path: Path) -> np.ndarray:
         names = [field.name for field in table.schema if pa.types.is_integer(field.type)]
         levels = [f"level{level}" for level in range(len(table.schema))]
         named = [name for name in levels if name in table.schema.names]
+        for name in named:
+            if _is_text(table.schema.field(name).type):
+                at = table.schema.get_field_index(name)
+                _no_blanks(path, name, table[name])
+                table = table.set_column(at, name, _numbers(table[name]))
         array = _columns(path, table, named or names)
     else:
         array = _read_npy(path)
@@ -76,6 +86,18 @@ def read_labels(path: Path) -> np.ndarray:
             value=int(array.max()),
         )
     return array.astype(np.int64)
+
+
+def _numbers(names: pa.ChunkedArray) -> pa.Array:
+    """A lasting number for each name of a class; -1 for what stands for an unknown one."""
+    coded = names.combine_chunks().cast(pa.string()).dictionary_encode()
+    numbers = [
+        -1
+        if re.fullmatch(UNKNOWN_LABEL, name)
+        else int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) >> 1
+        for name in coded.dictionary.to_pylist()
+    ]
+    return pa.array(numbers, pa.int64()).take(coded.indices)
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
@@ -131,6 +153,12 @@ def _no_blanks(path: Path, name: str | None, column: pa.ChunkedArray | pa.Array)
         raise InputError(
             Problem(path, "a blank value", "Fill it in or leave the row out.", row + 1, name)
         )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _is_list(kind: pa.DataType) -> bool:

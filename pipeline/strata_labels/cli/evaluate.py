@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 def evaluate(
     query_embeddings: Annotated[Path, typer.Option(help="[q, d] floats, .npy or .parquet.")],
-    query_labels: Annotated[Path, typer.Option(help="[q, L] integers, column 0 the finest level.")],
+    query_labels: Annotated[
+        Path,
+        typer.Option(
+            help="[q, L] integers, column 0 the finest level; or test_items.parquet of a training."
+        ),
+    ],
     json: Annotated[Path, typer.Option(dir_okay=False, help="Where the numbers go.")],
     gallery_embeddings: Annotated[
         Path | None, typer.Option(help="Without a gallery each query ranks all the others.")

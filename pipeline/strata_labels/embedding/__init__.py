@@ -17,7 +17,7 @@ from strata_labels.embedding.vectors import (
     image_vectors,
     prompt_vectors,
 )
-from strata_labels.embedding.weights import UnreachableWeightsError
+from strata_labels.embedding.weights import UnreachableWeightsError, check_weights
 
 __all__ = [
     "LEAST_IMAGES",
@@ -27,6 +27,7 @@ __all__ = [
     "UnreachableWeightsError",
     "VectorStore",
     "alike",
+    "check_weights",
     "embed_images",
     "encoder_files",
     "encoder_names",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from strata_labels.embedding.encoder_spec import EncoderSpec, resolve_spec
 from strata_labels.embedding.registry import build_registry
 from strata_labels.errors import InputError, Problem
 from strata_labels.files import user_cache
+from strata_labels.pictures import available_cores
 
 if TYPE_CHECKING:
     import torch
@@ -113,7 +113,7 @@ class Encoder:
         from strata_labels.embedding.decoding import decode
 
         loaded = self._loaded
-        cores, on_gpu = threads or min(16, os.cpu_count() or 1), loaded.device == "cuda"
+        cores, on_gpu = threads or min(16, available_cores()), loaded.device == "cuda"
         begun: tuple[list[int], torch.Tensor, list[str]] | None = None
         for batch in decode(loaded.pixels, files, loaded.image_batch, cores, on_gpu):
             # All this while a GPU encodes the batch before.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from strata_labels.embedding.encoder_spec import FORMS, EncoderSpec
-from strata_labels.embedding.weights import check_hub, unreachable
+from strata_labels.embedding.weights import check_hub, check_weights, unreachable
 from strata_labels.errors import InputError, Problem
 
 
@@ -59,6 +59,11 @@ def timm_network(
         raise InputError(Problem(where, f"cannot be built ({reason}):", fix, value=name)) from error
     if isinstance(weights, Path):
         _load_weights(network, weights, whole=pooling is None)
+    fix = "The file is damaged: fetch or save it again, or take other weights."
+    if isinstance(weights, Path):
+        check_weights(network, weights, fix)
+    elif fetched:
+        check_weights(network, where, fix, name)
     return network
 
 

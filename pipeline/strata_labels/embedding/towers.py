@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from strata_labels.embedding.encoder import Floats
 from strata_labels.embedding.encoder_spec import FORMS, EncoderSpec
 from strata_labels.embedding.image_tower import ImageTower
-from strata_labels.embedding.weights import check_hub, or_explained
+from strata_labels.embedding.weights import check_hub, check_weights, or_explained
 from strata_labels.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class Towers(ImageTower):
                 force_quick_gelu=quick_gelu,
             ),
         )
+        fix = "The file is damaged: fetch or save it again, or use another encoder."
+        check_weights(model, "--encoder", fix, spec.text)
         self.tokenizer = or_explained(spec, lambda: open_clip.get_tokenizer(spec.model))
         if spec.resize is not None:
             preprocess.transforms[0] = Resize(spec.resize, InterpolationMode.BICUBIC)

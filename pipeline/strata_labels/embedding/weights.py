@@ -63,6 +63,28 @@ def or_explained(spec: EncoderSpec, load: Callable[[], Any]) -> Any:
         raise InputError(Problem("--encoder", what, fix, value=spec.text)) from error
 
 
+def check_weights(network: Any, where: str | Path, fix: str, value: str | None = None) -> None:
+    """Refuses weights that are no numbers: else the pictures that get NaN would be blamed.
+
+    Args:
+        network: a torch module.
+        where: file, option or setting that they come from.
+        fix: what to do about it.
+        value: what the option or setting names.
+
+    Raises:
+        InputError: with the names of the first.
+    """
+    # A buffer may be a mask, which is infinite where nothing shall be seen.
+    wrong = [name for name, one in network.named_parameters() if not bool(one.isfinite().all())]
+    wrong += [name for name, one in network.named_buffers() if bool(one.isnan().any())]
+    if wrong:
+        shown = ", ".join(wrong[:5]) + (", ..." if len(wrong) > 5 else "")
+        what = f"weights hold NaN or infinite numbers ({shown})"
+        what += "" if value is None else ":"
+        raise InputError(Problem(where, what, fix, value=value))
+
+
 def unreachable(
     spec: EncoderSpec, error: Exception, where: str = "--encoder"
 ) -> UnreachableWeightsError:

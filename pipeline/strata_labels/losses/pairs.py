@@ -46,25 +46,27 @@ class TripletLoss(Loss):
 
     Mining in the batch. `hard` (Hermans et al., "In defense of the triplet loss", 2017): the
     positive of the lowest and the negative of the highest score, meaned over the queries.
-    `semi-hard` (as SupRank's baseline): the positive of the highest score, and the highest negative
-    below it, meaned over the terms that are not zero. In a batch without references, or
+    `semi-hard` (as SupRank's baseline is meant): the positive of the highest score, and the highest
+    negative below it, meaned over the terms that are not zero. In a batch without references, or
     whose references begin with the queries (`Batch.own`), a query is not its own positive.
+    `published` (as SupRank's baseline is computed): the same, but there a query is its own
+    positive, and so of unit vectors the nearest: only negatives of a score above 1 - margin count.
 
     Args:
         level: column of the labels that says what is positive.
         margin: by how much a positive should score above a negative.
-        mining: `hard` or `semi-hard`.
+        mining: `hard`, `semi-hard` or `published`.
     """
 
     def __init__(
         self,
         level: int = 0,
         margin: float = 0.1,
-        mining: Literal["hard", "semi-hard"] = "hard",
+        mining: Literal["hard", "semi-hard", "published"] = "hard",
     ) -> None:
         super().__init__()
-        if mining not in ("hard", "semi-hard"):
-            raise ValueError(f"mining must be 'hard' or 'semi-hard', got {mining!r}")
+        if mining not in ("hard", "semi-hard", "published"):
+            raise ValueError(f"mining must be 'hard', 'semi-hard' or 'published', got {mining!r}")
         self.level = level
         self.margin = margin
         self.mining = mining
@@ -72,8 +74,10 @@ class TripletLoss(Loss):
     def batch_loss(self, batch: Batch) -> Tensor:
         scores = batch.scores()
         positive, negative = _pairs(batch, self.level)
-        semi_hard = self.mining == "semi-hard"
-        if semi_hard:
+        if self.mining == "published":
+            positive = ~negative
+        nearest = self.mining != "hard"
+        if nearest:
             chosen = scores.masked_fill(~positive, -torch.inf).amax(1)
             negative = negative & (scores < chosen[:, None])
         else:
@@ -83,7 +87,7 @@ class TripletLoss(Loss):
         # Infinities are replaced before the difference: their gradient would not be a number.
         gap = torch.where(usable, hardest_negative, 0.0) - torch.where(usable, chosen, 0.0)
         terms = torch.where(usable, (self.margin + gap).relu(), 0.0)
-        counted = terms > 0 if semi_hard else usable
+        counted = terms > 0 if nearest else usable
         return terms.sum() / counted.sum().clamp(min=1)
 
 

@@ -180,8 +180,9 @@ class SupNDCGLoss(_RankLoss):
             steps, _ = _step_sums(scores, place, top, gain, False)
         rank = steps + pair_sum(scores, place, self.surrogate, "less", top)
         found = (gain / torch.log2(1 + rank.clamp(min=1))).sum(1)
-        ideal_rank = torch.arange(2, scores.shape[1] + 2, device=scores.device, dtype=scores.dtype)
-        ideal = (gain.sort(dim=1, descending=True).values / torch.log2(ideal_rank)).sum(1)
+        # In single precision and in the items' order, as published: see `_pop`.
+        ideal_rank = 1 + place.argsort(dim=1, descending=True).argsort(dim=1).float()
+        ideal = (gain.float() / torch.log2(1 + ideal_rank)).sum(1)
         valid = ideal > 0
         return found / torch.where(valid, ideal, 1.0), valid
 
@@ -253,12 +254,16 @@ def _mean_over_positives(values: Tensor, place: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _pop(levels: Tensor, num_levels: int, alpha: float, dtype: torch.dtype) -> Tensor:
-    """`[b, n]` relevance (l / L)^alpha / c(l) of each item."""
+    """`[b, n]` relevance (l / (L - 1))^alpha / c(l) of each item; a constant factor cancels.
+
+    In single precision, and with that factor, as the published code has it: a training in double
+    precision repeats the published one for longer than a few epochs only with the same roundings.
+    """
     counts = torch.stack([(levels == level).sum(1) for level in range(num_levels + 1)], dim=1)
-    worth = (torch.arange(num_levels + 1, device=levels.device, dtype=dtype) / num_levels) ** alpha
-    worth[:1].zero_()  # 0 ** 0 is 1
+    share = [(level / max(1, num_levels - 1)) ** alpha for level in range(1, num_levels + 1)]
+    worth = torch.tensor([0.0, *share], device=levels.device)
     by_level = torch.where(counts > 0, worth / counts.clamp(min=1), 0.0)
-    return by_level.gather(1, levels)
+    return by_level.gather(1, levels).to(dtype)
 
 
 def _step_sums(

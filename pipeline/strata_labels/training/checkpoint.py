@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from strata_labels.embedding import check_weights
 from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import whole
 from strata_labels.training.trainer import Trainer
@@ -61,7 +62,8 @@ def load(path: Path, trainer: Trainer, about: dict[str, Any]) -> None:
     checkpoint is written.
 
     Raises:
-        InputError: damaged, or of another training; every difference is listed.
+        InputError: damaged (NaN or infinite weights too), or of another training; every difference
+            is listed.
     """
     other = "Give another --out, or remove the checkpoint to start from the beginning."
     try:
@@ -95,6 +97,8 @@ def load(path: Path, trainer: Trainer, about: dict[str, Any]) -> None:
     except (RuntimeError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:150]
         raise InputError(Problem(path, f"checkpoint does not fit ({reason})", other)) from error
+    for part in (trainer.model, trainer.loss):
+        check_weights(part, path, other)
 
 
 def _flat(about: dict[str, Any]) -> dict[str, Any]:

@@ -101,5 +101,7 @@ def _term(name: str, recipe: Recipe, classes: Tensor, dim: int) -> nn.Module:
         return TripletLoss(recipe.level, recipe.triplet_margin, recipe.triplet_mining)
     if name == "cluster":
         return ClusterLoss(len(classes), dim, temperature=recipe.cluster_temperature)
-    margins = recipe.csl_margins or torch.linspace(0.25, 0.45, classes.shape[1]).tolist()
+    number = classes.shape[1]
+    evenly = [0.25 + 0.2 * level / max(1, number - 1) for level in range(number)]
+    margins = recipe.csl_margins or evenly
     return CSLLoss(classes, dim, margins, recipe.csl_scale)

@@ -16,7 +16,12 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision import transforms
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.pictures import UnreadablePictureError, killed_processes, open_picture
+from strata_labels.pictures import (
+    UnreadablePictureError,
+    available_cores,
+    killed_processes,
+    open_picture,
+)
 from strata_labels.progress import track
 from strata_labels.training.processes import Share
 from strata_labels.training.recipe import Recipe
@@ -157,6 +162,8 @@ def embed(
 ) -> Tensor:
     """What the model makes of pictures, in order, single precision, on the CPU.
 
+    A picture that can be read never has a row of NaN.
+
     Args:
         model: pictures `[n, 3, h, w]` uint8 to vectors.
         paths: image files.
@@ -167,7 +174,7 @@ def embed(
         autocast: whether the model computes in bf16.
 
     Raises:
-        InputError: an image cannot be read.
+        InputError: an image cannot be read; the model gives NaN or infinite numbers.
         RetryError: a worker process was killed.
     """
     model.eval()
@@ -193,6 +200,11 @@ def embed(
             blank = transform(Image.new("RGB", (1, 1)))[None]
             return model(blank.to(device)).float().cpu()[:0]
     result = torch.cat([part.cpu() for part in parts])
+    for at in (~result.isfinite().all(1)).nonzero().flatten().tolist():
+        if at not in found:
+            what = "the network gives NaN or infinite numbers, first for"
+            fix = "Take other weights, or train at a lower rate or with precision=float32."
+            raise InputError(Problem("model", what, fix, value=kept[at]))
     result[list(found)] = torch.nan
     return result
 
@@ -218,15 +230,18 @@ def _not_readable(paths: Sequence[Path], broken: Mapping[int, str]) -> list[Prob
 
 
 def default_workers() -> int:
-    """Processes that decode: one a core of this process's part of the machine, 16 at most."""
+    """Processes or threads that decode: one a core of this process's part, 16 at most.
+
+    The processes of a training that torchrun starts share the cores of the machine.
+    """
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return min(16, max(1, (os.cpu_count() or 1) // local))
+    return min(16, max(1, available_cores() // local))
 
 
 def unreadable(paths: Sequence[Path]) -> dict[int, str]:
     """Decodes every image; returns which cannot be decoded, and why."""
     with (
-        ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool,
+        ThreadPoolExecutor(default_workers()) as pool,
         track(len(paths), "checking images") as tracker,
     ):
         found = {}

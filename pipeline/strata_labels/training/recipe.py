@@ -58,12 +58,12 @@ class Recipe(BaseModel):
         h_rank: beta, gamma and leak of SupHAP's H-rank; empty: the step function.
         recall_at, recall_temperature: of SupRecall.
         positive_margin, negative_margin: of the calibration loss.
-        triplet_margin, triplet_mining: of the triplet loss.
+        triplet_margin, triplet_mining: of the triplet loss (see `TripletLoss`).
         cluster_temperature: of the cluster loss.
         csl_margins, csl_scale: of CSL, a margin per level, the finest first; none: 0.25 to 0.45
             evenly.
         proxies: where proxies start: at random or at the classes' mean vectors.
-        sampler: `m-per-class` or `hierarchical`.
+        sampler: `m-per-class` or `hierarchical`, which needs two levels: with one it is the former.
         batch_size: images in a batch, over all processes.
         order: `every-image`: each image of each class is seen in an epoch of `m-per-class`, and
             classes take turns in `hierarchical`; `published`: as in SupRank, which leaves out
@@ -72,7 +72,7 @@ class Recipe(BaseModel):
         max_per_class: images of a class seen in an epoch, at most; 0: all.
         super_classes: super-classes (of the coarsest level) in a batch of `hierarchical`.
         batches_per_group: batches for each set of super-classes in an epoch of `hierarchical`; 0:
-            as many batches as show as many images as there are.
+            as many as full batches would need to show as many images as there are.
         epochs: number of epochs.
         warmup_epochs: first epochs, in which the backbone does not learn.
         optimizer: `adam`, `adamw` or `sgd`.
@@ -130,7 +130,7 @@ class Recipe(BaseModel):
     positive_margin: Number = 0.9
     negative_margin: Number = 0.6
     triplet_margin: Number = 0.1
-    triplet_mining: Literal["hard", "semi-hard"] = "hard"
+    triplet_mining: Literal["hard", "semi-hard", "published"] = "hard"
     cluster_temperature: Positive = 0.05
     csl_margins: List[Number] = ()
     csl_scale: Positive = 32.0

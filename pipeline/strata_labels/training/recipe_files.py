@@ -101,7 +101,7 @@ def _load(name: str, mode: Mode, settings: Iterable[str]) -> tuple[Recipe, dict[
     """A recipe for one mode, and where its settings are written; those left out are defaults."""
     problems: list[Problem] = []
     read = _read_file(name, problems)
-    whole = not problems
+    complete = not problems
     read += _read_settings(settings, problems)
     read = [part for setting in read for part in _timm_parts(setting)]
     found = None
@@ -119,8 +119,8 @@ def _load(name: str, mode: Mode, settings: Iterable[str]) -> tuple[Recipe, dict[
         except ValidationError as error:
             # Of the other mode only what is wrong in its own section is new.
             shown = {key for key in used if each == mode or used[key].mode == each}
-            # Of a file that could not be read, no setting is missing.
-            wrong = _problems(name, error, used, shown, whole and bool(shown))
+            # Where a table is none, its settings are not missing.
+            wrong = _problems(name, error, used, shown, complete and bool(shown))
             problems += [one for one in wrong if one not in problems]
     if problems or found is None:
         raise InputError(problems)
@@ -184,29 +184,31 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _read_file(name: str, problems: list[Problem], above: tuple[str, ...] = ()) -> list[_Setting]:
-    """The settings of a recipe after those of the recipe it extends; later ones win."""
+    """The settings of a recipe after those of the recipe it extends; later ones win.
+
+    Raises:
+        InputError: a file cannot be read. It is named alone: what its settings would have been,
+            other settings depend on.
+    """
     own = name.endswith(".toml")
     shipped = _Shipped("") if own else _shipped().get(name)
     path = Path(name) if own else _folder() / f"{shipped.stem if shipped else name}.toml"
     if shipped is None or not path.is_file():
         fix = f"Take one of {', '.join(recipe_names())}, or a file of your own ending in .toml."
-        problems.append(Problem("--recipe", "no such recipe:", fix, value=name))
-        return []
+        raise InputError(Problem("--recipe", "no such recipe:", fix, value=name))
     if name in above:
-        problems.append(Problem(path, "extends itself", "Let it start from another recipe."))
-        return []
+        raise InputError(Problem(path, "extends itself", "Let it start from another recipe."))
     try:
         content = _parse(path)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        problems.append(Problem(path, f"not TOML ({error})", "Correct the line."))
-        return []
+        raise InputError(Problem(path, f"not TOML ({error})", "Correct the line.")) from error
     where = str(path) if own else path.name
     settings: list[_Setting] = []
     base = content.pop(_EXTENDS, None)
     if isinstance(base, str):
         settings = _read_file(base, problems, (*above, name))
     elif base is not None:
-        problems.append(Problem(where, "not text:", "Name a recipe.", None, _EXTENDS, base))
+        raise InputError(Problem(where, "not text:", "Name a recipe.", None, _EXTENDS, base))
     if own:
         return settings + _flat(content, where, "", problems)
     tables = {key for key, value in content.items() if isinstance(value, dict)}

@@ -77,7 +77,9 @@ class MPerClassSampler(EpochSampler):
 
     Every image is seen in every epoch, unless `max_per_class` leaves some for another; a class's
     last group is filled up with other images of it (with its own again, if it has fewer than m),
-    so that small classes are seen like any other. The last batch may be smaller.
+    so that small classes are seen like any other. Batches become smaller where fewer classes have
+    images left; one that would have a single class, and so no negatives, takes another class, whose
+    images come again.
 
     Args:
         classes: `[n]` integers, the fine class of each image.
@@ -146,14 +148,20 @@ class MPerClassSampler(EpochSampler):
         batches = []
         while first:
             taken = [heapq.heappop(first)[1] for _ in range(min(self.groups, len(first)))]
-            batches.append(np.concatenate([waiting[number].popleft()[1] for number in taken]))
+            groups = [waiting[number].popleft()[1] for number in taken]
+            batches.append(np.concatenate([*groups, *self._negatives(taken, rng)]))
             for number in taken:
                 if waiting[number]:
                     heapq.heappush(first, (waiting[number][0][0], number))
-        # A lone class at the end would have no negative.
-        if len(batches) > 1 and len(batches[-1]) <= self.m:
-            batches.pop()
         return batches
+
+    def _negatives(self, taken: Sequence[int], rng: np.random.Generator) -> list[Indices]:
+        """A group of another class for a batch of one; none for other batches."""
+        if len(taken) > 1 or len(self._members) == 1 or self.groups == 1:
+            return []
+        another = int(rng.integers(len(self._members) - 1))
+        members = self._members[another + (another >= taken[0])]
+        return [_filled(rng.permutation(members)[: self.m], members, self.m, rng)]
 
 
 class HierarchicalSampler(MPerClassSampler):
@@ -161,7 +169,8 @@ class HierarchicalSampler(MPerClassSampler):
 
     An epoch takes every set of `super_classes` super-classes `batches_per_group` times, in random
     order: with S super-classes, C(S, super_classes) * batches_per_group batches. A batch has the
-    same number of classes from each super-class; where one has too few, the others give more.
+    same number of classes from each super-class; where one has too few, the others give more, and
+    where there is one class in all, a class of another super-class comes with it.
     With `batches_per_group` 0 an epoch has as many batches as it takes to show n images where
     every batch is as large as `batch_size` and the number of classes allow; the sets take turns.
 
@@ -242,7 +251,8 @@ class HierarchicalSampler(MPerClassSampler):
                 for one, share in zip(chosen_supers, shares, strict=True)
                 for number in turns[one].take(share)
             ]
-            batches.append(np.concatenate([images[number].take(self.m) for number in chosen]))
+            groups = [images[number].take(self.m) for number in chosen]
+            batches.append(np.concatenate([*groups, *self._negatives(chosen, rng)]))
         return batches
 
     def _sets_of_epoch(self, rng: np.random.Generator) -> Iterator[Sequence[int]]:

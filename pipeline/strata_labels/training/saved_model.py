@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from strata_labels.embedding import check_weights
 from strata_labels.errors import InputError, Problem
 from strata_labels.files import whole
 from strata_labels.training.checkpoint import DAMAGED
@@ -78,7 +79,8 @@ def load_model(path: Path | str) -> TrainedModel:
         path: the training's folder, or its `model.safetensors`.
 
     Raises:
-        InputError: no such file, damaged, of an earlier version, or not of a training.
+        InputError: no such file, damaged (NaN or infinite weights too), of an earlier version, or
+            not of a training.
     """
     path = Path(path)
     path = path / MODEL if path.is_dir() else path
@@ -103,4 +105,5 @@ def load_model(path: Path | str) -> TrainedModel:
     except (*DAMAGED, SafetensorError) as error:
         reason = " ".join(str(error).split())[:150]
         raise InputError(Problem(path, f"not a trained model ({reason})", fix)) from error
+    check_weights(model, path, "The file is damaged, or its training diverged: train again.")
     return TrainedModel(model.eval(), transform, recipe, mode, features, encoder)

@@ -172,6 +172,21 @@ class Trainer:
             value = self.recipe.batch_size
             raise InputError(Problem("batch_size", what, fix, value=value))
 
+    def check_weights(self) -> None:
+        """Checks that the last step left numbers: one that overflows shows in the next loss alone.
+
+        Raises:
+            InputError: the training diverged.
+        """
+        learnt = (*self._backbone, *self._head, *self._proxies)
+        if not all(bool(parameter.isfinite().all()) for parameter in learnt):
+            raise self._diverged(self.step)
+
+    @staticmethod
+    def _diverged(step: int) -> InputError:
+        fix = "Lower lr, head_lr or proxy_lr, or set clip=1."
+        return InputError(Problem("--recipe", f"training diverged in step {step}", fix))
+
     def _learn(self, epoch: int, batch: Indices, inputs: Tensor) -> None:
         labels = self.labels[batch].to(self.device, non_blocking=True)
         self._running.train()
@@ -194,9 +209,7 @@ class Trainer:
         # The one wait for the device: a step that diverged must not be taken.
         shown, length = torch.stack([loss.detach(), norm.to(loss.dtype)]).tolist()
         if not (math.isfinite(shown) and math.isfinite(length)):
-            fix = "Lower lr, head_lr or proxy_lr, or set clip=1."
-            what = f"training diverged in step {self.step + 1}"
-            raise InputError(Problem("--recipe", what, fix))
+            raise self._diverged(self.step + 1)
         rate = self.optimizers.rates["head"]
         self.optimizers.step(epoch)
         if self.recipe.memory:
@@ -241,7 +254,8 @@ def _numbered(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _sampler(recipe: Recipe, labels: Tensor, seed: int) -> EpochSampler:
     fine, coarse = labels[:, 0].numpy(), labels[:, -1].numpy()
-    if recipe.sampler == "hierarchical":
+    # With one level, each class would be its own super-class, and a batch have two classes.
+    if recipe.sampler == "hierarchical" and labels.shape[1] > 1:
         return HierarchicalSampler(
             fine,
             coarse,

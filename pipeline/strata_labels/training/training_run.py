@@ -19,6 +19,7 @@ from torch import Tensor
 from strata_labels.embedding import VectorStore, load_encoder
 from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import only_one, whole, write_json, write_table, write_text
+from strata_labels.messages import say
 from strata_labels.progress import track
 from strata_labels.retrieval import RECALL_KS, Report, evaluate_embeddings
 from strata_labels.training import checkpoint
@@ -27,6 +28,7 @@ from strata_labels.training.image_loading import default_workers, unreadable
 from strata_labels.training.labelled_images import GALLERY, TRAIN, LabelledImages
 from strata_labels.training.processes import Processes, process_group
 from strata_labels.training.recipe import Mode, Recipe
+from strata_labels.training.samplers import HierarchicalSampler
 from strata_labels.training.saved_model import MODEL, save_model
 from strata_labels.training.trainer import HISTORY, Trainer
 from strata_labels.training.training_modes import TESTED, FullTraining, HeadTraining
@@ -123,6 +125,8 @@ def train(
             compile=compile,
         )
         trainer.check_batches()  # before all images are embedded
+        if processes.first and (note := _few_shown(trainer)):
+            say(note)
         if resumed:
             checkpoint.load(out / CHECKPOINT, trainer, about)
         elif recipe.proxies == "means":
@@ -160,6 +164,25 @@ def _check_compiler(device: torch.device) -> None:
         raise InputError(Problem("--compile", what, fix)) from error
 
 
+def _few_shown(trainer: Trainer) -> str:
+    """What to say where super-classes are so small that most images are in no batch."""
+    recipe, number = trainer.recipe, len(trainer.labels)
+    plan = trainer.sampler.plan(trainer.sampler.epoch)
+    shown = len(np.unique(np.concatenate(plan)))
+    wanted = isinstance(trainer.sampler, HierarchicalSampler) and recipe.order == "every-image"
+    if not wanted or recipe.max_per_class or 2 * shown >= number:
+        return ""
+    supers = len(trainer.labels[:, -1].unique())
+    classes = len(trainer.labels[:, 0].unique())
+    full = math.ceil(recipe.batch_size / recipe.images_per_class * supers / classes)
+    size = sum(map(len, plan)) / len(plan)
+    return (
+        f"Batches have about {size:.0f} images (batch_size is {recipe.batch_size}), and an epoch "
+        f"shows {shown:,} of {number:,}: super-classes have few classes. "
+        f"Set super_classes={min(full, supers)}, or sampler=m-per-class."
+    )
+
+
 def _unreadable(
     images: LabelledImages, out: Path, resumed: bool, processes: Processes
 ) -> dict[int, str]:
@@ -185,6 +208,8 @@ def _run(trainer: Trainer, out: Path, about: dict[str, Any]) -> None:
 
     def keep() -> None:
         nonlocal saved
+        if saved != trainer.step:
+            trainer.check_weights()
         if first and saved != trainer.step:
             _write_metrics(out / METRICS, trainer)
             checkpoint.save(out / CHECKPOINT, trainer, about)
