@@ -79,7 +79,7 @@ def worker_processes() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # it has just ended
-            if "spawn_main" in " ".join(child.cmdline()):
+            if "forkserver" in " ".join(child.parent().cmdline()):
                 found.append(child)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from distributed import (
 )
 from distributed.comm import connect
 from distributed.security import Security
+from distributed.utils import get_mp_context
 from tornado.ioloop import PeriodicCallback
 
 from strata_labels.build import (
@@ -41,6 +43,8 @@ _SECONDS = 10.0
 _SECONDS_FOR_A_WORKER = 60.0
 _MILLISECONDS = 2000.0
 _TRIES = 3
+# What a worker needs. It is imported once, and every worker starts as a copy of that process.
+_IMPORTED = ["distributed", "open_clip", "strata_labels.build"]
 
 
 @contextmanager
@@ -93,12 +97,18 @@ def dask_client(
     }
     # What was lost is tried again by `read_with_dask`. A worker with a GPU decodes in processes of
     # its own, which daemons may not have.
-    settings = {"distributed.scheduler.allowed-failures": 0, "distributed.worker.daemon": False}
+    settings = {
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.worker.daemon": False,
+        "distributed.worker.multiprocessing-method": "forkserver",
+    }
     with dask.config.set(settings):
         if address:
             with _client(address) as client:
                 yield client, lambda unit: replace(unit, scratch=None, images=None)
             return
+        get_mp_context()  # Dask names modules of its own the first time, in place of ours
+        multiprocessing.get_context("forkserver").set_forkserver_preload(_IMPORTED)
         with LocalCluster(n_workers=workers, **local) as cluster, Client(cluster) as client:
             threads = max(1, usable_cores() // workers)
             client.register_plugin(_OneGpu())
