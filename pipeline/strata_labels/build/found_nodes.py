@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.build.assets import ledgers
-from strata_labels.build.embed import IMAGES, NAMES
+from strata_labels.build.embed import IMAGES, NAMES, load_vectors
 from strata_labels.build.given_labels import Completed, nothing_questioned
 from strata_labels.build.label_questions import read_given
 from strata_labels.build.settings import BuildSettings
@@ -90,7 +90,7 @@ def check_clusters(settings: BuildSettings) -> list[Problem]:
 def _vectors(workspace: Workspace, num_items: int) -> np.ndarray:
     """Name and image vectors side by side, zeros for what an item lacks, `[n, d]`."""
     parts = [
-        np.nan_to_num(np.load(workspace.vectors / name))
+        load_vectors(workspace.vectors / name)
         for name in (NAMES, IMAGES)
         if (workspace.vectors / name).is_file()
     ]

@@ -125,6 +125,7 @@ def complete(
     if len(decisions):
         both, line = _with_decisions(ladder, items, known, decisions, table, nodes)
         decided = line >= 0
+        del scores  # before others take memory
         scores = scorer.fit(both, line, known)
         table = _proposed(settings, items, ladder, scorer, scores, rows, proposals, classes)
     outside = outside_all_nodes(scorer, scores, known[:, 0] >= 0) & missing & evidence
