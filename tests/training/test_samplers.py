@@ -101,6 +101,20 @@ def test_a_super_class_of_one_class_has_negatives_from_another() -> None:
     assert all(sorted(Counter(classes[batch].tolist()).values()) == [4, 4] for batch in of_one)
 
 
+def test_negatives_of_a_class_alone_are_among_the_images_of_the_epoch() -> None:
+    classes = np.repeat(np.arange(3), 50)
+    plan = MPerClassSampler(classes, 8, 4, max_per_class=4).plan(0)
+    assert [len(batch) for batch in plan] == [8, 8]  # the second has one class of its own
+    assert len(np.unique(np.concatenate(plan))) == 3 * 4
+
+    supers = np.minimum(classes, 1)
+    sampler = HierarchicalSampler(classes, supers, 16, 4, 1, 20, max_per_class=6)
+    seen, counts = np.unique(np.concatenate(sampler.plan(0)), return_counts=True)
+    assert Counter(classes[seen].tolist()) == {0: 6, 1: 6, 2: 6}
+    for number in range(3):  # its images take turns there too
+        assert np.ptp(counts[classes[seen] == number]) <= 1
+
+
 def test_classes_are_shuffled_from_epoch_to_epoch_and_by_seed() -> None:
     classes = np.repeat(np.arange(20), 4)
     sampler = MPerClassSampler(classes, 16, 4, seed=0)

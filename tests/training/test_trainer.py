@@ -69,6 +69,27 @@ def test_two_parts_are_the_whole(name: str, stop: int, tmp_path: Path) -> None:
     assert same(second.state_dict(), whole.state_dict())
 
 
+def test_a_checkpoint_of_other_batches_is_refused(tmp_path: Path) -> None:
+    """More batches done than the epoch has: it would never end."""
+    recipe = load_recipe("happier", "full", training_steps.SMALL)
+    first = training_steps.trainer(recipe)
+    first.run(steps=1)
+    number = len(first.sampler)
+    first.sampler.done = number
+    checkpoint.save(tmp_path / "c.pt", first, ABOUT)
+    said = f"does not fit \\({number} batches of epoch 0 are done; it has {number}\\)"
+    with pytest.raises(InputError, match=said):
+        checkpoint.load(tmp_path / "c.pt", training_steps.trainer(recipe), ABOUT)
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_a_checkpoint_of_another_format_is_refused(number: int, tmp_path: Path) -> None:
+    trainer = training_steps.trainer(load_recipe("happier", "full", training_steps.SMALL))
+    torch.save({"format": number, "about": ABOUT, "state": {}}, tmp_path / "c.pt")
+    with pytest.raises(InputError, match="checkpoint of another version of Strata"):
+        checkpoint.load(tmp_path / "c.pt", trainer, ABOUT)
+
+
 TWICE = ["happier", "triplet"]
 
 
@@ -138,6 +159,31 @@ def test_small_super_classes_are_said_to_show_few_images() -> None:
     assert note.endswith("Set super_classes=30, or sampler=m-per-class.")
     for setting in ("super_classes=30", "sampler=m-per-class", "max_per_class=4"):
         assert not _few_shown(head_trainer(labels, setting))
+
+
+def test_small_super_classes_of_many_sets() -> None:
+    """There are C(30, 16) sets of those that are advised: an epoch cannot take them all."""
+    labels = torch.arange(2400)[:, None] // torch.tensor([40, 80])
+    settings = ["batch_size=128", "super_classes=1", "batches_per_group=1"]
+    note = _few_shown(head_trainer(labels, *settings))
+    assert "about 8 images (batch_size is 128)" in note and "shows 240 of 2,400" in note
+    assert note.endswith("Set super_classes=16 and batches_per_group=0, or sampler=m-per-class.")
+    assert not _few_shown(
+        head_trainer(labels, *settings, "super_classes=16", "batches_per_group=0")
+    )
+
+
+def test_large_super_classes_are_not_said_to_be_small() -> None:
+    """An epoch of one batch of two full super-classes; then classes of one image."""
+    labels = torch.arange(800)[:, None] // torch.tensor([4, 400])
+    note = _few_shown(head_trainer(labels, "batches_per_group=1", "batch_size=64"))
+    assert note.startswith("Batches in an epoch: 1 (batches_per_group is 1). They show 64 of 800")
+    assert note.endswith("Set batches_per_group=0 for as many as there are images.")
+    for each in ("batches_per_group=0", "batches_per_group=13", "order=published"):
+        assert not _few_shown(head_trainer(labels, each, "batch_size=64"))
+    alone = torch.arange(800)[:, None] // torch.tensor([1, 400])
+    for each in ("batches_per_group=0", "batches_per_group=13"):
+        assert not _few_shown(head_trainer(alone, each, "batch_size=64"))
 
 
 def test_backbone_is_frozen_in_the_warm_up_only() -> None:

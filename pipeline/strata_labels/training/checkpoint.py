@@ -14,7 +14,8 @@ from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import whole
 from strata_labels.training.trainer import Trainer
 
-_FORMAT = 2
+# 3: other batches are planned than before.
+_FORMAT = 3
 # Settings of a recipe that no step of a training depends on.
 _NO_STEP = ("title", "data_set", "follows", "otherwise", "report_recall_at", "checkpoint_every")
 

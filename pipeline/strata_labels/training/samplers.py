@@ -128,10 +128,10 @@ class MPerClassSampler(EpochSampler):
 
     def _every_image(self, rng: np.random.Generator) -> list[Indices]:
         rounds: dict[int, list[tuple[int, Indices]]] = {}
+        of_epoch: list[Indices] = []
         for number, members in enumerate(self._members):
-            images = rng.permutation(members)
-            if self.limit:
-                images = images[: self.limit]
+            images = rng.permutation(members)[: self.limit or None]
+            of_epoch.append(images)
             for turn, start in enumerate(range(0, len(images), self.m)):
                 group = _filled(images[start : start + self.m], members, self.m, rng)
                 rounds.setdefault(turn, []).append((number, group))
@@ -149,19 +149,21 @@ class MPerClassSampler(EpochSampler):
         while first:
             taken = [heapq.heappop(first)[1] for _ in range(min(self.groups, len(first)))]
             groups = [waiting[number].popleft()[1] for number in taken]
-            batches.append(np.concatenate([*groups, *self._negatives(taken, rng)]))
+            for other in self._negatives(taken, rng):
+                images = of_epoch[other]
+                groups.append(_filled(rng.permutation(images)[: self.m], images, self.m, rng))
+            batches.append(np.concatenate(groups))
             for number in taken:
                 if waiting[number]:
                     heapq.heappush(first, (waiting[number][0][0], number))
         return batches
 
-    def _negatives(self, taken: Sequence[int], rng: np.random.Generator) -> list[Indices]:
-        """A group of another class for a batch of one; none for other batches."""
+    def _negatives(self, taken: Sequence[int], rng: np.random.Generator) -> list[int]:
+        """Another class for a batch of one; none for other batches."""
         if len(taken) > 1 or len(self._members) == 1 or self.groups == 1:
             return []
         another = int(rng.integers(len(self._members) - 1))
-        members = self._members[another + (another >= taken[0])]
-        return [_filled(rng.permutation(members)[: self.m], members, self.m, rng)]
+        return [another + (another >= taken[0])]
 
 
 class HierarchicalSampler(MPerClassSampler):
@@ -251,8 +253,8 @@ class HierarchicalSampler(MPerClassSampler):
                 for one, share in zip(chosen_supers, shares, strict=True)
                 for number in turns[one].take(share)
             ]
-            groups = [images[number].take(self.m) for number in chosen]
-            batches.append(np.concatenate([*groups, *self._negatives(chosen, rng)]))
+            chosen += self._negatives(chosen, rng)
+            batches.append(np.concatenate([images[number].take(self.m) for number in chosen]))
         return batches
 
     def _sets_of_epoch(self, rng: np.random.Generator) -> Iterator[Sequence[int]]:

@@ -143,13 +143,18 @@ class Trainer:
         """Goes on from a `state_dict` of the same model, recipe and labels.
 
         Raises:
-            RuntimeError, KeyError, ValueError: the state is of another model.
+            RuntimeError, KeyError, ValueError: the state is of another model, or of other batches.
         """
         self.model.load_state_dict(state["model"])
         self.loss.load_state_dict(state["loss"])
         self.memory.load_state_dict(state["memory"])
         self.optimizers.load_state_dict(state["optimizers"])
         self.sampler.load_state_dict(state["sampler"])
+        done, epoch = self.sampler.done, self.sampler.epoch
+        if done and done >= len(self.sampler):
+            raise ValueError(
+                f"{done} batches of epoch {epoch} are done; it has {len(self.sampler)}"
+            )
         self.step = state["step"]
         self.history = [tuple(row) for row in state["history"].tolist()]
         torch.set_rng_state(state["random"]["cpu"])

@@ -165,22 +165,34 @@ def _check_compiler(device: torch.device) -> None:
 
 
 def _few_shown(trainer: Trainer) -> str:
-    """What to say where super-classes are so small that most images are in no batch."""
-    recipe, number = trainer.recipe, len(trainer.labels)
-    plan = trainer.sampler.plan(trainer.sampler.epoch)
+    """What to say where the hierarchical sampler's settings keep most images out of an epoch."""
+    recipe, sampler, number = trainer.recipe, trainer.sampler, len(trainer.labels)
+    if not isinstance(sampler, HierarchicalSampler) or recipe.order == "published":
+        return ""
+    plan = sampler.plan(sampler.epoch)
     shown = len(np.unique(np.concatenate(plan)))
-    wanted = isinstance(trainer.sampler, HierarchicalSampler) and recipe.order == "every-image"
-    if not wanted or recipe.max_per_class or 2 * shown >= number:
+    if recipe.max_per_class or 2 * shown >= number:
         return ""
     supers = len(trainer.labels[:, -1].unique())
     classes = len(trainer.labels[:, 0].unique())
-    full = math.ceil(recipe.batch_size / recipe.images_per_class * supers / classes)
-    size = sum(map(len, plan)) / len(plan)
-    return (
-        f"Batches have about {size:.0f} images (batch_size is {recipe.batch_size}), and an epoch "
-        f"shows {shown:,} of {number:,}: super-classes have few classes. "
-        f"Set super_classes={min(full, supers)}, or sampler=m-per-class."
-    )
+    drawn = sum(map(len, plan))
+    size = drawn / len(plan)
+    if 2 * size < recipe.images_per_class * min(sampler.groups, classes):
+        fix = f"super_classes={min(math.ceil(sampler.groups * supers / classes), supers)}"
+        if recipe.batches_per_group:  # of so many there may be more sets than an epoch can take
+            fix += " and batches_per_group=0"
+        return (
+            f"Batches have about {size:.0f} images (batch_size is {recipe.batch_size}), and an "
+            f"epoch shows {shown:,} of {number:,}: super-classes have few classes. "
+            f"Set {fix}, or sampler=m-per-class."
+        )
+    if recipe.batches_per_group and drawn < number:
+        return (
+            f"Batches in an epoch: {len(plan):,} (batches_per_group is "
+            f"{recipe.batches_per_group}). They show {shown:,} of {number:,} images. "
+            "Set batches_per_group=0 for as many as there are images."
+        )
+    return ""
 
 
 def _unreadable(
