@@ -348,6 +348,20 @@ def test_semi_hard_triplets_are_those_of_the_metric_learning_library() -> None:
     torch.testing.assert_close(value, expected)
     gradients = [torch.autograd.grad(each, raw, retain_graph=True)[0] for each in (value, expected)]
     torch.testing.assert_close(*gradients)
+
+    # With labels that are not the same tensor, each query is among its own positives there.
+    margin = 0.9
+    theirs = losses.TripletMarginLoss(margin=margin, distance=distances.DotProductSimilarity())
+    batch = (embeddings, labels, embeddings, labels.clone())
+    mined = miners.BatchEasyHardMiner()(*batch)
+    expected = theirs(embeddings, labels, mined, *batch[2:])
+    published = T.TripletLoss(margin=margin, mining="published")(embeddings, labels)
+    assert expected > 0.1 and published != value
+    torch.testing.assert_close(published, expected)
+    each_gradient = (
+        torch.autograd.grad(each, raw, retain_graph=True)[0] for each in (published, expected)
+    )
+    torch.testing.assert_close(*each_gradient)
     with pytest.raises(ValueError, match="mining must be"):
         T.TripletLoss(mining="easy")  # type: ignore[arg-type]
 
@@ -365,6 +379,26 @@ def test_published_triplets_take_each_query_for_its_own_positive() -> None:
     assert loss(torch.eye(24), labels) == 0
 
 
+@pytest.mark.parametrize("alpha", [0, 0.5, 1, 2, 130, 1100, 1e6])
+@pytest.mark.parametrize("num_levels", [1, 2, 7])
+def test_any_alpha_gives_relevances_and_finite_losses(alpha: float, num_levels: int) -> None:
+    levels = torch.arange(num_levels + 1)[None]
+    found = ranks._pop(levels, num_levels, alpha, torch.float64)[0]
+    expected = [0.0] + [(level / num_levels) ** alpha for level in range(1, num_levels + 1)]
+    scaled = found / found[-1]
+    torch.testing.assert_close(
+        scaled, torch.tensor(expected, dtype=torch.float64), rtol=1e-5, atol=1e-37
+    )
+
+    labels = torch.stack(
+        [torch.arange(12) // 2 ** min(level + 1, 4) for level in range(num_levels)], 1
+    )
+    raw = torch.randn(12, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    loss = T.SupHAPLoss(alpha=alpha)(torch.nn.functional.normalize(raw, dim=1), labels)
+    (gradient,) = torch.autograd.grad(loss, raw)
+    assert 0 <= float(loss) < 1 and bool(gradient.isfinite().all())
+
+
 def test_relevances_and_ideals_are_rounded_as_published() -> None:
     """Else a training in double precision leaves the recorded one after some epochs: a step of
     H-rank falls where two scores change places, a little earlier or later."""
@@ -372,6 +406,17 @@ def test_relevances_and_ideals_are_rounded_as_published() -> None:
     worth = torch.tensor([level / 2 for level in range(4)])
     expected = (worth / torch.tensor([1, 2, 1, 6]))[levels].double()
     assert torch.equal(ranks._pop(levels, 3, 1.0, torch.float64), expected)
+
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(ranks._pop(levels, 3, 1.0, torch.float64), expected)
+    finally:
+        torch.set_default_dtype(default)
+    for number in range(1, 40):
+        every = torch.arange(number + 1)[None]
+        share = torch.tensor([level / max(1, number - 1) for level in range(number + 1)])
+        assert torch.equal(ranks._pop(every, number, 1.0, torch.float32)[0], share)
 
     # In perfect order, far apart: each rank is that of the ideal.
     scores = torch.linspace(1, -1, 10, dtype=torch.float64)[:, None]

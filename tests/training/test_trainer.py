@@ -506,7 +506,7 @@ def test_memory_keeps_the_last() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in recipe_names() if "-" not in name])
-@pytest.mark.parametrize("mining", ["hard", "semi-hard"])
+@pytest.mark.parametrize("mining", ["hard", "semi-hard", "published"])
 def test_a_memory_that_is_empty_changes_no_loss(name: str, mining: str) -> None:
     """Beside a memory too, a query is not its own positive in losses on pairs."""
     settings = [*training_steps.SMALL, f"triplet_mining={mining}", "triplet_margin=0.5"]

@@ -254,14 +254,17 @@ def _mean_over_positives(values: Tensor, place: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _pop(levels: Tensor, num_levels: int, alpha: float, dtype: torch.dtype) -> Tensor:
-    """`[b, n]` relevance (l / (L - 1))^alpha / c(l) of each item; a constant factor cancels.
+    """`[b, n]` relevance (l / L)^alpha / c(l) of each item, in single precision.
 
-    In single precision, and with that factor, as the published code has it: a training in double
-    precision repeats the published one for longer than a few epochs only with the same roundings.
+    With alpha 1 it is l / (L - 1), as the published code has it: the factor cancels, but a training
+    in double precision repeats the published one for longer than a few epochs only with the same
+    roundings. With a great alpha that could be too large for single precision.
     """
     counts = torch.stack([(levels == level).sum(1) for level in range(num_levels + 1)], dim=1)
-    share = [(level / max(1, num_levels - 1)) ** alpha for level in range(1, num_levels + 1)]
-    worth = torch.tensor([0.0, *share], device=levels.device)
+    # Made on the device, and divided there by a tensor: no wait for it, and the rounding of a CPU.
+    step = torch.arange(1, num_levels + 1, dtype=torch.float32, device=levels.device)
+    share = step / step[max(0, num_levels - 2)] if alpha == 1 else (step / step[-1]) ** alpha
+    worth = nn.functional.pad(share, (1, 0))
     by_level = torch.where(counts > 0, worth / counts.clamp(min=1), 0.0)
     return by_level.gather(1, levels).to(dtype)
 
