@@ -367,7 +367,7 @@ def decided(
 PROPOSE = Stage(
     name="propose",
     does="Proposing labels",
-    version=15,
+    version=16,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(workspace.table(name) for name in ("titles", "taxa")),
