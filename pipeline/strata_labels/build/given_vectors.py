@@ -34,9 +34,7 @@ def given_vectors(folder: Path, items: pd.DataFrame) -> tuple[np.ndarray, Counts
     known = rows >= 0
     if not known.any():
         what = f"none of its {len(table):,} vectors is of an item of this build, whose ids are as"
-        fix = (
-            f"Write such ids, or the data set's own, into `item_id` of {folder / 'items.parquet'}."
-        )
+        fix = f"Name the items of {folder} by such ids, or by the data set's own."
         raise InputError(Problem("--vectors", what, fix, value=items["item_id"].iloc[0]))
     ones = np.ones(int(known.sum()), dtype=np.float32)
     of_item = scipy.sparse.csr_matrix(
