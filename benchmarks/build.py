@@ -55,6 +55,7 @@ def give_vectors(place: Workspace, settings: BuildSettings, rows: int) -> None:
         vectors = generator.standard_normal((size, DIM), dtype=np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         np.save(place.vectors / f"{name}.npy", vectors)
+    np.save(place.vectors / "phrase_nodes.npy", vocabulary.phrase_nodes)
     about = {"encoder": "random vectors", "aligned": False, "logit_scale": None}
     write_json(place.vectors / "about.json", about)
 

@@ -1,19 +1,26 @@
-"""Time and memory of one fit of the scorer at full size, printed.
+"""Time and memory of one fit of the scorer at full size, or of the whole command, printed.
 
     python -m benchmarks.engine_size names|table|many_nodes
+    python -m benchmarks.engine_size table|many_nodes --command
 
 `names`: 203,094 made names with 384-d text vectors and 78 nodes, 110,000 of them labelled. `table`:
 200,000 items with 256-d image vectors and 1,000 nodes, half of them labelled. `many_nodes`: 50,000
-items and 10,000 nodes.
+items and 10,000 nodes. With `--command`, `strata build table` is given these items as a CSV and
+their vectors, and then `strata apply` 50 answers.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from strata_labels.proposal import Scorer, Signals
 
 WORDS = 20_000
@@ -52,20 +59,72 @@ def pictures(random: np.random.Generator, size: int, nodes: int) -> tuple[Scorer
     return Scorer(signals, [str(n) for n in range(nodes)], above=above), truth, size // 2
 
 
+def by_command(scorer: Scorer, truth: np.ndarray, labelled: int) -> None:
+    """Builds a workspace of the items by command, and applies 50 answers."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        ids = [f"i{n}" for n in range(len(truth))]
+        np.save(folder / "vectors.npy", np.asarray(scorer.signals.image))
+        pd.DataFrame({"item_id": ids}).to_parquet(folder / "items.parquet")
+        known = np.arange(len(truth)) < labelled
+        levels = {"fine": truth, "coarse": scorer.levels.above[1][truth]}
+        labels = {
+            level: [
+                f"{level} {node}" if has else "" for node, has in zip(nodes, known, strict=True)
+            ]
+            for level, nodes in levels.items()
+        }
+        table = pd.DataFrame({"id": ids, "image": [f"{name}.jpg" for name in ids], **labels})
+        table.to_csv(folder / "items.csv", index=False)
+        _run(
+            "build",
+            "table",
+            "ws",
+            *["--items", "items.csv", "--vectors", "."],
+            "--encoder",
+            "",
+            at=folder,
+        )
+        rows = pd.read_csv(folder / "ws" / "review.csv", dtype=str)
+        answers = rows[rows["row_id"].str.startswith("1:")][:50]
+        number = answers["row_id"].str.rsplit("/i").str[-1].astype(int)
+        answers = answers.assign(decision="move", target=[f"fine {truth[n]}" for n in number])
+        answers.to_csv(folder / "answers.csv", index=False)
+        _run("apply", "ws", "answers.csv", "--reviewer", "curator", at=folder)
+
+
+def _run(*words: str, at: Path) -> None:
+    """Runs the command, and prints its wall time and the highest peak of those so far."""
+    start = time.perf_counter()
+    strata = Path(sys.executable).with_name("strata")
+    done = subprocess.run([strata, *words], cwd=at, stdout=subprocess.DEVNULL)
+    assert done.returncode in (0, 3), done.returncode
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    print(f"{words[0]}: {time.perf_counter() - start:.0f} s, peak {peak:.2f} GiB", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["names", "table", "many_nodes"])
+    parser.add_argument("--command", action="store_true")
     chosen = parser.parse_args()
+    if chosen.command and chosen.what == "names":
+        parser.error("--command is for table and many_nodes")
     random = np.random.default_rng(0)
     if chosen.what == "names":
         scorer, truth, labelled = names(random)
     else:
         size, nodes = (200_000, 1_000) if chosen.what == "table" else (50_000, 10_000)
         scorer, truth, labelled = pictures(random, size, nodes)
+    if chosen.command:
+        by_command(scorer, truth, labelled)
+        return
     known = np.full(len(truth), -1)
     known[:labelled] = truth[:labelled]
     given = known.copy()
+    scores = None
     for turn in ("fit", "fit after 50 answers more"):
+        del scores  # as `strata build` does, before others take memory
         start, used = time.perf_counter(), time.process_time()
         scores = scorer.fit(known, given=given)
         seconds, cpu = time.perf_counter() - start, time.process_time() - used

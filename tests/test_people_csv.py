@@ -162,3 +162,11 @@ def test_a_file_without_a_header(tmp_path):
     assert read_header(tmp_path / "a.csv") == []
     with pytest.raises(InputError, match="cannot be read"):
         read_header(tmp_path / "b.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_a_file_of_wide_characters_without_their_mark_is_named(tmp_path, encoding):
+    path = tmp_path / "a.csv"
+    path.write_bytes("id,name\n1,a\n".encode(encoding))
+    with pytest.raises(InputError, match=r"row 1: .*NUL.*UTF-16 or UTF-32.*Save as UTF-8"):
+        read_people_csv(path, ["id"])

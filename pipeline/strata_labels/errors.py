@@ -39,7 +39,8 @@ class Problem:
         else:
             text = repr(str(self.value) if isinstance(self.value, Path) else self.value)
             shown = f" {text if len(text) <= 120 else text[:117] + '...'}"
-        return f"{place}: {what}{shown}. {self.fix}"
+        end = "" if (what + shown).endswith("?") else "."
+        return f"{place}: {what}{shown}{end} {self.fix}"
 
 
 class InputError(ValueError):

@@ -60,6 +60,7 @@ REASONS = {
     "spelled_alike": "Another label is spelled almost alike (merge the two, or keep both).",
     "placeholder": "It looks like a word for a missing label, and is read as one (keep it if it is "
     "a class, else exclude it).",
+    "no_parent": "The label between it and what is known above it is missing.",
     "outside": "It is unlike every node of the tree.",
     "low_confidence": "The evidence is too weak to place it automatically.",
     "small_margin": "Two places are about equally likely.",
@@ -69,6 +70,7 @@ REASONS = {
     "no_name_word": "No word of its name says what it is.",
     "no_evidence": "Nothing is known about it but its name.",
     "no_place": "Its Wikidata class has no place in this tree.",
+    "only_coarse": "It came with a coarse label alone, and nothing known of it says a finer one.",
     "no_label": "It came without a label.",
     "no_image": "It has no image.",
     "neighbours_elsewhere": "The items most similar to it are in another place.",

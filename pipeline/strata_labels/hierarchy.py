@@ -45,6 +45,9 @@ class _Published(_Section):
     blank: str = ""
     """The word for a missing label between published ones."""
 
+    ranks_may_be_blank: bool = False
+    """A blank above a label says that there is no such rank; else the label there is missing."""
+
     homonyms: List[str] = ()
     """Levels at which nodes below different top nodes may have one name."""
 

@@ -78,6 +78,7 @@ _NEUTRALISED = re.compile(r"^'+[=+\-@]")
 _GUARDED = ("'=", "'+", "'-", "'@")
 # What an ASCII column, joined by line ends, has where `clean_cell` would change a cell.
 _UNCLEAN = ("  ", "\n ", " \n", *"\t\r\v\f\x1c\x1d\x1e\x1f", *("\n" + mark for mark in _GUARDED))
+_SAVE_AS = "Save as UTF-8 (in Excel: CSV UTF-8, or an .xlsx workbook)."
 _GAP = "[ \u00a0\u2009\u202f'’]"
 _INTEGER = re.compile(
     rf"""(?P<sign>[-−]?)(?:
@@ -129,6 +130,7 @@ def read_people_csv(
     ended: bool = False,
     further: bool = False,
     ended_after: Container[str] = (),
+    lists: Container[str] | None = None,
 ) -> pd.DataFrame:
     """Reads a CSV, a workbook or JSON Lines that a person wrote, every cell as clean text.
 
@@ -146,7 +148,9 @@ def read_people_csv(
             without is one cut short; a person's editor may leave it out.
         ended_after: refuse such a file only where one of these columns is the last and its last
             cell is not quoted: what is left of it could mean something else.
-        further: keep the file's other named columns too.
+        further: keep the file's other named columns too; the attribute `unnamed` is the number of
+            columns that hold something and have no name.
+        lists: keys of JSON Lines whose values may be lists of several; None: any.
 
     Returns:
         Text columns `required + optional`, then the others in the file's order where asked for;
@@ -161,7 +165,7 @@ def read_people_csv(
     if not is_workbook(path):
         json_lines = is_json_lines(path)
         rows = (
-            _json_rows(path, required)
+            _json_rows(path, required, lists)
             if json_lines
             else _csv_rows(path, required, ended, ended_after)
         )
@@ -217,7 +221,10 @@ def _frame(
         at = header.index(name) if name in header else None
         columns[name] = clean_cells([row[at] for _, row in rows]) if at is not None else ""
     lines = pd.Index([line for line, _ in rows], name="line", dtype=int)
-    return pd.DataFrame(columns, index=lines, dtype=str)
+    frame = pd.DataFrame(columns, index=lines, dtype=str)
+    unnamed = [at for at, name in enumerate(header) if not name]
+    frame.attrs["unnamed"] = sum(any(clean_cell(row[at]) for _, row in rows) for at in unnamed)
+    return frame
 
 
 def _csv_rows(path: Path, required: list[str], ended: bool, ended_after: Container[str]) -> Rows:
@@ -267,8 +274,8 @@ def _csv_rows(path: Path, required: list[str], ended: bool, ended_after: Contain
     return rows
 
 
-def _json_rows(path: Path, required: list[str]) -> Rows:
-    rows = read_json_lines(path, _decoded(path))
+def _json_rows(path: Path, required: list[str], lists: Container[str] | None) -> Rows:
+    rows = read_json_lines(path, _decoded(path), lists)
     if not rows:
         fix = f"It needs the keys {', '.join(required)}."
         raise InputError(Problem(path, "the file is empty", fix))
@@ -296,6 +303,11 @@ def read_header(path: Path) -> list[str]:
     return [clean_cell(cell).casefold() for cell in next(header, [])]
 
 
+def is_row_numbers(column: str) -> bool:
+    """Whether a column, by its clean name, holds the numbers of the rows, as pandas writes them."""
+    return re.fullmatch(r"__index_level_\d+__|unnamed: \d+(\.\d+)?", column) is not None
+
+
 def write_list(path: Path, rows: pd.DataFrame) -> None:
     """Writes rows of text for people to look through; where there is no row, there is no file."""
     if rows.empty:
@@ -317,14 +329,19 @@ def _decoded(path: Path) -> str:
         raise InputError(Problem(path, f"cannot be read ({error.strerror})", "Check it.")) from None
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        return raw.decode(encoding)
+        text = raw.decode(encoding)
+        if "\0" not in text:
+            return text
+        row = text[: text.index("\0")].count("\n") + 1
+        what = "holds the character NUL: no text, or UTF-16 or UTF-32 without its mark"
+        raise InputError(Problem(path, what, _SAVE_AS, row=row))
     except UnicodeDecodeError as error:
         row = raw[: error.start].count(b"\n") + 1
         raise InputError(
             Problem(
                 path,
                 f"not {encoding.removesuffix('-sig')} text ({error.reason})",
-                "Save as UTF-8 (in Excel: CSV UTF-8, or an .xlsx workbook).",
+                _SAVE_AS,
                 row=row,
             )
         ) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ def is_json_lines(path: Path) -> bool:
     return Path(path).suffix.casefold() in SUFFIXES
 
 
-def read_json_lines(path: Path, text: str) -> list[tuple[int, list[str]]]:
+def read_json_lines(
+    path: Path, text: str, lists: Container[str] | None = None
+) -> list[tuple[int, list[str]]]:
     """The objects of a text as a header and rows of text cells, each with its line.
 
     Numbers are written without needless decimals, `true` and `false` as such, null as a blank;
@@ -33,14 +36,15 @@ def read_json_lines(path: Path, text: str) -> list[tuple[int, list[str]]]:
     Args:
         path: the file, for messages.
         text: its content.
+        lists: keys whose values may be lists of several; None: any.
 
     Returns:
         The header (all keys, in the order in which they first appear), then the rows; `[]` if
         there is no object.
 
     Raises:
-        InputError: every line that is no object, has a key twice, or holds an object or half a
-            character in a value.
+        InputError: every line that is no object, has a key twice, or holds an object, a list of
+            several where one value is wanted, or half a character in a value.
     """
     problems: list[Problem] = []
     objects: list[tuple[int, dict[str, str]]] = []
@@ -65,6 +69,9 @@ def read_json_lines(path: Path, text: str) -> list[tuple[int, list[str]]]:
             if any(isinstance(entry, list) for entry in values):  # `_Pairs` is a list too
                 fix = "Write a text, a number, or a list of these."
                 problems.append(Problem(path, "a value inside a value:", fix, line, key))
+            elif len(values) > 1 and lists is not None and key.strip().casefold() not in lists:
+                fix = "Keep one."
+                problems.append(Problem(path, "several values:", fix, line, key, values))
             cells[key] = _BETWEEN.join(map(_text, values))
             if _HALF.search(key + cells[key]):
                 fix = "Write the whole character."

@@ -109,6 +109,57 @@ def test_a_coarse_label_restricts_the_candidates(tmp_path: Path) -> None:
     assert row["level2_confidence"] == 1 and row["accepted_level"] in (1, 2)
 
 
+NO_EVIDENCE = "id,fine,coarse\n1,oak,tree\n2,elm,tree\n3,,tree\n4,fly,insect\n5,,insect\n6,,\n"
+
+
+def test_a_coarse_label_alone_says_nothing_finer(tmp_path: Path) -> None:
+    place = build(tmp_path, NO_EVIDENCE)
+    assigned = found(place)
+    assert assigned["level2_name"].fillna("").tolist() == [*["tree"] * 3, *["insect"] * 2, ""]
+    waiting = assigned.loc[["3", "5"]]
+    assert waiting["level1_id"].isna().all() and waiting["level1_confidence"].isna().all()
+    assert (waiting["level2_confidence"] == 1).all() and (waiting["accepted_level"] == 2).all()
+    assert not waiting["accepted"].any() and (waiting["status"] == "labelled").all()
+    sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    asked = sheet.set_index("row_id")
+    assert set(asked.index) == {f"1:table/train/{n}" for n in (3, 5, 6)}
+    assert asked["reasons"]["1:table/train/3"].startswith("It came with a coarse label alone")
+    assert "tree (1.00)" in explained(place, "3")
+    for row, cells in {"3": ("move", "elm"), "5": ("stop", "")}.items():
+        sheet.loc[sheet["row_id"] == f"1:table/train/{row}", ["decision", "target"]] = cells
+    sheet.to_csv(place.sheet, index=False)
+    assert apply_sheet(place, place.sheet, "ann").added == 2
+    assigned = found(build(tmp_path, NO_EVIDENCE + "7,,tree\n"))
+    assert assigned.loc["3", "level1_name"] == "elm" and assigned.loc["3", "accepted"]
+    assert pd.isna(assigned.loc["5", "level1_id"]) and assigned.loc["5", "level2_name"] == "insect"
+    assert assigned.loc["5", "accepted"] and not assigned.loc["7", "accepted"]
+
+
+def test_a_node_without_a_label_above_it_is_asked_for_its_parent(tmp_path: Path) -> None:
+    text = (
+        "id,fine,coarse,top\n1,oak,tree,plant\n2,moss,,plant\n3,moss,,plant\n4,fly,insect,\n"
+        "5,bee,insect,\n6,ant,insect,\n7,cat,mammal,animal\n"
+    )
+    place = build(tmp_path, text)
+    assigned = found(place)
+    sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    moss, insect = "1/plant/unspecified_in_plant/moss", "2/unspecified/insect"
+    assert sheet["row_id"].tolist() == [f"3:{insect}", f"2:{moss}"]
+    assert assigned["level2_confidence"].tolist() == [1, 0, 0, 1, 1, 1, 1]
+    assert assigned["level3_confidence"].tolist() == [1, 1, 1, 0, 0, 0, 1]
+    assert assigned["accepted_level"].fillna(-1).tolist() == [1, 3, 3, -1, -1, -1, 1]
+    assert not assigned["accepted"][["2", "4"]].any() and assigned["accepted"][["1", "7"]].all()
+    sheet.loc[0, ["decision", "target"]] = ["move", "animal"]
+    sheet.loc[1, ["decision", "target"]] = ["move", "tree"]
+    sheet.to_csv(place.sheet, index=False)
+    assert apply_sheet(place, place.sheet, "ann").added == 2
+    place = build(tmp_path, text + "8,dog,mammal,animal\n")
+    assigned = found(place)
+    assert assigned["level3_name"].tolist() == [*["plant"] * 3, *["animal"] * 5]
+    assert assigned["level2_name"]["2"] == "tree" and assigned["accepted"].all()
+    assert set(assigned["origin"]) == {"published"} and len(pd.read_csv(place.sheet)) == 0
+
+
 def test_known_labels_of_a_table_are_learnt_from(tmp_path: Path) -> None:
     table = landmarks()
     blank = table.assign(kind="", group="")
@@ -156,6 +207,33 @@ def test_the_number_of_opened_labels_can_be_chosen(tmp_path: Path) -> None:
         assert issues(place)["opened"].sum() == number
         proposals = load(place.folder, "proposals")
         assert has_reason(proposals["reasons"], "label_issue").sum() == number
+
+
+@pytest.mark.parametrize("number", [None, 2])
+def test_a_wrong_coarse_label_without_a_finer_one_is_opened(
+    tmp_path: Path, number: int | None
+) -> None:
+    table = landmarks()
+    table.loc["river12", ["kind", "group"]] = ["", "building"]
+    table.loc["church8", ["kind", "group"]] = ["", "water"]
+    place = build(tmp_path, table, label_issues=number)
+    coarse = issues(place, 2)
+    assert set(coarse.index[coarse["opened"]]) == {"river12", "church8"}
+    proposals = load(place.folder, "proposals").set_index("subject")
+    row = proposals.loc["table/train/river12"]
+    assert row["reasons"][0] == ("label_issue", "2/building")
+    assert row["suggestion"] == row["alternatives"][0].node == "1/water/river"
+    assigned = found(place).loc["river12"]
+    assert assigned["level2_name"] == "building" and not assigned["accepted"]
+    sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    asked = sheet.set_index("row_id")["reasons"]["1:table/train/river12"]
+    assert asked.startswith("Published: building; the evidence says river, because the similar")
+    sheet.loc[sheet["row_id"] == "1:table/train/river12", "decision"] = "move"
+    sheet.to_csv(place.sheet, index=False)
+    apply_sheet(place, place.sheet, "ann")
+    place = build(tmp_path, table, label_issues=number)
+    assert found(place).loc["river12", "level1_name"] == "river"
+    assert not issues(place, 2)["opened"].get("river12", False)
 
 
 def test_keep_silences_a_label_issue(doubted: Workspace, tmp_path: Path) -> None:
@@ -269,6 +347,23 @@ def test_clusters_need_vectors(tmp_path: Path) -> None:
         build(tmp_path / "c", "id,name\n1,Lake A\n2,Lake B\n3,\n", clusters=3, encoder="registry")
 
 
+def test_given_vectors_can_be_clustered(tmp_path: Path) -> None:
+    folder = tmp_path / "vectors"
+    folder.mkdir()
+    two = np.repeat(np.eye(2, dtype=np.float32), 3, axis=0)
+    np.save(folder / "vectors.npy", two + np.float32(0.01) * np.arange(6)[:, None])
+    ids = [f"table/train/{n}" for n in range(6)]
+    pd.DataFrame({"item_id": ids}).to_parquet(folder / "items.parquet")
+    table = "id\n" + "".join(f"{n}\n" for n in range(7))
+    place = build(tmp_path / "two", table, clusters=2, vectors=folder)
+    assigned = found(place)
+    nodes = assigned["level1_id"]
+    assert nodes["0"] == nodes["1"] == nodes["2"] != nodes["3"] == nodes["4"] == nodes["5"]
+    assert assigned.loc["6", "status"] == "no_evidence"
+    with pytest.raises(InputError, match="more nodes than items with vectors: 7"):
+        build(tmp_path / "seven", table, clusters=7, vectors=folder)
+
+
 def explained(place: Workspace, item: str) -> str:
     result = CliRunner().invoke(app, ["explain", item, str(place.folder)])
     assert result.exit_code == 0, result.exception
@@ -294,6 +389,25 @@ def test_explain_says_what_was_given_and_how_sure_it_is(doubted: Workspace, tmp_
     assert "of its place: " in missing  # what the other similar items say
     waiting = explained(build(tmp_path / "none", "id,kind\n1,lake\n2,church\n3,\n"), "3")
     assert "label      none (no_label, confidence 0.00, review asked)" in waiting
+
+
+def test_explain_says_what_people_decided(tmp_path: Path) -> None:
+    place = build(tmp_path, NO_EVIDENCE)
+    sheet = tmp_path / "sheet.csv"
+    for who, target in (("ann", "oak"), ("ben", "elm")):
+        sheet.write_text(f"row_id,decision,target\n1:table/train/3,move,{target}\n")
+        apply_sheet(place, sheet, who)
+    build_tree(place, place.last_settings())
+    told = explained(place, "3")
+    assert "  disputed   ann: move oak\n  disputed   ben: move elm\n" in told
+    assert "reason     Two reviewers disagree about it." in told
+    sheet.write_text("row_id,decision\n1:table/train/3,withdraw\n1:table/train/6,exclude\n")
+    apply_sheet(place, sheet, "ben")
+    build_tree(place, place.last_settings())
+    assert "  decided    ann: move oak\n" in explained(place, "3")
+    assert "  decided    ben: exclude\n" in explained(place, "6")
+    with pytest.raises(InputError, match=r"sheet.csv, row 2, .*nothing of cid's to take back"):
+        apply_sheet(place, sheet, "cid")
 
 
 def test_the_summary_tells_how_many_labels_were_opened(

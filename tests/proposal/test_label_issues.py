@@ -17,6 +17,14 @@ from strata_labels.proposal.label_issues import (
 NODES = 8
 
 
+@pytest.fixture(params=["all nodes", "the likeliest"])
+def counted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Confusions between all nodes, and those that many nodes would be counted by."""
+    if request.param == "the likeliest":
+        monkeypatch.setattr(module, "MOST_COUNTED", NODES - 1)
+        monkeypatch.setattr(module, "NUM_COUNTED", 3)
+
+
 def world(seed: int, number: int = 2_000, share: float = 0.1):
     """Calibrated probabilities, labels drawn from them, and some of these replaced at random."""
     random = np.random.default_rng(seed)
@@ -29,6 +37,7 @@ def world(seed: int, number: int = 2_000, share: float = 0.1):
     return probabilities, truth, given, bad
 
 
+@pytest.mark.usefixtures("counted")
 def test_planted_errors_are_found_and_counted() -> None:
     probabilities, truth, given, bad = world(0)
     issues = issues_at_level(probabilities, given)
@@ -59,6 +68,7 @@ def test_a_known_confusion_makes_a_label_less_doubtful() -> None:
     assert score[zeros[60]] < score[zeros[0]]
 
 
+@pytest.mark.usefixtures("counted")
 def test_the_columns_of_a_row_do_not_see_its_own_label() -> None:
     probabilities, _, given, _ = world(3, 300)
     other = given.copy()
@@ -71,6 +81,7 @@ def test_the_columns_of_a_row_do_not_see_its_own_label() -> None:
     np.testing.assert_allclose(columns[0], columns[1], atol=1e-9)
 
 
+@pytest.mark.usefixtures("counted")
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     probabilities, _, given, _ = world(4, 500)
     whole = issues_at_level(probabilities, given)

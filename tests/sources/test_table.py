@@ -169,6 +169,51 @@ def test_columns_that_are_no_labels_are_named(tmp_path):
     assert metadata.counts["columns_not_read"] == ", ".join([*PLACE, "notes"])
 
 
+@pytest.mark.parametrize(
+    ("header", "unread"),
+    [(",id,class", "1 without a name"), ("Unnamed: 0,id,class", "unnamed: 0")],
+)
+def test_numbers_of_rows_that_a_program_has_written_are_no_labels(tmp_path, header, unread):
+    write(tmp_path, f"{header}\n0,a,mug\n1,b,lamp\n")
+    assert TABLE.levels(tmp_path) == ("class",)
+    metadata = TABLE.read(tmp_path, ("item", "class"))
+    assert metadata.counts["columns_not_read"] == unread
+
+
+def test_numbers_of_rows_in_a_parquet_table_are_no_labels(tmp_path):
+    table = pd.DataFrame({"id": ["a", "b"], "class": ["mug", "lamp"]}, index=["x", "y"])
+    table.to_parquet(tmp_path / "items.parquet")
+    assert TABLE.levels(tmp_path) == ("class",)
+    metadata = TABLE.read(tmp_path, ("item", "class"))
+    assert metadata.counts["columns_not_read"] == "__index_level_0__"
+
+
+def test_a_cell_that_is_no_single_label_is_refused_by_row(tmp_path):
+    pd.DataFrame(
+        {
+            "id": [1, 2, 3, 4],
+            "image": [["a.jpg", "b.jpg"], ["c.jpg"], [], None],
+            "class": [["mug", "cup"], ["lamp"], None, []],
+            "box": [{"x": 1}, None, None, {"x": 2}],
+            "raw": [b"caf\xc3\xa9", b"\xff", None, b""],
+        }
+    ).to_parquet(tmp_path / "items.parquet")
+    with pytest.raises(InputError) as caught:
+        TABLE.read(tmp_path, ("item", "class", "box", "raw"))
+    assert [(problem.column, problem.row, problem.what) for problem in caught.value.problems] == [
+        ("class", 1, "several values:"),
+        ("box", 1, "a value inside a value"),
+        ("box", 4, "a value inside a value"),
+        ("raw", 2, "bytes that are no text"),
+    ]
+    path = tmp_path / "items.jsonl"
+    path.write_text(
+        '{"id": 1, "image": ["a", "b"], "class": ["mug"]}\n{"id": 2, "class": [1, 2]}\n'
+    )
+    with pytest.raises(InputError, match=r"row 2, column 'class': several values: \[1, 2\]"):
+        TABLE.read(path, ("item", "class"))
+
+
 def test_given_wikidata_ids_are_kept_and_wrong_ones_named(tmp_path):
     write(tmp_path, "id,qid,class\n1,Q90,city\n2,,city\n")
     items = TABLE.read(tmp_path, ("item", "class")).items
@@ -188,6 +233,12 @@ def test_ids_that_a_spreadsheet_shortened_are_refused_and_007_is_not_7(tmp_path)
     items = TABLE.read(tmp_path, ("item", "class")).items
     assert items.item_id.tolist() == ["table/train/007", "table/train/7"]
     assert items.source_id.is_unique
+
+
+def test_an_address_in_place_of_a_picture_is_kept_as_it_is(tmp_path):
+    write(tmp_path, "id,image,class\n1,https://example.org//a.jpg|./b c.jpg,x\n")
+    items = TABLE.read(tmp_path, ("item", "class")).items
+    assert items.image_ids.tolist() == [["https://example.org//a.jpg", "b c.jpg"]]
 
 
 def test_images_of_several_items_are_found(tmp_path):

@@ -122,3 +122,22 @@ def test_everything_wrong_with_vectors_is_listed(tmp_path: Path) -> None:
         read_vectors(tmp_path / "v.npy", tmp_path / "i.csv")
     message = str(error.value)
     assert "row 1" in message and "2 rows" in message and "level0" in message
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+def test_vectors_of_any_length_have_a_direction(tmp_path: Path, kind: str) -> None:
+    pd.DataFrame({"level0": ["a", "b"]}).to_csv(tmp_path / "i.csv")
+    limits = np.finfo(kind)
+    for length in (limits.smallest_subnormal * 8, 1.0, limits.max):
+        array = np.array([[1, -1], [0, 0.5]], dtype=kind) * np.array(length, dtype=kind)
+        np.save(tmp_path / "v.npy", array)
+        vectors, _ = read_vectors(tmp_path / "v.npy", tmp_path / "i.csv")
+        half = 0.5**0.5
+        assert torch.allclose(vectors, torch.tensor([[half, -half], [0.0, 1.0]]), atol=1e-6)
+
+
+def test_an_empty_table_of_vectors_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "i.csv").write_text("level0\n")
+    np.save(tmp_path / "v.npy", np.zeros((0, 4), np.float32))
+    with pytest.raises(InputError, match="holds no vector"):
+        read_vectors(tmp_path / "v.npy", tmp_path / "i.csv")

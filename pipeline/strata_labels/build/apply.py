@@ -81,13 +81,12 @@ def apply_sheet(
         if is_class_sheet(sheet):
             decisions = read_class_sheet(sheet, nodes, reviewer or "", when)
             qids = decisions["subject"].str.removeprefix("1/")
-            taken = Sheet(decisions, [], [])
+            taken = Sheet(decisions.assign(file=str(sheet), row=0), [], [])
             nodes = with_classes(nodes, dict.fromkeys(qids, ""))
         else:
             taken = read_sheet(sheet, replay(before, proposals, nodes), reviewer or "", when)
         remarks = [str(problem) for problem in taken.stale + taken.replaced]
-        new = taken.decisions.assign(file=str(sheet), row=0)
-        after = replay(pd.concat([before, new], ignore_index=True), proposals, nodes)
+        after = replay(pd.concat([before, taken.decisions], ignore_index=True), proposals, nodes)
         if dry_run:
             now = replay(before, proposals, nodes)
             change = tree_change(now, after)
@@ -97,7 +96,7 @@ def apply_sheet(
                 "moves": change.moves.to_dict("records"),
                 "nodes": change.nodes.to_dict("records"),
             }
-            return Applied(len(new), when, remarks, lines, numbers)
+            return Applied(len(taken.decisions), when, remarks, lines, numbers)
         added = append(settings.decisions, taken.decisions) if len(taken.decisions) else 0
         if len(taken.decisions) or taken.replaced:
             workspace.note_applied(digest)

@@ -178,6 +178,12 @@ def _save(path: Path, vectors: np.ndarray) -> None:
         np.save(file, vectors)
 
 
+def load_vectors(path: Path) -> np.ndarray:
+    """Vectors of items `[n, d]`, float32; rows of zeros where there are none."""
+    vectors: np.ndarray = np.load(path).astype(np.float32, copy=False)
+    return np.nan_to_num(vectors, copy=False)
+
+
 def image_name_vectors(workspace: Workspace) -> Path:
     """The image vectors that may be compared with `nodes.npy`, if the encoder is aligned."""
     other = workspace.vectors / IMAGES_FOR_NAMES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -14,11 +13,12 @@ from strata_labels.build.what_if import WhatIf, what_if
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge import ClassGraph, ClassVerdict, Cut, Reach
-from strata_labels.review import read_ledger
+from strata_labels.review import read_ledger, replay, reviewed, similar_ids
 from strata_labels.tables import load
 from strata_labels.tree import LabelTree
 
 _NEAR = 5
+_DECISION = ["reviewer", "decision", "target", "note", "decided_at", "state"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,10 @@ class Explanation:
         given: its rows of `labels`, the finest first.
         issues: its rows of `label_issues`, the finest first.
         nodes: names of the tree's nodes.
-        proposal: its row of `proposals`.
+        proposal: its row of `proposals`; evidence and reasons with people's opinions.
         assignment: its row of `assignments`.
+        decisions: people's active decisions on it: `reviewer, decision, target, note, decided_at`,
+            and `state`: `effective`, `disputed` or `stale`.
         what_if: what would change its place.
     """
 
@@ -68,6 +70,7 @@ class Explanation:
     nodes: Mapping[str, str]
     proposal: pd.Series
     assignment: pd.Series
+    decisions: pd.DataFrame
     what_if: WhatIf
 
 
@@ -86,6 +89,11 @@ def explain(workspace: Workspace, item: str) -> Explanation:
     tree = replace(tree, parent={**tree.parent, **{str(k): v for k, v in parents.items()}})
     proposal = _row(proposals[proposals["level"] == 1], "subject", item_id)
     place = proposal["parent"] if isinstance(proposal["parent"], str) else ""
+    ledger = read_ledger(*ledgers(settings)).decisions
+    resolution = replay(ledger, reviewed(workspace.folder), nodes)
+    now = _row(resolution.rows[resolution.rows["level"] == 1], "subject", item_id)
+    of_people = {name: getattr(resolution, name) for name in ("effective", "disputed", "stale")}
+    decisions = pd.concat([part.assign(state=name) for name, part in of_people.items()])
     return Explanation(
         item=_row(items, "item_id", item_id),
         classes=None if settings.hierarchy.published else _class_facts(workspace, item_id),
@@ -94,8 +102,9 @@ def explain(workspace: Workspace, item: str) -> Explanation:
         given=_rows(load(workspace.folder, "labels"), item_id),
         issues=_rows(load(workspace.folder, "label_issues"), item_id),
         nodes=dict(zip(nodes["node_id"], nodes["name"], strict=True)),
-        proposal=proposal,
+        proposal=pd.Series({**proposal, "evidence": now["evidence"], "reasons": now["reasons"]}),
         assignment=_row(load(workspace.folder, "assignments"), "item_id", item_id),
+        decisions=decisions.loc[decisions["subject"] == item_id, _DECISION],
         what_if=what_if(proposal["evidence"], place, tree),
     )
 
@@ -136,7 +145,7 @@ def _find(items: pd.DataFrame, asked: str) -> str:
     named = items.loc[items["name"].str.casefold() == asked.casefold(), "item_id"].tolist()
     if len(named) == 1 and not found:
         return str(named[0])
-    near = found or named or difflib.get_close_matches(asked, ids, _NEAR, 0.0)
+    near = found or named or similar_ids(asked, ids, items["name"])
     what = "several items end so:" if found else "several have this name:" if named else "no item:"
     fix = f"Near: {', '.join(near[:_NEAR])}."
     raise InputError(Problem("ITEM", what, fix, value=asked))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from strata_labels.build.assets import ledgers
-from strata_labels.build.embed import IMAGES, NAMES
+from strata_labels.build.embed import IMAGES, NAMES, load_vectors
 from strata_labels.build.given_labels import Completed, nothing_questioned
 from strata_labels.build.label_questions import read_given
 from strata_labels.build.settings import BuildSettings
@@ -17,7 +17,7 @@ from strata_labels.review import read_ledger
 from strata_labels.tables import load
 
 _NO_VECTORS = "there are no vectors to cluster"
-_GIVE = "Give --encoder SPEC, and names or --images for it to encode."
+_GIVE = "Give --vectors, or --encoder SPEC and names or --images for it to encode."
 
 
 def level_sizes(clusters: int, num_levels: int) -> list[int]:
@@ -82,7 +82,7 @@ def _given(
 def check_clusters(settings: BuildSettings) -> list[Problem]:
     """What a build by clustering lacks, as far as it is known before anything is encoded."""
     embeds = not settings.hierarchy.published or settings.embeds_given_names or settings.image_root
-    if not settings.clusters or embeds:
+    if not settings.clusters or embeds or settings.vectors:
         return []
     return [Problem("--clusters", _NO_VECTORS, _GIVE)]
 
@@ -90,7 +90,7 @@ def check_clusters(settings: BuildSettings) -> list[Problem]:
 def _vectors(workspace: Workspace, num_items: int) -> np.ndarray:
     """Name and image vectors side by side, zeros for what an item lacks, `[n, d]`."""
     parts = [
-        np.nan_to_num(np.load(workspace.vectors / name))
+        load_vectors(workspace.vectors / name)
         for name in (NAMES, IMAGES)
         if (workspace.vectors / name).is_file()
     ]

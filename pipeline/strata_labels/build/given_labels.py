@@ -19,12 +19,14 @@ from strata_labels.build.label_evidence import (
 from strata_labels.build.label_questions import merged_nodes, names_in_use
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
+from strata_labels.evidence import Evidence, Reason
 from strata_labels.proposal import (
     ClassVotes,
     LabelIssues,
     Ladder,
     Scorer,
     Scores,
+    doubt_coarse,
     doubt_given,
     is_new_node,
     is_shared,
@@ -32,6 +34,7 @@ from strata_labels.proposal import (
     most_harmful_first,
     new_node_rows,
     outside_all_nodes,
+    proposal_row,
     proposal_table,
     propose_missing,
     propose_new_nodes,
@@ -97,12 +100,14 @@ def complete(
     if not known.shape[1]:  # a tree of items only
         return nothing_questioned(proposals)
     missing = known[:, 0] < 0
+    proposals, stopped = _without_finer(settings, items, missing, ladder.first, given, proposals)
+    waiting = replace(nothing_questioned(proposals), path_confidence=stopped)
     classes = Classes.of(workspace)
     prompts = node_prompts(workspace, settings, ladder, nodes)
     signals = signals_of(workspace, items, classes, prompts)
     more_than_names = any(part is not None for part in (signals.image, signals.text, classes))
     if not ladder.ids[0] or len(ladder.ids[0]) < 2 or not (missing.any() or more_than_names):
-        return nothing_questioned(proposals)
+        return waiting
     scorer = Scorer(
         signals,
         ladder.ids[0],
@@ -112,7 +117,7 @@ def complete(
     )
     evidence = scorer.has_evidence
     if not evidence.any():
-        return nothing_questioned(proposals)
+        return waiting
     rows = np.flatnonzero(missing & evidence)
     scores = scorer.fit(known)
     table = _proposed(settings, items, ladder, scorer, scores, rows, proposals, classes)
@@ -120,6 +125,7 @@ def complete(
     if len(decisions):
         both, line = _with_decisions(ladder, items, known, decisions, table, nodes)
         decided = line >= 0
+        del scores  # before others take memory
         scores = scorer.fit(both, line, known)
         table = _proposed(settings, items, ladder, scorer, scores, rows, proposals, classes)
     outside = outside_all_nodes(scorer, scores, known[:, 0] >= 0) & missing & evidence
@@ -135,6 +141,8 @@ def complete(
         workspace, settings, items, ladder, scorer, scores, asked, table, votes, given.level
     )
     path = path_table(items, rows, ladder.first, scores)
+    stopped = stopped[~stopped["item_id"].isin(path["item_id"])]
+    path = pd.concat([path, stopped], ignore_index=True)
     return replace(done, path_confidence=path, new_nodes=new_node_rows(found))
 
 
@@ -170,20 +178,30 @@ def question_labels(
     opened = scores.labelled[worst]
     table = proposals
     if len(opened):
-        table = proposals.copy()
-        changed = doubt_given(items, opened, worst, ladder, scorer, scores, issues, votes)
-        at = table.index[(table["level"] == 1) & table["subject"].isin(changed.index)]
-        for column in changed:
-            values = changed[column].reindex(table.loc[at, "subject"])
-            table[column] = table[column].astype(object)
-            table.loc[at, column] = values.set_axis(at)
-        table = table.astype(proposals.dtypes.to_dict())
+        coarse = given[worst, 0] < 0
+        fine = doubt_given(
+            items, opened[~coarse], worst[~coarse], ladder, scorer, scores, issues, votes
+        )
+        table = _changed(proposals, fine)
+        of_coarse = opened[coarse], worst[coarse], ladder, scorer, scores, issues, left_out
+        table = _changed(table, doubt_coarse(items, *of_coarse, table))
     return Completed(
         table,
         pd.DataFrame(columns=SCHEMAS["path_confidence"].names),
         issue_table(items["item_id"].iloc[scores.labelled], ladder, issues, given, lowest, worst),
         float(np.nanmax(issues.wrong[worst], axis=1).sum()) if len(worst) else 0.0,
     )
+
+
+def _changed(proposals: pd.DataFrame, changed: pd.DataFrame) -> pd.DataFrame:
+    """The proposals with other cells of some items, columns of `changed` by item id."""
+    table = proposals.copy()
+    at = table.index[(table["level"] == 1) & table["subject"].isin(changed.index)]
+    for column in changed:
+        values = changed[column].reindex(table.loc[at, "subject"])
+        table[column] = table[column].astype(object)
+        table.loc[at, column] = values.set_axis(at)
+    return table.astype(proposals.dtypes.to_dict())
 
 
 def path_table(items: pd.DataFrame, rows: np.ndarray, first: int, scores: Scores) -> pd.DataFrame:
@@ -330,6 +348,63 @@ def _ladder(
     return Ladder(first, ids, above), _Known(known, given)
 
 
+def _without_finer(
+    settings: BuildSettings,
+    items: pd.DataFrame,
+    missing: np.ndarray,
+    first: int,
+    given: _Known,
+    proposals: pd.DataFrame,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Items with a coarse label alone, as far as nothing finer is proposed of them.
+
+    Their label stops where it was given, and they wait for review: that there are finer nodes
+    below it says nothing of them.
+
+    Args:
+        settings: of the build.
+        items: the table `items`.
+        missing: items that lack a finest label, boolean `[n]`.
+        first: level of the finest nodes.
+        given: the labels.
+        proposals: the edges that the labels make.
+
+    Returns:
+        The proposals; and the table `path_confidence` of these items.
+    """
+    num_levels = given.node.shape[1]
+    rows = np.flatnonzero(missing & (given.level < num_levels))
+    if settings.hierarchy.found:
+        rows = rows[:0]
+    at = pd.Index(proposals["row_id"]).get_indexer("1:" + items["item_id"].iloc[rows])
+    before = proposals.iloc[at]
+    made = []
+    for item, level, pieces, mark in zip(
+        items["item_id"].iloc[rows], given.level[rows].tolist(), before["evidence"],
+        before["evidence_hash"], strict=True,
+    ):  # fmt: skip
+        path = pieces[0].ids[level:]
+        sure = first + level <= settings.hierarchy.level
+        made.append(
+            proposal_row(
+                item, 1, path[0], "published", fingerprint=mark, confidence=0.0, margin=0.0,
+                accepted=sure, evidence=[Evidence("published", path[0], ids=path)],
+                reasons=[] if sure else [Reason("only_coarse")],
+            )
+        )  # fmt: skip
+    steps = np.arange(num_levels)
+    known = (steps[None] >= given.level[rows, None]).ravel()
+    stopped = pd.DataFrame(
+        {
+            "item_id": np.repeat(items["item_id"].to_numpy(dtype=object)[rows], num_levels),
+            "level": np.tile(first + steps, len(rows)).astype("int8"),
+            "confidence": known.astype("float32"),
+            "accepted": known,
+        }
+    )
+    return _with_rows(proposals, made), stopped
+
+
 def _proposed(
     settings: BuildSettings,
     items: pd.DataFrame,
@@ -343,7 +418,13 @@ def _proposed(
     """The proposals with those of the items `rows`, which lack a label."""
     votes = None if classes is None else classes.votes(ladder, scores)
     level = settings.hierarchy.level
-    made = proposal_table(propose_missing(items, rows, ladder, scorer, scores, level, votes))
+    made = propose_missing(items, rows, ladder, scorer, scores, level, votes)
+    return _with_rows(proposals, made)
+
+
+def _with_rows(proposals: pd.DataFrame, rows: list[tuple[object, ...]]) -> pd.DataFrame:
+    """The proposals with rows, cells of `proposal_row`, in place of those with the same ids."""
+    made = proposal_table(rows)
     kept = proposals[~proposals["row_id"].isin(made["row_id"])]
     table = pd.concat([kept, made], ignore_index=True) if len(made) else proposals.copy()
     table = table.sort_values(["level", "subject"], ascending=[False, True], ignore_index=True)
@@ -389,10 +470,7 @@ def _issues(
     asked: np.ndarray,
     items: pd.DataFrame,
 ) -> tuple[LabelIssues, np.ndarray, np.ndarray]:
-    """Scores of the given labels of the labelled items, these labels, and the opened items.
-
-    An item is opened only if its finest label is given; of another one the missing label is asked.
-    """
+    """Scores of the given labels of the labelled items, these labels, and the opened items."""
     rows = scores.labelled
     steps = np.arange(scores.path.shape[1])[None]
     given = np.where(steps >= scores.known_level[rows, None], scores.path[rows], -1)
@@ -401,12 +479,11 @@ def _issues(
     judged = is_shared(given) if by_labels else None
     given[~asked[rows]] = -1
     issues = score_labels(left_out, given, np.column_stack(ladder.above), judged=judged)
-    whole = given[:, 0] >= 0
     if settings.label_issues is None:
         images = items["image_ids"].map(len).to_numpy()[rows]
         worst = most_harmful_first(issues, np.maximum(images, 1))
-        worst = worst[whole[worst]]
     else:
-        order = np.argsort(issues.score[:, 0], kind="stable")
-        worst = order[whole[order]][: settings.label_issues]
+        lowest = np.where(np.isnan(issues.score), np.inf, issues.score).min(axis=1)
+        order = np.argsort(lowest, kind="stable")
+        worst = order[np.isfinite(lowest[order])][: settings.label_issues]
     return issues, given, worst

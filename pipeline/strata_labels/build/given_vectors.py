@@ -9,13 +9,15 @@ import pandas as pd
 
 from strata_labels.build.stage import Counts
 from strata_labels.errors import InputError, Problem
+from strata_labels.tables import own_ids
 
 
 def given_vectors(folder: Path, items: pd.DataFrame) -> tuple[np.ndarray, Counts]:
     """The image vector of each item: the normalised mean over its rows in `--vectors`.
 
     Args:
-        folder: `vectors.npy` and `items.parquet`, as `strata embed --model` writes them.
+        folder: `vectors.npy` and `items.parquet`, as `strata embed --model` writes them; `item_id`
+            there is an item's id, or the data set's own (`7` of `table/train/7`).
         items: the table `items`.
 
     Returns:
@@ -27,12 +29,14 @@ def given_vectors(folder: Path, items: pd.DataFrame) -> tuple[np.ndarray, Counts
     from strata_labels.validation import read_vectors  # imports torch
 
     vectors, table = read_vectors(folder)
-    rows = pd.Index(items["item_id"]).get_indexer(pd.Index(table["item"]))
+    rows = _rows_of(table["item"], items)
     known = rows >= 0
     if not known.any():
-        what = f"none of its {len(table):,} vectors is of an item of this build, as"
-        fix = "Give vectors whose items.parquet has this build's item ids in `item_id`."
-        raise InputError(Problem("--vectors", what, fix, value=table["item"].iloc[0]))
+        what = f"none of its {len(table):,} vectors is of an item of this build, whose ids are as"
+        fix = (
+            f"Write such ids, or the data set's own, into `item_id` of {folder / 'items.parquet'}."
+        )
+        raise InputError(Problem("--vectors", what, fix, value=items["item_id"].iloc[0]))
     sums = np.zeros((len(items), vectors.shape[1]))
     np.add.at(sums, rows[known], vectors.numpy()[known])
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
@@ -43,3 +47,12 @@ def given_vectors(folder: Path, items: pd.DataFrame) -> tuple[np.ndarray, Counts
         "vectors_of_other_items": int((~known).sum()),
     }
     return means.astype(np.float32), counts
+
+
+def _rows_of(ids: pd.Series, items: pd.DataFrame) -> np.ndarray:
+    """Position of the item that each id names, -1 for none and for an own id of several splits."""
+    own = pd.Series(own_ids(items)).drop_duplicates(keep=False)
+    named = pd.concat([pd.Series(items["item_id"].to_numpy()), own])
+    named = named[~named.duplicated()]
+    place = pd.Index(named).get_indexer(pd.Index(ids))
+    return np.where(place >= 0, named.index.to_numpy()[place], -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from strata_labels.build.embed import IMAGES, images_there, item_images
+from strata_labels.build.embed import IMAGES, images_there, item_images, load_vectors
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.workspace import Workspace
@@ -32,7 +32,7 @@ def _found(workspace: Workspace, settings: BuildSettings) -> pd.DataFrame:
     placed = proposals[(proposals["level"] == 1) & proposals["accepted"]]
     parents = items["item_id"].map(placed.set_index("subject")["parent"])
     node, nodes = pd.factorize(parents, sort=True)
-    vectors = np.nan_to_num(np.load(workspace.vectors / IMAGES))
+    vectors = load_vectors(workspace.vectors / IMAGES)
     centres = NodeCentres.of(vectors, node, len(nodes))
     names = np.array([*nodes, None], dtype=object)
     parts = []

@@ -112,7 +112,7 @@ def _pictures_listed(_: Workspace, settings: BuildSettings) -> str:
 ITEMS = Stage(
     name="items",
     does="Reading items and labels",
-    version=5,
+    version=6,
     reads=lambda _, settings: [
         *settings.source.files(settings.metadata),
         *([settings.known_labels, settings.vocabulary_file] if settings.known_labels else []),

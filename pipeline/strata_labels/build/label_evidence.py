@@ -20,6 +20,7 @@ from strata_labels.build.embed import (
     image_name_vectors,
     item_images,
     label_names,
+    load_vectors,
 )
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
@@ -154,12 +155,14 @@ def signals_of(
     vectors: dict[str, Any] = {}
     for key, file in (("text", NAMES), ("image", IMAGES)):
         if (workspace.vectors / file).is_file():
-            vectors[key] = np.nan_to_num(np.load(workspace.vectors / file)).astype(np.float32)
+            vectors[key] = load_vectors(workspace.vectors / file)
     vectors = {key: found for key, found in vectors.items() if found.any()}
     if prompts is not None and "image" in vectors:
-        for_names = np.nan_to_num(np.load(image_name_vectors(workspace))).astype(np.float32)
+        of_names = image_name_vectors(workspace)
         vectors |= {
-            "image_for_names": for_names,
+            "image_for_names": vectors["image"]
+            if of_names.name == IMAGES
+            else load_vectors(of_names),
             "node_vectors": prompts.vectors,
             "logit_scale": prompts.logit_scale,
         }

@@ -17,7 +17,7 @@ import pandas as pd
 
 from strata_labels.errors import InputError
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
-from strata_labels.proposal import is_new_node, proposal_row, proposal_table
+from strata_labels.proposal import NUM_ALTERNATIVES, is_new_node, proposal_row, proposal_table
 from strata_labels.review import replay, undisputed
 from strata_labels.sources import is_placeholder, label_node, spelled_alike
 from strata_labels.tables import SCHEMAS
@@ -107,6 +107,7 @@ def question_names(
     example = dict(zip(first["parent"].tolist(), first["subject"].tolist(), strict=True))
     found = _contradictions(tree, given.labels, size, decided, homonyms)
     merged = merged_nodes(decisions, proposals, nodes)
+    asked = dict(zip(proposals["row_id"], proposals["reasons"], strict=True))
     opened = {}
     for node, larger in found.items():
         # What a person merged is shown as what it is part of.
@@ -117,10 +118,13 @@ def question_names(
         same = tree.name[node] == tree.name[other]
         reason = Reason("two_parents", parent) if same else Reason("spelled_alike", other)
         evidence = [_count(tree, one, size, example) for one in (node, other)]
-        opened[f"{tree.level[node] + 1}:{node}"] = proposal_row(
+        row_id = f"{tree.level[node] + 1}:{node}"
+        missing = [one for one in asked.get(row_id, ()) if one.kind == "no_parent"]
+        opened[row_id] = proposal_row(
             node, tree.level[node] + 1, own_parent or None, "published",
             fingerprint=evidence_hash(published=tree.path(own_parent)),
-            confidence=0.5, margin=0.0, accepted=one_now, evidence=evidence, reasons=[reason],
+            confidence=0.5, margin=0.0, accepted=one_now, evidence=evidence,
+            reasons=[reason, *missing],
             alternatives=[Alternative(other)], suggestion=other,
         )  # fmt: skip
     columns = (given.placeholders[name] for name in ("node_id", "level", "items", "example"))
@@ -141,6 +145,55 @@ def question_names(
     nodes = pd.concat([nodes.astype(object), words.astype(object)])
     nodes = nodes.sort_values(["level", "node_id"], ignore_index=True).astype({"level": "int8"})
     return table.astype(proposals.dtypes.to_dict()), nodes
+
+
+def ask_for_parents(
+    proposals: pd.DataFrame, nodes: pd.DataFrame, labels: pd.DataFrame
+) -> pd.DataFrame:
+    """Opens the row of each node that came without a label above it.
+
+    Only where labels name nodes that could be its parent: at the level above, and below the nearest
+    node above that was given.
+
+    Args:
+        proposals: the edges that the labels make, accepted.
+        nodes: their nodes.
+        labels: `GivenLabels.labels`; other nodes stand for blanks.
+
+    Returns:
+        The proposals; the reason of an opened row names the nearest node above that was given.
+    """
+    tree = LabelTree.from_nodes(nodes)
+    named = set(zip(labels["level"].tolist(), labels["node"].tolist(), strict=True))
+    given = {node for node, level in tree.level.items() if (level, tree.name[node]) in named}
+    # The largest first.
+    size = Counter(zip(labels["level"].tolist(), labels["node"].tolist(), strict=True))
+    offered: dict[tuple[int, str], list[str]] = {}
+    for node in sorted(given, key=lambda one: (-size[tree.level[one], tree.name[one]], one)):
+        for higher in (*tree.path(node)[1:], ""):
+            offered.setdefault((tree.level[node], higher), []).append(node)
+    nearest: dict[str, str] = {}
+    places: dict[str, tuple[Alternative, ...]] = {}
+    for node in given:
+        above = tree.path(node)[1:]
+        if above and above[0] not in given:
+            known = next((one for one in above if one in given), "")
+            if found := offered.get((tree.level[node] + 1, known)):
+                row_id = f"{tree.level[node] + 1}:{node}"
+                nearest[row_id] = known
+                places[row_id] = tuple(map(Alternative, found[:NUM_ALTERNATIVES]))
+    if not nearest:
+        return proposals
+    at = proposals["row_id"].isin(nearest)
+    of_rows = [(Reason("no_parent", nearest[row_id]),) for row_id in proposals["row_id"][at]]
+    reasons = pd.Series(of_rows, proposals.index[at], dtype=object)
+    others = [places[row_id] for row_id in proposals["row_id"][at]]
+    changed = proposals.copy()
+    changed.loc[at, "alternatives"] = pd.Series(others, proposals.index[at], dtype=object)
+    changed.loc[at, ["confidence", "margin", "score"]] = 0.0
+    changed.loc[at, "accepted"] = False
+    changed.loc[at, "reasons"] = reasons
+    return changed.astype(proposals.dtypes.to_dict())
 
 
 def nodes_people_made(

@@ -21,6 +21,7 @@ from strata_labels.build.embed import (
     PHRASES,
     image_name_vectors,
     images_there,
+    load_vectors,
 )
 from strata_labels.build.found_nodes import into_found_nodes
 from strata_labels.build.given_labels import (
@@ -121,6 +122,7 @@ def _into_vocabulary(
         both = known.copy()
         both[learnt >= 0] = -1
         both[:, 0] = np.where(learnt >= 0, learnt, known[:, 0])
+        del scores  # before others take memory
         scores = scorer.fit(both, line, known)
     proposals = proposer.propose(scores)
     proposals.loc[proposals["subject"].isin(items["item_id"][by_class]), "origin"] = "human"
@@ -298,10 +300,11 @@ def _signals(
     names = workspace.vectors / NAMES  # not there without an encoder
     about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
     if (workspace.vectors / IMAGES).is_file():
-        image = np.nan_to_num(np.load(workspace.vectors / IMAGES))
+        image = load_vectors(workspace.vectors / IMAGES)
         if about["aligned"]:
             nodes, scale = np.load(workspace.vectors / NODES), about["logit_scale"]
-            for_names = np.nan_to_num(np.load(image_name_vectors(workspace)))
+            file = image_name_vectors(workspace)
+            for_names = image if file.name == IMAGES else load_vectors(file)
     return Signals(
         names=items["name"].tolist(),
         qualifiers=items["qualifier"].fillna("").tolist(),
@@ -364,7 +367,7 @@ def decided(
 PROPOSE = Stage(
     name="propose",
     does="Proposing labels",
-    version=15,
+    version=16,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(workspace.table(name) for name in ("titles", "taxa")),

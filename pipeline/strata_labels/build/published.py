@@ -12,7 +12,12 @@ import pandas as pd
 from strata_labels.build.assets import found_names, ledgers
 from strata_labels.build.embed import ABOUT, IMAGES, NODES, image_name_vectors
 from strata_labels.build.given_labels import Completed, complete
-from strata_labels.build.label_questions import nodes_people_made, question_names, read_given
+from strata_labels.build.label_questions import (
+    ask_for_parents,
+    nodes_people_made,
+    question_names,
+    read_given,
+)
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
@@ -37,6 +42,8 @@ def published_part(
     proposals, nodes = published_tree(
         items, given.labels, len(hierarchy.levels), hierarchy.blank, first
     )
+    if not hierarchy.ranks_may_be_blank:
+        proposals = ask_for_parents(proposals, nodes, given.labels)
     homonyms = [n for n, name in enumerate(hierarchy.levels) if name in hierarchy.homonyms]
     proposals, nodes = question_names(proposals, nodes, given, decisions, homonyms)
     decided = decided_new_nodes(decisions["target"], nodes)

@@ -70,6 +70,7 @@ def _record(found: Explanation) -> dict[str, Any]:
         "proposal": found.proposal.to_dict(),
         "assignment": found.assignment.to_dict(),
         "nodes": dict(found.nodes),
+        "decisions": found.decisions.to_dict("records"),
         "what_if": found.what_if,
         "levels": found.levels,
         "given_levels": found.given_levels,
@@ -123,6 +124,11 @@ def _lines(found: Explanation) -> list[str]:
     ]
     lines += _issue_lines(found)
     lines += _label_lines(found)
+    lines += [
+        f"  {'decided' if row['state'] == 'effective' else row['state']:<10} {row['reviewer']}: "
+        f"{row['decision']} {found.nodes.get(row['target'], row['target'])}".rstrip()
+        for row in found.decisions.to_dict("records")
+    ]
     lines += [f"  evidence   {text}" for text in evidence_text(row["evidence"], found.nodes)]
     for other in row["alternatives"]:
         sure = "" if other.confidence is None else f" ({other.confidence:.2f})"
@@ -203,7 +209,8 @@ def _class_lines(found: ClassFacts) -> list[str]:
     if len(entity["other_qids"]):
         lines.append(f"             also claimed by {', '.join(entity['other_qids'])}")
     if entity["lat"] == entity["lat"]:  # not NaN
-        country = f", country {entity['country']}" if entity["country"] else ""
+        known = isinstance(entity["country"], str) and entity["country"] != ""
+        country = f", country {entity['country']}" if known else ""
         lines.append(f"  place      {entity['lat']:.4f}, {entity['lon']:.4f}{country}")
     names = [f"{found.labels.get(q, '?')} ({q})" for q in entity["class_qids"]]
     lines.append(f"  classes    {', '.join(names) or 'none'}")

@@ -53,7 +53,7 @@ def simulate_review(
             truth.resolve(),
             folder,
             tree,
-            encoder or load_hierarchy(tree).encoder,
+            load_hierarchy(tree).encoder if encoder is None else encoder,
             targets,
             page,
             say,

@@ -15,7 +15,7 @@ from strata_labels.proposal.label_issues import (
     most_harmful_first,
     score_labels,
 )
-from strata_labels.proposal.labelled import Ladder, doubt_given, propose_missing
+from strata_labels.proposal.labelled import Ladder, doubt_coarse, doubt_given, propose_missing
 from strata_labels.proposal.lexicon import Lexicon
 from strata_labels.proposal.new_nodes import (
     decided_new_nodes,
@@ -53,6 +53,7 @@ __all__ = [
     "Vocabulary",
     "calibration_error",
     "decided_new_nodes",
+    "doubt_coarse",
     "doubt_given",
     "image_similarities",
     "is_new_node",

@@ -35,6 +35,9 @@ WEIGHT_SPREAD = 0.3
 ROUNDS = 6
 _FLOOR = 1e-9
 _CHUNK_CELLS, _FIT_CELLS = 4_000_000, 1_000_000
+# With more nodes than these, confusions are counted between each row's likeliest nodes and the
+# labels alone: all of them would cost nodes times nodes for each row. Set by hand.
+MOST_COUNTED, NUM_COUNTED = 2_048, 64
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,13 @@ def score_labels(
         else:
             size = max(above.max(initial=0), given[:, level].max(initial=0)) + 1
             sums = scipy.sparse.csr_matrix(
-                (np.ones(len(above), np.float32), (above, np.arange(len(above)))),
-                shape=(size, len(above)),
+                (np.ones(len(above), np.float32), (np.arange(len(above)), above)),
+                shape=(len(above), size),
             )
-            of_level = np.asarray((sums @ probabilities.T).T)
+            of_level = np.empty((len(given), size), probabilities.dtype)
+            step = max(1, _CHUNK_CELLS // len(above))
+            for start in range(0, len(given), step):
+                of_level[start : start + step] = probabilities[start : start + step] @ sums
         worth = None if judged is None else judged[:, level]
         levels.append(issues_at_level(of_level, given[:, level], worth))
     return LabelIssues(
@@ -194,7 +200,8 @@ class _Confusions:
         probabilities: `[n, K]`.
         given: `[n]`.
         rows: rows with a label, `[m]`.
-        joint: sum of the probabilities of z over the rows labelled y, `[K(z), K(y)]`.
+        joint: sum of the probabilities of z over the rows labelled y, `[K(z), K(y)]`; sparse where
+            not all are counted.
         total: its row sums, `[K]`.
         counts: rows labelled y, `[K]`.
     """
@@ -202,23 +209,29 @@ class _Confusions:
     probabilities: np.ndarray
     given: np.ndarray
     rows: np.ndarray
-    joint: np.ndarray
+    joint: np.ndarray | scipy.sparse.csr_matrix
     total: np.ndarray
     counts: np.ndarray
 
     @classmethod
     def count(cls, probabilities: np.ndarray, given: np.ndarray, rows: np.ndarray) -> _Confusions:
         size = probabilities.shape[1]
-        joint = np.zeros((size, size))
+        joint = (
+            np.zeros((size, size))
+            if size <= MOST_COUNTED
+            else scipy.sparse.csr_matrix((size, size))
+        )
         step = max(1, _CHUNK_CELLS // size)
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             of_label = scipy.sparse.csr_matrix(
                 (np.ones(len(part)), (given[part], np.arange(len(part)))), shape=(size, len(part))
             )
-            joint += (of_label @ probabilities[part]).T
-        counts = np.bincount(given[rows], minlength=size)
-        return cls(probabilities, given, rows, joint, joint.sum(axis=1), counts)
+            joint += (of_label @ _counted(probabilities[part])).T
+        total = np.asarray(joint.sum(axis=1)).ravel()
+        return cls(
+            probabilities, given, rows, joint, total, np.bincount(given[rows], minlength=size)
+        )
 
     def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Rows and their columns, chunk by chunk."""
@@ -236,13 +249,34 @@ class _Confusions:
     def columns(self, rows: np.ndarray) -> np.ndarray:
         """Log-probability and log-confusion of some rows, `[2, r, K]`."""
         labels = self.given[rows]
-        values = self.probabilities[rows].astype(np.float64)
-        says = values / (self.total - values + PRIOR_ROWS)
-        prior = PRIOR_ROWS * says.sum(axis=1) / (len(self.rows) - 1 + len(self.total))
-        confusion = says @ self.joint + prior[:, None] * (self.counts + 1)
+        found = self.probabilities[rows]
+        values, counted = found.astype(np.float64), _counted(found)
+        if isinstance(counted, scipy.sparse.csr_matrix):
+            says = counted.astype(np.float64)
+            says.data /= self.total[says.indices] - says.data + PRIOR_ROWS
+            confusion = (says @ self.joint).toarray()
+            own = np.asarray(says.multiply(counted).sum(axis=1)).ravel()
+        else:
+            says = values / (self.total - values + PRIOR_ROWS)
+            confusion = says @ self.joint
+            own = (says * values).sum(axis=1)
+        prior = np.asarray(says.sum(axis=1)).ravel()
+        prior *= PRIOR_ROWS / (len(self.rows) - 1 + len(self.total))
+        confusion += prior[:, None] * (self.counts + 1)
         # Takes out what the row's own label put in.
-        confusion[np.arange(len(rows)), labels] -= (says * values).sum(axis=1) + prior
+        confusion[np.arange(len(rows)), labels] -= own + prior
         return np.log(np.stack([values, np.maximum(confusion, 0.0)]) + _FLOOR)
+
+
+def _counted(probabilities: np.ndarray) -> np.ndarray | scipy.sparse.csr_matrix:
+    """What confusions are counted from, of rows `[r, K]`; see `MOST_COUNTED`."""
+    num_rows, size = probabilities.shape
+    if size <= MOST_COUNTED:
+        return probabilities
+    nodes = np.argpartition(probabilities, size - NUM_COUNTED, axis=1)[:, size - NUM_COUNTED :]
+    values = np.take_along_axis(probabilities, nodes, axis=1)
+    ends = np.arange(num_rows + 1) * NUM_COUNTED
+    return scipy.sparse.csr_matrix((values.ravel(), nodes.ravel(), ends), shape=probabilities.shape)
 
 
 @dataclass(frozen=True)

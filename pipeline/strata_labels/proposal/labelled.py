@@ -182,6 +182,59 @@ def doubt_given(
     return pd.DataFrame.from_dict(found, orient="index")
 
 
+def doubt_coarse(
+    items: pd.DataFrame,
+    rows: np.ndarray,
+    places: np.ndarray,
+    ladder: Ladder,
+    scorer: Scorer,
+    scores: Scores,
+    issues: LabelIssues,
+    left_out: np.ndarray,
+    proposals: pd.DataFrame,
+) -> pd.DataFrame:
+    """What speaks against given coarse labels of items that lack a finer one.
+
+    Args:
+        items: `item_id`.
+        rows: positions of the opened items, each with a given coarse label.
+        places: their rows in `issues` and `left_out`.
+        ladder: the nodes.
+        scorer: holds the evidence.
+        scores: its answer.
+        issues: scores of given labels.
+        left_out: probabilities of the finest nodes without the given label, `[m, K]`.
+        proposals: the table `proposals`, with what is proposed below the given label.
+
+    Returns:
+        Columns of `proposals` that change, indexed by item id.
+    """
+    neighbours = scorer.nearest_labelled(rows, scores)
+    ids, finest = items["item_id"].tolist(), ladder.ids[0]
+    before = proposals[proposals["level"] == 1].set_index("subject")
+    found = {}
+    for place, (n, at) in enumerate(zip(rows.tolist(), places.tolist(), strict=True)):
+        level = int(scores.known_level[n])
+        inside = ladder.above[level] == issues.suggestion[at, level]
+        other = int(np.where(inside, left_out[at], -1.0).argmax())
+        spoken = _spoken(neighbours[place], other, finest, ids)
+        probability = round(float(left_out[at, other]), 4)
+        own = before.loc[ids[n]]
+        others = (one for one in own["alternatives"] if one.node != finest[other])
+        alternatives = (Alternative(finest[other], probability, spoken), *others)
+        found[ids[n]] = {
+            "accepted": False,
+            "score": np.float32(np.nanmin(issues.score[at])),
+            "suggestion": finest[other],
+            "reasons": (
+                Reason("label_issue", ladder.ids[level][scores.path[n, level]]),
+                *(reason for reason in own["reasons"] if reason.kind != "low_confidence"),
+            ),
+            "alternatives": alternatives[:NUM_ALTERNATIVES],
+        }
+    return pd.DataFrame.from_dict(found, orient="index")
+
+
 def fingerprint(item: pd.Series) -> str:
     """The evidence hash of an item."""
     return evidence_hash(

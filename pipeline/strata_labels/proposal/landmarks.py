@@ -166,13 +166,15 @@ class LandmarkRidge(Ridge):
         """See `Ridge.resampled`."""
         base = self._base
         values = base.mapped(kernel(base.features, rows, base.landmarks)).T
+        whole = self._sums
         for number, part in enumerate(base.parts):
-            left = _Sums(*(own.copy(order="K") for own in vars(self._sums).values()))
-            left.gram -= part.gram
-            left.total -= part.total
-            left.plain -= part.plain
+            left = _Sums(whole.gram - part.gram, whole.total - part.total, whole.plain - part.plain)
             self._change(left, self._changes.part == number, -1)
-            yield values @ self._primal(left) + self.mean
+            weights = self._primal(left)
+            del left
+            found = values @ weights
+            found += self.mean
+            yield found
 
     def _errors(self, positions: np.ndarray) -> np.ndarray:
         rows = self._targets.rows[positions]
@@ -200,9 +202,11 @@ class LandmarkRidge(Ridge):
 
     def _primal(self, sums: _Sums) -> np.ndarray:
         """Weights of the features, `[r, K]`."""
-        target = sums.total - np.outer(sums.plain, self.mean)
+        target = np.empty_like(sums.total, order="F")  # LAPACK's order: nothing is copied
+        np.outer(sums.plain, -self.mean, out=target)
+        target += sums.total
         factor = _factor(sums.gram, self.ridge)
-        return np.asarray(scipy.linalg.lapack.spotrs(factor, target, lower=1)[0])
+        return np.asarray(scipy.linalg.lapack.spotrs(factor, target, lower=1, overwrite_b=1)[0])
 
     def _left_out_blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         for block in self._targets.blocks():

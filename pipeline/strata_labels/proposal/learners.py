@@ -68,6 +68,17 @@ def _gaussian(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
     return values
 
 
+def largest(values: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Columns of the largest values of each row, largest first, and these values; of equal ones the
+    first columns."""
+    left, rows = values.copy(), np.arange(len(values))
+    found = np.empty((len(values), number), dtype=np.int64)
+    for place in range(number):
+        found[:, place] = left.argmax(axis=1)
+        left[rows, found[:, place]] = -np.inf
+    return found, np.take_along_axis(values, found, axis=1)
+
+
 @dataclass(frozen=True)
 class Targets:
     """What the labelled rows teach.
@@ -270,14 +281,21 @@ def best_ridge(features: Features, targets: Targets) -> float:
     some = np.sort(first[np.linspace(0, len(first) - 1, min(len(first), SAMPLE)).astype(int)])
     rows = targets.rows[some]
     values, vectors = np.linalg.eigh(kernel(features, rows, rows).astype(np.float64))
-    own = targets.indicators(some).toarray() - targets.mean
-    moved = vectors.T @ own
+    # A node without a row here differs from others by its mean alone: one column serves them all.
+    nodes, place = np.unique(targets.labels[some], return_inverse=True)
+    mean = targets.mean
+    others = np.square(np.delete(mean, nodes)).sum()
+    columns = np.column_stack([indicators(place, len(nodes)).toarray(), np.ones(len(some))])
+    moved = vectors.T @ columns
     errors = []
     for ridge in RIDGES:
         inverse = 1.0 / (np.maximum(values, 0.0) + ridge)
         residual = vectors @ (inverse[:, None] * moved)
-        diagonal = np.square(vectors) @ inverse
-        errors.append(float(np.square(residual / diagonal[:, None]).mean()))
+        residual /= (np.square(vectors) @ inverse)[:, None]
+        of_mean = residual[:, -1]
+        own = residual[:, :-1] - np.outer(of_mean, mean[nodes])
+        error = np.square(own).sum() + others * np.square(of_mean).sum()
+        errors.append(float(error / (len(some) * len(mean))))
     return RIDGES[int(np.argmin(np.round(errors, 9)))]
 
 

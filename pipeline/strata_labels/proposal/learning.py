@@ -15,8 +15,9 @@ from strata_labels.proposal.landmarks import (
 )
 from strata_labels.proposal.learners import ExactRidge, Ridge, Targets, answers_of
 from strata_labels.proposal.levels import NodeLevels
-from strata_labels.proposal.model import Model, learnt_at_levels, learnt_columns
+from strata_labels.proposal.model import Model, Votes, learnt_at_levels, learnt_columns
 from strata_labels.proposal.name_votes import NameVotes
+from strata_labels.proposal.neighbour_votes import NeighbourVotes
 from strata_labels.proposal.signals import Features, NodeScores
 
 # Weights of the evidence columns before any label is known, and how far labels may move them.
@@ -31,6 +32,7 @@ WEIGHT_SPREAD = {
     "known": 10.0,
     "log_known": 2.0,
     "votes": 3.0,
+    "neighbours": 30.0,
 }
 # Labelled rows below which the prior of the blend counts more than twice, where labels are all
 # there is to learn from. Set by hand.
@@ -99,7 +101,11 @@ class Learner:
         if not alone:
             labelled = np.isin(np.arange(self._levels.sizes[0]), known[rows, 0])
         of_finest = self._targets(0, known[:, 0], together)
-        votes = [NameVotes(part, of_finest) for part in parts.of_names]
+        votes: list[Votes] = [NameVotes(part, of_finest) for part in parts.of_names]
+        spread_of_votes = [WEIGHT_SPREAD["votes"]] * len(votes)
+        if isinstance(ridges[0], LandmarkRidge) and (of_finest.mean > 0).sum() > RANK:
+            votes.append(NeighbourVotes(parts, of_finest))
+            spread_of_votes.append(WEIGHT_SPREAD["neighbours"])
         learnt = learnt_columns(
             self._levels,
             learnt_at_levels(self._levels, {n: r.scores(pairs) for n, r in ridges.items()}),
@@ -110,7 +116,7 @@ class Learner:
             prior += [0.0, 1.0 if alone and level == 0 else 0.0]
             spread += [WEIGHT_SPREAD["known"], WEIGHT_SPREAD["log_known"]]
         prior += [0.0] * len(votes)
-        spread += [WEIGHT_SPREAD["votes"]] * len(votes)
+        spread += spread_of_votes
         # A vote never speaks against its node. Where each place has one item of each kind, its name
         # would: without the row's own label, the kind that no other item has is the right one.
         least = np.full(len(prior), -np.inf)

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from strata_labels.proposal.blend import Blend
 from strata_labels.proposal.learners import Ridge
 from strata_labels.proposal.levels import NodeLevels
-from strata_labels.proposal.name_votes import NameVotes
 from strata_labels.proposal.signals import NodeScores
 
 # Added to shares before their logarithm is taken.
 FLOOR = 0.02
 # Values scored at a time.
 CHUNK_VALUES = 8_000_000
+
+
+class Votes(Protocol):
+    """What labels say of the finest nodes beside the ridges."""
+
+    def scores(self, rows: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
+        """Scores of nodes, float32 `[len(rows), K]`; labelled rows without their own label."""
+
+    def resampled(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Scores of open items with each part of the labelled rows left out, `[len(rows), K]`."""
 
 
 @dataclass
@@ -27,7 +37,7 @@ class Chunk:
         rows: positions of the items, `[n]`.
         sources: what each source says of the finest nodes, `[n, K]`.
         learnt: see `learnt_at_levels`; empty where nothing is learnt.
-        votes: see `NameVotes`, `[n, K]` each; empty where nothing is learnt from names.
+        votes: see `NameVotes` and `NeighbourVotes`, `[n, K]` each; may be empty.
         probabilities: of the finest nodes, from everything, `[n, K]`.
         zero_shot: the same without any label, if there is evidence without.
         shares: share of the labels that each finest node has, `[K]`; None where nothing is learnt.
@@ -100,7 +110,8 @@ class Model:
         node_scores: the evidence without labels.
         ridges: by the level from which on upwards each is the one that counts (see
             `learnt_at_levels`).
-        votes: of n-grams and of words for the finest nodes, if items have names and labels.
+        votes: of n-grams and of words for the finest nodes, if items have names and labels; then of
+            the nearest items, if there are very many nodes.
         blend: of all evidence.
         zero_shot: of the evidence without labels, if there is any.
         labelled: where there is such evidence, which nodes have a label, boolean `[K]`.
@@ -111,7 +122,7 @@ class Model:
     levels: NodeLevels
     node_scores: NodeScores
     ridges: dict[int, Ridge]
-    votes: list[NameVotes]
+    votes: list[Votes]
     blend: Blend
     zero_shot: Blend | None
     labelled: np.ndarray | None = None
@@ -133,7 +144,7 @@ class Model:
             for n, ridge in self.ridges.items()
         }
         learnt = learnt_at_levels(self.levels, ridges)
-        votes = [some.scores(rows) for some in self.votes]
+        votes = [some.scores(rows, images) for some in self.votes]
         columns += learnt_columns(self.levels, learnt, votes, self.labelled)
         if not columns:
             columns = [np.zeros((len(rows), self.levels.sizes[0]), dtype=np.float32)]

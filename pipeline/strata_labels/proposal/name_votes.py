@@ -52,8 +52,11 @@ class NameVotes:
         self._blocks: dict[int, np.ndarray] = {}
         self._leave_out(own)
 
-    def scores(self, rows: np.ndarray) -> np.ndarray:
-        """Scores of nodes, float32 `[len(rows), K]`; labelled rows without their own label."""
+    def scores(self, rows: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
+        """Scores of nodes, float32 `[len(rows), K]`; labelled rows without their own label.
+
+        Images say nothing of names.
+        """
         found = self._sums(rows, self._votes)
         labelled, positions = self._targets.find(rows)
         if len(positions):

@@ -2,7 +2,8 @@
 
 Known labels, ledger decisions and a simulated review are the same thing to it: rows whose node is
 known at some level. Without any it is zero-shot; each further one moves it towards what it can
-learn. Nothing of the size items times nodes is held: rows are scored in chunks.
+learn. Rows are scored in chunks: of the size items times nodes, only the probabilities of labelled
+items are held.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from strata_labels.progress import tracked
 from strata_labels.proposal.acceptance import DECIMALS, Acceptance
 from strata_labels.proposal.calibration import worth_of
 from strata_labels.proposal.landmarks import LandmarkRidge, LandmarkSums
-from strata_labels.proposal.learners import CHUNK, Targets, answers_of, kernel
+from strata_labels.proposal.learners import CHUNK, Targets, answers_of, kernel, largest
 from strata_labels.proposal.learning import Learner
 from strata_labels.proposal.levels import NodeLevels
 from strata_labels.proposal.lexicon import Lexicon
@@ -236,20 +237,17 @@ class Scorer:
         if len(labelled) > MOST_REFERENCES:
             labelled = labelled[np.linspace(0, len(labelled) - 1, MOST_REFERENCES).astype(int)]
         found: list[list[tuple[int, int, float]]] = []
-        count = min(NUM_NEAREST, len(labelled))
-        for start in range(0, len(rows), CHUNK):
-            some = rows[start : start + CHUNK]
+        if not len(labelled):
+            return [[] for _ in rows]
+        count, step = min(NUM_NEAREST, len(labelled)), max(1, CHUNK_VALUES // len(labelled))
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step]
             values = kernel(self._features, some, labelled)
             values[some[:, None] == labelled[None]] = -1.0
-            best = np.argsort(-values, axis=1, kind="stable")[:, :count]
-            for line, order in zip(values, best, strict=True):
-                found.append(
-                    [
-                        (int(labelled[k]), int(scores.path[labelled[k], 0]), float(line[k]))
-                        for k in order
-                        if line[k] > 0
-                    ]
-                )
+            for places, best in zip(*largest(values, count), strict=True):
+                near, nodes = labelled[places], scores.path[labelled[places], 0]
+                triples = zip(near.tolist(), nodes.tolist(), best.tolist(), strict=True)
+                found.append([triple for triple in triples if triple[2] > 0])
         return found
 
     def similarity(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -332,7 +330,7 @@ class Scorer:
                 if 0 < given < num_levels:
                     inside = inside.within(self.levels, given, known[some, given])
                 found = self.levels.best_path(inside.probabilities)
-                top[some], top_probability[some] = _top(inside.probabilities, num_top)
+                top[some], top_probability[some] = largest(inside.probabilities, num_top)
                 sure, trusted[some] = acceptance.confidence(inside, found, given or num_levels)
                 left_out_node[some] = found[:, 0]
                 sure_without[part] = sure[:, 0]
@@ -382,15 +380,3 @@ class Scorer:
             flips[some] += best != scores.node[some]
             number += 1
         return flips / max(number, 1)
-
-
-def _top(probabilities: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """The likeliest nodes of each row, best first, and their probabilities."""
-    if number < probabilities.shape[1]:
-        some = np.argpartition(-probabilities, number - 1, axis=1)[:, :number]
-    else:
-        some = np.broadcast_to(np.arange(number), probabilities.shape)
-    some = np.sort(some, axis=1)
-    value = np.take_along_axis(probabilities, some, axis=1)
-    order = np.argsort(-value, axis=1, kind="stable")
-    return np.take_along_axis(some, order, axis=1), np.take_along_axis(value, order, axis=1)

@@ -245,7 +245,7 @@ def features(signals: Signals, scores: NodeScores, num_nodes: int) -> Features:
         parts.append((CLASSES, _chain_features(signals.chains)))
     dense = []
     if signals.text is not None:
-        dense.append((signals.text.astype(np.float32), TEXT, TEXT_GAMMA))
+        dense.append((signals.text.astype(np.float32, copy=False), TEXT, TEXT_GAMMA))
     if signals.image is not None:
         dense.append((centred(signals.image), IMAGE, IMAGE_GAMMA))
     total = sum(weight for weight, _ in parts) + sum(weight for _, weight, _ in dense) or 1.0
@@ -268,11 +268,16 @@ def unlike_mean(vectors: np.ndarray, items: np.ndarray) -> np.ndarray:
     """Unit vectors `[..., d]` less the mean of the items' vectors `[n, d]`; zeros stay zeros."""
     of_items: np.ndarray = np.asarray(items.any(axis=1))
     there: np.ndarray = np.asarray(vectors.any(axis=-1))
-    moved = vectors
+    mean = np.zeros(items.shape[1], dtype=items.dtype)
     if of_items.any():
-        moved = (vectors - items[of_items].mean(axis=0)).astype(np.float32)
-    length = np.linalg.norm(moved, axis=-1, keepdims=True)
-    return np.where(there[..., None], moved / np.maximum(length, 1e-9), 0.0).astype(np.float32)
+        mean = (items if of_items.all() else items[of_items]).mean(axis=0)
+    found = np.empty(vectors.shape, dtype=np.float32)
+    for start in range(0, len(vectors), _CHUNK):
+        some = slice(start, start + _CHUNK)
+        moved = (vectors[some] - mean).astype(np.float32)
+        length = np.linalg.norm(moved, axis=-1, keepdims=True)
+        found[some] = np.where(there[some, ..., None], moved / np.maximum(length, 1e-9), 0.0)
+    return found
 
 
 def _name_features(names: Sequence[str]) -> list[scipy.sparse.csr_matrix]:

@@ -253,7 +253,7 @@ def _decided_rows(
             parent[n], status[n] = "", MERGED
         elif is_node:
             parent[n], status[n] = placement.parent[decision.subject], PROPOSED
-        elif word == "stop":
+        elif word == "stop" or (word == "keep" and decision.target == proposed[n]):
             parent[n], status[n] = decision.target, PROPOSED
         else:
             parent[n], status[n] = placement.main_child(decision.target, 1), PROPOSED
@@ -282,8 +282,8 @@ def _decided_rows(
 
     settled &= ~reopened
     # A decision on a class (its row is one level up) settles the items that were proposed for it,
-    # unless it was asked for the name of the class alone.
-    by_name = has_reason(rows.reasons, *NAME_REASONS) & (status != EXCLUDED)
+    # unless it was asked for the name or the parent of the class alone.
+    by_name = has_reason(rows.reasons, *NAME_REASONS, "no_parent") & (status != EXCLUDED)
     class_rows = settled & (rows.level == 2).to_numpy() & ~by_name & ~twins
     classes = set(rows.subject[class_rows])
     items = (rows.level == 1).to_numpy()

@@ -286,7 +286,9 @@ class Checker:
             place = tree.parent.get(decision.subject, "")
         else:
             place = self._columns["own"][at] or self._columns["suggestion"][at]
-        if decision.decision == "stop" and decision.subject not in tree.level:
+        # Where an item's label stops above the first level, no finer is not coarser.
+        on_item = decision.subject not in tree.level and tree.level.get(place) == 1
+        if decision.decision == "stop" and on_item:
             place = tree.parent.get(place, "")
         return place if tree.level.get(place, 0) > own else None
 

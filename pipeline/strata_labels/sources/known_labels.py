@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.people_csv import read_header, read_people_csv
+from strata_labels.people_csv import is_row_numbers, read_header, read_people_csv
 from strata_labels.sources.contract import Labels, count_labels, label_rows
 from strata_labels.tables import own_ids
 
@@ -20,7 +20,8 @@ def known_levels(path: Path) -> tuple[str, ...]:
     Raises:
         InputError: not a file, undecodable.
     """
-    return tuple(name for name in read_header(path) if name not in ("", "id", "split"))
+    names = (name for name in read_header(path) if name not in ("", "id", "split"))
+    return tuple(name for name in names if not is_row_numbers(name))
 
 
 def read_labels(path: Path, items: pd.DataFrame, levels: Sequence[str]) -> Labels:

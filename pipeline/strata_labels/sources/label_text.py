@@ -6,21 +6,72 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-#: What people and programs write for a missing label, without case, spaces and punctuation.
-PLACEHOLDERS = frozenset(
+from strata_labels.people_csv import UNKNOWN_LABEL
+
+_SIGNS = re.compile(r"[\s\-‐-―−_.…·・?¿!¡,;:|~=^/\\*#()\[\]<>{}'\"]+")
+# What spreadsheets leave of a formula that failed, in any language: #REF!, #NAME?, #WERT!.
+_FAILED_FORMULA = re.compile(r"#[A-Z0-9/_]+[!?]|#NV")
+# Marks of vowels that Hebrew and Arabic may leave out, beside the accents of other scripts; a mark
+# that makes another letter (Japanese, the scripts of India) is kept.
+_ACCENTS = re.compile("[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1-\u05c7\u0640\u064b-\u065f\u0670]")
+# Invisible, and neither controls nor formats: variation selectors, fillers, the blank of Braille.
+_INVISIBLE = re.compile("[\u115f\u1160\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+# Letters with a stroke, which Unicode takes for letters of their own; quotation marks and hyphens.
+_ONE_FOR_ALL = str.maketrans(
     {
-        "na", "nan", "nil", "none", "null", "unk", "unknown", "unlabeled", "unlabelled",
-        "nolabel", "unspecified", "undefined", "unassigned", "unclassified", "uncategorized",
-        "uncategorised", "undetermined", "missing", "blank", "empty", "notavailable",
-        "notapplicable", "notknown", "notspecified", "notset", "tba", "tbd", "todo", "aucun",
-        "aucune", "desconocido", "inconnu", "inconnue", "keine", "ninguno", "unbekannt",
+        "ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe",
+        "’": "'", "‘": "'", "ʼ": "'", "‐": "-", "‑": "-", "‒": "-", "–": "-", "—": "-",
     }
 )  # fmt: skip
-_SIGNS = re.compile(r"[\s\-‐-―_.…·?¿/\\*#()\[\]<>{}'\"]+")
 # A gap between two words, and between a word and a number; "1-2" is not "12".
 _GAP = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W_])|(?<=[^\W_])[\s_-]+(?=[^\W\d_])")
 # A shorter word with another letter behind it is another word: "bu" and "bus".
 _SHORTEST = 3
+# Ends of plurals, without accents, and what may be there in the singular.
+_PLURALS = {
+    # English, and all languages with -s
+    "s": ("",), "es": ("",), "ies": ("y",), "ves": ("f", "fe"), "men": ("man",),
+    # Latin words
+    "i": ("us",), "ae": ("a",),
+    # German
+    "en": ("e",),
+    # French
+    "aux": ("al", "au"), "eux": ("eu",), "oux": ("ou",),
+    # Spanish and Portuguese
+    "ces": ("z",), "oes": ("ao",), "aes": ("ao",), "ns": ("m",), "ais": ("al",), "eis": ("el",),
+    # Russian and Ukrainian
+    "ы": ("", "а"), "и": ("", "а", "я", "ь"),
+    # Greek
+    "οι": ("οσ",), "εσ": ("α", "η"), "ια": ("ι",),
+}  # fmt: skip
+_LONGEST_END = max(map(len, _PLURALS))
+
+
+def _plain(text: str) -> str:
+    """Without case, accents and what cannot be seen, and without spaces at the ends."""
+    letters = unicodedata.normalize("NFKD", text.casefold()).translate(_ONE_FOR_ALL)
+    letters = _INVISIBLE.sub("", _ACCENTS.sub("", letters))
+    return "".join(one for one in letters if unicodedata.category(one) not in ("Cc", "Cf")).strip()
+
+
+_WORDS = """
+    na nan nil none null unk unknown unlabeled unlabelled nolabel unspecified undefined
+    unassigned unclassified uncategorized uncategorised undetermined unidentified indeterminate
+    missing blank empty nodata novalue notavailable notapplicable notknown notspecified notset
+    tba tbd tobedetermined todo
+    aucun aucune inconnu inconnue indéterminé indéterminée nonrenseigné
+    desconocido desconocida ninguno ninguna sindatos
+    desconhecido desconhecida nenhum nenhuma semdados
+    sconosciuto sconosciuta nessuno nessuna
+    keine keiner keines keineangabe unbekannt unbestimmt
+    geen onbekend ingen okänd ukendt ukjent tuntematon
+    brak nieznany nieznana nieznane neznámý neznámá bilinmiyor
+    неизвестно неизвестный неизвестная нет нетданных невідомо
+    άγνωστο άγνωστος άγνωστη غيرمعروف لايوجد
+    不明 未知 未定 无 無 なし 該当なし 미상 없음 알수없음
+"""
+#: What people and programs write for a missing label, without case, accents, spaces and signs.
+PLACEHOLDERS = frozenset(map(_plain, _WORDS.split()))
 
 
 def is_placeholder(text: str) -> bool:
@@ -30,6 +81,8 @@ def is_placeholder(text: str) -> bool:
         >>> [is_placeholder(text) for text in ("N/A", "-", "<Unknown>", "none", "nunnery", "+")]
         [True, True, True, True, False, False]
     """
+    if re.fullmatch(UNKNOWN_LABEL, text) or _FAILED_FORMULA.fullmatch(text):
+        return True
     return (bare := _SIGNS.sub("", _plain(text))) == "" or bare in PLACEHOLDERS
 
 
@@ -48,33 +101,21 @@ def spelled_alike(names: Iterable[str]) -> list[list[str]]:
     by_key: dict[str, list[str]] = {}
     for name in sorted(set(names)):
         by_key.setdefault(_GAP.sub("", _plain(name)), []).append(name)
-    first: dict[str, str] = {}
-    for key in sorted(by_key, key=lambda key: (len(key), key)):
-        singular = next((one for one in _singulars(key) if one in by_key), key)
-        first[key] = first.get(singular, singular)
+    singular = {key: next((o for o in _singulars(key) if o in by_key), "") for key in by_key}
     groups: dict[str, list[str]] = {}
     for key, found in by_key.items():
-        groups.setdefault(first[key], []).extend(found)
+        while singular[key]:  # the plural of a plural; no end is that of its own singular
+            key = singular[key]
+        groups.setdefault(key, []).extend(found)
     return sorted(sorted(group) for group in groups.values() if len(group) > 1)
-
-
-def _plain(text: str) -> str:
-    """Without case, accents, control and format characters, and spaces at the ends."""
-    letters = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(
-        letter
-        for letter in letters
-        if not ("\u0300" <= letter <= "\u036f" or unicodedata.category(letter) in ("Cc", "Cf"))
-    ).strip()
 
 
 def _singulars(key: str) -> list[str]:
     """What a word may be the plural of."""
     found = []
-    if key.endswith("ies"):
-        found.append(key[:-3] + "y")
-    if key.endswith("es"):
-        found.append(key[:-2])
-    if key.endswith("s") and not key.endswith("ss"):
-        found.append(key[:-1])
+    for length in range(min(len(key), _LONGEST_END), 0, -1):
+        stem, end = key[:-length], key[-length:]
+        found += [stem + other for other in _PLURALS.get(end, ())]
+    if key.endswith("ss"):
+        found.remove(key[:-1])
     return [one for one in found if len(one) >= _SHORTEST and one[-1].isalpha()]

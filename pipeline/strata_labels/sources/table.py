@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import pyarrow as pa
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.people_csv import clean_cell, clean_cells, read_header, read_people_csv
+from strata_labels.people_csv import (
+    clean_cell,
+    clean_cells,
+    is_row_numbers,
+    read_header,
+    read_people_csv,
+)
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
 from strata_labels.sources.image_folder import (
     PICTURES,
@@ -39,6 +45,8 @@ _EXPORTED = (
 )
 _ALSO_EXPORTED = ("origin", "accepted_level")
 _CONFIDENCE = "_confidence"
+# Columns whose cells may hold several values.
+_LISTS = ("image",)
 _SPLIT = "train"
 _BETWEEN = "|"
 _SHORTENED = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+")
@@ -144,7 +152,10 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
     named = {*_REQUIRED, *_OPTIONAL, _ITEM, *(level.casefold() for level in levels)}
     if others := frame.attrs.get("files_not_read"):
         counts["files_not_read"] = others
-    if unread := [name for name in frame.columns if name and name not in named]:
+    unread = [name for name in frame.columns if name and name not in named]
+    if number := frame.attrs.get("unnamed", 0):
+        unread.append(f"{number} without a name")
+    if unread:
         counts["columns_not_read"] = ", ".join(dict.fromkeys(unread))
     for name, part in items.groupby("split", sort=True):
         number = len(part)
@@ -164,7 +175,7 @@ def _label_columns(columns: Iterable[str]) -> list[str]:
     if groups:
         confidences = {f"{name}{_CONFIDENCE}" for name in names}
         others |= {*_ALSO_EXPORTED, *confidences, *(name for group in groups for name in group)}
-    return [name for name in names if name not in others]
+    return [name for name in names if name not in others and not is_row_numbers(name)]
 
 
 def _path(given: Path) -> Path:
@@ -235,11 +246,16 @@ def _text_table(path: Path) -> pd.DataFrame:
         frame.attrs["files_not_read"] = others
         return frame
     if path.suffix != ".parquet" and not path.is_dir():
-        return read_people_csv(path, _REQUIRED, _OPTIONAL, further=True)
+        return read_people_csv(path, _REQUIRED, _OPTIONAL, further=True, lists=_LISTS)
     table = read_parquet(path)
     frame = pd.DataFrame(index=pd.RangeIndex(1, table.num_rows + 1))
+    problems: list[Problem] = []
     for name, column in zip(_header(path, table), table.columns, strict=True):
-        frame[name] = clean_cells([_text(cell) for cell in column.to_pylist()])
+        cells = column.to_pylist()
+        problems += _no_texts(path, name, cells)
+        frame[name] = clean_cells([_text(cell) for cell in cells])
+    if problems:
+        raise InputError(problems)
     return frame.assign(**{name: "" for name in _OPTIONAL if name not in frame})
 
 
@@ -263,10 +279,33 @@ def _header(path: Path, table: pa.Table) -> list[str]:
     return names
 
 
+def _no_texts(path: Path, column: str, cells: list[object]) -> Iterator[Problem]:
+    """The cells of a column that cannot be written as one text."""
+    for row, cell in enumerate(cells, start=1):
+        entries = cell if isinstance(cell, list) else [cell]
+        if any(isinstance(entry, dict | list) for entry in entries):
+            fix = "Write a text or a number, of a picture its path."
+            yield Problem(path, "a value inside a value", fix, row, column)
+        elif len(entries) > 1 and column not in _LISTS:
+            yield Problem(path, "several values:", "Keep one.", row, column, entries)
+        elif any(isinstance(entry, bytes) and not _is_utf8(entry) for entry in entries):
+            yield Problem(path, "bytes that are no text", "Write a text.", row, column)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _text(cell: object) -> str:
     """A cell as text: blank for a missing one, whole numbers without decimals."""
     if isinstance(cell, list):
         return _BETWEEN.join(map(_text, cell))
+    if isinstance(cell, bytes):  # of a writer that does not say that they are text
+        return cell.decode("utf-8", "replace")
     if cell is None or cell != cell:  # NaN
         return ""
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
@@ -277,7 +316,8 @@ def _pictures(path: Path, row: int, cell: str, problems: list[Problem]) -> list[
     for name in filter(None, (part.strip() for part in cell.split(_BETWEEN))):
         place = path.parent / name
         if not place.is_dir():
-            found.append(PurePosixPath(name).as_posix())  # ./a.png is a.png
+            # ./a.png is a.png; an address is listed as it is among the images that are not there.
+            found.append(name if "://" in name else PurePosixPath(name).as_posix())
             continue
         inside = [
             file.relative_to(path.parent).as_posix()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from strata_labels.evidence import has_reason
 from strata_labels.tables import LABELLED, OUTSIDE, SCHEMAS, assignments_schema
 from strata_labels.tree.label_tree import LabelTree
 
@@ -35,7 +36,7 @@ def tree_tables(
     Args:
         items: the table `items`, ids unique.
         rows: proposals after the decisions, `subject, level, parent, status, origin, confidence,
-            accepted`.
+            accepted, reasons`.
         tree: all nodes after the decisions.
         path_confidence: the table of that name. It holds for items whose parent is the proposed
             one; of others each level is as sure as the row.
@@ -85,6 +86,10 @@ def tree_tables(
             unique[0]
         ]
     sure, accepted = _sure(order.item_id, rows, path_confidence, num_levels)
+    blank = _blank_levels(paths, of_nodes, num_levels)[codes]
+    sure, accepted = np.where(blank, 0.0, sure), accepted & ~blank
+    # A level counts only if all above it do.
+    accepted = np.logical_and.accumulate(accepted[:, ::-1], axis=1)[:, ::-1]
     named = [pd.notna(columns[f"level{level}_id"]) for level in range(1, num_levels)]
     given = np.column_stack([np.zeros(len(order), dtype=bool), *named])
     for level in range(1, num_levels):
@@ -96,7 +101,7 @@ def tree_tables(
     columns["origin"] = _or_none(rows.origin.to_numpy(dtype=object), ok)
     columns["confidence"] = rows.confidence.fillna(0).to_numpy("float32")
     # An item without a row is not accepted.
-    columns["accepted"] = rows.accepted.eq(True).to_numpy(dtype=bool)
+    columns["accepted"] = rows.accepted.eq(True).to_numpy(dtype=bool) & ~blank.any(axis=1)
     assignments = pd.DataFrame(columns)[assignments_schema(num_levels).names]
 
     kept = {node for code in np.unique(codes[labelled]) for node in paths[code].values()}
@@ -137,6 +142,22 @@ def _sure(
     sure[place[mine], level[mine]] = found.confidence.to_numpy()[mine]
     accepted[place[mine], level[mine]] |= found.accepted.to_numpy()[mine]
     return sure, accepted
+
+
+def _blank_levels(paths: list[dict[int, str]], rows: pd.DataFrame, num_levels: int) -> Any:
+    """Levels of each path at which a node stands for a label that is asked for, `[P, levels]`."""
+    still_open = rows[~rows.accepted.eq(True)]
+    still_open = still_open[has_reason(still_open.reasons, "no_parent")]
+    nearest = {
+        subject: next(reason.node for reason in reasons if reason.kind == "no_parent")
+        for subject, reasons in zip(still_open.subject, still_open.reasons, strict=True)
+    }
+    found = np.zeros((len(paths), num_levels), dtype=bool)
+    for n, path in enumerate(paths):
+        level_of = {node: level for level, node in path.items()}
+        for node in nearest.keys() & level_of.keys():
+            found[n, level_of[node] + 1 : level_of.get(nearest[node], num_levels)] = True
+    return found
 
 
 def _or_none(values: Any, given: Any) -> Any:

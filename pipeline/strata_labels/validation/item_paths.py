@@ -19,6 +19,8 @@ from strata_labels.tables import load, read_parquet, table_path
 ITEM = ("level0", "item_id")
 # The evaluation ranks ten images at least.
 FEWEST = 11
+# What torch divides by at least when it scales a vector to unit length.
+_SHORTEST = 1e-12
 _TRAINING_FILES = "test_frozen.npy", "test_items.parquet"
 _FOLDER_FILES = "vectors.npy", "items.parquet"
 
@@ -170,12 +172,13 @@ def read_vectors(vectors: Path, items: Path | None = None) -> tuple[Tensor, pd.D
         if array.ndim != 2 or array.dtype.kind != "f":
             what = f"not a table of floats [n, d], but {array.dtype} of shape"
             problems.append(Problem(vectors, what, "Save [n, d] floats.", value=array.shape))
-        elif not np.isfinite(array).all() or not np.linalg.norm(array, axis=1).all():
-            row = int(
-                np.flatnonzero(~np.isfinite(array).all(axis=1) | (~array.astype(bool)).all(1))[0]
+        elif not len(array):
+            problems.append(Problem(vectors, "holds no vector", "Save a row for each image."))
+        elif (wrong := np.flatnonzero(~np.isfinite(array).all(axis=1) | ~array.any(axis=1))).size:
+            what = (
+                f"{wrong.size} of {len(array)} vectors are not finite or all zeros; the first, row"
             )
-            what = f"a vector that is not finite, or all zeros, in row {row}"
-            problems.append(Problem(vectors, what, "Leave its image out."))
+            problems.append(Problem(vectors, what, "Leave their images out.", value=int(wrong[0])))
         if table is not None and len(table) != len(array):
             what = f"{len(table)} rows, {vectors.name} has {len(array)}"
             problems.append(Problem(str(items), what, "Give a row for each vector, in order."))
@@ -188,8 +191,19 @@ def read_vectors(vectors: Path, items: Path | None = None) -> tuple[Tensor, pd.D
     assert array is not None and table is not None
     frame = pd.DataFrame({"item": table[item].astype(str).to_numpy()})
     frame["path"] = table["path"].astype(str).to_numpy() if "path" in table else ""
-    unit = torch.nn.functional.normalize(torch.from_numpy(array.astype(np.float32)), dim=1)
-    return unit, frame
+    return torch.nn.functional.normalize(torch.from_numpy(_single(array)), dim=1), frame
+
+
+def _single(array: np.ndarray) -> np.ndarray:
+    """Vectors in single precision; those whose length it cannot hold are scaled first."""
+    with np.errstate(over="ignore"):
+        single = array.astype(np.float32)
+        lengths = np.linalg.norm(single, axis=1)
+    odd = ~((lengths > _SHORTEST) & np.isfinite(lengths))
+    if odd.any():
+        some = array[odd].astype(np.float64)
+        single[odd] = some / np.abs(some).max(axis=1, keepdims=True)
+    return single
 
 
 def read_item_table(path: Path) -> pd.DataFrame:
