@@ -76,15 +76,8 @@ def by_command(scorer: Scorer, truth: np.ndarray, labelled: int) -> None:
         }
         table = pd.DataFrame({"id": ids, "image": [f"{name}.jpg" for name in ids], **labels})
         table.to_csv(folder / "items.csv", index=False)
-        _run(
-            "build",
-            "table",
-            "ws",
-            *["--items", "items.csv", "--vectors", "."],
-            "--encoder",
-            "",
-            at=folder,
-        )
+        inputs = ["--items", "items.csv", "--vectors", "."]
+        _run("build", "table", "ws", *inputs, "--encoder", "", at=folder)
         rows = pd.read_csv(folder / "ws" / "review.csv", dtype=str)
         answers = rows[rows["row_id"].str.startswith("1:")][:50]
         number = answers["row_id"].str.rsplit("/i").str[-1].astype(int)
