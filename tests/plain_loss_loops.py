@@ -43,6 +43,8 @@ def sup_hap(scores: Tensor, levels: list[int], num_levels: int, p: dict) -> Tens
     shares = torch.tensor([level / max(1, num_levels - 1) for level in levels])
     counts = torch.tensor([levels.count(level) for level in levels])
     relevance = (shares / counts).tolist()
+    defined = [level / max(1, num_levels - 1) / levels.count(level) for level in levels]
+    assert all(map(lambda one, other: math.isclose(one, other, rel_tol=1e-6), relevance, defined))
     if not any(relevance):
         return None
     result = torch.zeros((), dtype=scores.dtype)
@@ -90,6 +92,9 @@ def sup_ndcg(scores: Tensor, levels: list[int], p: dict) -> Tensor | None:
     gains = torch.tensor([[2.0**level - 1 for level in levels]])
     places = torch.tensor([levels]).argsort(1, descending=True).argsort(1).float()
     ideal = (gains / torch.log2(2 + places)).sum(1).double()[0]
+    best = sorted(levels, reverse=True)
+    defined = sum((2**level - 1) / math.log2(2 + place) for place, level in enumerate(best))
+    assert math.isclose(float(ideal), defined, rel_tol=1e-6)
     found = sum(
         (2**level - 1) / torch.log2(1 + rank(scores, levels, k, p))
         for k, level in enumerate(levels)

@@ -312,6 +312,16 @@ def test_classes_by_name_are_those_of_their_numbers(files: Path, kind: str) -> N
     assert run(files, *named, gallery=True) == expected
 
 
+@pytest.mark.parametrize("blank", ["", "  ", None])
+def test_a_blank_name_is_no_class(files: Path, blank: str | None) -> None:
+    names = np.load(files / "ql.npy").astype(str)
+    table = pd.DataFrame(names, columns=["level0", "level1"])
+    table.loc[2, "level1"] = blank
+    table.to_parquet(files / "ql.parquet")
+    with pytest.raises(InputError, match=r"ql\.parquet, row 3, column 'level1': a blank value"):
+        run(files, "--query-labels", str(files / "ql.parquet"))
+
+
 def test_names_that_stand_for_unknown_are_unknown(files: Path) -> None:
     labels = np.load(files / "ql.npy").astype(str)
     table = pd.DataFrame(labels, columns=["level0", "level1"]).replace({"0": "nan"})

@@ -14,7 +14,7 @@ import pytest
 import timm
 import torch
 import training_steps
-from strata_labels.embedding import load_encoder
+from strata_labels.embedding import VectorStore, load_encoder
 from strata_labels.errors import InputError, RetryError
 from strata_labels.training import (
     Recipe,
@@ -29,8 +29,8 @@ from strata_labels.training.memory import Memory
 from strata_labels.training.model import GeM, build_model
 from strata_labels.training.processes import Processes, process_group
 from strata_labels.training.trainer import Trainer
-from strata_labels.training.training_modes import FullTraining
-from strata_labels.training.training_run import _few_shown
+from strata_labels.training.training_modes import FullTraining, HeadTraining
+from strata_labels.training.training_run import _few_shown, _no_super_classes
 from subprocesses import run_checked
 from torch import nn
 
@@ -150,6 +150,30 @@ def test_labels_of_one_level_have_no_super_classes() -> None:
         labels = torch.arange(80)[:, None] // 4
         trainer = head_trainer(labels, f"order={order}", "batch_size=16")
         assert [len(batch) for batch in trainer.sampler.plan(0)] == [16] * 5
+
+
+def test_settings_of_a_sampler_that_is_not_taken_are_named() -> None:
+    fine = torch.arange(80)[:, None] // 4
+    assert "super_classes and batches_per_group are without" in _no_super_classes(
+        head_trainer(fine)
+    )
+    assert not _no_super_classes(head_trainer(fine, "sampler=m-per-class"))
+    assert not _no_super_classes(head_trainer(torch.cat([fine, fine // 4], dim=1)))
+
+
+def test_a_head_that_gives_no_numbers_is_named(encoder: str, pictures) -> None:
+    root, path, _ = pictures
+    images = read_labels_csv(path, root)
+    store = VectorStore(path.parent / "vectors")
+    recipe = load_recipe("happier", "head")
+    work = HeadTraining(images, recipe, load_encoder(encoder), store, Processes(), False)
+    assert bool(work.embedded("test").isfinite().all())
+    with torch.no_grad():
+        work.model.linear.weight[0, 0] = torch.nan
+    first, number = images.part("test").paths[0], len(images.part("test").paths)
+    message = f"{first}: the network gives NaN .* this picture, the first of {number}. Take"
+    with pytest.raises(InputError, match=message):
+        work.embedded("test")
 
 
 def test_small_super_classes_are_said_to_show_few_images() -> None:
@@ -516,6 +540,21 @@ def test_a_memory_that_is_empty_changes_no_loss(name: str, mining: str) -> None:
         trainer.run(steps=1)
         losses.append(trainer.history[0][2])
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_a_head_whose_last_step_overflows_is_no_result() -> None:
+    inputs, labels = training_steps.points()
+    settings = [
+        "epochs=1",
+        "warmup_epochs=0",
+        "optimizer=sgd",
+        "head_lr=1e38",
+        "weight_decay=1e9",
+        "batch_size=360",
+        "max_per_class=4",
+    ]
+    with pytest.raises(InputError, match="diverged in step 1"):
+        train_head(inputs, labels, load_recipe("triplet", "head", settings))
 
 
 def test_train_head_is_its_seed() -> None:

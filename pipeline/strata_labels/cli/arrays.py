@@ -65,9 +65,11 @@ def read_labels(path: Path) -> np.ndarray:
         named = [name for name in levels if name in table.schema.names]
         for name in named:
             if _is_text(table.schema.field(name).type):
-                at = table.schema.get_field_index(name)
-                _no_blanks(path, name, table[name])
-                table = table.set_column(at, name, _numbers(table[name]))
+                at, text = table.schema.get_field_index(name), table[name].cast(pa.string())
+                blank = pc.equal(pc.utf8_trim_whitespace(text), "")
+                text = pc.if_else(blank, pa.scalar(None, pa.string()), text)
+                _no_blanks(path, name, text)
+                table = table.set_column(at, name, _numbers(text))
         array = _columns(path, table, named or names)
     else:
         array = _read_npy(path)
@@ -75,7 +77,8 @@ def read_labels(path: Path) -> np.ndarray:
         raise _wrong(
             path,
             f"not a table of integers [n, levels], but {array.dtype} of shape",
-            "Save labels as an integer array, column 0 the finest level.",
+            "Save labels as an integer array, column 0 the finest level, or in Parquet as columns "
+            "level0, level1, ... of integers or text.",
             value=array.shape,
         )
     if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
@@ -90,7 +93,7 @@ def read_labels(path: Path) -> np.ndarray:
 
 def _numbers(names: pa.ChunkedArray) -> pa.Array:
     """A lasting number for each name of a class; -1 for what stands for an unknown one."""
-    coded = names.combine_chunks().cast(pa.string()).dictionary_encode()
+    coded = names.combine_chunks().dictionary_encode()
     numbers = [
         -1
         if re.fullmatch(UNKNOWN_LABEL, name)
@@ -122,7 +125,8 @@ def _columns(path: Path, table: pa.Table, names: list[str]) -> np.ndarray:
         raise _wrong(
             path,
             "no column to take, of",
-            "Labels are columns level0, level1, ... of integers, embeddings one column of lists.",
+            "Labels are columns level0, level1, ... of integers or text, embeddings one column of "
+            "lists.",
             value=table.schema.names,
         )
     for name in names:

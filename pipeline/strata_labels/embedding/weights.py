@@ -80,8 +80,7 @@ def check_weights(network: Any, where: str | Path, fix: str, value: str | None =
     wrong += [name for name, one in network.named_buffers() if bool(one.isnan().any())]
     if wrong:
         shown = ", ".join(wrong[:5]) + (", ..." if len(wrong) > 5 else "")
-        what = f"weights hold NaN or infinite numbers ({shown})"
-        what += "" if value is None else ":"
+        what = f"weights hold NaN or infinite numbers ({shown}):"
         raise InputError(Problem(where, what, fix, value=value))
 
 

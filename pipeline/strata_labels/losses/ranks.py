@@ -41,6 +41,7 @@ class SupHAPLoss(_RankLoss):
     H-rank takes the step function, or, if `beta`, `gamma` and `leak` are given, `LeakyStep` for
     items of a higher level than k. (Levels, not relevances, say who should stand before whom:
     `pop` relevances are not monotone, and a sibling belongs before a cousin all the same.)
+    Relevances are of single precision, whatever the embeddings' is.
 
     Args:
         tau: temperature of the bound's sigmoid, > 0 (the bound is `SupRank`).
@@ -153,6 +154,8 @@ class SmoothAPLoss(_RankLoss):
 
 class SupNDCGLoss(_RankLoss):
     """1 - smooth NDCG: gain 2^l - 1, discount log2(1 + rank), rank by `SupRank`.
+
+    The ideal, by which it is divided, is of single precision, whatever the embeddings' is.
 
     Args:
         tau: temperature of the bound's sigmoid, > 0 (the bound is `SupRank`).

@@ -143,5 +143,6 @@ def train_head(vectors: Tensor, labels: Tensor, recipe: Recipe, seed: int = 0) -
             with torch.no_grad():
                 trainer.start_proxies(trainer.model(vectors))
         trainer.run()
+        trainer.check_weights()
     assert isinstance(trainer.model, Head)
     return trainer.model.eval()

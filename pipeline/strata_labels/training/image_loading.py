@@ -200,13 +200,27 @@ def embed(
             blank = transform(Image.new("RGB", (1, 1)))[None]
             return model(blank.to(device)).float().cpu()[:0]
     result = torch.cat([part.cpu() for part in parts])
-    for at in (~result.isfinite().all(1)).nonzero().flatten().tolist():
-        if at not in found:
-            what = "the network gives NaN or infinite numbers, first for"
-            fix = "Take other weights, or train at a lower rate or with precision=float32."
-            raise InputError(Problem("model", what, fix, value=kept[at]))
+    result[list(found)] = 0.0
+    check_finite(result, kept)
     result[list(found)] = torch.nan
     return result
+
+
+def check_finite(vectors: Tensor, paths: Sequence[Path]) -> None:
+    """Refuses vectors that are no numbers.
+
+    Args:
+        vectors: `[n, e]` of a network.
+        paths: `[n]` of their pictures, which could be read.
+
+    Raises:
+        InputError: with the first picture.
+    """
+    wrong = (~vectors.isfinite().all(1)).nonzero().flatten().tolist()
+    if wrong:
+        what = "the network gives NaN or infinite numbers for this picture, the first of "
+        fix = "Take other weights, or train at a lower rate or with precision=float32."
+        raise InputError(Problem(paths[wrong[0]], f"{what}{len(wrong):,}", fix))
 
 
 def _loader(pictures: Dataset[Any], workers: int, pin: bool, **batches: Any) -> DataLoader[Any]:

@@ -14,6 +14,7 @@ from strata_labels.freed_memory import keep_freed_memory
 from strata_labels.training.head import new_head
 from strata_labels.training.image_loading import (
     TrainImages,
+    check_finite,
     embed,
     plain_transform,
     random_transform,
@@ -55,6 +56,7 @@ class HeadTraining:
         if not processes.first:  # read what the first wrote
             store = VectorStore(store.folder)
         vectors, damaged = embed_images(store, encoder, paths)
+        self._paths = paths
         self._split = images.table.split.to_numpy()
         lost = {
             at: damaged.get(paths[at], "missing")
@@ -94,9 +96,13 @@ class HeadTraining:
     @torch.no_grad()
     def embedded(self, *splits: str) -> Tensor:
         """Unit vectors of the images of some splits, as the model gives them now."""
-        model = self.model.eval()
-        parts = self.vectors(*splits).split(65536)
-        return torch.cat([model(part.to(self.device)).cpu() for part in parts])
+        model, vectors = self.model.eval(), self.vectors(*splits)
+        parts = vectors.split(65536)
+        result = torch.cat([model(part.to(self.device)).cpu() for part in parts])
+        read = vectors.isfinite().all(1)  # others are of images that were left out
+        paths = [at for at, split in zip(self._paths, self._split, strict=True) if split in splits]
+        check_finite(result[read], [paths[at] for at in read.nonzero().flatten().tolist()])
+        return result
 
 
 class FullTraining:

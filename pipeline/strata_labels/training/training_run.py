@@ -125,7 +125,7 @@ def train(
             compile=compile,
         )
         trainer.check_batches()  # before all images are embedded
-        if processes.first and (note := _few_shown(trainer)):
+        if processes.first and (note := _no_super_classes(trainer) or _few_shown(trainer)):
             say(note)
         if resumed:
             checkpoint.load(out / CHECKPOINT, trainer, about)
@@ -162,6 +162,16 @@ def _check_compiler(device: torch.device) -> None:
         fix = "Install a C++ compiler (such as g++), or leave the option out."
         what = f"nothing can be compiled here ({reason})"
         raise InputError(Problem("--compile", what, fix)) from error
+
+
+def _no_super_classes(trainer: Trainer) -> str:
+    """What to say where labels of one level take the recipe's sampler away."""
+    if trainer.recipe.sampler != "hierarchical" or trainer.labels.shape[1] > 1:
+        return ""
+    return (
+        "Labels of one level have no super-classes: the sampler is m-per-class, and super_classes "
+        "and batches_per_group are without effect."
+    )
 
 
 def _few_shown(trainer: Trainer) -> str:

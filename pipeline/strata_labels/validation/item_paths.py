@@ -178,7 +178,9 @@ def read_vectors(vectors: Path, items: Path | None = None) -> tuple[Tensor, pd.D
             what = (
                 f"{wrong.size} of {len(array)} vectors are not finite or all zeros; the first, row"
             )
-            problems.append(Problem(vectors, what, "Leave their images out.", value=int(wrong[0])))
+            problems.append(
+                Problem(vectors, what, "Leave their images out.", value=int(wrong[0]) + 1)
+            )
         if table is not None and len(table) != len(array):
             what = f"{len(table)} rows, {vectors.name} has {len(array)}"
             problems.append(Problem(str(items), what, "Give a row for each vector, in order."))
