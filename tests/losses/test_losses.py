@@ -396,7 +396,7 @@ def test_any_alpha_gives_relevances_and_finite_losses(alpha: float, num_levels: 
     raw = torch.randn(12, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     loss = T.SupHAPLoss(alpha=alpha)(torch.nn.functional.normalize(raw, dim=1), labels)
     (gradient,) = torch.autograd.grad(loss, raw)
-    assert 0 <= float(loss) < 1 and bool(gradient.isfinite().all())
+    assert 0 <= float(loss.detach()) < 1 and bool(gradient.isfinite().all())
 
 
 def test_relevances_and_ideals_are_rounded_as_published() -> None:
