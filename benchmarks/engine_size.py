@@ -76,19 +76,16 @@ def by_command(scorer: Scorer, truth: np.ndarray, labelled: int) -> None:
         }
         table = pd.DataFrame({"id": ids, "image": [f"{name}.jpg" for name in ids], **labels})
         table.to_csv(folder / "items.csv", index=False)
-        _run(
-            "build",
-            "table",
-            "ws",
-            *["--items", "items.csv", "--vectors", "."],
-            "--encoder",
-            "",
-            at=folder,
+        inputs = ["--items", "items.csv", "--vectors", "."]
+        _run("build", "table", "ws", *inputs, "--encoder", "", at=folder)
+        seen = np.flatnonzero(~known & np.isin(truth, truth[known]))[:50]
+        answers = pd.DataFrame(
+            {
+                "row_id": [f"1:table/train/i{n}" for n in seen],
+                "decision": "move",
+                "target": [f"fine {node}" for node in truth[seen]],
+            }
         )
-        rows = pd.read_csv(folder / "ws" / "review.csv", dtype=str)
-        answers = rows[rows["row_id"].str.startswith("1:")][:50]
-        number = answers["row_id"].str.rsplit("/i").str[-1].astype(int)
-        answers = answers.assign(decision="move", target=[f"fine {truth[n]}" for n in number])
         answers.to_csv(folder / "answers.csv", index=False)
         _run("apply", "ws", "answers.csv", "--reviewer", "curator", at=folder)
 

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,17 +99,22 @@ def strata(home: Path) -> Strata:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+def prefect_server(
+    home: Path, run_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrefectServer]:
     """A server for the flows of the session: to start one takes longer than most flows."""
     from strata_labels.orchestration.server import temporary_server
 
     data = tmp_path_factory.mktemp("prefect")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(home))
-        patch.delenv("XDG_CACHE_HOME", raising=False)
-        with temporary_server(data) as address:
-            environment = {**strata_environment(home), "PREFECT_API_URL": address}
-            yield PrefectServer(environment, data / "prefect.db")
+    with ExitStack() as server:
+        # One process's server is the first with this home, and keeps its empty database.
+        with (run_folder / "prefect.lock").open("w") as lock, pytest.MonkeyPatch.context() as patch:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            patch.setenv("HOME", str(home))
+            patch.delenv("XDG_CACHE_HOME", raising=False)
+            address = server.enter_context(temporary_server(data))
+        environment = {**strata_environment(home), "PREFECT_API_URL": address}
+        yield PrefectServer(environment, data / "prefect.db")
 
 
 @pytest.fixture(scope="session")

@@ -143,11 +143,14 @@ class Trial:
         if process.wait() != -killed_by:
             log = (self.scratch / "log").read_text()[-1000:]
             self.faults.append(f"ended with status {process.returncode}\n{log}")
-        deadline = time.monotonic() + 120  # that which workers are copies of ends slowly
-        while (left := marked(mark)) and time.monotonic() < deadline:
+        start = time.monotonic()
+        workers = {number for number in marked(mark) if _is_worker(number)}
+        while left := set(marked(mark)):
+            # That which workers are copies of ends slowly.
+            if time.monotonic() > start + (20 if left & workers else 120):
+                self.faults.append(f"processes left over: {left}")
+                break
             time.sleep(0.2)
-        if left:
-            self.faults.append(f"processes left over: {left}")
 
     def _check(self, folder: Path) -> None:
         """Compares the files, and looks for requests that no kill explains."""

@@ -170,6 +170,9 @@ def test_a_killed_flow_is_continued_by_the_command(
     named = {f"{stage.does} ...": stage.name for stage in STAGES}
     ran = {named[line] for line in run.stdout.splitlines() if line in named}
     assert {"items", "resolve", "embed"} <= done and not done & ran and "show" in ran
-    assert (workspace / ".prefect" / "prefect.db").is_file()
-    whole = run_python(prefect_server, "flows/table.py", workspace, items)
+    # A flow's own server keeps its logs in the workspace.
+    own = PrefectServer(strata_environment(home), workspace / ".prefect" / "prefect.db")
+    whole = run_python(own, "flows/table.py", workspace, items)
     assert whole.returncode == 3 and "Nothing changed" in whole.stderr
+    _, _, logs = recorded(own, "table in ws")
+    assert any("Nothing changed" in message for message in logs)

@@ -79,7 +79,8 @@ def worker_processes() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # it has just ended
-            if "forkserver" in " ".join(child.parent().cmdline()):
+            parent = child.parent()
+            if parent is not None and "forkserver" in " ".join(parent.cmdline()):
                 found.append(child)
     return found
 

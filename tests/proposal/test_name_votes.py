@@ -56,7 +56,8 @@ def test_resampled_votes_leave_a_part_of_the_labels_out() -> None:
     targets = Targets(rows, labels[rows], 3, answers_of(np.full(len(rows), -1)))
     open_rows = np.flatnonzero(labels < 0)
     share = np.bincount(labels[rows]) / len(rows)
-    resamples = list(NameVotes(sp.csr_matrix(weights), targets).resampled(open_rows))
+    parts = [np.arange(start, len(rows), PARTS) for start in range(PARTS)]
+    resamples = list(NameVotes(sp.csr_matrix(weights), targets).resampled(open_rows, parts))
     assert len(resamples) == PARTS
     for start, found in enumerate(resamples):
         kept = np.delete(rows, np.arange(start, len(rows), PARTS))

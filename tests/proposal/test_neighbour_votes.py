@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from strata_labels.proposal import Scorer, Signals, learning, neighbour_votes
-from strata_labels.proposal.learners import PARTS, Targets, answers_of, kernel
+from strata_labels.proposal.learners import Targets, answers_of, kernel
 from strata_labels.proposal.neighbour_votes import NeighbourVotes
 from strata_labels.proposal.signals import Features
 
@@ -57,11 +57,12 @@ def test_resampled_votes_leave_a_part_of_the_labels_out() -> None:
     every, open_rows = np.arange(len(LABELS)), np.flatnonzero(LABELS < 0)
     values = kernel(features, open_rows, every)
     labelled = np.flatnonzero(LABELS >= 0)
-    resamples = list(votes.resampled(open_rows))
-    assert len(resamples) == PARTS
-    for part, found in enumerate(resamples):
+    parts = [np.array([0, 1, 2]), np.array([3, 8]), np.array([4, 5, 6, 7])]
+    resamples = list(votes.resampled(open_rows, parts))
+    assert len(resamples) == len(parts)
+    for part, found in zip(parts, resamples, strict=True):
         speaks = LABELS >= 0
-        speaks[labelled[part::PARTS]] = False
+        speaks[labelled[part]] = False
         own = np.stack([np.where(speaks & (node == LABELS), values, 0.0) for node in range(3)])
         np.testing.assert_allclose(found, own.max(axis=2).T, atol=1e-6)
 

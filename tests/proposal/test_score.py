@@ -252,6 +252,7 @@ def test_resampled_scores_are_those_of_fits_without_a_part(kind):
     for start, scores in enumerate(found.resampled(some)):
         by_place, by_hash = np.concatenate(answers[start::PARTS]), np.flatnonzero(part == start)
         left.append(by_place if kind == "exact" else by_hash)
+        assert sorted(found.parts[start]) == sorted(left[-1])  # votes leave out the same
         rest = np.setdiff1d(rows, left[-1])
         gram = kernel(parts, rest, rest).astype(float) + 0.15 * np.eye(len(rest))
         expected = np.linalg.solve(gram, target[rest] - mean)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from strata_labels.build.stage import Counts
 from strata_labels.errors import InputError, Problem
@@ -33,20 +34,21 @@ def given_vectors(folder: Path, items: pd.DataFrame) -> tuple[np.ndarray, Counts
     known = rows >= 0
     if not known.any():
         what = f"none of its {len(table):,} vectors is of an item of this build, whose ids are as"
-        fix = (
-            f"Write such ids, or the data set's own, into `item_id` of {folder / 'items.parquet'}."
-        )
+        fix = f"Name the items of {folder} by such ids, or by the data set's own."
         raise InputError(Problem("--vectors", what, fix, value=items["item_id"].iloc[0]))
-    sums = np.zeros((len(items), vectors.shape[1]))
-    np.add.at(sums, rows[known], vectors.numpy()[known])
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    means = np.where(lengths > 0, sums / np.where(lengths > 0, lengths, 1), np.nan)
+    ones = np.ones(int(known.sum()), dtype=np.float32)
+    of_item = scipy.sparse.csr_matrix(
+        (ones, (rows[known], np.flatnonzero(known))), shape=(len(items), len(rows))
+    )
+    means = of_item @ vectors.numpy()
+    lengths = np.linalg.norm(means, axis=1, keepdims=True)
+    means /= np.where(lengths > 0, lengths, np.nan)
     counts = {
         "items_with_images": int((lengths > 0).sum()),
         "images": int(known.sum()),
         "vectors_of_other_items": int((~known).sum()),
     }
-    return means.astype(np.float32), counts
+    return means, counts
 
 
 def _rows_of(ids: pd.Series, items: pd.DataFrame) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from strata_labels.build.check import check_inputs
 from strata_labels.build.items import ITEMS, items_stage, saved_metadata
-from strata_labels.build.record import add_to_record, check_paths
+from strata_labels.build.record import add_to_record, check_paths, read_record
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.show import versions
 from strata_labels.build.stage import (
@@ -94,7 +94,7 @@ def run_stages(
 
 def _reason_to_run(stage: Stage, key: str, read: Inputs, workspace: Workspace) -> str:
     """Why a stage has to run, "" if it has not."""
-    recorded = workspace.last_run()["stages"] if workspace.record.is_file() else []
+    recorded = read_record(workspace.record)["stages"] if workspace.record.is_file() else []
     done = next((one for one in recorded if one["stage"] == stage.name), None)
     if done is None:
         return "has not run yet"
@@ -189,7 +189,7 @@ def plan_build(workspace: Workspace, settings: BuildSettings) -> list[str]:
 
 
 def _has_run(stage: str, workspace: Workspace) -> bool:
-    recorded = workspace.last_run()["stages"] if workspace.record.is_file() else []
+    recorded = read_record(workspace.record)["stages"] if workspace.record.is_file() else []
     return any(done["stage"] == stage for done in recorded)
 
 
@@ -202,6 +202,7 @@ def rebuild(
         InputError: the folder holds no build; a path that the build was given is gone.
         RetryError: another command is writing to the workspace.
     """
+    workspace.check_version()
     settings = workspace.last_settings()
     check_paths(settings, workspace.record)
     with workspace.locked("rebuild"):

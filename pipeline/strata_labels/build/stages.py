@@ -19,7 +19,7 @@ from strata_labels.build.stage import Counts, Stage
 from strata_labels.build.wikimedia import answers_fingerprint, resolve_for_build
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError
-from strata_labels.export import About, ExportResult, check_formats, export
+from strata_labels.export import About, ExportInput, ExportResult, check_formats, write_format
 from strata_labels.files import write_json
 from strata_labels.knowledge import (
     CUT_COLUMNS,
@@ -193,25 +193,23 @@ def write_formats(
     )
     check_formats({name: workspace.export / name for name in formats}, len(hierarchy.levels))
     root = settings.image_root or settings.source.image_root(settings.metadata)
-    find_image = picture_finder(workspace, root)
+    given = ExportInput(
+        items,
+        assignments,
+        tuple(hierarchy.levels),
+        settings.metadata,
+        entities,
+        about,
+        nodes,
+        picture_finder(workspace, root),
+        copy_images,
+        None if split is None else split.table,
+    )
+    split_text = "" if split is None else split.text
     written = {}
     with track(len(formats) if len(items) >= LONG_WORK else 0, "writing formats") as tracker:
         for name in formats:
-            written[name] = export(
-                name,
-                workspace.export / name,
-                items,
-                assignments,
-                settings.metadata,
-                levels=hierarchy.levels,
-                entities=entities,
-                about=about,
-                nodes=nodes,
-                find_image=find_image,
-                copy_images=copy_images,
-                split=None if split is None else split.table,
-                split_text="" if split is None else split.text,
-            )
+            written[name] = write_format(name, workspace.export / name, given, split_text)
             tracker.advance(1)
     return written
 

@@ -18,7 +18,10 @@ def compare(
     tree_b: Annotated[Path, typer.Argument(help="The tree it is compared with.")],
     vectors: Annotated[
         Path,
-        typer.Option(help="A folder of `embed --model` or of a training (test split), or .npy."),
+        typer.Option(
+            help="A folder of `embed --model` or of a training (test split, before training), "
+            "or .npy."
+        ),
     ],
     json: Annotated[Path, typer.Option(dir_okay=False, help="Where the numbers go.")],
     items: Annotated[

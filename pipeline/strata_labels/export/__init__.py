@@ -16,19 +16,21 @@ if TYPE_CHECKING:
         find_corrections,
         write_corrections,
     )
-    from strata_labels.export.export_input import About
+    from strata_labels.export.export_input import About, ExportInput
     from strata_labels.export.export_result import ExportResult
-    from strata_labels.export.formats import PUBLICATIONS, check_formats, export
+    from strata_labels.export.formats import PUBLICATIONS, check_formats, export, write_format
 
 _HOME = {
     "About": "export_input",
     "Corrections": "corrections",
+    "ExportInput": "export_input",
     "ExportResult": "export_result",
     "PUBLICATIONS": "formats",
     "check_formats": "formats",
     "export": "formats",
     "find_corrections": "corrections",
     "write_corrections": "corrections",
+    "write_format": "formats",
 }
 
 __all__ = [
@@ -36,11 +38,13 @@ __all__ = [
     "PUBLICATIONS",
     "About",
     "Corrections",
+    "ExportInput",
     "ExportResult",
     "check_formats",
     "export",
     "find_corrections",
     "write_corrections",
+    "write_format",
 ]
 
 

@@ -77,7 +77,7 @@ _REFERS = {("items", "node_id"), ("nodes", "parent_id")}
 
 
 def _tables(given: ExportInput) -> dict[str, tuple[pd.DataFrame, pa.Schema]]:
-    return {"items": items_table(given), "nodes": (given.nodes(), NODES)}
+    return {"items": items_table(given), "nodes": (given.nodes, NODES)}
 
 
 def write(folder: Path, given: ExportInput) -> ExportResult:

@@ -147,10 +147,11 @@ class ExportInput:
         more = self.table_nodes[~self.table_nodes.node_id.isin(nodes.node_id)]
         return LabelTree.from_nodes(pd.concat([nodes, more[more.level > 0]]))
 
+    @cached_property
     def nodes(self) -> pd.DataFrame:
         """The nodes above the items, and those without: `node_id, level, name, parent_id`.
 
-        `description` is what people wrote of it, or None.
+        Not to change. `description` is what people wrote of it, or None.
         """
         nodes = self.whole_tree.nodes()
         nodes = nodes[nodes.level > 0].reset_index(drop=True)

@@ -138,7 +138,6 @@ def export(
             that no export wrote (all listed); nothing is written then.
         ValueError: what was read back is not what was to be written; nothing is left then.
     """
-    folder = Path(folder)
     names = tuple(levels) or level_names(assignments)
     given = ExportInput(
         items,
@@ -152,6 +151,13 @@ def export(
         copy_images,
         split,
     )
+    return write_format(format, Path(folder), given, split_text)
+
+
+def write_format(
+    format: str, folder: Path, given: ExportInput, split_text: str = ""
+) -> ExportResult:
+    """As `export`; formats that are given one input share what it works out."""
     check_formats({format: folder}, given.num_levels)
     chosen = FORMATS[format]
     beside = folder.parent / f".{folder.name}.part"
@@ -165,13 +171,14 @@ def export(
             result.files.append(write_confidences(beside, given))
         front = chosen.front(given) if chosen.front else ""
         usage = chosen.usage
-        if split is not None:
+        if given.split is not None:
             if not chosen.has_splits:
-                result.files.append(write_split_table(beside, split))
+                result.files.append(write_split_table(beside, given.split))
             usage += f"\n\n{_split_line(chosen, split_text)}"
         result.files.append(write_readme(beside, given, result, usage, front))
-        if result.items + sum(result.set_aside.values()) != len(assignments):
-            raise ValueError(f"{format}: {result.summary()} where {len(assignments):,} were given")
+        total = len(given.assignments)
+        if result.items + sum(result.set_aside.values()) != total:
+            raise ValueError(f"{format}: {result.summary()} where {total:,} were given")
         move_into_place_as_own(beside, folder, format)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

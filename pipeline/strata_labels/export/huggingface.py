@@ -47,9 +47,9 @@ def write(folder: Path, given: ExportInput) -> ExportResult:
     for name, part in parts.items():
         write_table(folder / name, part.reset_index(drop=True), schema)
     rows = {name: len(part) for name, part in parts.items()}
-    if len(given.nodes()):
-        write_table(folder / NODES_NAME, given.nodes(), NODES)
-        rows[NODES_NAME] = len(given.nodes())
+    if len(given.nodes):
+        write_table(folder / NODES_NAME, given.nodes, NODES)
+        rows[NODES_NAME] = len(given.nodes)
     files = [folder / name for name in rows]
     split_rows = given.split_rows()
     items = int(split_rows.item_id[split_rows.split.notna()].nunique())
@@ -68,7 +68,7 @@ def front_matter(given: ExportInput) -> str:
     lines += ["configs:", "- config_name: items", "  default: true", "  data_files:"]
     for name in _splits(given)[0]:
         lines += [f"  - split: {Path(name).stem}", f"    path: {name}"]
-    if len(given.nodes()):
+    if len(given.nodes):
         lines += ["- config_name: nodes", "  data_files:", "  - split: nodes"]
         lines += [f"    path: {NODES_NAME}"]
     return "\n".join([*lines, "---", "", ""])
@@ -79,5 +79,5 @@ def check(folder: Path, given: ExportInput) -> None:
     parts, schema = _splits(given)
     for name, part in parts.items():
         compare_table(folder / name, part.reset_index(drop=True), schema)
-    if len(given.nodes()):
-        compare_table(folder / NODES_NAME, given.nodes(), NODES)
+    if len(given.nodes):
+        compare_table(folder / NODES_NAME, given.nodes, NODES)

@@ -29,7 +29,7 @@ def _frames(given: ExportInput) -> tuple[dict[str, pd.DataFrame], pd.DataFrame, 
     none, unlabelled = rows.image_ids.str.len() == 0, rows.status != LABELLED
     outside = rows.split.isna()
     rows, left = set_aside(rows, no_label=unlabelled, not_in_the_split=outside, no_images=none)
-    nodes = given.nodes()
+    nodes = given.nodes
     leaves = pd.DataFrame(
         {"node_id": rows.item_id, "level": 0, "name": rows["name"], "parent_id": None}
     )

@@ -99,7 +99,7 @@ def write_readme(
 
 
 def _contents(given: ExportInput, result: ExportResult) -> list[str]:
-    counts = {0: len(given.items), **given.nodes().level.value_counts().to_dict()}
+    counts = {0: len(given.items), **given.nodes.level.value_counts().to_dict()}
     levels = ["| level | name | nodes |", "| --- | --- | ---: |"]
     levels += [
         f"| {n} | {_cell(name)} | {counts.get(n, 0):,} |" for n, name in enumerate(given.levels)

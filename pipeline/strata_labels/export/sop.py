@@ -38,7 +38,7 @@ def _frames(given: ExportInput) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, i
     rows, left = set_aside(rows, no_label=unlabelled, not_in_the_split=outside, no_images=none)
     rows["split"] = rows.split.where(rows.split == "train", "test")
     rows["class_id"] = range(1, len(rows) + 1)
-    nodes = given.nodes()
+    nodes = given.nodes
     nodes = nodes[nodes.node_id.isin(rows.level1_id)].sort_values(["name", "node_id"])
     numbers = dict(zip(nodes.node_id, range(1, len(nodes) + 1), strict=True))
     rows["super_class_id"] = rows.level1_id.map(numbers)

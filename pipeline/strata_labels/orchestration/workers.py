@@ -107,10 +107,10 @@ def dask_client(
             with _client(address) as client:
                 yield client, lambda unit: replace(unit, scratch=None, images=None)
             return
+        threads = max(1, usable_cores() // workers)  # Dask's workers set it to one thread
         get_mp_context()  # Dask names modules of its own the first time, in place of ours
         multiprocessing.get_context("forkserver").set_forkserver_preload(_IMPORTED)
         with LocalCluster(n_workers=workers, **local) as cluster, Client(cluster) as client:
-            threads = max(1, usable_cores() // workers)
             client.register_plugin(_OneGpu())
             # Dask gives up a process that is slow to start again after it died.
             replacing = PeriodicCallback(lambda: cluster.scale(workers), _MILLISECONDS)

@@ -162,6 +162,12 @@ class LandmarkRidge(Ridge):
         self._weights = sums.map.T @ self._primal(self._sums)
         self._blocks = dict(self._left_out_blocks())
 
+    @property
+    def parts(self) -> list[np.ndarray]:
+        """See `Ridge.parts`."""
+        part = parts_of(self._targets, self._base.num_parts)
+        return [np.flatnonzero(part == n) for n in range(self._base.num_parts)]
+
     def resampled(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """See `Ridge.resampled`."""
         base = self._base

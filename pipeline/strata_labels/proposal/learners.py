@@ -200,9 +200,14 @@ class Ridge(ABC):
             found[labelled] -= self._influence(positions, values[labelled])[:, None] * error
         return found
 
+    @property
+    @abstractmethod
+    def parts(self) -> list[np.ndarray]:
+        """Parts of the labelled rows that resamples leave out, as positions among these rows."""
+
     @abstractmethod
     def resampled(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Scores of open items with each part of the labelled rows left out, `[len(rows), K]`."""
+        """Scores of open items with each of `parts` left out, `[len(rows), K]`."""
 
     @abstractmethod
     def _errors(self, positions: np.ndarray) -> np.ndarray:
@@ -244,12 +249,16 @@ class ExactRidge(Ridge):
         self._weights -= np.outer(self._inverse.sum(axis=1), self.mean)
         self._blocks = dict(self._left_out_blocks())
 
+    @property
+    def parts(self) -> list[np.ndarray]:
+        """See `Ridge.parts`."""
+        answers = self._targets.answers
+        return [np.concatenate(answers[n::PARTS]) for n in range(min(PARTS, len(answers)))]
+
     def resampled(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """See `Ridge.resampled`."""
         values = kernel(self._features, rows, self._targets.rows)
-        answers = self._targets.answers
-        for start in range(min(PARTS, len(answers))):
-            part = np.concatenate(answers[start::PARTS])
+        for part in self.parts:
             error = self._without(part).astype(np.float32)
             yield values @ (self._weights - self._inverse[:, part] @ error) + self.mean
 

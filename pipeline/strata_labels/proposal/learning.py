@@ -1,4 +1,4 @@
-"""What known labels teach the scorer: ridges at each level, votes of names, the blend's weights."""
+"""What known labels teach the scorer: ridges at each level, votes, and the blend's weights."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Votes(Protocol):
     def scores(self, rows: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
         """Scores of nodes, float32 `[len(rows), K]`; labelled rows without their own label."""
 
-    def resampled(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+    def resampled(self, rows: np.ndarray, parts: list[np.ndarray]) -> Iterator[np.ndarray]:
         """Scores of open items with each part of the labelled rows left out, `[len(rows), K]`."""
 
 
@@ -165,7 +165,8 @@ class Model:
         ridge_levels = list(self.ridges)
         step = max(1, CHUNK_VALUES // self.levels.sizes[0])
         resamples = [self.ridges[n].resampled(rows) for n in ridge_levels]
-        resamples += [votes.resampled(rows) for votes in self.votes]
+        parts_left = self.ridges[0].parts
+        resamples += [votes.resampled(rows, parts_left) for votes in self.votes]
         for parts in zip(*resamples, strict=False):
             best = np.empty(len(rows), dtype=np.int64)
             for start in range(0, len(rows), step):

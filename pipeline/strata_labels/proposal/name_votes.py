@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import scipy
 
-from strata_labels.proposal.learners import PARTS, Targets
+from strata_labels.proposal.learners import Targets
 
 # Labels, spread as all labels are, that are added to those seen with each feature. Chosen on two
 # thirds of the real sample; 0.5 to 8 differ little.
@@ -67,11 +67,15 @@ class NameVotes:
                     found[n] = self._blocks[position]
         return found - found.mean(axis=1, keepdims=True)
 
-    def resampled(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Scores of open items with each part of the labelled rows left out, `[len(rows), K]`."""
-        answers = self._targets.answers
-        for start in range(min(PARTS, len(answers))):
-            left = self._counts - self._count(np.concatenate(answers[start::PARTS]))
+    def resampled(self, rows: np.ndarray, parts: list[np.ndarray]) -> Iterator[np.ndarray]:
+        """Scores of open items with each part of the labelled rows left out, `[len(rows), K]`.
+
+        Args:
+            rows: positions of the items.
+            parts: positions among the labelled rows, see `Ridge.parts`.
+        """
+        for part in parts:
+            left = self._counts - self._count(part)
             found = self._sums(rows, self._logs(left))
             yield found - found.mean(axis=1, keepdims=True)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from strata_labels.proposal.learners import PARTS, Targets, kernel, largest
+from strata_labels.proposal.learners import Targets, kernel, largest
 from strata_labels.proposal.signals import Features
 
 # Labelled items that speak for a row, and kernel values that are held at a time. Set by hand.
@@ -30,9 +30,6 @@ class NeighbourVotes:
     def __init__(self, features: Features, targets: Targets) -> None:
         self._features, self._targets = features, targets
         self._blocks = {n: block for block in targets.blocks() for n in block.tolist()}
-        self._part = np.empty(len(targets.rows), dtype=np.int64)
-        for number, answer in enumerate(targets.answers):
-            self._part[answer] = number % PARTS
 
     def scores(self, rows: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
         """Scores of nodes, float32 `[len(rows), K]`; labelled rows without their own label.
@@ -43,11 +40,20 @@ class NeighbourVotes:
         """
         return self._votes(*self._nearest(rows, images))
 
-    def resampled(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Scores of open items with each part of the labelled rows left out, `[len(rows), K]`."""
+    def resampled(self, rows: np.ndarray, parts: list[np.ndarray]) -> Iterator[np.ndarray]:
+        """Scores of open items with each part of the labelled rows left out, `[len(rows), K]`.
+
+        Of the `NUM_NEAREST`, those that are left out are silent; none comes in their place.
+
+        Args:
+            rows: positions of the items.
+            parts: positions among the labelled rows, see `Ridge.parts`.
+        """
         places, values = self._nearest(rows)
-        for part in range(min(PARTS, len(self._targets.answers))):
-            yield self._votes(places, np.where(self._part[places] == part, 0.0, values))
+        for part in parts:
+            speaks = np.ones(len(self._targets.rows), dtype=np.float32)
+            speaks[part] = 0.0
+            yield self._votes(places, values * speaks[places])
 
     def _nearest(
         self, rows: np.ndarray, images: np.ndarray | None = None

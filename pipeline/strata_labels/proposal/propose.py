@@ -144,7 +144,7 @@ class Proposer:
         """Status of an item's row, and its class under the proposed node, "" for none."""
         verdict, chosen = self._verdicts[n], int(scores.node[n])
         status = "proposed"
-        if scores.known[n]:
+        if scores.known_level[n] == 0:
             status = "known"
         elif verdict.status == "outside":
             status = "no_place"

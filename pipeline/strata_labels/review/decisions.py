@@ -139,7 +139,9 @@ def decisions_frame(decisions: Iterable[Decision]) -> pd.DataFrame:
     """`DECISION_COLUMNS` and `PLACE_COLUMNS`, a row per decision."""
     columns, decisions = [*DECISION_COLUMNS, *PLACE_COLUMNS], list(decisions)
     cells = {name: [getattr(d, name) for d in decisions] for name in columns}
-    return pd.DataFrame(cells, columns=columns)
+    frame = pd.DataFrame(cells, columns=columns)
+    # Whole numbers, also beside a frame without rows or without a place: else 2 becomes 2.0.
+    return frame.astype({"row": object})
 
 
 # --- which are active ----------------------------------------------------------------------

@@ -44,14 +44,18 @@ def draw_tree(path: Path, assignments: pd.DataFrame, levels: tuple[str, ...], ti
             x, -1.4, _plain(levels[level].replace("_", " ")), ha="left", color=_INK, weight="bold"
         )
     axes.text(len(shown) + 0.05, -1.4, "accepted (dark), open for review (light)", color=_INK)
-    axes.set_title(_plain(title), loc="left", color=_INK, fontsize=13, pad=14)
+    axes.set_title(_plain(title), loc="left", color=_INK, fontsize=13, pad=14, y=1.0)
     axes.set_xlim(-0.1, len(shown) + 1.35)
     axes.set_ylim(max(len(leaves), 1) + 0.2, -2.2)
+    axes.set_xticks([])  # matplotlib lays out ticks that are not shown too
+    axes.set_yticks([])
     axes.axis("off")
     with whole(path) as beside, warnings.catch_warnings():
         # Signs that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph")
-        figure.savefig(beside, format="png", bbox_inches="tight", metadata={"Software": None})
+        # Of the "tight" box itself, matplotlib would draw the figure twice.
+        box = figure.get_tightbbox().padded(0.1)
+        figure.savefig(beside, format="png", bbox_inches=box, metadata={"Software": None})
 
 
 def _lowest_level(labelled: pd.DataFrame, num_levels: int) -> int:
