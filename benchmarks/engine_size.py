@@ -78,10 +78,14 @@ def by_command(scorer: Scorer, truth: np.ndarray, labelled: int) -> None:
         table.to_csv(folder / "items.csv", index=False)
         inputs = ["--items", "items.csv", "--vectors", "."]
         _run("build", "table", "ws", *inputs, "--encoder", "", at=folder)
-        rows = pd.read_csv(folder / "ws" / "review.csv", dtype=str)
-        answers = rows[rows["row_id"].str.startswith("1:")][:50]
-        number = answers["row_id"].str.rsplit("/i").str[-1].astype(int)
-        answers = answers.assign(decision="move", target=[f"fine {truth[n]}" for n in number])
+        seen = np.flatnonzero(~known & np.isin(truth, truth[known]))[:50]
+        answers = pd.DataFrame(
+            {
+                "row_id": [f"1:table/train/i{n}" for n in seen],
+                "decision": "move",
+                "target": [f"fine {node}" for node in truth[seen]],
+            }
+        )
         answers.to_csv(folder / "answers.csv", index=False)
         _run("apply", "ws", "answers.csv", "--reviewer", "curator", at=folder)
 

@@ -86,7 +86,8 @@ def apply_sheet(
         else:
             taken = read_sheet(sheet, replay(before, proposals, nodes), reviewer or "", when)
         remarks = [str(problem) for problem in taken.stale + taken.replaced]
-        after = replay(pd.concat([before, taken.decisions], ignore_index=True), proposals, nodes)
+        new = taken.decisions.astype({"row": "int64"})  # also where there is none
+        after = replay(pd.concat([before, new], ignore_index=True), proposals, nodes)
         if dry_run:
             now = replay(before, proposals, nodes)
             change = tree_change(now, after)
