@@ -121,7 +121,7 @@ def test_everything_wrong_with_vectors_is_listed(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read_vectors(tmp_path / "v.npy", tmp_path / "i.csv")
     message = str(error.value)
-    assert "row 1" in message and "2 rows" in message and "level0" in message
+    assert "first, row 2." in message and "2 rows" in message and "level0" in message
 
 
 @pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
