@@ -53,8 +53,8 @@ def test_everything_wrong_is_listed(tmp_path):
         (3, "not a JSON object:"),
         (4, "key appears twice"),
         (5, "a value inside a val"),
-        (6, "a value inside a val"),
     ]
+    assert caught.value.problems[-1].what == "a value inside a value (in 2 rows):"
     for content, what in (
         ("\n", "the file is empty"),
         ('{"name": 1}', "column missing: column 'id'"),

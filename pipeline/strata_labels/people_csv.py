@@ -130,6 +130,7 @@ def read_people_csv(
     ended: bool = False,
     further: bool = False,
     ended_after: Container[str] = (),
+    wanted: Container[str] | None = None,
     lists: Container[str] | None = None,
 ) -> pd.DataFrame:
     """Reads a CSV, a workbook or JSON Lines that a person wrote, every cell as clean text.
@@ -150,7 +151,9 @@ def read_people_csv(
             cell is not quoted: what is left of it could mean something else.
         further: keep the file's other named columns too; the attribute `unnamed` is the number of
             columns that hold something and have no name.
-        lists: keys of JSON Lines whose values may be lists of several; None: any.
+        wanted: columns of JSON Lines that are used; in others a list of several or an object is
+            read as a blank; None: all.
+        lists: columns of JSON Lines whose values may be lists of several; None: any.
 
     Returns:
         Text columns `required + optional`, then the others in the file's order where asked for;
@@ -165,7 +168,7 @@ def read_people_csv(
     if not is_workbook(path):
         json_lines = is_json_lines(path)
         rows = (
-            _json_rows(path, required, lists)
+            _json_rows(path, required, wanted, lists)
             if json_lines
             else _csv_rows(path, required, ended, ended_after)
         )
@@ -274,8 +277,13 @@ def _csv_rows(path: Path, required: list[str], ended: bool, ended_after: Contain
     return rows
 
 
-def _json_rows(path: Path, required: list[str], lists: Container[str] | None) -> Rows:
-    rows = read_json_lines(path, _decoded(path), lists)
+def _json_rows(
+    path: Path,
+    required: list[str],
+    wanted: Container[str] | None,
+    lists: Container[str] | None,
+) -> Rows:
+    rows = read_json_lines(path, _decoded(path), clean_cell, wanted, lists)
     if not rows:
         fix = f"It needs the keys {', '.join(required)}."
         raise InputError(Problem(path, "the file is empty", fix))
@@ -293,7 +301,7 @@ def read_header(path: Path) -> list[str]:
         return [clean_cell(cell).casefold() for cell in cells]
     text = _decoded(path)
     if is_json_lines(path):
-        (_, cells), *_ = read_json_lines(path, text) or [(0, [])]
+        (_, cells), *_ = read_json_lines(path, text, clean_cell, ()) or [(0, [])]
         return [clean_cell(cell).casefold() for cell in cells]
     separator, skipped = _separator(text)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container
+from collections import Counter
+from collections.abc import Callable, Container
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,11 @@ def is_json_lines(path: Path) -> bool:
 
 
 def read_json_lines(
-    path: Path, text: str, lists: Container[str] | None = None
+    path: Path,
+    text: str,
+    clean: Callable[[str], str],
+    wanted: Container[str] | None = None,
+    lists: Container[str] | None = None,
 ) -> list[tuple[int, list[str]]]:
     """The objects of a text as a header and rows of text cells, each with its line.
 
@@ -36,18 +42,24 @@ def read_json_lines(
     Args:
         path: the file, for messages.
         text: its content.
-        lists: keys whose values may be lists of several; None: any.
+        clean: makes a key the name of its column.
+        wanted: names of the columns that are used; in others a list of several or an object is
+            read as a blank; None: all.
+        lists: names of columns whose values may be lists of several; None: any.
 
     Returns:
         The header (all keys, in the order in which they first appear), then the rows; `[]` if
         there is no object.
 
     Raises:
-        InputError: every line that is no object, has a key twice, or holds an object, a list of
-            several where one value is wanted, or half a character in a value.
+        InputError: every line that is no object, has a key twice, or holds half a character in a
+            value; once for each key, objects, and lists of several where one value is wanted.
     """
     problems: list[Problem] = []
     objects: list[tuple[int, dict[str, str]]] = []
+    name_of: dict[str, str] = {}
+    first: dict[tuple[str, str], int] = {}  # the place among the problems
+    rows_of: Counter[tuple[str, str]] = Counter()
     for line, one in enumerate(text.split("\n"), start=1):
         if not one.strip():
             continue
@@ -65,18 +77,32 @@ def read_json_lines(
         for key, value in found:
             if key in cells:
                 problems.append(Problem(path, "key appears twice", "Keep one.", line, key))
+            if (name := name_of.get(key)) is None:
+                name = name_of[key] = clean(key).casefold()
             values = value if type(value) is list else [value]
+            fault = None
             if any(isinstance(entry, list) for entry in values):  # `_Pairs` is a list too
                 fix = "Write a text, a number, or a list of these."
-                problems.append(Problem(path, "a value inside a value:", fix, line, key))
-            elif len(values) > 1 and lists is not None and key.strip().casefold() not in lists:
-                fix = "Keep one."
-                problems.append(Problem(path, "several values:", fix, line, key, values))
+                fault = Problem(path, "a value inside a value", fix, line, key)
+            elif len(values) > 1 and lists is not None and name not in lists:
+                fix = "Keep one, or remove the column."
+                fault = Problem(path, "several values", fix, line, key, values)
+            if fault and wanted is not None and name not in wanted:
+                values = [""]
+            elif fault:
+                rows_of[fault.what, name] += 1
+                if (fault.what, name) not in first:
+                    first[fault.what, name] = len(problems)
+                    problems.append(fault)
             cells[key] = _BETWEEN.join(map(_text, values))
             if _HALF.search(key + cells[key]):
                 fix = "Write the whole character."
                 problems.append(Problem(path, "half a character (\\ud800 to \\udfff)", fix, line))
         objects.append((line, cells))
+    for (what, name), at in first.items():
+        number = rows_of[what, name]
+        counted = f"{what} (in {number} rows):" if number > 1 else f"{what}:"
+        problems[at] = replace(problems[at], what=counted)
     if problems:
         raise InputError(problems)
     if not objects:

@@ -13,6 +13,7 @@ from building import changed
 from sklearn.metrics import v_measure_score
 from strata_labels.build import BuildSettings, Workspace, apply_sheet, build_tree, rebuild
 from strata_labels.build.check import check_inputs
+from strata_labels.build.published import question_taxa
 from strata_labels.errors import InputError
 from strata_labels.evidence import Reason
 from strata_labels.evidence_text import evidence_text
@@ -166,6 +167,24 @@ def test_taxa_that_moved_wait_for_a_person(tmp_path: Path, species: Path, snapsh
     assert set(found.level2_name[["Quiscalus major", "Quiscalus minor"]]) == {"Muscicapidae"}
     build(place, settings)
     assert genus not in place.sheet.read_text(encoding="utf-8-sig")
+
+
+def test_a_row_that_asks_for_a_parent_asks_still_where_taxa_differ(
+    tmp_path: Path, species: Path, snapshot: Path
+) -> None:
+    place = Workspace(tmp_path / "ws")
+    settings = settings_of(place, "inat-h", species, entities=str(snapshot))
+    build(place, settings)
+    proposals, nodes, items, taxa = (
+        load(place.folder, name) for name in ("proposals", "vocabulary", "items", "taxa")
+    )
+    row = "1:inat2018/4"
+    at = proposals.index[proposals.row_id == row]
+    asked = Reason("no_parent", "2/x")
+    proposals.loc[at, "reasons"] = pd.Series([(asked, Reason("taxonomy_differs"))], at)
+    hierarchy = settings.hierarchy
+    found = question_taxa(proposals, nodes, items, taxa, hierarchy.levels, hierarchy.blank)
+    assert found.set_index("row_id").reasons[row] == (Reason("taxonomy_differs"), asked)
 
 
 def test_sop_base_is_as_published(tmp_path: Path) -> None:

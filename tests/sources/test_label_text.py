@@ -22,11 +22,12 @@ from strata_labels.sources import is_placeholder, spelled_alike
         ["Kirche", "Kirchen"],
         ["château", "châteaux"],
         ["cheval", "chevaux"],
-        ["luz", "luces"],
-        ["leão", "leões"],
+        ["actriz", "actrices"],
+        ["coração", "corações"],
+        ["city", "cities"],
         ["собака", "собаки"],
         ["храм", "храмы"],
-        ["ναός", "ναοί"],
+        ["άνθρωπος", "άνθρωποι"],
     ],
 )
 def test_one_class_spelled_in_two_ways(names: list[str]) -> None:
@@ -34,7 +35,24 @@ def test_one_class_spelled_in_two_ways(names: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "names", [["か", "が"], ["tow", "tower"], ["kit", "kite"], ["glas", "glass"], ["1-2", "12"]]
+    "names",
+    [
+        ["か", "が"],
+        ["tow", "tower"],
+        ["kit", "kite"],
+        ["glas", "glass"],
+        ["1-2", "12"],
+        # Ends of plurals behind few letters.
+        ["tram", "trans"],
+        ["Raman", "Ramen"],
+        ["garde", "garden"],
+        ["mai", "maus"],
+        ["Tai", "Taus"],
+        ["rel", "reis"],
+        ["Dal", "Dais"],
+        ["faz", "faces"],
+        ["café", "caves"],
+    ],
 )
 def test_two_classes(names: list[str]) -> None:
     assert spelled_alike(names) == []
@@ -42,13 +60,17 @@ def test_two_classes(names: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["−", "~", "|", "-1", "−1.0", "<NA>", "#REF!", "#NAME?", "#WERT!", "No data", "неизвестно",
-     "не известно", "不明", "미상", "desconocida", "άγνωστο", "\u3164"],
+    ["−", "-", "--", "?", ".", "…", "-1", "−1.0", "<NA>", "#REF!", "#NAME?", "#WERT!",
+     "No data", "неизвестно", "не известно", "不明", "미상", "desconocida", "άγνωστο", "\u3164"],
 )  # fmt: skip
 def test_words_and_signs_for_a_missing_label(text: str) -> None:
     assert is_placeholder(text)
 
 
-@pytest.mark.parametrize("text", ["+", "1", "-2", "#1!a", "C#", "other", "%", "空", "no", "Nara"])
+@pytest.mark.parametrize(
+    "text",
+    ["+", "=", "!", ":", "~", "|", "^", ",", "1", "-2", "#1!a", "#1!", "#A?", "C#", "%", "空", "no",
+     "other", "Nara", "なし", "indeterminate"],
+)  # fmt: skip
 def test_labels(text: str) -> None:
     assert not is_placeholder(text)

@@ -188,7 +188,7 @@ def test_numbers_of_rows_in_a_parquet_table_are_no_labels(tmp_path):
     assert metadata.counts["columns_not_read"] == "__index_level_0__"
 
 
-def test_a_cell_that_is_no_single_label_is_refused_by_row(tmp_path):
+def test_a_cell_that_is_no_single_label_is_refused_with_its_first_row(tmp_path):
     pd.DataFrame(
         {
             "id": [1, 2, 3, 4],
@@ -202,9 +202,8 @@ def test_a_cell_that_is_no_single_label_is_refused_by_row(tmp_path):
         TABLE.read(tmp_path, ("item", "class", "box", "raw"))
     assert [(problem.column, problem.row, problem.what) for problem in caught.value.problems] == [
         ("class", 1, "several values:"),
-        ("box", 1, "a value inside a value"),
-        ("box", 4, "a value inside a value"),
-        ("raw", 2, "bytes that are no text"),
+        ("box", 1, "a value inside a value (in 2 rows):"),
+        ("raw", 2, "bytes that are no text:"),
     ]
     path = tmp_path / "items.jsonl"
     path.write_text(
@@ -212,6 +211,44 @@ def test_a_cell_that_is_no_single_label_is_refused_by_row(tmp_path):
     )
     with pytest.raises(InputError, match=r"row 2, column 'class': several values: \[1, 2\]"):
         TABLE.read(path, ("item", "class"))
+
+
+def test_lists_and_objects_in_columns_that_are_no_level_are_counted_and_not_read(tmp_path):
+    rows = {
+        "id": [1, 2],
+        "class": ["mug", "lamp"],
+        "bbox": [[0.0, 1.0], [2.0, 3.0]],
+        "meta": [{"x": 1}, None],
+        "raw": [b"\xff", None],
+    }
+    frame = pd.DataFrame(rows)
+    frame.to_parquet(tmp_path / "items.parquet")
+    kept = frame.drop(columns="raw")
+    kept.to_json(tmp_path / "items.jsonl", orient="records", lines=True)
+    for name, unread in (("items.parquet", "bbox, meta, raw"), ("items.jsonl", "bbox, meta")):
+        path = tmp_path / name
+        assert TABLE.levels(path)[:3] == ("class", "bbox", "meta")
+        metadata = TABLE.read(path, ("item", "Class"))
+        assert metadata.labels["node"].tolist() == ["mug", "lamp"]
+        assert metadata.counts["columns_not_read"] == unread
+        with pytest.raises(InputError) as caught:
+            TABLE.read(path, ("item", "class", "bbox"))
+        found = [(problem.column, problem.row, problem.what) for problem in caught.value.problems]
+        assert found == [("bbox", 1, "several values (in 2 rows):")]
+
+
+def test_a_list_of_known_labels_is_refused(tmp_path):
+    items = TABLE.read(write(tmp_path, "id,class\n1,\n2,\n"), ("item", "class")).items
+    path = tmp_path / "known.jsonl"
+    path.write_text(
+        '{"id": 1, "Class": ["a"], "tags": ["x", "y"]}\n{"id": 2, "Class": ["a", "b"]}\n'
+    )
+    with pytest.raises(InputError, match=r"row 2, column 'Class': several values: \['a', 'b'\]"):
+        TABLE.read_labels(path, items, ("item", "class"))
+    path.write_text('{"id": 1, "Class": ["a"], "tags": ["x", "y"]}\n')
+    found = TABLE.read_labels(path, items, ("item", "class"))
+    assert found.table["node"].tolist() == ["a"]
+    assert found.counts["columns_not_read"] == "tags"
 
 
 def test_given_wikidata_ids_are_kept_and_wrong_ones_named(tmp_path):

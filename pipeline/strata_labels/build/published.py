@@ -215,13 +215,14 @@ def _opened(
             continue
         lineages, other, in_doubt = opened[str(row["subject"])]
         known = by_name.get((int(row["level"]), other), []) if in_doubt else []
+        missing = [one for one in row["reasons"] if one.kind == "no_parent"]
         row |= {
             "accepted": False,
             "confidence": 0.5,
             "margin": 0.0,
             "score": 0.5,
             "evidence": lineages,
-            "reasons": (Reason("taxonomy_differs"),),
+            "reasons": (Reason("taxonomy_differs"), *missing),
             "suggestion": known[0] if len(known) == 1 else row["parent"],
             "alternatives": tuple(map(Alternative, known)),
             "evidence_hash": evidence_hash(evidence=lineages),

@@ -38,9 +38,10 @@ def read_labels(path: Path, items: pd.DataFrame, levels: Sequence[str]) -> Label
     Raises:
         InputError: no column of any level; every column whose name is nearly that of a level that
             the file lacks, and every id that no item has, that items of several splits have, or
-            that appears twice.
+            that appears twice; a list of several labels.
     """
-    frame = read_people_csv(path, ["id"], ["split"], further=True)
+    wanted = {"id", "split", *(level.casefold() for level in levels[1:])}
+    frame = read_people_csv(path, ["id"], ["split"], further=True, wanted=wanted, lists=())
     named = [level for level in levels[1:] if level.casefold() in frame]
     lacking = [level for level in levels[1:] if level not in named]
     used = {"id", "split", *(level.casefold() for level in named)}

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 
 from strata_labels.people_csv import UNKNOWN_LABEL
 
-_SIGNS = re.compile(r"[\s\-‐-―−_.…·・?¿!¡,;:|~=^/\\*#()\[\]<>{}'\"]+")
-# What spreadsheets leave of a formula that failed, in any language: #REF!, #NAME?, #WERT!.
-_FAILED_FORMULA = re.compile(r"#[A-Z0-9/_]+[!?]|#NV")
+# Other signs (`+`, `=`, `!`, `:`) are classes of sets of symbols.
+_SIGNS = re.compile(r"[\s\-‐-―−_.…·・?¿/\\*#()\[\]<>{}'\"]+")
+# What spreadsheets leave of a formula that failed, in any language: #REF!, #NAME?, #WERT!;
+# with fewer than two letters (#1!, #A?) it is a label.
+_FAILED_FORMULA = re.compile(r"#(?=[0-9/_]*[A-Z][0-9/_]*[A-Z])[A-Z0-9/_]+[!?]|#NV")
 # Marks of vowels that Hebrew and Arabic may leave out, beside the accents of other scripts; a mark
 # that makes another letter (Japanese, the scripts of India) is kept.
 _ACCENTS = re.compile("[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1-\u05c7\u0640\u064b-\u065f\u0670]")
@@ -31,6 +33,7 @@ _SHORTEST = 3
 _PLURALS = {
     # English, and all languages with -s
     "s": ("",), "es": ("",), "ies": ("y",), "ves": ("f", "fe"), "men": ("man",),
+    "women": ("woman",),
     # Latin words
     "i": ("us",), "ae": ("a",),
     # German
@@ -45,6 +48,10 @@ _PLURALS = {
     "οι": ("οσ",), "εσ": ("α", "η"), "ια": ("ι",),
 }  # fmt: skip
 _LONGEST_END = max(map(len, _PLURALS))
+# So many letters stand before such an end; with fewer, the two are mostly other words: tram and
+# trans, Raman and ramen, faz and faces, cafe and caves, garde and garden.
+_STEM = 4
+_STEMS = {"s": 0, "es": 0, "ies": 0, "women": 0, "ves": 3, "en": 5}
 
 
 def _plain(text: str) -> str:
@@ -56,7 +63,7 @@ def _plain(text: str) -> str:
 
 _WORDS = """
     na nan nil none null unk unknown unlabeled unlabelled nolabel unspecified undefined
-    unassigned unclassified uncategorized uncategorised undetermined unidentified indeterminate
+    unassigned unclassified uncategorized uncategorised undetermined unidentified
     missing blank empty nodata novalue notavailable notapplicable notknown notspecified notset
     tba tbd tobedetermined todo
     aucun aucune inconnu inconnue indéterminé indéterminée nonrenseigné
@@ -68,7 +75,7 @@ _WORDS = """
     brak nieznany nieznana nieznane neznámý neznámá bilinmiyor
     неизвестно неизвестный неизвестная нет нетданных невідомо
     άγνωστο άγνωστος άγνωστη غيرمعروف لايوجد
-    不明 未知 未定 无 無 なし 該当なし 미상 없음 알수없음
+    不明 未知 未定 无 無 該当なし 미상 없음 알수없음
 """
 #: What people and programs write for a missing label, without case, accents, spaces and signs.
 PLACEHOLDERS = frozenset(map(_plain, _WORDS.split()))
@@ -115,7 +122,8 @@ def _singulars(key: str) -> list[str]:
     found = []
     for length in range(min(len(key), _LONGEST_END), 0, -1):
         stem, end = key[:-length], key[-length:]
-        found += [stem + other for other in _PLURALS.get(end, ())]
+        if len(stem) >= _STEMS.get(end, _STEM):
+            found += [stem + other for other in _PLURALS.get(end, ())]
     if key.endswith("ss"):
         found.remove(key[:-1])
     return [one for one in found if len(one) >= _SHORTEST and one[-1].isalpha()]

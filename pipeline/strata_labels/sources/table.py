@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -95,8 +95,8 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
     """Reads a table: `id`, and where there are such columns `name, split, image, qid, title, url`.
 
     `image` names a picture or a folder of pictures relative to the table's own folder, several
-    apart by `|`. A blank name is the id. `title` is the item's Commons category. Every further
-    column holds the labels of the level that it is named for.
+    apart by `|`. A blank name is the id. `title` is the item's Commons category. A further column
+    holds the labels of the level that it is named for; others are counted and not read.
 
     Args:
         folder: the table (CSV, Parquet, .xlsx or JSON Lines), a folder that holds it as one of
@@ -106,11 +106,12 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
     Raises:
         InputError: no table, a missing column, a blank id, one that appears twice in its split or
             that a spreadsheet has shortened, a wrong Wikidata id, an image in both splits, a folder
-            without pictures.
+            without pictures, a cell that is no single text in a column that is read.
     """
     path = _path(Path(folder))
     pictures = is_image_folder(path)
-    frame = _frame(path)
+    of_levels = {level.casefold() for level in levels[1:]}
+    frame = _frame(path, {*_REQUIRED, *_OPTIONAL, *of_levels})
     if pictures and len(own_names := folder_levels(path)) == len(levels) - 1:
         frame = frame.rename(
             columns=dict(zip(own_names, map(str.casefold, levels[1:]), strict=True))
@@ -146,7 +147,8 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
         }
     )
     items = items.sort_values(["split", "source_id"], ignore_index=True)
-    wide = frame[[_ITEM, *_label_columns(frame.columns)]]
+    read = [name for name in _label_columns(frame.columns) if name in of_levels]
+    wide = frame[[_ITEM, *read]]
     wide = wide.rename(columns={level.casefold(): level for level in levels})
     counts: Counts = {"items": {}, "labels": count_labels(wide)}
     named = {*_REQUIRED, *_OPTIONAL, _ITEM, *(level.casefold() for level in levels)}
@@ -192,9 +194,9 @@ def _has_parquet(folder: Path) -> bool:
     return any(folder.glob("*.parquet"))
 
 
-def _frame(path: Path) -> pd.DataFrame:
+def _frame(path: Path, wanted: Collection[str]) -> pd.DataFrame:
     """The table as text with `item_id`; the index is the row."""
-    frame = _text_table(path)
+    frame = _text_table(path, wanted)
     problems = [
         Problem(path, "blank id", "Give every item an id.", int(row), "id")
         for row in frame.index[frame.id == ""]
@@ -232,10 +234,11 @@ def _frame(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _text_table(path: Path) -> pd.DataFrame:
+def _text_table(path: Path, wanted: Collection[str]) -> pd.DataFrame:
     """The columns of `_REQUIRED` and `_OPTIONAL`, blank where they are not there, and others.
 
-    Every cell is text; a list is joined by `|`. The index is the row. Of a folder of pictures, the
+    Every cell is text; a list is joined by `|`. What columns hold that are not wanted has no
+    meaning. The index is the row. Of a folder of pictures, the
     attribute `files_not_read` is the number of other files.
     """
     if is_image_folder(path):
@@ -246,11 +249,16 @@ def _text_table(path: Path) -> pd.DataFrame:
         frame.attrs["files_not_read"] = others
         return frame
     if path.suffix != ".parquet" and not path.is_dir():
-        return read_people_csv(path, _REQUIRED, _OPTIONAL, further=True, lists=_LISTS)
+        return read_people_csv(
+            path, _REQUIRED, _OPTIONAL, further=True, wanted=wanted, lists=_LISTS
+        )
     table = read_parquet(path)
     frame = pd.DataFrame(index=pd.RangeIndex(1, table.num_rows + 1))
     problems: list[Problem] = []
     for name, column in zip(_header(path, table), table.columns, strict=True):
+        if name not in wanted:
+            frame[name] = ""
+            continue
         cells = column.to_pylist()
         problems += _no_texts(path, name, cells)
         frame[name] = clean_cells([_text(cell) for cell in cells])
@@ -280,16 +288,25 @@ def _header(path: Path, table: pa.Table) -> list[str]:
 
 
 def _no_texts(path: Path, column: str, cells: list[object]) -> Iterator[Problem]:
-    """The cells of a column that cannot be written as one text."""
+    """What is in a column and cannot be written as one text: its first cell, and how many."""
+    nested = "Write a text or a number, of a picture its path; or remove the column."
+    fix_of = {
+        "a value inside a value": nested,
+        "several values": "Keep one, or remove the column.",
+        "bytes that are no text": "Write a text, or remove the column.",
+    }
+    found: dict[str, list[int]] = {}
     for row, cell in enumerate(cells, start=1):
         entries = cell if isinstance(cell, list) else [cell]
         if any(isinstance(entry, dict | list) for entry in entries):
-            fix = "Write a text or a number, of a picture its path."
-            yield Problem(path, "a value inside a value", fix, row, column)
+            found.setdefault("a value inside a value", []).append(row)
         elif len(entries) > 1 and column not in _LISTS:
-            yield Problem(path, "several values:", "Keep one.", row, column, entries)
+            found.setdefault("several values", []).append(row)
         elif any(isinstance(entry, bytes) and not _is_utf8(entry) for entry in entries):
-            yield Problem(path, "bytes that are no text", "Write a text.", row, column)
+            found.setdefault("bytes that are no text", []).append(row)
+    for what, (row, *more) in found.items():
+        counted = f"{what} (in {len(more) + 1} rows):" if more else f"{what}:"
+        yield Problem(path, counted, fix_of[what], row, column, cells[row - 1])
 
 
 def _is_utf8(text: bytes) -> bool:
