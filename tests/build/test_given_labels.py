@@ -228,12 +228,18 @@ def test_a_wrong_coarse_label_without_a_finer_one_is_opened(
     sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     asked = sheet.set_index("row_id")["reasons"]["1:table/train/river12"]
     assert asked.startswith("Published: building; the evidence says river, because the similar")
-    sheet.loc[sheet["row_id"] == "1:table/train/river12", "decision"] = "move"
-    sheet.to_csv(place.sheet, index=False)
+    sheet = sheet.set_index("row_id")
+    sheet.loc["1:table/train/river12", "decision"] = "move"
+    # The label is right; what is below it is not known.
+    sheet.loc["1:table/train/church8", ["decision", "target"]] = ["stop", "water"]
+    sheet.to_csv(place.sheet)
     apply_sheet(place, place.sheet, "ann")
     place = build(tmp_path, table, label_issues=number)
     assert found(place).loc["river12", "level1_name"] == "river"
-    assert not issues(place, 2)["opened"].get("river12", False)
+    kept = found(place).loc["church8"]
+    assert kept["level2_name"] == "water" and pd.isna(kept["level1_name"]) and kept["accepted"]
+    now = issues(place, 2)["opened"]
+    assert not (now.get("river12", False) or now.get("church8", False))
 
 
 def test_keep_silences_a_label_issue(doubted: Workspace, tmp_path: Path) -> None:

@@ -110,6 +110,21 @@ def test_each_contradiction_is_a_row_that_one_decision_settles(tmp_path: Path) -
     assert open_names(place) == {} and leaves(place)[:11] == AFTER
 
 
+@pytest.mark.parametrize("given", ["plants", "plant"])
+def test_a_missing_label_stays_between_the_known_ones_after_a_merge(
+    tmp_path: Path, given: str
+) -> None:
+    text = "id,fine,coarse,top\n1,oak,tree,plant\n2,rose,flower,plant\n3,fir,tree,plant\n"
+    place = build(tmp_path, f"{text}4,elm,tree,plants\n5,moss,,{given}\n")
+    decide(place, {"4:3/plants": ("merge", "")})
+    moss = load(place.folder, "assignments").set_index("level1_name").loc["moss"]
+    assert moss["level3_name"] == "plant" and moss["accepted_level"] == 3
+    assert [moss[f"level{level}_confidence"] for level in (2, 3)] == [0, 1]
+    assert not moss["accepted"]
+    sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    assert len(sheet) == 1 and sheet["reasons"][0].endswith("is missing: plant.")
+
+
 def test_the_page_answers_as_the_sheet_does(tmp_path: Path) -> None:
     place = build(tmp_path)
     ann = desk(place)

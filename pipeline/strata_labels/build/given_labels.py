@@ -483,7 +483,8 @@ def _issues(
         images = items["image_ids"].map(len).to_numpy()[rows]
         worst = most_harmful_first(issues, np.maximum(images, 1))
     else:
-        lowest = np.where(np.isnan(issues.score), np.inf, issues.score).min(axis=1)
-        order = np.argsort(lowest, kind="stable")
-        worst = order[np.isfinite(lowest[order])][: settings.label_issues]
+        finest = (~np.isnan(issues.score)).argmax(axis=1)
+        own = issues.score[np.arange(len(rows)), finest]
+        order = np.argsort(own, kind="stable")
+        worst = order[~np.isnan(own[order])][: settings.label_issues]
     return issues, given, worst

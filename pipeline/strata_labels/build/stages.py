@@ -141,7 +141,7 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
 SETTLE = Stage(
     name="settle",
     does="Building the tree",
-    version=7,
+    version=8,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("proposals"),

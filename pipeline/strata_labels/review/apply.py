@@ -235,6 +235,12 @@ def _decided_rows(
     parent, status = rows.parent.to_numpy(copy=True), rows.status.to_numpy(copy=True)
     reasons, suggestion = rows.reasons.to_numpy(copy=True), rows.suggestion.to_numpy(copy=True)
     evidence = rows.evidence.to_numpy(copy=True)
+    # The known node above a missing label may be part of another one now.
+    for n in np.flatnonzero(has_reason(rows.reasons, "no_parent")) if merged else ():
+        reasons[n] = tuple(
+            Reason(one.kind, merged.get(one.node, one.node)) if one.kind == "no_parent" else one
+            for one in reasons[n]
+        )
 
     # One pass over the decisions; everything per row below is vectorised.
     decided = list(place.values())
