@@ -338,10 +338,10 @@ def _decoded(path: Path) -> str:
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = raw.decode(encoding)
-        if "\0" not in text:
+        if not text or text.count("\0") * 4 < len(text):  # a name may hold one
             return text
         row = text[: text.index("\0")].count("\n") + 1
-        what = "holds the character NUL: no text, or UTF-16 or UTF-32 without its mark"
+        what = "full of the character NUL: no text, or UTF-16 or UTF-32 without its mark"
         raise InputError(Problem(path, what, _SAVE_AS, row=row))
     except UnicodeDecodeError as error:
         row = raw[: error.start].count(b"\n") + 1
