@@ -237,9 +237,9 @@ def _frame(path: Path, wanted: Collection[str]) -> pd.DataFrame:
 def _text_table(path: Path, wanted: Collection[str]) -> pd.DataFrame:
     """The columns of `_REQUIRED` and `_OPTIONAL`, blank where they are not there, and others.
 
-    Every cell is text; a list is joined by `|`. What columns hold that are not wanted has no
-    meaning. The index is the row. Of a folder of pictures, the
-    attribute `files_not_read` is the number of other files.
+    Every cell is text; a list is joined by `|`. Cells of columns that are not wanted are not to be
+    used. The index is the row. Of a folder of pictures, the attribute `files_not_read` is the
+    number of other files.
     """
     if is_image_folder(path):
         frame, others = read_image_folder(path)
