@@ -11,7 +11,8 @@ import pandas as pd
 
 from strata_labels.build.assets import found_names, ledgers
 from strata_labels.build.embed import ABOUT, IMAGES, NODES, image_name_vectors
-from strata_labels.build.given_labels import Completed, complete
+from strata_labels.build.engine_tables import Completed
+from strata_labels.build.given_labels import complete
 from strata_labels.build.label_questions import (
     ask_for_parents,
     nodes_people_made,

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TextIO
 
 from strata_labels.errors import InputError, RetryError
-from strata_labels.messages import is_verbose
+from strata_labels.messages import is_verbose, printable, warn
 
 FAILED, INPUT_WRONG = 1, 2
 #: Added to the number of the signal that stopped a command, as shells do.
@@ -35,7 +35,9 @@ def run_command(command: Callable[[], object]) -> None:
     # Before PyTorch is imported. Threads of OpenMP that wait for each other in a loop take their
     # cores from other work: on a busy machine images were encoded eight times as slowly.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    sys.stdout, sys.stderr = _Output(sys.stdout), _Output(sys.stderr)  # type: ignore[assignment]
+    # What is drawn on standard error (a bar, a log in colour) needs its controls.
+    sys.stdout = _Output(sys.stdout, printable)  # type: ignore[assignment]
+    sys.stderr = _Output(sys.stderr)  # type: ignore[assignment]
     with _like_ctrl_c(signal.SIGTERM, signal.SIGHUP) as came:
         status = _status(command)
         if status == BY_SIGNAL + signal.SIGINT:
@@ -77,6 +79,7 @@ def _sentence(error: Exception) -> str:
 _HINTS = {
     errno.ENOSPC: " Make room on the disk.",
     errno.EDQUOT: " Make room, or ask for a larger quota.",
+    errno.EFBIG: " Raise the limit on the size of a file (ulimit -f), or use another file system.",
     errno.EROFS: " Use a folder that can be written to.",
     errno.EACCES: " Ask for the permission, or use another folder.",
     errno.EMFILE: " Raise the limit of open files (ulimit -n).",
@@ -85,7 +88,7 @@ _HINTS = {
 
 def _say(text: str) -> None:
     with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        warn(text)
 
 
 @contextmanager
@@ -123,17 +126,22 @@ def end_with_parent() -> None:
 
 
 class _Output:
-    """A text stream whose reader may go away: what is written after that is dropped."""
+    """A text stream whose reader may go away: what is written after that is dropped.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    Args:
+        stream: where it goes.
+        as_written: what is written of a text.
+    """
+
+    def __init__(self, stream: TextIO, as_written: Callable[[str], str] = str) -> None:
+        self._stream, self._as_written = stream, as_written
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
         with self._without_reader():
-            self._stream.write(text)
+            self._stream.write(self._as_written(text))
         return len(text)
 
     def flush(self) -> None:
