@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import functools
 import re
 import subprocess
@@ -270,6 +271,17 @@ def test_a_planted_name_of_a_data_set_is_found(planted: str) -> None:
 def test_the_first_line_says_what_a_module_is_for(path: Path) -> None:
     first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
     assert first.endswith(".") and len(first.split()) >= 4, f"{path}: {first!r}"
+
+
+def test_no_folder_of_tests_is_left_out(pytestconfig: pytest.Config) -> None:
+    folders = {
+        path.name
+        for root in pytestconfig.getini("testpaths")
+        for path in (ROOT / root).rglob("*")
+        if path.is_dir()
+    }
+    for pattern in pytestconfig.getini("norecursedirs"):
+        assert not fnmatch.filter(folders, pattern), pattern
 
 
 def test_help_imports_neither_prefect_nor_torch() -> None:
