@@ -83,6 +83,7 @@ def room_of(path: Path) -> str:
     return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -159,16 +160,26 @@ def offered(module: str) -> set[str]:
     return set()
 
 
+@functools.cache
+def imported_names(path: Path) -> list[tuple[str | None, str]]:
+    """Module and name of each `from module import name`."""
+    return [
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+
+
 def names_used(module: str) -> set[str]:
     """What other rooms, the flows and the benchmarks import from a room."""
     outside = [*(ROOT / "flows").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     inside = [path for path in FILES if room_of(path) != module.split(".")[1]]
     return {
-        alias.name
+        name
         for path in (*inside, *outside)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom) and node.module == module
-        for alias in node.names
+        for source, name in imported_names(path)
+        if source == module
     }
 
 
