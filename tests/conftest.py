@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ settings.register_profile("search", derandomize=False)
 settings.load_profile("same")
 
 ROOT = Path(__file__).resolve().parents[1]
+gc.set_threshold(100_000, 50, 1000)  # as `strata` does
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 if not os.environ.get("STRATA_TEST_GPU"):  # tests do the same on every machine
     os.environ["CUDA_VISIBLE_DEVICES"] = ""

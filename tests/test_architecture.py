@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import functools
 import re
 import subprocess
@@ -82,6 +83,7 @@ def room_of(path: Path) -> str:
     return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -158,16 +160,26 @@ def offered(module: str) -> set[str]:
     return set()
 
 
+@functools.cache
+def imported_names(path: Path) -> list[tuple[str | None, str]]:
+    """Module and name of each `from module import name`."""
+    return [
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+
+
 def names_used(module: str) -> set[str]:
     """What other rooms, the flows and the benchmarks import from a room."""
     outside = [*(ROOT / "flows").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     inside = [path for path in FILES if room_of(path) != module.split(".")[1]]
     return {
-        alias.name
+        name
         for path in (*inside, *outside)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom) and node.module == module
-        for alias in node.names
+        for source, name in imported_names(path)
+        if source == module
     }
 
 
@@ -270,6 +282,17 @@ def test_a_planted_name_of_a_data_set_is_found(planted: str) -> None:
 def test_the_first_line_says_what_a_module_is_for(path: Path) -> None:
     first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
     assert first.endswith(".") and len(first.split()) >= 4, f"{path}: {first!r}"
+
+
+def test_no_folder_of_tests_is_left_out(pytestconfig: pytest.Config) -> None:
+    folders = {
+        path.name
+        for root in pytestconfig.getini("testpaths")
+        for path in (ROOT / root).rglob("*")
+        if path.is_dir()
+    }
+    for pattern in pytestconfig.getini("norecursedirs"):
+        assert not fnmatch.filter(folders, pattern), pattern
 
 
 def test_help_imports_neither_prefect_nor_torch() -> None:

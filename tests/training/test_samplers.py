@@ -82,6 +82,11 @@ def test_at_most_some_images_of_a_class() -> None:
     seen = [set(np.concatenate(sampler.plan(epoch)).tolist()) for epoch in range(20)]
     assert all(len(one) == 24 for one in seen)
     assert len(set.union(*seen)) > 130
+    # The last group of each class, of two images, is filled up without further ones.
+    sampler = MPerClassSampler(np.repeat([0, 1, 2], 50), 12, 4, max_per_class=6)
+    assert len(sampler) == 2
+    seen = [set(np.concatenate(sampler.plan(epoch)).tolist()) for epoch in range(20)]
+    assert all(len(one) == 18 for one in seen)
 
 
 def test_a_class_whose_images_outnumber_all_others_meets_each_of_them() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import signal
 import sqlite3
@@ -38,6 +39,9 @@ def run_command(command: Callable[[], object]) -> None:
     # What is drawn on standard error (a bar, a log in colour) needs its controls.
     sys.stdout = _Output(sys.stdout, printable)  # type: ignore[assignment]
     sys.stderr = _Output(sys.stderr)  # type: ignore[assignment]
+    # Python's defaults search for unreachable cycles after each 700 new objects: a tenth of the
+    # time of a small build, which imports 1,500 modules and makes few cycles.
+    gc.set_threshold(100_000, 50, 1000)
     with _like_ctrl_c(signal.SIGTERM, signal.SIGHUP) as came:
         status = _status(command)
         if status == BY_SIGNAL + signal.SIGINT:

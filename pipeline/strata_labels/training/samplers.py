@@ -76,10 +76,10 @@ class MPerClassSampler(EpochSampler):
     """Each class's images in groups of m, each group once an epoch; no class twice in a batch.
 
     Every image is seen in every epoch, unless `max_per_class` leaves some for another; a class's
-    last group is filled up with other images of it (with its own again, if it has fewer than m),
-    so that small classes are seen like any other. Batches become smaller where fewer classes have
-    images left; one that would have a single class, and so no negatives, takes another class, whose
-    images come again.
+    last group is filled up with other images of its epoch (with its own again, if these are fewer
+    than m), so that small classes are seen like any other. Batches become smaller where fewer
+    classes have images left; one that would have a single class, and so no negatives, takes another
+    class, whose images come again.
 
     Args:
         classes: `[n]` integers, the fine class of each image.
@@ -133,7 +133,7 @@ class MPerClassSampler(EpochSampler):
             images = rng.permutation(members)[: self.limit or None]
             of_epoch.append(images)
             for turn, start in enumerate(range(0, len(images), self.m)):
-                group = _filled(images[start : start + self.m], members, self.m, rng)
+                group = _filled(images[start : start + self.m], np.sort(images), self.m, rng)
                 rounds.setdefault(turn, []).append((number, group))
         # Each class's groups with their places in the order of all.
         waiting: dict[int, deque[tuple[int, Indices]]] = {}
