@@ -180,6 +180,14 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def give_way(_worker: int) -> None:
+    """Lets other processes go first; for the processes of a `DataLoader`.
+
+    With a decoder on every core, the thread that starts a GPU's kernels would wait for a core.
+    """
+    os.nice(10)
+
+
 @contextmanager
 def killed_processes() -> Iterator[None]:
     """Says in one sentence that a process of a `DataLoader` was killed."""

@@ -64,6 +64,14 @@ def test_an_error_of_the_source_comes_through(
         taken.extend(decode(decoder, archive(), 4, cores, processes))
 
 
+def test_processes_let_the_thread_that_drives_the_network_go_first(tmp_path: Path) -> None:
+    files = [colour_image(tmp_path / f"{n}.png", (0, 0, 9), n) for n in range(3)]
+    decoder = PictureDecoder(lambda _: torch.full((3, 1, 1), float(os.nice(0))), None)
+    (first, last) = decode(decoder, files, 2, cores=2, processes=True)
+    pixels = torch.cat([first.pixels, last.pixels])
+    assert set(pixels.flatten().tolist()) == {min(os.nice(0) + 10, 19)}
+
+
 def test_a_killed_process_is_one_sentence(tmp_path: Path) -> None:
     def killed(_: object) -> torch.Tensor:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -386,6 +386,16 @@ def test_loading_names_or_replaces_an_image_that_broke(pictures) -> None:
     assert torch.allclose(*means, atol=25)  # of the same colour
 
 
+def test_workers_let_the_thread_that_drives_the_network_go_first(pictures) -> None:
+    root, _, table = pictures
+    paths = [root / path for path in table.path]
+    images = TrainImages(
+        paths, np.zeros(len(paths), int), lambda _: torch.tensor(os.nice(0)), 0, workers=1
+    )
+    (niceness,) = images(0, 0, [Share(0, np.arange(4))])
+    assert set(niceness.tolist()) == {min(os.nice(0) + 10, 19)}
+
+
 def test_a_killed_worker_is_one_sentence(pictures) -> None:
     root, _, table = pictures
     paths = [root / path for path in table.path]

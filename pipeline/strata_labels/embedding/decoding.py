@@ -14,7 +14,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from strata_labels.pictures import UnreadablePictureError, killed_processes, open_picture
+from strata_labels.pictures import (
+    UnreadablePictureError,
+    give_way,
+    killed_processes,
+    open_picture,
+)
 
 # Further threads wait for each other: opening a picture is Python in part.
 _MOST_THREADS = 8
@@ -95,6 +100,7 @@ def decode(
             batch_sampler=_batches(itertools.chain.from_iterable(batches), task),  # type: ignore[arg-type]
             num_workers=min(cores, _MOST_PROCESSES),
             collate_fn=_collate,
+            worker_init_fn=give_way,
             generator=torch.Generator(),  # else it draws from torch's own
         )
         with killed_processes():

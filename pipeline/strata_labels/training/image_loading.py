@@ -19,6 +19,7 @@ from strata_labels.errors import InputError, Problem
 from strata_labels.pictures import (
     UnreadablePictureError,
     available_cores,
+    give_way,
     killed_processes,
     open_picture,
 )
@@ -230,6 +231,7 @@ def _loader(pictures: Dataset[Any], workers: int, pin: bool, **batches: Any) -> 
         persistent_workers=workers > 0,
         pin_memory=pin,
         collate_fn=_collate,
+        worker_init_fn=give_way,
         # Else it draws from torch's own, and a resumed training would not be the same.
         generator=torch.Generator(),
         **batches,
