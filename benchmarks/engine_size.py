@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from strata_labels.proposal import Scorer, Signals
+from strata_labels.proposal import CentredVectors, Scorer, Signals
 
 WORDS = 20_000
 
@@ -54,7 +54,7 @@ def pictures(random: np.random.Generator, size: int, nodes: int) -> tuple[Scorer
     vectors += 1.5 * random.standard_normal((nodes, 256)).astype(np.float32)[truth]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     blank = [""] * size
-    signals = Signals(blank, blank, image=vectors)
+    signals = Signals(blank, blank, image=CentredVectors(vectors))
     above = [np.arange(nodes) % max(nodes // 20, 1)]
     return Scorer(signals, [str(n) for n in range(nodes)], above=above), truth, size // 2
 

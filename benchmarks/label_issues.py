@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
-from strata_labels.proposal import Scorer, Signals, is_shared
+from strata_labels.proposal import CentredVectors, Scorer, Signals, is_shared
 from strata_labels.proposal.label_issues import issues_at_level
 
 from benchmarks.proposal import image_vectors, read_sample, sample_scorer, truth_of
@@ -60,7 +60,9 @@ def grocery_scorer(shared: Path, cache: Path, level: str) -> tuple[Scorer, np.nd
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     nodes, truth = np.unique(table[level], return_inverse=True)
     blank = [""] * len(table)
-    return Scorer(Signals(blank, blank, image=vectors), [str(node) for node in nodes]), truth
+    return Scorer(
+        Signals(blank, blank, image=CentredVectors(vectors)), [str(node) for node in nodes]
+    ), truth
 
 
 def planted(
@@ -114,7 +116,9 @@ def photographs(shared: Path, cache: Path, level: str, draws: range) -> None:
             num_nodes = int(truth.max()) + 1
             labels, bad = planted(truth, num_nodes, seed, None, 0.1)
             blank, nodes = [""] * len(labels), [str(node) for node in range(num_nodes)]
-            scorer = Scorer(Signals(blank, blank, image=mean_of_alike(vectors[shown])), nodes)
+            scorer = Scorer(
+                Signals(blank, blank, image=CentredVectors(mean_of_alike(vectors[shown]))), nodes
+            )
             left_out = scorer.fit(labels).left_out
             by_image = scorer.left_out_by_image(np.arange(len(labels)), vectors[shown])
             judged = is_shared(labels[:, None])[:, 0]

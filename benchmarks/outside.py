@@ -173,7 +173,7 @@ def main() -> None:
         whole, truth = grocery_scorer(chosen.shared, chosen.cache, "coarse_id")
         signals, all_nodes = whole.signals, whole.nodes
         assert signals.image is not None
-        vectors = signals.image
+        vectors = signals.image.items
     results = []
     for seed in range(*chosen.draws):
         random = np.random.default_rng(seed)

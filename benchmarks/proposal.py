@@ -24,6 +24,7 @@ import pandas as pd
 from scipy.optimize import minimize
 from sklearn.model_selection import KFold, StratifiedKFold
 from strata_labels.proposal import (
+    CentredVectors,
     Lexicon,
     Prompts,
     Scorer,
@@ -268,7 +269,8 @@ def grocery(shared: Path, cache: Path, repeats: int = 20) -> None:
     coarse = table.groupby("fine_id")["coarse_id"].first()[fine].to_numpy()
     nodes, truth = np.unique(coarse, return_inverse=True)
     scorer = Scorer(
-        Signals([""] * len(fine), [""] * len(fine), image=means), [str(n) for n in nodes]
+        Signals([""] * len(fine), [""] * len(fine), image=CentredVectors(means)),
+        [str(n) for n in nodes],
     )
     ours, nearest, possible = [], [], []
     for seed in range(repeats):

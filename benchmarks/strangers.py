@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from strata_labels.embedding import VectorStore, alike, embed_images, load_encoder
-from strata_labels.proposal import NodeCentres, Scorer, Signals, image_similarities
+from strata_labels.proposal import CentredVectors, NodeCentres, Scorer, Signals, image_similarities
 
 SHARE = 0.2
 LABELLINGS = 20
@@ -48,7 +48,9 @@ def halves_agreement(first: np.ndarray, second: np.ndarray) -> float:
     """Share of second halves that are proposed to the node of their first half, a node each."""
     count = len(first)
     blank, nodes = [""] * (2 * count), [str(n) for n in range(count)]
-    scorer = Scorer(Signals(blank, blank, image=np.concatenate([first, second])), nodes)
+    scorer = Scorer(
+        Signals(blank, blank, image=CentredVectors(np.concatenate([first, second]))), nodes
+    )
     known = np.concatenate([np.arange(count), np.full(count, -1)])
     return float((scorer.fit(known).node[count:] == np.arange(count)).mean())
 
@@ -57,7 +59,9 @@ def agreement(vectors: np.ndarray, truth: np.ndarray) -> float:
     """Share of unlabelled items whose proposal is right, mean over draws of the labelled half."""
     nodes, node = np.unique(truth, return_inverse=True)
     blank = [""] * len(node)
-    scorer = Scorer(Signals(blank, blank, image=vectors), [str(name) for name in nodes])
+    scorer = Scorer(
+        Signals(blank, blank, image=CentredVectors(vectors)), [str(name) for name in nodes]
+    )
     right = []
     for seed in range(LABELLINGS):
         rest = np.random.default_rng(seed).permutation(len(node))[len(node) // 2 :]

@@ -149,7 +149,10 @@ class Copies:
         """Processes of commands that are still there."""
         return [number for number in marked(self.mark) if number != self.process.pid]
 
-    def end(self) -> None:
+    def __enter__(self) -> Copies:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
         self.process.communicate()
         self._said.unlink()
 
@@ -187,7 +190,8 @@ class Harness:
     Attributes:
         name: of the command.
         run: what it does.
-        scratch: a folder for copies.
+        scratch: a folder for workspaces.
+        copies: the process that it runs in copies of.
         faults: what went wrong, by moment.
         tried: how often it was stopped, by signal.
     """
@@ -195,19 +199,12 @@ class Harness:
     name: str
     run: Run
     scratch: Path
+    copies: Copies
     faults: list[str] = field(default_factory=list)
     tried: dict[str, int] = field(default_factory=dict)
-    _copies: Copies = field(init=False)
 
     def test(self, moments: int, signals: list[str]) -> None:
         """Runs it undisturbed twice, then stops it at `moments` moments for each signal."""
-        self._copies = Copies(self.scratch)
-        try:
-            self._test(moments, signals)
-        finally:
-            self._copies.end()
-
-    def _test(self, moments: int, signals: list[str]) -> None:
         template = self.scratch / f"{self.name}-template"
         self.run.prepare(template)
         folder = self._copy(template)
@@ -232,7 +229,7 @@ class Harness:
         self._end(folder, moment, SIGNALS[name])
         time.sleep(0.3)
         deadline = time.monotonic() + 20
-        while (left := self._copies.left()) and time.monotonic() < deadline:
+        while (left := self.copies.left()) and time.monotonic() < deadline:
             time.sleep(0.5)
         if left:
             for process in left:
@@ -263,10 +260,10 @@ class Harness:
 
     def _end(self, folder: Path, moment: int, number: int) -> int:
         """Runs the command to its end or to its moment; returns how many changes it made."""
-        self._copies.count.write_text("0")
+        self.copies.count.write_text("0")
 
         def start() -> Started:
-            return self._copies.start(folder, moment, int(number), self.run.words(folder))
+            return self.copies.start(folder, moment, int(number), self.run.words(folder))
 
         if self.run.act:
             self.run.act(folder, start)
@@ -277,7 +274,7 @@ class Harness:
                 raise RuntimeError(f"{self.name} ended with {process.returncode}:\n{said}")
             if "Traceback" in said and moment:
                 self.faults.append(f"{self.name}, change {moment}: a traceback\n{said[-1500:]}")
-        return int(self._copies.count.read_text())
+        return int(self.copies.count.read_text())
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -503,9 +500,13 @@ def main() -> int:
     asked = parser.parse_args()
     faults: list[str] = []
     print("| command | stopped (" + ", ".join(asked.signals) + ") | survived |\n|---|---|---|")
-    with tempfile.TemporaryDirectory() as place, commands(Path(place)) as known:
+    with (
+        tempfile.TemporaryDirectory() as place,
+        commands(Path(place)) as known,
+        Copies(Path(place)) as copies,
+    ):
         for name in asked.commands or known:
-            harness = Harness(name, known[name], Path(place))
+            harness = Harness(name, known[name], Path(place), copies)
             harness.test(asked.moments, asked.signals)
             tried = sum(harness.tried.values())
             counts = ", ".join(str(harness.tried[one]) for one in asked.signals)

@@ -7,17 +7,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kill import Harness, commands
+from kill import Copies, Harness, Run, commands
 from kill_archives import Trial, trial
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("killed")
+
+
+@pytest.fixture(scope="module")
+def known(scratch: Path) -> Iterator[dict[str, Run]]:
+    with commands(scratch) as known:
+        yield known
+
+
+@pytest.fixture(scope="module")
+def copies(scratch: Path) -> Iterator[Copies]:
+    with Copies(scratch) as copies:
+        yield copies
 
 
 @pytest.mark.parametrize(("name", "signals"), [("apply", ["KILL", "HUP"]), ("review", ["TERM"])])
 def test_a_stopped_command_run_again_ends_as_if_it_had_not_been(
-    name: str, signals: list[str], tmp_path: Path
+    name: str, signals: list[str], known: dict[str, Run], scratch: Path, copies: Copies
 ) -> None:
-    with commands(tmp_path) as known:
-        harness = Harness(name, known[name], tmp_path)
-        harness.test(3, signals)
+    harness = Harness(name, known[name], scratch, copies)
+    harness.test(3, signals)
     assert not harness.faults, "\n".join(harness.faults)
     assert sum(harness.tried.values()) == 3 * len(signals)
 

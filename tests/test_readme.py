@@ -135,7 +135,7 @@ CASES = [
     Case("strata review MINE", "start", "--no-browser", 3, says="http://127.0.0.1"),
     Case("strata export MINE --format croissant --format newick", "start",
          leaves=("MINE/export/croissant/croissant.json",)),
-    Case("python -m strata_labels.sources products", "start", "4"),
+    Case("python -m strata_labels.sources products", "start", "2"),
     Case("strata build sop-h PRODUCTS --metadata products", "start"),
     Case("strata train PRODUCTS --images products --recipe happier --encoder registry --synthetic "
          "--out training", "start", "--set epochs=1", leaves=("training/report.html",)),
@@ -330,7 +330,7 @@ def test_command(
 def test_demo(home: Path, tmp_path: Path) -> None:
     """`make demo`, with fewer products, in a folder and with the environment of this test."""
     environment = {**strata_environment(home), "PATH": os.environ["PATH"]}
-    command = ["make", "demo", f"BIN={BINARIES}", f"DEMO={tmp_path}", "READY=", "SUPERS=4"]
+    command = ["make", "demo", f"BIN={BINARIES}", f"DEMO={tmp_path}", "READY=", "SUPERS=2"]
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     for name in ("gldv2-h/tree.html", "sop-h/tree.html", "training/report.html"):

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import io
-import signal
-import subprocess
-import sys
 import tarfile
-import time
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from archives import image_id, items_with, official, pack, picture
-from building import ROOT, strata_environment
+from copies import started, wait_until
+from kill_archives import read_all
 from publishing import Site, serve
-from strata_labels.build import Workspace
+from strata_labels.build import Workspace, read_here
 from strata_labels.build.image_archives import ImageIndex, read_archives
 from strata_labels.embedding import Encoder, VectorStore, load_encoder
 from strata_labels.errors import InputError, RetryError
@@ -305,21 +303,6 @@ def test_the_first_archives_out_of_reach_stop_the_work(encoder: Named, tmp_path:
     assert str(caught.value).count("No such file") == 3
 
 
-RUN = """
-import sys
-from pathlib import Path
-import pandas as pd
-from strata_labels.build import Workspace
-from strata_labels.build.image_archives import read_archives
-from strata_labels.embedding import load_encoder
-from strata_labels.sources import SOURCES, find_archives
-folder, items, spec, url = sys.argv[1:]
-archives = find_archives(url, SOURCES["gldv2"].image_archives(["train"]))[:6]
-encoder = spec, load_encoder(spec)
-read_archives(Workspace(Path(folder)), pd.read_pickle(items), archives, 1, encoder, "wanted", 32)
-"""
-
-
 def test_a_killed_run_is_continued_to_the_same_bytes(
     site: Site, encoder: Named, tmp_path: Path
 ) -> None:
@@ -327,20 +310,20 @@ def test_a_killed_run_is_continued_to_the_same_bytes(
     items = items_with([[image_id(n)] for n in range(48)])
     whole = Workspace(tmp_path / "whole")
     read_archives(whole, items, archives_of(site, 6), 1, encoder, "wanted", 32)
-    items.to_pickle(tmp_path / "items.pickle")
-    words = [sys.executable, "-c", RUN, tmp_path / "ws", tmp_path / "items.pickle", encoder[0]]
-    words = [*map(str, words), site.url]
-    environment = strata_environment(tmp_path)
     workspace = Workspace(tmp_path / "ws")
     site.log.clear()
+
+    def reading() -> BaseProcess:
+        return started(read_all, workspace.folder, site.url, encoder[0], 6, read_here)
+
     for done in (1, 3, 5):
-        process = subprocess.Popen(words, env=environment, cwd=ROOT)
-        while len(list(workspace.archive_indexes.glob("*.parquet"))) < done:
-            assert process.poll() is None
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    subprocess.run(words, env=environment, cwd=ROOT, check=True)
+        copy = reading()
+        wait_until(copy, lambda n=done: len([*workspace.archive_indexes.glob("*.parquet")]) >= n)
+        copy.kill()
+        copy.join()
+    last = reading()
+    last.join()
+    assert last.exitcode == 0
     assert files_in(workspace.folder) == files_in(whole.folder)
     # Each kill costs at most the two archives in flight.
     assert 6 <= len(requests_of(site)) <= 6 + 2 * 3

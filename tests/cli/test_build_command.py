@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from building import Strata, data_files, strata_environment
+from copies import started_command, wait_until
 from strata_labels.build import STAGES
 from strata_labels.hierarchy import load_hierarchy
 from strata_labels.sources import draw_products
@@ -67,24 +66,17 @@ def test_killed_anywhere_then_run_again_gives_the_same_bytes(
     sample_build: Build, strata: Strata, sample_words: list[str], home: Path, tmp_path: Path
 ) -> None:
     workspace = tmp_path / "ws"
-    words = [sys.executable, "-m", "strata_labels.cli", "build", "gldv2-h", str(workspace)]
+    words = ["build", "gldv2-h", str(workspace), *sample_words]
     does = {stage.name: stage.does for stage in STAGES}
     for stage in ("embed", "settle"):
-        process = subprocess.Popen(
-            [*words, *sample_words],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=home,
-            env=strata_environment(home),
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith(f"{does[stage]} ..."):
-                time.sleep(0.05)
-                break
-        os.killpg(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        said = tmp_path / stage
+        copy = started_command(words, strata_environment(home), said)
+        begun = f"{does[stage]} ..."
+        wait_until(copy, lambda said=said, begun=begun: begun in said.read_text())
+        time.sleep(0.05)
+        copy.kill()
+        copy.join()
+        assert copy.exitcode == -signal.SIGKILL
     run = strata("build", "gldv2-h", workspace, *sample_words)
     assert run.returncode == 3, run.stderr
     assert data_files(workspace) == data_files(sample_build[0])

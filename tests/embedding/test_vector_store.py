@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from copies import started, wait_until
 from encoding import encode_texts
-from strata_labels.embedding import Encoder, VectorStore, prompt_vectors
+from strata_labels.embedding import Encoder, VectorStore, load_encoder, prompt_vectors
 from strata_labels.embedding.vector_store import VectorTable, text_key
 from strata_labels.embedding.vectors import embed_texts
 from strata_labels.errors import InputError, RetryError
@@ -173,20 +172,11 @@ def test_killed_and_resumed_gives_the_same_bits(
     tiny: Encoder, tiny_folder: Path, tmp_path: Path
 ) -> None:
     texts = [f"church {'of the old town ' * (n % 4)}{n}" for n in range(30_000)]
-    code = f"""
-from pathlib import Path
-from strata_labels.embedding import VectorStore, load_encoder
-from strata_labels.embedding.vectors import embed_texts
-texts = [f"church {{'of the old town ' * (n % 4)}}{{n}}" for n in range(30_000)]
-store = VectorStore(Path({str(tmp_path / "a")!r}))
-embed_texts(store, load_encoder("local-dir:{tiny_folder}"), texts)
-"""
-    process = subprocess.Popen([sys.executable, "-c", code])
-    while not list((tmp_path / "a").glob("*/text/part-*.vectors")):
-        assert process.poll() is None, "ended before it could be killed"
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    first = load_encoder(f"local-dir:{tiny_folder}")  # loads its weights in the copy
+    copy = started(embed_texts, VectorStore(tmp_path / "a"), first, texts)
+    wait_until(copy, lambda: bool(list((tmp_path / "a").glob("*/text/part-*.vectors"))))
+    copy.kill()
+    copy.join()
     kept = VectorStore(tmp_path / "a").table(tiny.id, "text")
     missing = set(kept.missing(map(text_key, texts)))
     assert 0 < len(missing) < 30_000

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from strata_labels.proposal import Scorer, Signals, learning, neighbour_votes
+from strata_labels.proposal import CentredVectors, Scorer, Signals, learning, neighbour_votes
 from strata_labels.proposal.learners import Targets, answers_of, kernel
 from strata_labels.proposal.neighbour_votes import NeighbourVotes
 from strata_labels.proposal.signals import Features
@@ -76,7 +76,9 @@ def test_nodes_without_a_landmark_are_found(monkeypatch: pytest.MonkeyPatch) -> 
     image = (image / np.linalg.norm(image, axis=1, keepdims=True)).astype(np.float32)
     known = np.where(np.arange(900) < 600, truth, -1)
     blank = [""] * 900
-    scorer = Scorer(Signals(blank, blank, image=image), [str(node) for node in range(150)])
+    scorer = Scorer(
+        Signals(blank, blank, image=CentredVectors(image)), [str(node) for node in range(150)]
+    )
     scores = scorer.fit(known)
     still_open = np.arange(600, 900)
     assert (scores.node == truth)[still_open].mean() > 0.95

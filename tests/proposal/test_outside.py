@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
-from strata_labels.proposal import Scorer, Signals
+from strata_labels.proposal import CentredVectors, Scorer, Signals
 from strata_labels.proposal.learners import kernel
 from strata_labels.proposal.outside import MOST_SET_ASIDE, outside_score, tolerance_limit
 from strata_labels.proposal.score import SHARE_RIDGE
@@ -24,7 +24,7 @@ def world(seed: int):
 
 def scorer_of(vectors: np.ndarray) -> Scorer:
     blank = [""] * len(vectors)
-    return Scorer(Signals(blank, blank, image=vectors), ["a", "b", "c", "d"])
+    return Scorer(Signals(blank, blank, image=CentredVectors(vectors)), ["a", "b", "c", "d"])
 
 
 def test_a_missing_node_is_set_aside() -> None:

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from strata_labels.proposal import (
+    CentredVectors,
     Prompts,
     Scorer,
     Scores,
@@ -99,10 +100,12 @@ def test_planted_image_to_text_alignment_reaches_the_label(lexicon):
     planted = silent.copy()
     planted[0, NODES.index("lake")] = 1.0
     aligned = {"node_vectors": nodes, "logit_scale": 20.0}
-    quiet = named("Xyzzy", "Xyzzy", image=silent, image_for_names=silent, **aligned)
+    quiet = named("Xyzzy", "Xyzzy", image=CentredVectors(silent), image_for_names=silent, **aligned)
     before = Scorer(quiet, NODES, lexicon).fit()
     # Images compared with images are of another encoder.
-    says = named("Xyzzy", "Xyzzy", image=np.ones((2, 3)), image_for_names=planted, **aligned)
+    says = named(
+        "Xyzzy", "Xyzzy", image=CentredVectors(np.ones((2, 3))), image_for_names=planted, **aligned
+    )
     after = Scorer(says, NODES, lexicon).fit()
     assert NODES[after.node[0]] == "lake"
     assert after.confidence[0] > before.confidence[0]
@@ -119,9 +122,10 @@ def test_prompts_are_compared_with_names():
 @pytest.mark.parametrize("part", ["text", "image"])
 def test_known_labels_teach_the_rest_and_stay_as_they_are(part):
     vectors, truth = _blobs(np.random.default_rng(0), 300)
+    evidence = {"text": vectors} if part == "text" else {"image": CentredVectors(vectors)}
     known = np.where(np.arange(300) < 150, truth, -1)
     known[0] = (truth[0] + 1) % K  # a human may disagree with everything
-    scores = Scorer(named(*[""] * 300, **{part: vectors}), NODES).fit(known)
+    scores = Scorer(named(*[""] * 300, **evidence), NODES).fit(known)
     assert scores.node[0] == known[0]
     assert scores.confidence[0] == 1.0
     assert (scores.node == truth)[150:].mean() > 0.9
@@ -220,7 +224,9 @@ def test_open_items_have_the_scores_of_the_whole_kernel(kind, evidence, most_wei
 @pytest.mark.parametrize("kind", ["exact", "landmarks"])
 def test_an_image_is_scored_without_the_label_of_its_item(kind):
     vectors, truth = _blobs(np.random.default_rng(3), 60)
-    evidence = Signals([f"name {n % 7}" for n in range(60)], [""] * 60, image=vectors[:60])
+    evidence = Signals(
+        [f"name {n % 7}" for n in range(60)], [""] * 60, image=CentredVectors(vectors[:60])
+    )
     parts = features(evidence, NodeScores(pd.DataFrame()), K)
     rows, some = np.arange(30), np.array([4, 17, 35])  # the last has no label
     targets = Targets(rows, truth[:30], K, answers_of(np.full(30, -1)))
@@ -393,7 +399,9 @@ def test_after_a_few_decisions_rows_without_own_evidence_are_as_sure_as_they_are
     """Images tell the node; a class chain, where there is one, is of few rows."""
     vectors, truth = _blobs(np.random.default_rng(11), 1_500)
     classes = np.where(np.arange(1_500) < 100, truth, -1)
-    evidence = named(*[""] * 1_500, image=vectors, **({"class_node": classes} if chains else {}))
+    evidence = named(
+        *[""] * 1_500, image=CentredVectors(vectors), **({"class_node": classes} if chains else {})
+    )
     known = np.full(1_500, -1)
     known[200:300] = truth[200:300]
     scores = Scorer(evidence, NODES).fit(known, given=np.full(1_500, -1))
@@ -414,7 +422,7 @@ def test_a_given_coarse_label_counts_for_the_evidence_without_labels(lexicon):
     known = np.column_stack([np.where(np.arange(400) < 60, truth, -1), above[truth]])
     given = known.copy()
     given[:60] = -1
-    scorer = Scorer(named(*names, image=vectors), NODES, lexicon, above=[above])
+    scorer = Scorer(named(*names, image=CentredVectors(vectors)), NODES, lexicon, above=[above])
     scores = scorer.fit(known, given=given)
     rest = np.arange(400) >= 60
     lakes = rest & (truth == 3)
@@ -442,7 +450,7 @@ def few_labels(num_labels: int, noise: float) -> tuple[np.ndarray, Scores]:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     blank = [""] * 200
     known = np.where(np.arange(200) < num_labels, node, -1)
-    scores = Scorer(Signals(blank, blank, image=vectors), ["a", "b"]).fit(known)
+    scores = Scorer(Signals(blank, blank, image=CentredVectors(vectors)), ["a", "b"]).fit(known)
     return (scores.node == node)[num_labels:], scores
 
 

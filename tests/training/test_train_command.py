@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from building import Strata, strata_environment
+from copies import started_command, wait_until
 from strata_labels.retrieval import evaluate_embeddings
 from strata_labels.training import load_model
 from torch._inductor import config as inductor
@@ -255,23 +255,20 @@ def test_a_stopped_training_goes_on(
     root, labels, _ = pictures
     settings = ("--set", f"epochs={epochs}", "--set", "checkpoint_every=5")
     more = ["--encoder", encoder] if mode == "head" else ["--mode", "full", *NETWORK]
-    command = [
-        *(sys.executable, "-m", "strata_labels.cli", "train", "--labels", str(labels)),
-        *("--images", str(root), "--recipe", "happier", *more),
-        *("--out", str(tmp_path / "stopped"), *SMALL, *settings),
-    ]
-    environment = {**strata_environment(tmp_path), "OMP_NUM_THREADS": "1"}
-    run = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
+    words = ["train", "--labels", str(labels), "--images", str(root), "--recipe", "happier", *more]
+    words += ["--out", str(tmp_path / "stopped"), *SMALL, *settings]
+    environment, said = {**strata_environment(tmp_path), "OMP_NUM_THREADS": "1"}, tmp_path / "said"
+    copy = started_command(words, environment, said)
     checkpoint = tmp_path / "stopped" / "checkpoint.pt"
-    while not checkpoint.exists() and run.poll() is None:
-        time.sleep(0.01)
-    run.send_signal(how)
-    shown = run.communicate(timeout=120)[1].decode()
+    wait_until(copy, checkpoint.exists)
+    assert copy.pid
+    os.kill(copy.pid, how)
+    copy.join(120)
     if how == signal.SIGTERM:
-        assert run.returncode == 1, shown
-        assert "Run the same command to continue" in shown
+        assert copy.exitcode == 1, said.read_text()
+        assert "Run the same command to continue" in said.read_text()
     else:
-        assert run.returncode == -signal.SIGKILL, shown
+        assert copy.exitcode == -signal.SIGKILL, said.read_text()
     steps = torch.load(checkpoint)["state"]["step"]
     assert 5 <= steps < 2 * epochs
     for out in ("stopped", "whole"):

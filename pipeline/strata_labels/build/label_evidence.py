@@ -25,7 +25,15 @@ from strata_labels.build.embed import (
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.knowledge import class_chains
-from strata_labels.proposal import ClassVotes, Ladder, Prompts, Scorer, Scores, Signals
+from strata_labels.proposal import (
+    CentredVectors,
+    ClassVotes,
+    Ladder,
+    Prompts,
+    Scorer,
+    Scores,
+    Signals,
+)
 from strata_labels.tables import load, own_ids
 from strata_labels.tree import LabelTree
 
@@ -166,6 +174,8 @@ def signals_of(
             "node_vectors": prompts.vectors,
             "logit_scale": prompts.logit_scale,
         }
+    if "image" in vectors:
+        vectors["image"] = CentredVectors(vectors["image"])
     names = np.where(named, items["name"].to_numpy(dtype=object), "")
     chains = None if classes is None else classes.chains
     return Signals(names.tolist(), [""] * len(items), chains=chains, **vectors)

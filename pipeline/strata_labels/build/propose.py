@@ -50,6 +50,7 @@ from strata_labels.evidence import NAME_REASONS, has_reason
 from strata_labels.knowledge import ClassGraph
 from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal import (
+    CentredVectors,
     Ladder,
     Lexicon,
     Prompts,
@@ -297,11 +298,12 @@ def _lexicon(workspace: Workspace, settings: BuildSettings, vocabulary: Vocabula
 def _signals(
     workspace: Workspace, items: pd.DataFrame, vocabulary: Vocabulary, classes: pd.DataFrame
 ) -> Signals:
-    image, for_names, nodes, scale = None, None, None, 1.0
+    centred, for_names, nodes, scale = None, None, None, 1.0
     names = workspace.vectors / NAMES  # not there without an encoder
     about = json.loads((workspace.vectors / ABOUT).read_text(encoding="utf-8"))
     if (workspace.vectors / IMAGES).is_file():
         image = load_vectors(workspace.vectors / IMAGES)
+        centred = CentredVectors(image)
         if about["aligned"]:
             nodes, scale = np.load(workspace.vectors / NODES), about["logit_scale"]
             file = image_name_vectors(workspace)
@@ -310,7 +312,7 @@ def _signals(
         names=items["name"].tolist(),
         qualifiers=items["qualifier"].fillna("").tolist(),
         text=np.load(names) if names.is_file() else None,
-        image=image,
+        image=centred,
         image_for_names=for_names,
         node_vectors=nodes,
         logit_scale=scale,

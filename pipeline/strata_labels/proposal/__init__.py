@@ -28,7 +28,7 @@ from strata_labels.proposal.outside import outside_all_nodes
 from strata_labels.proposal.propose import Proposer
 from strata_labels.proposal.rows import NUM_ALTERNATIVES, proposal_row, proposal_table
 from strata_labels.proposal.score import Scorer, Scores
-from strata_labels.proposal.signals import Prompts, Signals
+from strata_labels.proposal.signals import CentredVectors, Prompts, Signals
 from strata_labels.proposal.vocabulary import (
     Vocabulary,
     read_vocabulary,
@@ -40,6 +40,7 @@ from strata_labels.proposal.within import Candidates, propose_within
 __all__ = [
     "NUM_ALTERNATIVES",
     "Candidates",
+    "CentredVectors",
     "ClassVotes",
     "LabelIssues",
     "Ladder",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from strata_labels.proposal.signals import centred
+from strata_labels.proposal.signals import CentredVectors
 
 #: How much nearer another node has to be, as a difference of cosines of centred vectors.
 #: Chosen on the grocery photographs with an even `fine_id` (see benchmarks/strangers.py).
@@ -31,13 +31,11 @@ class NodeCentres:
     @classmethod
     def of(cls, items: np.ndarray, node: np.ndarray, num_nodes: int) -> NodeCentres:
         """From item vectors `[n, d]`, rows of zeros for none, and each item's node, -1 for none."""
-        there = items.any(axis=1)
-        origin = items[there].mean(axis=0) if there.any() else np.zeros(items.shape[1], np.float32)
-        moved = centred(items)
+        centred = CentredVectors(items)
         sums = np.zeros((num_nodes, items.shape[1]), np.float32)
-        placed = there & (node >= 0)
-        np.add.at(sums, node[placed], moved[placed])
-        return cls(origin, _unit(sums))
+        placed = items.any(axis=1) & (node >= 0)
+        np.add.at(sums, node[placed], centred.items[placed])
+        return cls(centred.origin, _unit(sums))
 
 
 @dataclass(frozen=True)

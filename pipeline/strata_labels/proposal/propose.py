@@ -136,8 +136,9 @@ class Proposer:
             *_cluster_rows(self._leaves),
         ]
         table = proposal_table(rows)
-        order = table.assign(_level=-table["level"])
-        order = order.sort_values(["_level", "subject"], kind="stable")
+        order = table[["level", "subject"]].sort_values(
+            ["level", "subject"], ascending=[False, True], kind="stable"
+        )
         return table.loc[order.index].reset_index(drop=True)
 
     def _place(self, n: int, scores: Scores) -> tuple[str, str]:

@@ -31,7 +31,6 @@ from strata_labels.proposal.signals import (
     Signals,
     features,
     node_scores,
-    unlike_mean,
 )
 
 # How far known look-alikes must speak for a node (`Chunk.alike`) to be named. Set by hand.
@@ -204,7 +203,7 @@ class Scorer:
         """
         if self._model is None or self.signals.image is None:
             raise ValueError("needs a fit, and image vectors of the items")
-        moved = unlike_mean(images, self.signals.image)
+        moved = self.signals.image.centred(images)
         total = np.zeros((len(rows), len(self.nodes)), dtype=np.float32)
         for place in self._chunks(len(rows)):
             for one in moved[place].transpose(1, 0, 2):

@@ -21,6 +21,36 @@ PROMPT_SHARPNESS = 10.0
 _CHUNK = 4_096
 
 
+class CentredVectors:
+    """Vectors of items less what all have in common, their mean; only these are kept.
+
+    Args:
+        vectors: `[n, d]`, rows of zeros where an item has none.
+
+    Attributes:
+        origin: the mean, `[d]`.
+        items: unit vectors, float32 `[n, d]`; rows of zeros stay so.
+    """
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        there: np.ndarray = np.asarray(vectors.any(axis=1))
+        self.origin = np.zeros(vectors.shape[1], dtype=vectors.dtype)
+        if there.any():
+            self.origin = (vectors if there.all() else vectors[there]).mean(axis=0)
+        self.items = self.centred(vectors)
+
+    def centred(self, vectors: np.ndarray) -> np.ndarray:
+        """Other vectors `[..., d]` of the same space, as `items`."""
+        there: np.ndarray = np.asarray(vectors.any(axis=-1))
+        found = np.empty(vectors.shape, dtype=np.float32)
+        for start in range(0, len(vectors), _CHUNK):
+            some = slice(start, start + _CHUNK)
+            moved = (vectors[some] - self.origin).astype(np.float32)
+            length = np.linalg.norm(moved, axis=-1, keepdims=True)
+            found[some] = np.where(there[some, ..., None], moved / np.maximum(length, 1e-9), 0.0)
+        return found
+
+
 @dataclass(frozen=True)
 class Signals:
     """What is known of n items before any label, row by row.
@@ -30,8 +60,8 @@ class Signals:
         qualifiers: what stood behind each name, "" for none, `[n]`.
         text: unit text vectors of the names `[n, d]`, or None.
         image: unit image vectors `[n, d']`, rows of zeros where an item has no image, or None.
-        image_for_names: unit image vectors in the space of `node_vectors`, or None; like `image`,
-            or of another encoder.
+        image_for_names: unit image vectors in the space of `node_vectors`, or None; those of
+            `image`, or of another encoder.
         node_vectors: unit text vectors of the nodes `[K, d'']`, or None. Give them only where the
             encoder's towers are aligned.
         logit_scale: the encoder's inverse temperature for these.
@@ -44,7 +74,7 @@ class Signals:
     names: Sequence[str]
     qualifiers: Sequence[str]
     text: np.ndarray | None = None
-    image: np.ndarray | None = None
+    image: CentredVectors | None = None
     image_for_names: np.ndarray | None = None
     node_vectors: np.ndarray | None = None
     logit_scale: float = 1.0
@@ -247,37 +277,16 @@ def features(signals: Signals, scores: NodeScores, num_nodes: int) -> Features:
     if signals.text is not None:
         dense.append((signals.text.astype(np.float32, copy=False), TEXT, TEXT_GAMMA))
     if signals.image is not None:
-        dense.append((centred(signals.image), IMAGE, IMAGE_GAMMA))
+        dense.append((signals.image.items, IMAGE, IMAGE_GAMMA))
     total = sum(weight for weight, _ in parts) + sum(weight for _, weight, _ in dense) or 1.0
     stacked = [matrix * np.float32(np.sqrt(weight / total)) for weight, matrix in parts]
     empty = scipy.sparse.csr_matrix((len(signals), 0))
     sparse = scipy.sparse.hstack(stacked, format="csr") if stacked else empty
     return Features(
-        sparse.astype(np.float32),
+        sparse.astype(np.float32, copy=False),
         [(v, weight / total, gamma) for v, weight, gamma in dense],
         of_names,
     )
-
-
-def centred(vectors: np.ndarray) -> np.ndarray:
-    """Unit vectors less what all have in common, float32; rows of zeros (no vector) stay so."""
-    return unlike_mean(vectors, vectors)
-
-
-def unlike_mean(vectors: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Unit vectors `[..., d]` less the mean of the items' vectors `[n, d]`; zeros stay zeros."""
-    of_items: np.ndarray = np.asarray(items.any(axis=1))
-    there: np.ndarray = np.asarray(vectors.any(axis=-1))
-    mean = np.zeros(items.shape[1], dtype=items.dtype)
-    if of_items.any():
-        mean = (items if of_items.all() else items[of_items]).mean(axis=0)
-    found = np.empty(vectors.shape, dtype=np.float32)
-    for start in range(0, len(vectors), _CHUNK):
-        some = slice(start, start + _CHUNK)
-        moved = (vectors[some] - mean).astype(np.float32)
-        length = np.linalg.norm(moved, axis=-1, keepdims=True)
-        found[some] = np.where(there[some, ..., None], moved / np.maximum(length, 1e-9), 0.0)
-    return found
 
 
 def _name_features(names: Sequence[str]) -> list[scipy.sparse.csr_matrix]:
