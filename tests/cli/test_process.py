@@ -90,3 +90,10 @@ def test_controls_in_names_are_printed_as_signs() -> None:
     say = "from strata_labels.messages import warn; warn('b' + red)"
     status, out, err = ended(f"red = '\\x1b[31m\\x07\\u202e'; print('a', red, 'é'); {say}")
     assert (status, out, err) == (0, "a \\x1b[31m\\x07\\u202e é\n", "b\\x1b[31m\\x07\\u202e\n")
+
+
+def test_streams_take_texts_alone() -> None:
+    # By which typer tells whether it has to encode.
+    for stream in ("out", "err"):
+        code = f"try: sys.std{stream}.write(b'')\n    except TypeError: print('text')"
+        assert ended(code)[:2] == (0, "text\n")

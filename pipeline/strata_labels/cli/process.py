@@ -37,7 +37,7 @@ def run_command(command: Callable[[], object]) -> None:
     # cores from other work: on a busy machine images were encoded eight times as slowly.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # What is drawn on standard error (a bar, a log in colour) needs its controls.
-    sys.stdout = _Output(sys.stdout, printable)  # type: ignore[assignment]
+    sys.stdout = _Output(sys.stdout, escaped=True)  # type: ignore[assignment]
     sys.stderr = _Output(sys.stderr)  # type: ignore[assignment]
     # Python's defaults search for unreachable cycles after each 700 new objects: a tenth of the
     # time of a small build, which imports 1,500 modules and makes few cycles.
@@ -134,18 +134,20 @@ class _Output:
 
     Args:
         stream: where it goes.
-        as_written: what is written of a text.
+        escaped: control characters are written as signs.
     """
 
-    def __init__(self, stream: TextIO, as_written: Callable[[str], str] = str) -> None:
-        self._stream, self._as_written = stream, as_written
+    def __init__(self, stream: TextIO, escaped: bool = False) -> None:
+        self._stream, self._escaped = stream, escaped
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
         with self._without_reader():
-            self._stream.write(self._as_written(text))
+            # Bytes are tried by those who want to know what it takes.
+            is_text = isinstance(text, str)
+            self._stream.write(printable(text) if self._escaped and is_text else text)
         return len(text)
 
     def flush(self) -> None:
