@@ -1,20 +1,17 @@
 """`strata train` in one of several processes whose GPUs are simulated.
 
-`python -m simulated_processes LABELS ROOT OUT ENCODER WEIGHTS PORT ...`, once for each process, in
-the environment that torchrun gives it. A training of each mode is stopped after its first
-checkpoint and run again; every run has a port of its own.
+`main` is called once in each process, in the environment that torchrun gives it. A training of each
+mode is stopped after its first checkpoint and run again; every run has a port of its own.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import torch
 from simulated_gpu import simulated_gpu
 from strata_labels.errors import RetryError
 from strata_labels.training import checkpoint, load_recipe, read_labels_csv, train
@@ -53,9 +50,8 @@ def run(mode: str, labels: Path, root: Path, out: Path, encoder: str, weights: s
     train(read_labels_csv(labels, root), recipe, mode, out, encoder, skip_damaged=True, workers=0)
 
 
-def main() -> None:
+def main(labels: Path, root: Path, out: Path, encoder: str, weights: str, ports: list[str]) -> None:
     """Runs the trainings."""
-    labels, root, out, encoder, weights, *ports = sys.argv[1:]
     save = checkpoint.save
 
     def save_and_stop(*arguments: Any) -> None:
@@ -74,22 +70,10 @@ def main() -> None:
                 mock.patch.object(checkpoint, "save", save_and_stop if stops else save),
             ):
                 try:
-                    run(
-                        mode,
-                        Path(labels),
-                        Path(root),
-                        Path(out) / f"{mode}{cards}",
-                        encoder,
-                        weights,
-                    )
+                    run(mode, labels, root, out / f"{mode}{cards}", encoder, weights)
                 except RetryError as error:
                     assert stops and "Run the same command to continue" in str(error)
                     if distributed.is_initialized():  # after an error, NCCL is left as it is
                         distributed.destroy_process_group()
                 else:
                     assert not stops
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main()

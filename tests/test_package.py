@@ -122,7 +122,7 @@ def test_it_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
     metadata.mkdir()
     rows = (SAMPLE / "train_label_to_category.csv").read_text().splitlines()[:9]
     (metadata / "train_label_to_category.csv").write_text("\n".join(rows) + "\n")
-    words = ("build", "gldv2-h", "ws", "--metadata", metadata, "--encoder", "registry")
+    words = ("build", "gldv2-h", "ws", "--metadata", metadata, "--encoder", "")
     succeed(binaries / "strata", *words, cwd=tmp_path, code=3)
     assert (tmp_path / "ws" / "tree.html").is_file()
 

@@ -68,9 +68,8 @@ def trainer(recipe: Recipe, processes: Processes | None = None, dropout: float =
     )
 
 
-def main() -> None:
+def main(out: str, *names: str) -> None:
     """Runs the steps of each recipe."""
-    out, *names = sys.argv[1:]
     with process_group() as processes:
         for name in names:
             own = trainer(load_recipe(name, "full", SMALL), processes)
@@ -82,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -5,11 +5,7 @@ With STRATA_TEST_GPU=1 those tests that take `gpu` run on the machine's own (`-k
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import socket
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -21,6 +17,7 @@ import simulated_processes
 import timm
 import torch
 import training_steps
+from copies import free_ports, run_in_two
 from safetensors.torch import save_file
 from simulated_gpu import ON_GPU, GpuTensor, no_gpu, simulated_gpu, waits
 from strata_labels.losses import CalibrationLoss, SupHAPLoss, pairwise
@@ -276,24 +273,8 @@ def test_processes_with_simulated_gpus_are_one_process(
     weights = str(tmp_path / "weights.safetensors")
     torch.manual_seed(0)
     save_file(timm.create_model("test_resnet").state_dict(), weights)
-    given = [str(labels), str(root), str(tmp_path), encoder, weights, *free_ports(6)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "simulated_processes", *given],
-            env={
-                **os.environ,
-                "PYTHONPATH": str(TESTS),
-                "OMP_NUM_THREADS": "1",
-                **{"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"},
-                **{"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            },
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    shown = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(shown)
+    given = (labels, root, tmp_path, encoder, weights, free_ports(6))
+    run_in_two(simulated_processes.main, *given)
     for name in ("head2", "full2", "full1"):
         one, own = tmp_path / f"one_{name}", tmp_path / name
         with simulated_gpu():  # where an encoder's vectors are of half precision
@@ -306,12 +287,3 @@ def test_processes_with_simulated_gpus_are_one_process(
         results = [json.loads((folder / "result.json").read_text()) for folder in (own, one)]
         assert results[0]["trained"] == pytest.approx(results[1]["trained"], abs=1e-5)
         assert results[0]["set_aside"] == results[1]["set_aside"] == {"unreadable image": 2}
-
-
-def free_ports(number: int) -> list[str]:
-    """Ports that nothing listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [str(each.getsockname()[1]) for each in sockets]

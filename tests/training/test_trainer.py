@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 import timm
 import torch
 import training_steps
+from copies import run_in_two
 from strata_labels.embedding import VectorStore, load_encoder
 from strata_labels.errors import InputError, RetryError
 from strata_labels.training import (
@@ -31,7 +30,6 @@ from strata_labels.training.processes import Processes, process_group
 from strata_labels.training.trainer import Trainer
 from strata_labels.training.training_modes import FullTraining, HeadTraining
 from strata_labels.training.training_run import _few_shown, _no_super_classes
-from subprocesses import run_checked
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,14 +95,7 @@ TWICE = ["happier", "triplet"]
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes write of each recipe of TWICE."""
     out = tmp_path_factory.mktemp("two")
-    # --standalone binds a port that the system chooses. The time limits are for a loaded machine.
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    limits = ["--local-addr=127.0.0.1", "--rdzv-conf=timeout=1800,read_timeout=1800"]
-    run_checked(
-        [*torchrun, *limits, "-m", "training_steps", str(out), *TWICE],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")},
-    )
+    run_in_two(training_steps.main, str(out), *TWICE)
     return out
 
 
