@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from strata_labels.messages import printable
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -40,7 +42,7 @@ class Problem:
             text = repr(str(self.value) if isinstance(self.value, Path) else self.value)
             shown = f" {text if len(text) <= 120 else text[:117] + '...'}"
         end = "" if (what + shown).endswith("?") else "."
-        return f"{place}: {what}{shown}{end} {self.fix}"
+        return printable(f"{place}: {what}{shown}{end} {self.fix}")
 
 
 class InputError(ValueError):

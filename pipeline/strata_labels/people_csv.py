@@ -290,8 +290,12 @@ def _json_rows(
     return rows
 
 
-def read_header(path: Path) -> list[str]:
+def read_header(path: Path, only_texts: bool = False) -> list[str]:
     """Column names of a CSV, JSON Lines or a workbook's first sheet, cleaned and in lower case.
+
+    Args:
+        path: the file.
+        only_texts: leave out columns of lists in JSON Lines, see `people_jsonl`.
 
     Raises:
         InputError: not a file, undecodable; see `people_xlsx.read_sheets`.
@@ -301,7 +305,8 @@ def read_header(path: Path) -> list[str]:
         return [clean_cell(cell).casefold() for cell in cells]
     text = _decoded(path)
     if is_json_lines(path):
-        (_, cells), *_ = read_json_lines(path, text, clean_cell, ()) or [(0, [])]
+        rows = read_json_lines(path, text, clean_cell, (), only_texts=only_texts)
+        (_, cells), *_ = rows or [(0, [])]
         return [clean_cell(cell).casefold() for cell in cells]
     separator, skipped = _separator(text)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)

@@ -33,6 +33,7 @@ def read_json_lines(
     clean: Callable[[str], str],
     wanted: Container[str] | None = None,
     lists: Container[str] | None = None,
+    only_texts: bool = False,
 ) -> list[tuple[int, list[str]]]:
     """The objects of a text as a header and rows of text cells, each with its line.
 
@@ -46,6 +47,8 @@ def read_json_lines(
         wanted: names of the columns that are used; in others a list of several or an object is
             read as a blank; None: all.
         lists: names of columns whose values may be lists of several; None: any.
+        only_texts: leave out the columns of lists and objects: where there is no other value, and
+            one holds more than one text.
 
     Returns:
         The header (all keys, in the order in which they first appear), then the rows; `[]` if
@@ -60,6 +63,7 @@ def read_json_lines(
     name_of: dict[str, str] = {}
     first: dict[tuple[str, str], int] = {}  # the place among the problems
     rows_of: Counter[tuple[str, str]] = Counter()
+    several, texts = set[str](), set[str]()
     for line, one in enumerate(text.split("\n"), start=1):
         if not one.strip():
             continue
@@ -87,6 +91,10 @@ def read_json_lines(
             elif len(values) > 1 and lists is not None and name not in lists:
                 fix = "Keep one, or remove the column."
                 fault = Problem(path, "several values", fix, line, key, values)
+            if fault or len(values) > 1:
+                several.add(name)
+            elif type(value) is not list and value is not None:
+                texts.add(name)
             if fault and wanted is not None and name not in wanted:
                 values = [""]
             elif fault:
@@ -108,6 +116,8 @@ def read_json_lines(
     if not objects:
         return []
     header = list(dict.fromkeys(key for _, cells in objects for key in cells))
+    if only_texts:
+        header = [key for key in header if name_of[key] not in several - texts]
     rows = [(line, [cells.get(key, "") for key in header]) for line, cells in objects]
     return [(objects[0][0], header), *rows]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -154,7 +153,7 @@ def _between_lines(began: float) -> float:
 
 def _print(text: str) -> None:
     _last_line[0] = time.monotonic()
-    print(text, file=sys.stderr, flush=True)
+    messages.warn(text)
 
 
 def tracked(parts: Iterable[_Part], total: int, what: str) -> Iterator[_Part]:

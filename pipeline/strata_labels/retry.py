@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TypeVar
 import requests
 
 from strata_labels.errors import RetryError
+from strata_labels.messages import warn
 
 #: HTTP statuses after which the same request may succeed later.
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -89,8 +89,7 @@ def with_retries(attempt: Callable[[], _Result], policy: RetryPolicy, where: str
         # From half of the wait to the whole, so that many clients do not come back together.
         wait = min(policy.longest_wait, policy.first_wait * 2 ** max(failures - 1, 0))
         wait = max(wait * random.uniform(0.5, 1.0), asked)
-        text = f"{where}: {failure}; next attempt in {wait:.1f} s"
-        print(text, file=sys.stderr, flush=True)
+        warn(f"{where}: {failure}; next attempt in {wait:.1f} s")
         time.sleep(wait)
 
 

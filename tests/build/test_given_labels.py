@@ -103,10 +103,18 @@ def test_missing_labels_are_proposed_from_the_given_ones(tmp_path: Path) -> None
 def test_a_coarse_label_restricts_the_candidates(tmp_path: Path) -> None:
     table = landmarks()
     table.loc["church1", "group"] = "water"  # against what its name says
-    place = build(tmp_path, table)
+    place = build(tmp_path, table, label_issues=0)
     row = found(place).loc["church1"]
     assert row["level1_name"] in ("lake", "river") and row["level2_name"] == "water"
     assert row["level2_confidence"] == 1 and row["accepted_level"] in (1, 2)
+    below = row["level1_confidence"]
+    # Where it is doubted, it is as sure as it is clean, and what is below it is less sure.
+    place = build(tmp_path, table)
+    row, issue = found(place).loc["church1"], issues(place, 2).loc["church1"]
+    assert issue["opened"] and row["level1_name"] in ("lake", "river")
+    assert row["level2_confidence"] == pytest.approx(1 - issue["wrong"], abs=1e-4)
+    assert row["level1_confidence"] == pytest.approx(below * (1 - issue["wrong"]), abs=1e-4)
+    assert pd.isna(row["accepted_level"]) and not row["accepted"]
 
 
 NO_EVIDENCE = "id,fine,coarse\n1,oak,tree\n2,elm,tree\n3,,tree\n4,fly,insect\n5,,insect\n6,,\n"
@@ -125,6 +133,9 @@ def test_a_coarse_label_alone_says_nothing_finer(tmp_path: Path) -> None:
     assert set(asked.index) == {f"1:table/train/{n}" for n in (3, 5, 6)}
     assert asked["reasons"]["1:table/train/3"].startswith("It came with a coarse label alone")
     assert "tree (1.00)" in explained(place, "3")
+    setup = ReviewSetup(place.folder, [place.ledger], ["item", "fine", "coarse"], "", 1)
+    (shown,) = Desk(setup, "ann").show("1:table/train/3")["row"]["places"]
+    assert shown["name"] == "tree" and shown["given"] and shown["likely"] is None
     for row, cells in {"3": ("move", "elm"), "5": ("stop", "")}.items():
         sheet.loc[sheet["row_id"] == f"1:table/train/{row}", ["decision", "target"]] = cells
     sheet.to_csv(place.sheet, index=False)
@@ -195,8 +206,14 @@ def test_a_wrong_label_is_opened(tmp_path: Path) -> None:
     proposals = load(place.folder, "proposals").set_index("subject")
     rows = proposals[has_reason(proposals["reasons"], "label_issue")]
     assert set(rows.index) == {f"table/train/{item}" for item in opened}
-    # The label stands until a person decides.
+    # The label stands until a person decides; a coarser one that is not in doubt is accepted.
+    coarse = issues(place, 2)["opened"][sorted(opened)]
     assigned = found(place).loc[sorted(opened)]
+    worst = pd.concat([of_kind["wrong"], issues(place, 2)["wrong"]]).groupby(level=0).max()
+    right = 1 - worst[sorted(opened)]
+    assert assigned["level1_confidence"].tolist() == pytest.approx(right.tolist(), abs=1e-4)
+    assert (assigned["level2_confidence"][~coarse] == 1).all()
+    assert (assigned["accepted_level"].fillna(-1) == np.where(coarse, -1, 2)).all()
     assert assigned["level1_name"].tolist() == [WRONG[item] for item in sorted(opened)]
     assert not assigned["accepted"].any()
 

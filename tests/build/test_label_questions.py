@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from building import strata_output
 from strata_labels.build import BuildSettings, Workspace, apply_sheet, build_tree
 from strata_labels.errors import InputError
 from strata_labels.review.page import Desk
+from strata_labels.review.page.answer_check import Refused
 from strata_labels.review.page.review_rows import ReviewSetup
 from strata_labels.tables import load
 
@@ -163,6 +165,63 @@ def test_a_word_for_a_missing_label_can_be_another_class(tmp_path: Path) -> None
     assert leaves(place) == ["1/lake", "1/lake", "", "1/river"]
     decide(place, {"2:1/n%2Fa": ("merge", "lake")})
     assert leaves(place) == ["1/lake", "1/lake", "1/lake", "1/river"] and open_names(place) == {}
+
+
+@pytest.mark.parametrize("word", ["move", "rename", "describe"])
+def test_what_says_nothing_of_a_word_for_a_missing_label_is_refused(
+    tmp_path: Path, word: str
+) -> None:
+    place = build(tmp_path, "id,kind,top\n1,lake,water\n2,-,water\n3,oak,tree\n")
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text(f"row_id,decision,target\n2:1/-,{word},water\n")
+    with pytest.raises(InputError, match=r"row 2, .*Decide keep") as raised:
+        apply_sheet(place, sheet, "ann")
+    assert len(raised.value.problems) == 1
+    if word == "move":
+        ann = desk(place)
+        shown = ann.show("2:1/-")
+        with pytest.raises(Refused, match=r"No decision on a word .* Decide keep"):
+            ann.decide(shown["state"], "2:1/-", word, "2/water")
+
+
+@pytest.mark.parametrize("word", ["split", "create"])
+def test_names_and_ids_with_a_bar_can_be_members(tmp_path: Path, word: str) -> None:
+    text = "id,kind,top\na|b,inn,house\nc%7Cd,inn,house\n3,pub|bar,house\n4,oak,tree\n"
+    place = build(tmp_path, text)
+    sheet = tmp_path / "sheet.csv"
+    row, target = "2:1/house/inn", "Hotel|table/train/a%7Cb|table/train/c%7Cd"
+    if word == "create":
+        row, target = "3:2/house", "Drinks|table/train/a%7Cb"
+    else:
+        sheet.write_text(f"row_id,decision,target\n{row},{word},Hotel|table/train/a|b\n")
+        with pytest.raises(InputError, match=r"unknown item: 'table/train/a'.*%7C for a \|"):
+            apply_sheet(place, sheet, "ann")
+    rows = f"{row},{word},{target}\n" + "3:2/house,split,Pubs|pub%7Cbar\n" * (word == "split")
+    sheet.write_text(f"row_id,decision,target\n{rows}")
+    assert apply_sheet(place, sheet, "ann").added == len(rows.splitlines())
+    build_tree(place, place.last_settings())
+    found = load(place.folder, "assignments").set_index("item_id")
+    if word == "create":
+        assert found["level1_name"]["table/train/a|b"] == "Drinks"
+    else:
+        assert found["level1_name"][["table/train/a|b", "table/train/c%7Cd"]].eq("Hotel").all()
+        assert found["level2_name"]["table/train/3"] == "Pubs"
+    assert apply_sheet(place, sheet, "ann").added == 0
+
+
+def test_after_a_merge_no_row_names_a_merged_node(tmp_path: Path) -> None:
+    text = "id,kind,top\n" + "".join(f"{n},Lakes,Water\n{n}b,lake,water\n" for n in range(4))
+    text += "8,lake,water\n9,lake,tree\n10,oak,tree\n11,,tree\n"
+    place = build(tmp_path, text)
+    assert set(open_names(place)) == {"3:2/Water", "2:1/tree/lake"}
+    decide(place, {"3:2/Water": ("merge", "")})
+    assert set(open_names(place)) == {"2:1/Water/Lakes", "2:1/tree/lake"}
+    decide(place, {"2:1/Water/Lakes": ("merge", "")})
+    sheet = place.sheet.read_text(encoding="utf-8-sig")
+    assert "2:1/tree/lake" in sheet and "Water" not in sheet and "Lakes" not in sheet
+    told = strata_output("explain", "0", place.folder)
+    assert "evidence   Published under lake › water." in told
+    assert "given      kind: Lakes (published)" in told
 
 
 def test_homonyms_of_other_kingdoms_are_no_contradiction(tmp_path: Path) -> None:

@@ -227,6 +227,40 @@ def test_the_planted_level_is_found_in_the_drawn_set(tmp_path: Path) -> None:
     assert "the first kind" in set(load(place.folder, "nodes").name)
 
 
+def test_a_doubted_label_above_a_found_level_is_asked(tmp_path: Path) -> None:
+    drawn = draw_products(tmp_path / "drawn", supers=2, kinds=2, products=4)
+    planted = pd.read_csv(drawn / "planted.csv").sort_values("class_id")
+    kinds = pd.factorize(planted.super_class + planted.kind)[0]
+    noise = np.random.default_rng(0).normal(scale=0.05, size=(len(planted), 4))
+    vectors = tmp_path / "vectors"
+    vectors.mkdir()
+    np.save(vectors / "vectors.npy", (np.eye(4)[kinds] + noise).astype(np.float32))
+    ids = [f"sop/{number}" for number in planted.class_id]
+    pd.DataFrame({"item_id": ids}).to_parquet(vectors / "items.parquet")
+    # The first product is listed under the other super-class.
+    rows = pd.read_csv(drawn / "Ebay_train.txt", sep=" ")
+    rows.loc[rows.class_id == rows.class_id[0], "super_class_id"] = 3 - rows.super_class_id[0]
+    rows.to_csv(drawn / "Ebay_train.txt", sep=" ", index=False)
+    wrong = f"sop/{rows.class_id[0]}"
+    place = Workspace(tmp_path / "ws")
+    more = {"levels": "deep", "vectors": vectors, "label_issues": 1}
+    build(place, settings_of(place, "sop-h", drawn, **more))
+    issues = load(place.folder, "label_issues")
+    assert issues.item_id[issues.opened].tolist() == [wrong]
+    before = load(place.folder, "assignments").set_index("item_id")
+    assert not before.accepted[wrong] and before.accepted.drop(wrong).all()
+    assert (before.level1_confidence <= before.level2_confidence).all()
+    sheet = pd.read_csv(place.sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    asked = sheet.row_id == f"1:{wrong}"
+    assert asked.sum() == 1 and sheet.reasons[asked].item().startswith("Published: ")
+    sheet.loc[asked, "decision"] = "move"  # to the suggestion, the other super-class
+    sheet.to_csv(place.sheet, index=False)
+    assert apply_sheet(place, place.sheet, "ann").added == 1
+    rebuild(place)
+    after = load(place.folder, "assignments").set_index("item_id")
+    assert after.level2_name[wrong] != before.level2_name[wrong] and after.accepted[wrong]
+
+
 def test_deep_needs_images(tmp_path: Path) -> None:
     drawn = draw_products(tmp_path / "drawn", supers=1, kinds=1, products=2)
     for picture in drawn.rglob("*.JPG"):

@@ -15,6 +15,7 @@ import pytest
 from building import Strata, data_files, strata_environment
 from copies import started_command, wait_until
 from strata_labels.build import STAGES
+from strata_labels.hierarchy import load_hierarchy
 from strata_labels.sources import draw_products
 
 Build = tuple[Path, subprocess.CompletedProcess[str]]
@@ -133,6 +134,10 @@ def test_a_tree_is_built_without_vectors_where_its_own_weights_cannot_be_fetched
         assert run.returncode == 2 and "was built without an encoder" in run.stderr
     run = strata("build", "gldv2-h", workspace, *words, "--encoder", "ViT-B-32/laion2b_s34b_b79k")
     assert run.returncode == 1 and "goes on" not in run.stderr  # it was asked for
+    # So is the tree's own where it is named, in that build and in those that repeat its options.
+    own = load_hierarchy("gldv2-h").encoder
+    run = strata("build", "gldv2-h", tmp_path / "own", *words, "--encoder", own)
+    assert run.returncode == 1 and "goes on" not in run.stderr
 
 
 def test_a_level_among_pictures_needs_an_encoder(strata: Strata, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def test_a_signal_stops_a_command_which_cleans_up(number: int) -> None:
     [
         ("OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), '/ws/a')", "/ws/a: No space left"),
         ("OSError(errno.EROFS, os.strerror(errno.EROFS), '/ws/a')", "/ws/a: Read-only file system"),
+        ("OSError(errno.EFBIG, os.strerror(errno.EFBIG))", "File too large. Raise the limit on"),
         ("PermissionError(errno.EACCES, os.strerror(errno.EACCES), 'x')", "x: Permission denied"),
         ("sqlite3.OperationalError('disk I/O error')", "disk I/O error"),
         ("MemoryError()", "Memory is exhausted"),
@@ -83,3 +84,16 @@ def test_other_errors_are_faults_and_keep_their_traceback() -> None:
 
     with pytest.raises(ZeroDivisionError):
         run_command(broken)
+
+
+def test_controls_in_names_are_printed_as_signs() -> None:
+    say = "from strata_labels.messages import warn; warn('b' + red)"
+    status, out, err = ended(f"red = '\\x1b[31m\\x07\\u202e'; print('a', red, 'é'); {say}")
+    assert (status, out, err) == (0, "a \\x1b[31m\\x07\\u202e é\n", "b\\x1b[31m\\x07\\u202e\n")
+
+
+def test_streams_take_texts_alone() -> None:
+    # By which typer tells whether it has to encode.
+    for stream in ("out", "err"):
+        code = f"try: sys.std{stream}.write(b'')\n    except TypeError: print('text')"
+        assert ended(code)[:2] == (0, "text\n")

@@ -16,7 +16,7 @@ from small_world import (
     proposals,
 )
 from strata_labels.errors import InputError
-from strata_labels.evidence import Evidence, Reason, Seen, write_seen
+from strata_labels.evidence import Alternative, Evidence, Reason, Seen, write_seen
 from strata_labels.review import replay
 from strata_labels.review.apply import Resolution
 from strata_labels.tree import tree_tables
@@ -111,6 +111,39 @@ def test_merge_keeps_both_ids_usable():
     assert label(resolution, 7)[2] == "castle / fort"
     assert "2/church" not in resolution.tree.level
     assert resolution.merged == {"2/church": "2/castle"}
+
+
+def test_what_rows_say_of_a_merged_node_they_say_of_what_it_is_part_of():
+    near = Evidence("neighbours", "2/lake", 0.9, ids=(item(5),))
+    given = proposals()
+    at = given.index[given.subject == item(4)][0]
+    given.at[at, "evidence"] = (
+        Evidence("published", "1/Q23413", ids=("1/Q23413", "2/castle", "3/human-made")),
+        near,
+    )
+    given.at[at, "reasons"] = (Reason("label_issue", "2/lake"), Reason("small_margin"))
+    given.at[at, "alternatives"] = (
+        Alternative("2/lake", 0.3, (near,)),
+        Alternative("1/Q2977", 0.2),
+        Alternative("2/mountain", 0.1),
+    )
+    ledger = decisions(
+        ("2/lake", 3, "merge", "2/mountain"),
+        ("1/Q23413", 2, "merge", "1/Q8502"),
+        ("1/Q2977", 2, "merge", "1/Q8502"),
+    )
+    found = replay(ledger, given, VOCABULARY)
+    shown = row(found, f"1:{item(4)}")
+    there = near._replace(node="2/mountain")
+    path = ("1/Q8502", "2/mountain", "3/natural")
+    assert shown.evidence == (Evidence("published", "1/Q8502", ids=path), there)
+    assert shown.reasons == (Reason("label_issue", "2/mountain"), Reason("small_margin"))
+    # The two are one place, as likely as both; the row's own place is no alternative to it.
+    assert shown.alternatives == (Alternative("2/mountain", 0.4, (there,)),)
+    assert shown.known_before == given.at[at, "evidence"]
+    for _, other in found.rows.iterrows():
+        named = [piece.node for piece in (*other.evidence, *other.reasons, *other.alternatives)]
+        assert not set(named) & found.merged.keys()
 
 
 def test_merges_follow_each_other():

@@ -7,10 +7,9 @@ from typing import Any
 import pandas as pd
 import pytest
 from strata_labels.errors import InputError
-from strata_labels.evidence import write_seen
+from strata_labels.evidence import Seen, write_seen
 from strata_labels.review import not_applied, replay
 from strata_labels.review.apply import Resolution
-from strata_labels.review.decisions import seen_of
 from strata_labels.sources import published_tree
 
 PATHS = {
@@ -58,7 +57,7 @@ class World:
         row = self.proposals.set_index("row_id").loc[f"{level}:{subject}"]
         return line(subject, level, decision, target, who) | {
             "evidence_hash": row.evidence_hash,
-            "seen": write_seen(seen_of(row.parent or "", row.evidence)),
+            "seen": write_seen(Seen(row.parent or "", row.evidence)),
         }
 
     def replay(self, *lines: dict[str, Any]) -> Resolution:

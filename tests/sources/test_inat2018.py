@@ -179,6 +179,7 @@ def test_everything_wrong_with_categories_is_listed(tmp_path):
         category("x", "a c", "a", BIRD),
         category(4, "", "a", BIRD),
         category(5, "b b", " ", BIRD),
+        category(6, "c c", ["a", "b"], BIRD),
     ]
     found = problems(write(tmp_path, rows))
     assert "column 'categories[0].genus': category 0 has no genus: 'a a'" in found
@@ -186,6 +187,7 @@ def test_everything_wrong_with_categories_is_listed(tmp_path):
     assert "column 'categories[2].id': not an id: 'x'" in found
     assert "column 'categories[3].name': category 4 has no name" in found
     assert "column 'categories[4].genus': category 5 has no genus: 'b b'" in found
+    assert "column 'categories[5].genus': no single text: ['a', 'b']" in found
 
 
 def test_lists_that_do_not_fit_the_categories(tmp_path):

@@ -227,7 +227,7 @@ def test_lists_and_objects_in_columns_that_are_no_level_are_counted_and_not_read
     kept.to_json(tmp_path / "items.jsonl", orient="records", lines=True)
     for name, unread in (("items.parquet", "bbox, meta, raw"), ("items.jsonl", "bbox, meta")):
         path = tmp_path / name
-        assert TABLE.levels(path)[:3] == ("class", "bbox", "meta")
+        assert TABLE.levels(path) == ("class",)
         metadata = TABLE.read(path, ("item", "Class"))
         assert metadata.labels["node"].tolist() == ["mug", "lamp"]
         assert metadata.counts["columns_not_read"] == unread
@@ -235,6 +235,27 @@ def test_lists_and_objects_in_columns_that_are_no_level_are_counted_and_not_read
             TABLE.read(path, ("item", "class", "bbox"))
         found = [(problem.column, problem.row, problem.what) for problem in caught.value.problems]
         assert found == [("bbox", 1, "several values (in 2 rows):")]
+
+
+def test_a_column_of_lists_is_no_level_and_one_with_a_list_by_mistake_is(tmp_path):
+    path = tmp_path / "items.jsonl"
+    path.write_text(
+        '{"id": 1, "kind": ["mug"], "tags": ["a"], "note": null}\n'
+        '{"id": 2, "kind": null, "tags": ["a", "b"]}\n{"id": 3, "kind": [], "tags": {"a": 1}}\n'
+    )
+    assert TABLE.levels(path) == ("kind", "note")
+    assert TABLE.read(path, ("item", "kind")).labels["node"].tolist() == ["mug"]
+    path.write_text('{"id": 1, "kind": "mug"}\n{"id": 2, "kind": ["mug", "cup"]}\n')
+    assert TABLE.levels(path) == ("kind",)
+    with pytest.raises(InputError, match=r"row 2, column 'kind': several values: \['mug', 'cup'\]"):
+        TABLE.read(path, ("item", "kind"))
+
+
+def test_a_day_as_a_label_is_written_without_a_time(tmp_path):
+    times = pd.to_datetime(["2020-01-31 00:00:00", None, "2020-01-31 12:30:00"])
+    pd.DataFrame({"id": [1, 2, 3], "when": times}).to_parquet(tmp_path / "items.parquet")
+    labels = TABLE.read(tmp_path, ("item", "when")).labels
+    assert labels["node"].tolist() == ["2020-01-31", "2020-01-31 12:30:00"]
 
 
 def test_a_list_of_known_labels_is_refused(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -15,7 +15,6 @@ from strata_labels.errors import InputError, Problem
 from strata_labels.knowledge import ClassGraph, ClassVerdict, Cut, Reach
 from strata_labels.review import read_ledger, replay, reviewed, similar_ids
 from strata_labels.tables import load
-from strata_labels.tree import LabelTree
 
 _NEAR = 5
 _DECISION = ["reviewer", "decision", "target", "note", "decided_at", "state"]
@@ -54,7 +53,7 @@ class Explanation:
         given: its rows of `labels`, the finest first.
         issues: its rows of `label_issues`, the finest first.
         nodes: names of the tree's nodes.
-        proposal: its row of `proposals`; evidence and reasons with people's opinions.
+        proposal: its row of `proposals`; evidence, reasons and alternatives after the decisions.
         assignment: its row of `assignments`.
         decisions: people's active decisions on it: `reviewer, decision, target, note, decided_at`,
             and `state`: `effective`, `disputed` or `stale`.
@@ -84,14 +83,12 @@ def explain(workspace: Workspace, item: str) -> Explanation:
     items = load(workspace.folder, "items")
     item_id = _find(items, item)
     proposals, nodes = load(workspace.folder, "proposals"), load(workspace.folder, "vocabulary")
-    tree = LabelTree.from_nodes(nodes)
-    parents = proposals[proposals["level"] > 1].set_index("subject")["parent"].fillna("").to_dict()
-    tree = replace(tree, parent={**tree.parent, **{str(k): v for k, v in parents.items()}})
     proposal = _row(proposals[proposals["level"] == 1], "subject", item_id)
     place = proposal["parent"] if isinstance(proposal["parent"], str) else ""
     ledger = read_ledger(*ledgers(settings)).decisions
     resolution = replay(ledger, reviewed(workspace.folder), nodes)
     now = _row(resolution.rows[resolution.rows["level"] == 1], "subject", item_id)
+    shown = {name: now[name] for name in ("evidence", "reasons", "alternatives")}
     of_people = {name: getattr(resolution, name) for name in ("effective", "disputed", "stale")}
     decisions = pd.concat([part.assign(state=name) for name, part in of_people.items()])
     return Explanation(
@@ -102,10 +99,10 @@ def explain(workspace: Workspace, item: str) -> Explanation:
         given=_rows(load(workspace.folder, "labels"), item_id),
         issues=_rows(load(workspace.folder, "label_issues"), item_id),
         nodes=dict(zip(nodes["node_id"], nodes["name"], strict=True)),
-        proposal=pd.Series({**proposal, "evidence": now["evidence"], "reasons": now["reasons"]}),
+        proposal=pd.Series({**proposal, **shown}),
         assignment=_row(load(workspace.folder, "assignments"), "item_id", item_id),
         decisions=decisions.loc[decisions["subject"] == item_id, _DECISION],
-        what_if=what_if(proposal["evidence"], place, tree),
+        what_if=what_if(now["evidence"], resolution.merged.get(place, place), resolution.tree),
     )
 
 

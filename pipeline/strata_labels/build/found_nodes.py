@@ -7,7 +7,7 @@ import pandas as pd
 
 from strata_labels.build.assets import ledgers
 from strata_labels.build.embed import IMAGES, NAMES, load_vectors
-from strata_labels.build.given_labels import Completed, nothing_questioned
+from strata_labels.build.engine_tables import Completed, nothing_questioned
 from strata_labels.build.label_questions import read_given
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from strata_labels.build.assets import ledgers
+from strata_labels.build.engine_tables import (
+    Completed,
+    issue_table,
+    less_sure,
+    nothing_questioned,
+    path_table,
+)
 from strata_labels.build.label_evidence import (
     Classes,
     left_out_by_image,
@@ -16,7 +22,13 @@ from strata_labels.build.label_evidence import (
     node_prompts,
     signals_of,
 )
-from strata_labels.build.label_questions import merged_nodes, names_in_use
+from strata_labels.build.label_ladder import (
+    GivenNodes,
+    label_ladder,
+    with_decisions,
+    with_merged_nodes,
+)
+from strata_labels.build.label_questions import names_in_use
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.evidence import Evidence, Reason
@@ -28,7 +40,6 @@ from strata_labels.proposal import (
     Scores,
     doubt_coarse,
     doubt_given,
-    is_new_node,
     is_shared,
     mark_outside,
     most_harmful_first,
@@ -40,34 +51,8 @@ from strata_labels.proposal import (
     propose_new_nodes,
     score_labels,
 )
-from strata_labels.review import read_ledger, replay
+from strata_labels.review import read_ledger
 from strata_labels.tables import SCHEMAS
-from strata_labels.tree import LabelTree
-
-
-@dataclass(frozen=True)
-class Completed:
-    """What the engine says of a tree's items.
-
-    Attributes:
-        proposals: the table `proposals`.
-        path_confidence: the table `path_confidence`.
-        issues: the table `label_issues`.
-        expected_wrong: how many of the opened labels are estimated to be wrong.
-        new_nodes: proposed for items outside of all nodes; columns of the table `vocabulary`.
-    """
-
-    proposals: pd.DataFrame
-    path_confidence: pd.DataFrame
-    issues: pd.DataFrame
-    expected_wrong: float
-    new_nodes: pd.DataFrame = field(default_factory=lambda: new_node_rows([]))
-
-
-def nothing_questioned(proposals: pd.DataFrame) -> Completed:
-    """The proposals as they are."""
-    empty = {name: pd.DataFrame(columns=SCHEMAS[name].names) for name in SCHEMAS}
-    return Completed(proposals, empty["path_confidence"], empty["label_issues"], 0.0)
 
 
 def complete(
@@ -94,8 +79,8 @@ def complete(
         made: ids of the latter.
     """
     decisions = read_ledger(*ledgers(settings)).decisions
-    merged = _merged(decisions, proposals, nodes)
-    ladder, given = _ladder(settings, items, labels, made, *merged)
+    merged = with_merged_nodes(decisions, proposals, nodes)
+    ladder, given = label_ladder(settings, items, labels, made, *merged)
     known = given.node
     if not known.shape[1]:  # a tree of items only
         return nothing_questioned(proposals)
@@ -123,7 +108,7 @@ def complete(
     table = _proposed(settings, items, ladder, scorer, scores, rows, proposals, classes)
     decided = np.zeros(len(items), dtype=bool)
     if len(decisions):
-        both, line = _with_decisions(ladder, items, known, decisions, table, nodes)
+        both, line = with_decisions(ladder, items, known, decisions, table, nodes)
         decided = line >= 0
         del scores  # before others take memory
         scores = scorer.fit(both, line, known)
@@ -140,7 +125,11 @@ def complete(
     done = question_labels(
         workspace, settings, items, ladder, scorer, scores, asked, table, votes, given.level
     )
+    opened_issues = done.issues["opened"].astype(bool)
+    doubted = items["item_id"].isin(done.issues.loc[opened_issues, "item_id"])
+    rows = np.flatnonzero((missing & evidence) | doubted)
     path = path_table(items, rows, ladder.first, scores)
+    path = less_sure(path, done.issues)
     stopped = stopped[~stopped["item_id"].isin(path["item_id"])]
     path = pd.concat([path, stopped], ignore_index=True)
     return replace(done, path_confidence=path, new_nodes=new_node_rows(found))
@@ -170,7 +159,7 @@ def question_labels(
         asked: items whose labels may be questioned, boolean `[n]`.
         proposals: the table `proposals`.
         votes: what labels say of the items' classes, if there are any.
-        given_level: see `_Known.level`; None: as the scorer knows them.
+        given_level: see `GivenNodes.level`; None: as the scorer knows them.
     """
     lowest = (scores.known_level if given_level is None else given_level)[scores.labelled]
     left_out = left_out_by_image(workspace, settings, items, scorer, scores, asked[scores.labelled])
@@ -204,156 +193,12 @@ def _changed(proposals: pd.DataFrame, changed: pd.DataFrame) -> pd.DataFrame:
     return table.astype(proposals.dtypes.to_dict())
 
 
-def path_table(items: pd.DataFrame, rows: np.ndarray, first: int, scores: Scores) -> pd.DataFrame:
-    """The table `path_confidence` of some items, scored from level `first` up."""
-    num_levels = scores.path.shape[1]
-    return pd.DataFrame(
-        {
-            "item_id": np.repeat(items["item_id"].to_numpy(dtype=object)[rows], num_levels),
-            "level": np.tile(np.arange(first, first + num_levels), len(rows)).astype("int8"),
-            "confidence": scores.level_confidence[rows].ravel().astype("float32"),
-            "accepted": (np.arange(num_levels)[None] >= scores.accepted_level[rows, None]).ravel(),
-        }
-    )
-
-
-def issue_table(
-    ids: pd.Series,
-    ladder: Ladder,
-    issues: LabelIssues,
-    given: np.ndarray,
-    lowest: np.ndarray,
-    opened: np.ndarray,
-) -> pd.DataFrame:
-    """The table `label_issues`, the least clean labels first.
-
-    Args:
-        ids: of the labelled items, `[m]`.
-        ladder: the nodes.
-        issues: of these items, `[m, S]`.
-        given: their labels, `[m, S]`.
-        lowest: the finest level of each that was given, `[m]`.
-        opened: positions of those whose rows are opened.
-    """
-    parts = []
-    is_open = np.isin(np.arange(len(ids)), opened)
-    for level, names in enumerate(ladder.ids):
-        rows = np.flatnonzero(~np.isnan(issues.score[:, level]) & (level >= lowest))
-        name = np.array([*names, ""], dtype=object)
-        wrong = issues.wrong[rows, level]
-        part = {
-            "item_id": ids.to_numpy(dtype=object)[rows],
-            "level": ladder.first + level,
-            "given": name[given[rows, level]],
-            "suggestion": name[issues.suggestion[rows, level]],
-            "score": issues.score[rows, level],
-            "wrong": wrong,
-            "opened": is_open[rows] & ((level == lowest[rows]) | (wrong > 0.5)),
-        }
-        parts.append(pd.DataFrame(part))
-    table = pd.concat(parts, ignore_index=True)
-    return table.sort_values(["score", "item_id", "level"], ignore_index=True)
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What is given of n items.
-
-    Attributes:
-        node: index of each item's node at each of S levels, -1 for none, `[n, S]`.
-        level: the finest level at which a label was given, counted from the finest, `[n]`; S for
-            none. A coarse label that no finer one is given below has its own finest node.
-    """
-
-    node: np.ndarray
-    level: np.ndarray
-
-
-def _merged(
-    decisions: pd.DataFrame, proposals: pd.DataFrame, nodes: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Proposals and nodes with the nodes that people merged in place of their parts."""
-    merged = merged_nodes(decisions, proposals, nodes)
-    if not merged:
-        return proposals, nodes
-    kept = nodes[~nodes["node_id"].isin(merged)]
-    return (
-        proposals.assign(parent=proposals["parent"].replace(merged)),
-        kept.assign(parent_id=kept["parent_id"].replace(merged)),
-    )
-
-
-def _ladder(
-    settings: BuildSettings,
-    items: pd.DataFrame,
-    labels: pd.DataFrame,
-    made: set[str],
-    proposals: pd.DataFrame,
-    nodes: pd.DataFrame,
-) -> tuple[Ladder, _Known]:
-    """The nodes that labels name or people made, and each item's labels.
-
-    Below a coarse label without any finer one, the node that stands for "unspecified" is the finest
-    one: there is nothing finer to propose.
-    """
-    first = 2 if settings.hierarchy.found else 1
-    num_levels = len(settings.hierarchy.levels) - first
-    tree = LabelTree.from_nodes(nodes)
-    own = proposals[proposals["level"] == 1].set_index("subject")["parent"]
-    parent = items["item_id"].map(own).fillna("").tolist()
-    lowest = labels[labels["level"] >= first].groupby("item_id")["level"].min()
-    given = (items["item_id"].map(lowest) - first).fillna(num_levels).astype(int).to_numpy()
-    given = np.where([node != "" for node in parent], given, num_levels)
-    steps = given.tolist()
-    paths = {node: tree.path(node) for node in {*parent, *nodes["node_id"]} - {""}}
-    finest = {node for node, level in zip(parent, steps, strict=True) if node and level == 0}
-    named = [{paths[node][step] for node in finest} for step in range(num_levels)]
-    by_name = [Counter(tree.name[node] for node in of_level) for of_level in named]
-
-    def is_named(node: str, step: int) -> bool:
-        # A coarse label without those above it may be of another lineage by its id alone.
-        return node in named[step] or by_name[step][tree.name[node]] == 1
-
-    # A node that people made, or that was proposed and taken up, has no label of the data.
-    # Beside nodes with labels only: where it is the one node below its parent, all would go there.
-    beside = {tree.parent[node] for node in finest}
-    finest |= {
-        node
-        for node in nodes["node_id"][nodes["level"] == first]
-        if is_new_node(node) or (node in made and tree.parent[node] in beside)
-    }
-    finest |= {
-        node
-        for node, level in zip(parent, steps, strict=True)
-        if 0 < level < num_levels and not is_named(paths[node][level], level)
-    }
-    ids = [sorted({paths[node][step] for node in finest}) for step in range(num_levels)]
-    place = [{node: n for n, node in enumerate(of_level)} for of_level in ids]
-    above = [
-        np.array([place[step][paths[node][step]] for node in sorted(finest)], dtype=np.int64)
-        for step in range(num_levels)
-    ]
-    of_name: list[dict[str, int]] = [
-        {tree.name[node]: place[step][node] for node in of_level}
-        for step, of_level in enumerate(named)
-    ]
-    known = np.full((len(items), num_levels), -1)
-    for n, (node, level) in enumerate(zip(parent, steps, strict=True)):
-        if level == num_levels:
-            continue
-        # One that has a finest node of its own is known down to it.
-        step = 0 if node in place[0] else level
-        one = paths[node][step]
-        known[n, step] = place[step].get(one, of_name[step].get(tree.name[one], -1))
-    return Ladder(first, ids, above), _Known(known, given)
-
-
 def _without_finer(
     settings: BuildSettings,
     items: pd.DataFrame,
     missing: np.ndarray,
     first: int,
-    given: _Known,
+    given: GivenNodes,
     proposals: pd.DataFrame,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Items with a coarse label alone, as far as nothing finer is proposed of them.
@@ -429,36 +274,6 @@ def _with_rows(proposals: pd.DataFrame, rows: list[tuple[object, ...]]) -> pd.Da
     table = pd.concat([kept, made], ignore_index=True) if len(made) else proposals.copy()
     table = table.sort_values(["level", "subject"], ascending=[False, True], ignore_index=True)
     return table.astype(proposals.dtypes.to_dict())
-
-
-def _with_decisions(
-    ladder: Ladder,
-    items: pd.DataFrame,
-    known: np.ndarray,
-    decisions: pd.DataFrame,
-    proposals: pd.DataFrame,
-    nodes: pd.DataFrame,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Given labels with those that people decided in their place, and the ledger's line of each."""
-    resolution = replay(decisions, proposals, nodes)
-    rows = resolution.rows
-    rows = rows[(rows["level"] == 1) & (rows["state"] == "settled")].set_index("subject")
-    parent = items["item_id"].map(rows["parent"]).fillna("").tolist()
-    lines = resolution.effective.drop_duplicates("subject").set_index("subject")
-    line = lines.groupby(["file", "row"], sort=False).ngroup().reindex(items["item_id"])
-    place = [{node: n for n, node in enumerate(of_level)} for of_level in ladder.ids]
-    both = known.copy()
-    for n, node in enumerate(parent):
-        if not node:
-            continue
-        path = resolution.tree.path(node)
-        both[n] = -1
-        for step, of_level in enumerate(place):
-            at = next((of_level[one] for one in path if one in of_level), -1)
-            if at >= 0:
-                both[n, step] = at
-                break
-    return both, line.fillna(-1).to_numpy(dtype=np.int64)
 
 
 def _issues(

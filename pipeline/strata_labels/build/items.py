@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from hashlib import sha256
 
@@ -13,6 +12,7 @@ from strata_labels.build.settings import NO_LABELS, BuildSettings
 from strata_labels.build.stage import Counts, Stage, stage_key
 from strata_labels.build.workspace import Workspace
 from strata_labels.errors import InputError, Problem
+from strata_labels.messages import warn
 from strata_labels.people_csv import write_list
 from strata_labels.sources import (
     Metadata,
@@ -90,10 +90,10 @@ def saved_metadata(workspace: Workspace) -> Metadata:
 
 def _write(workspace: Workspace, settings: BuildSettings, metadata: Metadata) -> Counts:
     if settings.hierarchy.levels[1:] == (NO_LABELS,) and not settings.labelled_levels:
-        print(
+        warn(
             f"No column of labels in {settings.metadata.name}: every item waits for review. Add a "
-            "column for each level (cells may be blank), or give --known-labels, or --clusters.",
-            file=sys.stderr,
+            "column for each level (one label in a cell, or none), or give --known-labels, or "
+            "--clusters."
         )
     save(workspace.folder, "items", metadata.items)
     save(workspace.folder, "labels", metadata.labels)
@@ -112,7 +112,7 @@ def _pictures_listed(_: Workspace, settings: BuildSettings) -> str:
 ITEMS = Stage(
     name="items",
     does="Reading items and labels",
-    version=6,
+    version=7,
     reads=lambda _, settings: [
         *settings.source.files(settings.metadata),
         *([settings.known_labels, settings.vocabulary_file] if settings.known_labels else []),

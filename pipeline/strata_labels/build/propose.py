@@ -23,13 +23,14 @@ from strata_labels.build.embed import (
     images_there,
     load_vectors,
 )
-from strata_labels.build.found_nodes import into_found_nodes
-from strata_labels.build.given_labels import (
+from strata_labels.build.engine_tables import (
     Completed,
+    less_sure,
     nothing_questioned,
     path_table,
-    question_labels,
 )
+from strata_labels.build.found_nodes import into_found_nodes
+from strata_labels.build.given_labels import question_labels
 from strata_labels.build.label_questions import names_in_use
 from strata_labels.build.published import propose_published
 from strata_labels.build.reconcile import (
@@ -144,7 +145,7 @@ def _into_vocabulary(
         asked = scorer.has_evidence & (learnt < 0) & (line < 0)
         done = question_labels(workspace, settings, items, ladder, scorer, scores, asked, proposals)
     path = path_table(items, np.arange(len(items)), 2, scores)
-    return replace(done, path_confidence=path), nodes
+    return replace(done, path_confidence=less_sure(path, done.issues)), nodes
 
 
 def _of_items(proposals: pd.DataFrame, items: pd.DataFrame, column: str) -> np.ndarray:
@@ -369,7 +370,7 @@ def decided(
 PROPOSE = Stage(
     name="propose",
     does="Proposing labels",
-    version=16,
+    version=17,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "entities", "classes", "lexicon")),
         *(workspace.table(name) for name in ("titles", "taxa")),

@@ -11,7 +11,8 @@ import pandas as pd
 
 from strata_labels.build.assets import found_names, ledgers
 from strata_labels.build.embed import ABOUT, IMAGES, NODES, image_name_vectors
-from strata_labels.build.given_labels import Completed, complete
+from strata_labels.build.engine_tables import Completed
+from strata_labels.build.given_labels import complete
 from strata_labels.build.label_questions import (
     ask_for_parents,
     nodes_people_made,
@@ -21,7 +22,12 @@ from strata_labels.build.label_questions import (
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.workspace import Workspace
 from strata_labels.evidence import Alternative, Evidence, Reason, evidence_hash
-from strata_labels.proposal import Candidates, decided_new_nodes, propose_within
+from strata_labels.proposal import (
+    NUM_ALTERNATIVES,
+    Candidates,
+    decided_new_nodes,
+    propose_within,
+)
 from strata_labels.review import read_ledger
 from strata_labels.sources import published_tree
 from strata_labels.tables import SCHEMAS, load
@@ -99,10 +105,37 @@ def _with_found_level(
         settings.hierarchy.target,
         _candidates(workspace, settings, placed),
     )
+    made = _still_asked(made, proposals)
     kept = proposals[~proposals["row_id"].isin(made["row_id"])]
     table = pd.concat([kept, made], ignore_index=True)
     table = table.sort_values(["level", "subject"], ascending=[False, True], ignore_index=True)
     return table, _all_nodes(nodes, found)
+
+
+def _still_asked(made: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Rows of found places; where the label above was in doubt or a guess, that is asked as before.
+
+    Args:
+        made: the rows.
+        before: the rows of the same subjects that they replace.
+    """
+    asked = before[~before["accepted"]].set_index("row_id")
+    rows = made.to_dict("records")
+    for row in rows:
+        if row["row_id"] not in asked.index:
+            continue
+        own = asked.loc[str(row["row_id"])]
+        elsewhere = own["suggestion"] not in ("", own["parent"])
+        row |= {
+            "status": own["status"],
+            "accepted": False,
+            **{name: min(row[name], own[name]) for name in ("confidence", "margin", "score")},
+            "evidence": tuple(dict.fromkeys((*own["evidence"], *row["evidence"]))),
+            "reasons": (*own["reasons"], *row["reasons"]),
+            "suggestion": own["suggestion"] if elsewhere else row["suggestion"],
+            "alternatives": (*own["alternatives"], *row["alternatives"])[:NUM_ALTERNATIVES],
+        }
+    return pd.DataFrame(rows, columns=made.columns).astype(made.dtypes.to_dict())
 
 
 def _candidates(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import replace
@@ -25,6 +24,7 @@ from strata_labels.knowledge import (
     link,
     read_snapshot,
 )
+from strata_labels.messages import warn
 from strata_labels.people_csv import neutralise, read_people_csv, read_people_sheets
 from strata_labels.proposal import Vocabulary, vocabulary_nodes
 from strata_labels.review import Ledger, read_ledger, undisputed
@@ -251,7 +251,7 @@ def put_filled_in_aside(sheet: Path, column: str, applied: Container[str]) -> No
     while (kept := sheet.with_name(f"{sheet.stem}.filled-in-{number}{sheet.suffix}")).exists():
         number += 1
     sheet.replace(kept)
-    print(f"{sheet.name} had decisions that were not applied: kept as {kept}", file=sys.stderr)
+    warn(f"{sheet.name} had decisions that were not applied: kept as {kept}")
 
 
 def is_class_sheet(path: Path) -> bool:

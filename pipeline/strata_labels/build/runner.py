@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from strata_labels.build.stages import STAGES
 from strata_labels.build.workspace import Workspace
 from strata_labels.embedding import UnreachableWeightsError
 from strata_labels.errors import InputError
-from strata_labels.messages import say, say_more
+from strata_labels.messages import say, say_more, warn
 from strata_labels.progress import activity
 
 #: Runs one stage, in this process or elsewhere, and returns its counts.
@@ -117,8 +116,8 @@ def build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute =
     Raises:
         InputError: what is wrong with the inputs, and a first build then leaves no table behind; or
             an export cannot be written, and the tree is there.
-        RetryError: another command is writing to the workspace; the weights of an encoder that is
-            not the tree's own cannot be fetched.
+        RetryError: another command is writing to the workspace; the weights of an encoder that was
+            asked for cannot be fetched.
     """
     with workspace.locked("build"):
         _build_tree(workspace, settings, execute)
@@ -138,7 +137,7 @@ def _build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute)
         except UnreachableWeightsError as error:
             if not _goes_on_without(error.encoder, settings):
                 raise
-            print(f"warning: {error}\n{_WITHOUT_VECTORS}", file=sys.stderr, flush=True)
+            warn(f"warning: {error}\n{_WITHOUT_VECTORS}")
             without = settings.model_copy(update={"encoder": ""})
             run_stages(stages, workspace, without, execute)
     except InputError:
@@ -150,11 +149,11 @@ def _build_tree(workspace: Workspace, settings: BuildSettings, execute: Execute)
 
 
 def _goes_on_without(encoder: str, settings: BuildSettings) -> bool:
-    """Whether a build can do without an encoder: it is the tree's own, and no node is found by it.
+    """Whether a build can do without an encoder that nobody asked for and that finds no node.
 
     The encoder is tried again by the next `strata build`: its settings name the encoder again.
     """
-    default = encoder == settings.encoder == settings.hierarchy.encoder
+    default = encoder == settings.encoder and not settings.encoder_given
     return default and not settings.hierarchy.found and not settings.clusters
 
 

@@ -31,6 +31,9 @@ class BuildSettings(BuildOptions):
     metadata: Path = Field(description="Folder or table with the data set's metadata.")
     decisions: Path
     encoder: str
+    encoder_given: bool = Field(
+        default=False, description="The encoder was asked for; else it is the tree's own."
+    )
     images_per_landmark: int = Field(default=8, ge=1)
     levels: str | None = Field(
         default=None, description="Variant of the tree's levels; else its first."
@@ -122,6 +125,7 @@ def settings_of(
         given["contact"] = check_contact(options.contact)
     defaults = {
         "encoder": hierarchy.encoder,
+        "encoder_given": options.encoder is not None,
         "images_per_landmark": hierarchy.images_per_landmark,
         "tree": tree if tree in known_trees() else str(Path(tree).resolve()),
         "levels": levels,

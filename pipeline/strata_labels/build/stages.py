@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pandas as pd
 
 from strata_labels.build.assets import class_assets, ledgers, picture_finder, vocabulary_in_force
@@ -30,6 +28,7 @@ from strata_labels.knowledge import (
     snapshot_lexicon,
     statements_not_climbed,
 )
+from strata_labels.messages import warn
 from strata_labels.people_csv import write_list
 from strata_labels.progress import LONG_WORK, track
 from strata_labels.review import not_applied, read_ledger, replay, reviewed, write_sheet
@@ -218,7 +217,7 @@ def _export(workspace: Workspace, settings: BuildSettings) -> Counts:
     try:
         split = current_split(workspace)
     except InputError as error:  # the build goes on: what is asked for here is the tree
-        print(f"warning: {error} Exports have the splits that the data came with.", file=sys.stderr)
+        warn(f"warning: {error} Exports have the splits that the data came with.")
         split = None
     written = write_formats(workspace, settings, list(settings.hierarchy.formats), split=split)
     return {name: result.counts() for name, result in written.items()}

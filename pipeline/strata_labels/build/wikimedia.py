@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from strata_labels.knowledge import (
     resolve_titles,
     write_snapshot,
 )
+from strata_labels.messages import warn
 from strata_labels.tables import load, save
 
 _SHOWN = 10
@@ -115,7 +115,7 @@ def resolve_for_build(
             text = f"{asked.missing_text()}; --contact asks for them"
             if settings.asked:  # else this would count as done, and the rest never be asked for
                 raise RetryError(text)
-            print(text, file=sys.stderr)
+            warn(text)
     else:
         with Client(settings.contact, apis) as client:
             asked = resolve_categories(workspace, titles, apis, client)

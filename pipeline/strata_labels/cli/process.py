@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TextIO
 
 from strata_labels.errors import InputError, RetryError
-from strata_labels.messages import is_verbose
+from strata_labels.messages import is_verbose, printable, warn
 
 FAILED, INPUT_WRONG = 1, 2
 #: Added to the number of the signal that stopped a command, as shells do.
@@ -36,10 +36,12 @@ def run_command(command: Callable[[], object]) -> None:
     # Before PyTorch is imported. Threads of OpenMP that wait for each other in a loop take their
     # cores from other work: on a busy machine images were encoded eight times as slowly.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # What is drawn on standard error (a bar, a log in colour) needs its controls.
+    sys.stdout = _Output(sys.stdout, escaped=True)  # type: ignore[assignment]
+    sys.stderr = _Output(sys.stderr)  # type: ignore[assignment]
     # Python's defaults search for unreachable cycles after each 700 new objects: a tenth of the
     # time of a small build, which imports 1,500 modules and makes few cycles.
     gc.set_threshold(100_000, 50, 1000)
-    sys.stdout, sys.stderr = _Output(sys.stdout), _Output(sys.stderr)  # type: ignore[assignment]
     with _like_ctrl_c(signal.SIGTERM, signal.SIGHUP) as came:
         status = _status(command)
         if status == BY_SIGNAL + signal.SIGINT:
@@ -81,6 +83,7 @@ def _sentence(error: Exception) -> str:
 _HINTS = {
     errno.ENOSPC: " Make room on the disk.",
     errno.EDQUOT: " Make room, or ask for a larger quota.",
+    errno.EFBIG: " Raise the limit on the size of a file (ulimit -f), or use another file system.",
     errno.EROFS: " Use a folder that can be written to.",
     errno.EACCES: " Ask for the permission, or use another folder.",
     errno.EMFILE: " Raise the limit of open files (ulimit -n).",
@@ -89,7 +92,7 @@ _HINTS = {
 
 def _say(text: str) -> None:
     with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        warn(text)
 
 
 @contextmanager
@@ -127,17 +130,24 @@ def end_with_parent() -> None:
 
 
 class _Output:
-    """A text stream whose reader may go away: what is written after that is dropped."""
+    """A text stream whose reader may go away: what is written after that is dropped.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    Args:
+        stream: where it goes.
+        escaped: control characters are written as signs.
+    """
+
+    def __init__(self, stream: TextIO, escaped: bool = False) -> None:
+        self._stream, self._escaped = stream, escaped
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
         with self._without_reader():
-            self._stream.write(text)
+            # Bytes are tried by those who want to know what it takes.
+            is_text = isinstance(text, str)
+            self._stream.write(printable(text) if self._escaped and is_text else text)
         return len(text)
 
     def flush(self) -> None:

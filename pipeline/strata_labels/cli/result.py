@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from strata_labels.messages import say
+from strata_labels.messages import say, warn
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace
@@ -89,9 +88,9 @@ def open_workspace(folder: Path) -> Workspace:
         who = holder(lock_of(workspace.last_settings().decisions))
         what = f"{workspace.folder}: decisions of the ledger are not in the tables yet"
         if who:
-            print(f"{what}; {who} brings them in at its end.", file=sys.stderr, flush=True)
+            warn(f"{what}; {who} brings them in at its end.")
         else:
-            print(f"{what}; they are brought in now.", file=sys.stderr, flush=True)
+            warn(f"{what}; they are brought in now.")
             rebuild(workspace)
     return workspace
 
@@ -107,7 +106,7 @@ def warn_of_cut_decisions(workspace: Workspace) -> list[dict[str, Any]]:
 
     found = cut_decisions(*ledgers(workspace.last_settings()))
     for problem in found:
-        print(f"warning: {problem}", file=sys.stderr, flush=True)
+        warn(f"warning: {problem}")
     return [{"file": str(p.where), "row": p.row, "text": p.value} for p in found]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from strata_labels.messages import warn
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace
@@ -107,22 +108,31 @@ def serve_curators(
     def tell(name: str, link: str) -> None:
         print(f"Link of {name}, told this once: {link}", flush=True)
 
-    def warn(text: str) -> None:
-        print(f"warning: {text}", file=sys.stderr, flush=True)
+    def remark(text: str) -> None:
+        warn(f"warning: {text}")
 
     with learning(workspace) as learn:
 
         def team_of(own: str) -> Team:
             review = Review(replace(setup, learn=learn), twice=twice)
             url = at.url or f"http://{own}"
-            return Team(review, curators, url, own, at.proxy, blind, tell, warn)
+            return Team(
+                review,
+                curators,
+                url,
+                own,
+                at.proxy,
+                blind,
+                tell,
+                remark,
+            )
 
         with open_team(setup, at.host, at.port, team_of) as (page, team):
             parts = urlsplit(at.url or page.address)
             if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-                warn("links and answers travel unencrypted: put a proxy with TLS before the page")
+                remark("links and answers travel unencrypted: put a proxy with TLS before the page")
             if not team.has_owner:
-                warn(f"nobody in {curators} has `owner = true` and sees what all do")
+                remark(f"nobody in {curators} has `owner = true` and sees what all do")
             print(f"Review page for {', '.join(team.names)}: {page.address}", flush=True)
             print("Ctrl-C ends it.", flush=True)
             page.run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ import typer
 from strata_labels.cli.completion import complete_recipes
 from strata_labels.cli.result import open_workspace
 from strata_labels.cli.shared_options import CountsQuery
+from strata_labels.messages import warn
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace, WorkspaceSplit
@@ -108,7 +108,7 @@ def train(
     if mode == "head" and workers is not None:
         idle["--workers"] = "without effect in head mode. Leave it out."
     for name, reason in idle.items():
-        print(f"{name}: {reason}", file=sys.stderr)
+        warn(f"{name}: {reason}")
     if explain:
         for each in origins:
             print(f"{each.key:<22}{_shown(each.value):<38}{each.origin}")

@@ -13,6 +13,7 @@ from strata_labels.evidence import (
     Alternative,
     Evidence,
     Reason,
+    Seen,
     evidence_hash,
     has_reason,
     read_seen,
@@ -23,9 +24,9 @@ from strata_labels.review.decisions import (
     Decision,
     active_decisions,
     decisions_frame,
-    seen_of,
     what_changed,
 )
+from strata_labels.review.merged_rows import follow_merges
 from strata_labels.review.placement import Placement
 from strata_labels.review.reliability import answers_on_item, double_answers, estimate
 from strata_labels.review.validate import Validated, validate
@@ -42,11 +43,12 @@ class Resolution:
 
     Attributes:
         rows: the proposals, in their order, `parent, status, origin, confidence, accepted,
-            reasons, suggestion, evidence` as decided, and four columns more: `state` (`accepted`
-            without a decision, `settled` by one, `open`), `unsure`, `proposed` (the parent before
-            any decision), and `own`, the row's own parent. An item's `parent` is the node it is
-            finally under, which is above its own if a decision stops there, and blank if one
-            excludes it.
+            reasons, suggestion, evidence, alternatives` as decided (what they say of a merged node,
+            they say of what it is part of), and five columns more: `state` (`accepted`
+            without a decision, `settled` by one, `open`), `unsure`, `proposed` and `known_before`
+            (the parent and the evidence before any decision), and `own`, the row's own parent. An
+            item's `parent` is the node it is finally under, which is above its own if a decision
+            stops there, and blank if one excludes it.
         tree: every node after the decisions; merged nodes are not among them, nor nodes that
             decisions made which were taken back, unless something is there.
         known: every node before them, with those that decisions make.
@@ -139,7 +141,8 @@ def replay(
     known = LabelTree.from_nodes(vocabulary)
     _check_proposals(proposals, known)
     parent = proposals.parent.fillna("").astype(object)
-    rows = proposals.assign(proposed=parent, own=parent).set_index("row_id", drop=False)
+    rows = proposals.assign(proposed=parent, own=parent, known_before=proposals.evidence)
+    rows = rows.set_index("row_id", drop=False)
     # A proposed parent, also none, counts before the vocabulary's.
     above = rows[rows.level > 1]
     parents = {**known.parent, **dict(zip(above.subject, above.proposed, strict=True))}
@@ -160,14 +163,17 @@ def replay(
     placement.name |= {node: name for node, name in made.items() if node in checker.made}
     placement.name |= {d.subject: d.target for d in found.effective if d.decision == "rename"}
     placement.place_nodes()
-    decided = _decided_rows(rows.reset_index(drop=True), place, found, placement)
+    shown = rows.reset_index(drop=True)
+    if placement.merged:
+        shown = shown.assign(**follow_merges(shown, placement.merged, checker.tree))
+    decided = _decided_rows(shown, place, found, placement)
     _rely(decided, found, checker.tree)
     changed = [
         f"it names {d.target}, which is not in the tree any more"
         if checker.names_lost(d) or d.row_id not in rows.index
         else what_changed(
             read_seen(d.seen),
-            seen_of(rows.proposed[d.row_id], rows.evidence[d.row_id]),
+            Seen(rows.proposed[d.row_id], rows.evidence[d.row_id]),
             placement.name,
         )
         for d in found.stale
@@ -235,12 +241,6 @@ def _decided_rows(
     parent, status = rows.parent.to_numpy(copy=True), rows.status.to_numpy(copy=True)
     reasons, suggestion = rows.reasons.to_numpy(copy=True), rows.suggestion.to_numpy(copy=True)
     evidence = rows.evidence.to_numpy(copy=True)
-    # The known node above a missing label may be part of another one now.
-    for n in np.flatnonzero(has_reason(rows.reasons, "no_parent")) if merged else ():
-        reasons[n] = tuple(
-            Reason(one.kind, merged.get(one.node, one.node)) if one.kind == "no_parent" else one
-            for one in reasons[n]
-        )
 
     # One pass over the decisions; everything per row below is vectorised.
     decided = list(place.values())
@@ -376,6 +376,7 @@ def _lost_rows(found: Validated, like: pd.DataFrame) -> pd.DataFrame:
         )
     blank = dict.fromkeys(("parent", "origin", "proposed", "own"), "")
     frame = pd.DataFrame(rows).assign(**blank)
+    frame["known_before"] = frame["evidence"]
     if "gain" in like:
         frame["gain"] = 0.0
     return frame.reindex(columns=like.columns).astype(like.dtypes.to_dict())

@@ -23,7 +23,9 @@ from strata_labels.review.decisions import (
     SAME,
     Decision,
     active_decisions,
+    join_members,
     order,
+    split_members,
 )
 from strata_labels.tree import LabelTree
 
@@ -161,8 +163,8 @@ def rename_nodes(
         now = _renamed_seen(seen, renamed)
         decision = decision._replace(seen=decision.seen if now == seen else write_seen(now))
     if decision.decision in MAKES_NODE:
-        name, *members = decision.target.split("|")
-        target = "|".join([name, *(renamed.get(member, member) for member in members)])
+        name, *members = split_members(decision.target)
+        target = join_members(name, (renamed.get(member, member) for member in members))
     else:
         target = renamed.get(decision.target, decision.target)
     subject = renamed.get(decision.subject)

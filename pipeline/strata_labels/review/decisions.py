@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from strata_labels.errors import Problem
-from strata_labels.evidence import Evidence, Seen
+from strata_labels.evidence import Seen
 from strata_labels.evidence_text import evidence_text
 from strata_labels.tables import DECISION_COLUMNS
 
@@ -58,7 +58,7 @@ class Decision(NamedTuple):
 
     Attributes:
         target: a node id; the new name for `rename`, the text for `describe`; the new node's name
-            and its members for `split` and `create`, `name|member|member`; "" if none is needed.
+            and its members for `split` and `create`, see `join_members`; "" if none is needed.
         seen: what its reviewer saw, as `strata_labels.evidence.write_seen` writes it.
         written: the target as written, for messages.
         when: `decided_at` as a time.
@@ -112,7 +112,7 @@ class Decision(NamedTuple):
     @property
     def members(self) -> list[str]:
         """What it puts below the node it makes."""
-        return self.target.split("|")[1:] if self.decision in MAKES_NODE else []
+        return split_members(self.target)[1:] if self.decision in MAKES_NODE else []
 
     @property
     def outcome(self) -> tuple[str, str]:
@@ -127,6 +127,30 @@ class Decision(NamedTuple):
     def __str__(self) -> str:
         target = f" {self.written}" if self.written else ""
         return f"{self.reviewer}: {self.decision}{target}"
+
+
+# A bar in a member; one that was written so already gets a sign more.
+_BAR = re.compile("%((?:25)*)7C")
+
+
+def join_members(name: str, members: Iterable[str]) -> str:
+    """The target of a decision that makes a node: `name|member|member`, a bar in a member as `%7C`.
+
+    Example:
+        >>> join_members("inns", ["1/pub|bar", "1/hotel"])
+        'inns|1/pub%7Cbar|1/hotel'
+        >>> split_members("inns|1/pub%7Cbar|1/hotel")
+        ['inns', '1/pub|bar', '1/hotel']
+    """
+    written = (_BAR.sub(r"%25\g<1>7C", member).replace("|", "%7C") for member in members)
+    return "|".join([name, *written])
+
+
+def split_members(target: str) -> list[str]:
+    """The name and the members that `join_members` was given."""
+    name, *members = target.split("|")
+    read = (_BAR.sub(lambda bar: f"%{bar[1][2:]}7C" if bar[1] else "|", one) for one in members)
+    return [name, *read]
 
 
 def order(decision: Decision) -> tuple[str, str, datetime, str, str, str, str, int]:
@@ -349,17 +373,6 @@ def _slug(name: str) -> str:
 
 
 # --- what a reviewer saw -------------------------------------------------------------------
-
-
-def seen_of(proposed: str, evidence: Iterable[Evidence]) -> Seen:
-    """What a reviewer sees of a row, for the ledger, which has other reviewers' decisions already.
-
-    Args:
-        proposed: the proposed parent, "" for none.
-        evidence: of the row.
-    """
-    own = (piece for piece in evidence if piece.kind not in ("decision", "stale_decision"))
-    return Seen(proposed, tuple(own))
 
 
 def what_changed(seen: Seen | None, now: Seen, names: Mapping[str, str]) -> str:

@@ -21,7 +21,6 @@ from strata_labels.review.decisions import (
     Decision,
     decisions_frame,
     overridden,
-    seen_of,
 )
 from strata_labels.review.sheet import EDITABLE, HASH_MARK, sheet_cell
 from strata_labels.review.tree_edits import EditCheck
@@ -255,7 +254,7 @@ class _SheetRows:
 
     def checker(self, read: list[Decision]) -> Checker:
         """Checks decisions as `replay` will: on the tree before all decisions."""
-        rows = self._rows.assign(own=self._rows.proposed)
+        rows = self._rows.assign(own=self._rows.proposed, evidence=self._rows.known_before)
         found = self._resolution
         return Checker(found.known, rows, [*found.read, *read], found.lost)
 
@@ -264,7 +263,7 @@ class _SheetRows:
         if stale:
             return decision
         n = self.at[clean_cell(decision.row_id)]
-        seen = write_seen(seen_of(self._proposed[n], self._evidence[n]))
+        seen = write_seen(Seen(self._proposed[n], self._evidence[n]))
         return decision._replace(evidence_hash=self._hashes[n], seen=seen)
 
 

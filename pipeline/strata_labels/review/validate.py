@@ -32,6 +32,7 @@ from strata_labels.review.decisions import (
     WITHDRAW,
     Decision,
     active_decisions,
+    join_members,
     order,
     read_decisions,
 )
@@ -244,11 +245,16 @@ class Checker:
         def wrong(what: str, fix: str, value: object) -> Problem:
             return Problem(decision.file, what, fix, decision.row, "target", value)
 
-        name, *members = (part.strip() for part in decision.target.split("|"))
+        name = decision.new_name
+        members = [part.strip() for part in decision.target.split("|")[1:]]
         if not decision.made:
             return wrong("no name for the new node:", _NEEDED[decision.decision], decision.target)
         found = set()
-        for member in filter(None, members):
+        for written, member in zip(members, decision.members, strict=True):
+            if not written:
+                continue
+            # An item's id may hold what stands for a bar.
+            member = written if f"1:{written}" in self._at else member.strip()
             if f"1:{member}" in self._at:
                 found.add(member)
                 continue
@@ -256,9 +262,9 @@ class Checker:
             if not node and own == 1:
                 what, fix = "unknown item:", "Name an item below the node, by its id."
             if not node:
-                return wrong(what, fix, member)
+                return wrong(what, f"{fix} Write %7C for a | in an id or a name.", written)
             found.add(node)
-        return decision._replace(target="|".join([name, *sorted(found)]))
+        return decision._replace(target=join_members(name, sorted(found)))
 
     def _levels(self, decision: Decision, own: int) -> range:
         if decision.decision == "merge":

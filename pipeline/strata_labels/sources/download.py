@@ -12,7 +12,6 @@ import gzip
 import hashlib
 import re
 import shutil
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ import requests
 
 from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import move_into_place, sha256_of, write_text
-from strata_labels.messages import say
+from strata_labels.messages import say, warn
 from strata_labels.progress import Tracker, track
 from strata_labels.retry import (
     TRANSIENT_STATUS,
@@ -99,7 +98,7 @@ def download_all(
             recorded = read_manifest(folder).get(name)
             kept = recorded and path.is_file() and sha256_of(path) == recorded
             if kept and (wrong := wrong_content(path, name)):
-                print(f"{name}: {wrong} by an earlier fetch; fetched again", file=sys.stderr)
+                warn(f"{name}: {wrong} by an earlier fetch; fetched again")
                 kept = False
             if recorded and kept:
                 path.with_name(f".{name}.part.json").unlink(missing_ok=True)  # of a killed run

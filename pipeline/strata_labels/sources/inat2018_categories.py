@@ -169,7 +169,13 @@ def _frame(where: str, value: Any, problems: list[Problem]) -> pd.DataFrame:
             wrong("id", what, "Keep one.", shown=found)
             continue
         first[found] = number
-        cells = {key: _text(category.get(key)) for key in ("name", "supercategory", *RANKS)}
+        given = {key: category.get(key) for key in ("name", "supercategory", *RANKS)}
+        nested = [key for key, cell in given.items() if isinstance(cell, dict | list)]
+        for key in nested:
+            wrong(key, "no single text:", "Write one, or leave it out.", shown=given[key])
+        if nested:
+            continue
+        cells = {key: _text(cell) for key, cell in given.items()}
         codes = category.get("obfuscated")
         codes = codes if isinstance(codes, dict) else {}
         if not cells["name"]:

@@ -20,7 +20,7 @@ def known_levels(path: Path) -> tuple[str, ...]:
     Raises:
         InputError: not a file, undecodable.
     """
-    names = (name for name in read_header(path) if name not in ("", "id", "split"))
+    names = (name for name in read_header(path, only_texts=True) if name not in ("", "id", "split"))
     return tuple(name for name in names if not is_row_numbers(name))
 
 

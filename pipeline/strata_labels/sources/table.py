@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, time
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import (
@@ -70,13 +72,18 @@ def files(folder: Path) -> list[Path]:
 
 
 def levels(folder: Path) -> tuple[str, ...]:
-    """Names of the table's further columns, in their order: finest first."""
+    """Names of the table's further columns, in their order: finest first.
+
+    Columns of lists, of other nested values, or of bytes are none.
+    """
     path = _path(Path(folder))
     if is_image_folder(path):
         return folder_levels(path)
     if path.suffix == ".parquet" or path.is_dir():
-        return tuple(_label_columns(_header(path, read_parquet(path))))
-    return tuple(_label_columns(read_header(path)))
+        table = read_parquet(path)
+        named = zip(_header(path, table), table.columns, strict=True)
+        return tuple(_label_columns(name for name, cells in named if _may_be_labels(cells)))
+    return tuple(_label_columns(read_header(path, only_texts=True)))
 
 
 def image_root(folder: Path) -> Path:
@@ -226,7 +233,8 @@ def _frame(path: Path, wanted: Collection[str]) -> pd.DataFrame:
         before = first.setdefault(item, int(row))
         if before != row and number:
             what = f"id appears twice (first in row {before}):"
-            problems.append(Problem(path, what, "Keep one.", int(row), "id", number))
+            fix = "Keep one; pictures of one item stand in one row, apart by |."
+            problems.append(Problem(path, what, fix, int(row), "id", number))
     if frame.empty:
         problems.append(Problem(path, "holds no item", "Add a row for each item."))
     if problems:
@@ -287,6 +295,17 @@ def _header(path: Path, table: pa.Table) -> list[str]:
     return names
 
 
+def _may_be_labels(column: pa.ChunkedArray) -> bool:
+    """Whether a column's type is one of texts, numbers and the like, one in each cell."""
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        most = pc.max(pc.list_value_length(column)).as_py() or 0
+        return most <= 1 and not pa.types.is_nested(kind.value_type)
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return all(_is_utf8(cell.as_py()) for cell in column if cell.is_valid)
+    return not pa.types.is_nested(kind)
+
+
 def _no_texts(path: Path, column: str, cells: list[object]) -> Iterator[Problem]:
     """What is in a column and cannot be written as one text: its first cell, and how many."""
     nested = "Write a text or a number, of a picture its path; or remove the column."
@@ -318,13 +337,15 @@ def _is_utf8(text: bytes) -> bool:
 
 
 def _text(cell: object) -> str:
-    """A cell as text: blank for a missing one, whole numbers without decimals."""
+    """A cell as text: blank for a missing one; no needless decimals, and no time of a mere day."""
     if isinstance(cell, list):
         return _BETWEEN.join(map(_text, cell))
     if isinstance(cell, bytes):  # of a writer that does not say that they are text
         return cell.decode("utf-8", "replace")
     if cell is None or cell != cell:  # NaN
         return ""
+    if isinstance(cell, datetime) and not cell.tzinfo and cell.time() == time():
+        return str(cell.date())  # as pandas writes a day into a CSV
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 

@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.evidence import write_seen
+from strata_labels.evidence import Seen, write_seen
 from strata_labels.people_csv import clean_cell
 from strata_labels.review.apply import Resolution
 from strata_labels.review.carry_over import made_nodes
 from strata_labels.review.conflicts import find_conflicts
-from strata_labels.review.decisions import Decision, seen_of
+from strata_labels.review.decisions import Decision
 from strata_labels.review.page.answers import ledger_lines, refusal
 from strata_labels.review.page.review import Review
+from strata_labels.review.tree_edits import EditCheck
 
 #: What the page can decide; renaming and further words are for the sheet.
 WORDS = ("keep", "move", "merge", "stop", "exclude", "unsure", "same")
@@ -86,7 +87,9 @@ class AnswerCheck:
         checked = table.checker.check(decision)
         if isinstance(checked, Problem):
             raise Refused(refusal(checked))
-        return checked._replace(seen=write_seen(seen_of(table.proposed[n], table.evidence[n])))
+        if checked.level > 1 and (problem := EditCheck(table.resolution).problem(checked)):
+            raise Refused(refusal(problem))
+        return checked._replace(seen=write_seen(Seen(table.proposed[n], table.known_before[n])))
 
     def beside_others(self, decisions: list[Decision]) -> None:
         """Checks an answer beside the decisions in force.

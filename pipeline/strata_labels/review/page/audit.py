@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
+
+from strata_labels.messages import warn
 
 #: In the workspace; a JSON object a line.
 LOG = "review-log.jsonl"
@@ -39,5 +40,5 @@ class AuditLog:
                 os.close(descriptor)
         except OSError as error:
             if not self._has_failed:
-                print(f"warning: {self.path} cannot be written: {error}", file=sys.stderr)
+                warn(f"warning: {self.path} cannot be written: {error}")
             self._has_failed = True

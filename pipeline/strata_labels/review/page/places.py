@@ -136,8 +136,11 @@ def place_card(
         blind: without likelihood and evidence.
     """
     path = table.known.path(choice.node)
-    issue = next((reason for reason in table.reasons[n] if reason.kind == "label_issue"), None)
-    given = not blind and issue is not None and issue.node in path and choice.own
+    given = any(
+        reason.kind == "only_coarse" or (reason.kind == "label_issue" and reason.node in path)
+        for reason in table.reasons[n]
+    )
+    given &= choice.own and not blind
     unknown = blind or given or choice.likely is None
     own_level = table.known.level[choice.node] < table.level[n]
     if choice.own:

@@ -158,7 +158,8 @@ class ReviewRows:
         asked = queue(resolution, self.items, self.vectors, setup.group_size)
         self.known = resolution.tree
         rows_by_id = rows.set_index("row_id", drop=False)
-        self.checker = Checker(self.known, rows_by_id, lost=resolution.lost)
+        before = rows_by_id.assign(evidence=rows_by_id.known_before)
+        self.checker = Checker(self.known, before, lost=resolution.lost)
         self.row_id: list[str] = rows.row_id.tolist()
         self.at = {row_id: n for n, row_id in enumerate(self.row_id)}
         self.subject: list[str] = rows.subject.tolist()
@@ -166,6 +167,7 @@ class ReviewRows:
         self.own: list[str] = rows.own.fillna("").tolist()
         self.proposed: list[str] = rows.proposed.tolist()
         self.evidence: list[tuple[Evidence, ...]] = rows.evidence.tolist()
+        self.known_before: list[tuple[Evidence, ...]] = rows.known_before.tolist()
         self.reasons: list[tuple[Reason, ...]] = rows.reasons.tolist()
         self.alternatives: list[tuple[Alternative, ...]] = rows.alternatives.tolist()
         self.hash: list[str] = rows.evidence_hash.fillna("").tolist()

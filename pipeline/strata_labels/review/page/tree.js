@@ -73,7 +73,9 @@ function target() {
   const word = $("tree-word").value, name = $("tree-text").value.trim();
   if (BY_NODE.includes(word)) return $("tree-target").value;
   const members = word === "split" ? [...$("tree-members").querySelectorAll(":checked")].map(box => box.value) : [];
-  return [name, ...members].join("|");
+  // As `join_members` writes a bar in an id.
+  const written = members.map(id => id.replace(/%(?=(?:25)*7C)/g, "%25").replaceAll("|", "%7C"));
+  return [name, ...written].join("|");
 }
 
 const previewEdit = () => during(async () => {

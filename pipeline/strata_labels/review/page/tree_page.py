@@ -12,9 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from strata_labels.errors import Problem
-from strata_labels.evidence import evidence_hash, write_seen
+from strata_labels.evidence import Seen, evidence_hash, write_seen
 from strata_labels.people_csv import clean_cell
-from strata_labels.review.decisions import Decision, seen_of
+from strata_labels.review.decisions import Decision
 from strata_labels.review.page.answer_check import Refused
 from strata_labels.review.page.answers import ledger_lines, refusal
 from strata_labels.review.page.desk import Desk
@@ -192,7 +192,7 @@ def _decision(
 ) -> Decision:
     level = table.resolution.tree.level[node] + 1
     n = table.at.get(f"{level}:{node}")
-    seen = "" if n is None else write_seen(seen_of(table.proposed[n], table.evidence[n]))
+    seen = "" if n is None else write_seen(Seen(table.proposed[n], table.known_before[n]))
     return Decision(
         subject=node,
         level=level,
