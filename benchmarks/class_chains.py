@@ -21,7 +21,6 @@ from typer.testing import CliRunner
 from benchmarks.proposal import read_sample
 
 ENTITY, DIRECT = "http://www.wikidata.org/entity/", "http://www.wikidata.org/prop/direct/"
-LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
 
 
 def named_items(shared: Path) -> pd.DataFrame:

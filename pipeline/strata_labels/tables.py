@@ -122,8 +122,25 @@ def schema_version(path: Path) -> int:
         InputError: it is not a Parquet file, or is of a later version than this program's.
     """
     with _damage_named(path):
-        metadata = pq.read_schema(path).metadata or {}
-    text = metadata.get(_VERSION_KEY, b"1").decode("utf-8", "replace")
+        schema = pq.read_schema(path)
+    return _version_in(path, schema)
+
+
+def check_schema_version(path: Path) -> None:
+    """Checks that no later version has written a table; a damaged one passes.
+
+    Raises:
+        InputError: a later version has.
+    """
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowInvalid, OSError):
+        return
+    _version_in(path, schema)
+
+
+def _version_in(path: Path, schema: pa.Schema) -> int:
+    text = (schema.metadata or {}).get(_VERSION_KEY, b"1").decode("utf-8", "replace")
     if text.isascii() and text.isdecimal() and len(text) < 9 and int(text) <= SCHEMA_VERSION:
         return int(text)
     what = f"the table is of schema version {text}; this Strata reads up to {SCHEMA_VERSION}"
@@ -144,15 +161,6 @@ def read_about(path: Path) -> str:
 def _rounded(column: pd.Series) -> pd.Series:
     """Confidences as they are written: other kernels of linear algebra differ in later places."""
     return column.astype("float64").round(SHARE_DECIMALS)
-
-
-def is_parquet(path: Path) -> bool:
-    """Whether a file has the header and the end of a Parquet file."""
-    try:
-        pq.read_metadata(path)
-    except (pa.ArrowInvalid, OSError):
-        return False
-    return True
 
 
 def load(folder: Path, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from typing import Any
 from strata_labels.build.record import last_settings, read_record
 from strata_labels.build.settings import BuildSettings
 from strata_labels.files import only_one, write_json
-from strata_labels.tables import is_parquet, schema_version, table_path
+from strata_labels.tables import check_schema_version, table_path
 
 _SHEETS_KEPT = 20
 
@@ -197,8 +197,7 @@ class Workspace:
             InputError: the first table of a later schema version.
         """
         for path in sorted(self.tables.glob("*.parquet")):
-            if is_parquet(path):
-                schema_version(path)
+            check_schema_version(path)
 
     def last_settings(self) -> BuildSettings:
         """The settings of the last build.

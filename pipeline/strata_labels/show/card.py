@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 
 from strata_labels.files import write_text
+from strata_labels.show.summary import share_text
 
 
 def render_card(path: Path, facts: dict[str, Any]) -> None:
@@ -38,7 +39,7 @@ def _template() -> jinja2.Template:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["share"] = _share
+    environment.filters["share"] = share_text
     environment.filters["percent"] = lambda v: "–" if v is None else f"{100 * v:.2f}"
     environment.filters["signed"] = lambda v: "–" if v is None else f"{100 * v:+.2f}"
     environment.filters["words"] = lambda text: escape_markdown(str(text).replace("_", " "))
@@ -56,7 +57,3 @@ def escape_markdown(text: object) -> str:
     """
     line = " ".join(str(text).split())
     return re.sub(r"[\\`*\[\]|]|(?<!\w)_|_(?!\w)", r"\\\g<0>", line).replace("<", "&lt;")
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "none"

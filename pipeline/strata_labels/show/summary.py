@@ -20,15 +20,15 @@ def summary_lines(title: str, numbers: dict[str, Any], agreed: dict[str, Any] | 
     people = numbers.get("decided_by_people")
     lines = [
         f"{title}: {total:,} items ({splits})",
-        f"  labelled   {labelled:,} ({_share(labelled, total)}){_stops(numbers)}",
+        f"  labelled   {labelled:,} ({share_text(labelled, total)}){_stops(numbers)}",
     ]
     if people is None:
-        lines.append(f"  accepted   {accepted:,} ({_share(accepted, total)})")
+        lines.append(f"  accepted   {accepted:,} ({share_text(accepted, total)})")
     else:
         automatic = numbers["accepted_automatically"]
-        lines.append(f"  accepted   {automatic:,} automatically ({_share(automatic, total)})")
+        lines.append(f"  accepted   {automatic:,} automatically ({share_text(automatic, total)})")
         if people:
-            lines.append(f"  decided    {people:,} by people ({_share(people, total)})")
+            lines.append(f"  decided    {people:,} by people ({share_text(people, total)})")
     if numbers["set_aside"]:
         aside = ", ".join(
             f"{count:,} {status.replace('_', ' ')}"
@@ -42,7 +42,7 @@ def summary_lines(title: str, numbers: dict[str, Any], agreed: dict[str, Any] | 
         lines.append(f"  level {row['level']}    {row['nodes']:,} {row['name']}{examples}")
     if agreed and agreed["compared"]:
         lines.append(
-            f"  published  {_share(agreed['agreed'], agreed['compared'])} of "
+            f"  published  {share_text(agreed['agreed'], agreed['compared'])} of "
             f"{agreed['compared']:,} published labels agree"
         )
     issues = numbers.get("label_issues")  # a build of an earlier version has none
@@ -84,5 +84,6 @@ def _stops(numbers: dict[str, Any]) -> str:
     return f", of these {', '.join(parts)}"
 
 
-def _share(part: int, whole: int) -> str:
+def share_text(part: int, whole: int) -> str:
+    """A part of a whole in per cent, for people."""
     return f"{100 * part / whole:.1f} %" if whole else "none"
