@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from building import SAMPLE, PrefectServer, Strata, run_strata, strata_environment
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 # The same examples in every run, so that green stays green; `--hypothesis-profile=search` looks on.
 settings.register_profile("same", derandomize=True)
@@ -40,19 +41,22 @@ LONGEST = [
     "tests/export/test_every_loader.py",
     "tests/build/test_runner.py",
     "tests/training/test_gpu_paths.py",
-    "tests/orchestration/test_server.py",
     "tests/training/test_gpu_benchmark.py",
     "tests/orchestration/test_workers.py",
-    "tests/flows/test_validate.py",
     "tests/build/test_published.py",
     "tests/test_package.py",
     "tests/build/test_split.py",
     "tests/build/test_simulate.py",
-    "tests/flows/test_deployments.py",
     "tests/export/test_corrections.py",
     "tests/cli/test_build_command.py",
     "tests/review/page/test_browser.py",
 ]
+#: Files that use `prefect_server`: one process of pytest-xdist runs them, so that one is started.
+WITH_SERVER = (
+    "tests/flows/",
+    "tests/orchestration/test_server.py",
+    "tests/orchestration/test_tasks.py",
+)
 #: The accessibility checker, from the npm registry; it is not kept in the repository.
 AXE = "axe-core@4.10.3"
 
@@ -61,6 +65,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Starts the longest files first: at the end all workers have something to do."""
     place = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.location[0], len(place)))
+
+
+class FileScheduling(LoadFileScheduling):
+    """Gives whole files to the processes of pytest-xdist, those of WITH_SERVER to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "flows" if nodeid.startswith(WITH_SERVER) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling | None:
+    return FileScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
