@@ -29,7 +29,7 @@ def follow_merges(
     places = rows.parent.fillna("").tolist()
     evidence = [_evidence(pieces, merged, tree) for pieces in rows.evidence]
     reasons = [
-        tuple(Reason(one.kind, merged.get(one.node, one.node)) for one in of_row)
+        tuple(Reason(one.kind, merged[one.node]) if one.node in merged else one for one in of_row)
         for of_row in rows.reasons
     ]
     others = [
@@ -43,13 +43,12 @@ def follow_merges(
 def _evidence(
     pieces: Iterable[Evidence], merged: Mapping[str, str], tree: LabelTree
 ) -> tuple[Evidence, ...]:
-    return tuple(
-        piece._replace(
-            node=merged.get(piece.node, piece.node),
-            ids=_path(piece.ids, merged, tree) if piece.kind in _PATHS else piece.ids,
-        )
-        for piece in pieces
-    )
+    found = []
+    for piece in pieces:  # most name no merged node, and stay as they are
+        if piece.kind in _PATHS and any(node in merged for node in piece.ids):
+            piece = piece._replace(ids=_path(piece.ids, merged, tree))
+        found.append(piece._replace(node=merged[piece.node]) if piece.node in merged else piece)
+    return tuple(found)
 
 
 def _path(nodes: tuple[str, ...], merged: Mapping[str, str], tree: LabelTree) -> tuple[str, ...]:
@@ -64,6 +63,9 @@ def _alternatives(
     others: Iterable[Alternative], place: str, merged: Mapping[str, str], tree: LabelTree
 ) -> tuple[Alternative, ...]:
     own = merged.get(place, place)
+    others = tuple(others)
+    if own == place and not any(other.node in merged for other in others):
+        return others
     found: dict[str, Alternative] = {}
     for other in others:
         node = merged.get(other.node, other.node)
