@@ -120,8 +120,9 @@ class EditCheck:
         self._found, self._making = found, making
         self._known = {(d.subject, d.reviewer, d.outcome) for d in found.read}
         self._made = {d.made for d in found.read}
+        kept = found.effective["subject"][found.effective["decision"] == "keep"]
         words = has_reason(found.rows.reasons, "placeholder")
-        self._words = {*found.rows.subject[words]}
+        self._words = {*found.rows.subject[words]} - {*kept}
         self._gone = found.known.level.keys() - found.tree.level.keys() - found.merged.keys()
 
     def problem(self, decision: Decision) -> Problem | None:
