@@ -68,6 +68,19 @@ def trainer(recipe: Recipe, processes: Processes | None = None, dropout: float =
     )
 
 
+def same(one: object, other: object) -> bool:
+    """Whether two nested states agree bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and torch.equal(one, other)
+    if isinstance(one, dict):
+        assert isinstance(other, dict)
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        assert isinstance(other, list | tuple)
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
 def main(out: str, *names: str) -> None:
     """Runs the steps of each recipe."""
     with process_group() as processes:

@@ -184,6 +184,17 @@ def test_what_says_nothing_of_a_word_for_a_missing_label_is_refused(
             ann.decide(shown["state"], "2:1/-", word, "2/water")
 
 
+def test_what_an_earlier_ledger_says_of_such_a_word_leaves_its_row_open(tmp_path: Path) -> None:
+    ledger = tmp_path / "ws" / "decisions.csv"
+    ledger.parent.mkdir()
+    cells = "2:1/-,1/-,2,move,2/water,ann,2026-11-01T00:00:00Z"
+    ledger.write_text(f"row_id,subject,level,decision,target,reviewer,decided_at\n{cells}\n")
+    place = build(tmp_path, "id,kind,top\n1,lake,water\n2,-,water\n3,oak,tree\n")
+    assert open_names(place) == {"2:1/-": ("placeholder", "")}
+    assert "without effect: decide keep" in place.not_applied.read_text()
+    assert "without effect" in strata_output("history", "1/-", place.folder)
+
+
 @pytest.mark.parametrize("word", ["split", "create"])
 def test_names_and_ids_with_a_bar_can_be_members(tmp_path: Path, word: str) -> None:
     text = "id,kind,top\na|b,inn,house\nc%7Cd,inn,house\n3,pub|bar,house\n4,oak,tree\n"

@@ -32,10 +32,6 @@ def item(qid: str, *claims: dict[str, Any], label: str = "", **more: Any) -> dic
     return {"id": qid, "type": "item", "labels": labels, "claims": grouped, **more}
 
 
-def link_to(title: str) -> dict[str, Any]:
-    return {"commonswiki": {"site": "commonswiki", "title": title}}
-
-
 ITEMS = [
     item("Q1", claim("P31", "Q10"), claim("P373", "Old Bridge"), label="Old Bridge"),
     item("Q10", claim("P279", "Q11"), label="arch bridge"),

@@ -30,7 +30,6 @@ from strata_labels.training.training_modes import FullTraining
 from subprocesses import run_checked
 from torch import Tensor, nn
 
-TESTS = Path(__file__).resolve().parents[1]
 PLAIN = [name for name in recipe_names() if "-" not in name]
 CLASSES = torch.arange(6)[:, None] // torch.tensor([1, 2, 6])
 

@@ -294,17 +294,30 @@ def _name_of(target: str) -> str:
 
 def _filled(labels: pd.DataFrame) -> pd.DataFrame:
     """The labels, with those above a finer one that all other items with that one agree on."""
+    if labels.empty:
+        return labels
     wide = labels.pivot(index="item_id", columns="level", values="node")
     levels = sorted(wide.columns)
-    for level in levels:
-        for finer in [one for one in reversed(levels) if one < level]:
-            pairs = wide[[finer, level]].dropna().drop_duplicates()
-            single = pairs[~pairs[finer].duplicated(keep=False)].set_index(finer)[level]
-            wide[level] = wide[level].fillna(wide[finer].map(single))
-    long = wide.melt(ignore_index=False, value_name="node").dropna(subset="node").reset_index()
-    known = pd.MultiIndex.from_frame(labels[["item_id", "level"]])
-    new = ~pd.MultiIndex.from_frame(long[["item_id", "level"]]).isin(known)
-    if not np.any(new):
+    codes, names = zip(*(pd.factorize(wide[level]) for level in levels), strict=True)
+    given = [of_level >= 0 for of_level in codes]
+    for step, of_level in enumerate(codes):
+        for finer in reversed(codes[:step]):
+            both = (of_level >= 0) & (finer >= 0)
+            least = np.full(finer.max(initial=-1) + 1, len(names[step]))
+            most = np.full(len(least), -1)
+            np.minimum.at(least, finer[both], of_level[both])
+            np.maximum.at(most, finer[both], of_level[both])
+            single = np.where(least == most, most, -1)
+            lacks = (of_level < 0) & (finer >= 0)
+            of_level[lacks] = single[finer[lacks]]
+    parts = []
+    for level, of_level, own, known in zip(levels, codes, names, given, strict=True):
+        rows = np.flatnonzero((of_level >= 0) & ~known)
+        items = wide.index[rows].to_numpy(dtype=object)
+        node = own.to_numpy(dtype=object)[of_level[rows]]
+        parts.append(pd.DataFrame({"item_id": items, "level": level, "node": node}))
+    added = pd.concat(parts, ignore_index=True).assign(origin="published")
+    if added.empty:
         return labels
-    added = long[new].assign(origin="published")[labels.columns].astype(labels.dtypes.to_dict())
+    added = added[labels.columns].astype(labels.dtypes.to_dict())
     return pd.concat([labels, added], ignore_index=True)

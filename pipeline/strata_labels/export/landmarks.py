@@ -36,7 +36,9 @@ def _frame(given: ExportInput) -> pd.DataFrame:
     sure = [key for key in columns if key not in labels]
     order = ["id", "split", "name", *labels, *PLACE.values(), *SURE, *sure]
     frame = frame[order].rename(columns=columns)
-    return frame.astype({"latitude": "float64", "longitude": "float64"})
+    return frame.assign(
+        **{name: frame[name].astype("float64") for name in ("latitude", "longitude")}
+    )
 
 
 def write(folder: Path, given: ExportInput) -> ExportResult:

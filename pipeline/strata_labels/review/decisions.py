@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -40,6 +40,9 @@ MAKES_NODE = ("split", "create")
 
 #: Decisions that are on nodes only, and on a node's own row.
 ONLY_NODES = ("merge", "split", "create", "rename", "describe")
+
+#: What has an effect on a word for a missing label: it has no place of its own.
+OF_PLACEHOLDERS = ("keep", "merge", "exclude", "unsure")
 
 #: Takes back what the same reviewer decided on the subject: at the time that is the target, or all
 #: before it if that is blank.
@@ -162,10 +165,10 @@ def order(decision: Decision) -> tuple[str, str, datetime, str, str, str, str, i
 def decisions_frame(decisions: Iterable[Decision]) -> pd.DataFrame:
     """`DECISION_COLUMNS` and `PLACE_COLUMNS`, a row per decision."""
     columns, decisions = [*DECISION_COLUMNS, *PLACE_COLUMNS], list(decisions)
-    cells = {name: [getattr(d, name) for d in decisions] for name in columns}
-    frame = pd.DataFrame(cells, columns=columns)
+    cells: dict[str, Any] = {name: [getattr(d, name) for d in decisions] for name in columns}
     # Whole numbers, also beside a frame without rows or without a place: else 2 becomes 2.0.
-    return frame.astype({"row": object})
+    cells["row"] = pd.Series(cells["row"], dtype=object)
+    return pd.DataFrame(cells, columns=columns)
 
 
 # --- which are active ----------------------------------------------------------------------

@@ -66,7 +66,7 @@ def read_ledger(*paths: Path) -> Ledger:
         raise InputError(problems)
     empty = pd.DataFrame(columns=DECISION_COLUMNS + PLACE_COLUMNS, dtype=str)
     found = unbatch_decisions(pd.concat(frames, ignore_index=True)) if frames else empty
-    return Ledger(found.astype({"row": "int64"}))
+    return Ledger(found.assign(row=found["row"].astype("int64")))
 
 
 def time_after(ledger: Ledger, now: datetime) -> str:

@@ -205,11 +205,12 @@ def _named(some: Iterable[tuple[str, str]], but: str = "") -> str:
 
 def _harmless(sheet: pd.DataFrame, numbers: Sequence[str]) -> pd.DataFrame:
     """The sheet; cells of text are clean, short enough, and no formulas."""
-    for column in sheet.columns.difference(list(numbers)):
-        cells = sheet[column].astype(object).fillna("")
-        harmless = {cell: neutralise(sheet_cell(cell)) for cell in cells.unique()}
-        sheet[column] = cells.map(harmless)
-    return sheet
+    columns = dict(sheet.items())
+    for name in columns.keys() - set(numbers):
+        cells = [cell if isinstance(cell, str) else "" for cell in sheet[name].tolist()]
+        harmless = {cell: neutralise(sheet_cell(cell)) for cell in set(cells)}
+        columns[name] = pd.Series([harmless[cell] for cell in cells], sheet.index, dtype=object)
+    return pd.DataFrame(columns)
 
 
 def _members(

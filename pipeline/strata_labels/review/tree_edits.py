@@ -11,7 +11,7 @@ import pandas as pd
 from strata_labels.errors import Problem
 from strata_labels.evidence import has_reason
 from strata_labels.review.apply import Resolution
-from strata_labels.review.decisions import WITHDRAW, Decision
+from strata_labels.review.decisions import OF_PLACEHOLDERS, WITHDRAW, Decision
 from strata_labels.tree import LabelTree, diff
 
 _Count = Counter[tuple[str, str]]
@@ -101,10 +101,6 @@ def _words(level: str) -> str:
     return level.replace("_", " ")
 
 
-#: What can be decided on a word for a missing label.
-_OF_WORDS = ("keep", "merge", "exclude", "unsure")
-
-
 class EditCheck:
     """Says why a decision that is being made cannot be meant, though a ledger may hold it.
 
@@ -142,7 +138,7 @@ class EditCheck:
             return wrong("the node exists already:", f"Decide on {decision.made}.", target)
         if word == WITHDRAW or subject in found.lost:
             return None
-        if subject in self._words and word not in _OF_WORDS:
+        if subject in self._words and word not in OF_PLACEHOLDERS:
             fix = "Decide keep (it is a class), merge (it is another class) or exclude."
             return wrong("no decision on a word for a missing label:", fix, word, "decision")
         if decision.aspect != "place" and (other := found.merged.get(subject)):

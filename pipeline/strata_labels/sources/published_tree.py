@@ -108,7 +108,7 @@ def _rows(subjects: Any, level: Any, parents: Any, parent_of: dict[str, Any]) ->
             "parent": pd.Series(list(parents), dtype=object),
         }
     )
-    rows["level"] = list(level) if isinstance(level, pd.Series) else level
+    rows["level"] = np.full(len(rows), level, dtype="int8")
     rows["row_id"] = rows.level.astype(str) + ":" + rows.subject
     evidence, marks = {}, {}
     for parent in pd.unique(rows.parent):
@@ -130,7 +130,7 @@ def _rows(subjects: Any, level: Any, parents: Any, parent_of: dict[str, Any]) ->
         "suggestion": "",
         "alternatives": _lists((), len(rows)),
     }
-    return rows.assign(**given).astype({"level": "int8"})
+    return rows.assign(**given)
 
 
 def _open_rows(subjects: Any) -> pd.DataFrame:

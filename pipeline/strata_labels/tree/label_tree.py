@@ -162,7 +162,7 @@ class LabelTree:
             for node, level in sorted(self.level.items(), key=lambda pair: (pair[1], pair[0]))
         ]
         found = pd.DataFrame(rows, columns=SCHEMAS["vocabulary"].names, dtype=object)
-        return found.astype({"level": "int8"})
+        return found.assign(level=found["level"].astype("int8"))
 
     def path(self, node: str) -> list[str]:
         """The node and its ancestors as far as they are known; empty for an unknown node."""
