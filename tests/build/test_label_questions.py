@@ -288,6 +288,7 @@ def test_a_kept_word_is_a_class_that_can_be_renamed(tmp_path: Path) -> None:
     assert leaves(place) == ["1/lake", "1/none", "1/none"]
     names = load(place.folder, "nodes").set_index("node_id").name
     assert names["1/none"] == "No denomination"
+    assert not place.not_applied.exists()
 
 
 def test_faults_of_a_ledger_are_all_listed_beside_those_of_other_inputs(tmp_path: Path) -> None:
