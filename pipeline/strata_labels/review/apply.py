@@ -80,10 +80,15 @@ class Resolution:
     gone: pd.DataFrame
 
     @property
+    def placeholders(self) -> set[str]:
+        """Words for a missing label, without those that were kept as classes."""
+        kept = self.effective.subject[self.effective.decision == "keep"]
+        return {*self.rows.subject[has_reason(self.rows.reasons, "placeholder")]} - {*kept}
+
+    @property
     def without_effect(self) -> pd.DataFrame:
         """Of `effective` those that say nothing of a word for a missing label: its row is open."""
-        words = self.rows.subject[has_reason(self.rows.reasons, "placeholder")]
-        on_words = self.effective.subject.isin(words)
+        on_words = self.effective.subject.isin(self.placeholders)
         return self.effective[on_words & ~self.effective.decision.isin(OF_PLACEHOLDERS)]
 
     @property

@@ -16,13 +16,13 @@ _PATHS = ("published", "label_count")
 def follow_merges(
     rows: pd.DataFrame, merged: Mapping[str, str], tree: LabelTree
 ) -> dict[str, pd.Series]:
-    """The columns `evidence, reasons, alternatives` of rows, after merges.
+    """The columns `evidence, reasons, alternatives, suggestion` of rows, after merges.
 
     Alternatives that are one node now are one, as likely as all of them; one that is the row's own
     place now is none.
 
     Args:
-        rows: `parent` as proposed, `evidence, reasons, alternatives`.
+        rows: `parent` as proposed, `evidence, reasons, alternatives, suggestion`.
         merged: the node that each merged one is part of.
         tree: all nodes, the merged ones among them.
     """
@@ -36,7 +36,13 @@ def follow_merges(
         _alternatives(of_row, place, merged, tree)
         for of_row, place in zip(rows.alternatives, places, strict=True)
     ]
-    columns = {"evidence": evidence, "reasons": reasons, "alternatives": others}
+    suggested = [merged.get(node, node) for node in rows.suggestion.fillna("")]
+    columns = {
+        "evidence": evidence,
+        "reasons": reasons,
+        "alternatives": others,
+        "suggestion": suggested,
+    }
     return {name: pd.Series(cells, rows.index, dtype=object) for name, cells in columns.items()}
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 from strata_labels.errors import Problem
-from strata_labels.evidence import has_reason
 from strata_labels.review.apply import Resolution
 from strata_labels.review.decisions import OF_PLACEHOLDERS, WITHDRAW, Decision
 from strata_labels.tree import LabelTree, diff
@@ -116,8 +115,7 @@ class EditCheck:
         self._found, self._making = found, making
         self._known = {(d.subject, d.reviewer, d.outcome) for d in found.read}
         self._made = {d.made for d in found.read}
-        words = has_reason(found.rows.reasons, "placeholder")
-        self._words = {*found.rows.subject[words]}
+        self._words = found.placeholders
         self._gone = found.known.level.keys() - found.tree.level.keys() - found.merged.keys()
 
     def problem(self, decision: Decision) -> Problem | None:
