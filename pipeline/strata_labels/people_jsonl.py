@@ -93,7 +93,7 @@ def read_json_lines(
                 fault = Problem(path, "several values", fix, line, key, values)
             if fault or len(values) > 1:
                 several.add(name)
-            elif type(value) is not list and value is not None:
+            elif type(value) is not list and value not in (None, ""):
                 texts.add(name)
             if fault and wanted is not None and name not in wanted:
                 values = [""]

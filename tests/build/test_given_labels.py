@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import typer
 from strata_labels.build import BuildSettings, Workspace, apply_sheet, build_tree
+from strata_labels.build.engine_tables import less_sure
 from strata_labels.cli import app
 from strata_labels.cli.result import finish
 from strata_labels.errors import InputError
@@ -118,6 +119,21 @@ def test_a_coarse_label_restricts_the_candidates(tmp_path: Path) -> None:
 
 
 NO_EVIDENCE = "id,fine,coarse\n1,oak,tree\n2,elm,tree\n3,,tree\n4,fly,insect\n5,,insect\n6,,\n"
+
+
+def test_a_label_below_an_opened_one_is_no_surer_and_not_accepted() -> None:
+    path = pd.DataFrame(
+        {
+            "item_id": ["a", "a", "a", "b"],
+            "level": [1, 2, 3, 1],
+            "confidence": np.float32([0.99, 1.0, 1.0, 0.9]),
+            "accepted": [True, True, True, True],
+        }
+    )
+    issues = pd.DataFrame({"item_id": ["a"], "level": [2], "wrong": [0.75], "opened": [True]})
+    found = less_sure(path, issues)
+    assert found["accepted"].tolist() == [False, False, True, True]
+    assert found["confidence"].tolist() == pytest.approx([0.2475, 0.25, 1.0, 0.9])
 
 
 def test_a_coarse_label_alone_says_nothing_finer(tmp_path: Path) -> None:

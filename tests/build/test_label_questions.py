@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from building import strata_output
-from strata_labels.build import BuildSettings, Workspace, apply_sheet, build_tree
+from strata_labels.build import BuildSettings, Workspace, apply_sheet, build_tree, rebuild
 from strata_labels.errors import InputError
 from strata_labels.review.page import Desk
 from strata_labels.review.page.answer_check import Refused
@@ -184,6 +184,17 @@ def test_what_says_nothing_of_a_word_for_a_missing_label_is_refused(
             ann.decide(shown["state"], "2:1/-", word, "2/water")
 
 
+def test_what_an_earlier_ledger_says_of_such_a_word_leaves_its_row_open(tmp_path: Path) -> None:
+    ledger = tmp_path / "ws" / "decisions.csv"
+    ledger.parent.mkdir()
+    cells = "2:1/-,1/-,2,move,2/water,ann,2026-11-01T00:00:00Z"
+    ledger.write_text(f"row_id,subject,level,decision,target,reviewer,decided_at\n{cells}\n")
+    place = build(tmp_path, "id,kind,top\n1,lake,water\n2,-,water\n3,oak,tree\n")
+    assert open_names(place) == {"2:1/-": ("placeholder", "")}
+    assert "without effect: decide keep" in place.not_applied.read_text()
+    assert "without effect" in strata_output("history", "1/-", place.folder)
+
+
 @pytest.mark.parametrize("word", ["split", "create"])
 def test_names_and_ids_with_a_bar_can_be_members(tmp_path: Path, word: str) -> None:
     text = "id,kind,top\na|b,inn,house\nc%7Cd,inn,house\n3,pub|bar,house\n4,oak,tree\n"
@@ -207,6 +218,19 @@ def test_names_and_ids_with_a_bar_can_be_members(tmp_path: Path, word: str) -> N
         assert found["level1_name"][["table/train/a|b", "table/train/c%7Cd"]].eq("Hotel").all()
         assert found["level2_name"]["table/train/3"] == "Pubs"
     assert apply_sheet(place, sheet, "ann").added == 0
+
+
+def test_an_id_that_holds_what_stands_for_a_bar_is_taken_as_written(tmp_path: Path) -> None:
+    place = build(tmp_path, "id,kind,top\n1,tea%7Ccup,house\n2,mug,house\n3,oak,tree\n")
+    node = next(node for node in leaves(place) if node.startswith("1/house/tea"))
+    assert "%257C" in node
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text(f"row_id,decision,target\n3:2/house,split,Tableware|{node}\n")
+    assert apply_sheet(place, sheet, "ann").added == 1
+    rebuild(place)
+    found = load(place.folder, "assignments").set_index("item_id")
+    assert found["level2_name"]["table/train/1"] == "Tableware"
+    assert found["level2_name"]["table/train/2"] == "house"
 
 
 def test_after_a_merge_no_row_names_a_merged_node(tmp_path: Path) -> None:
@@ -245,6 +269,26 @@ def test_words_for_a_missing_label(tmp_path: Path, word: str) -> None:
     place = build(tmp_path, f"id,kind\n1,lake\n2,{word}\n")
     assert leaves(place) == ["1/lake", ""]
     assert [kind for kind, _ in open_names(place).values()] == ["placeholder"]
+
+
+def test_a_kept_word_is_a_class_that_can_be_renamed(tmp_path: Path) -> None:
+    place = build(tmp_path, "id,kind\n1,lake\n2,none\n3,none\n")
+    rename = {"row_id": "2:1/none", "decision": "rename", "target": "No denomination"}
+
+    def applied(**answer: str) -> None:
+        sheet = tmp_path / "answer.csv"
+        pd.DataFrame([answer]).to_csv(sheet, index=False)
+        apply_sheet(place, sheet, "ann")
+        rebuild(place)
+
+    with pytest.raises(InputError, match="no decision on a word for a missing label: 'rename'"):
+        applied(**rename)
+    applied(row_id="2:1/none", decision="keep")
+    applied(**rename)
+    assert leaves(place) == ["1/lake", "1/none", "1/none"]
+    names = load(place.folder, "nodes").set_index("node_id").name
+    assert names["1/none"] == "No denomination"
+    assert not place.not_applied.exists()
 
 
 def test_faults_of_a_ledger_are_all_listed_beside_those_of_other_inputs(tmp_path: Path) -> None:

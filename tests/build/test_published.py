@@ -13,12 +13,12 @@ from building import changed
 from sklearn.metrics import v_measure_score
 from strata_labels.build import BuildSettings, Workspace, apply_sheet, build_tree, rebuild
 from strata_labels.build.check import check_inputs
-from strata_labels.build.published import question_taxa
+from strata_labels.build.published import _after, question_taxa
 from strata_labels.errors import InputError
-from strata_labels.evidence import Reason
+from strata_labels.evidence import Evidence, Reason
 from strata_labels.evidence_text import evidence_text
 from strata_labels.files import sha256_of
-from strata_labels.proposal import Candidates, propose_within
+from strata_labels.proposal import Candidates, proposal_row, proposal_table, propose_within
 from strata_labels.proposal.within import find_kinds
 from strata_labels.sources import draw_products
 from strata_labels.tables import DECISION_COLUMNS, load
@@ -259,6 +259,27 @@ def test_a_doubted_label_above_a_found_level_is_asked(tmp_path: Path) -> None:
     rebuild(place)
     after = load(place.folder, "assignments").set_index("item_id")
     assert after.level2_name[wrong] != before.level2_name[wrong] and after.accepted[wrong]
+
+
+def test_a_guess_above_a_found_level_is_not_called_published(tmp_path: Path) -> None:
+    """A row says what spoke for the guess, once, and keeps the reasons that it was asked for."""
+    guess = (Evidence("image", "1/lake", 0.4),)
+    given = (Evidence("published", "1/lake", ids=("1/lake",)),)
+    weak = (Reason("low_confidence"),)
+
+    def row(name: str, accepted: bool, evidence: tuple[Evidence, ...], reasons=()) -> tuple:
+        return proposal_row(
+            name, 1, "1/lake", "image", fingerprint="e", accepted=accepted, evidence=evidence,
+            reasons=reasons,
+        )  # fmt: skip
+
+    before = [row("a", False, guess, weak), row("b", True, guess), row("c", True, given)]
+    found = (*given, Evidence("image", "1/lake/x", 0.9))
+    made = [row("a", False, found, weak), row("b", True, found), row("c", True, found)]
+    after = _after(proposal_table(made), proposal_table(before)).set_index("subject")
+    kinds = {name: [piece.kind for piece in of] for name, of in after.evidence.items()}
+    assert kinds == {"a": ["image", "image"], "b": ["image", "image"], "c": ["published", "image"]}
+    assert after.reasons["a"] == weak and not after.accepted["a"] and after.accepted["b"]
 
 
 def test_deep_needs_images(tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ def test_what_rows_say_of_a_merged_node_they_say_of_what_it_is_part_of():
     near = Evidence("neighbours", "2/lake", 0.9, ids=(item(5),))
     given = proposals()
     at = given.index[given.subject == item(4)][0]
+    given.loc[at, "suggestion"] = "1/Q2977"
     given.at[at, "evidence"] = (
         Evidence("published", "1/Q23413", ids=("1/Q23413", "2/castle", "3/human-made")),
         near,
@@ -140,6 +141,7 @@ def test_what_rows_say_of_a_merged_node_they_say_of_what_it_is_part_of():
     assert shown.reasons == (Reason("label_issue", "2/mountain"), Reason("small_margin"))
     # The two are one place, as likely as both; the row's own place is no alternative to it.
     assert shown.alternatives == (Alternative("2/mountain", 0.4, (there,)),)
+    assert shown.suggestion == "1/Q8502"
     assert shown.known_before == given.at[at, "evidence"]
     for _, other in found.rows.iterrows():
         named = [piece.node for piece in (*other.evidence, *other.reasons, *other.alternatives)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from strata_labels.errors import InputError
 from strata_labels.sources import SOURCES, shared_images
@@ -237,11 +239,30 @@ def test_lists_and_objects_in_columns_that_are_no_level_are_counted_and_not_read
         assert found == [("bbox", 1, "several values (in 2 rows):")]
 
 
+def test_no_column_of_bytes_is_a_level_however_they_are_kept(tmp_path):
+    raw = pa.array([b"\xff\x00", b"\xfe\x01"])
+    columns = {
+        "id": ["1", "2"],
+        "fixed": pa.array([b"\xff\x00", b"\xfe\x01"], pa.binary(2)),
+        "coded": raw.dictionary_encode(),
+        "listed": pa.array([[b"\xff"], []], pa.list_(pa.binary())),
+        "kind": raw.take(pa.array([0, 0])).dictionary_encode().cast(pa.binary()),
+        "text": pa.array(["mug", "lamp"]).dictionary_encode(),
+    }
+    path = tmp_path / "items.parquet"
+    pq.write_table(pa.table(columns), path)
+    assert TABLE.levels(path) == ("text",)
+    metadata = TABLE.read(path, ("item", "text"))
+    assert metadata.labels["node"].tolist() == ["mug", "lamp"]
+    assert metadata.counts["columns_not_read"] == "fixed, coded, listed, kind"
+
+
 def test_a_column_of_lists_is_no_level_and_one_with_a_list_by_mistake_is(tmp_path):
     path = tmp_path / "items.jsonl"
     path.write_text(
         '{"id": 1, "kind": ["mug"], "tags": ["a"], "note": null}\n'
         '{"id": 2, "kind": null, "tags": ["a", "b"]}\n{"id": 3, "kind": [], "tags": {"a": 1}}\n'
+        '{"id": 4, "tags": ""}\n'
     )
     assert TABLE.levels(path) == ("kind", "note")
     assert TABLE.read(path, ("item", "kind")).labels["node"].tolist() == ["mug"]

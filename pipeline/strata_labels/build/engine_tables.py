@@ -106,5 +106,6 @@ def less_sure(path: pd.DataFrame, issues: pd.DataFrame) -> pd.DataFrame:
     above = right.groupby(table["item_id"]).ffill().fillna(1.0)
     sure = right.where(opened, table["confidence"] * above)
     sure = sure.groupby(table["item_id"]).cummin()
-    table = table.assign(confidence=sure.astype("float32"), accepted=table["accepted"] & ~opened)
+    accepted = (table["accepted"] & ~opened).groupby(table["item_id"]).cummin()
+    table = table.assign(confidence=sure.astype("float32"), accepted=accepted.astype(bool))
     return table.sort_values(["item_id", "level"], ignore_index=True)

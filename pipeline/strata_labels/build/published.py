@@ -105,33 +105,39 @@ def _with_found_level(
         settings.hierarchy.target,
         _candidates(workspace, settings, placed),
     )
-    made = _still_asked(made, proposals)
+    made = _after(made, proposals)
     kept = proposals[~proposals["row_id"].isin(made["row_id"])]
     table = pd.concat([kept, made], ignore_index=True)
     table = table.sort_values(["level", "subject"], ascending=[False, True], ignore_index=True)
     return table, _all_nodes(nodes, found)
 
 
-def _still_asked(made: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+def _after(made: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
     """Rows of found places; where the label above was in doubt or a guess, that is asked as before.
 
     Args:
-        made: the rows.
+        made: the rows; they say that the label above is published.
         before: the rows of the same subjects that they replace.
     """
-    asked = before[~before["accepted"]].set_index("row_id")
+    guess = [all(piece.kind != "published" for piece in own) for own in before["evidence"]]
+    before = before.assign(guess=guess)
+    earlier = before[~before["accepted"] | before["guess"]].set_index("row_id").to_dict("index")
     rows = made.to_dict("records")
     for row in rows:
-        if row["row_id"] not in asked.index:
+        own = earlier.get(row["row_id"])
+        if own is None:
             continue
-        own = asked.loc[str(row["row_id"])]
+        if own["guess"]:
+            row["evidence"] = [piece for piece in row["evidence"] if piece.kind != "published"]
+        row["evidence"] = tuple(dict.fromkeys((*own["evidence"], *row["evidence"])))
+        if own["accepted"]:
+            continue
         elsewhere = own["suggestion"] not in ("", own["parent"])
         row |= {
             "status": own["status"],
             "accepted": False,
             **{name: min(row[name], own[name]) for name in ("confidence", "margin", "score")},
-            "evidence": tuple(dict.fromkeys((*own["evidence"], *row["evidence"]))),
-            "reasons": (*own["reasons"], *row["reasons"]),
+            "reasons": tuple(dict.fromkeys((*own["reasons"], *row["reasons"]))),
             "suggestion": own["suggestion"] if elsewhere else row["suggestion"],
             "alternatives": (*own["alternatives"], *row["alternatives"])[:NUM_ALTERNATIVES],
         }

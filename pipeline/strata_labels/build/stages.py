@@ -140,7 +140,7 @@ def _settle(workspace: Workspace, settings: BuildSettings) -> Counts:
 SETTLE = Stage(
     name="settle",
     does="Building the tree",
-    version=8,
+    version=9,
     reads=lambda workspace, settings: [
         workspace.table("items"),
         workspace.table("proposals"),

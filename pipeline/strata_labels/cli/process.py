@@ -39,8 +39,8 @@ def run_command(command: Callable[[], object]) -> None:
     # What is drawn on standard error (a bar, a log in colour) needs its controls.
     sys.stdout = _Output(sys.stdout, escaped=True)  # type: ignore[assignment]
     sys.stderr = _Output(sys.stderr)  # type: ignore[assignment]
-    # Python's defaults search for unreachable cycles after each 700 new objects: a tenth of the
-    # time of a small build, which imports 1,500 modules and makes few cycles.
+    # By default Python searches for unreachable cycles of objects so often that it takes a tenth of
+    # the time of a small build, which imports 1,500 modules and makes few cycles.
     gc.set_threshold(100_000, 50, 1000)
     with _like_ctrl_c(signal.SIGTERM, signal.SIGHUP) as came:
         status = _status(command)
@@ -145,7 +145,7 @@ class _Output:
 
     def write(self, text: str) -> int:
         with self._without_reader():
-            # Bytes are tried by those who want to know what it takes.
+            # typer writes bytes to learn whether the stream takes text: it answers that.
             is_text = isinstance(text, str)
             self._stream.write(printable(text) if self._escaped and is_text else text)
         return len(text)

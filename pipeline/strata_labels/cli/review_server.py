@@ -116,16 +116,7 @@ def serve_curators(
         def team_of(own: str) -> Team:
             review = Review(replace(setup, learn=learn), twice=twice)
             url = at.url or f"http://{own}"
-            return Team(
-                review,
-                curators,
-                url,
-                own,
-                at.proxy,
-                blind,
-                tell,
-                remark,
-            )
+            return Team(review, curators, url, own, at.proxy, blind, tell, remark)
 
         with open_team(setup, at.host, at.port, team_of) as (page, team):
             parts = urlsplit(at.url or page.address)

@@ -59,9 +59,9 @@ class Signals:
         names: clean names, `[n]`.
         qualifiers: what stood behind each name, "" for none, `[n]`.
         text: unit text vectors of the names `[n, d]`, or None.
-        image: unit image vectors `[n, d']`, rows of zeros where an item has no image, or None.
-        image_for_names: unit image vectors in the space of `node_vectors`, or None; those of
-            `image`, or of another encoder.
+        image: image vectors of n items, or None.
+        image_for_names: unit image vectors in the space of `node_vectors` `[n, d'']`, rows of zeros
+            where an item has no image, or None; of the encoder of `image`, or of another one.
         node_vectors: unit text vectors of the nodes `[K, d'']`, or None. Give them only where the
             encoder's towers are aligned.
         logit_scale: the encoder's inverse temperature for these.

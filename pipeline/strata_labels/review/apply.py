@@ -20,6 +20,7 @@ from strata_labels.evidence import (
 )
 from strata_labels.review.carry_over import LostNode
 from strata_labels.review.decisions import (
+    OF_PLACEHOLDERS,
     SAME,
     Decision,
     active_decisions,
@@ -77,6 +78,18 @@ class Resolution:
     disputed: pd.DataFrame
     stale: pd.DataFrame
     gone: pd.DataFrame
+
+    @property
+    def placeholders(self) -> set[str]:
+        """Words for a missing label, without those that were kept as classes."""
+        kept = self.effective.subject[self.effective.decision == "keep"]
+        return {*self.rows.subject[has_reason(self.rows.reasons, "placeholder")]} - {*kept}
+
+    @property
+    def without_effect(self) -> pd.DataFrame:
+        """Of `effective` those that say nothing of a word for a missing label: its row is open."""
+        on_words = self.effective.subject.isin(self.placeholders)
+        return self.effective[on_words & ~self.effective.decision.isin(OF_PLACEHOLDERS)]
 
     @property
     def report(self) -> dict[str, int]:
@@ -152,7 +165,12 @@ def replay(
     if found.problems:
         raise InputError(found.problems)
 
-    place = {d.subject: d for d in found.effective if d.aspect == "place"}
+    words = {*rows.subject[has_reason(rows.reasons, "placeholder")]}
+    place = {
+        d.subject: d
+        for d in found.effective
+        if d.aspect == "place" and (d.subject not in words or d.decision in OF_PLACEHOLDERS)
+    }
     for makes in found.effective:
         for member in makes.members:
             level = checker.tree.level.get(member, 0) + 1

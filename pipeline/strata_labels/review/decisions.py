@@ -41,6 +41,9 @@ MAKES_NODE = ("split", "create")
 #: Decisions that are on nodes only, and on a node's own row.
 ONLY_NODES = ("merge", "split", "create", "rename", "describe")
 
+#: What has an effect on a word for a missing label: it has no place of its own.
+OF_PLACEHOLDERS = ("keep", "merge", "exclude", "unsure")
+
 #: Takes back what the same reviewer decided on the subject: at the time that is the target, or all
 #: before it if that is blank.
 WITHDRAW = "withdraw"

@@ -32,6 +32,9 @@ HISTORY_COLUMNS = [
 ]
 
 
+_NO_EFFECT = "without effect: decide keep, merge or exclude on a word for a missing label"
+
+
 def history(subjects: Iterable[str], resolution: Resolution) -> pd.DataFrame:
     """Every decision of a ledger on some subjects, and splits that name one of them as a member.
 
@@ -43,7 +46,8 @@ def history(subjects: Iterable[str], resolution: Resolution) -> pd.DataFrame:
         `HISTORY_COLUMNS`, oldest first; `fate` is one of `in force`, `disputed`, `stale: ...` (what
         has changed since), `gone` (not in the data any more), `takes back` (a withdrawal), `taken
         back on ...`, `replaced on ...` (by a later one of the same reviewer), `gave way` (unsure,
-        where others were sure) and `agrees` (with another's, which is in force).
+        where others were sure), `agrees` (with another's, which is in force) and `without effect`
+        (on a word for a missing label).
     """
     wanted = set(subjects)
     read = resolution.read
@@ -66,7 +70,7 @@ def not_applied(resolution: Resolution) -> pd.DataFrame:
     Returns:
         `why` (as `fate` of `history`) and what tells a decision, by row id and time.
     """
-    tables = (resolution.stale, resolution.gone, resolution.disputed)
+    tables = (resolution.stale, resolution.gone, resolution.disputed, resolution.without_effect)
     found = pd.concat(tables, ignore_index=True)
     fates = _fates(resolution)
     keys = zip(found.file, found.row, found.subject, strict=True)
@@ -85,6 +89,7 @@ def _fates(resolution: Resolution) -> dict[tuple[str, int | None, str], str]:
         (resolution.effective, "in force"),
         (resolution.disputed, "disputed"),
         (resolution.gone, "gone"),
+        (resolution.without_effect, _NO_EFFECT),
     ):
         found |= dict.fromkeys(zip(table.file, table.row, table.subject, strict=True), fate)
     stale = resolution.stale

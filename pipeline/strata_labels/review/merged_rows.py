@@ -16,40 +16,45 @@ _PATHS = ("published", "label_count")
 def follow_merges(
     rows: pd.DataFrame, merged: Mapping[str, str], tree: LabelTree
 ) -> dict[str, pd.Series]:
-    """The columns `evidence, reasons, alternatives` of rows, after merges.
+    """The columns `evidence, reasons, alternatives, suggestion` of rows, after merges.
 
     Alternatives that are one node now are one, as likely as all of them; one that is the row's own
     place now is none.
 
     Args:
-        rows: `parent` as proposed, `evidence, reasons, alternatives`.
+        rows: `parent` as proposed, `evidence, reasons, alternatives, suggestion`.
         merged: the node that each merged one is part of.
         tree: all nodes, the merged ones among them.
     """
     places = rows.parent.fillna("").tolist()
     evidence = [_evidence(pieces, merged, tree) for pieces in rows.evidence]
     reasons = [
-        tuple(Reason(one.kind, merged.get(one.node, one.node)) for one in of_row)
+        tuple(Reason(one.kind, merged[one.node]) if one.node in merged else one for one in of_row)
         for of_row in rows.reasons
     ]
     others = [
         _alternatives(of_row, place, merged, tree)
         for of_row, place in zip(rows.alternatives, places, strict=True)
     ]
-    columns = {"evidence": evidence, "reasons": reasons, "alternatives": others}
+    suggested = [merged.get(node, node) for node in rows.suggestion.fillna("")]
+    columns = {
+        "evidence": evidence,
+        "reasons": reasons,
+        "alternatives": others,
+        "suggestion": suggested,
+    }
     return {name: pd.Series(cells, rows.index, dtype=object) for name, cells in columns.items()}
 
 
 def _evidence(
     pieces: Iterable[Evidence], merged: Mapping[str, str], tree: LabelTree
 ) -> tuple[Evidence, ...]:
-    return tuple(
-        piece._replace(
-            node=merged.get(piece.node, piece.node),
-            ids=_path(piece.ids, merged, tree) if piece.kind in _PATHS else piece.ids,
-        )
-        for piece in pieces
-    )
+    found = []
+    for piece in pieces:  # most name no merged node, and stay as they are
+        if piece.kind in _PATHS and any(node in merged for node in piece.ids):
+            piece = piece._replace(ids=_path(piece.ids, merged, tree))
+        found.append(piece._replace(node=merged[piece.node]) if piece.node in merged else piece)
+    return tuple(found)
 
 
 def _path(nodes: tuple[str, ...], merged: Mapping[str, str], tree: LabelTree) -> tuple[str, ...]:
@@ -64,6 +69,9 @@ def _alternatives(
     others: Iterable[Alternative], place: str, merged: Mapping[str, str], tree: LabelTree
 ) -> tuple[Alternative, ...]:
     own = merged.get(place, place)
+    others = tuple(others)
+    if own == place and not any(other.node in merged for other in others):
+        return others
     found: dict[str, Alternative] = {}
     for other in others:
         node = merged.get(other.node, other.node)

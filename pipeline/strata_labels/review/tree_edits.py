@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from strata_labels.errors import Problem
-from strata_labels.evidence import has_reason
 from strata_labels.review.apply import Resolution
-from strata_labels.review.decisions import WITHDRAW, Decision
+from strata_labels.review.decisions import OF_PLACEHOLDERS, WITHDRAW, Decision
 from strata_labels.tree import LabelTree, diff
 
 _Count = Counter[tuple[str, str]]
@@ -101,10 +100,6 @@ def _words(level: str) -> str:
     return level.replace("_", " ")
 
 
-#: What can be decided on a word for a missing label.
-_OF_WORDS = ("keep", "merge", "exclude", "unsure")
-
-
 class EditCheck:
     """Says why a decision that is being made cannot be meant, though a ledger may hold it.
 
@@ -120,8 +115,7 @@ class EditCheck:
         self._found, self._making = found, making
         self._known = {(d.subject, d.reviewer, d.outcome) for d in found.read}
         self._made = {d.made for d in found.read}
-        words = has_reason(found.rows.reasons, "placeholder")
-        self._words = {*found.rows.subject[words]}
+        self._words = found.placeholders
         self._gone = found.known.level.keys() - found.tree.level.keys() - found.merged.keys()
 
     def problem(self, decision: Decision) -> Problem | None:
@@ -141,7 +135,7 @@ class EditCheck:
             return wrong("the node exists already:", f"Decide on {decision.made}.", target)
         if word == WITHDRAW or subject in found.lost:
             return None
-        if subject in self._words and word not in _OF_WORDS:
+        if subject in self._words and word not in OF_PLACEHOLDERS:
             fix = "Decide keep (it is a class), merge (it is another class) or exclude."
             return wrong("no decision on a word for a missing label:", fix, word, "decision")
         if decision.aspect != "place" and (other := found.merged.get(subject)):

@@ -253,8 +253,9 @@ class Checker:
         for written, member in zip(members, decision.members, strict=True):
             if not written:
                 continue
-            # An item's id may hold what stands for a bar.
-            member = written if f"1:{written}" in self._at else member.strip()
+            # An id may hold what stands for a bar.
+            as_written = f"1:{written}" in self._at or written in self.tree.level
+            member = written if as_written else member.strip()
             if f"1:{member}" in self._at:
                 found.add(member)
                 continue

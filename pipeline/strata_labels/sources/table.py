@@ -300,10 +300,14 @@ def _may_be_labels(column: pa.ChunkedArray) -> bool:
     kind = column.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         most = pc.max(pc.list_value_length(column)).as_py() or 0
-        return most <= 1 and not pa.types.is_nested(kind.value_type)
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return most <= 1 and _may_be_labels(pc.list_flatten(column))
+    if pa.types.is_nested(kind):
+        return False
+    of_bytes = getattr(kind, "value_type", kind)  # of a dictionary, its values'
+    tests = ("binary", "large_binary", "fixed_size_binary", "binary_view")
+    if any(getattr(pa.types, f"is_{name}")(of_bytes) for name in tests):
         return all(_is_utf8(cell.as_py()) for cell in column if cell.is_valid)
-    return not pa.types.is_nested(kind)
+    return True
 
 
 def _no_texts(path: Path, column: str, cells: list[object]) -> Iterator[Problem]:

@@ -132,8 +132,9 @@ class MPerClassSampler(EpochSampler):
         for number, members in enumerate(self._members):
             images = rng.permutation(members)[: self.limit or None]
             of_epoch.append(images)
+            in_order = np.sort(images)
             for turn, start in enumerate(range(0, len(images), self.m)):
-                group = _filled(images[start : start + self.m], np.sort(images), self.m, rng)
+                group = _filled(images[start : start + self.m], in_order, self.m, rng)
                 rounds.setdefault(turn, []).append((number, group))
         # Each class's groups with their places in the order of all.
         waiting: dict[int, deque[tuple[int, Indices]]] = {}
