@@ -12,7 +12,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -22,41 +22,81 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["distributed", "open_clip", "strata_labels.build"])
 
 
-def started(function: Callable[..., object], *arguments: Any) -> BaseProcess:
-    """A copy that calls a function, which it imports by its name."""
-    copy = _CONTEXT.Process(target=function, args=arguments)
+@contextlib.contextmanager
+def started(
+    function: Callable[..., object], *arguments: Any, environment: Mapping[str, str] = os.environ
+) -> Iterator[BaseProcess]:
+    """A copy that calls a function, which it imports by its name; killed where the context ends.
+
+    It computes with as many threads as this process.
+    """
+    import torch
+
+    # What is copied has the environment and the threads of whoever started it first.
+    around = (dict(environment), torch.get_num_threads())
+    copy = _CONTEXT.Process(target=_run, args=(*around, function, *arguments))
     copy.start()
-    return copy
+    try:
+        yield copy
+    finally:
+        copy.kill()
+        copy.join()
 
 
-def run_in_two(function: Callable[..., object], *arguments: Any) -> None:
+def _run(
+    environment: dict[str, str], threads: int, function: Callable[..., object], *arguments: Any
+) -> None:
+    import torch
+
+    os.environ.clear()
+    os.environ.update(environment)
+    torch.set_num_threads(threads)
+    function(*arguments)
+
+
+def run_in_two(function: Callable[..., object], *arguments: Any, limit: float = 300) -> None:
     """Calls a function in two copies, in the environment that torchrun gives to two processes.
 
+    Unlike processes of torchrun, copies share the secret of string hashes, so both go through a
+    set of strings in the same order, and the modules that were imported before they were made.
+
+    Args:
+        function: What both call; each computes with one thread.
+        *arguments: For the function.
+        limit: Seconds that they may take.
+
     Raises:
-        AssertionError: one of them failed; with what both have printed.
+        AssertionError: one of them failed or took too long; with what both have printed.
     """
     (port,) = free_ports(1)
-    with tempfile.TemporaryDirectory() as folder:
+    shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    deadline = time.monotonic() + limit
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         said = Path(folder) / "said"
         said.touch()
-        copies = [started(_run_ranked, rank, port, said, function, *arguments) for rank in range(2)]
-        while any(copy.is_alive() for copy in copies):
+        copies = [
+            stack.enter_context(
+                started(
+                    _run_ranked, said, function, *arguments,
+                    environment={**shared, "RANK": rank, "LOCAL_RANK": rank},
+                )
+            )
+            for rank in ("0", "1")
+        ]  # fmt: skip
+        while any(copy.is_alive() for copy in copies) and time.monotonic() < deadline:
             if any(copy.exitcode for copy in copies):  # the other one would wait for it
-                for copy in copies:
-                    copy.kill()
+                break
             time.sleep(0.02)
+        # None is the status of one that still runs.
         assert [copy.exitcode for copy in copies] == [0, 0], said.read_text()
 
 
-def _run_ranked(
-    rank: int, port: str, said: Path, function: Callable[..., object], *arguments: Any
-) -> None:
+def _run_ranked(said: Path, function: Callable[..., object], *arguments: Any) -> None:
     import torch
 
     _print_to(said)
     torch.set_num_threads(1)
-    os.environ |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_PORT": port}
     function(*arguments)
 
 
@@ -69,20 +109,16 @@ def free_ports(number: int) -> list[str]:
         return [str(each.getsockname()[1]) for each in sockets]
 
 
-def started_command(words: list[str], environment: Mapping[str, str], said: Path) -> BaseProcess:
+def started_command(
+    words: list[str], environment: Mapping[str, str], said: Path
+) -> contextlib.AbstractContextManager[BaseProcess]:
     """A copy that runs `strata`; what it prints goes to the file `said`."""
     said.touch()
-    return started(_run_command, words, dict(environment), said)
+    return started(_run_command, words, said, environment=environment)
 
 
-def _run_command(words: list[str], environment: dict[str, str], said: Path) -> None:
+def _run_command(words: list[str], said: Path) -> None:
     _print_to(said)
-    os.environ.clear()
-    os.environ.update(environment)
-    if threads := environment.get("OMP_NUM_THREADS"):  # was read when torch was imported
-        import torch
-
-        torch.set_num_threads(int(threads))
     sys.argv = ["strata", *words]
     from strata_labels.cli import main
 

@@ -25,7 +25,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -103,7 +103,7 @@ def copies() -> None:
     """Runs each command that standard input asks for in a copy of this process.
 
     A copy has imported what commands import, which takes longer than most of them run. For each
-    command, its process and then its exit status is printed.
+    command, its process and null is printed, and then its process and its exit status.
     """
     import matplotlib.pyplot  # noqa: F401
     import strata_labels.build
@@ -119,8 +119,9 @@ def copies() -> None:
             for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), said, said)):
                 os.dup2(descriptor, number)
             inside(asked["folder"], asked["moment"], asked["number"], asked["words"])
-        print(copy, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]), flush=True)
+        print(json.dumps([copy, None]), flush=True)
+        status = os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+        print(json.dumps([copy, status]), flush=True)
 
 
 # --- outside -------------------------------------------------------------------------------
@@ -132,33 +133,52 @@ class Copies:
     def __init__(self, scratch: Path) -> None:
         self._said, self.mark = scratch / "said", str(uuid.uuid4())
         self.count = scratch / "count"
-        os.mkfifo(self._said)
         self.process = subprocess.Popen(
             [sys.executable, __file__, "--copies"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             text=True, env={**os.environ, _COUNT: str(self.count), MARK: self.mark}, cwd=scratch,
         )  # fmt: skip
 
     def start(self, folder: Path, moment: int, number: int, words: list[str]) -> Started:
-        """Starts a command, which gets a signal at its `moment`-th change of a file."""
+        """Starts a command, which gets a signal at its `moment`-th change of a file.
+
+        One that still runs, because its test was cut off, is killed.
+        """
+        self.kill_left()
+        self._said.unlink(missing_ok=True)  # what that one has printed may be in it
+        os.mkfifo(self._said)
         asked = {"folder": str(folder), "moment": moment, "number": number, "words": words}
         assert self.process.stdin
         print(json.dumps(asked | {"said": str(self._said)}), file=self.process.stdin, flush=True)
-        return Started(self._line(), self._said.open(), self._line)
+        pid, status = self._line()
+        while status is not None:  # of a command whose end nobody waited for
+            pid, status = self._line()
+        assert pid > 1, f"no process of a command: {pid}"
+        return Started(pid, self._said.open(), self._line)
 
     def left(self) -> list[int]:
         """Processes of commands that are still there."""
         return [number for number in marked(self.mark) if number != self.process.pid]
 
+    def kill_left(self) -> list[int]:
+        """Kills them."""
+        left = self.left()
+        for number in left:
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        return left
+
     def __enter__(self) -> Copies:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.kill_left()
         self.process.communicate()
-        self._said.unlink()
+        self._said.unlink(missing_ok=True)
 
-    def _line(self) -> int:
+    def _line(self) -> tuple[int, int | None]:
         assert self.process.stdout
-        return int(self.process.stdout.readline())
+        pid, status = json.loads(self.process.stdout.readline())
+        return pid, status
 
 
 class Started:
@@ -172,14 +192,18 @@ class Started:
 
     returncode: int
 
-    def __init__(self, pid: int, stdout: TextIO, status: Callable[[], int]) -> None:
-        self.pid, self.stdout, self._status = pid, stdout, status
+    def __init__(
+        self, pid: int, stdout: TextIO, line: Callable[[], tuple[int, int | None]]
+    ) -> None:
+        self.pid, self.stdout, self._line = pid, stdout, line
 
     def communicate(self) -> str:
         """Waits for its end; returns the rest of what it prints."""
         with self.stdout:
             rest = self.stdout.read()
-        self.returncode = self._status()
+        pid, status = self._line()
+        assert pid == self.pid and status is not None, f"{pid} ended, not {self.pid}"
+        self.returncode = status
         return rest
 
 
@@ -229,11 +253,9 @@ class Harness:
         self._end(folder, moment, SIGNALS[name])
         time.sleep(0.3)
         deadline = time.monotonic() + 20
-        while (left := self.copies.left()) and time.monotonic() < deadline:
+        while self.copies.left() and time.monotonic() < deadline:
             time.sleep(0.5)
-        if left:
-            for process in left:
-                os.kill(process, signal.SIGKILL)
+        if left := self.copies.kill_left():
             return f"processes left over: {left}"
         try:
             self._again(folder)

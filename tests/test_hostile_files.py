@@ -157,8 +157,10 @@ def test_a_title_of_any_length_is_read_or_refused(name: str) -> None:
             assert "no title is longer" in str(error)
 
 
-def test_no_text_takes_a_time_that_grows_with_the_square_of_its_length() -> None:
-    long_texts.try_all(100_000)
+def test_no_text_takes_a_time_that_grows_with_the_square_of_its_length(
+    tmp_path: Path,
+) -> None:
+    long_texts.try_all(100_000, tmp_path)
 
 
 def member(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:

@@ -7,6 +7,7 @@ import tarfile
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -313,17 +314,16 @@ def test_a_killed_run_is_continued_to_the_same_bytes(
     workspace = Workspace(tmp_path / "ws")
     site.log.clear()
 
-    def reading() -> BaseProcess:
+    def reading() -> AbstractContextManager[BaseProcess]:
         return started(read_all, workspace.folder, site.url, encoder[0], 6, read_here)
 
+    index = workspace.archive_indexes
     for done in (1, 3, 5):
-        copy = reading()
-        wait_until(copy, lambda n=done: len([*workspace.archive_indexes.glob("*.parquet")]) >= n)
-        copy.kill()
-        copy.join()
-    last = reading()
-    last.join()
-    assert last.exitcode == 0
+        with reading() as copy:
+            wait_until(copy, lambda n=done: len([*index.glob("*.parquet")]) >= n)
+    with reading() as last:
+        last.join(120)
+        assert last.exitcode == 0
     assert files_in(workspace.folder) == files_in(whole.folder)
     # Each kill costs at most the two archives in flight.
     assert 6 <= len(requests_of(site)) <= 6 + 2 * 3

@@ -70,12 +70,10 @@ def test_killed_anywhere_then_run_again_gives_the_same_bytes(
     does = {stage.name: stage.does for stage in STAGES}
     for stage in ("embed", "settle"):
         said = tmp_path / stage
-        copy = started_command(words, strata_environment(home), said)
         begun = f"{does[stage]} ..."
-        wait_until(copy, lambda said=said, begun=begun: begun in said.read_text())
-        time.sleep(0.05)
-        copy.kill()
-        copy.join()
+        with started_command(words, strata_environment(home), said) as copy:
+            wait_until(copy, lambda said=said, begun=begun: begun in said.read_text())
+            time.sleep(0.05)
         assert copy.exitcode == -signal.SIGKILL
     run = strata("build", "gldv2-h", workspace, *sample_words)
     assert run.returncode == 3, run.stderr

@@ -173,10 +173,8 @@ def test_killed_and_resumed_gives_the_same_bits(
 ) -> None:
     texts = [f"church {'of the old town ' * (n % 4)}{n}" for n in range(30_000)]
     first = load_encoder(f"local-dir:{tiny_folder}")  # loads its weights in the copy
-    copy = started(embed_texts, VectorStore(tmp_path / "a"), first, texts)
-    wait_until(copy, lambda: bool(list((tmp_path / "a").glob("*/text/part-*.vectors"))))
-    copy.kill()
-    copy.join()
+    with started(embed_texts, VectorStore(tmp_path / "a"), first, texts) as copy:
+        wait_until(copy, lambda: bool(list((tmp_path / "a").glob("*/text/part-*.vectors"))))
     kept = VectorStore(tmp_path / "a").table(tiny.id, "text")
     missing = set(kept.missing(map(text_key, texts)))
     assert 0 < len(missing) < 30_000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,15 +18,24 @@ from strata_labels.training import (
 )
 from strata_labels.training.processes import Processes, process_group
 from strata_labels.training.training_modes import FullTraining
+from subprocesses import run_checked
 
+TESTS = Path(__file__).resolve().parents[1]
 TWICE = ["happier", "triplet"]
 
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes write of each recipe of TWICE."""
+    """What two processes write of each recipe of TWICE; of the first one, those of torchrun."""
     out = tmp_path_factory.mktemp("two")
-    run_in_two(training_steps.main, str(out), *TWICE)
+    # --standalone binds a port that the system chooses. The time limits are for a loaded machine.
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    limits = ["--local-addr=127.0.0.1", "--rdzv-conf=timeout=1800,read_timeout=1800"]
+    run_checked(
+        [*torchrun, *limits, "-m", "training_steps", str(out), TWICE[0]],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS)},
+    )
+    run_in_two(training_steps.main, str(out), *TWICE[1:])
     return out
 
 

@@ -257,18 +257,18 @@ def test_a_stopped_training_goes_on(
     more = ["--encoder", encoder] if mode == "head" else ["--mode", "full", *NETWORK]
     words = ["train", "--labels", str(labels), "--images", str(root), "--recipe", "happier", *more]
     words += ["--out", str(tmp_path / "stopped"), *SMALL, *settings]
-    environment, said = {**strata_environment(tmp_path), "OMP_NUM_THREADS": "1"}, tmp_path / "said"
-    copy = started_command(words, environment, said)
-    checkpoint = tmp_path / "stopped" / "checkpoint.pt"
-    wait_until(copy, checkpoint.exists)
-    assert copy.pid
-    os.kill(copy.pid, how)
-    copy.join(120)
+    said, checkpoint = tmp_path / "said", tmp_path / "stopped" / "checkpoint.pt"
+    with started_command(words, strata_environment(tmp_path), said) as copy:
+        wait_until(copy, checkpoint.exists)
+        assert copy.pid
+        os.kill(copy.pid, how)
+        copy.join(120)
+        status = copy.exitcode
     if how == signal.SIGTERM:
-        assert copy.exitcode == 1, said.read_text()
+        assert status == 1, said.read_text()
         assert "Run the same command to continue" in said.read_text()
     else:
-        assert copy.exitcode == -signal.SIGKILL, said.read_text()
+        assert status == -signal.SIGKILL, said.read_text()
     steps = torch.load(checkpoint)["state"]["step"]
     assert 5 <= steps < 2 * epochs
     for out in ("stopped", "whole"):
