@@ -220,8 +220,9 @@ _WORDING: dict[str, Callable[[list[Evidence], _Names], str]] = {
         f"Item {run[0].ids[0]} has the same category and is under {name(run[0].node)}."
     ),
     "cluster": _cluster,
-    "purity": lambda run, _: (
-        f"By estimate, {run[0].value:.0%} of the items in it have the label {run[0].text}."
+    "purity": lambda run, name: (
+        f"By estimate, {run[0].value:.0%} of the items in {name(run[0].node)} have the label "
+        f"{run[0].text}."
     ),
     "retrieval": lambda run, name: (
         f"{run[0].value:.0%} of its nearest images are under {name(run[0].node)}."

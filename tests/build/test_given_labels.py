@@ -386,6 +386,26 @@ def test_clusters_need_vectors(tmp_path: Path) -> None:
         build(tmp_path / "c", "id,name\n1,Lake A\n2,Lake B\n3,\n", clusters=3, encoder="registry")
 
 
+def test_no_item_is_accepted_in_a_pure_node_below_a_mixed_one(tmp_path: Path) -> None:
+    """Pines and mosses are near each other, so that the coarse cluster has trees and plants."""
+    kinds = {"oak": "tree", "pine": "tree", "moss": "plant"}
+    folder = tmp_path / "vectors"
+    folder.mkdir()
+    at = np.array([[1, 0, 0], [0, 1, 0.4], [0, 1, -0.4]], dtype=np.float32)
+    noise = np.random.default_rng(0).normal(0, 0.02, (120, 3))
+    np.save(folder / "vectors.npy", (np.repeat(at, 40, axis=0) + noise).astype(np.float32))
+    pd.DataFrame({"item_id": [f"table/train/{n}" for n in range(120)]}).to_parquet(
+        folder / "items.parquet"
+    )
+    rows = [f"{n},{kind},{kinds[kind]}" for n, kind in enumerate(np.repeat(list(kinds), 40))]
+    place = build(tmp_path / "ws", "id,kind,group\n" + "\n".join(rows), clusters=2, vectors=folder)
+    assigned = found(place)
+    oaks, others = assigned["level2_id"].iloc[:40], assigned["level2_id"].iloc[40:]
+    assert oaks.nunique() == others.nunique() == 1 and oaks.iloc[0] != others.iloc[0]
+    assert assigned["accepted"].iloc[:40].mean() > 0.5 and not assigned["accepted"].iloc[40:].any()
+    assert (assigned["level2_confidence"].iloc[40:] < 0.7).all()
+
+
 def test_given_vectors_can_be_clustered(tmp_path: Path) -> None:
     folder = tmp_path / "vectors"
     folder.mkdir()

@@ -272,7 +272,7 @@ def test_words_for_a_missing_label(tmp_path: Path, word: str) -> None:
 
 
 def test_a_kept_word_is_a_class_that_can_be_renamed(tmp_path: Path) -> None:
-    place = build(tmp_path, "id,kind\n1,lake\n2,none\n3,none\n")
+    place = build(tmp_path / "one", "id,kind\n1,lake\n2,none\n3,none\n")
     rename = {"row_id": "2:1/none", "decision": "rename", "target": "No denomination"}
 
     def applied(**answer: str) -> None:
@@ -289,6 +289,12 @@ def test_a_kept_word_is_a_class_that_can_be_renamed(tmp_path: Path) -> None:
     names = load(place.folder, "nodes").set_index("node_id").name
     assert names["1/none"] == "No denomination"
     assert not place.not_applied.exists()
+    # Its place is that of its items.
+    place = build(tmp_path / "two", "id,kind,top\n1,oak,tree\n2,none,tree\n3,tulip,flower\n")
+    applied(row_id="2:1/none", decision="keep")
+    with pytest.raises(InputError, match="no decision on a word for a missing label: 'move'"):
+        applied(row_id="2:1/none", decision="move", target="flower")
+    assert "1/tree/none" in leaves(place)
 
 
 def test_faults_of_a_ledger_are_all_listed_beside_those_of_other_inputs(tmp_path: Path) -> None:

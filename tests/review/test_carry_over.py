@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from strata_labels.errors import InputError
-from strata_labels.evidence import Seen, write_seen
+from strata_labels.evidence import Alternative, Seen, write_seen
 from strata_labels.review import not_applied, replay
 from strata_labels.review.apply import Resolution
 from strata_labels.sources import published_tree
@@ -185,6 +185,12 @@ def test_a_node_of_the_same_name_elsewhere_is_only_suggested() -> None:
     assert found.renamed == {} and found.lost["1/bird/robin"].candidates == ("1/toy/robin",)
     row = found.rows.set_index("row_id").loc["2:1/bird/robin"]
     assert (row.suggestion, row.state) == ("1/toy/robin", "open")
+    # If it was merged, the node that it is part of is suggested.
+    left = {own: path for own, path in both.items() if path != ("robin", "bird")}
+    new = World(left | {"test/3": ("bear", "toy")})
+    found = new.replay(*made, new.decide("1/toy/robin", "merge", "1/toy/bear"))
+    row = found.rows.set_index("row_id").loc["2:1/bird/robin"]
+    assert (row.suggestion, row.alternatives) == ("1/toy/bear", (Alternative("1/toy/bear"),))
 
 
 def test_items_of_a_later_version_are_found_by_their_own_id() -> None:

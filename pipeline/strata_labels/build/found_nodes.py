@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -55,28 +57,32 @@ def into_found_nodes(
         what, fix = "more nodes than items with vectors:", f"Ask for at most {num_items}."
         raise InputError(Problem("--clusters", what, fix, value=clusters))
     sizes[0] = min(sizes[0], num_items)
-    given = _given(workspace, settings, items, sizes[0])
+    given = _given(workspace, settings, items, sizes)
     proposals, nodes = propose_free(items, vectors, sizes, given, settings.hierarchy.target)
     return nothing_questioned(proposals), nodes
 
 
 def _given(
-    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame, size: int
-) -> list[str]:
-    """Each item's given label at the level with most nearly `size` classes, "" for none.
+    workspace: Workspace, settings: BuildSettings, items: pd.DataFrame, sizes: Sequence[int]
+) -> list[list[str]]:
+    """For each found level, each item's given label at the level with most nearly as many classes.
 
-    Published labels of a tree with a vocabulary are for comparison only.
+    A label is "" where there is none. Published labels of a tree with a vocabulary are for
+    comparison only.
     """
     labels = load(workspace.folder, "labels")
     if not settings.hierarchy.published:
         labels = labels[labels["origin"] == "known"]
     labels = read_given(labels, read_ledger(*ledgers(settings)).decisions).labels
     if labels.empty:
-        return [""] * len(items)
+        return [[""] * len(items)] * len(sizes)
     classes = labels.groupby("level")["node"].nunique()
-    level = min(classes.index, key=lambda one: abs(np.log(classes[one] / size)))
-    own = labels[labels["level"] == level].set_index("item_id")["node"]
-    return items["item_id"].map(own).fillna("").tolist()
+    found = []
+    for size in sizes:
+        level = min(classes.index, key=lambda one: abs(np.log(classes[one] / size)))
+        own = labels[labels["level"] == level].set_index("item_id")["node"]
+        found.append(items["item_id"].map(own).fillna("").tolist())
+    return found
 
 
 def check_clusters(settings: BuildSettings) -> list[Problem]:

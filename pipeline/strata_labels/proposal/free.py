@@ -28,22 +28,23 @@ def propose_free(
     items: pd.DataFrame,
     vectors: np.ndarray,
     sizes: Sequence[int],
-    given: Sequence[str] | None = None,
+    given: Sequence[Sequence[str]],
     target: float = 1.0,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Proposals into nodes of their own making.
 
-    An item's confidence is the estimated purity of its level-1 node where items with a given label
-    are in it, and it is accepted if that is above the target. Otherwise the confidence is the share
-    of its ten nearest items that hang under the same level-2 node, which is not calibrated: nothing
-    is accepted. Every node waits for a person to name, merge or keep it. Items without a vector
-    wait without a proposal.
+    An item's confidence is the least estimated purity of the nodes of its path, where items with a
+    given label are in each of them, and it is accepted if that is above the target. Otherwise the
+    confidence is the share of its ten nearest items that hang under the same level-2 node, which is
+    not calibrated: nothing is accepted. Every node waits for a person to name, merge or keep it.
+    Items without a vector wait without a proposal.
 
     Args:
         items: `item_id, name, qualifier, image_ids`.
         vectors: finite vectors of the items, zeros for one that has none, `[n, d]`.
         sizes: number of nodes at levels 1, 2, ..., falling.
-        given: a given label of each item, "" for none, `[n]`. Nodes are named from these too.
+        given: for each of these levels a given label of each item, "" for none, `[n]`. Nodes are
+            named from those of level 1 too.
         target: purity above which no review is needed.
 
     Returns:
@@ -52,16 +53,16 @@ def propose_free(
     """
     known = vectors.any(axis=1)
     without, items = items.iloc[np.flatnonzero(~known)], items.iloc[np.flatnonzero(known)]
-    labels = np.asarray([""] * len(vectors) if given is None else given, dtype=object)[known]
+    labels = np.array(given, dtype=object).T[known]
     vectors = vectors[known]
     # A name that is only the id says nothing.
     own = [
         "" if item.endswith(f"/{name}") else name
         for item, name in zip(items["item_id"], items["name"], strict=True)
     ]
-    texts = np.where(labels == "", own, labels)
+    texts = np.where(labels[:, 0] == "", own, labels[:, 0])
     nodes, membership = find_nodes(items["item_id"].tolist(), texts.tolist(), vectors, sizes)
-    purity = _purity(membership[:, 0], labels)
+    purity = [_purity(*columns) for columns in zip(membership.T, labels.T, strict=True)]
     nearest = _nearest_nodes(nodes, membership, vectors)
     share = _neighbours_agree(items["item_id"], vectors, membership[:, min(1, len(sizes) - 1)])
     found = [Reason("found_by_clustering")]
@@ -69,7 +70,7 @@ def propose_free(
         proposal_row(
             node, level + 1, parent or None, "text", fingerprint=evidence_hash(subject=node),
             confidence=0.5, margin=0.0, accepted=False, reasons=found,
-            evidence=[Evidence("cluster", node, float(size)), *purity.evidence(node)],
+            evidence=[Evidence("cluster", node, float(size)), *purity[level - 1].evidence(node)],
             alternatives=[Alternative(nearest[node])] if node in nearest else [],
         )
         for node, level, parent, size in zip(
@@ -77,20 +78,29 @@ def propose_free(
         )
     ]  # fmt: skip
     parent_of = dict(zip(nodes["node_id"], nodes["parent_id"], strict=True))
-    for item, name, qualifier, images, node, agree, label in zip(
+    for item, name, qualifier, images, path, agree, of_item in zip(
         items["item_id"], items["name"], items["qualifier"].fillna(""), items["image_ids"],
-        membership[:, 0], share.tolist(), labels, strict=True,
+        membership.tolist(), share.tolist(), labels.tolist(), strict=True,
     ):  # fmt: skip
-        same = parent_of[node] or node
-        confidence = purity.share.get(node, agree)
-        fits = label in ("", purity.label.get(node, ""))
-        accepted = node in purity.share and confidence > target and fits
+        same = parent_of[path[0]] or path[0]
+        shares = [pure.share.get(node) for pure, node in zip(purity, path, strict=True)]
+        estimated = [share for share in shares if share is not None]
+        confidence = min(estimated, default=agree)
+        least = shares.index(confidence) if estimated else 0
+        fits = all(
+            label in ("", pure.label.get(node, ""))
+            for pure, node, label in zip(purity, path, of_item, strict=True)
+        )
+        accepted = None not in shares and confidence > target and fits
         elsewhere = [Reason("neighbours_elsewhere")] if agree < 1 else []
         rows.append(
             proposal_row(
-                item, 1, node, "text", fingerprint=_mark(name, qualifier, images),
+                item, 1, path[0], "text", fingerprint=_mark(name, qualifier, images),
                 confidence=confidence, margin=confidence, accepted=accepted,
-                evidence=[Evidence("neighbours", same, round(agree, 2)), *purity.evidence(node)],
+                evidence=[
+                    Evidence("neighbours", same, round(agree, 2)),
+                    *purity[least].evidence(path[least]),
+                ],
                 reasons=elsewhere if accepted else [Reason("low_confidence"), *elsewhere],
             )
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from strata_labels.evidence import (
 )
 from strata_labels.review.carry_over import LostNode
 from strata_labels.review.decisions import (
+    MAKES_NODE,
     OF_PLACEHOLDERS,
     SAME,
     Decision,
@@ -80,16 +82,18 @@ class Resolution:
     gone: pd.DataFrame
 
     @property
-    def placeholders(self) -> set[str]:
-        """Words for a missing label, without those that were kept as classes."""
-        kept = self.effective.subject[self.effective.decision == "keep"]
-        return {*self.rows.subject[has_reason(self.rows.reasons, "placeholder")]} - {*kept}
+    def placeholders(self) -> dict[str, bool]:
+        """Words for a missing label, and whether each was kept as a class."""
+        kept = {*self.effective.subject[self.effective.decision == "keep"]}
+        words = self.rows.subject[has_reason(self.rows.reasons, "placeholder")]
+        return {word: word in kept for word in words}
 
     @property
     def without_effect(self) -> pd.DataFrame:
         """Of `effective` those that say nothing of a word for a missing label: its row is open."""
-        on_words = self.effective.subject.isin(self.placeholders)
-        return self.effective[on_words & ~self.effective.decision.isin(OF_PLACEHOLDERS)]
+        words = [word for word, kept in self.placeholders.items() if not kept]
+        idle = ~self.effective.decision.isin((*OF_PLACEHOLDERS, *MAKES_NODE))
+        return self.effective[self.effective.subject.isin(words) & idle]
 
     @property
     def report(self) -> dict[str, int]:
@@ -197,7 +201,9 @@ def replay(
         for d in found.stale
     ]
     if found.lost:
-        decided = pd.concat([decided, _lost_rows(found, decided)], ignore_index=True)
+        decided = pd.concat(
+            [decided, _lost_rows(found, decided, placement.merged)], ignore_index=True
+        )
     tree = placement.tree(
         {node for node in checker.made if node not in known.level and node not in made},
         {*decided.parent, *decided.own, *placement.merged.values()},
@@ -353,7 +359,7 @@ def _rely(rows: pd.DataFrame, found: Validated, tree: LabelTree) -> None:
     rows["confidence"] = confidence
 
 
-def _lost_rows(found: Validated, like: pd.DataFrame) -> pd.DataFrame:
+def _lost_rows(found: Validated, like: pd.DataFrame, merged: Mapping[str, str]) -> pd.DataFrame:
     """A row for each lost node, columns and types as `like`."""
     settled = {d.subject for d in found.effective if d.decision in (SAME, "exclude")}
     unsure = {d.subject for d in found.effective if d.decision == "unsure"}
@@ -361,6 +367,7 @@ def _lost_rows(found: Validated, like: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for node, lost in found.lost.items():
         state = "settled" if node in settled else "open"
+        others = list(dict.fromkeys(merged.get(other, other) for other in lost.candidates))
         opinions = [] if state == "settled" else disputed.get(node, [])
         reasons = [Reason("lost_node")]
         reasons += [Reason("disputed")] if opinions else []
@@ -385,8 +392,8 @@ def _lost_rows(found: Validated, like: pd.DataFrame) -> pd.DataFrame:
                     ),
                 ),
                 "reasons": tuple(reasons),
-                "suggestion": lost.candidates[0] if len(lost.candidates) == 1 else "",
-                "alternatives": tuple(map(Alternative, lost.candidates)),
+                "suggestion": others[0] if len(others) == 1 else "",
+                "alternatives": tuple(map(Alternative, others)),
                 "evidence_hash": evidence_hash(subject=node),
                 "state": state,
                 "unsure": node in unsure,

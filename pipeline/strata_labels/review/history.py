@@ -32,7 +32,7 @@ HISTORY_COLUMNS = [
 ]
 
 
-_NO_EFFECT = "without effect: decide keep, merge or exclude on a word for a missing label"
+_NO_EFFECT = "without effect: decide keep, merge, exclude or unsure on a word for a missing label"
 
 
 def history(subjects: Iterable[str], resolution: Resolution) -> pd.DataFrame:
@@ -46,8 +46,8 @@ def history(subjects: Iterable[str], resolution: Resolution) -> pd.DataFrame:
         `HISTORY_COLUMNS`, oldest first; `fate` is one of `in force`, `disputed`, `stale: ...` (what
         has changed since), `gone` (not in the data any more), `takes back` (a withdrawal), `taken
         back on ...`, `replaced on ...` (by a later one of the same reviewer), `gave way` (unsure,
-        where others were sure), `agrees` (with another's, which is in force) and `without effect`
-        (on a word for a missing label).
+        where others were sure), `agrees` (with another's, which is in force) and `without effect:
+        ...` (on a word for a missing label).
     """
     wanted = set(subjects)
     read = resolution.read

@@ -135,7 +135,9 @@ class EditCheck:
             return wrong("the node exists already:", f"Decide on {decision.made}.", target)
         if word == WITHDRAW or subject in found.lost:
             return None
-        if subject in self._words and word not in OF_PLACEHOLDERS:
+        # A kept word may have a name, but its place is that of its items.
+        idle = decision.aspect == "place" or not self._words.get(subject, True)
+        if subject in self._words and idle and word not in OF_PLACEHOLDERS:
             fix = "Decide keep (it is a class), merge (it is another class) or exclude."
             return wrong("no decision on a word for a missing label:", fix, word, "decision")
         if decision.aspect != "place" and (other := found.merged.get(subject)):
