@@ -33,11 +33,12 @@ def propose_free(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Proposals into nodes of their own making.
 
-    An item's confidence is the least estimated purity of the nodes of its path, where items with a
-    given label are in each of them, and it is accepted if that is above the target. Otherwise the
+    An item's confidence is the least purity of the nodes on its path, as estimated from their items
+    with a given label. It is accepted if every node on the path has such an estimate, above the
+    target, and its own labels are the commonest of these nodes. If no node has an estimate, the
     confidence is the share of its ten nearest items that hang under the same level-2 node, which is
-    not calibrated: nothing is accepted. Every node waits for a person to name, merge or keep it.
-    Items without a vector wait without a proposal.
+    not calibrated. Every node waits for a person to name, merge or keep it. Items without a vector
+    wait without a proposal.
 
     Args:
         items: `item_id, name, qualifier, image_ids`.

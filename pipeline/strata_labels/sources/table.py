@@ -233,7 +233,7 @@ def _frame(path: Path, wanted: Collection[str]) -> pd.DataFrame:
         before = first.setdefault(item, int(row))
         if before != row and number:
             what = f"id appears twice (first in row {before}):"
-            fix = "Keep one; pictures of one item stand in one row, apart by |."
+            fix = "Keep one; name all pictures of an item in one row, with | between them."
             problems.append(Problem(path, what, fix, int(row), "id", number))
     if frame.empty:
         problems.append(Problem(path, "holds no item", "Add a row for each item."))
