@@ -115,6 +115,15 @@ def check_nested(labels: Tensor) -> None:
             )
 
 
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """Values of the host on a device, without waiting for what it is doing.
+
+    A copy from memory that is not pinned would begin only when a GPU has nothing left to do.
+    """
+    pinned = values.pin_memory() if device.type == "cuda" else values
+    return pinned.to(device, non_blocking=True)
+
+
 def agreement(query_labels: Tensor, gallery_labels: Tensor) -> Tensor:
     """Number of levels on which each query agrees with each gallery item.
 
@@ -133,7 +142,8 @@ def agreement(query_labels: Tensor, gallery_labels: Tensor) -> Tensor:
         len(query_labels), len(gallery_labels), dtype=torch.int8, device=query_labels.device
     )
     # Column by column: a [q, n, L] tensor would be the largest thing in the whole evaluation.
-    for query, gallery in zip(query_labels.T, gallery_labels.T, strict=True):
+    columns = (labels.T.contiguous() for labels in (query_labels, gallery_labels))
+    for query, gallery in zip(*columns, strict=True):
         # `==` gives one-byte booleans; reading them as int8 saves a conversion pass.
-        levels += (query.contiguous()[:, None] == gallery.contiguous()[None, :]).view(torch.int8)
+        levels += (query[:, None] == gallery).view(torch.int8)
     return levels

@@ -226,7 +226,7 @@ def _run(trainer: Trainer, out: Path, about: dict[str, Any]) -> None:
     first, recipe = trainer.processes.first, trainer.recipe
     saved = trainer.step
     began = time.monotonic()
-    seen = 0
+    seen, shown = 0, len(trainer.known)
 
     def keep() -> None:
         nonlocal saved
@@ -237,13 +237,21 @@ def _run(trainer: Trainer, out: Path, about: dict[str, Any]) -> None:
             checkpoint.save(out / CHECKPOINT, trainer, about)
         saved = trainer.step
 
+    def show() -> None:
+        nonlocal shown
+        if board is None:
+            return
+        for step, _, *values in trainer.known[shown:]:
+            for name, value in zip(HISTORY[2:], values, strict=True):
+                board.add_scalar(f"train/{name}", value, step)
+        shown = len(trainer.known)
+
     def after_step(trainer: Trainer, images: int) -> bool:
         nonlocal seen
         tracker.advance(images)
         seen += images
+        show()
         if board is not None:
-            for name, value in zip(HISTORY[2:], trainer.history[-1][2:], strict=True):
-                board.add_scalar(f"train/{name}", value, trainer.step)
             rate = seen / (time.monotonic() - began)
             board.add_scalar("train/images_per_second", rate, trainer.step)
         stop = trainer.processes.any(stopped.is_set())
@@ -255,6 +263,7 @@ def _run(trainer: Trainer, out: Path, about: dict[str, Any]) -> None:
     try:
         with _stop_signals() as stopped, track(_left(trainer) if first else 0, "images") as tracker:
             trainer.run(after_step)
+            show()
             keep()
             # A signal may have reached one process alone.
             ended_early = trainer.processes.any(stopped.is_set())
