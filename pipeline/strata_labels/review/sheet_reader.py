@@ -223,14 +223,14 @@ class _SheetRows:
         if digest and is_old_hash(digest) and place == self._own[n]:
             place = self._proposed[n]  # which is what a hash of version 0.1.0 is compared by
         return Decision(
-            subject=self._subjects[n],
-            level=self._levels[n],
-            decision=word,
-            target=target,
-            reviewer=who,
-            note=row.note,
-            decided_at=decided_at,
-            evidence_hash=digest,
+            self._subjects[n],
+            self._levels[n],
+            word,
+            target,
+            who,
+            row.note,
+            decided_at,
+            digest,
             seen=write_seen(Seen(place)) if place else "",
             written=target,
             when=when,
