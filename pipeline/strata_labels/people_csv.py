@@ -2,7 +2,7 @@
 
 `read_people_csv` reads a CSV, JSON Lines, or one sheet of an Excel workbook, `read_people_sheets`
 every sheet; `clean_cell` reads a cell, `read_integer` a number; `neutralise` makes a cell that we
-write harmless, `write_list` writes a file of such cells.
+write harmless, `write_people_csv` writes a file of such cells.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.files import write_text
+from strata_labels.files import whole
 from strata_labels.people_jsonl import is_json_lines, read_json_lines
 from strata_labels.people_xlsx import Rows, is_workbook, place, read_sheets
 
@@ -321,12 +321,23 @@ def is_row_numbers(column: str) -> bool:
     return re.fullmatch(r"__index_level_\d+__|unnamed: \d+(\.\d+)?", column) is not None
 
 
+def harmless(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose texts a spreadsheet does not run as formulas."""
+    return table.map(lambda cell: neutralise(cell) if isinstance(cell, str) else cell)
+
+
+def write_people_csv(path: Path, table: pd.DataFrame) -> None:
+    """Writes a table that people open in a spreadsheet: UTF-8, LF, blanks for missing values."""
+    with whole(path) as beside:
+        harmless(table).to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
+
+
 def write_list(path: Path, rows: pd.DataFrame) -> None:
-    """Writes rows of text for people to look through; where there is no row, there is no file."""
+    """As `write_people_csv`; where there is no row, there is no file."""
     if rows.empty:
         path.unlink(missing_ok=True)
-        return
-    write_text(path, rows.map(neutralise).to_csv(index=False, lineterminator="\n"))
+    else:
+        write_people_csv(path, rows)
 
 
 def cut_short(path: Path, row: int, what: str) -> Problem:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strata_labels.cli.options import ResultFile
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -32,9 +34,7 @@ def diff(
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write every change here, one a row.")] = None,
-    json: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write counts and changes here.")
-    ] = None,
+    json: ResultFile = None,
     page: Annotated[
         Path | None, typer.Option(help="Write TREE_B's page here, changes marked.")
     ] = None,
@@ -47,8 +47,8 @@ def diff(
     if out is not None:
         _correct(tree_a, tree_b, out, {"--csv": csv, "--page": page}, json)
         return
-    from strata_labels.files import whole, write_json
-    from strata_labels.people_csv import neutralise
+    from strata_labels.files import write_json
+    from strata_labels.people_csv import write_people_csv
     from strata_labels.tree import diff as compare
 
     found = compare(_read(tree_a), _read(tree_b))
@@ -56,9 +56,7 @@ def diff(
     if page:
         _write_page(page, tree_b, changes)
     if csv:
-        texts = changes.map(lambda cell: neutralise(cell) if isinstance(cell, str) else cell)
-        with whole(csv) as beside:
-            texts.to_csv(beside, index=False, encoding="utf-8", lineterminator="\n")
+        write_people_csv(csv, changes)
     if json:
         write_json(json, {"counts": found.counts, "changes": changes.to_dict("records")})
     print(found)

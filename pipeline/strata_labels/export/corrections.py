@@ -17,7 +17,6 @@ import pandas as pd
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.export.export_input import About
-from strata_labels.export.export_result import write_people_csv
 from strata_labels.export.owned_folder import foreign_files, move_into_place_as_own
 from strata_labels.export.published_csv import (
     PublishedCsv,
@@ -26,7 +25,7 @@ from strata_labels.export.published_csv import (
     read_published_csv,
 )
 from strata_labels.files import part_folder, write_text
-from strata_labels.people_csv import clean_cell, read_integer
+from strata_labels.people_csv import clean_cell, read_integer, write_people_csv
 
 CORRECTIONS, LEFT_OUT, README = "corrections.csv", "left_out.csv", "README.md"
 _SPLIT = "split"
