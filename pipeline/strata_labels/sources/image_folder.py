@@ -10,9 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.pictures import is_picture
 
-#: Suffixes of picture files.
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 # What folders at the top are called that hold the parts of a split, and not classes.
 _SPLITS = {
     "train", "training", "val", "valid", "validation", "test", "testing", "dev", "query",
@@ -49,7 +48,7 @@ class _Listing:
 
 def has_pictures(folder: Path) -> bool:
     """Whether there is a picture anywhere below a folder."""
-    return any(_is_picture(name) for _, name in _files(folder))
+    return any(is_picture(name) for _, name in _files(folder))
 
 
 def picture_paths(folder: Path) -> list[str]:
@@ -104,15 +103,11 @@ def read_image_folder(folder: Path) -> tuple[pd.DataFrame, int]:
 def _listing(folder: Path) -> _Listing:
     pictures, others = [], 0
     for steps, name in _files(folder):
-        if _is_picture(name):
+        if is_picture(name):
             pictures.append((*steps, name))
         else:
             others += 1
     return _Listing(sorted(pictures), others)
-
-
-def _is_picture(name: str) -> bool:
-    return Path(name).suffix.lower() in PICTURES
 
 
 def _is_utf8(name: str) -> bool:

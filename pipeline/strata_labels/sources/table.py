@@ -19,13 +19,9 @@ from strata_labels.people_csv import (
     read_header,
     read_people_csv,
 )
+from strata_labels.pictures import PICTURES, is_picture
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
-from strata_labels.sources.image_folder import (
-    PICTURES,
-    folder_levels,
-    has_pictures,
-    read_image_folder,
-)
+from strata_labels.sources.image_folder import folder_levels, has_pictures, read_image_folder
 from strata_labels.sources.known_labels import read_labels as read_labels  # of `Source`
 from strata_labels.tables import read_parquet
 
@@ -364,7 +360,7 @@ def _pictures(path: Path, row: int, cell: str, problems: list[Problem]) -> list[
         inside = [
             file.relative_to(path.parent).as_posix()
             for file in sorted(place.rglob("*"))
-            if file.suffix.lower() in PICTURES and file.is_file()
+            if is_picture(file.name) and file.is_file()
         ]
         if not inside:
             fix = f"Put pictures there ({', '.join(sorted(PICTURES))})."
