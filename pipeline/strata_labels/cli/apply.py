@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from strata_labels.cli.options import BuiltWorkspace, ResultFile
 from strata_labels.cli.result import finish
-from strata_labels.cli.shared_options import BuiltWorkspace, RunNumbers
 
 
 def apply(
@@ -23,7 +23,7 @@ def apply(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write nothing: say what would change in the tree.")
     ] = False,
-    json: RunNumbers = None,
+    json: ResultFile = None,
 ) -> None:
     """Apply a filled-in review sheet, then rebuild.
 

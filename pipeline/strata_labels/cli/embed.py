@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strata_labels.cli.shared_options import BuiltWorkspace, RunNumbers
+from strata_labels.cli.options import BuiltWorkspace, ResultFile
 
 if TYPE_CHECKING:
     from strata_labels.build import ArchivePlan, Workspace
@@ -77,7 +77,7 @@ def embed(
         str | None,
         typer.Option(help="With --model of a head: its encoder, if its files were moved."),
     ] = None,
-    json: RunNumbers = None,
+    json: ResultFile = None,
 ) -> None:
     """Encode names and images once, and keep the vectors.
 

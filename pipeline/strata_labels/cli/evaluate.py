@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from strata_labels.cli.shared_options import CountsQuery
+from strata_labels.cli.options import CountsQuery
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from strata_labels.cli.options import BuiltWorkspace, ResultFile
 from strata_labels.cli.result import open_workspace
-from strata_labels.cli.shared_options import BuiltWorkspace
 
 if TYPE_CHECKING:
     from strata_labels.build import ClassFacts, Explanation
@@ -43,9 +43,7 @@ _CUTS = {
 def explain(
     item: Annotated[str, typer.Argument(help="The item's id, such as gldv2/train/123.")],
     folder: BuiltWorkspace = Path(),
-    json: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write the explanation here.")
-    ] = None,
+    json: ResultFile = None,
 ) -> None:
     """Explain an item's label, and how sure it is.
 

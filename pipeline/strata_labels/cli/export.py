@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from strata_labels.cli.completion import complete_formats
+from strata_labels.cli.options import BuiltWorkspace, ResultFile
 from strata_labels.cli.result import open_workspace
-from strata_labels.cli.shared_options import BuiltWorkspace
 
 
 def export(
@@ -31,9 +30,7 @@ def export(
         int | None,
         typer.Option(help="Write this fold of `strata split --folds` as the test."),
     ] = None,
-    json: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write counts and files here.")
-    ] = None,
+    json: ResultFile = None,
 ) -> None:
     """Write the tree in formats that the field's loaders read."""
     from strata_labels.build import current_split, write_formats

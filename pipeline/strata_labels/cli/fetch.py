@@ -10,7 +10,7 @@ import typer
 
 from strata_labels.cli.completion import complete_sources
 from strata_labels.cli.embed import DaskOption, Keep, KeepOption, SideOption, WorkersOption
-from strata_labels.cli.shared_options import RunNumbers
+from strata_labels.cli.options import ResultFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def fetch(
         bool,
         typer.Option("--dry-run", help="List what would be fetched; fetch nothing."),
     ] = False,
-    json: RunNumbers = None,
+    json: ResultFile = None,
 ) -> None:
     """Download a data set's official metadata, verified.
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strata_labels.cli.options import BuiltWorkspace, ResultFile
 from strata_labels.cli.result import open_workspace, warn_of_cut_decisions
-from strata_labels.cli.shared_options import BuiltWorkspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 def history(
     item: Annotated[str, typer.Argument(help="Id of an item or a node.")],
     folder: BuiltWorkspace = Path(),
-    json: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write the history here.")
-    ] = None,
+    json: ResultFile = None,
 ) -> None:
     """List who decided what on an item or node, and when.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from strata_labels.cli.options import BuiltWorkspace, ResultFile
 from strata_labels.cli.result import warn_of_cut_decisions
-from strata_labels.cli.shared_options import BuiltWorkspace, RunNumbers
 
 
 def propose(
     folder: BuiltWorkspace,
-    json: RunNumbers = None,
+    json: ResultFile = None,
 ) -> None:
     """Propose a parent for every item, class and cluster."""
     from strata_labels.build import PROPOSE, Workspace, rebuild

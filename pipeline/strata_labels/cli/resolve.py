@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from strata_labels.cli.shared_options import OwnWorkspace, RunNumbers
+from strata_labels.cli.options import OwnWorkspace, ResultFile
 
 
 def resolve(
@@ -49,7 +49,7 @@ def resolve(
     tree: Annotated[
         str | None, typer.Option(help="The tree whose vocabulary the classes should reach.")
     ] = None,
-    json: RunNumbers = None,
+    json: ResultFile = None,
 ) -> None:
     """Look the items up on Wikimedia Commons and Wikidata.
 

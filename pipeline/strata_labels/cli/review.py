@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strata_labels.cli.options import BuiltWorkspace, ResultFile
 from strata_labels.cli.result import finish, open_workspace, warn_of_cut_decisions
 from strata_labels.cli.review_server import address_of, serve_curators
-from strata_labels.cli.shared_options import BuiltWorkspace
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace
@@ -83,9 +83,7 @@ def review(
         str | None,
         typer.Option(metavar="ADDRESS", help="Believe this proxy where a request comes from."),
     ] = None,
-    json: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write the numbers here at the end.")
-    ] = None,
+    json: ResultFile = None,
 ) -> None:
     """Decide the open rows on a local page, or write a sheet.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from strata_labels.cli.options import BuiltWorkspace, ResultFile
 from strata_labels.cli.result import open_workspace
-from strata_labels.cli.shared_options import BuiltWorkspace
 
 
 def split(
@@ -51,9 +50,7 @@ def split(
     remove: Annotated[
         bool, typer.Option("--remove", help="Take the split away: back to the data's own.")
     ] = False,
-    json: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write the numbers here too.")
-    ] = None,
+    json: ResultFile = None,
 ) -> None:
     """Split the classes for training and test, without leaks.
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from strata_labels.cli.completion import complete_recipes
+from strata_labels.cli.options import CountsQuery, ResultFile
 from strata_labels.cli.result import open_workspace
-from strata_labels.cli.shared_options import CountsQuery
 from strata_labels.messages import warn
 
 if TYPE_CHECKING:
@@ -81,9 +81,7 @@ def train(
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the network first: minutes, then faster.")
     ] = False,
-    json: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write the numbers here too.")
-    ] = None,
+    json: ResultFile = None,
     explain: Annotated[
         bool,
         typer.Option(
