@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strata_labels.cli.options import ResultFile
+from strata_labels.cli.options import ResultFile, write_result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,6 @@ def diff(
     if out is not None:
         _correct(tree_a, tree_b, out, {"--csv": csv, "--page": page}, json)
         return
-    from strata_labels.files import write_json
     from strata_labels.people_csv import write_people_csv
     from strata_labels.tree import diff as compare
 
@@ -58,7 +57,7 @@ def diff(
     if csv:
         write_people_csv(csv, changes)
     if json:
-        write_json(json, {"counts": found.counts, "changes": changes.to_dict("records")})
+        write_result(json, {"counts": found.counts, "changes": changes.to_dict("records")})
     print(found)
 
 
@@ -68,7 +67,6 @@ def _correct(
     from strata_labels.build import correct_published
     from strata_labels.cli.result import open_workspace
     from strata_labels.errors import InputError, Problem
-    from strata_labels.files import write_json
 
     fix = "Leave it out: the folder of --out has all changes."
     problems = [
@@ -92,17 +90,13 @@ def _correct(
     for reason, count in left_out.items():
         print(f"left out: {count:,} {reason}")
     print(out)
-    if json:
-        numbers = {name: int((found.table["file"] == name).sum()) for name in found.rows}
-        write_json(
-            json,
-            {
-                "rows": found.rows,
-                "corrected": numbers,
-                "changes": found.table["change"].value_counts().to_dict(),
-                "left_out": left_out.to_dict(),
-            },
-        )
+    numbers = {
+        "rows": found.rows,
+        "corrected": {name: int((found.table["file"] == name).sum()) for name in found.rows},
+        "changes": found.table["change"].value_counts().to_dict(),
+        "left_out": left_out.to_dict(),
+    }
+    write_result(json, numbers)
 
 
 def _read(path: Path) -> LabelTree:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strata_labels.cli.options import BuiltWorkspace, ResultFile
+from strata_labels.cli.options import BuiltWorkspace, ResultFile, write_result
 
 if TYPE_CHECKING:
     from strata_labels.build import ArchivePlan, Workspace
@@ -94,7 +94,6 @@ def embed(
         rebuild,
     )
     from strata_labels.errors import InputError, Problem, RetryError
-    from strata_labels.files import write_json
     from strata_labels.orchestration import archive_workers
 
     workspace = Workspace(folder.resolve())
@@ -106,8 +105,7 @@ def embed(
             fix = "Embed the archives first, with --keep wanted." if shards else "Give it."
             raise InputError(Problem(option, what, fix))
         counts = _embed_with_model(workspace, model, out, images, encoder)
-        if json:
-            write_json(json, {"model": counts})
+        write_result(json, {"model": counts})
         return
     given = {"--out": out, "--images": images, "--encoder": encoder}
     if alone := [option for option, value in given.items() if value is not None]:
@@ -119,8 +117,7 @@ def embed(
             raise InputError(Problem("--plan", "says what --shards would take", fix))
         found = plan_archives(workspace, shards, keep, image_size, workers)
         print("\n".join(_plan_lines(found, workers)))
-        if json:
-            write_json(json, {"plan": asdict(found)})
+        write_result(json, {"plan": asdict(found)})
         return
     if shards:
         with archive_workers(workers, dask) as read:
@@ -129,8 +126,7 @@ def embed(
         numbers["archives"] = counts
     rebuild(workspace, [EMBED])
     numbers["embed"] = workspace.stage_counts(EMBED.name)
-    if json:
-        write_json(json, numbers)
+    write_result(json, numbers)
     if failure:
         raise RetryError(failure)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from strata_labels.cli.options import BuiltWorkspace, ResultFile
+from strata_labels.cli.options import BuiltWorkspace, ResultFile, write_result
 from strata_labels.cli.result import open_workspace
 
 if TYPE_CHECKING:
@@ -50,12 +50,10 @@ def explain(
     What was given, how sure each level is, evidence, alternatives.
     """
     from strata_labels.build import explain as look_up
-    from strata_labels.files import write_json
 
     found = look_up(open_workspace(folder), item)
     print("\n".join(_lines(found)))
-    if json:
-        write_json(json, _record(found))
+    write_result(json, _record(found))
 
 
 def _record(found: Explanation) -> dict[str, Any]:

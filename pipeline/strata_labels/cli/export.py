@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from strata_labels.cli.completion import complete_formats
-from strata_labels.cli.options import BuiltWorkspace, ResultFile
+from strata_labels.cli.options import BuiltWorkspace, ResultFile, write_result
 from strata_labels.cli.result import open_workspace
 
 
@@ -35,7 +35,6 @@ def export(
     """Write the tree in formats that the field's loaders read."""
     from strata_labels.build import current_split, write_formats
     from strata_labels.errors import InputError, Problem
-    from strata_labels.files import write_json
 
     workspace = open_workspace(folder)
     settings = workspace.last_settings()
@@ -53,13 +52,8 @@ def export(
         print(f"{name}: {result.summary()}")
         for path in result.files:
             print(path)
-    if json:
-        numbers = {
-            name: {
-                **result.counts(),
-                "missing": result.missing,
-                "files": list(map(str, result.files)),
-            }
-            for name, result in written.items()
-        }
-        write_json(json, numbers)
+    numbers = {
+        name: result.counts() | {"missing": result.missing, "files": list(map(str, result.files))}
+        for name, result in written.items()
+    }
+    write_result(json, numbers)

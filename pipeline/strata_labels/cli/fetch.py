@@ -10,7 +10,7 @@ import typer
 
 from strata_labels.cli.completion import complete_sources
 from strata_labels.cli.embed import DaskOption, Keep, KeepOption, SideOption, WorkersOption
-from strata_labels.cli.options import ResultFile
+from strata_labels.cli.options import ResultFile, write_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,6 @@ def fetch(
     """
     from strata_labels.build import Workspace, counts_text, fetch_images
     from strata_labels.errors import InputError, Problem, RetryError
-    from strata_labels.files import write_json
     from strata_labels.orchestration import archive_workers
     from strata_labels.sources import SOURCES, fetch_metadata, find_archives
 
@@ -85,12 +84,10 @@ def fetch(
         archives = [archive for archive in archives if _chosen(archive.name, shards)]
     folder = workspace / "metadata"
     if dry_run:
-        numbers = _print_plan(module, folder, base_url or "", archives)
-        if json:
-            write_json(json, numbers)
+        write_result(json, _print_plan(module, folder, base_url or "", archives))
         return
     fetched = fetch_metadata(module, folder, base_url or "")
-    numbers = {
+    numbers: dict[str, Any] = {
         "files": [
             {"name": one.path.name, "bytes": one.size, "sha256": one.sha256, "kept": one.kept}
             for one in fetched
@@ -108,8 +105,7 @@ def fetch(
         numbers["archives"] = counts
         given += f" --images {workspace / 'images'}"
     print(f"Metadata in {folder}. Next: strata build TREE {workspace} {given}")
-    if json:
-        write_json(json, numbers)
+    write_result(json, numbers)
     if failure:
         raise RetryError(failure)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strata_labels.cli.options import BuiltWorkspace, ResultFile
+from strata_labels.cli.options import BuiltWorkspace, ResultFile, write_result
 from strata_labels.cli.result import open_workspace, warn_of_cut_decisions
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ def history(
     Each decision is shown with the evidence that its reviewer saw.
     """
     from strata_labels.build import item_history
-    from strata_labels.files import write_json
 
     workspace = open_workspace(folder)
     found = item_history(workspace, item)
@@ -35,12 +34,8 @@ def history(
         print(f"  evidence now: {' '.join(found.evidence)}")
     _print_decisions("Decisions on it", found.own)
     _print_decisions("Decisions on what it hangs below, or was proposed to", found.above)
-    if json:
-        record = found.__dict__ | {
-            "own": found.own.to_dict("records"),
-            "above": found.above.to_dict("records"),
-        }
-        write_json(json, record)
+    tables = {"own": found.own.to_dict("records"), "above": found.above.to_dict("records")}
+    write_result(json, found.__dict__ | tables)
 
 
 def _print_decisions(title: str, decisions: pd.DataFrame) -> None:

@@ -37,6 +37,14 @@ _Verbose = Annotated[
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
+def write_result(path: Path | None, numbers: Any) -> None:
+    """Writes what a command has found to its `--json`, if that is given."""
+    from strata_labels.files import write_json
+
+    if path:
+        write_json(path, numbers)
+
+
 def with_verbosity(function: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the options `--quiet` and `--verbose`."""
     hints = get_type_hints(function, include_extras=True)

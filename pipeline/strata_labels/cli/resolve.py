@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from strata_labels.cli.options import OwnWorkspace, ResultFile
+from strata_labels.cli.options import OwnWorkspace, ResultFile, write_result
 
 
 def resolve(
@@ -57,7 +57,6 @@ def resolve(
     """
     from strata_labels.build import Workspace, report_classes, resolve_categories, settings_of
     from strata_labels.errors import InputError, Problem, RetryError
-    from strata_labels.files import write_json
     from strata_labels.hierarchy import load_hierarchy, tree_with_vocabulary
     from strata_labels.knowledge import (
         COMMONS_API,
@@ -93,8 +92,7 @@ def resolve(
     asked = resolve_categories(workspace, items["title"], apis, client, since, sources)
     settings = settings_of(tree, workspace.folder, metadata.resolve(), BuildOptions())
     numbers = {**asked.numbers, "reconciliation": report_classes(workspace, settings, items, asked)}
-    if json:
-        write_json(json, numbers)
+    write_result(json, numbers)
     print(
         f"{numbers['titles']} categories of {len(items)} landmarks, {numbers['requests']} requests"
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from strata_labels.cli.options import BuiltWorkspace, ResultFile
+from strata_labels.cli.options import BuiltWorkspace, ResultFile, write_result
 from strata_labels.cli.result import open_workspace
 
 
@@ -63,7 +63,6 @@ def split(
         rebuild,
         remove_split,
     )
-    from strata_labels.files import write_json
 
     workspace = open_workspace(folder)
     exports = [stage for stage in STAGES if stage.name == "export"]
@@ -78,6 +77,5 @@ def split(
     for path in (workspace.table("split"), workspace.split_classes, workspace.split_report):
         if path.is_file():
             print(path)
-    if json:
-        write_json(json, made.counts)
+    write_result(json, made.counts)
     rebuild(workspace, exports)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from strata_labels.cli.completion import complete_recipes
-from strata_labels.cli.options import CountsQuery, ResultFile
+from strata_labels.cli.options import CountsQuery, ResultFile, write_result
 from strata_labels.cli.result import open_workspace
 from strata_labels.messages import warn
 
@@ -132,7 +132,6 @@ def train(
 
     plan = load_recipe(recipe, mode, chosen)
     with activity("Reading the labels"):  # and importing torch
-        from strata_labels.files import write_json
         from strata_labels.training import read_labels_csv, read_workspace
         from strata_labels.training import train as run
 
@@ -166,8 +165,7 @@ def train(
         )
     if not result:  # another process of torchrun has it
         return
-    if json is not None:
-        write_json(json, result)
+    write_result(json, result)
     print(f"{plan.title}; {result['steps']:,} steps, {result['num_queries']:,} queries\n")
     print(f"{'':<12}{'frozen':>8}{'trained':>9}")
     for label, name in (("H-AP", "hap"), ("ASI", "asi"), ("NDCG", "ndcg")):
