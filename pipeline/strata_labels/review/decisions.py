@@ -128,6 +128,10 @@ class Decision(NamedTuple):
         time = parse_time(self.target)
         return other.when == time if time else other.when < self.when
 
+    def problem(self, what: str, fix: str, column: str, value: object = None) -> Problem:
+        """What is wrong with it, at the place where it was read."""
+        return Problem(self.file, what, fix, self.row, column, value)
+
     def __str__(self) -> str:
         target = f" {self.written}" if self.written else ""
         return f"{self.reviewer}: {self.decision}{target}"
@@ -238,10 +242,7 @@ def active_decisions(decisions: Iterable[Decision]) -> tuple[list[Decision], lis
             if withdrawal.decision == WITHDRAW and not any(map(withdrawal.takes_back, others)):
                 what = f"nothing of {withdrawal.reviewer}'s to take back on {withdrawal.row_id}"
                 fix = "Name the decided_at of that reviewer's decision, or remove this row."
-                value = withdrawal.target or None
-                problems.append(
-                    Problem(withdrawal.file, what, fix, withdrawal.row, "target", value)
-                )
+                problems.append(withdrawal.problem(what, fix, "target", withdrawal.target or None))
     return active, problems
 
 

@@ -108,15 +108,12 @@ def read_sheet(
         if (by := _replaced(checked, earlier)) is not None:
             what = f"{checked} on {checked.row_id} is in the ledger; replaced on {by.decided_at} by"
             fix = "Decide it in a new sheet, or take the later decision back."
-            replaced.append(
-                Problem(checked.file, f"{what}:", fix, checked.row, "decision", str(by))
-            )
+            replaced.append(checked.problem(f"{what}:", fix, "decision", str(by)))
             continue
         if old:
             what = f"the evidence for {checked.subject} has changed since this sheet was written;"
             fix = "It is in the ledger, and not applied. Decide it in the new sheet."
-            stale.append(Problem(checked.file, f"{what} kept as stale:", fix, checked.row, "row_id",
-                                 checked.row_id))  # fmt: skip
+            stale.append(checked.problem(f"{what} kept as stale:", fix, "row_id", checked.row_id))
         first = accepted.setdefault((checked.row_id, checked.aspect, checked.reviewer), checked)
         if first.outcome != checked.outcome:
             at = (
@@ -126,7 +123,7 @@ def read_sheet(
             )
             what = f"contradicts {at} ({first}) on {checked.row_id}:"
             fix = "Keep one of the two."
-            problems.append(Problem(checked.file, what, fix, checked.row, "decision", str(checked)))
+            problems.append(checked.problem(what, fix, "decision", str(checked)))
     # Together a reviewer's decisions have to hold as well: no circle of merges, no name given
     # twice. Where reviewers differ it is a dispute, for `replay`.
     found = list(accepted.values())
