@@ -66,5 +66,11 @@ class InputError(ValueError):
         super().__init__("\n".join(lines))
 
 
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raises all problems of an input as one `InputError`, if there are any."""
+    if found := list(problems):
+        raise InputError(found)
+
+
 class RetryError(RuntimeError):
     """Something outside failed; a later run may succeed (exit status 1)."""

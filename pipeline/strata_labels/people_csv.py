@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.files import whole
 from strata_labels.people_jsonl import is_json_lines, read_json_lines
 from strata_labels.people_xlsx import Rows, is_workbook, place, read_sheets
@@ -205,8 +205,7 @@ def read_people_sheets(
             found[where] = _frame(where, rows, required, optional)
         except InputError as error:
             problems += error.problems
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return found
 
 
@@ -216,8 +215,7 @@ def _frame(
     """The columns of rows below their header, cells clean; the index is the rows' lines."""
     (line, cells), *rows = rows
     header = [clean_cell(cell).casefold() for cell in cells]
-    if problems := _header_problems(where, header, required, line):
-        raise InputError(problems)
+    refuse(_header_problems(where, header, required, line))
     columns = {}
     others = [name for name in header if name and name not in {*required, *optional}]
     for name in required + optional + (others if further else []):
@@ -272,8 +270,7 @@ def _csv_rows(path: Path, required: list[str], ended: bool, ended_after: Contain
         and not (problems and problems[-1].row == reader.line_num)
     ):
         problems.append(cut_short(path, reader.line_num, "the last line has no line end"))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return rows
 
 

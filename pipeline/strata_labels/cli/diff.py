@@ -66,7 +66,7 @@ def _correct(
 ) -> None:
     from strata_labels.build import correct_published
     from strata_labels.cli.result import open_workspace
-    from strata_labels.errors import InputError, Problem
+    from strata_labels.errors import InputError, Problem, refuse
 
     fix = "Leave it out: the folder of --out has all changes."
     problems = [
@@ -74,8 +74,7 @@ def _correct(
         for option, path in others.items()
         if path is not None
     ]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     workspace = open_workspace(folder)
     if published.resolve() == workspace.folder or (published / "tables").is_dir():
         what, fix = "a workspace, where published labels are wanted", "Leave --out out."
@@ -102,7 +101,7 @@ def _correct(
 def _read(path: Path) -> LabelTree:
     import pandas as pd
 
-    from strata_labels.errors import InputError, Problem
+    from strata_labels.errors import InputError, Problem, refuse
     from strata_labels.people_csv import read_people_csv
     from strata_labels.tables import load, load_file
     from strata_labels.tree import LabelTree
@@ -121,8 +120,7 @@ def _read(path: Path) -> LabelTree:
         for line, level in zip(nodes.index, nodes["level"], strict=True)
         if not level.isdecimal() or len(level) > 3
     ]
-    if wrong:
-        raise InputError(wrong)
+    refuse(wrong)
     return LabelTree.checked(nodes.assign(level=pd.to_numeric(nodes["level"])), path)
 
 

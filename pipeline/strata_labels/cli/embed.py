@@ -93,7 +93,7 @@ def embed(
         plan_archives,
         rebuild,
     )
-    from strata_labels.errors import InputError, Problem, RetryError
+    from strata_labels.errors import InputError, Problem, RetryError, refuse
     from strata_labels.orchestration import archive_workers
 
     workspace = Workspace(folder.resolve())
@@ -108,9 +108,8 @@ def embed(
         write_result(json, {"model": counts})
         return
     given = {"--out": out, "--images": images, "--encoder": encoder}
-    if alone := [option for option, value in given.items() if value is not None]:
-        fix = "Give --model too, or leave it out."
-        raise InputError([Problem(option, "is of --model", fix) for option in alone])
+    fix = "Give --model too, or leave it out."
+    refuse(Problem(one, "is of --model", fix) for one, value in given.items() if value is not None)
     if plan:
         if not shards:
             fix = "Give --shards too."

@@ -82,7 +82,7 @@ def evaluate(
     import torch
 
     from strata_labels.cli.arrays import read_embeddings, read_labels
-    from strata_labels.errors import InputError, Problem
+    from strata_labels.errors import InputError, Problem, refuse
     from strata_labels.files import write_json
     from strata_labels.progress import activity, track
     from strata_labels.retrieval import (
@@ -98,24 +98,24 @@ def evaluate(
 
     problems: list[Problem] = []
 
-    def refuse(option: str, what: str, fix: str, value: str | None = None) -> None:
+    def add(option: str, what: str, fix: str, value: str | None = None) -> None:
         problems.append(Problem(option, what, fix, value=value))
 
     has_gallery = gallery_embeddings is not None
     if has_gallery != (gallery_labels is not None):
-        refuse("--gallery-embeddings, --gallery-labels", "one without the other", "Give both.")
+        add("--gallery-embeddings, --gallery-labels", "one without the other", "Give both.")
     if against_gallery is not None and (against is None or not has_gallery):
         fix = "Give --against and --gallery-embeddings too."
-        refuse("--against-gallery", "has nothing to be compared with", fix)
+        add("--against-gallery", "has nothing to be compared with", fix)
     if against is not None and has_gallery and against_gallery is None:
-        refuse("--against", "the gallery has no other embeddings", "Give --against-gallery.")
+        add("--against", "the gallery has no other embeddings", "Give --against-gallery.")
     if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
-        refuse("--device", "not available:", "Take cpu, or cuda on a GPU.", device)
+        add("--device", "not available:", "Take cpu, or cuda on a GPU.", device)
     if neighbours and not has_gallery:
         fix = "Give --gallery-embeddings: a set ranked against itself would contain its queries."
-        refuse("--expand", "needs a gallery", fix)
+        add("--expand", "needs a gallery", fix)
     if neighbours and similarity != "cosine":
-        refuse("--expand", "needs cosine, not", "Leave one of the two out.", similarity)
+        add("--expand", "needs cosine, not", "Leave one of the two out.", similarity)
 
     known: dict[str, Tensor] = {}
 
@@ -161,8 +161,7 @@ def evaluate(
         if one is not None and two is not None and len(one) != len(two):
             what = f"{len(two)} rows, the embeddings it is compared with have {len(one)}"
             problems.append(Problem(str(path), what, "Embed the same items in the same order."))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
 
     def run(queries: Tensor, items: Tensor | None, what: str) -> Report:
         assert labels is not None

@@ -56,7 +56,7 @@ def fetch(
     stay in WORKSPACE/images.
     """
     from strata_labels.build import Workspace, counts_text, fetch_images
-    from strata_labels.errors import InputError, Problem, RetryError
+    from strata_labels.errors import InputError, Problem, RetryError, refuse
     from strata_labels.orchestration import archive_workers
     from strata_labels.sources import SOURCES, fetch_metadata, find_archives
 
@@ -73,11 +73,9 @@ def fetch(
     module = SOURCES[source]
     splits = tuple(split.strip() for split in images.split(",")) if images else ()
     archives = []
-    if wrong := [split for split in splits if split not in module.IMAGE_SPLITS]:
-        fix = f"Take some of {', '.join(module.IMAGE_SPLITS) or 'no split'}."
-        raise InputError(
-            Problem("--images", f"no such split of {source}:", fix, value=split) for split in wrong
-        )
+    fix = f"Take some of {', '.join(module.IMAGE_SPLITS) or 'no split'}."
+    wrong = [split for split in splits if split not in module.IMAGE_SPLITS]
+    refuse(Problem("--images", f"no such split of {source}:", fix, value=one) for one in wrong)
     if images:
         published = module.image_archives(splits)
         archives = find_archives(base_url or module.BASE_URL, published)

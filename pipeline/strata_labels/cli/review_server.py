@@ -51,7 +51,7 @@ def address_of(
     Raises:
         InputError: everything that is wrong with them.
     """
-    from strata_labels.errors import InputError, Problem
+    from strata_labels.errors import Problem, refuse
 
     problems = []
     if serve is None:
@@ -79,8 +79,7 @@ def address_of(
     if proxy is not None and not _is_address(proxy):
         fix = "Write the proxy's IP address as this machine sees it, such as 127.0.0.1."
         problems.append(Problem("--proxy", "no IP address:", fix, value=proxy))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return Address(host, port, (url or "").rstrip("/"), proxy or "")
 
 

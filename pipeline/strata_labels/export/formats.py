@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.export import (
     croissant,
     gldv2,
@@ -176,5 +176,4 @@ def check_formats(folders: Mapping[str, Path | None], num_levels: int) -> None:
                 Problem(folder, "holds a file that no export wrote:", fix, value=file)
                 for file in foreign_files(folder, chosen.image_folders if chosen else ())
             ]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.export.export_input import ExportInput
 from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csvs
 from strata_labels.files import whole
@@ -65,8 +65,7 @@ def write(folder: Path, given: ExportInput) -> ExportResult:
         )
         for name in _read_as_missing(frames)
     ]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     result = write_csvs(folder, frames, sum(map(len, frames.values())), left)
     for name in FROM_METADATA:
         source = given.metadata / name if given.metadata else None

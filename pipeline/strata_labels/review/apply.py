@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.evidence import (
     NAME_REASONS,
     Alternative,
@@ -247,8 +247,7 @@ def _check_proposals(proposals: pd.DataFrame, tree: LabelTree) -> None:
         Problem("table proposals", "duplicate row:", fix, value=value)
         for value in sorted(set(twice))
     ]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
 
 
 def _decided_rows(

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.people_csv import clean_cell, read_people_csv
 from strata_labels.review.decisions import (
     PLACE_COLUMNS,
@@ -69,8 +69,7 @@ def read_ledger(*paths: Path) -> Ledger:
             problems += error.problems
             continue
         frames.append(frame.assign(file=str(path), row=frame.index))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     empty = pd.DataFrame(columns=DECISION_COLUMNS + PLACE_COLUMNS, dtype=str)
     found = unbatch_decisions(pd.concat(frames, ignore_index=True)) if frames else empty
     return Ledger(found.assign(row=found["row"].astype("int64")))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem, RetryError
+from strata_labels.errors import InputError, Problem, RetryError, refuse
 from strata_labels.files import sync_folder
 from strata_labels.people_csv import clean_cell, clean_cells
 from strata_labels.review.decisions import texts
@@ -247,8 +247,7 @@ class LedgerWriter:
             for name in ("note", "evidence_hash")
             if name not in self._header and any(columns[name])
         ]
-        if lost:
-            raise InputError(lost)
+        refuse(lost)
         out = io.StringIO(newline="")
         # Every cell is quoted, so that a line cut anywhere differs from a whole one.
         writer = csv.writer(

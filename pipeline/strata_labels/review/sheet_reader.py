@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.evidence import Seen, evidence_hash, is_old_hash, write_seen
 from strata_labels.people_csv import clean_cell, read_people_sheets, restore
 from strata_labels.review.apply import Resolution
@@ -130,8 +130,7 @@ def read_sheet(
     late = {(problem.where, problem.row) for problem in stale}
     fresh = [decision for decision in found if (decision.file, decision.row) not in late]
     problems += without_conflicts(agreed(fresh)[0], checker.tree, checker.made)[2]
-    if problems:
-        raise InputError(sorted(problems, key=_by_place))
+    refuse(sorted(problems, key=_by_place))
     return Sheet(decisions_frame(found), stale, replaced)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.evidence import (
     NAME_REASONS,
     has_reason,
@@ -431,5 +431,4 @@ def check_before_build(
     problems = validate(decisions, tree, pd.DataFrame(index=subjects))[0].problems
     if not complete:
         problems = [p for p in problems if p.what != UNKNOWN_NODE]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.sources.contract import Counts, Labels, Metadata, count_labels, label_rows
 from strata_labels.sources.gldv2_images import add_images
 from strata_labels.sources.gldv2_landmarks import (
@@ -96,8 +96,7 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
                 counts["labels"][split] = count_labels(wide)
         except InputError as error:
             problems += error.problems
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     items, counts["images"] = add_images(pd.concat(parts, ignore_index=True), there)
     for split, counted in counts["landmarks"].items():
         own = items.loc[items["split"] == split, "image_ids"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.pictures import is_picture
 
 # What folders at the top are called that hold the parts of a split, and not classes.
@@ -85,8 +85,7 @@ def read_image_folder(folder: Path) -> tuple[pd.DataFrame, int]:
         for steps in listing.pictures
         if not _is_utf8("/".join(steps))
     ]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     rows = []
     for steps in listing.pictures:
         split, classes = "", list(steps[:-1])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
 from strata_labels.sources.inat2018_categories import (
     CATEGORIES,
@@ -105,8 +105,7 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
         aside = {"listed before": seen} if seen else {}
         counts["images"][path.name] = {"in": len(listed), "out": new, "set_aside": aside}
     split = _splits(folder, owner, problems)
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     images = pd.DataFrame({"path": list(owner), "source_id": list(owner.values())})
     images = images.sort_values(["source_id", "path"], ignore_index=True)
     lists = images.groupby("source_id").path.agg(list)

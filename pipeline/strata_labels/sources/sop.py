@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.people_csv import read_people_csv
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
 from strata_labels.sources.known_labels import read_labels as read_labels  # of `Source`
@@ -155,8 +155,7 @@ def _read(folder: Path) -> pd.DataFrame:
         for split, file in found.items()
         if file is None
     ]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     rows: list[tuple[int, int, int, str, str, str, int]] = []
     for split, file in found.items():
         if file is not None:
@@ -170,8 +169,7 @@ def _read(folder: Path) -> pd.DataFrame:
     if not problems:
         for column in _HEADER[:3]:
             problems += _gaps(folder, column, set(frame[column]))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return frame.drop(columns=["where", "row"])
 
 
@@ -278,6 +276,5 @@ def _names(folder: Path, frame: pd.DataFrame) -> dict[int, dict[int, str]]:
         for name, count in doubled.items()
         if count > 1
     ]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return names
