@@ -97,8 +97,9 @@ def save(
     where = f"table {name}"
     refuse(Problem(where, "column missing:", "Add it.", column=column) for column in missing)
     shares = [field.name for field in schema if field.type == pa.float32()]
-    if shares:
-        frame = frame.assign(**{share: _rounded(frame[share]) for share in shares})
+    if shares:  # other kernels of linear algebra differ in later places
+        rounded = frame[shares].astype("float64").round(SHARE_DECIMALS)
+        frame = frame.assign(**{share: rounded[share] for share in shares})
     path = table_path(folder, name)
     typed = [field for field in schema if field.type in _TYPED]
     plain = pa.schema([field for field in schema if field.type not in _TYPED])
@@ -153,11 +154,6 @@ def read_about(path: Path) -> str:
     with _damage_named(path):
         metadata = pq.read_schema(path).metadata or {}
     return metadata.get(_ABOUT_KEY, b"").decode("utf-8", "replace")
-
-
-def _rounded(column: pd.Series) -> pd.Series:
-    """Confidences as they are written: other kernels of linear algebra differ in later places."""
-    return column.astype("float64").round(SHARE_DECIMALS)
 
 
 def load(folder: Path, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
