@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from strata_labels.errors import InputError, Problem
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -40,7 +42,6 @@ def compare(
 
     Which tree, and which edges, help retrieval or hurt it.
     """
-    from strata_labels.errors import InputError, Problem
     from strata_labels.files import write_json
     from strata_labels.validation import (
         FEWEST,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from strata_labels.cli.options import ResultFile, write_result
+from strata_labels.errors import InputError, Problem, refuse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +67,6 @@ def _correct(
 ) -> None:
     from strata_labels.build import correct_published
     from strata_labels.cli.result import open_workspace
-    from strata_labels.errors import InputError, Problem, refuse
 
     fix = "Leave it out: the folder of --out has all changes."
     problems = [
@@ -101,7 +101,6 @@ def _correct(
 def _read(path: Path) -> LabelTree:
     import pandas as pd
 
-    from strata_labels.errors import InputError, Problem, refuse
     from strata_labels.people_csv import read_people_csv
     from strata_labels.tables import load, load_file
     from strata_labels.tree import LabelTree

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strata_labels.cli.options import BuiltWorkspace, ResultFile, write_result
+from strata_labels.errors import InputError, Problem, RetryError, refuse
 
 if TYPE_CHECKING:
     from strata_labels.build import ArchivePlan, Workspace
@@ -93,7 +94,6 @@ def embed(
         plan_archives,
         rebuild,
     )
-    from strata_labels.errors import InputError, Problem, RetryError, refuse
     from strata_labels.orchestration import archive_workers
 
     workspace = Workspace(folder.resolve())
@@ -135,7 +135,6 @@ def _embed_with_model(
 ) -> dict[str, int]:
     from strata_labels.build import counts_text
     from strata_labels.embedding import VectorStore
-    from strata_labels.errors import InputError, Problem
     from strata_labels.training import embed_items, load_model
 
     settings = workspace.last_settings()

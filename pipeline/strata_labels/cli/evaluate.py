@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from strata_labels.cli.options import CountsQuery
+from strata_labels.errors import InputError, Problem, refuse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,7 +83,6 @@ def evaluate(
     import torch
 
     from strata_labels.cli.arrays import read_embeddings, read_labels
-    from strata_labels.errors import InputError, Problem, refuse
     from strata_labels.files import write_json
     from strata_labels.progress import activity, track
     from strata_labels.retrieval import (

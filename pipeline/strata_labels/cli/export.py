@@ -9,6 +9,7 @@ import typer
 from strata_labels.cli.completion import complete_formats
 from strata_labels.cli.options import BuiltWorkspace, ResultFile, write_result
 from strata_labels.cli.result import open_workspace
+from strata_labels.errors import InputError, Problem
 
 
 def export(
@@ -34,7 +35,6 @@ def export(
 ) -> None:
     """Write the tree in formats that the field's loaders read."""
     from strata_labels.build import current_split, write_formats
-    from strata_labels.errors import InputError, Problem
 
     workspace = open_workspace(folder)
     settings = workspace.last_settings()

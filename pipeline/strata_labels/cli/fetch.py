@@ -11,6 +11,7 @@ import typer
 from strata_labels.cli.completion import complete_sources
 from strata_labels.cli.embed import DaskOption, Keep, KeepOption, SideOption, WorkersOption
 from strata_labels.cli.options import ResultFile, write_result
+from strata_labels.errors import InputError, Problem, RetryError, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,6 @@ def fetch(
     stay in WORKSPACE/images.
     """
     from strata_labels.build import Workspace, counts_text, fetch_images
-    from strata_labels.errors import InputError, Problem, RetryError, refuse
     from strata_labels.orchestration import archive_workers
     from strata_labels.sources import SOURCES, fetch_metadata, find_archives
 
@@ -156,8 +156,6 @@ def _print_plan(
 
 def _chosen(name: str, shards: str | None) -> bool:
     """Whether an archive is in a range such as 0-9, or 3, or 0-9,20."""
-    from strata_labels.errors import InputError, Problem
-
     if not shards:
         return True
     numbers = set()

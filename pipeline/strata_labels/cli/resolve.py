@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from strata_labels.cli.options import OwnWorkspace, ResultFile, write_result
+from strata_labels.errors import InputError, Problem, RetryError
 
 
 def resolve(
@@ -56,7 +57,6 @@ def resolve(
     Finds each item's entity and the classes above it; resumes if it was stopped.
     """
     from strata_labels.build import Workspace, report_classes, resolve_categories, settings_of
-    from strata_labels.errors import InputError, Problem, RetryError
     from strata_labels.hierarchy import load_hierarchy, tree_with_vocabulary
     from strata_labels.knowledge import (
         COMMONS_API,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from strata_labels.cli.options import write_result
+from strata_labels.errors import InputError, Problem
 from strata_labels.messages import say, warn
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ def finish(
     Decisions that a crash cut short are listed on stderr, and in the JSON as `cut_decisions`.
     `show` prints a line; by default, `--quiet` leaves it out.
     """
-    from strata_labels.errors import InputError, Problem
     from strata_labels.show import summary_lines
 
     record = workspace.last_run()

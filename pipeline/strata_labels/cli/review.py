@@ -18,6 +18,7 @@ import typer
 from strata_labels.cli.options import BuiltWorkspace, ResultFile
 from strata_labels.cli.result import finish, open_workspace, warn_of_cut_decisions
 from strata_labels.cli.review_server import address_of, serve_curators
+from strata_labels.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace
@@ -90,7 +91,6 @@ def review(
     Tree and exports are rebuilt afterwards.
     """
     from strata_labels.build import Workspace, ledgers, rebuild, write_review_sheet
-    from strata_labels.errors import InputError, Problem
     from strata_labels.review import draw_audit
 
     if file and not sheet:
@@ -131,8 +131,6 @@ def review(
 
 def _share(text: str) -> float:
     """A share of rows, `10%` or `0.1`, above 0 and at most 1."""
-    from strata_labels.errors import InputError, Problem
-
     number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
     try:
         share = float(number) / (100 if percent else 1)
@@ -242,7 +240,6 @@ def review_setup(workspace: Workspace, online_images: bool = False) -> ReviewSet
 
 
 def _addresses(workspace: Workspace, metadata: Path) -> dict[str, str]:
-    from strata_labels.errors import InputError, Problem
     from strata_labels.sources import thumbnail_addresses
     from strata_labels.tables import load
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from strata_labels.errors import Problem, refuse
 from strata_labels.messages import warn
 
 if TYPE_CHECKING:
@@ -51,8 +52,6 @@ def address_of(
     Raises:
         InputError: everything that is wrong with them.
     """
-    from strata_labels.errors import Problem, refuse
-
     problems = []
     if serve is None:
         fix = "Add --serve HOST:PORT, such as 127.0.0.1:8000."
