@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem, refuse
+from strata_labels.errors import InputError, Problem, gathered, refuse
 from strata_labels.files import whole
 from strata_labels.people_jsonl import is_json_lines, read_json_lines
 from strata_labels.people_xlsx import Rows, is_workbook, place, read_sheets
@@ -201,10 +201,8 @@ def read_people_sheets(
     found = {}
     for sheet, rows in read_sheets(path, required, clean_cell).items():
         where = place(path, sheet)
-        try:
+        with gathered(problems):
             found[where] = _frame(where, rows, required, optional)
-        except InputError as error:
-            problems += error.problems
     refuse(problems)
     return found
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem, refuse
+from strata_labels.errors import InputError, Problem, gathered, refuse
 from strata_labels.export.export_input import About
 from strata_labels.export.owned_folder import foreign_files, move_into_place_as_own
 from strata_labels.export.published_csv import (
@@ -106,10 +106,8 @@ def find_corrections(
     """
     files, problems = [], list[Problem]()
     for path, split in sorted(publication.find(place).items()):
-        try:
+        with gathered(problems):
             files.append((_read(path, publication, levels), split))
-        except InputError as error:
-            problems += error.problems
     ours = _Labels.of(labels, levels)
     differences = [_compare(file, split, publication, ours, levels, blank) for file, split in files]
     for difference in differences:

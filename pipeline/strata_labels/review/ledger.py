@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem, refuse
+from strata_labels.errors import InputError, Problem, gathered, refuse
 from strata_labels.people_csv import clean_cell, read_people_csv
 from strata_labels.review.decisions import (
     PLACE_COLUMNS,
@@ -58,17 +58,14 @@ def read_ledger(*paths: Path) -> Ledger:
     Raises:
         InputError: a file is not a ledger (all problems of all files).
     """
-    frames, problems = [], []
+    frames, problems = [], list[Problem]()
     for path in map(Path, paths):
         whole = split_torn(path.read_bytes())[0] if path.exists() else b""
         if not whole:
             continue
-        try:
+        with gathered(problems):
             frame = read_whole(path, whole)
-        except InputError as error:
-            problems += error.problems
-            continue
-        frames.append(frame.assign(file=str(path), row=frame.index))
+            frames.append(frame.assign(file=str(path), row=frame.index))
     refuse(problems)
     empty = pd.DataFrame(columns=DECISION_COLUMNS + PLACE_COLUMNS, dtype=str)
     found = unbatch_decisions(pd.concat(frames, ignore_index=True)) if frames else empty

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from strata_labels.errors import InputError, Problem, refuse
+from strata_labels.errors import Problem, gathered, refuse
 from strata_labels.people_csv import UNKNOWN_LABEL, read_people_csv
 from strata_labels.tables import load, read_parquet, table_path
 
@@ -161,10 +161,8 @@ def read_vectors(vectors: Path, items: Path | None = None) -> tuple[Tensor, pd.D
     except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
         problems.append(Problem(vectors, f"cannot be read ({error})", "Save the array again."))
     if items is not None:
-        try:
+        with gathered(problems):
             table = read_item_table(items)
-        except InputError as error:
-            problems += error.problems
     if array is not None:
         if array.ndim != 2 or array.dtype.kind != "f":
             what = f"not a table of floats [n, d], but {array.dtype} of shape"
