@@ -166,9 +166,10 @@ def test_of_a_table_that_is_none_nothing_is_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         load_recipe(str(path), "full", ["clip=-1"])
     assert [problem.column for problem in error.value.problems] == ["full", "clip"]
-    path.write_text("lr = 1")
-    with pytest.raises(InputError, match="list should have at least 1 item, not 0"):
-        load_recipe(str(path), "full")
+    for text in ("lr = 1", "", "# mine\n[head]\n[full]"):
+        path.write_text(text)
+        with pytest.raises(InputError, match="list should have at least 1 item, not 0"):
+            load_recipe(str(path), "full")
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,8 @@ def _load(name: str, mode: Mode, settings: Iterable[str]) -> tuple[Recipe, dict[
             # Of the other mode only what is wrong in its own section is new.
             shown = {key for key in used if each == mode or used[key].mode == each}
             # Where a table is none, its settings are not missing.
-            wrong = _problems(name, error, used, shown, complete and bool(shown))
+            defaults = complete and (each == mode or bool(shown))
+            wrong = _problems(name, error, used, shown, defaults)
             problems += [one for one in wrong if one not in problems]
     if problems or found is None:
         raise InputError(problems)
