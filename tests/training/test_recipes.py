@@ -160,6 +160,15 @@ def test_a_file_that_cannot_be_read_is_named_alone(
     assert [problem.what.split(" (")[0].rstrip(":") for problem in error.value.problems] == [what]
 
 
+def test_a_file_may_be_a_path_and_the_mode_is_one_of_two(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text('extends = "nsm"\ntau = 0.5')
+    assert load_recipe(path, "head").tau == 0.5
+    for mode in ("heads", "Full", None):
+        with pytest.raises(ValueError, match="mode must be full or head, got"):
+            load_recipe("nsm", mode)  # type: ignore[arg-type]
+
+
 def test_of_a_table_that_is_none_nothing_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text("full = 3")

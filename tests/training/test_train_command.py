@@ -174,6 +174,8 @@ def test_a_file_is_no_folder_to_train_in(train, tmp_path: Path, capsys) -> None:
     (tmp_path / "out").write_text("mine")
     assert train() == 2
     assert "Invalid value for '--out'" in capsys.readouterr().err
+    assert train(out="out/below") == 2
+    assert capsys.readouterr().err.endswith("below: Not a directory. Give another path.\n")
 
 
 def test_checkpoint_of_another_recipe_or_truncated(train, tmp_path: Path, capsys) -> None:
