@@ -202,7 +202,7 @@ def network_rate(
     times: list[float] = []
 
     def after_step(trainer: Trainer, size: int) -> bool:
-        times.append(time.perf_counter())  # the step's loss is there
+        times.append(time.perf_counter())  # the loss of the step before is there
         return False
 
     with tempfile.TemporaryDirectory() as folder:

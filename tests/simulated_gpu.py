@@ -1,8 +1,9 @@
 """A GPU that is not there: tensors claim to be on `cuda:0`, hold host data, refuse mixed devices.
 
 Inside `simulated_gpu()`, what is asked for on `cuda:0` is a `GpuTensor`. An operation that mixes it
-with a host tensor raises as on a GPU, and every point at which the host would have to wait for the
-device is counted. There are no streams, no memory limits, no speed and no half-precision autocast.
+with a host tensor raises as on a GPU, and every point at which the host would have to wait for all
+that the device is doing is counted. There are no streams, no memory limits, no speed and no
+half-precision autocast.
 """
 
 from __future__ import annotations
@@ -78,6 +79,21 @@ class GpuTensor(torch.Tensor):
         return _run(func, args, kwargs or {})
 
 
+class _Event:
+    """An event of the device. Copies to the host that are not waited for arrive by it alone."""
+
+    def record(self) -> None:
+        self._sent = _on_the_way.copy()
+        _on_the_way.clear()
+
+    def synchronize(self) -> None:
+        for target, source in self._sent:
+            target.copy_(source)
+
+
+#: Copies to the host that no event was recorded for yet: what they are to hold, they do not.
+_on_the_way: list[tuple[torch.Tensor, torch.Tensor]] = []
+
 # The backend that the process group was asked for; what NCCL would carry, gloo carries in fact.
 _backend: list[str] = []
 # All that gloo does on tensors of a GPU.
@@ -146,14 +162,14 @@ def simulated_gpu(cards: int = 1) -> Iterator[None]:
             init(backend.replace(",cuda:nccl", ""), **how)
 
         stack.enter_context(mock.patch.object(torch.distributed, "init_process_group", start))
+        stack.enter_context(mock.patch.object(torch.cuda, "Event", _Event))
         check = "_accelerator_graph_capture_health_check"
         stack.enter_context(mock.patch.object(torch.optim.Optimizer, check, lambda self: None))
         stack.enter_context(mock.patch.object(torch.Tensor, "to", to))
         # What a DataLoader asks in the thread that pins its batches, where the mode is not.
         accelerator = {"current_device_index": lambda: 0, "set_device_index": lambda index: None}
         stack.enter_context(mock.patch.multiple(torch.accelerator, **accelerator))
-        pin = mock.patch.object(torch.Tensor, "pin_memory", lambda self: self.clone())
-        stack.enter_context(pin)
+        stack.enter_context(mock.patch.object(torch.Tensor, "pin_memory", _pinned))
         # Tensor subclasses cannot be made in inference mode.
         stack.enter_context(mock.patch.object(torch, "inference_mode", torch.no_grad))
         torch.__future__.set_overwrite_module_params_on_conversion(True)
@@ -171,6 +187,14 @@ class _Mode(TorchDispatchMode):
         return _run(func, args, kwargs or {})
 
 
+def _pinned(values: torch.Tensor) -> torch.Tensor:
+    if getattr(values, "in_pinned_memory", False):
+        return values
+    made = values.clone()
+    made.in_pinned_memory = True  # type: ignore[attr-defined]
+    return made
+
+
 def _note_wait(what: str) -> None:
     frames = [f for f in traceback.extract_stack() if "/strata_labels/" in f.filename]
     place = "outside"
@@ -181,9 +205,12 @@ def _note_wait(what: str) -> None:
 
 
 def _unwaited(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
-    """Whether a copy was asked for with `non_blocking`."""
+    """Whether a copy was asked for with `non_blocking`, and is none to or from pageable memory."""
     last = args[2] if func is aten.copy_.default and len(args) > 2 else False
-    return bool(kwargs.get("non_blocking", last))
+    source = args[0] if func is aten._to_copy.default else args[1]
+    on_gpu = isinstance(source, GpuTensor)
+    pinned = func is aten._to_copy.default if on_gpu else hasattr(source, "in_pinned_memory")
+    return bool(kwargs.get("non_blocking", last)) and pinned
 
 
 def _unnumbered(value: Any) -> bool:
@@ -221,6 +248,9 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             return kwargs["out"]
         return tuple(args)[: len(result)] if isinstance(result, tuple | list) else args[0]
     if not result_on_gpu:
+        if func is aten._to_copy.default and on_gpu and _unwaited(func, args, kwargs):
+            _on_the_way.append((result, result.clone()))
+            result.fill_(torch.nan if result.is_floating_point() else -1)
         return result
     return tree_map(
         lambda value: (
@@ -272,7 +302,7 @@ def _result_on_gpu(func: Any, args: Any, kwargs: dict[str, Any], on_gpu: bool) -
         to_gpu = isinstance(args[0], GpuTensor)
         if func is aten._to_copy.default and device is not None:
             to_gpu = _is_cuda(device) or (to_gpu and torch.device(device).type == "meta")
-        if isinstance(source, GpuTensor) and not to_gpu:
+        if isinstance(source, GpuTensor) and not to_gpu and not _unwaited(func, args, kwargs):
             _note_wait("copy to the host")
         if to_gpu and not isinstance(source, GpuTensor) and not _unwaited(func, args, kwargs):
             _note_wait("copy to the device")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -101,7 +100,7 @@ CASES = [
          says="Split: train and test"),
     Case("strata build sop-h WS --metadata DIR --levels deep", "sop", REGISTRY, 3),
     Case("strata train --labels labels.csv --images ROOT --recipe happier --out DIR", "sop",
-         "--encoder registry --vectors WS/vectors --set epochs=1 --out trained2",
+         "--encoder registry --vectors WS/vectors/store --set epochs=1 --out trained2",
          leaves=("trained2/report.html",)),
     Case("strata embed WS --model DIR --out VECTORS", "sop", "--model trained --images ROOT",
          leaves=("VECTORS/vectors.npy",)),
@@ -125,7 +124,7 @@ CASES = [
     Case("strata export WS --format oml --fold 2", "splits", leaves=("WS/export/oml/README.md",)),
     Case("strata split WS --class-level label --stratify group", "splits"),
     Case("strata train WS --images PHOTOS --recipe happier --out DIR", "splits",
-         "--encoder registry --vectors ../sop/WS/vectors --set epochs=1",
+         "--encoder registry --vectors ../sop/WS/vectors/store --set epochs=1",
          leaves=("DIR/report.html",)),
     Case("strata split WS --remove", "splits"),
     Case("strata build gldv2-h LANDMARKS --metadata hierarchies/sample "
@@ -147,7 +146,7 @@ FLOWS = "tests/flows/test_flows.py"
 ELSEWHERE = {
     "make install": "makes the environment that this test runs in; `make newcomer` runs it",
     "source .venv/bin/activate": "enters that environment",
-    "make demo": "test_demo",
+    "make demo": "tests/test_demo.py",
     "python flows/images.py WS ARCHIVES --workers 2": FLOWS,
     "python flows/table.py WS items.csv": FLOWS,
     "prefect server start": "a server of the user's own",
@@ -327,14 +326,3 @@ def test_command(
     assert case.says in run.stdout
     for name in case.leaves:
         assert (folder / name).stat().st_size > 0
-
-
-@pytest.mark.slow
-def test_demo(home: Path, tmp_path: Path) -> None:
-    """`make demo`, with fewer products, in a folder and with the environment of this test."""
-    environment = {**strata_environment(home), "PATH": os.environ["PATH"]}
-    command = ["make", "demo", f"BIN={BINARIES}", f"DEMO={tmp_path}", "READY=", "SUPERS=2"]
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout + run.stderr
-    for name in ("gldv2-h/tree.html", "sop-h/tree.html", "training/report.html"):
-        assert (tmp_path / name).stat().st_size > 0

@@ -132,6 +132,9 @@ def open_picture(file: Path | bytes, side: int | None = None) -> Image.Image:
     from PIL import Image
 
     try:
+        # Opening a named pipe would wait for a writer.
+        if isinstance(file, Path) and not file.is_file() and file.exists():
+            raise UnreadablePictureError("a folder or device, no file")
         source = io.BytesIO(file) if isinstance(file, bytes) else file
         with Image.open(source, formats=_formats()) as image:
             width, height = image.size

@@ -217,8 +217,12 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     Raises:
         InputError: it is not there, or is not a Parquet file.
     """
+    names = None if columns is None else list(columns)
     with _damage_named(path):
-        return pq.read_table(path, columns=None if columns is None else list(columns))
+        if path.is_dir():
+            return pq.read_table(path, columns=names)
+        with pq.ParquetFile(path) as file:  # in half of the time for a small table
+            return file.read(columns=names)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from strata_labels.losses import SupHAPLoss, interpolated, pairwise
+from strata_labels.losses.batch import Places
 from strata_labels.losses.surrogates import Sigmoid, SupRank
 
 KERNELS = {
@@ -13,6 +14,10 @@ KERNELS = {
     "at zero": SupRank(tau=0.02, rho=3.0, delta=0.0, start=0.2),
     "smoothap": Sigmoid(0.01),
 }
+
+
+def places(at: torch.Tensor, top: int) -> Places:
+    return Places(at, torch.stack([(at == place).sum(1) for place in range(top + 1)], dim=1))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -33,7 +38,7 @@ def test_interpolated_sums_are_the_sums_of_pairs(
     for precision, through in ((torch.float64, False), (dtype, True)):
         monkeypatch.setattr(pairwise, "_interpolates", lambda *_, through=through: through)
         own = scores.to(precision).requires_grad_()
-        sums = pairwise.pair_sum(own, place, KERNELS[kernel], relation, 3)
+        sums = pairwise.pair_sum(own, places(place, 3), KERNELS[kernel], relation)
         (gradient,) = torch.autograd.grad(sums, own, weights.to(precision))
         results.append((sums.detach().double(), gradient.double()))
     # Single precision is held to what rounding its result costs.
@@ -58,7 +63,7 @@ def test_scores_that_differ_by_rounding_keep_their_box(
     for through in (False, True):
         monkeypatch.setattr(pairwise, "_interpolates", lambda *_, through=through: through)
         own = scores.clone().requires_grad_()
-        sums = pairwise.pair_sum(own, place, Sigmoid(0.05), relation, 3)
+        sums = pairwise.pair_sum(own, places(place, 3), Sigmoid(0.05), relation)
         (gradient,) = torch.autograd.grad(sums, own, weights)
         results.append((sums.detach(), gradient))
     for found, expected in zip(results[1], results[0], strict=True):
@@ -88,5 +93,5 @@ def test_many_pairs_are_interpolated_where_it_pays(monkeypatch: pytest.MonkeyPat
     SupHAPLoss()(x[:99], labels[:99])
     SupHAPLoss()(x[:40] * 9, labels[:40], x * 9, labels)
     wrong = torch.full((2, 1500), torch.nan)
-    pairwise.pair_sum(wrong, labels.T[:2] % 2, KERNELS["sop"], "less", 1)
+    pairwise.pair_sum(wrong, places(labels.T[:2] % 2, 1), KERNELS["sop"], "less")
     assert len(calls) == 1

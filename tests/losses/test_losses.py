@@ -13,7 +13,7 @@ import pytest
 import torch
 from recordings import for_each_recording
 from strata_labels import losses as T
-from strata_labels.losses import pairwise, ranks
+from strata_labels.losses import Batch, pairwise, ranks
 from subprocesses import run_checked
 from torch import Tensor
 
@@ -295,6 +295,10 @@ X, Y = torch.ones(4, 3), torch.tensor([[0, 0], [1, 0], [2, 1], [3, 1]])
         (lambda: T.SupHAPLoss()(X, Y.float()), "labels must be integers, got torch.float32"),
         (lambda: T.SupHAPLoss()(X.long(), Y), "embeddings must be floating point"),
         (lambda: T.SupHAPLoss()(X[:0], Y[:0]), "not be empty"),
+        (lambda: T.TripletLoss()(X.tolist(), Y), "embeddings must be a tensor, got list"),
+        (lambda: T.CalibrationLoss()(X, Y.numpy()), "labels must be a tensor, got ndarray"),
+        (lambda: T.SupAPLoss()(X, Y, X.numpy(), Y), "reference_embeddings must be a tensor"),
+        (lambda: T.SupNDCGLoss()(X.to(torch.float8_e4m3fn), Y), "of 16 to 64 bits, got .*float8"),
         (lambda: T.SupHAPLoss()(X * math.nan, Y), "embeddings must be finite, .* in row 0"),
         (lambda: T.SupHAPLoss()(X, Y, X), "must be given together"),
         (lambda: T.SupHAPLoss()(X, Y, X[:, :2], Y), "same dimension .* .3., got 2"),
@@ -379,11 +383,19 @@ def test_published_triplets_take_each_query_for_its_own_positive() -> None:
     assert loss(torch.eye(24), labels) == 0
 
 
+def test_places_are_counted_from_labels_alone() -> None:
+    labels, bank = random_labels(40, 4, seed=3).split([25, 15])
+    x, references = torch.zeros(25, 2), torch.zeros(15, 2)
+    for batch in (Batch(x, labels, x, labels, True), Batch(x, labels, references, bank, False)):
+        for places in (batch.levels(), batch.positives(0), batch.positives(2)):
+            counted = torch.stack([(places.at == p).sum(1) for p in range(places.top + 1)], 1)
+            assert torch.equal(places.counts, counted)
+
+
 @pytest.mark.parametrize("alpha", [0, 0.5, 1, 2, 130, 1100, 1e6])
 @pytest.mark.parametrize("num_levels", [1, 2, 7])
 def test_any_alpha_gives_relevances_and_finite_losses(alpha: float, num_levels: int) -> None:
-    levels = torch.arange(num_levels + 1)[None]
-    found = ranks._pop(levels, num_levels, alpha, torch.float64)[0]
+    found = ranks._pop(torch.ones(1, num_levels + 1, dtype=torch.int64), alpha)[0].double()
     expected = [0.0] + [(level / num_levels) ** alpha for level in range(1, num_levels + 1)]
     scaled = found / found[-1]
     torch.testing.assert_close(
@@ -402,21 +414,20 @@ def test_any_alpha_gives_relevances_and_finite_losses(alpha: float, num_levels: 
 def test_relevances_and_ideals_are_rounded_as_published() -> None:
     """Else a training in double precision leaves the recorded one after some epochs: a step of
     H-rank falls where two scores change places, a little earlier or later."""
-    levels = torch.tensor([[0, 1, 1, 2, 3, 3, 3, 3, 3, 3]])
-    worth = torch.tensor([level / 2 for level in range(4)])
-    expected = (worth / torch.tensor([1, 2, 1, 6]))[levels].double()
-    assert torch.equal(ranks._pop(levels, 3, 1.0, torch.float64), expected)
+    counts = torch.tensor([[1, 2, 1, 6]])
+    expected = torch.tensor([level / 2 for level in range(4)]) / counts
+    assert torch.equal(ranks._pop(counts, 1.0), expected)
 
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        assert torch.equal(ranks._pop(levels, 3, 1.0, torch.float64), expected)
+        assert torch.equal(ranks._pop(counts, 1.0), expected)
     finally:
         torch.set_default_dtype(default)
     for number in range(1, 40):
-        every = torch.arange(number + 1)[None]
+        one = torch.ones(1, number + 1, dtype=torch.int64)
         share = torch.tensor([level / max(1, number - 1) for level in range(number + 1)])
-        assert torch.equal(ranks._pop(every, number, 1.0, torch.float32)[0], share)
+        assert torch.equal(ranks._pop(one, 1.0)[0], share)
 
     # In perfect order, far apart: each rank is that of the ideal.
     scores = torch.linspace(1, -1, 10, dtype=torch.float64)[:, None]

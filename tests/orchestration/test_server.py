@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -85,38 +86,32 @@ def contents(file: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
 
 
 @pytest.mark.flow
-def test_a_damaged_copy_is_made_anew_and_the_server_ends_with_the_block(
-    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    own = tmp_path / "cache" / "strata" / kept.name
-    own.parent.mkdir(parents=True)
-    whole = kept.read_bytes()
+def test_a_damaged_copy_is_made_anew(kept: Path, tmp_path: Path) -> None:
+    """It was no database when the first server with this home began."""
     assert _is_whole(kept)
+    found = [path.name for path in kept.parent.iterdir() if "prefect" in path.name]
+    assert found == [kept.name]
+    whole = kept.read_bytes()
     for damaged in (b"no database", b"", whole[: len(whole) // 2]):
-        own.write_bytes(damaged)
-        assert not _is_whole(own)
-    before = set(psutil.Process().children())
-    with temporary_server(tmp_path / "home") as address:
-        assert requests.get(f"{address}/health", timeout=60).ok
-        (server,) = set(psutil.Process().children()) - before
-    assert not server.is_running()
-    # Migrations write constraints in no fixed order.
-    made, found = (contents(file) for file in (tmp_path / "home" / "prefect.db", kept))
-    assert {row[:2] for row in made[0]} == {row[:2] for row in found[0]}
-    assert _is_whole(own) and [path.name for path in own.parent.iterdir()] == [own.name]
+        (tmp_path / "damaged.db").write_bytes(damaged)
+        assert not _is_whole(tmp_path / "damaged.db")
 
 
 @pytest.mark.flow
-def test_a_database_of_the_users_own_is_left_to_prefect(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_database_of_the_users_own_is_left_to_prefect_and_the_server_ends_with_the_block(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     own = tmp_path / "own.db"
+    shutil.copyfile(kept, own)  # Prefect would make it by all its migrations
     monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", f"sqlite+aiosqlite:///{own}")
+    before = set(psutil.Process().children())
     with temporary_server(tmp_path / "home") as address:
-        assert requests.get(f"{address}/health", timeout=60).ok
-    assert own.exists()
+        assert requests.post(f"{address}/flows/", json={"name": "mine"}, timeout=60).ok
+        (server,) = set(psutil.Process().children()) - before
+    assert not server.is_running()
+    with contextlib.closing(sqlite3.connect(own)) as database:
+        assert database.execute("SELECT name FROM flow").fetchall() == [("mine",)]
     assert not (tmp_path / "home/prefect.db").exists() and not (tmp_path / "cache").exists()
 
 

@@ -12,8 +12,8 @@ from benchmarks import gpu
 
 
 def test_it_runs_and_finds_agreement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = ["--batch", "64", "--items", "300", "--classes", "100", "--steps", "6"]
-    small += ["--network-batch", "16", "--backbone", "test_resnet", "--device", "cpu"]
+    small = ["--batch", "64", "--items", "300", "--classes", "100", "--steps", "4"]
+    small += ["--network-batch", "8", "--backbone", "test_resnet", "--device", "cpu"]
     small += ["--images", "8", "--model", "ViT-S-32-alt"]
     out = tmp_path / "out.json"
     monkeypatch.setattr(sys, "argv", ["gpu.py", *small, "--json", str(out)])

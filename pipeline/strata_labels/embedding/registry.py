@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,16 @@ def registry_digest() -> str:
         InputError: the extra `offline` is not installed.
     """
     text, vision = _sources()
-    files = [sha256_of(path) for path in (text / "model.safetensors", text / "tokenizer.json")]
-    recipe = [*files, sha256_of(vision), _config("folder")]
+    files = [text / "model.safetensors", text / "tokenizer.json", vision]
+    digests = [_digest_of(path, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    recipe = [*digests, _config("folder")]
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def _digest_of(path: Path, _size: int, _changed: int) -> str:
+    """Hashes an installed file of 100 MB once a process: a build asks for it several times."""
+    return sha256_of(path)
 
 
 def build_registry(cache_folder: Path) -> Path:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
-from strata_labels.label_tensors import check_embeddings, check_labels, check_nested
+from strata_labels.label_tensors import (
+    agreement,
+    check_embeddings,
+    check_labels,
+    check_nested,
+    check_tensor,
+)
 
 
 @dataclass
@@ -21,6 +29,7 @@ class Batch:
         references: `[n, d]`; the queries where none were given.
         reference_labels: `[n, L]` int64.
         own: the first references are the queries themselves, in their order.
+        on_host: both labels on the host, where they are already, so that no device is waited for.
     """
 
     embeddings: Tensor
@@ -28,6 +37,7 @@ class Batch:
     references: Tensor
     reference_labels: Tensor
     own: bool
+    on_host: tuple[Tensor, Tensor] | None = None
 
     def scores(self) -> Tensor:
         """`[b, n]` dot products."""
@@ -40,6 +50,57 @@ class Batch:
             for vectors in (self.embeddings, self.references)
         )
         return replace(self, embeddings=left, references=right).scores()
+
+    def levels(self) -> Places:
+        """Places by the number of levels on which query and reference agree."""
+        shared = [self._sharing(level) for level in reversed(range(self.labels.shape[1]))]
+        return Places.of(agreement(self.labels, self.reference_labels).long(), shared)
+
+    def positives(self, level: int) -> Places:
+        """Places of 1 where query and reference share the class of one level."""
+        check_level(level, self.labels)
+        same = self.labels[:, level, None] == self.reference_labels[None, :, level]
+        return Places.of(same.long(), [self._sharing(level)])
+
+    def _sharing(self, level: int) -> Tensor:
+        """`[b]` on the host: how many references share the query's class."""
+        if self.on_host is None:
+            self.on_host = self.labels.cpu(), self.reference_labels.cpu()
+        queries, references = (labels[:, level].contiguous() for labels in self.on_host)
+        ordered = references.sort()[0]
+        return torch.searchsorted(ordered, queries, right=True) - torch.searchsorted(
+            ordered, queries
+        )
+
+
+@dataclass
+class Places:
+    """The places of a query's references in the order to learn, the highest first.
+
+    Args:
+        at: `[b, n]` int64.
+        counts: `[b, top + 1]` int64 on the host: how many references have each place.
+    """
+
+    at: Tensor
+    counts: Tensor
+
+    @classmethod
+    def of(cls, at: Tensor, upwards: Sequence[Tensor]) -> Places:
+        """`upwards`: for each place above 0, `[b]` how many have it or a higher one."""
+        all_ = torch.full_like(upwards[0], at.shape[1])
+        upto = torch.stack([all_, *upwards, torch.zeros_like(all_)], dim=1)
+        return cls(at, upto[:, :-1] - upto[:, 1:])
+
+    @property
+    def top(self) -> int:
+        """The highest place that may occur."""
+        return self.counts.shape[1] - 1
+
+    @cached_property
+    def order(self) -> Tensor:
+        """`[b, n]` the references by falling place."""
+        return self.at.argsort(dim=1, descending=True, stable=True)
 
 
 class Loss(nn.Module):
@@ -95,6 +156,7 @@ def checked_batch(
     if reference_embeddings is None or reference_labels is None:
         check_nested(labels)
         return Batch(embeddings, labels, embeddings, labels, True)
+    check_tensor(reference_embeddings, "reference_embeddings")
     references = _single(reference_embeddings)
     for name, here, there in (
         ("device", embeddings.device, references.device),

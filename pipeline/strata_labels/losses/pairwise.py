@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, overload
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol, overload
 
 import torch
 from torch import Tensor
 
+from strata_labels.label_tensors import send
+from strata_labels.losses.batch import Places
 from strata_labels.losses.interpolated import (
     OnlyOnce,
     Parts,
@@ -26,6 +29,8 @@ from strata_labels.losses.interpolated import (
 # Pairs in flight. On a CPU a block should stay in the cache, on a GPU it should fill the device.
 _PAIRS_CPU = 1 << 18
 _PAIRS_GPU = 1 << 25
+# Part of these pairs that a block may waste on padding before another one is begun.
+_WASTE = 1 / 32
 # What interpolation costs, in pairs: for an item, for an item and a place that it is compared with,
 # and for a product of two coefficients (on a CPU, batch 1,024). A kernel's matrix has at most
 # 128 MiB.
@@ -36,7 +41,10 @@ _MOST_COEFFICIENTS = 4096
 
 
 class Kernel(Protocol):
-    """A function of a difference of scores t = s_j - s_k, elementwise, and its derivative."""
+    """A function of a difference of scores t = s_j - s_k, elementwise, and its derivative.
+
+    Both are 0 at minus infinity, unless the pairs have worths.
+    """
 
     def value(self, t: Tensor) -> Tensor: ...
 
@@ -48,41 +56,56 @@ class Kernel(Protocol):
 
 def pair_sum(
     scores: Tensor,
-    place: Tensor,
+    places: Places,
     kernel: Kernel,
     relation: Relation,
-    top: int,
     worth: Tensor | None = None,
 ) -> Tensor:
     """For each positive k of each query, the sum over j of kernel(s_j - s_k).
 
     Args:
         scores: `[b, n]`, differentiable.
-        place: `[b, n]` int64, the item's place in the order to learn (its level), 0 for
-            non-positives.
+        places: of the items in the order to learn, 0 for non-positives.
         kernel: what is summed.
         relation: which items j are summed: those of a lesser place than k's, of the same place
             (k itself among them), or of a greater one.
-        top: the highest place that may occur.
         worth: `[b, n]`; each pair then counts min(worth_j, worth_k) times.
 
     Returns:
-        `[b, n]`, 0 where `place` is 0. It has a first derivative; a second one is refused.
+        `[b, n]`, 0 where the place is 0. It has a first derivative; a second one is refused.
     """
-    layers, bounds, most = _layers(scores, place, relation, top)
+    runs = _Runs.of(places, relation)
     parts = kernel.parts() if worth is None and can_interpolate(scores) else None
-    if parts and _interpolates(layers, most, num_coefficients(parts[0], scores.dtype, *bounds)):
-        return interpolated_sum(scores, place, relation, top, parts, bounds, most)
-    return _PairSum.apply(scores, kernel, layers, worth)  # type: ignore[no-any-return]
+    if parts:
+        compared = compared_places(relation, places.top, places.counts.device)
+        most = int((places.counts @ compared.sum(1)).max())
+
+        def pays(low: float, high: float) -> bool:
+            coefficients = num_coefficients(parts[0], scores.dtype, low, high)
+            return _interpolates(runs.num_pairs, places, most, coefficients)
+
+        # The bounds are the only numbers read from the device, and only where they decide.
+        if pays(0.0, 0.0):
+            low, high = torch.stack(scores.detach().aminmax()).tolist()
+            if pays(low, high):
+                bounds = (low, high)
+                return interpolated_sum(
+                    scores, places.at, relation, places.top, parts, bounds, most
+                )
+    return _PairSum.apply(scores, kernel, places.order, runs, worth)  # type: ignore[no-any-return]
 
 
-def _interpolates(layers: list[_Layer], most: int, coefficients: float) -> bool:
+def pairs_in_flight(device: torch.device) -> int:
+    """How many numbers to work on at once there."""
+    return _PAIRS_CPU if device.type == "cpu" else _PAIRS_GPU
+
+
+def _interpolates(pairs: int, places: Places, most: int, coefficients: float) -> bool:
     """Whether interpolation costs less than the pairs; never if scores are not finite."""
     if not coefficients <= _MOST_COEFFICIENTS:
         return False
-    pairs = sum(sum(map(int.__mul__, each.num_items, each.num_others)) for each in layers)
-    rows, n = layers[0].columns.shape
-    products = (len(layers) + 1) * coefficients**2
+    rows, n = places.at.shape
+    products = (places.top + 1) * coefficients**2
     cost = _PAIRS_OF_ITEM * n + _PAIRS_OF_PLACE * most + _PAIRS_OF_PRODUCT * products
     return pairs > rows * cost
 
@@ -95,48 +118,56 @@ class _PairSum(torch.autograd.Function):
         ctx: Any,
         scores: Tensor,
         kernel: Kernel,
-        layers: list[_Layer],
+        order: Tensor,
+        runs: _Runs,
         worth: Tensor | None,
     ) -> Tensor:
-        ctx.save_for_backward(scores, worth)
-        ctx.kernel, ctx.layers = kernel, layers
-        result = torch.zeros_like(scores)
-        for layer in layers:
-            ordered, worths = layer.order(scores), layer.order(worth)
-            sums = torch.zeros_like(ordered)
-            for block in layer.blocks():
-                block.add(sums, block.items, _values(kernel, *block.pairs(ordered, worths)))
-            layer.restore(result, sums)
-        return result
+        ctx.save_for_backward(scores, order, worth)
+        ctx.kernel, ctx.runs = kernel, runs
+        ordered, worths = _ordered(scores, order), _ordered(worth, order)
+        sums = torch.zeros_like(ordered)
+        for block in runs.blocks():
+            block.items.add(sums, _values(kernel, *block.pairs(ordered, worths)))
+        return _restored(sums, order)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        scores, worth = ctx.saved_tensors
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        scores, order, worth = ctx.saved_tensors
         with torch.no_grad(), torch.autocast(scores.device.type, enabled=False):
-            result = torch.zeros_like(scores)
-            for layer in ctx.layers:
-                ordered, worths = layer.order(scores), layer.order(worth)
-                weights = layer.order(grads[0])
-                sums = torch.zeros_like(ordered)
-                for block in layer.blocks():
-                    weight = block.take(weights, block.items)
-                    pairs = block.pairs(ordered, worths)
-                    of_items, of_others = _gradients(ctx.kernel, weight, *pairs)
-                    block.add(sums, block.items, of_items)
-                    block.add(sums, block.others, of_others)
-                layer.restore(result, sums)
+            ordered, worths = _ordered(scores, order), _ordered(worth, order)
+            weights = _ordered(grads[0], order)
+            sums = torch.zeros_like(ordered)
+            for block in ctx.runs.blocks():
+                weight = block.items.take(weights, 0.0)
+                pairs = block.pairs(ordered, worths)
+                of_items, of_others = _gradients(ctx.kernel, weight, *pairs)
+                block.items.add(sums, of_items)
+                block.others.add(sums, of_others)
+            result = _restored(sums, order)
         # Only where a second derivative is prepared (create_graph=True).
         if torch.is_grad_enabled():
             result = OnlyOnce.apply(result, scores)
-        return result, None, None, None
+        return result, None, None, None, None
+
+
+@overload
+def _ordered(values: Tensor, order: Tensor) -> Tensor: ...
+@overload
+def _ordered(values: None, order: Tensor) -> None: ...
+def _ordered(values: Tensor | None, order: Tensor) -> Tensor | None:
+    """`[b n]` the values of each query by falling place, a query after the other."""
+    return None if values is None else values.gather(1, order).flatten()
+
+
+def _restored(ordered: Tensor, order: Tensor) -> Tensor:
+    return torch.empty_like(ordered).view_as(order).scatter_(1, order, ordered.view_as(order))
 
 
 def _values(
-    kernel: Kernel, items: Tensor, others: Tensor, factors: tuple[Tensor | None, ...]
+    kernel: Kernel, items: Tensor, others: Tensor, worths: tuple[Tensor, Tensor] | None
 ) -> Tensor:
     """`[r, items]` the sums over j; of scores `[r, items]` and `[r, others]`."""
-    values = kernel.value(others.unsqueeze(1) - items.unsqueeze(2))
-    return _weighted(values, *factors).sum(2)
+    return _weighted(kernel.value(others.unsqueeze(1) - items.unsqueeze(2)), worths).sum(2)
 
 
 def _gradients(
@@ -144,151 +175,153 @@ def _gradients(
     weight: Tensor,
     items: Tensor,
     others: Tensor,
-    factors: tuple[Tensor | None, ...],
+    worths: tuple[Tensor, Tensor] | None,
 ) -> tuple[Tensor, Tensor]:
     """Gradients `[r, items]` and `[r, others]`, of sums that count `weight [r, items]` each."""
-    slope = _weighted(kernel.slope(others.unsqueeze(1) - items.unsqueeze(2)), *factors)
+    slope = _weighted(kernel.slope(others.unsqueeze(1) - items.unsqueeze(2)), worths)
     return -weight * slope.sum(2), torch.bmm(weight.unsqueeze(1), slope).squeeze(1)
 
 
-def _weighted(
-    values: Tensor, real: Tensor | None, worths: Tensor | None, worths_of_others: Tensor | None
-) -> Tensor:
-    if worths is not None and worths_of_others is not None:
-        return values.mul_(torch.minimum(worths_of_others.unsqueeze(1), worths.unsqueeze(2)))
-    return values if real is None else values.mul_(real.unsqueeze(1))
+def _weighted(values: Tensor, worths: tuple[Tensor, Tensor] | None) -> Tensor:
+    if worths is None:
+        return values
+    of_items, of_others = worths
+    return values.mul_(torch.minimum(of_others.unsqueeze(1), of_items.unsqueeze(2)))
 
 
 @dataclass
 class _Side:
-    """Some items of each row, padded: `at [r, m]`, and `real [r, m]`, or None if all are."""
+    """Some items of each run, padded: `at [r, m]` and `real [r, m]`, or None if all are real."""
 
     at: Tensor
     real: Tensor | None
 
+    def take(self, ordered: Tensor, padding: float | None = None) -> Tensor:
+        """Their values; where padded, of any item if `padding` is None."""
+        taken = ordered[self.at]
+        if self.real is None or padding is None:
+            return taken
+        return taken.where(self.real, padding)
+
+    def add(self, ordered: Tensor, values: Tensor) -> None:
+        if self.real is not None:
+            values = values * self.real
+        ordered.scatter_add_(0, self.at.flatten(), values.flatten())
+
 
 @dataclass
 class _Block:
-    """Some rows (queries) with their items k and the others j that each k is compared with."""
+    """Some runs with their items k and the others j that each k is compared with."""
 
-    rows: slice
     items: _Side
     others: _Side
 
-    def take(self, values: Tensor, side: _Side) -> Tensor:
-        taken = values[self.rows].gather(1, side.at)
-        return taken if side.real is None else taken * side.real
-
-    def add(self, target: Tensor, side: _Side, values: Tensor) -> None:
-        if side.real is not None:
-            values = values * side.real
-        target[self.rows].scatter_add_(1, side.at, values)
-
     def pairs(
         self, scores: Tensor, worth: Tensor | None
-    ) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
-        """Scores of the items and of the others, and what pairs are multiplied by."""
-        items, others = self.take(scores, self.items), self.take(scores, self.others)
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
+        """Scores of the items and of the others, and their worths."""
         if worth is None:
-            return items, others, (self.others.real, None, None)
-        return items, others, (None, self.take(worth, self.items), self.take(worth, self.others))
+            # Kernels are 0 there, which saves a mask of the pairs.
+            return self.items.take(scores), self.others.take(scores, -torch.inf), None
+        worths = self.items.take(worth), self.others.take(worth, 0.0)
+        return self.items.take(scores), self.others.take(scores), worths
+
+
+class _Cut(NamedTuple):
+    """A block before it is made: runs, and of the items and the others of each, which.
+
+    `first_item` is counted from the run's first; `full` says that no run needs padding.
+    """
+
+    runs: slice
+    first_item: int
+    items: int
+    items_full: bool
+    others: int
+    others_full: bool
 
 
 @dataclass
-class _Layer:
-    """The items k of one place, and the others j: both are ranges of each row, once it is ordered.
+class _Runs:
+    """The items k of one place of one query, and the others j: both are ranges of `_ordered`.
+
+    Of each place, those with the most pairs come first, so that runs side by side have about
+    equally many and little is wasted on padding.
 
     Args:
-        rows: `[b]` the queries, those with the most pairs first, so that rows side by side have
-            about equally many and little is wasted on padding.
-        columns: `[b, n]` of each such row, the items by falling place.
-        items: first and last (exclusive) item k of each row.
-        others: first and last (exclusive) item j of each row.
-        num_items, num_others: their numbers in each row, on the host.
+        bounds: `[4, r]` on the host: where items begin, their number, where others begin, and their
+            number.
+        num_pairs: of all runs.
+        rows, size: number of queries, and length of `_ordered`.
+        device: of the scores.
     """
 
-    rows: Tensor
-    columns: Tensor
-    items: tuple[Tensor, Tensor]
-    others: tuple[Tensor, Tensor]
-    num_items: list[int]
-    num_others: list[int]
+    bounds: Tensor
+    num_pairs: int
+    rows: int
+    size: int
+    device: torch.device
 
-    @overload
-    def order(self, values: Tensor) -> Tensor: ...
-    @overload
-    def order(self, values: None) -> None: ...
-    def order(self, values: Tensor | None) -> Tensor | None:
-        return None if values is None else values[self.rows].gather(1, self.columns)
-
-    def restore(self, target: Tensor, ordered: Tensor) -> None:
-        """Adds values in this layer's order to where they belong."""
-        target[self.rows] += torch.zeros_like(ordered).scatter_(1, self.columns, ordered)
+    @classmethod
+    def of(cls, places: Places, relation: Relation) -> _Runs:
+        """All runs that have pairs."""
+        counts = places.counts
+        upto = counts.flip(1).cumsum(1).flip(1)  # of a place or a higher one
+        n = upto[:, :1]
+        number, end = counts[:, 1:], upto[:, 1:]
+        begin = end - number
+        others, num_others = {
+            "less": (end, n - end),
+            "same": (begin, number),
+            "more": (torch.zeros_like(begin), begin),
+        }[relation]
+        row = torch.arange(len(counts), device=counts.device)[:, None] * n
+        pairs = (number * num_others).T
+        bounds = torch.stack([row + begin, number, row + others, num_others]).transpose(1, 2)
+        by_pairs = pairs.argsort(dim=1, descending=True, stable=True)
+        bounds = bounds.gather(2, by_pairs.expand_as(bounds))
+        bounds = bounds.flatten(1)[:, pairs.gather(1, by_pairs).flatten() > 0]
+        size = places.at.numel()
+        return cls(bounds, int(pairs.sum()), len(counts), size, places.at.device)
 
     def blocks(self) -> Iterator[_Block]:
-        """Blocks of at most so many pairs, a row at least."""
-        budget = _PAIRS_CPU if self.rows.device.type == "cpu" else _PAIRS_GPU
-        num_items, num_others = self.num_items, self.num_others
+        """All pairs, as many at once as may be in flight, a run at least."""
+        bounds = send(self.bounds, self.device)
+        columns = torch.arange(self.size // self.rows, device=self.device)
+        for cut in self._cuts:
+            begin, number, others, num_others = bounds[:, cut.runs, None]
+            items = columns[cut.first_item : cut.first_item + cut.items]
+            yield _Block(
+                self._side(begin, number, items, cut.items_full),
+                self._side(others, num_others, columns[: cut.others], cut.others_full),
+            )
+
+    def _side(self, begin: Tensor, number: Tensor, columns: Tensor, full: bool) -> _Side:
+        if full:
+            return _Side(begin + columns, None)
+        return _Side((begin + columns).clamp_(max=self.size - 1), columns < number)
+
+    @cached_property
+    def _cuts(self) -> list[_Cut]:
+        budget = pairs_in_flight(self.device)
+        numbers, others = self.bounds[1].tolist(), self.bounds[3].tolist()
+        cuts = []
         start = 0
-        while start < len(num_items):
-            longest, widest, stop = num_items[start], num_others[start], start + 1
-            while stop < len(num_items):
-                most = max(longest, num_items[stop]), max(widest, num_others[stop])
-                if (stop + 1 - start) * most[0] * most[1] > budget:
+        while start < len(numbers):
+            longest = widest = pairs = 0
+            stop = start
+            while stop < len(numbers):
+                most = max(longest, numbers[stop]), max(widest, others[stop])
+                pairs += numbers[stop] * others[stop]
+                padded = (stop + 1 - start) * most[0] * most[1]
+                if stop > start and (padded > budget or padded - pairs > _WASTE * budget):
                     break
                 (longest, widest), stop = most, stop + 1
-            rows = slice(start, stop)
-            start = stop
-            if longest == 0 or widest == 0:
-                continue
-            others = self._side(self.others, rows, 0, widest, min(num_others[rows]))
+            runs, start = slice(start, stop), stop
+            shortest, narrowest = min(numbers[runs]), min(others[runs])
             step = max(1, budget // widest)
-            for begin in range(0, longest, step):
-                width = min(step, longest - begin)
-                least = min(num_items[rows])
-                yield _Block(rows, self._side(self.items, rows, begin, width, least), others)
-
-    def _side(
-        self, bounds: tuple[Tensor, Tensor], rows: slice, begin: int, width: int, least: int
-    ) -> _Side:
-        first, last = bounds[0][rows, None], bounds[1][rows, None]
-        at = first + torch.arange(begin, begin + width, device=first.device)
-        real = at < last
-        at = at.clamp(max=self.columns.shape[1] - 1)
-        return _Side(at, None if begin + width <= least else real)
-
-
-def _layers(
-    scores: Tensor, place: Tensor, relation: Relation, top: int
-) -> tuple[list[_Layer], tuple[float, float], int]:
-    """One layer for each place above 0, and `bounds` and `most` of `interpolated_sum`.
-
-    By falling place, the items of one place, and all those above or below, are neighbours. The
-    blocks depend on how many there are: reading these numbers is the only wait for the device.
-    """
-    columns = place.argsort(dim=1, descending=True, stable=True)
-    counts = torch.stack([(place == p).sum(1) for p in range(top + 1)], dim=1)
-    ends = counts.flip(1).cumsum(1).flip(1)  # column p: items of place p or more
-    found = []
-    for p in range(1, top + 1):
-        first, last = ends[:, p] - counts[:, p], ends[:, p]
-        low, high = {
-            "less": (last, torch.full_like(last, place.shape[1])),
-            "same": (first, last),
-            "more": (torch.zeros_like(first), first),
-        }[relation]
-        rows = ((last - first) * (high - low)).argsort(descending=True, stable=True)
-        found.append((rows, (first[rows], last[rows]), (low[rows], high[rows])))
-    sizes = [last - first for _, *sides in found for first, last in sides]
-    # Read at once, as numbers of one type: those of items are exact in it.
-    number = torch.float32 if scores.device.type == "mps" else torch.float64
-    slots = counts.to(number) @ compared_places(relation, top, place.device).to(number).sum(1)
-    bounds = torch.stack([slots.amax(), *scores.detach().to(number).aminmax()])
-    *read, most, low, high = torch.cat([*sizes, bounds]).tolist()
-    b = len(place)
-    of_side = [list(map(int, read[i * b : (i + 1) * b])) for i in range(len(sizes))]
-    layers = [
-        _Layer(rows, columns[rows], items, others, *of_side[2 * i : 2 * i + 2])
-        for i, (rows, items, others) in enumerate(found)
-    ]
-    return layers, (low, high), int(most)
+            for first in range(0, longest, step):
+                width = min(step, longest - first)
+                full = first + width <= shortest
+                cuts.append(_Cut(runs, first, width, full, widest, narrowest == widest))
+        return cuts

@@ -10,14 +10,14 @@ without positives are left out of the mean; if none has any, the loss is 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from strata_labels.label_tensors import agreement
-from strata_labels.losses.batch import Batch, Loss, check_level, check_number
-from strata_labels.losses.pairwise import pair_sum
+from strata_labels.label_tensors import send
+from strata_labels.losses.batch import Batch, Loss, Places, check_number
+from strata_labels.losses.pairwise import pair_sum, pairs_in_flight
 from strata_labels.losses.surrogates import LeakyStep, Sigmoid, SupRank
 
 
@@ -25,13 +25,29 @@ class _RankLoss(Loss):
     """Means a value per query over the queries that have positives."""
 
     def batch_loss(self, batch: Batch) -> Tensor:
-        quality, valid = self.quality(batch)
-        # Masked, not chosen: how many are valid is not known without waiting for the device.
-        return torch.where(valid, 1 - quality, 0.0).sum() / valid.sum().clamp(min=1)
+        places = self.places(batch)
+        scores = batch.scores()
+        quality = self.quality(scores, places)
+        valid = (places.counts[:, 1:].sum(1) > 0).to(quality.dtype)
+        share = valid / valid.sum().clamp(min=1)
+        return ((1 - quality) * send(share, quality.device)).sum()
 
-    def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """`[b]` smooth metric, and `[b]` whether the query has positives."""
+    def places(self, batch: Batch) -> Places:
+        """The places that references should have."""
         raise NotImplementedError
+
+    def quality(self, scores: Tensor, places: Places) -> Tensor:
+        """`[b]` smooth metric of scores `[b, n]`; any number where a query has no positives."""
+        raise NotImplementedError
+
+
+class _LevelLoss(_RankLoss):
+    """A rank loss of which the items of one level's class are the positives."""
+
+    level: int
+
+    def places(self, batch: Batch) -> Places:
+        return batch.positives(self.level)
 
 
 class SupHAPLoss(_RankLoss):
@@ -85,20 +101,21 @@ class SupHAPLoss(_RankLoss):
             self.h_rank = LeakyStep(beta, gamma, leak)
         self.alpha = check_number("alpha", alpha, zero=True)
 
-    def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        scores, levels, top = batch.scores(), _levels(batch), batch.labels.shape[1]
-        relevance = _pop(levels, top, self.alpha, scores.dtype)
-        with torch.no_grad():
-            steps, h_rank = _step_sums(scores, levels, top, relevance, self.h_rank is None)
-        rank = steps + pair_sum(scores, levels, self.surrogate, "less", top)
+    def places(self, batch: Batch) -> Places:
+        return batch.levels()
+
+    def quality(self, scores: Tensor, places: Places) -> Tensor:
+        worth = send(_pop(places.counts, self.alpha).to(scores.dtype), scores.device)
+        relevance = worth.gather(1, places.at)
+        steps, h_rank = _step_sums(scores, places, worth, self.h_rank is None)
+        rank = steps + pair_sum(scores, places, self.surrogate, "less")
         if self.h_rank is not None:
-            h_rank = h_rank + pair_sum(scores, levels, self.h_rank, "more", top, relevance)
-        total = relevance.sum(1)
-        ratio = torch.where(levels > 0, h_rank / rank.clamp(min=1), 0.0)
-        return ratio.sum(1) / total.clamp(min=torch.finfo(total.dtype).tiny), total > 0
+            h_rank = h_rank + pair_sum(scores, places, self.h_rank, "more", relevance)
+        total = relevance.sum(1).clamp(min=torch.finfo(scores.dtype).tiny)
+        return (h_rank / rank.clamp(min=1)).sum(1) / total
 
 
-class SupAPLoss(_RankLoss):
+class SupAPLoss(_LevelLoss):
     """1 - smooth AP of one level (Ramzi et al., ROADMAP 2021).
 
     Args:
@@ -123,15 +140,13 @@ class SupAPLoss(_RankLoss):
         self.level = level
         self.surrogate = SupRank(tau, rho, delta, start, offset)
 
-    def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        scores, place = batch.scores(), _positive(batch, self.level)
-        with torch.no_grad():
-            before, _ = _step_sums(scores, place, 1, place.to(scores.dtype), True)
-        rank = before + pair_sum(scores, place, self.surrogate, "less", 1)
-        return _mean_over_positives(before / rank.clamp(min=1), place)
+    def quality(self, scores: Tensor, places: Places) -> Tensor:
+        before = _step_ranks(scores, places)
+        rank = before + pair_sum(scores, places, self.surrogate, "less")
+        return _mean_over_positives(before / rank.clamp(min=1), places)
 
 
-class SmoothAPLoss(_RankLoss):
+class SmoothAPLoss(_LevelLoss):
     """1 - AP with every comparison a sigmoid (Brown et al., Smooth-AP 2020).
 
     Args:
@@ -144,12 +159,11 @@ class SmoothAPLoss(_RankLoss):
         self.level = level
         self.surrogate = Sigmoid(tau)
 
-    def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        scores, place = batch.scores(), _positive(batch, self.level)
+    def quality(self, scores: Tensor, places: Places) -> Tensor:
         # An item compared with itself adds sigma(0) = 1/2; it must add 1.
-        before = pair_sum(scores, place, self.surrogate, "same", 1) + 0.5
-        rank = before + pair_sum(scores, place, self.surrogate, "less", 1)
-        return _mean_over_positives(before / rank, place)
+        before = pair_sum(scores, places, self.surrogate, "same") + 0.5
+        rank = before + pair_sum(scores, places, self.surrogate, "less")
+        return _mean_over_positives(before / rank, places)
 
 
 class SupNDCGLoss(_RankLoss):
@@ -176,21 +190,25 @@ class SupNDCGLoss(_RankLoss):
         super().__init__()
         self.surrogate = SupRank(tau, rho, delta, start, offset)
 
-    def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        scores, place, top = batch.scores(), _levels(batch), batch.labels.shape[1]
-        gain = torch.exp2(place.to(scores.dtype)) - 1
-        with torch.no_grad():
-            steps, _ = _step_sums(scores, place, top, gain, False)
-        rank = steps + pair_sum(scores, place, self.surrogate, "less", top)
+    def places(self, batch: Batch) -> Places:
+        return batch.levels()
+
+    def quality(self, scores: Tensor, places: Places) -> Tensor:
+        gain = torch.exp2(places.at.to(scores.dtype)) - 1
+        rank = _step_ranks(scores, places) + pair_sum(scores, places, self.surrogate, "less")
         found = (gain / torch.log2(1 + rank.clamp(min=1))).sum(1)
         # In single precision and in the items' order, as published: see `_pop`.
-        ideal_rank = 1 + place.argsort(dim=1, descending=True).argsort(dim=1).float()
-        ideal = (gain.float() / torch.log2(1 + ideal_rank)).sum(1)
-        valid = ideal > 0
-        return found / torch.where(valid, ideal, 1.0), valid
+        discount = torch.log2(
+            torch.arange(2, scores.shape[1] + 2, dtype=torch.float32, device=scores.device)
+        )
+        discount = torch.empty_like(gain, dtype=torch.float32).scatter_(
+            1, places.order, discount.expand_as(gain)
+        )
+        ideal = (gain.float() / discount).sum(1)
+        return found / ideal.clamp(min=torch.finfo(ideal.dtype).tiny)
 
 
-class SupRecallLoss(_RankLoss):
+class SupRecallLoss(_LevelLoss):
     """1 - smooth recall at k, averaged over `ks` (Patel et al., Recall@k surrogate loss, 2022).
 
     R@k = sum over positives of sigma((k - rank) / temperature), divided by min(k, positives),
@@ -226,72 +244,78 @@ class SupRecallLoss(_RankLoss):
         self.temperature = check_number("temperature", temperature)
         self.surrogate = SupRank(tau, rho, delta, start, offset)
 
-    def quality(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        scores, place = batch.scores(), _positive(batch, self.level)
-        with torch.no_grad():
-            before, _ = _step_sums(scores, place, 1, place.to(scores.dtype), True)
-        rank = before + pair_sum(scores, place, self.surrogate, "less", 1)
-        count = place.sum(1)
-        recalls = [
-            (torch.sigmoid((k - rank) / self.temperature) * place).sum(1)
-            / count.clamp(min=1, max=k)
-            for k in self.ks
-        ]
-        return torch.stack(recalls).mean(0), count > 0
+    def quality(self, scores: Tensor, places: Places) -> Tensor:
+        before = _step_ranks(scores, places)
+        rank = before + pair_sum(scores, places, self.surrogate, "less")
+        ks = torch.tensor(self.ks, device=places.counts.device)[:, None]
+        most = places.counts[:, 1].clamp(min=1).minimum(ks).to(scores.dtype)
+        found = [(torch.sigmoid((k - rank) / self.temperature) * places.at).sum(1) for k in self.ks]
+        return (torch.stack(found) / send(most, scores.device)).mean(0)
 
 
-def _levels(batch: Batch) -> Tensor:
-    """`[b, n]` int64: the number of levels on which query and reference agree."""
-    return agreement(batch.labels, batch.reference_labels).long()
+def _mean_over_positives(values: Tensor, places: Places) -> Tensor:
+    number = send(places.counts[:, 1].clamp(min=1), values.device)
+    return (values * places.at).sum(1) / number
 
 
-def _positive(batch: Batch, level: int) -> Tensor:
-    """`[b, n]` int64, 1 where query and reference share the class of one level."""
-    check_level(level, batch.labels)
-    return (batch.labels[:, level, None] == batch.reference_labels[None, :, level]).long()
+def _pop(counts: Tensor, alpha: float) -> Tensor:
+    """`[b, L + 1]` relevance (l / L)^alpha / c(l) of an item of each level, in single precision.
 
-
-def _mean_over_positives(values: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-    count = place.sum(1)
-    return (values * place).sum(1) / count.clamp(min=1), count > 0
-
-
-def _pop(levels: Tensor, num_levels: int, alpha: float, dtype: torch.dtype) -> Tensor:
-    """`[b, n]` relevance (l / L)^alpha / c(l) of each item, in single precision.
-
-    With alpha 1 it is l / (L - 1), as the published code has it: the factor cancels, but a training
-    in double precision repeats the published one for longer than a few epochs only with the same
-    roundings. With a great alpha that could be too large for single precision.
+    `counts [b, L + 1]` are c(l). With alpha 1 it is l / (L - 1), as the published code has it: the
+    factor cancels, but a training in double precision repeats the published one for longer than a
+    few epochs only with the same roundings. With a great alpha that could be too large for single
+    precision.
     """
-    counts = torch.stack([(levels == level).sum(1) for level in range(num_levels + 1)], dim=1)
-    # Made on the device, and divided there by a tensor: no wait for it, and the rounding of a CPU.
-    step = torch.arange(1, num_levels + 1, dtype=torch.float32, device=levels.device)
+    num_levels = counts.shape[1] - 1
+    step = torch.arange(1, num_levels + 1, dtype=torch.float32, device=counts.device)
     share = step / step[max(0, num_levels - 2)] if alpha == 1 else (step / step[-1]) ** alpha
     worth = nn.functional.pad(share, (1, 0))
-    by_level = torch.where(counts > 0, worth / counts.clamp(min=1), 0.0)
-    return by_level.gather(1, levels).to(dtype)
+    return torch.where(counts > 0, worth / counts.clamp(min=1), 0.0)
 
 
-def _step_sums(
-    scores: Tensor, place: Tensor, top: int, relevance: Tensor, above: bool
-) -> tuple[Tensor, Tensor]:
-    """For each item k, by the step function H(s_j - s_k), H(0) = 1, over all j, k among them:
-
-    the number of j at k's place or above, and the sum of min(rel(j), rel(k)) over all j, those of
-    a greater place only if `above`. Both are counts of the items that score at least s_k, which
-    one sort gives for all k.
+def _step_ranks(scores: Tensor, places: Places) -> Tensor:
+    """`[b, n]` for each positive k, the number of items of its place or above, k among them, that
+    score at least s_k: the sum of the step function H(s_j - s_k), H(0) = 1.
     """
-    ascending, order = scores.sort(dim=1)
-    # Items that score less than k, so that ties count as ranked before.
-    less = torch.searchsorted(ascending, scores.contiguous())
-    sorted_place = place.gather(1, order)
-    steps, sums = torch.zeros_like(scores), torch.zeros_like(scores)
-    for p in range(top + 1):
-        own = sorted_place == p
-        upto = nn.functional.pad(own.cumsum(1), (1, 0))
-        seen = (upto[:, -1:] - upto.gather(1, less)).to(scores.dtype)
-        worth = (relevance * (place == p)).amax(1, keepdim=True)
-        steps += seen * (place <= p)
-        shared = seen * torch.minimum(relevance, worth)
-        sums += shared if above else shared * (place >= p)
-    return steps, sums
+    return torch.cat([(seen * upwards).sum(1) for _, seen, upwards in _seen(scores, places)])
+
+
+def _step_sums(scores: Tensor, places: Places, worth: Tensor, above: bool) -> tuple[Tensor, Tensor]:
+    """As `_step_ranks`, and the sum of H(s_j - s_k) min(worth(j), worth(k)) over all j.
+
+    `worth [b, top + 1]` is that of a place, 0 of place 0. Items of a greater place than k's are
+    summed only if `above`.
+    """
+    ranks, sums = [], []
+    for rows, seen, upwards in _seen(scores, places):
+        ranks.append((seen * upwards).sum(1))
+        at = places.at[rows]
+        shared = torch.minimum(worth[rows].gather(1, at)[:, None], worth[rows, 1:, None])
+        if not above:
+            shared *= at[:, None] >= _places_above_0(places)
+        sums.append((seen * shared).sum(1))
+    return torch.cat(ranks), torch.cat(sums)
+
+
+def _seen(scores: Tensor, places: Places) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Some rows at a time: `[r, top, n]` how many items of each place above 0 score at least s_k,
+    and whether that place is k's or a greater one.
+
+    One sort gives it for all k.
+    """
+    negative = -scores.detach()
+    falling, order = negative.sort(dim=1)
+    # The last item that scores no less than k, so that ties count as ranked before.
+    last = torch.searchsorted(falling, negative.contiguous(), right=True) - 1
+    sorted_at = places.at.gather(1, order)
+    which = _places_above_0(places)
+    step = max(1, pairs_in_flight(scores.device) // (scores.shape[1] * places.top))
+    for begin in range(0, len(scores), step):
+        rows = slice(begin, begin + step)
+        seen = (sorted_at[rows, None] == which).to(scores.dtype).cumsum(2)
+        seen = seen.gather(2, last[rows, None].expand_as(seen))
+        yield rows, seen, places.at[rows, None] <= which
+
+
+def _places_above_0(places: Places) -> Tensor:
+    return torch.arange(1, places.top + 1, device=places.at.device)[:, None]

@@ -78,7 +78,7 @@ class SupRank:
         sigma = self._near(t)
         result = torch.addcmul(sigma, sigma, sigma, value=-1).mul_(1 / self.tau)
         surplus = self.rho - (at_delta - at_delta**2) / self.tau
-        return result.add_(_step(t - self.delta), alpha=surplus)
+        return result.add_(_step(t, self.delta), alpha=surplus)
 
     def parts(self) -> tuple[Parts, Parts]:
         near, start, rho = Sigmoid(self.tau), self.start, self.rho
@@ -126,6 +126,6 @@ class LeakyStep:
         """Its pairs are weighted, so they are counted one by one."""
 
 
-def _step(t: Tensor) -> Tensor:
-    """1 where t > 0, else 0. Boolean masks would do, but on a CPU they are ten times slower."""
-    return t.relu().sign_()
+def _step(t: Tensor, at: float = 0.0) -> Tensor:
+    """1 where t > at, else 0, as numbers: on a CPU, masks of booleans take four times as long."""
+    return torch.gt(t, at, out=torch.empty_like(t))

@@ -84,10 +84,8 @@ def temporary_server(home: Path) -> Iterator[str]:
     Raises:
         RetryError: it did not start.
     """
-    from strata_labels.files import user_cache  # imports pandas, which the server does not need
-
     home.mkdir(parents=True, exist_ok=True)
-    kept = user_cache() / f"prefect-{version('prefect')}.db"
+    kept = kept_database()
     command = [sys.executable, "-c", f"from {__name__} import serve; serve()", str(home), str(kept)]
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
@@ -103,6 +101,13 @@ def temporary_server(home: Path) -> Iterator[str]:
     finally:
         process.stdin.close()
         process.wait()
+
+
+def kept_database() -> Path:
+    """Where the first server keeps its empty database, for the next ones to begin with a copy."""
+    from strata_labels.files import user_cache  # imports pandas, which the server does not need
+
+    return user_cache() / f"prefect-{version('prefect')}.db"
 
 
 class LocalRequests:

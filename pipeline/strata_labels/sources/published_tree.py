@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -74,10 +75,12 @@ def published_tree(
     nodes = nodes.sort_values(["level", "node_id"], ignore_index=True)
     below = nodes[nodes.parent_id.notna()]
     parent_of = dict(zip(below.node_id, below.parent_id, strict=True))
-    made = [_rows(below.node_id, below.level + 1, below.parent_id, parent_of)]
-    if len(levels):
-        made += [_rows(named.index, 1, above, parent_of), _open_rows(names.index[~labelled])]
-    proposals = pd.concat(made)
+    unlabelled = names.index[~labelled] if len(levels) else names.index[:0]
+    subjects = [*below.node_id, *named.index, *unlabelled]
+    parents = [*below.parent_id, *above, *[""] * len(unlabelled)]
+    level_of = np.ones(len(subjects), dtype="int8")
+    level_of[: len(below)] = below.level + 1
+    proposals = _rows(subjects, level_of, parents, parent_of, len(unlabelled))
     proposals = proposals.sort_values(["level", "subject"], ignore_index=True)
     return proposals[SCHEMAS["proposals"].names], nodes.astype({"level": "int8"})
 
@@ -100,53 +103,51 @@ def label_node(level: int, name: str) -> str:
     return f"{level}/{_escape(name)}"
 
 
-def _rows(subjects: Any, level: Any, parents: Any, parent_of: dict[str, Any]) -> pd.DataFrame:
-    """Accepted proposals; the evidence is the path from the parent to the top."""
-    rows = pd.DataFrame(
-        {
-            "subject": pd.Series(list(subjects), dtype=object),
-            "parent": pd.Series(list(parents), dtype=object),
-        }
-    )
-    rows["level"] = np.full(len(rows), level, dtype="int8")
-    rows["row_id"] = rows.level.astype(str) + ":" + rows.subject
+def _rows(
+    subjects: list[str],
+    levels: np.ndarray,
+    parents: list[str],
+    parent_of: dict[str, str],
+    unlabelled: int,
+) -> pd.DataFrame:
+    """Accepted proposals, whose evidence is the path from the parent to the top.
+
+    The last ones are items without any label: their rows are open, and they have no parent.
+    """
     evidence, marks = {}, {}
-    for parent in pd.unique(rows.parent):
+    for parent in dict.fromkeys(parents):
         path = [parent]
         while path[-1] in parent_of:
             path.append(parent_of[path[-1]])
         evidence[parent] = (Evidence("published", parent, ids=tuple(path)),)
         marks[parent] = evidence_hash(published=path)
-    rows["evidence"] = pd.Series([evidence[parent] for parent in rows.parent], dtype=object)
-    rows["evidence_hash"] = rows.parent.map(marks)
-    given: dict[str, Any] = {
-        "status": PROPOSED,
-        "origin": "published",
-        "confidence": np.float32(1),
-        "margin": np.float32(1),
-        "accepted": True,
-        "score": np.float32(1),
-        "reasons": _lists((), len(rows)),
-        "suggestion": "",
-        "alternatives": _lists((), len(rows)),
+    number = len(subjects)
+    given = np.arange(number) < number - unlabelled
+    share = given.astype("float32")
+    reasons = [() if labelled else (Reason(NO_LABEL),) for labelled in given]
+    rows = {
+        "subject": pd.Series(subjects, dtype=object),
+        "parent": pd.Series(parents, dtype=object),
+        "level": levels,
+        "row_id": _texts(f"{n}:{name}" for n, name in zip(levels, subjects, strict=True)),
+        "evidence": _objects([evidence[parent] if parent else () for parent in parents]),
+        "evidence_hash": _texts(marks[parent] for parent in parents),
+        "status": _texts(np.where(given, PROPOSED, NO_LABEL)),
+        "origin": _texts(np.where(given, "published", "")),
+        "confidence": share,
+        "margin": share,
+        "accepted": given,
+        "score": share,
+        "reasons": _objects(reasons),
+        "suggestion": _texts([""] * number),
+        "alternatives": _objects([()] * number),
     }
-    return rows.assign(**given)
+    return pd.DataFrame(rows)
 
 
-def _open_rows(subjects: Any) -> pd.DataFrame:
-    """Items without any published label."""
-    rows = _rows(subjects, 1, [""] * len(subjects), {})
-    return rows.assign(
-        status=NO_LABEL,
-        origin="",
-        confidence=np.float32(0),
-        margin=np.float32(0),
-        score=np.float32(0),
-        accepted=False,
-        evidence=_lists((), len(rows)),
-        reasons=_lists((Reason(NO_LABEL),), len(rows)),
-    )
+def _texts(values: Iterable[str]) -> pd.Series:
+    return pd.Series(list(values), dtype="str")
 
 
-def _lists(value: tuple[Any, ...], number: int) -> pd.Series:
-    return pd.Series([value] * number, dtype=object)
+def _objects(values: list[tuple[Any, ...]]) -> pd.Series:
+    return pd.Series(values, dtype=object)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.label_tensors import check_nested
+from strata_labels.label_tensors import check_labels, check_nested, send
 from strata_labels.losses import Batch
 from strata_labels.training.criterion import criterion, start_proxies
 from strata_labels.training.memory import Memory
@@ -51,7 +51,8 @@ class Trainer:
 
     Attributes:
         model, loss, sampler, optimizers, step: the current ones.
-        history: `HISTORY` of each step so far.
+        known: the rows of `history` that have been read from the device. While `run` goes on, a
+            GPU's are read a step later, so that it is not waited for.
     """
 
     def __init__(
@@ -75,9 +76,11 @@ class Trainer:
         precisions = [parameter.dtype for parameter in model.parameters()]
         precision = torch.promote_types(precisions[0], torch.float32)
         self.loss = criterion(recipe, classes, dim).to(self.device, precision)
-        self.memory = Memory(recipe.memory, dim, labels.shape[1]).to(self.device, precision)
+        num_levels = self.labels.shape[1]
+        self.memory = Memory(recipe.memory, dim, num_levels, self.device, precision)
         self.step = 0
-        self.history: list[tuple[float, ...]] = []
+        self.known: list[tuple[float, ...]] = []
+        self._unread: list[_Unread] = []
         self._load, self._compile = load, compile
         learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
         below = {id(p) for p in getattr(model, "backbone", nn.Identity()).parameters()}
@@ -108,7 +111,20 @@ class Trainer:
         Raises:
             InputError: the training diverged; see `check_batches`.
         """
-        last = None if steps is None else self.step + steps
+        self._run(after_step, None if steps is None else self.step + steps)
+        self._read(0)
+
+    @property
+    def history(self) -> list[tuple[float, ...]]:
+        """`HISTORY` of each step so far.
+
+        Raises:
+            InputError: the training diverged in the last one.
+        """
+        self._read(0)
+        return self.known
+
+    def _run(self, after_step: Callable[[Trainer, int], bool] | None, last: int | None) -> None:
         while self.sampler.epoch < self.recipe.epochs and self.step != last:
             epoch, first = self.sampler.epoch, self.sampler.done
             self.check_batches()
@@ -156,7 +172,8 @@ class Trainer:
                 f"{done} batches of epoch {epoch} are done; it has {len(self.sampler)}"
             )
         self.step = state["step"]
-        self.history = [tuple(row) for row in state["history"].tolist()]
+        self._unread.clear()
+        self.known = [tuple(row) for row in state["history"].tolist()]
         torch.set_rng_state(state["random"]["cpu"])
         if self.device.type == "cuda" and "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
@@ -183,6 +200,7 @@ class Trainer:
         Raises:
             InputError: the training diverged.
         """
+        self._read(0)
         learnt = (*self._backbone, *self._head, *self._proxies)
         if not all(bool(parameter.isfinite().all()) for parameter in learnt):
             raise self._diverged(self.step)
@@ -193,34 +211,56 @@ class Trainer:
         return InputError(Problem("--recipe", f"training diverged in step {step}", fix))
 
     def _learn(self, epoch: int, batch: Indices, inputs: Tensor) -> None:
-        labels = self.labels[batch].to(self.device, non_blocking=True)
+        labels = self.labels[batch]
         self._running.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
-            own = self._running(inputs.to(self.device, non_blocking=True))
+            own = self._running(send(inputs, self.device))
         own = own.to(torch.promote_types(own.dtype, torch.float32))
         embeddings = self.processes.gather(own, len(batch))
-        references = (embeddings, labels)
-        if self.recipe.memory:
-            references = self.memory.references(embeddings, labels)
         # Labels were checked once, and what is not finite shows in the loss: no wait for a GPU.
-        loss = self.loss.batch_loss(Batch(embeddings, labels, *references, own=True))
+        loss = self.loss.batch_loss(self._batch(embeddings, labels))
         self.optimizers.zero_grad()
         loss.backward()
         self.processes.mean_gradients(self._proxies)
-        # Proxies learn at rates of their own: the network's gradients alone are clipped.
-        norm = nn.utils.clip_grad_norm_(
-            [*self._backbone, *self._head], self.recipe.clip or math.inf
-        )
-        # The one wait for the device: a step that diverged must not be taken.
-        shown, length = torch.stack([loss.detach(), norm.to(loss.dtype)]).tolist()
-        if not (math.isfinite(shown) and math.isfinite(length)):
-            raise self._diverged(self.step + 1)
+        norm = self._clip()
+        shown = torch.stack([loss.detach(), norm.to(loss.dtype)])
         rate = self.optimizers.rates["head"]
+        self._unread.append(_Unread(self.step + 1, epoch, rate, _Arriving(shown)))
+        # A step that diverged must not be taken. A GPU works on while its last step is read: if
+        # that one diverged, it is the last, and nothing of it is kept.
+        self._read(1 if self.device.type == "cuda" else 0)
         self.optimizers.step(epoch)
         if self.recipe.memory:
             self.memory.add(embeddings, labels)
         self.step += 1
-        self.history.append((self.step, epoch, shown, rate, length))
+
+    def _batch(self, embeddings: Tensor, labels: Tensor) -> Batch:
+        """What the loss is given; `labels [b, L]` are on the host."""
+        there = send(labels, self.device)
+        if not self.recipe.memory:
+            return Batch(embeddings, there, embeddings, there, True, (labels, labels))
+        references, of_references = self.memory.references(embeddings, labels)
+        sent = send(of_references, self.device)
+        return Batch(embeddings, there, references, sent, True, (labels, of_references))
+
+    def _clip(self) -> Tensor:
+        """The length of the network's gradient, which is clipped as the recipe says.
+
+        Proxies learn at rates of their own and are left out.
+        """
+        network = [*self._backbone, *self._head]
+        if self.recipe.clip:
+            return nn.utils.clip_grad_norm_(network, self.recipe.clip)
+        return nn.utils.get_total_norm([each.grad for each in network if each.grad is not None])
+
+    def _read(self, left: int) -> None:
+        """Adds steps to what is known, all but the last `left`."""
+        while len(self._unread) > left:
+            step, epoch, rate, arriving = self._unread.pop(0)
+            loss, length = arriving.read()
+            if not (math.isfinite(loss) and math.isfinite(length)):
+                raise self._diverged(step)
+            self.known.append((step, epoch, loss, rate, length))
 
     def _freeze(self, frozen: bool) -> None:
         """Freezes or thaws the backbone, and tells DistributedDataParallel what will learn."""
@@ -236,6 +276,31 @@ class Trainer:
             self._running = torch.compile(self._running)  # type: ignore[assignment]
 
 
+class _Arriving:
+    """Numbers on their way to the host."""
+
+    def __init__(self, numbers: Tensor) -> None:
+        self._numbers = numbers.to("cpu", non_blocking=True)
+        self._sent = torch.cuda.Event() if numbers.is_cuda else None
+        if self._sent:
+            self._sent.record()
+
+    def read(self) -> list[float]:
+        """The numbers, once they are there."""
+        if self._sent:
+            self._sent.synchronize()
+        return self._numbers.tolist()  # type: ignore[no-any-return]
+
+
+class _Unread(NamedTuple):
+    """A row of the history whose loss and gradient norm have not been read."""
+
+    step: int
+    epoch: int
+    rate: float
+    numbers: _Arriving
+
+
 def uses_autocast(recipe: Recipe, device: torch.device) -> bool:
     """Whether the network computes in bf16 there."""
     if recipe.precision == "auto":
@@ -245,10 +310,9 @@ def uses_autocast(recipe: Recipe, device: torch.device) -> bool:
 
 def _numbered(labels: Tensor) -> tuple[Tensor, Tensor]:
     """Labels with each level's classes numbered from 0, and the paths `[c, L]` of the finest."""
-    if labels.ndim != 2 or labels.dtype.is_floating_point:
-        raise ValueError(
-            f"labels must be integers [n, L], got {labels.dtype} of shape {tuple(labels.shape)}"
-        )
+    labels = check_labels(labels).cpu()
+    if not len(labels):
+        raise ValueError(f"labels must not be empty, got the shape {tuple(labels.shape)}")
     columns = [column.unique(return_inverse=True)[1] for column in labels.T]
     numbered = torch.stack(columns, dim=1)
     check_nested(labels)

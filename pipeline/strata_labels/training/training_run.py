@@ -68,7 +68,7 @@ def train(
         encoder: of head mode.
         vectors: of head mode, the folder its vectors are kept in, `out/vectors` if None; trainings
             may share one.
-        seed: of every random choice.
+        seed: of every random choice, 0 to 2^63 - 1.
         skip_damaged: leave out images that cannot be read, also those that break later.
         workers: processes that decode images in full mode; None: as many as there are cores for
             each process of the training, 16 at most.
@@ -87,6 +87,9 @@ def train(
         RetryError: stopped by a signal or a full disk; the checkpoint stays. Another training is
             running in `out`.
     """
+    if not 0 <= seed < 1 << 63:
+        fix = "Take a number from 0 to 2^63 - 1."
+        raise InputError(Problem("--seed", "no seed:", fix, value=seed))
     with process_group() as processes, ExitStack() as held:
         if processes.first:
             held.enter_context(only_one(out / ".strata.lock", "training"))
@@ -136,7 +139,8 @@ def train(
             if reasons:
                 write_json(out / LEFT_OUT, {paths.iloc[at]: why for at, why in reasons.items()})
         # Without a checkpoint the file is of an earlier training in this folder.
-        if processes.any(processes.first and not (resumed and (out / FROZEN).exists())):
+        number = len(images.part(*TESTED).table)
+        if processes.any(processes.first and not (resumed and _has_rows(out / FROZEN, number))):
             frozen = work.frozen()
             if processes.first:
                 _save(out / FROZEN, frozen)
@@ -215,7 +219,14 @@ def _unreadable(
         every = processes.merged({int(own[at]): why for at, why in found.items()})
         return dict(sorted(every.items()))
     file = out / LEFT_OUT
-    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if not file.exists():
+        return {}
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+        known.items()
+    except (ValueError, AttributeError) as error:
+        fix = f"Restore it, or give another --out, or remove {CHECKPOINT} to start again."
+        raise InputError(Problem(file, f"damaged ({error})", fix)) from error
     return {at: known[path] for at, path in enumerate(images.table.path) if path in known}
 
 
@@ -226,7 +237,7 @@ def _run(trainer: Trainer, out: Path, about: dict[str, Any]) -> None:
     first, recipe = trainer.processes.first, trainer.recipe
     saved = trainer.step
     began = time.monotonic()
-    seen = 0
+    seen, shown = 0, len(trainer.known)
 
     def keep() -> None:
         nonlocal saved
@@ -237,13 +248,21 @@ def _run(trainer: Trainer, out: Path, about: dict[str, Any]) -> None:
             checkpoint.save(out / CHECKPOINT, trainer, about)
         saved = trainer.step
 
+    def show() -> None:
+        nonlocal shown
+        if board is None:
+            return
+        for step, _, *values in trainer.known[shown:]:
+            for name, value in zip(HISTORY[2:], values, strict=True):
+                board.add_scalar(f"train/{name}", value, step)
+        shown = len(trainer.known)
+
     def after_step(trainer: Trainer, images: int) -> bool:
         nonlocal seen
         tracker.advance(images)
         seen += images
+        show()
         if board is not None:
-            for name, value in zip(HISTORY[2:], trainer.history[-1][2:], strict=True):
-                board.add_scalar(f"train/{name}", value, trainer.step)
             rate = seen / (time.monotonic() - began)
             board.add_scalar("train/images_per_second", rate, trainer.step)
         stop = trainer.processes.any(stopped.is_set())
@@ -255,6 +274,7 @@ def _run(trainer: Trainer, out: Path, about: dict[str, Any]) -> None:
     try:
         with _stop_signals() as stopped, track(_left(trainer) if first else 0, "images") as tracker:
             trainer.run(after_step)
+            show()
             keep()
             # A signal may have reached one process alone.
             ended_early = trainer.processes.any(stopped.is_set())
@@ -361,6 +381,14 @@ def _evaluate(
             device=device,
             progress=tracker.advance,
         )
+
+
+def _has_rows(path: Path, number: int) -> bool:
+    """Whether vectors of so many images were saved there, undamaged."""
+    try:
+        return len(np.load(path, mmap_mode="r")) == number
+    except (OSError, ValueError, EOFError, TypeError):
+        return False
 
 
 def _save(path: Path, vectors: Tensor) -> None:
