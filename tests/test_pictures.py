@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -122,6 +123,9 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "post.eps": lambda path: solid("RGB", 0).save(path),
     "empty.png": lambda path: path.write_bytes(b""),
     "folder.png": lambda path: path.mkdir(),
+    "pipe.png": os.mkfifo,
+    "loop.png": lambda path: path.symlink_to(path.name),
+    "device.png": lambda path: path.symlink_to("/dev/zero"),
     "gone.png": lambda path: None,
 }
 

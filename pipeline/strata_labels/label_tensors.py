@@ -12,21 +12,37 @@ from torch import Tensor
 MAX_LEVELS = 126
 # Unit vectors stored in half precision are off by up to about 0.004.
 _UNIT_TOLERANCE = 0.01
+_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
+
+def check_tensor(values: Tensor, name: str) -> None:
+    """Checks that it is a tensor of PyTorch, and a dense one.
+
+    Raises:
+        ValueError: names the argument and what it is.
+    """
+    if not isinstance(values, Tensor):
+        raise ValueError(
+            f"{name} must be a tensor, got {type(values).__name__}; torch.as_tensor makes one"
+        )
+    if values.layout != torch.strided:
+        raise ValueError(f"{name} must be dense, got {values.layout}; to_dense() makes them so")
 
 
 def check_embeddings(embeddings: Tensor, name: str, unit: bool = False) -> None:
     """Checks shape, type and values of embeddings `[n, d]`.
 
     Args:
-        embeddings: floating point.
+        embeddings: floating point, of 16 to 64 bits.
         name: what to call them in an error.
         unit: whether rows must have length 1.
 
     Raises:
         ValueError: names the first row at fault and what it holds.
     """
-    if not embeddings.dtype.is_floating_point:
-        raise ValueError(f"{name} must be floating point, got {embeddings.dtype}")
+    check_tensor(embeddings, name)
+    if embeddings.dtype not in _FLOATS:
+        raise ValueError(f"{name} must be floating point of 16 to 64 bits, got {embeddings.dtype}")
     if embeddings.ndim != 2 or embeddings.shape[1] == 0:
         raise ValueError(f"{name} must have the shape [n, d], got {tuple(embeddings.shape)}")
     if len(embeddings) == 0:
@@ -60,9 +76,10 @@ def check_labels(labels: Tensor, name: str = "labels") -> Tensor:
         name: what to call them in an error.
 
     Raises:
-        ValueError: not integers, not `[n, L]`, without or with too many levels, or -1, which
-            stands for an unknown label and must not be taken for a class.
+        ValueError: no tensor, not integers, not `[n, L]`, without or with too many levels, or -1,
+            which stands for an unknown label and must not be taken for a class.
     """
+    check_tensor(labels, name)
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
         raise ValueError(f"{name} must be integers, got {labels.dtype}")
     if labels.dtype == torch.uint64:

@@ -29,7 +29,9 @@ LARGEST = 200_000_000
 # Sides' ratio: with its shorter side resized to what a model takes, more would not fit in memory.
 _THINNEST = 200
 _LONGEST_NAME = 200
-_SUFFIXES = (".jpg", ".jpeg", ".png")
+_SUFFIXES = (".jpg", ".jpeg", ".png")  # of ids
+#: Suffixes of picture files in folders and archives.
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 # Readers that Pillow has in itself; others start programs (EPS) or are for no photographs.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 
@@ -43,6 +45,11 @@ class UnreadablePictureError(Exception):
 
 
 # --- files ---------------------------------------------------------------------------------
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is a picture, by its name."""
+    return PurePosixPath(name).suffix.lower() in PICTURES
 
 
 def picture_file(root: Path, image: str) -> Path | None:
@@ -125,6 +132,9 @@ def open_picture(file: Path | bytes, side: int | None = None) -> Image.Image:
     from PIL import Image
 
     try:
+        # Opening a named pipe would wait for a writer.
+        if isinstance(file, Path) and not file.is_file() and file.exists():
+            raise UnreadablePictureError("a folder or device, no file")
         source = io.BytesIO(file) if isinstance(file, bytes) else file
         with Image.open(source, formats=_formats()) as image:
             width, height = image.size

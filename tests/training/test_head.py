@@ -48,6 +48,37 @@ def test_a_head_whose_last_step_overflows_is_no_result() -> None:
         train_head(inputs, labels, load_recipe("triplet", "head", settings))
 
 
+X, Y = torch.eye(8), torch.arange(8)[:, None] // torch.tensor([2, 4])
+
+
+@pytest.mark.parametrize(
+    ("vectors", "labels", "message"),
+    [
+        (X.numpy(), Y, "vectors must be a tensor, got ndarray"),
+        (X.long(), Y, "vectors must be floating point"),
+        (X[0], Y, r"vectors must have the shape \[n, d\], got \(8,\)"),
+        (X[:0], Y[:0], "vectors must not be empty"),
+        (X / 0, Y, "vectors must be finite"),
+        (X, Y[:5], "the same length, got 8 and 5"),
+        (X, Y.tolist(), "labels must be a tensor, got list"),
+        (X, Y.float(), "labels must be integers"),
+        (X, Y - 1, "labels must be known, got -1 in row 0, level 0"),
+        (X, Y.flip(1), "labels are not nested"),
+    ],
+)
+def test_bad_input_of_a_head_is_named(vectors, labels, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train_head(vectors, labels, load_recipe("happier", "head", ["epochs=1"]))
+
+
+def test_labels_of_a_head_may_be_of_one_level_and_any_integers() -> None:
+    recipe = load_recipe("happier", "head", ["epochs=1", "warmup_epochs=0"])
+    expected = train_head(X, Y[:, :1], recipe)
+    for labels in (Y[:, 0], Y[:, 0].to(torch.uint8), Y[:, 0].int() * 1000 - 7):
+        found = train_head(X, labels, recipe)
+        assert training_steps.same(found.state_dict(), expected.state_dict())
+
+
 def test_train_head_is_its_seed() -> None:
     inputs, labels = training_steps.points()
     recipe = load_recipe("happier", "head", ["epochs=2"])

@@ -72,6 +72,23 @@ def test_rows_that_are_wrong_are_all_listed(pictures: Pictures) -> None:
     ]
 
 
+@pytest.mark.parametrize("way", ["./{}", "x/../{}", "{root}/{}"])
+def test_an_image_is_listed_twice_however_it_is_written(pictures: Pictures, way: str) -> None:
+    root, path, table = pictures
+    table.loc[3, "path"] = way.format(table.path[2].replace("/", "//"), root=root)
+    found = problems_of(path, root, table)
+    assert found == [("image listed twice", 5, "path", table.path[3])]
+
+
+def test_more_levels_than_can_be_compared_are_refused(pictures: Pictures) -> None:
+    root, path, table = pictures
+    more = pd.DataFrame("x", index=table.index, columns=[f"level{at}" for at in range(2, 127)])
+    table = pd.concat([table, more], axis=1)
+    assert problems_of(path, root, table) == [("more than 126 levels", None, None, 127)]
+    table.drop(columns="level126").to_csv(path, index=False)
+    assert len(read_labels_csv(path, root).levels) == 126
+
+
 @pytest.mark.parametrize("text", ["-1", "-1.0", "−1", "nan", "NaN", "<NA>"])
 def test_a_label_that_says_unknown_is_no_class(pictures: Pictures, text: str) -> None:
     root, path, table = pictures

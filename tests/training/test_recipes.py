@@ -160,15 +160,25 @@ def test_a_file_that_cannot_be_read_is_named_alone(
     assert [problem.what.split(" (")[0].rstrip(":") for problem in error.value.problems] == [what]
 
 
+def test_a_file_may_be_a_path_and_the_mode_is_one_of_two(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text('extends = "nsm"\ntau = 0.5')
+    assert load_recipe(path, "head").tau == 0.5
+    for mode in ("heads", "Full", None):
+        with pytest.raises(ValueError, match="mode must be full or head, got"):
+            load_recipe("nsm", mode)  # type: ignore[arg-type]
+
+
 def test_of_a_table_that_is_none_nothing_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text("full = 3")
     with pytest.raises(InputError) as error:
         load_recipe(str(path), "full", ["clip=-1"])
     assert [problem.column for problem in error.value.problems] == ["full", "clip"]
-    path.write_text("lr = 1")
-    with pytest.raises(InputError, match="list should have at least 1 item, not 0"):
-        load_recipe(str(path), "full")
+    for text in ("lr = 1", "", "# mine\n[head]\n[full]"):
+        path.write_text(text)
+        with pytest.raises(InputError, match="list should have at least 1 item, not 0"):
+            load_recipe(str(path), "full")
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,10 @@ import pytest
 import torch
 from building import Strata, strata_environment
 from copies import started_command, wait_until
+from strata_labels.errors import InputError
 from strata_labels.retrieval import evaluate_embeddings
-from strata_labels.training import load_model
+from strata_labels.training import load_model, load_recipe, read_labels_csv
+from strata_labels.training import train as run_training
 from torch._inductor import config as inductor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -172,6 +174,8 @@ def test_a_file_is_no_folder_to_train_in(train, tmp_path: Path, capsys) -> None:
     (tmp_path / "out").write_text("mine")
     assert train() == 2
     assert "Invalid value for '--out'" in capsys.readouterr().err
+    assert train(out="out/below") == 2
+    assert capsys.readouterr().err.endswith("below: Not a directory. Give another path.\n")
 
 
 def test_checkpoint_of_another_recipe_or_truncated(train, tmp_path: Path, capsys) -> None:
@@ -194,6 +198,35 @@ def test_checkpoint_of_another_recipe_or_truncated(train, tmp_path: Path, capsys
     assert train() == 2
     assert "damaged checkpoint" in capsys.readouterr().err
     assert contents() == before
+
+
+def test_damaged_files_beside_a_checkpoint(
+    train, pictures: Pictures, tmp_path: Path, capsys
+) -> None:
+    """Vectors are made again; which images were left out cannot be."""
+    root, _, table = pictures
+    (root / table.path[0]).write_bytes(b"no picture")
+    out = tmp_path / "out"
+    assert train("--skip-damaged") == 0
+    kept = (out / "test_frozen.npy").read_bytes()
+    for content in (b"", b"no array", kept[:-100]):
+        (out / "test_frozen.npy").write_bytes(content)
+        assert train("--skip-damaged") == 0
+        assert (out / "test_frozen.npy").read_bytes() == kept
+    for text in ("{", "[]", '"x"'):
+        (out / "left_out.json").write_text(text)
+        capsys.readouterr()
+        assert train("--skip-damaged") == 2
+        assert "left_out.json: damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 63, 1 << 99])
+def test_a_seed_that_is_none(pictures: Pictures, tmp_path: Path, seed: int) -> None:
+    root, labels, _ = pictures
+    with pytest.raises(InputError, match="no seed"):
+        images = read_labels_csv(labels, root)
+        run_training(images, load_recipe("happier", "head"), "head", tmp_path / "out", seed=seed)
+    assert not (tmp_path / "out").exists()
 
 
 def test_workspace_or_labels(pictures: Pictures, tmp_path: Path) -> None:

@@ -64,6 +64,9 @@ def _status(command: Callable[[], object]) -> int:
     except (RetryError, OSError, sqlite3.Error, MemoryError) as error:
         if is_verbose():
             traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in _NO_PATH:
+            _say(f"{_sentence(error)} Give another path.")
+            return INPUT_WRONG
         _say(f"{_sentence(error)}\nTry again; finished work is kept.")
         return FAILED
     return 0
@@ -80,6 +83,8 @@ def _sentence(error: Exception) -> str:
     return str(error)
 
 
+# A path that leads through a file, and the like: trying again mends nothing.
+_NO_PATH = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 _HINTS = {
     errno.ENOSPC: " Make room on the disk.",
     errno.EDQUOT: " Make room, or ask for a larger quota.",

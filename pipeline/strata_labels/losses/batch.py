@@ -10,7 +10,13 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from strata_labels.label_tensors import agreement, check_embeddings, check_labels, check_nested
+from strata_labels.label_tensors import (
+    agreement,
+    check_embeddings,
+    check_labels,
+    check_nested,
+    check_tensor,
+)
 
 
 @dataclass
@@ -150,6 +156,7 @@ def checked_batch(
     if reference_embeddings is None or reference_labels is None:
         check_nested(labels)
         return Batch(embeddings, labels, embeddings, labels, True)
+    check_tensor(reference_embeddings, "reference_embeddings")
     references = _single(reference_embeddings)
     for name, here, there in (
         ("device", embeddings.device, references.device),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from strata_labels.label_tensors import agreement, check_labels, check_nested
+from strata_labels.label_tensors import agreement, check_labels, check_nested, check_tensor
 from strata_labels.retrieval import metrics
 from strata_labels.retrieval.hits import Hits
 from strata_labels.retrieval.ranked_levels import rank_levels
@@ -92,6 +92,7 @@ def evaluate_embeddings(
             nested, embeddings that are not finite or, for cosine, not of unit length, a gallery
             that is empty or has fewer than 10 items.
     """
+    check_tensor(query, "query")
     device = torch.device(device) if device is not None else query.device
     alone = gallery is None
     if alone != (gallery_labels is None):
@@ -99,9 +100,12 @@ def evaluate_embeddings(
     if alone and self_id is not None:
         raise ValueError("self_id needs a gallery: without one each query leaves itself out")
     query_labels = check_labels(query_labels, "query_labels")
+    _check_lengths("query", query, query_labels)
     labels = query_labels
-    if gallery_labels is not None:
+    if gallery is not None and gallery_labels is not None:
+        check_tensor(gallery, "gallery")
         gallery_labels = check_labels(gallery_labels, "gallery_labels")
+        _check_lengths("gallery", gallery, gallery_labels)
         if gallery_labels.shape[1] != query_labels.shape[1]:
             raise ValueError(
                 f"query_labels and gallery_labels must have the same levels, got "
@@ -113,17 +117,14 @@ def evaluate_embeddings(
         dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
     left, right = prepare(query, gallery, similarity, dtype, device)
     labels = _compact(labels).to(device)
-    _check_lengths("query", left, query_labels)
-    if gallery_labels is not None:
-        _check_lengths("gallery", right, gallery_labels)
     query_labels, gallery_labels = labels[: len(left)], labels[-len(right) :]
     if alone:
         self_id = torch.arange(len(left))
     rows, columns = _not_ranked(len(left), len(right), self_id, ignore)
     smallest = len(right) - (1 if alone else 0)
     ks = sorted({*RECALL_KS, *recall_ks})
-    if ks[0] < 1:
-        raise ValueError(f"recall_ks must be >= 1, got {ks[0]}")
+    if wrong := [k for k in ks if k < 1 or k != int(k)]:
+        raise ValueError(f"recall_ks must be whole numbers >= 1, got {wrong[0]}")
     largest_k = max(*ks, AP_K)
     if smallest < largest_k:
         raise ValueError(f"k = {largest_k} is larger than the gallery: {smallest} items to rank")

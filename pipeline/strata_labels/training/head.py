@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from strata_labels.label_tensors import check_embeddings, check_labels
 from strata_labels.training.recipe import Recipe
 
 
@@ -117,7 +118,8 @@ def train_head(vectors: Tensor, labels: Tensor, recipe: Recipe, seed: int = 0) -
 
     Raises:
         InputError: the training diverged.
-        ValueError: labels that are not `[n, L]` or not nested.
+        ValueError: vectors or labels of another shape or type, not finite, not nested, or unknown
+            (-1).
 
     Example:
         >>> from strata_labels.training import load_recipe
@@ -129,6 +131,12 @@ def train_head(vectors: Tensor, labels: Tensor, recipe: Recipe, seed: int = 0) -
     """
     from strata_labels.training.trainer import Trainer
 
+    check_embeddings(vectors, "vectors")
+    labels = check_labels(labels)
+    if len(labels) != len(vectors):
+        raise ValueError(
+            f"vectors and labels must have the same length, got {len(vectors)} and {len(labels)}"
+        )
     vectors = vectors.float()
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.label_tensors import MAX_LEVELS
 from strata_labels.people_csv import UNKNOWN_LABEL, read_people_csv
 from strata_labels.pictures import picture_file, why_no_picture
 from strata_labels.tables import LABELLED, load, table_path
@@ -120,6 +122,9 @@ def read_labels_csv(path: Path, root: Path) -> LabelledImages:
         fix = "Name them level0 (the finest), level1, ... without a gap."
         shown = ", ".join(f"level{number}" for number in numbers)
         problems.append(Problem(path, "levels with a gap:", fix, value=shown))
+    if len(numbers) > MAX_LEVELS:
+        what = f"more than {MAX_LEVELS} levels:"
+        problems.append(Problem(path, what, "Leave some out.", value=len(numbers)))
     frame["split"] = frame.split.str.casefold()
     images = LabelledImages(
         frame[["path", "split", *(f"level{number}" for number in numbers)]], root, path
@@ -315,7 +320,9 @@ def _row_problems(images: LabelledImages) -> list[Problem]:
         if path and picture_file(images.root, path) is None
         if (why := why_no_picture(images.root, path)).startswith("outside")
     ]
-    twice = table.path[table.path.duplicated() & (table.path != "")]
+    # One file may be written in several ways: ./a.jpg, b/../a.jpg, /root/a.jpg.
+    files = table.path.map(lambda path: os.path.normpath(images.root.absolute() / path))
+    twice = table.path[files.duplicated() & (table.path != "")]
     problems += [
         Problem(source, "image listed twice:", "Keep one.", int(row), "path", value)
         for row, value in zip(twice.index.tolist(), twice, strict=True)

@@ -68,7 +68,7 @@ def recipe_names() -> list[str]:
     return sorted(name for name in _shipped() if not name.startswith("_"))
 
 
-def load_recipe(name: str, mode: Mode, settings: Iterable[str] = ()) -> Recipe:
+def load_recipe(name: str | Path, mode: Mode, settings: Iterable[str] = ()) -> Recipe:
     """Reads a recipe for one mode.
 
     Args:
@@ -81,11 +81,14 @@ def load_recipe(name: str, mode: Mode, settings: Iterable[str] = ()) -> Recipe:
     Raises:
         InputError: no such recipe, unknown keys, wrong types, values out of range or that do not
             go together; all listed.
+        ValueError: no such mode.
     """
     return _load(name, mode, settings)[0]
 
 
-def explain_recipe(name: str, mode: Mode, settings: Iterable[str] = ()) -> list[SettingOrigin]:
+def explain_recipe(
+    name: str | Path, mode: Mode, settings: Iterable[str] = ()
+) -> list[SettingOrigin]:
     """Every effective setting of a recipe with its origin; arguments as of `load_recipe`."""
     recipe, used = _load(name, mode, settings)
     idle = dict(idle_settings(recipe, mode))
@@ -97,8 +100,13 @@ def explain_recipe(name: str, mode: Mode, settings: Iterable[str] = ()) -> list[
     return found
 
 
-def _load(name: str, mode: Mode, settings: Iterable[str]) -> tuple[Recipe, dict[str, _Setting]]:
+def _load(
+    path: str | Path, mode: Mode, settings: Iterable[str]
+) -> tuple[Recipe, dict[str, _Setting]]:
     """A recipe for one mode, and where its settings are written; those left out are defaults."""
+    if mode not in _MODES:
+        raise ValueError(f"mode must be {' or '.join(_MODES)}, got {mode!r}")
+    name = str(path)
     problems: list[Problem] = []
     read = _read_file(name, problems)
     complete = not problems
@@ -120,7 +128,8 @@ def _load(name: str, mode: Mode, settings: Iterable[str]) -> tuple[Recipe, dict[
             # Of the other mode only what is wrong in its own section is new.
             shown = {key for key in used if each == mode or used[key].mode == each}
             # Where a table is none, its settings are not missing.
-            wrong = _problems(name, error, used, shown, complete and bool(shown))
+            defaults = complete and (each == mode or bool(shown))
+            wrong = _problems(name, error, used, shown, defaults)
             problems += [one for one in wrong if one not in problems]
     if problems or found is None:
         raise InputError(problems)

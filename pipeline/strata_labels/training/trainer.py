@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from strata_labels.errors import InputError, Problem
-from strata_labels.label_tensors import check_nested, send
+from strata_labels.label_tensors import check_labels, check_nested, send
 from strata_labels.losses import Batch
 from strata_labels.training.criterion import criterion, start_proxies
 from strata_labels.training.memory import Memory
@@ -76,7 +76,8 @@ class Trainer:
         precisions = [parameter.dtype for parameter in model.parameters()]
         precision = torch.promote_types(precisions[0], torch.float32)
         self.loss = criterion(recipe, classes, dim).to(self.device, precision)
-        self.memory = Memory(recipe.memory, dim, labels.shape[1], self.device, precision)
+        num_levels = self.labels.shape[1]
+        self.memory = Memory(recipe.memory, dim, num_levels, self.device, precision)
         self.step = 0
         self.known: list[tuple[float, ...]] = []
         self._unread: list[_Unread] = []
@@ -309,10 +310,9 @@ def uses_autocast(recipe: Recipe, device: torch.device) -> bool:
 
 def _numbered(labels: Tensor) -> tuple[Tensor, Tensor]:
     """Labels with each level's classes numbered from 0, and the paths `[c, L]` of the finest."""
-    if labels.ndim != 2 or labels.dtype.is_floating_point:
-        raise ValueError(
-            f"labels must be integers [n, L], got {labels.dtype} of shape {tuple(labels.shape)}"
-        )
+    labels = check_labels(labels).cpu()
+    if not len(labels):
+        raise ValueError(f"labels must not be empty, got the shape {tuple(labels.shape)}")
     columns = [column.unique(return_inverse=True)[1] for column in labels.T]
     numbered = torch.stack(columns, dim=1)
     check_nested(labels)

@@ -68,7 +68,7 @@ def train(
         encoder: of head mode.
         vectors: of head mode, the folder its vectors are kept in, `out/vectors` if None; trainings
             may share one.
-        seed: of every random choice.
+        seed: of every random choice, 0 to 2^63 - 1.
         skip_damaged: leave out images that cannot be read, also those that break later.
         workers: processes that decode images in full mode; None: as many as there are cores for
             each process of the training, 16 at most.
@@ -87,6 +87,9 @@ def train(
         RetryError: stopped by a signal or a full disk; the checkpoint stays. Another training is
             running in `out`.
     """
+    if not 0 <= seed < 1 << 63:
+        fix = "Take a number from 0 to 2^63 - 1."
+        raise InputError(Problem("--seed", "no seed:", fix, value=seed))
     with process_group() as processes, ExitStack() as held:
         if processes.first:
             held.enter_context(only_one(out / ".strata.lock", "training"))
@@ -136,7 +139,8 @@ def train(
             if reasons:
                 write_json(out / LEFT_OUT, {paths.iloc[at]: why for at, why in reasons.items()})
         # Without a checkpoint the file is of an earlier training in this folder.
-        if processes.any(processes.first and not (resumed and (out / FROZEN).exists())):
+        number = len(images.part(*TESTED).table)
+        if processes.any(processes.first and not (resumed and _has_rows(out / FROZEN, number))):
             frozen = work.frozen()
             if processes.first:
                 _save(out / FROZEN, frozen)
@@ -215,7 +219,14 @@ def _unreadable(
         every = processes.merged({int(own[at]): why for at, why in found.items()})
         return dict(sorted(every.items()))
     file = out / LEFT_OUT
-    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if not file.exists():
+        return {}
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+        known.items()
+    except (ValueError, AttributeError) as error:
+        fix = f"Restore it, or give another --out, or remove {CHECKPOINT} to start again."
+        raise InputError(Problem(file, f"damaged ({error})", fix)) from error
     return {at: known[path] for at, path in enumerate(images.table.path) if path in known}
 
 
@@ -370,6 +381,14 @@ def _evaluate(
             device=device,
             progress=tracker.advance,
         )
+
+
+def _has_rows(path: Path, number: int) -> bool:
+    """Whether vectors of so many images were saved there, undamaged."""
+    try:
+        return len(np.load(path, mmap_mode="r")) == number
+    except (OSError, ValueError, EOFError, TypeError):
+        return False
 
 
 def _save(path: Path, vectors: Tensor) -> None:
