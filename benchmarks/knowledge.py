@@ -33,15 +33,15 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from dumps import json_dump, truthy_triples, write_dump  # noqa: E402
 from mediawiki import MediaWiki, World, item  # noqa: E402
 from strata_labels.files import write_json  # noqa: E402
-from strata_labels.knowledge import ClassGraph  # noqa: E402
-from strata_labels.knowledge.dump_extraction import DumpExtraction  # noqa: E402
-from strata_labels.knowledge.wikimedia import (  # noqa: E402
+from strata_labels.knowledge import (  # noqa: E402
     Apis,
+    ClassGraph,
     Client,
     ResponseStore,
     resolve_titles,
     write_snapshot,
 )
+from strata_labels.knowledge.dump_extraction import DumpExtraction  # noqa: E402
 
 CLASSES = 4000
 LANGUAGES = "en de fr es it nl pl ru ja zh pt sv cs uk ca".split()  # noqa: SIM905

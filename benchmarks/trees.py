@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from strata_labels.export import export
+from strata_labels.export import ExportInput, write_format
 from strata_labels.review import replay
 from strata_labels.sources import SOURCES, published_tree
 from strata_labels.tables import DECISION_COLUMNS
@@ -122,7 +122,8 @@ def measure(name: str, folder: Path, out: Path) -> dict[str, Any]:
     _, assignments, report = tree_tables(metadata.items, resolution.rows, resolution.tree)
     done("tree")
     for format in formats:
-        export(format, out / format, metadata.items, assignments, levels=("item", *levels))
+        given = ExportInput(metadata.items, assignments, ("item", *levels))
+        write_format(format, out / format, given)
         done(format)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {

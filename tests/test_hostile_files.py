@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from building import SAMPLE
+from exporting import export
 from page_client import running
 from page_world import make_workspace
 from small_world import item
@@ -20,7 +21,6 @@ from strata_labels.build import Workspace
 from strata_labels.cli import app
 from strata_labels.cli.review import review_setup
 from strata_labels.errors import InputError
-from strata_labels.export import export
 from strata_labels.knowledge import ResponseStore, wikidata_file
 from strata_labels.people_csv import clean_cell
 from strata_labels.review import append, read_ledger

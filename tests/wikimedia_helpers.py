@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from mediawiki import MediaWiki
-from strata_labels.knowledge.wikimedia import (
+from strata_labels.knowledge import (
     Apis,
     Client,
-    Resolved,
     ResponseStore,
     resolve_titles,
 )
+from strata_labels.knowledge.wikimedia.category_resolution import Resolved
 from strata_labels.retry import RetryPolicy
 
 QUICK = RetryPolicy(

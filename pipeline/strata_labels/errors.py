@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,21 @@ class InputError(ValueError):
         if len(self.problems) > self.SHOWN:
             lines.append(f"... and {len(self.problems) - self.SHOWN} more problems")
         super().__init__("\n".join(lines))
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raises all problems of an input as one `InputError`, if there are any."""
+    if found := list(problems):
+        raise InputError(found)
+
+
+@contextmanager
+def gathered(problems: list[Problem]) -> Iterator[None]:
+    """Adds the problems of an `InputError` of the block to a list; what follows goes on."""
+    try:
+        yield
+    except InputError as error:
+        problems += error.problems
 
 
 class RetryError(RuntimeError):

@@ -2,7 +2,7 @@
 
 `read_people_csv` reads a CSV, JSON Lines, or one sheet of an Excel workbook, `read_people_sheets`
 every sheet; `clean_cell` reads a cell, `read_integer` a number; `neutralise` makes a cell that we
-write harmless, `write_list` writes a file of such cells.
+write harmless, `write_people_csv` writes a file of such cells.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
-from strata_labels.files import write_text
+from strata_labels.errors import InputError, Problem, gathered, refuse
+from strata_labels.files import whole
 from strata_labels.people_jsonl import is_json_lines, read_json_lines
 from strata_labels.people_xlsx import Rows, is_workbook, place, read_sheets
 
@@ -201,12 +201,9 @@ def read_people_sheets(
     found = {}
     for sheet, rows in read_sheets(path, required, clean_cell).items():
         where = place(path, sheet)
-        try:
+        with gathered(problems):
             found[where] = _frame(where, rows, required, optional)
-        except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return found
 
 
@@ -216,8 +213,7 @@ def _frame(
     """The columns of rows below their header, cells clean; the index is the rows' lines."""
     (line, cells), *rows = rows
     header = [clean_cell(cell).casefold() for cell in cells]
-    if problems := _header_problems(where, header, required, line):
-        raise InputError(problems)
+    refuse(_header_problems(where, header, required, line))
     columns = {}
     others = [name for name in header if name and name not in {*required, *optional}]
     for name in required + optional + (others if further else []):
@@ -272,8 +268,7 @@ def _csv_rows(path: Path, required: list[str], ended: bool, ended_after: Contain
         and not (problems and problems[-1].row == reader.line_num)
     ):
         problems.append(cut_short(path, reader.line_num, "the last line has no line end"))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return rows
 
 
@@ -321,12 +316,23 @@ def is_row_numbers(column: str) -> bool:
     return re.fullmatch(r"__index_level_\d+__|unnamed: \d+(\.\d+)?", column) is not None
 
 
+def harmless(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose texts a spreadsheet does not run as formulas."""
+    return table.map(lambda cell: neutralise(cell) if isinstance(cell, str) else cell)
+
+
+def write_people_csv(path: Path, table: pd.DataFrame) -> None:
+    """Writes a table that people open in a spreadsheet: UTF-8, LF, blanks for missing values."""
+    with whole(path) as beside:
+        harmless(table).to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
+
+
 def write_list(path: Path, rows: pd.DataFrame) -> None:
-    """Writes rows of text for people to look through; where there is no row, there is no file."""
+    """As `write_people_csv`; where there is no row, there is no file."""
     if rows.empty:
         path.unlink(missing_ok=True)
-        return
-    write_text(path, rows.map(neutralise).to_csv(index=False, lineterminator="\n"))
+    else:
+        write_people_csv(path, rows)
 
 
 def cut_short(path: Path, row: int, what: str) -> Problem:

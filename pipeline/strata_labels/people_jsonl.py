@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 
 #: Names of such files end so.
 SUFFIXES = (".jsonl", ".ndjson")
@@ -111,8 +111,7 @@ def read_json_lines(
         number = rows_of[what, name]
         counted = f"{what} (in {number} rows):" if number > 1 else f"{what}:"
         problems[at] = replace(problems[at], what=counted)
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     if not objects:
         return []
     header = list(dict.fromkeys(key for _, cells in objects for key in cells))

@@ -15,7 +15,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 
 #: Names of workbooks end so.
 SUFFIX = ".xlsx"
@@ -109,8 +109,7 @@ def read_sheets(
     if not found:
         names = ", ".join(sorted(wanted)) or "any cell"
         problems = [Problem(path, f"no sheet with {names}", "Take a file with these columns.")]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return found
 
 

@@ -29,7 +29,9 @@ LARGEST = 200_000_000
 # Sides' ratio: with its shorter side resized to what a model takes, more would not fit in memory.
 _THINNEST = 200
 _LONGEST_NAME = 200
-_SUFFIXES = (".jpg", ".jpeg", ".png")
+_SUFFIXES = (".jpg", ".jpeg", ".png")  # of ids
+#: Suffixes of picture files in folders and archives.
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 # Readers that Pillow has in itself; others start programs (EPS) or are for no photographs.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 
@@ -43,6 +45,11 @@ class UnreadablePictureError(Exception):
 
 
 # --- files ---------------------------------------------------------------------------------
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is a picture, by its name."""
+    return PurePosixPath(name).suffix.lower() in PICTURES
 
 
 def picture_file(root: Path, image: str) -> Path | None:

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.evidence import ALTERNATIVE_LIST, EVIDENCE_LIST, REASON_LIST, decode, encode
 from strata_labels.files import write_table
 from strata_labels.table_contracts import TABLES, assignments_table
@@ -94,14 +94,12 @@ def save(
     if name == "items" and "qid" not in frame:  # few sources give Wikidata ids
         frame = frame.assign(qid=None)
     missing = [field.name for field in schema if field.name not in frame.columns]
-    if missing:
-        raise InputError(
-            Problem(f"table {name}", "column missing:", "Add it.", column=column)
-            for column in missing
-        )
+    where = f"table {name}"
+    refuse(Problem(where, "column missing:", "Add it.", column=column) for column in missing)
     shares = [field.name for field in schema if field.type == pa.float32()]
-    if shares:
-        frame = frame.assign(**{share: _rounded(frame[share]) for share in shares})
+    if shares:  # other kernels of linear algebra differ in later places
+        rounded = frame[shares].astype("float64").round(SHARE_DECIMALS)
+        frame = frame.assign(**{share: rounded[share] for share in shares})
     path = table_path(folder, name)
     typed = [field for field in schema if field.type in _TYPED]
     plain = pa.schema([field for field in schema if field.type not in _TYPED])
@@ -158,11 +156,6 @@ def read_about(path: Path) -> str:
     return metadata.get(_ABOUT_KEY, b"").decode("utf-8", "replace")
 
 
-def _rounded(column: pd.Series) -> pd.Series:
-    """Confidences as they are written: other kernels of linear algebra differ in later places."""
-    return column.astype("float64").round(SHARE_DECIMALS)
-
-
 def load(folder: Path, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Reads `folder/tables/<name>.parquet`.
 
@@ -208,9 +201,8 @@ def load_file(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """
     table = read_parquet(path, columns)
     missing = [name for name in columns or () if name not in table.column_names]
-    if missing:
-        fix = "Run the build again."
-        raise InputError(Problem(path, "column missing:", fix, column=name) for name in missing)
+    fix = "Run the build again."
+    refuse(Problem(path, "column missing:", fix, column=name) for name in missing)
     typed = [field.name for field in table.schema if field.type in _TYPED]
     frame = table.drop_columns(typed).to_pandas()
     with without_cycle_search():

@@ -10,7 +10,7 @@ from building import strata_output
 from strata_labels.build import BuildSettings, Workspace, apply_sheet, build_tree, rebuild
 from strata_labels.errors import InputError
 from strata_labels.review.page import Desk
-from strata_labels.review.page.answer_check import Refused
+from strata_labels.review.page.answers import Refused
 from strata_labels.review.page.review_rows import ReviewSetup
 from strata_labels.tables import load
 

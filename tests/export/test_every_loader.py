@@ -18,10 +18,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from exporting import export
 from hypothesis import given, settings
 from PIL import Image
 from strata_labels.errors import InputError
-from strata_labels.export import export
 from strata_labels.export.formats import FORMATS
 from strata_labels.people_csv import restore
 from subprocesses import run_checked

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from exporting import export
 from small_world import LEVELS, VOCABULARY, decisions, item, items, proposals
 from strata_labels.errors import InputError
-from strata_labels.export import About, export
+from strata_labels.export import About
 from strata_labels.export.export_input import ExportInput
 from strata_labels.export.formats import FORMATS
 from strata_labels.hierarchy import CardSource

@@ -11,9 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from exporting import export
 from PIL import Image
 from strata_labels.errors import InputError
-from strata_labels.export import About, export
+from strata_labels.export import About
 from strata_labels.export.export_input import ExportInput
 from strata_labels.export.formats import FORMATS
 from strata_labels.hierarchy import CardSource

@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
+from exporting import export
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strata_labels.export import export
 from strata_labels.sources import SOURCES, published_tree
 from strata_labels.tree import diff
 from trees import RANKS, Built, build, build_table, tables

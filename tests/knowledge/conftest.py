@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mediawiki import World, item
-from strata_labels.knowledge.wikimedia import ResponseStore
+from strata_labels.knowledge import ResponseStore
 
 
 @pytest.fixture

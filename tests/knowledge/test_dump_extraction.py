@@ -11,9 +11,9 @@ import pytest
 from dumps import json_dump, truthy_triples, write_dump
 from mediawiki import MediaWiki, World, item
 from strata_labels.errors import InputError
+from strata_labels.knowledge import ResponseStore
 from strata_labels.knowledge.dump_extraction import DumpExtraction
 from strata_labels.knowledge.raw_entity import best_items, best_texts
-from strata_labels.knowledge.wikimedia import ResponseStore
 from wikimedia_helpers import ask
 
 FORMS = {"json": json_dump, "nt": truthy_triples}

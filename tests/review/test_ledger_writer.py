@@ -16,7 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import VOCABULARY, decisions, item, proposals
 from strata_labels.errors import InputError, RetryError
-from strata_labels.review import LedgerWriter, cut_decisions, read_ledger, replay
+from strata_labels.review import (
+    LedgerWriter,
+    cut_decisions,
+    read_ledger,
+    replay,
+    withdraw_reviewer,
+)
+from strata_labels.review.decisions import active_decisions, read_decisions
 from strata_labels.review.ledger_writer import LedgerChanged
 from subprocesses import run_checked
 
@@ -151,6 +158,14 @@ def test_a_cell_the_ledger_has_no_column_for_is_refused(path):
         LedgerWriter(path).record(one(item(4), "exclude").assign(note="why"))
     assert path.read_bytes() == before
     assert len(LedgerWriter(path).record(one(item(4), "exclude"))) == 1
+
+
+def test_all_of_a_reviewer_are_taken_back_in_a_ledger_without_hashes(path):
+    lines = ["subject,level,decision,target,reviewer,decided_at"]
+    lines += [f"{name},1,exclude,,ann,2026-01-01T00:00:0{n}Z" for n, name in enumerate("ab")]
+    path.write_text("\n".join(lines) + "\n")
+    assert withdraw_reviewer(path, "ann") == 2
+    assert not active_decisions(read_decisions(read_ledger(path).decisions)[0])[0]
 
 
 def test_a_full_disk_leaves_the_ledger_as_it_was(path):

@@ -9,7 +9,7 @@ import validation_data as data
 from strata_labels.evidence import Evidence
 from strata_labels.retrieval import evaluate_embeddings
 from strata_labels.review import replay, write_sheet
-from strata_labels.review.doubts import with_doubts
+from strata_labels.review.reviewed import with_doubts
 from strata_labels.validation import doubts_table
 from strata_labels.validation.retrieval_doubts import rank_doubts
 

@@ -29,13 +29,12 @@ from strata_labels.build.workspace import Workspace
 from strata_labels.embedding import Encoder, VectorStore, load_encoder
 from strata_labels.errors import InputError, Problem, RetryError
 from strata_labels.files import write_table
-from strata_labels.pictures import picture_file
+from strata_labels.pictures import is_picture, picture_file
 from strata_labels.progress import activity, track
 from strata_labels.sources import (
     ImageArchive,
     Source,
     find_archives,
-    is_image,
     reference_of,
 )
 from strata_labels.tables import load
@@ -282,7 +281,7 @@ class _Writer:
 
     def refusal(self, content: ArchiveContent) -> str:
         """Why an archive cannot be one of the data set's; "" if it can."""
-        names = [name for name, *_ in content.rows if is_image(name)]
+        names = [name for name, *_ in content.rows if is_picture(name)]
         if not names or any(image for _, image, *_ in content.rows) or self._knows(names):
             return ""
         return f"none of its {len(names):,} images is one of the data set's: is it another's?"

@@ -19,7 +19,7 @@ from strata_labels.cli.export import export
 from strata_labels.cli.fetch import fetch
 from strata_labels.cli.history import history
 from strata_labels.cli.list import list_
-from strata_labels.cli.options import as_command
+from strata_labels.cli.options import as_command, with_verbosity
 from strata_labels.cli.process import run_command
 from strata_labels.cli.propose import propose
 from strata_labels.cli.resolve import resolve
@@ -29,7 +29,6 @@ from strata_labels.cli.simulate import simulate_review
 from strata_labels.cli.split import split
 from strata_labels.cli.status import status
 from strata_labels.cli.train import train
-from strata_labels.cli.verbosity import with_verbosity
 
 app = typer.Typer(
     name="strata",

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from strata_labels.cli.options import BuiltWorkspace, ResultFile, write_result
 from strata_labels.cli.result import finish
-from strata_labels.cli.shared_options import BuiltWorkspace, RunNumbers
 
 
 def apply(
@@ -23,23 +23,21 @@ def apply(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write nothing: say what would change in the tree.")
     ] = False,
-    json: RunNumbers = None,
+    json: ResultFile = None,
 ) -> None:
     """Apply a filled-in review sheet, then rebuild.
 
     Its decisions are checked as a whole and appended to the ledger.
     """
     from strata_labels.build import Workspace, apply_sheet, rebuild
-    from strata_labels.files import write_json
 
     workspace = Workspace(folder.resolve())
     applied = apply_sheet(workspace, sheet or workspace.sheet, reviewer, dry_run)
     if dry_run:
         print(f"{applied.added} decision{'' if applied.added == 1 else 's'} would be applied")
         print("\n".join([*applied.change, *(f"not applied: {line}" for line in applied.remarks)]))
-        if json:
-            numbers = {"decisions": applied.added, "not_applied": applied.remarks}
-            write_json(json, numbers | applied.numbers)
+        numbers = {"decisions": applied.added, "not_applied": applied.remarks}
+        write_result(json, numbers | applied.numbers)
         return
     ledger = workspace.last_settings().decisions
     print(f"{applied.added} decision{'' if applied.added == 1 else 's'} added to {ledger}")

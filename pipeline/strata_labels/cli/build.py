@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from strata_labels.cli.completion import complete_trees
+from strata_labels.cli.options import OwnWorkspace, ResultFile
 from strata_labels.cli.result import finish
-from strata_labels.cli.shared_options import OwnWorkspace, RunNumbers
 from strata_labels.errors import InputError, Problem
 from strata_labels.settings import BuildOptions
 
@@ -42,7 +42,7 @@ def build(
         bool,
         typer.Option("--dry-run", help="Check the inputs and list what would run; write nothing."),
     ] = False,
-    json: RunNumbers = None,
+    json: ResultFile = None,
 ) -> None:
     """Build a label tree with its exports and review sheet."""
     from strata_labels.build import Workspace, build_tree, plan_build, settings_of

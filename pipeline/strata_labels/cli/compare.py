@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from strata_labels.errors import InputError, Problem, gathered, refuse
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -40,7 +42,6 @@ def compare(
 
     Which tree, and which edges, help retrieval or hurt it.
     """
-    from strata_labels.errors import InputError, Problem
     from strata_labels.files import write_json
     from strata_labels.validation import (
         FEWEST,
@@ -54,30 +55,20 @@ def compare(
     problems: list[Problem] = []
     trees: dict[str, ItemPaths] = {}
     for key, path in (("a", tree_a), ("b", tree_b)):
-        try:
+        with gathered(problems):
             trees[key] = read_tree(path)
-        except InputError as error:
-            problems += error.problems
-    embedded = None
-    try:
-        embedded = read_vectors(vectors, items)
-    except InputError as error:
-        problems += error.problems
+    with gathered(problems):
+        matrix, table = read_vectors(vectors, items)
     plan = None
     if recipe is not None:
         from strata_labels.training import load_recipe
 
-        try:
+        with gathered(problems):
             plan = load_recipe(recipe, "head", settings or [])
-        except InputError as error:
-            problems += error.problems
     elif settings:
         fix = "Give --recipe too."
         problems.append(Problem("--set", "settings of no recipe", fix, value=settings))
-    if problems or embedded is None:
-        raise InputError(problems)
-
-    matrix, table = embedded
+    refuse(problems)
     known = table["item"].isin(trees["a"].paths.index) & table["item"].isin(trees["b"].paths.index)
     if int(known.sum()) < FEWEST:
         what = f"{int(known.sum())} of {len(table)} vectors are of items that both trees place"

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strata_labels.cli.options import ResultFile, write_result
+from strata_labels.errors import InputError, Problem, refuse
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -32,9 +35,7 @@ def diff(
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write every change here, one a row.")] = None,
-    json: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write counts and changes here.")
-    ] = None,
+    json: ResultFile = None,
     page: Annotated[
         Path | None, typer.Option(help="Write TREE_B's page here, changes marked.")
     ] = None,
@@ -47,8 +48,7 @@ def diff(
     if out is not None:
         _correct(tree_a, tree_b, out, {"--csv": csv, "--page": page}, json)
         return
-    from strata_labels.files import whole, write_json
-    from strata_labels.people_csv import neutralise
+    from strata_labels.people_csv import write_people_csv
     from strata_labels.tree import diff as compare
 
     found = compare(_read(tree_a), _read(tree_b))
@@ -56,11 +56,9 @@ def diff(
     if page:
         _write_page(page, tree_b, changes)
     if csv:
-        texts = changes.map(lambda cell: neutralise(cell) if isinstance(cell, str) else cell)
-        with whole(csv) as beside:
-            texts.to_csv(beside, index=False, encoding="utf-8", lineterminator="\n")
+        write_people_csv(csv, changes)
     if json:
-        write_json(json, {"counts": found.counts, "changes": changes.to_dict("records")})
+        write_result(json, {"counts": found.counts, "changes": changes.to_dict("records")})
     print(found)
 
 
@@ -69,8 +67,6 @@ def _correct(
 ) -> None:
     from strata_labels.build import correct_published
     from strata_labels.cli.result import open_workspace
-    from strata_labels.errors import InputError, Problem
-    from strata_labels.files import write_json
 
     fix = "Leave it out: the folder of --out has all changes."
     problems = [
@@ -78,8 +74,7 @@ def _correct(
         for option, path in others.items()
         if path is not None
     ]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     workspace = open_workspace(folder)
     if published.resolve() == workspace.folder or (published / "tables").is_dir():
         what, fix = "a workspace, where published labels are wanted", "Leave --out out."
@@ -94,23 +89,18 @@ def _correct(
     for reason, count in left_out.items():
         print(f"left out: {count:,} {reason}")
     print(out)
-    if json:
-        numbers = {name: int((found.table["file"] == name).sum()) for name in found.rows}
-        write_json(
-            json,
-            {
-                "rows": found.rows,
-                "corrected": numbers,
-                "changes": found.table["change"].value_counts().to_dict(),
-                "left_out": left_out.to_dict(),
-            },
-        )
+    numbers = {
+        "rows": found.rows,
+        "corrected": {name: int((found.table["file"] == name).sum()) for name in found.rows},
+        "changes": found.table["change"].value_counts().to_dict(),
+        "left_out": left_out.to_dict(),
+    }
+    write_result(json, numbers)
 
 
 def _read(path: Path) -> LabelTree:
     import pandas as pd
 
-    from strata_labels.errors import InputError, Problem
     from strata_labels.people_csv import read_people_csv
     from strata_labels.tables import load, load_file
     from strata_labels.tree import LabelTree
@@ -129,8 +119,7 @@ def _read(path: Path) -> LabelTree:
         for line, level in zip(nodes.index, nodes["level"], strict=True)
         if not level.isdecimal() or len(level) > 3
     ]
-    if wrong:
-        raise InputError(wrong)
+    refuse(wrong)
     return LabelTree.checked(nodes.assign(level=pd.to_numeric(nodes["level"])), path)
 
 

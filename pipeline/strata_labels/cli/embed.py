@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strata_labels.cli.shared_options import BuiltWorkspace, RunNumbers
+from strata_labels.cli.options import BuiltWorkspace, ResultFile, write_result
+from strata_labels.errors import InputError, Problem, RetryError, refuse
 
 if TYPE_CHECKING:
     from strata_labels.build import ArchivePlan, Workspace
@@ -77,7 +78,7 @@ def embed(
         str | None,
         typer.Option(help="With --model of a head: its encoder, if its files were moved."),
     ] = None,
-    json: RunNumbers = None,
+    json: ResultFile = None,
 ) -> None:
     """Encode names and images once, and keep the vectors.
 
@@ -93,8 +94,6 @@ def embed(
         plan_archives,
         rebuild,
     )
-    from strata_labels.errors import InputError, Problem, RetryError
-    from strata_labels.files import write_json
     from strata_labels.orchestration import archive_workers
 
     workspace = Workspace(folder.resolve())
@@ -106,21 +105,18 @@ def embed(
             fix = "Embed the archives first, with --keep wanted." if shards else "Give it."
             raise InputError(Problem(option, what, fix))
         counts = _embed_with_model(workspace, model, out, images, encoder)
-        if json:
-            write_json(json, {"model": counts})
+        write_result(json, {"model": counts})
         return
     given = {"--out": out, "--images": images, "--encoder": encoder}
-    if alone := [option for option, value in given.items() if value is not None]:
-        fix = "Give --model too, or leave it out."
-        raise InputError([Problem(option, "is of --model", fix) for option in alone])
+    fix = "Give --model too, or leave it out."
+    refuse(Problem(one, "is of --model", fix) for one, value in given.items() if value is not None)
     if plan:
         if not shards:
             fix = "Give --shards too."
             raise InputError(Problem("--plan", "says what --shards would take", fix))
         found = plan_archives(workspace, shards, keep, image_size, workers)
         print("\n".join(_plan_lines(found, workers)))
-        if json:
-            write_json(json, {"plan": asdict(found)})
+        write_result(json, {"plan": asdict(found)})
         return
     if shards:
         with archive_workers(workers, dask) as read:
@@ -129,8 +125,7 @@ def embed(
         numbers["archives"] = counts
     rebuild(workspace, [EMBED])
     numbers["embed"] = workspace.stage_counts(EMBED.name)
-    if json:
-        write_json(json, numbers)
+    write_result(json, numbers)
     if failure:
         raise RetryError(failure)
 
@@ -140,7 +135,6 @@ def _embed_with_model(
 ) -> dict[str, int]:
     from strata_labels.build import counts_text
     from strata_labels.embedding import VectorStore
-    from strata_labels.errors import InputError, Problem
     from strata_labels.training import embed_items, load_model
 
     settings = workspace.last_settings()

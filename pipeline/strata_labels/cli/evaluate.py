@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from strata_labels.cli.shared_options import CountsQuery
+from strata_labels.cli.options import CountsQuery
+from strata_labels.errors import InputError, Problem, refuse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,7 +83,6 @@ def evaluate(
     import torch
 
     from strata_labels.cli.arrays import read_embeddings, read_labels
-    from strata_labels.errors import InputError, Problem
     from strata_labels.files import write_json
     from strata_labels.progress import activity, track
     from strata_labels.retrieval import (
@@ -96,14 +96,26 @@ def evaluate(
         paired_test,
     )
 
-    problems = _contradictions(gallery_embeddings, gallery_labels, against, against_gallery, device)
+    problems: list[Problem] = []
 
-    if neighbours and gallery_embeddings is None:
+    def add(option: str, what: str, fix: str, value: str | None = None) -> None:
+        problems.append(Problem(option, what, fix, value=value))
+
+    has_gallery = gallery_embeddings is not None
+    if has_gallery != (gallery_labels is not None):
+        add("--gallery-embeddings, --gallery-labels", "one without the other", "Give both.")
+    if against_gallery is not None and (against is None or not has_gallery):
+        fix = "Give --against and --gallery-embeddings too."
+        add("--against-gallery", "has nothing to be compared with", fix)
+    if against is not None and has_gallery and against_gallery is None:
+        add("--against", "the gallery has no other embeddings", "Give --against-gallery.")
+    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
+        add("--device", "not available:", "Take cpu, or cuda on a GPU.", device)
+    if neighbours and not has_gallery:
         fix = "Give --gallery-embeddings: a set ranked against itself would contain its queries."
-        problems.append(Problem("--expand", "needs a gallery", fix))
+        add("--expand", "needs a gallery", fix)
     if neighbours and similarity != "cosine":
-        fix = "Leave one of the two out."
-        problems.append(Problem("--expand", "needs cosine, not", fix, value=similarity))
+        add("--expand", "needs cosine, not", "Leave one of the two out.", similarity)
 
     known: dict[str, Tensor] = {}
 
@@ -149,8 +161,7 @@ def evaluate(
         if one is not None and two is not None and len(one) != len(two):
             what = f"{len(two)} rows, the embeddings it is compared with have {len(one)}"
             problems.append(Problem(str(path), what, "Embed the same items in the same order."))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
 
     def run(queries: Tensor, items: Tensor | None, what: str) -> Report:
         assert labels is not None
@@ -209,42 +220,6 @@ def evaluate(
     assert labels is not None
     print("\n".join(_table(result, labels.shape[1])))
     print(f"\nNumbers in {json}")
-
-
-def _contradictions(
-    gallery_embeddings: Path | None,
-    gallery_labels: Path | None,
-    against: Path | None,
-    against_gallery: Path | None,
-    device: str,
-) -> list[Any]:
-    """Problems of options that do not go together."""
-    import torch
-
-    from strata_labels.errors import Problem
-
-    problems = []
-    if (gallery_embeddings is None) != (gallery_labels is None):
-        problems.append(
-            Problem("--gallery-embeddings, --gallery-labels", "one without the other", "Give both.")
-        )
-    if against_gallery is not None and (against is None or gallery_embeddings is None):
-        problems.append(
-            Problem(
-                "--against-gallery",
-                "has nothing to be compared with",
-                "Give --against and --gallery-embeddings too.",
-            )
-        )
-    if against is not None and gallery_embeddings is not None and against_gallery is None:
-        problems.append(
-            Problem("--against", "the gallery has no other embeddings", "Give --against-gallery.")
-        )
-    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
-        problems.append(
-            Problem("--device", "not available:", "Take cpu, or cuda on a GPU.", value=device)
-        )
-    return problems
 
 
 def _plain(value: float) -> float | None:

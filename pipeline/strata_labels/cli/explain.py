@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from strata_labels.cli.options import BuiltWorkspace, ResultFile, write_result
 from strata_labels.cli.result import open_workspace
-from strata_labels.cli.shared_options import BuiltWorkspace
 
 if TYPE_CHECKING:
     from strata_labels.build import ClassFacts, Explanation
@@ -43,21 +43,17 @@ _CUTS = {
 def explain(
     item: Annotated[str, typer.Argument(help="The item's id, such as gldv2/train/123.")],
     folder: BuiltWorkspace = Path(),
-    json: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write the explanation here.")
-    ] = None,
+    json: ResultFile = None,
 ) -> None:
     """Explain an item's label, and how sure it is.
 
     What was given, how sure each level is, evidence, alternatives.
     """
     from strata_labels.build import explain as look_up
-    from strata_labels.files import write_json
 
     found = look_up(open_workspace(folder), item)
     print("\n".join(_lines(found)))
-    if json:
-        write_json(json, _record(found))
+    write_result(json, _record(found))
 
 
 def _record(found: Explanation) -> dict[str, Any]:

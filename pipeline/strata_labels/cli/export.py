@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from strata_labels.cli.completion import complete_formats
+from strata_labels.cli.options import BuiltWorkspace, ResultFile, write_result
 from strata_labels.cli.result import open_workspace
-from strata_labels.cli.shared_options import BuiltWorkspace
+from strata_labels.errors import InputError, Problem
 
 
 def export(
@@ -31,14 +31,10 @@ def export(
         int | None,
         typer.Option(help="Write this fold of `strata split --folds` as the test."),
     ] = None,
-    json: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write counts and files here.")
-    ] = None,
+    json: ResultFile = None,
 ) -> None:
     """Write the tree in formats that the field's loaders read."""
     from strata_labels.build import current_split, write_formats
-    from strata_labels.errors import InputError, Problem
-    from strata_labels.files import write_json
 
     workspace = open_workspace(folder)
     settings = workspace.last_settings()
@@ -56,13 +52,8 @@ def export(
         print(f"{name}: {result.summary()}")
         for path in result.files:
             print(path)
-    if json:
-        numbers = {
-            name: {
-                **result.counts(),
-                "missing": result.missing,
-                "files": list(map(str, result.files)),
-            }
-            for name, result in written.items()
-        }
-        write_json(json, numbers)
+    numbers = {
+        name: result.counts() | {"missing": result.missing, "files": list(map(str, result.files))}
+        for name, result in written.items()
+    }
+    write_result(json, numbers)

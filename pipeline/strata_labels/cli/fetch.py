@@ -10,7 +10,8 @@ import typer
 
 from strata_labels.cli.completion import complete_sources
 from strata_labels.cli.embed import DaskOption, Keep, KeepOption, SideOption, WorkersOption
-from strata_labels.cli.shared_options import RunNumbers
+from strata_labels.cli.options import ResultFile, write_result
+from strata_labels.errors import InputError, Problem, RetryError, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,7 @@ def fetch(
         bool,
         typer.Option("--dry-run", help="List what would be fetched; fetch nothing."),
     ] = False,
-    json: RunNumbers = None,
+    json: ResultFile = None,
 ) -> None:
     """Download a data set's official metadata, verified.
 
@@ -56,8 +57,6 @@ def fetch(
     stay in WORKSPACE/images.
     """
     from strata_labels.build import Workspace, counts_text, fetch_images
-    from strata_labels.errors import InputError, Problem, RetryError
-    from strata_labels.files import write_json
     from strata_labels.orchestration import archive_workers
     from strata_labels.sources import SOURCES, fetch_metadata, find_archives
 
@@ -74,23 +73,19 @@ def fetch(
     module = SOURCES[source]
     splits = tuple(split.strip() for split in images.split(",")) if images else ()
     archives = []
-    if wrong := [split for split in splits if split not in module.IMAGE_SPLITS]:
-        fix = f"Take some of {', '.join(module.IMAGE_SPLITS) or 'no split'}."
-        raise InputError(
-            Problem("--images", f"no such split of {source}:", fix, value=split) for split in wrong
-        )
+    fix = f"Take some of {', '.join(module.IMAGE_SPLITS) or 'no split'}."
+    wrong = [split for split in splits if split not in module.IMAGE_SPLITS]
+    refuse(Problem("--images", f"no such split of {source}:", fix, value=one) for one in wrong)
     if images:
         published = module.image_archives(splits)
         archives = find_archives(base_url or module.BASE_URL, published)
         archives = [archive for archive in archives if _chosen(archive.name, shards)]
     folder = workspace / "metadata"
     if dry_run:
-        numbers = _print_plan(module, folder, base_url or "", archives)
-        if json:
-            write_json(json, numbers)
+        write_result(json, _print_plan(module, folder, base_url or "", archives))
         return
     fetched = fetch_metadata(module, folder, base_url or "")
-    numbers = {
+    numbers: dict[str, Any] = {
         "files": [
             {"name": one.path.name, "bytes": one.size, "sha256": one.sha256, "kept": one.kept}
             for one in fetched
@@ -108,8 +103,7 @@ def fetch(
         numbers["archives"] = counts
         given += f" --images {workspace / 'images'}"
     print(f"Metadata in {folder}. Next: strata build TREE {workspace} {given}")
-    if json:
-        write_json(json, numbers)
+    write_result(json, numbers)
     if failure:
         raise RetryError(failure)
 
@@ -162,8 +156,6 @@ def _print_plan(
 
 def _chosen(name: str, shards: str | None) -> bool:
     """Whether an archive is in a range such as 0-9, or 3, or 0-9,20."""
-    from strata_labels.errors import InputError, Problem
-
     if not shards:
         return True
     numbers = set()

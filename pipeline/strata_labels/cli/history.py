@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strata_labels.cli.options import BuiltWorkspace, ResultFile, write_result
 from strata_labels.cli.result import open_workspace, warn_of_cut_decisions
-from strata_labels.cli.shared_options import BuiltWorkspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,16 +17,13 @@ if TYPE_CHECKING:
 def history(
     item: Annotated[str, typer.Argument(help="Id of an item or a node.")],
     folder: BuiltWorkspace = Path(),
-    json: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write the history here.")
-    ] = None,
+    json: ResultFile = None,
 ) -> None:
     """List who decided what on an item or node, and when.
 
     Each decision is shown with the evidence that its reviewer saw.
     """
     from strata_labels.build import item_history
-    from strata_labels.files import write_json
 
     workspace = open_workspace(folder)
     found = item_history(workspace, item)
@@ -37,12 +34,8 @@ def history(
         print(f"  evidence now: {' '.join(found.evidence)}")
     _print_decisions("Decisions on it", found.own)
     _print_decisions("Decisions on what it hangs below, or was proposed to", found.above)
-    if json:
-        record = found.__dict__ | {
-            "own": found.own.to_dict("records"),
-            "above": found.above.to_dict("records"),
-        }
-        write_json(json, record)
+    tables = {"own": found.own.to_dict("records"), "above": found.above.to_dict("records")}
+    write_result(json, found.__dict__ | tables)
 
 
 def _print_decisions(title: str, decisions: pd.DataFrame) -> None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from strata_labels.cli.options import BuiltWorkspace, ResultFile, write_result
 from strata_labels.cli.result import warn_of_cut_decisions
-from strata_labels.cli.shared_options import BuiltWorkspace, RunNumbers
 
 
-def propose(
-    folder: BuiltWorkspace,
-    json: RunNumbers = None,
-) -> None:
+def propose(folder: BuiltWorkspace, json: ResultFile = None) -> None:
     """Propose a parent for every item, class and cluster."""
     from strata_labels.build import PROPOSE, Workspace, rebuild
-    from strata_labels.files import write_json
 
     workspace = Workspace(folder.resolve())
     rebuild(workspace, [PROPOSE])
-    if json:
-        write_json(json, workspace.stage_counts(PROPOSE.name))
+    write_result(json, workspace.stage_counts(PROPOSE.name))
     warn_of_cut_decisions(workspace)

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from strata_labels.cli.shared_options import OwnWorkspace, RunNumbers
+from strata_labels.cli.options import OwnWorkspace, ResultFile, write_result
+from strata_labels.errors import InputError, Problem, RetryError
 
 
 def resolve(
@@ -49,15 +50,13 @@ def resolve(
     tree: Annotated[
         str | None, typer.Option(help="The tree whose vocabulary the classes should reach.")
     ] = None,
-    json: RunNumbers = None,
+    json: ResultFile = None,
 ) -> None:
     """Look the items up on Wikimedia Commons and Wikidata.
 
     Finds each item's entity and the classes above it; resumes if it was stopped.
     """
     from strata_labels.build import Workspace, report_classes, resolve_categories, settings_of
-    from strata_labels.errors import InputError, Problem, RetryError
-    from strata_labels.files import write_json
     from strata_labels.hierarchy import load_hierarchy, tree_with_vocabulary
     from strata_labels.knowledge import (
         COMMONS_API,
@@ -93,8 +92,7 @@ def resolve(
     asked = resolve_categories(workspace, items["title"], apis, client, since, sources)
     settings = settings_of(tree, workspace.folder, metadata.resolve(), BuildOptions())
     numbers = {**asked.numbers, "reconciliation": report_classes(workspace, settings, items, asked)}
-    if json:
-        write_json(json, numbers)
+    write_result(json, numbers)
     print(
         f"{numbers['titles']} categories of {len(items)} landmarks, {numbers['requests']} requests"
     )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from strata_labels.cli.options import write_result
+from strata_labels.errors import InputError, Problem
 from strata_labels.messages import say, warn
 
 if TYPE_CHECKING:
@@ -22,8 +24,6 @@ def finish(
     Decisions that a crash cut short are listed on stderr, and in the JSON as `cut_decisions`.
     `show` prints a line; by default, `--quiet` leaves it out.
     """
-    from strata_labels.errors import InputError, Problem
-    from strata_labels.files import write_json
     from strata_labels.show import summary_lines
 
     record = workspace.last_run()
@@ -32,14 +32,13 @@ def finish(
         raise InputError(Problem(workspace.folder, "its build was stopped", fix))
     numbers, agreed = record["numbers"], record["agreement"]
     cut = warn_of_cut_decisions(workspace)
-    if json:
-        numbers_of = {
-            "numbers": numbers,
-            "agreement": agreed,
-            "reviewers": record.get("reviewers"),  # a build of an earlier version has none
-            "cut_decisions": cut,
-        }
-        write_json(json, numbers_of)
+    numbers_of = {
+        "numbers": numbers,
+        "agreement": agreed,
+        "reviewers": record.get("reviewers"),  # a build of an earlier version has none
+        "cut_decisions": cut,
+    }
+    write_result(json, numbers_of)
     show("")
     show("\n".join(summary_lines(record["title"], numbers, agreed)))
     show("")

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strata_labels.cli.options import BuiltWorkspace, ResultFile
 from strata_labels.cli.result import finish, open_workspace, warn_of_cut_decisions
 from strata_labels.cli.review_server import address_of, serve_curators
-from strata_labels.cli.shared_options import BuiltWorkspace
+from strata_labels.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from strata_labels.build import Workspace
@@ -83,16 +84,13 @@ def review(
         str | None,
         typer.Option(metavar="ADDRESS", help="Believe this proxy where a request comes from."),
     ] = None,
-    json: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write the numbers here at the end.")
-    ] = None,
+    json: ResultFile = None,
 ) -> None:
     """Decide the open rows on a local page, or write a sheet.
 
     Tree and exports are rebuilt afterwards.
     """
     from strata_labels.build import Workspace, ledgers, rebuild, write_review_sheet
-    from strata_labels.errors import InputError, Problem
     from strata_labels.review import draw_audit
 
     if file and not sheet:
@@ -133,8 +131,6 @@ def review(
 
 def _share(text: str) -> float:
     """A share of rows, `10%` or `0.1`, above 0 and at most 1."""
-    from strata_labels.errors import InputError, Problem
-
     number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
     try:
         share = float(number) / (100 if percent else 1)
@@ -244,7 +240,6 @@ def review_setup(workspace: Workspace, online_images: bool = False) -> ReviewSet
 
 
 def _addresses(workspace: Workspace, metadata: Path) -> dict[str, str]:
-    from strata_labels.errors import InputError, Problem
     from strata_labels.sources import thumbnail_addresses
     from strata_labels.tables import load
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from strata_labels.errors import Problem, refuse
 from strata_labels.messages import warn
 
 if TYPE_CHECKING:
@@ -51,8 +52,6 @@ def address_of(
     Raises:
         InputError: everything that is wrong with them.
     """
-    from strata_labels.errors import InputError, Problem
-
     problems = []
     if serve is None:
         fix = "Add --serve HOST:PORT, such as 127.0.0.1:8000."
@@ -79,8 +78,7 @@ def address_of(
     if proxy is not None and not _is_address(proxy):
         fix = "Write the proxy's IP address as this machine sees it, such as 127.0.0.1."
         problems.append(Problem("--proxy", "no IP address:", fix, value=proxy))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return Address(host, port, (url or "").rstrip("/"), proxy or "")
 
 

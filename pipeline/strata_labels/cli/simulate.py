@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from strata_labels.messages import say
+
 
 def simulate_review(
     truth: Annotated[
@@ -43,7 +45,6 @@ def simulate_review(
     from strata_labels.build import simulate_review as simulate
     from strata_labels.files import write_json
     from strata_labels.hierarchy import load_hierarchy, tree_with_vocabulary
-    from strata_labels.messages import say
 
     tree = tree or tree_with_vocabulary()
     targets = sorted(set(target or [0.95, 0.99]))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from strata_labels.cli.options import BuiltWorkspace, ResultFile, write_result
 from strata_labels.cli.result import open_workspace
-from strata_labels.cli.shared_options import BuiltWorkspace
 
 
 def split(
@@ -51,9 +50,7 @@ def split(
     remove: Annotated[
         bool, typer.Option("--remove", help="Take the split away: back to the data's own.")
     ] = False,
-    json: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write the numbers here too.")
-    ] = None,
+    json: ResultFile = None,
 ) -> None:
     """Split the classes for training and test, without leaks.
 
@@ -66,7 +63,6 @@ def split(
         rebuild,
         remove_split,
     )
-    from strata_labels.files import write_json
 
     workspace = open_workspace(folder)
     exports = [stage for stage in STAGES if stage.name == "export"]
@@ -81,6 +77,5 @@ def split(
     for path in (workspace.table("split"), workspace.split_classes, workspace.split_report):
         if path.is_file():
             print(path)
-    if json:
-        write_json(json, made.counts)
+    write_result(json, made.counts)
     rebuild(workspace, exports)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from strata_labels.cli.options import BuiltWorkspace, ResultFile
 from strata_labels.cli.result import finish, open_workspace
-from strata_labels.cli.shared_options import BuiltWorkspace, RunNumbers
 
 
 def status(
@@ -19,7 +19,7 @@ def status(
         str | None,
         typer.Option(help="Take back one sheet's decisions first; the id that `apply` printed."),
     ] = None,
-    json: RunNumbers = None,
+    json: ResultFile = None,
 ) -> None:
     """Say what the last build left, and what is open."""
     from strata_labels.review import withdraw_reviewer, withdraw_sheet

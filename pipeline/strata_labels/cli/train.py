@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from strata_labels.cli.completion import complete_recipes
+from strata_labels.cli.options import CountsQuery, ResultFile, write_result
 from strata_labels.cli.result import open_workspace
-from strata_labels.cli.shared_options import CountsQuery
+from strata_labels.errors import InputError, Problem
 from strata_labels.messages import warn
 
 if TYPE_CHECKING:
@@ -81,9 +82,7 @@ def train(
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the network first: minutes, then faster.")
     ] = False,
-    json: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write the numbers here too.")
-    ] = None,
+    json: ResultFile = None,
     explain: Annotated[
         bool,
         typer.Option(
@@ -95,7 +94,6 @@ def train(
 
     Before and after, on classes not trained on.
     """
-    from strata_labels.errors import InputError, Problem
     from strata_labels.training import explain_recipe, load_recipe
 
     chosen = list(settings or ())
@@ -134,7 +132,6 @@ def train(
 
     plan = load_recipe(recipe, mode, chosen)
     with activity("Reading the labels"):  # and importing torch
-        from strata_labels.files import write_json
         from strata_labels.training import read_labels_csv, read_workspace
         from strata_labels.training import train as run
 
@@ -168,8 +165,7 @@ def train(
         )
     if not result:  # another process of torchrun has it
         return
-    if json is not None:
-        write_json(json, result)
+    write_result(json, result)
     print(f"{plan.title}; {result['steps']:,} steps, {result['num_queries']:,} queries\n")
     print(f"{'':<12}{'frozen':>8}{'trained':>9}")
     for label, name in (("H-AP", "hap"), ("ASI", "asi"), ("NDCG", "ndcg")):
@@ -196,8 +192,6 @@ def _class_level(built: Workspace, text: str | None) -> int:
     """The level that was named; 0, the items, if none was."""
     if text is None:
         return 0
-    from strata_labels.errors import InputError, Problem
-
     names = built.last_settings().hierarchy.levels
     known = {**{str(at): at for at in range(len(names))}, **{n: at for at, n in enumerate(names)}}
     if text not in known:
@@ -209,7 +203,6 @@ def _class_level(built: Workspace, text: str | None) -> int:
 def _split(built: Workspace, fold: int | None) -> WorkspaceSplit | None:
     """The split of the workspace that can be trained on; None if it has none."""
     from strata_labels.build import current_split
-    from strata_labels.errors import InputError, Problem
 
     split = current_split(built)
     if split is None:
@@ -227,8 +220,6 @@ def _split(built: Workspace, fold: int | None) -> WorkspaceSplit | None:
 
 def _level_of(split: WorkspaceSplit, level: int | None) -> int:
     """The level of a split's classes, where no other one was asked for."""
-    from strata_labels.errors import InputError, Problem
-
     if level not in (None, split.class_level):
         what = f"the split of the workspace is of {split.text}; asked for is level"
         fix = "Make a split of that level, or leave the option out."

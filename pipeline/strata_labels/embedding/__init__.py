@@ -6,12 +6,13 @@ something has to be encoded.
 
 from strata_labels.embedding.encoder import Encoder, load_encoder
 from strata_labels.embedding.encoder_spec import encoder_files, encoder_names
-from strata_labels.embedding.outliers import LEAST_IMAGES, alike
 from strata_labels.embedding.picture_groups import PictureGroups, picture_groups
 from strata_labels.embedding.timm_network import timm_network
 from strata_labels.embedding.vector_store import VectorStore
 from strata_labels.embedding.vectors import (
+    LEAST_IMAGES,
     ItemImages,
+    alike,
     embed_images,
     image_files,
     image_vectors,

@@ -75,7 +75,10 @@ class Encoder:
         Raises:
             InputError: the towers are not aligned.
         """
-        self._check_aligned()
+        if not self.aligned:
+            what = "its text and image vectors do not share a space: no text-image similarity from"
+            fix = "Compare texts with texts and images with images, or take a CLIP model."
+            raise InputError(Problem("--encoder", what, fix, value=self._spec.text))
         return float(self._towers.model.logit_scale.detach().exp())
 
     def text_batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Floats]]:
@@ -146,12 +149,6 @@ class Encoder:
             what = f"encoder {self._spec.text!r} returned NaN or infinite numbers, first for"
             fix = "Its weights are damaged or do not fit its configuration: use another encoder."
             raise InputError(Problem("--encoder", what, fix, value=inputs[wrong[0]]))
-
-    def _check_aligned(self) -> None:
-        if not self.aligned:
-            what = "its text and image vectors do not share a space: no text-image similarity from"
-            fix = "Compare texts with texts and images with images, or take a CLIP model."
-            raise InputError(Problem("--encoder", what, fix, value=self._spec.text))
 
     @cached_property
     def _loaded(self) -> ImageTower:

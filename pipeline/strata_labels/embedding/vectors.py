@@ -13,13 +13,21 @@ from numpy.typing import NDArray
 
 from strata_labels.embedding.encoder import Encoder, Floats
 from strata_labels.embedding.file_hashes import FileHashes
-from strata_labels.embedding.outliers import alike
 from strata_labels.embedding.vector_store import VectorStore, text_key
 from strata_labels.errors import InputError, Problem
 from strata_labels.pictures import picture_file
 from strata_labels.progress import track
 
 _IMAGES_AT_ONCE = 4096
+
+#: An image further from the others than this many times the item's median is left out.
+#: Chosen on the grocery photographs with an even `fine_id` (see benchmarks/strangers.py).
+FURTHER = 1.5
+#: Images as near as this, as 1 - cosine, are alike however near the others are.
+NEAR = 0.05
+#: Of fewer images, none is left out: each is as far from the other as the other from it.
+LEAST_IMAGES = 3
+_DECIMALS = 5
 
 
 @dataclass(frozen=True)
@@ -208,6 +216,29 @@ def image_vectors(images: ItemImages) -> ItemVectors:
     if means is None:
         means = np.full((len(images), images.dim), np.nan, np.float32)
     return ItemVectors(means, num_images, left_out, images.missing, images.damaged)
+
+
+def alike(vectors: Floats) -> NDArray[np.bool_]:
+    """Which images of each item are like the item's other images; at least half of them are.
+
+    An image's distance is the median of 1 - cosine to the other images of its item. It is compared
+    with the item's median of these, so how much an item's images vary is taken into account.
+
+    Args:
+        vectors: unit vectors of items with n images each, `[items, n, d]`.
+
+    Returns:
+        Boolean `[items, n]`.
+    """
+    items, count, _ = vectors.shape
+    if count < LEAST_IMAGES:
+        return np.ones((items, count), dtype=bool)
+    distance = 1.0 - vectors @ vectors.transpose(0, 2, 1)
+    own = np.arange(count)
+    distance[:, own, own] = np.inf
+    to_others = np.median(np.sort(distance, axis=2)[:, :, :-1], axis=2).round(_DECIMALS)
+    usual = np.median(to_others, axis=1, keepdims=True)
+    return np.asarray(to_others <= np.maximum(FURTHER * usual, NEAR))
 
 
 def _embed_images(

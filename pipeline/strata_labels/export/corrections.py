@@ -15,9 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, gathered, refuse
 from strata_labels.export.export_input import About
-from strata_labels.export.export_result import write_people_csv
 from strata_labels.export.owned_folder import foreign_files, move_into_place_as_own
 from strata_labels.export.published_csv import (
     PublishedCsv,
@@ -26,7 +25,7 @@ from strata_labels.export.published_csv import (
     read_published_csv,
 )
 from strata_labels.files import part_folder, write_text
-from strata_labels.people_csv import clean_cell, read_integer
+from strata_labels.people_csv import clean_cell, read_integer, write_people_csv
 
 CORRECTIONS, LEFT_OUT, README = "corrections.csv", "left_out.csv", "README.md"
 _SPLIT = "split"
@@ -107,16 +106,13 @@ def find_corrections(
     """
     files, problems = [], list[Problem]()
     for path, split in sorted(publication.find(place).items()):
-        try:
+        with gathered(problems):
             files.append((_read(path, publication, levels), split))
-        except InputError as error:
-            problems += error.problems
     ours = _Labels.of(labels, levels)
     differences = [_compare(file, split, publication, ours, levels, blank) for file, split in files]
     for difference in differences:
         problems += difference.problems
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     seen = {item for difference in differences for item in difference.seen}
     lacking = ~labels.item_id.isin(seen) & labels.accepted
     lacking &= (labels[list(levels)] != "").any(axis=1)
@@ -246,12 +242,9 @@ def write_corrections(folder: Path, found: Corrections, table: pd.DataFrame, abo
     Raises:
         InputError: `folder` holds a file that is not of an earlier call.
     """
-    if foreign := foreign_files(folder):
-        fix = "Name an empty folder, or move the file away."
-        raise InputError(
-            Problem(folder, "holds a file that `strata diff` did not write:", fix, value=file)
-            for file in foreign
-        )
+    what = "holds a file that `strata diff` did not write:"
+    fix = "Name an empty folder, or move the file away."
+    refuse(Problem(folder, what, fix, value=file) for file in foreign_files(folder))
     with part_folder(folder) as beside:
         for name, patch in found.patches.items():
             write_text(beside / f"{name}.patch", patch)
@@ -270,8 +263,7 @@ def _read(path: Path, publication: Publication, levels: Sequence[str]) -> Publis
     if not any(level.casefold() in file.columns for level in levels):
         what, fix = "no column of labels; the levels are", "Name a column after a level."
         problems.append(Problem(path, what, fix, 1, value=", ".join(levels)))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return file
 
 

@@ -49,10 +49,11 @@ class ExportInput:
         items: the table `items`.
         assignments: from `strata_labels.tree.tree_tables`.
         levels: names of the levels, the item's first.
-        metadata: the data set's own files.
-        entities: the table `entities`.
+        metadata: the data set's own files, which some loaders read beside the labels.
+        entities: the table `entities`, for places and Wikidata ids.
         about: what people should know.
         table_nodes: the table `nodes`; those that people made and that have no item are in it too.
+            Without it, formats with a list of nodes have those with items.
         find_image: the file of an image reference, None where there is none.
         copy_images: images are copied, not linked.
         split: the table `split`, for the formats whose splits are a matter of choice.
@@ -93,10 +94,8 @@ class ExportInput:
             [] if images is None or images is pd.NA else list(images) for images in joined.image_ids
         ]
         # A workspace of version 0.1.0 says how sure an item is, but not at which level.
-        for column in (
-            "accepted_level",
-            *(f"level{n}_confidence" for n in range(1, self.num_levels)),
-        ):
+        sure = ["accepted_level", *(f"level{n}_confidence" for n in range(1, self.num_levels))]
+        for column in sure:
             if column not in joined:
                 joined[column] = None
         return joined.drop(columns="later")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from strata_labels.files import whole
-from strata_labels.people_csv import neutralise
+from strata_labels.people_csv import harmless
 
 
 @dataclass(frozen=True)
@@ -64,20 +65,21 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
         frame.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
 
 
-def write_people_csv(path: Path, frame: pd.DataFrame) -> None:
-    """As `write_csv`, for files that people open in a spreadsheet: no text runs as a formula."""
-    write_csv(path, _harmless(frame))
+def write_csvs(
+    folder: Path, frames: Mapping[str, pd.DataFrame], items: int, set_aside: dict[str, int]
+) -> ExportResult:
+    """Writes frames by file name; what was written, of how many items."""
+    for name, frame in frames.items():
+        write_csv(folder / name, frame)
+    rows = {name: len(frame) for name, frame in frames.items()}
+    return ExportResult([folder / name for name in frames], rows, items, set_aside)
 
 
 def compare_people_csv(path: Path, expected: pd.DataFrame) -> None:
     """Raises ValueError unless `write_people_csv` wrote `expected` into the file."""
     found = pd.read_csv(path, dtype=str, keep_default_na=False)
-    expected = _harmless(expected).astype(object)
+    expected = harmless(expected).astype(object)
     compare(path, found, expected.where(expected.notna(), ""))
-
-
-def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.map(lambda cell: neutralise(cell) if isinstance(cell, str) else cell)
 
 
 def compare(path: Path, found: pd.DataFrame, expected: pd.DataFrame) -> None:

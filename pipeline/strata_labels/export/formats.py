@@ -1,16 +1,13 @@
-"""The formats, and `export`, which writes one of them."""
+"""The formats, and `write_format`, which writes one of them."""
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pandas as pd
-
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.export import (
     croissant,
     gldv2,
@@ -26,7 +23,7 @@ from strata_labels.export import (
     suprank,
 )
 from strata_labels.export.corrections import Publication, table_files
-from strata_labels.export.export_input import About, ExportInput
+from strata_labels.export.export_input import ExportInput
 from strata_labels.export.export_result import ExportResult
 from strata_labels.export.owned_folder import foreign_files, move_into_place_as_own
 from strata_labels.export.readme import (
@@ -98,21 +95,8 @@ FORMATS: dict[str, Format] = {
 PUBLICATIONS = {"gldv2": gldv2.PUBLICATION, "table": Publication("id", table_files)}
 
 
-def export(
-    format: str,
-    folder: Path,
-    items: pd.DataFrame,
-    assignments: pd.DataFrame,
-    metadata: Path | None = None,
-    *,
-    levels: Sequence[str] = (),
-    entities: pd.DataFrame | None = None,
-    about: About | None = None,
-    nodes: pd.DataFrame | None = None,
-    find_image: Callable[[str], Path | None] | None = None,
-    copy_images: bool = False,
-    split: pd.DataFrame | None = None,
-    split_text: str = "",
+def write_format(
+    format: str, folder: Path, given: ExportInput, split_text: str = ""
 ) -> ExportResult:
     """Writes one format beside `folder`, reads it back as its loader would, then puts it there.
 
@@ -120,44 +104,14 @@ def export(
         format: a key of `FORMATS`.
         folder: e.g. `WORKSPACE/export/gldv2`. Files of an earlier export there are replaced or
             removed; a folder that holds anything else is refused.
-        items: the table `items`.
-        assignments: from `strata_labels.tree.tree_tables`.
-        metadata: the data set's own files, which some loaders read beside the labels.
-        levels: names of the levels, the item's first; `level0, level1, ...` if none are given.
-        entities: the table `entities`, for places and Wikidata ids.
-        about: title, licence, sources, citations, data card.
-        nodes: the table `nodes`; without it, formats with a list of nodes have those with items.
-        find_image: the file of an image reference, None where there is none.
-        copy_images: copy images where a format has them in place of linking them.
-        split: the table `split`: the splits of formats where they are a matter of choice, else
-            beside the files.
-        split_text: what it is, in a few words.
+        given: the tree; formats that are given one input share what it works out.
+        split_text: what `given.split` is, in a few words.
 
     Raises:
         InputError: an unknown format, one that cannot carry the tree's depth, files in `folder`
             that no export wrote (all listed); nothing is written then.
         ValueError: what was read back is not what was to be written; nothing is left then.
     """
-    names = tuple(levels) or level_names(assignments)
-    given = ExportInput(
-        items,
-        assignments,
-        names,
-        metadata,
-        entities,
-        about or About(),
-        nodes,
-        find_image,
-        copy_images,
-        split,
-    )
-    return write_format(format, Path(folder), given, split_text)
-
-
-def write_format(
-    format: str, folder: Path, given: ExportInput, split_text: str = ""
-) -> ExportResult:
-    """As `export`; formats that are given one input share what it works out."""
     check_formats({format: folder}, given.num_levels)
     chosen = FORMATS[format]
     beside = folder.parent / f".{folder.name}.part"
@@ -193,12 +147,6 @@ def _split_line(format: Format, text: str) -> str:
     return f"{own} `{SPLIT}` has that of `strata split`, image by image: {text}."
 
 
-def level_names(assignments: pd.DataFrame) -> tuple[str, ...]:
-    """`level0, level1, ...`, as many as the table `assignments` has levels."""
-    columns = [str(name) for name in assignments if re.fullmatch(r"level\d+_id", str(name))]
-    return tuple(f"level{n}" for n in range(len(columns) + 1))
-
-
 def check_formats(folders: Mapping[str, Path | None], num_levels: int) -> None:
     """Whether a tree of that many levels can be written in all these formats.
 
@@ -207,7 +155,7 @@ def check_formats(folders: Mapping[str, Path | None], num_levels: int) -> None:
         num_levels: number of levels, items included.
 
     Raises:
-        InputError: as `export`, for all formats together.
+        InputError: as `write_format`, for all formats together.
     """
     problems = []
     able = sorted(name for name, known in FORMATS.items() if known.carries(num_levels))
@@ -228,5 +176,4 @@ def check_formats(folders: Mapping[str, Path | None], num_levels: int) -> None:
                 Problem(folder, "holds a file that no export wrote:", fix, value=file)
                 for file in foreign_files(folder, chosen.image_folders if chosen else ())
             ]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)

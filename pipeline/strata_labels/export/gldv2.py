@@ -11,7 +11,7 @@ import pandas as pd
 from strata_labels.errors import InputError, Problem
 from strata_labels.export.corrections import Publication
 from strata_labels.export.export_input import ExportInput
-from strata_labels.export.export_result import ExportResult, compare, write_csv
+from strata_labels.export.export_result import ExportResult, compare, write_csvs
 
 #: How to open it, in Markdown.
 USAGE = 'The released columns: `pandas.read_csv("train_label_to_hierarchical.csv")`.'
@@ -40,11 +40,7 @@ def _frames(given: ExportInput) -> dict[str, pd.DataFrame]:
 
 def write(folder: Path, given: ExportInput) -> ExportResult:
     """A row for every item of each split there is; blank labels where it has none."""
-    frames = _frames(given)
-    for name, frame in frames.items():
-        write_csv(folder / name, frame)
-    rows = {name: len(frame) for name, frame in frames.items()}
-    return ExportResult([folder / name for name in frames], rows, sum(rows.values()))
+    return write_csvs(folder, _frames(given), len(given.rows), {})
 
 
 def check(folder: Path, given: ExportInput) -> None:

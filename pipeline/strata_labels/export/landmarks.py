@@ -10,8 +10,8 @@ from strata_labels.export.export_input import ExportInput
 from strata_labels.export.export_result import (
     ExportResult,
     compare_people_csv,
-    write_people_csv,
 )
+from strata_labels.people_csv import write_people_csv
 
 #: How to open it, in Markdown.
 USAGE = (

@@ -17,9 +17,9 @@ from strata_labels.export.export_result import (
     ExportResult,
     compare_people_csv,
     set_aside,
-    write_people_csv,
 )
 from strata_labels.files import write_text
+from strata_labels.people_csv import write_people_csv
 from strata_labels.tables import LABELLED
 
 #: How to open it, in Markdown.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.export.export_input import ExportInput, image_file, one_row_an_image
-from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csv
+from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csvs
 from strata_labels.tables import LABELLED
 from strata_labels.tree import as_train_and_test
 
@@ -79,16 +79,11 @@ def write(folder: Path, given: ExportInput) -> ExportResult:
     if frames["level0.csv"].empty:
         fix = "Give the items images, or take a format of items, such as landmarks."
         raise InputError(Problem("oml", "lists images, and no labelled item has one", fix))
-    for name, frame in frames.items():
-        write_csv(folder / name, frame)
-    write_csv(folder / "names.csv", names)
-    rows = {name: len(frame) for name, frame in frames.items()}
-    files = [folder / name for name in [*frames, "names.csv"]]
     # An item whose label stops early has no category in the finest file; it is in a higher one.
     items = frames["level0.csv"].label.nunique()
     if stopped := len(given.items) - items - sum(left.values()):
         left["label_stops_early"] = stopped
-    return ExportResult(files, rows, items, left)
+    return write_csvs(folder, {**frames, "names.csv": names}, items, left)
 
 
 def check(folder: Path, given: ExportInput) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.people_csv import clean_cell
 
 _SEPARATORS = ",;\t"
@@ -102,8 +102,7 @@ def read_published_csv(path: Path, wanted: Sequence[str]) -> PublishedCsv:
         for row in data
         if len(row.cells) != len(header.cells)
     ]
-    if problems:
-        raise InputError(sorted(problems, key=lambda problem: problem.row or 0))
+    refuse(sorted(problems, key=lambda problem: problem.row or 0))
     return PublishedCsv(path, text, separator, columns, tuple(data))
 
 

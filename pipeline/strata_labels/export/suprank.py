@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.export.export_input import ExportInput
-from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csv
+from strata_labels.export.export_result import ExportResult, compare, set_aside, write_csvs
 from strata_labels.files import whole
 from strata_labels.tables import LABELLED
 
@@ -65,21 +65,17 @@ def write(folder: Path, given: ExportInput) -> ExportResult:
         )
         for name in _read_as_missing(frames)
     ]
-    if problems:
-        raise InputError(problems)
-    for name, frame in frames.items():
-        write_csv(folder / name, frame)
-    files, missing = [folder / name for name in frames], []
+    refuse(problems)
+    result = write_csvs(folder, frames, sum(map(len, frames.values())), left)
     for name in FROM_METADATA:
         source = given.metadata / name if given.metadata else None
         if source is not None and source.is_file():
             with whole(folder / name) as beside:
                 shutil.copyfile(source, beside)
-            files.append(folder / name)
+            result.files.append(folder / name)
         else:
-            missing.append(name)
-    rows = {name: len(frame) for name, frame in frames.items()}
-    return ExportResult(files, rows, sum(rows.values()), left, missing)
+            result.missing.append(name)
+    return result
 
 
 def check(folder: Path, given: ExportInput) -> None:

@@ -10,21 +10,19 @@ from strata_labels.knowledge.classgraph import CUT_COLUMNS, ClassGraph, ClassVer
 from strata_labels.knowledge.linking import link, statements_not_climbed
 from strata_labels.knowledge.snapshot import Snapshot, read_snapshot
 from strata_labels.knowledge.taxa import link_taxa
-from strata_labels.knowledge.wikimedia import (
+from strata_labels.knowledge.wikimedia.addresses import (
     COMMONS_API,
     WIKIDATA_API,
-    AnswerSource,
     Apis,
-    Client,
-    DumpSource,
-    ResponseStore,
-    SparqlSource,
     check_contact,
     check_endpoint,
-    read_age,
-    resolve_titles,
-    write_snapshot,
 )
+from strata_labels.knowledge.wikimedia.answers import AnswerSource
+from strata_labels.knowledge.wikimedia.category_resolution import resolve_titles
+from strata_labels.knowledge.wikimedia.client import Client
+from strata_labels.knowledge.wikimedia.dump_source import DumpSource
+from strata_labels.knowledge.wikimedia.response_store import ResponseStore, read_age, write_snapshot
+from strata_labels.knowledge.wikimedia.sparql_source import SparqlSource
 
 __all__ = [
     "COMMONS_API",

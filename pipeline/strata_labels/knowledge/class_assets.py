@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.knowledge.classgraph import REACHED, ClassGraph
 from strata_labels.knowledge.snapshot import Snapshot
 from strata_labels.people_csv import read_people_csv
@@ -78,8 +78,7 @@ def read_class_assets(
                 problems.append(Problem(outside, "unknown reason:", fix, row, "reason", reason))
             put(outside, row, "qid", qid, reason, stops)
         labels |= dict(zip(frame["qid"], frame["label"], strict=True))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return ClassAssets(placed, stops, labels)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -123,16 +124,14 @@ class ClassGraph:
         for found in nx.strongly_connected_components(climbed):
             if len(found) > 1 or any(climbed.has_edge(qid, qid) for qid in found):
                 self._loops |= dict.fromkeys(found, frozenset(found))
-        self._walks: dict[str, _Walk] = {}
-        self._above: dict[str, set[str]] = {}
-        self._verdicts: dict[tuple[str, ...], ClassVerdict] = {}
+        # Items share classes, and sets of them: each is looked at once.
+        self._walk_from = cache(self._walk)
+        self._verdict_of = cache(self._verdict)
+        self._above = cache(partial(nx.descendants, self.graph))
 
     def reach(self, class_qids: Iterable[str]) -> ClassVerdict:
         """The nearest node over all classes of an item; a decisive class has the last word."""
-        key = tuple(dict.fromkeys(class_qids))
-        if key not in self._verdicts:
-            self._verdicts[key] = self._verdict(key)
-        return self._verdicts[key]
+        return self._verdict_of(tuple(dict.fromkeys(class_qids)))
 
     def cuts(self, class_qids: Iterable[str]) -> list[Cut]:
         """The statements that the walks from these classes met and did not climb, sorted."""
@@ -144,14 +143,10 @@ class ClassGraph:
 
         A class in a loop is above itself, and yet left out.
         """
-        import networkx as nx
-
-        if qid not in self._above:
-            self._above[qid] = nx.descendants(self.graph, qid) if qid in self.graph else set()
-        return self._above[qid]
+        return self._above(qid) if qid in self.graph else set()
 
     def _verdict(self, class_qids: tuple[str, ...]) -> ClassVerdict:
-        ways = [way for qid in class_qids for way in self._ways(qid)]
+        ways = [way for qid in class_qids for way in self._walk_from(qid).ways]
         decisive = [w for w in ways if self._stops.get(w.path[-1]) == "decisive"]
         reached = [w for w in ways if w.reason == REACHED]
         if decisive or not reached:
@@ -196,16 +191,8 @@ class ClassGraph:
         )
         return kept or ties
 
-    def _ways(self, qid: str) -> tuple[Reach, ...]:
-        """The nearest ways up from one class: one for each nearest node, or one dead end."""
-        return self._walk_from(qid).ways
-
-    def _walk_from(self, qid: str) -> _Walk:
-        if qid not in self._walks:
-            self._walks[qid] = self._walk(qid)
-        return self._walks[qid]
-
     def _walk(self, start: str) -> _Walk:
+        """The nearest ways up from one class: one for each nearest node, or one dead end."""
         came: dict[str, str | None] = {start: None}
         level, dead_ends, cuts = [start], list[str](), list[Cut]()
         for distance in range(self._deepest + 1):

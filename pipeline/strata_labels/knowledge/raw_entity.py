@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 PROPERTIES = ("P17", "P31", "P279", "P301", "P373", "P625", "P910")
 CATEGORY_ITEM = "Q4167836"  # P31 of an item that stands for a category page
 _LARGEST_ID = 2**31 - 1  # the API refuses a whole batch for a larger one
 
 RawEntity = dict[str, Any]
+_Value = TypeVar("_Value")
 
 
 def is_item_id(text: object) -> bool:
@@ -81,13 +82,7 @@ def best_items(entity: RawEntity, name: str) -> list[str]:
 
     `somevalue` and `novalue` name none.
     """
-    statements = entity.get("claims", {}).get(name, [])
-    for rank in ("preferred", "normal"):
-        found = [_item_of(s["mainsnak"]) for s in statements if s["rank"] == rank]
-        items = list(dict.fromkeys(qid for qid in found if qid and is_item_id(qid)))
-        if items:
-            return items
-    return []
+    return list(dict.fromkeys(_best(entity, name, _item_of)))
 
 
 def outranked_items(entity: RawEntity, name: str) -> list[tuple[str, str]]:
@@ -95,34 +90,51 @@ def outranked_items(entity: RawEntity, name: str) -> list[tuple[str, str]]:
     best = set(best_items(entity, name))
     found: dict[str, str] = {}
     for statement in entity.get("claims", {}).get(name, []):
-        qid = _item_of(statement["mainsnak"])
-        if qid and is_item_id(qid) and qid not in best:
+        qid = _item_of(_value_of(statement))
+        if qid and qid not in best:
             found.setdefault(qid, statement["rank"])
     return list(found.items())
 
 
 def best_point(entity: RawEntity, name: str) -> tuple[float, float] | None:
     """Latitude and longitude, in degrees, of the best-ranked statement that has both."""
-    statements = entity.get("claims", {}).get(name, [])
-    for rank in ("preferred", "normal"):
-        for snak in (s["mainsnak"] for s in statements if s["rank"] == rank):
-            value = snak.get("datavalue", {}).get("value")
-            if isinstance(value, dict):
-                at = value.get("latitude"), value.get("longitude")
-                if all(isinstance(part, int | float) for part in at):
-                    return float(at[0]), float(at[1])  # type: ignore[arg-type]
-    return None
+    return next(iter(_best(entity, name, _point_of)), None)
 
 
 def best_texts(entity: RawEntity, name: str) -> list[str]:
     """Texts that the best-ranked statements of a property hold."""
+    return _best(entity, name, lambda value: value if isinstance(value, str) else None)
+
+
+def _best(entity: RawEntity, name: str, read: Callable[[Any], _Value | None]) -> list[_Value]:
+    """The values of the best rank that has any; `read` gives None for what is none."""
     statements = entity.get("claims", {}).get(name, [])
     for rank in ("preferred", "normal"):
-        values = [s["mainsnak"].get("datavalue", {}) for s in statements if s["rank"] == rank]
-        texts = [v["value"] for v in values if isinstance(v.get("value"), str)]
-        if texts:
-            return texts
+        values = (read(_value_of(s)) for s in statements if s["rank"] == rank)
+        if found := [value for value in values if value is not None]:
+            return found
     return []
+
+
+def _value_of(statement: dict[str, Any]) -> Any:
+    return statement["mainsnak"].get("datavalue", {}).get("value")
+
+
+def _item_of(value: Any) -> str | None:
+    if not isinstance(value, dict):
+        return None
+    # Old records have the number alone.
+    qid = value.get("id") or f"Q{value.get('numeric-id')}"
+    return qid if is_item_id(qid) else None
+
+
+def _point_of(value: Any) -> tuple[float, float] | None:
+    if not isinstance(value, dict):
+        return None
+    latitude, longitude = value.get("latitude"), value.get("longitude")
+    if isinstance(latitude, int | float) and isinstance(longitude, int | float):
+        return float(latitude), float(longitude)
+    return None
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -145,11 +157,3 @@ def _statement(statement: dict[str, Any]) -> dict[str, Any]:
         kept["datavalue"] = snak["datavalue"]
     rank = statement.get("rank", "normal")
     return {"mainsnak": kept, "type": "statement", "rank": rank}
-
-
-def _item_of(snak: dict[str, Any]) -> str | None:
-    value = snak.get("datavalue", {}).get("value")
-    if not isinstance(value, dict):
-        return None
-    # Old records have the number alone.
-    return value.get("id") or f"Q{value.get('numeric-id')}"

@@ -52,7 +52,7 @@ def build_with_prefect(workspace: Workspace, settings: BuildSettings) -> None:
     with prefect_server(workspace.folder):
         say("Loading the flow.")
         with activity("Loading the flow"):
-            from strata_labels.orchestration.build_flow import build_flow
+            from strata_labels.orchestration.tasks import build_flow
 
         flow = build_flow.with_options(name=settings.hierarchy.tree)
         flow(workspace.folder, settings)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from prefect import task
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
@@ -95,6 +95,14 @@ def build(
     """
     workspace = Workspace(folder.resolve())
     settings = settings_of(tree, workspace.folder, metadata.resolve(), options, levels)
+    build_tree(workspace, settings, as_task)
+    publish_build(workspace)
+
+
+@flow(flow_run_name="{folder.name}", log_prints=True)
+def build_flow(folder: Path, settings: BuildSettings) -> None:
+    """Builds a tree in the workspace `folder`."""
+    workspace = Workspace(folder)
     build_tree(workspace, settings, as_task)
     publish_build(workspace)
 

@@ -58,12 +58,7 @@ def decided_alone(decisions: pd.DataFrame, reviewer: str) -> pd.DataFrame:
 
 
 def audit_sample(rows: pd.DataFrame, size: int) -> list[str]:
-    """Rows accepted without review, drawn for a person to check; all there are, if fewer.
-
-    Args:
-        rows: `row_id, state` (`Resolution.rows`).
-        size: how many.
-    """
+    """Rows accepted without review, drawn for a person to check; all there are, if fewer."""
     accepted = rows.loc[rows.state == "accepted", "row_id"]
     return sorted(sorted(accepted, key=lambda row: (_draw("audit", row), row))[:size])
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.evidence import (
     NAME_REASONS,
     Alternative,
-    Evidence,
     Reason,
     Seen,
     evidence_hash,
@@ -26,6 +25,7 @@ from strata_labels.review.decisions import (
     SAME,
     Decision,
     active_decisions,
+    as_evidence,
     decisions_frame,
     what_changed,
 )
@@ -202,7 +202,7 @@ def replay(
     ]
     if found.lost:
         decided = pd.concat(
-            [decided, _lost_rows(found, decided, placement.merged)], ignore_index=True
+            [decided, _lost_rows(found, decided, placement.merged, checker.tree)], ignore_index=True
         )
     tree = placement.tree(
         {node for node in checker.made if node not in known.level and node not in made},
@@ -247,8 +247,7 @@ def _check_proposals(proposals: pd.DataFrame, tree: LabelTree) -> None:
         Problem("table proposals", "duplicate row:", fix, value=value)
         for value in sorted(set(twice))
     ]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
 
 
 def _decided_rows(
@@ -299,7 +298,7 @@ def _decided_rows(
         reasons[n] = (*reasons[n], Reason("stale_decision"))
         if decision.target in placement.level:
             suggestion[n] = merged.get(decision.target, decision.target)
-        evidence[n] = (*evidence[n], _as_evidence(decision, placement, "stale_decision"))
+        evidence[n] = (*evidence[n], as_evidence(decision, placement.level, "stale_decision"))
     opinions = [decision for group in found.disputed for decision in group]
     disputed = at.get_indexer([decision.row_id for decision in opinions])
     for n, decision in zip(disputed, opinions, strict=True):
@@ -308,7 +307,7 @@ def _decided_rows(
         reopened[n] = True
         if Reason("disputed") not in reasons[n]:
             reasons[n] = (*reasons[n], Reason("disputed"))
-        evidence[n] = (*evidence[n], _as_evidence(decision, placement, "decision"))
+        evidence[n] = (*evidence[n], as_evidence(decision, placement.level, "decision"))
 
     settled &= ~reopened
     # A decision on a class (its row is one level up) settles the items that were proposed for it,
@@ -359,7 +358,9 @@ def _rely(rows: pd.DataFrame, found: Validated, tree: LabelTree) -> None:
     rows["confidence"] = confidence
 
 
-def _lost_rows(found: Validated, like: pd.DataFrame, merged: Mapping[str, str]) -> pd.DataFrame:
+def _lost_rows(
+    found: Validated, like: pd.DataFrame, merged: Mapping[str, str], tree: LabelTree
+) -> pd.DataFrame:
     """A row for each lost node, columns and types as `like`."""
     settled = {d.subject for d in found.effective if d.decision in (SAME, "exclude")}
     unsure = {d.subject for d in found.effective if d.decision == "unsure"}
@@ -384,12 +385,7 @@ def _lost_rows(found: Validated, like: pd.DataFrame, merged: Mapping[str, str]) 
                 "score": 0.0,
                 "evidence": (
                     *lost.evidence,
-                    *(
-                        Evidence(
-                            "decision", d.target, text=d.reviewer, ids=(d.decision, d.decided_at)
-                        )
-                        for d in opinions
-                    ),
+                    *(as_evidence(d, tree.level, "decision") for d in opinions),
                 ),
                 "reasons": tuple(reasons),
                 "suggestion": others[0] if len(others) == 1 else "",
@@ -405,11 +401,3 @@ def _lost_rows(found: Validated, like: pd.DataFrame, merged: Mapping[str, str]) 
     if "gain" in like:
         frame["gain"] = 0.0
     return frame.reindex(columns=like.columns).astype(like.dtypes.to_dict())
-
-
-def _as_evidence(decision: Decision, placement: Placement, kind: str) -> Evidence:
-    """A decision that is not applied, as it is shown beside the other evidence."""
-    target = decision.target if decision.target in placement.level else ""
-    written = (decision.written,) if decision.written else ()
-    ids = (decision.decision, decision.decided_at, *written)
-    return Evidence(kind, target, text=decision.reviewer, ids=ids)

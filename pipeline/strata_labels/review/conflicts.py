@@ -83,7 +83,7 @@ def _cycles(effective: list[Decision]) -> list[Conflict]:
             what = f"merges go in a circle ({rows}):"
             text = " into ".join(path[path.index(path[-1]) :])
             fix = "Take one of them back: decide keep on its subject."
-            found.append((cycle, Problem(last.file, what, fix, last.row, "target", text)))
+            found.append((cycle, last.problem(what, fix, "target", text)))
     return found
 
 
@@ -109,9 +109,8 @@ def _same_names(
             group = [x for o in others if (x := renames.get(o) or makes.get(o))]
             fix = f"Take another name, or decide on {other}."
             what = f"another node of the level, {other}, has this name:"
-            problem = Problem(d.file, what, fix, d.row, "target", names[node])
             if group[0] is d or len({x.reviewer for x in group}) == 1:
-                found.append((group, problem))
+                found.append((group, d.problem(what, fix, "target", names[node])))
     return found
 
 
@@ -127,5 +126,5 @@ def _claims(effective: list[Decision]) -> list[Conflict]:
             rows = ", ".join(f"{d.file} row {d.row}" for d in group)
             what = f"several new nodes claim it ({rows}):"
             fix = "Leave it to one of them."
-            found.append((group, Problem(last.file, what, fix, last.row, "target", member)))
+            found.append((group, last.problem(what, fix, "target", member)))
     return found

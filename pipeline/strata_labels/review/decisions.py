@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
 from strata_labels.errors import Problem
-from strata_labels.evidence import Seen
+from strata_labels.evidence import Evidence, Seen
 from strata_labels.evidence_text import evidence_text
 from strata_labels.tables import DECISION_COLUMNS
 
@@ -64,7 +64,8 @@ class Decision(NamedTuple):
             and its members for `split` and `create`, see `join_members`; "" if none is needed.
         seen: what its reviewer saw, as `strata_labels.evidence.write_seen` writes it.
         written: the target as written, for messages.
-        when: `decided_at` as a time.
+        when: `decided_at` as a time; 1970 where that does not matter.
+        file, row: where it was read.
     """
 
     subject: str
@@ -72,14 +73,14 @@ class Decision(NamedTuple):
     decision: str
     target: str
     reviewer: str
-    note: str
-    decided_at: str
-    evidence_hash: str
-    seen: str
-    written: str
-    when: datetime
-    file: str
-    row: int | None
+    note: str = ""
+    decided_at: str = ""
+    evidence_hash: str = ""
+    seen: str = ""
+    written: str = ""
+    when: datetime = datetime.fromtimestamp(0, UTC)
+    file: str = ""
+    row: int | None = None
 
     @property
     def row_id(self) -> str:
@@ -126,6 +127,10 @@ class Decision(NamedTuple):
         """Whether this withdrawal takes back another decision of its reviewer on its subject."""
         time = parse_time(self.target)
         return other.when == time if time else other.when < self.when
+
+    def problem(self, what: str, fix: str, column: str, value: object = None) -> Problem:
+        """What is wrong with it, at the place where it was read."""
+        return Problem(self.file, what, fix, self.row, column, value)
 
     def __str__(self) -> str:
         target = f" {self.written}" if self.written else ""
@@ -237,10 +242,7 @@ def active_decisions(decisions: Iterable[Decision]) -> tuple[list[Decision], lis
             if withdrawal.decision == WITHDRAW and not any(map(withdrawal.takes_back, others)):
                 what = f"nothing of {withdrawal.reviewer}'s to take back on {withdrawal.row_id}"
                 fix = "Name the decided_at of that reviewer's decision, or remove this row."
-                value = withdrawal.target or None
-                problems.append(
-                    Problem(withdrawal.file, what, fix, withdrawal.row, "target", value)
-                )
+                problems.append(withdrawal.problem(what, fix, "target", withdrawal.target or None))
     return active, problems
 
 
@@ -375,7 +377,18 @@ def _slug(name: str) -> str:
     return "-".join(re.findall(r"\w+", name.casefold()))
 
 
-# --- what a reviewer saw -------------------------------------------------------------------
+# --- what a reviewer said, and saw ----------------------------------------------------------
+
+
+def as_evidence(
+    decision: Decision, nodes: Container[str], kind: Literal["decision", "stale_decision"]
+) -> Evidence:
+    """A decision that is not applied, as it is shown beside the other evidence."""
+    when = decision.decided_at or decision.when.isoformat()
+    written = (decision.written,) if decision.written else ()
+    target = decision.target if decision.target in nodes else ""
+    ids = (decision.decision, when, *written)
+    return Evidence(kind, target, text=decision.reviewer, ids=ids)
 
 
 def what_changed(seen: Seen | None, now: Seen, names: Mapping[str, str]) -> str:

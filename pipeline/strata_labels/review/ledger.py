@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,9 +18,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, gathered, refuse
 from strata_labels.people_csv import clean_cell, read_people_csv
-from strata_labels.review.decisions import PLACE_COLUMNS, WITHDRAW, parse_times, time_text
+from strata_labels.review.decisions import (
+    PLACE_COLUMNS,
+    WITHDRAW,
+    Decision,
+    parse_times,
+    time_text,
+)
 from strata_labels.tables import DECISION_COLUMNS
 
 _OPTIONAL = ["row_id", "note", "evidence_hash", "seen"]
@@ -51,19 +58,15 @@ def read_ledger(*paths: Path) -> Ledger:
     Raises:
         InputError: a file is not a ledger (all problems of all files).
     """
-    frames, problems = [], []
+    frames, problems = [], list[Problem]()
     for path in map(Path, paths):
         whole = split_torn(path.read_bytes())[0] if path.exists() else b""
         if not whole:
             continue
-        try:
+        with gathered(problems):
             frame = read_whole(path, whole)
-        except InputError as error:
-            problems += error.problems
-            continue
-        frames.append(frame.assign(file=str(path), row=frame.index))
-    if problems:
-        raise InputError(problems)
+            frames.append(frame.assign(file=str(path), row=frame.index))
+    refuse(problems)
     empty = pd.DataFrame(columns=DECISION_COLUMNS + PLACE_COLUMNS, dtype=str)
     found = unbatch_decisions(pd.concat(frames, ignore_index=True)) if frames else empty
     return Ledger(found.assign(row=found["row"].astype("int64")))
@@ -229,26 +232,36 @@ def batch_decisions(decisions: pd.DataFrame) -> pd.DataFrame:
     return one
 
 
-def withdrawal(reviewer: str, level: str, subjects: Iterable[str], time: str = "") -> pd.DataFrame:
-    """Rows that take back what a reviewer decided on subjects of a level.
+def ledger_lines(decisions: list[Decision]) -> pd.DataFrame:
+    """Lines for decisions, one for all that say the same of several items."""
+    cells = {name: [str(getattr(d, name)) for d in decisions] for name in DECISION_COLUMNS}
+    frame = pd.DataFrame(cells)
+    if len(decisions) == 1:
+        return frame
+    same = frame.groupby(["level", "decision", "target"], sort=False)
+    return pd.concat([batch_decisions(part) for _, part in same], ignore_index=True)
+
+
+def withdrawal(taken: Iterable[tuple[str, str, str]], time: str = "") -> pd.DataFrame:
+    """Rows that take decisions back, one for all subjects of a reviewer and a level.
 
     Args:
-        reviewer: whose decisions.
-        level: of the subjects.
-        subjects: what was decided on.
+        taken: reviewer, level and subject of what is taken back.
         time: `decided_at` of what is taken back; "" for all before.
 
     Returns:
-        `DECISION_COLUMNS`, one row a subject; the time of the withdrawal is left blank.
+        `DECISION_COLUMNS`; the time of the withdrawal is left blank.
     """
-    blank = dict.fromkeys(("note", "decided_at", "evidence_hash", "seen"), "")
-    return pd.DataFrame(
-        [
-            {"row_id": f"{level}:{subject}", "subject": subject, "level": level,
-             "decision": WITHDRAW, "target": time, "reviewer": reviewer, **blank}
-            for subject in subjects
-        ]
-    )  # fmt: skip
+    subjects: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+    for reviewer, level, subject in taken:
+        subjects[reviewer, level][subject] = None
+    blank = dict.fromkeys(DECISION_COLUMNS, "") | {"decision": WITHDRAW, "target": time}
+    lines = [pd.DataFrame(columns=DECISION_COLUMNS, dtype=str)]
+    for (reviewer, level), several in subjects.items():
+        own = blank | {"reviewer": reviewer, "level": level}
+        each = [own | {"row_id": f"{level}:{one}", "subject": one} for one in several]
+        lines.append(batch_decisions(pd.DataFrame(each)))
+    return pd.concat(lines, ignore_index=True)
 
 
 def unbatch_decisions(decisions: pd.DataFrame) -> pd.DataFrame:

@@ -145,8 +145,14 @@ class LedgerIndex:
 
 def _decision(cells: dict[str, str], when: datetime) -> Decision:
     """A decision with what `overridden` and a comparison need."""
-    same = {name: cells[name] for name in SAME} | {"decision": cells["decision"].casefold()}
     return Decision(
-        subject=cells["subject"], level=0, reviewer="", decided_at="", seen="",
-        written=cells["target"], when=when, file="", row=None, **same,
-    )  # fmt: skip
+        cells["subject"],
+        0,
+        cells["decision"].casefold(),
+        cells["target"],
+        "",
+        cells["note"],
+        evidence_hash=cells["evidence_hash"],
+        written=cells["target"],
+        when=when,
+    )

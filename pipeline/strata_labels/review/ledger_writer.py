@@ -14,19 +14,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem, RetryError
+from strata_labels.errors import InputError, Problem, RetryError, refuse
 from strata_labels.files import sync_folder
 from strata_labels.people_csv import clean_cell, clean_cells
-from strata_labels.review.decisions import (
-    texts,
-)
+from strata_labels.review.decisions import texts
 from strata_labels.review.ledger import (
-    batch_decisions,
     cut_file,
     cut_record,
     form_of,
     read_whole,
     split_torn,
+    unbatch_decisions,
     withdrawal,
 )
 from strata_labels.review.ledger_index import SAME, Columns, LedgerIndex
@@ -90,14 +88,16 @@ class LedgerWriter:
             InputError: the ledger has no column for a cell that is given.
             RetryError: the disk refused; the ledger is as before.
         """
-        blank = [""] * len(decisions)
-        columns = {
-            name: clean_cells(texts(decisions[name])) if name in decisions else blank
-            for name in DECISION_COLUMNS
-        }
         with self._locked() as descriptor:
             if expected is not None and expected != self._state:
                 raise LedgerChanged(f"{self.path} has been written to since you looked.")
+            if "evidence_hash" in decisions and "evidence_hash" not in self._header:
+                decisions = unbatch_decisions(decisions)  # a line on several items needs hashes
+            blank = [""] * len(decisions)
+            columns = {
+                name: clean_cells(texts(decisions[name])) if name in decisions else blank
+                for name in DECISION_COLUMNS
+            }
             now = self._index.now(set(columns["reviewer"]))
             columns["decided_at"] = [when or now for when in columns["decided_at"]]
             columns["row_id"] = [
@@ -125,9 +125,9 @@ class LedgerWriter:
     def undo(self, reviewer: str, expected: str | None = None) -> pd.DataFrame:
         """Takes back what a reviewer decided last: all of one call of `record`.
 
-        It writes `withdraw` lines that name the time of the decisions, one line for all items of
-        a level. They then count as never made, and what the reviewer decided before counts again.
-        The next `undo` takes back the call before.
+        It writes `withdraw` lines that name the time of the decisions. They then count as never
+        made, and what the reviewer decided before counts again. The next `undo` takes back the
+        call before.
 
         Returns:
             The lines added, `DECISION_COLUMNS`; none if there is nothing left to take back.
@@ -140,16 +140,8 @@ class LedgerWriter:
             active, state = self._index.latest_active(reviewer), self._state
         if expected is not None and expected != state:
             raise LedgerChanged(f"{self.path} has been written to since you looked.")
-        same: dict[tuple[str, str], dict[str, None]] = {}  # the subjects of each line, once
-        for subject, level, time in active:
-            same.setdefault((level, time), {})[subject] = None
-        lines = [
-            withdrawal(reviewer, level, subjects, time) for (level, time), subjects in same.items()
-        ]
-        if "evidence_hash" in self._header:  # needed to read a line on several items
-            lines = [batch_decisions(line) for line in lines]
-        none = pd.DataFrame(columns=DECISION_COLUMNS, dtype=str)
-        return self.record(pd.concat(lines), expected=state) if lines else none
+        taken = [(reviewer, level, subject) for subject, level, _ in active]
+        return self.record(withdrawal(taken, active[0][2] if active else ""), expected=state)
 
     def _forget(self) -> None:
         self._key: tuple[int, int, int] = (0, 0, 0)
@@ -255,8 +247,7 @@ class LedgerWriter:
             for name in ("note", "evidence_hash")
             if name not in self._header and any(columns[name])
         ]
-        if lost:
-            raise InputError(lost)
+        refuse(lost)
         out = io.StringIO(newline="")
         # Every cell is quoted, so that a line cut anywhere differs from a whole one.
         writer = csv.writer(

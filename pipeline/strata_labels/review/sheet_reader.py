@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.evidence import Seen, evidence_hash, is_old_hash, write_seen
 from strata_labels.people_csv import clean_cell, read_people_sheets, restore
 from strata_labels.review.apply import Resolution
@@ -108,15 +108,12 @@ def read_sheet(
         if (by := _replaced(checked, earlier)) is not None:
             what = f"{checked} on {checked.row_id} is in the ledger; replaced on {by.decided_at} by"
             fix = "Decide it in a new sheet, or take the later decision back."
-            replaced.append(
-                Problem(checked.file, f"{what}:", fix, checked.row, "decision", str(by))
-            )
+            replaced.append(checked.problem(f"{what}:", fix, "decision", str(by)))
             continue
         if old:
             what = f"the evidence for {checked.subject} has changed since this sheet was written;"
             fix = "It is in the ledger, and not applied. Decide it in the new sheet."
-            stale.append(Problem(checked.file, f"{what} kept as stale:", fix, checked.row, "row_id",
-                                 checked.row_id))  # fmt: skip
+            stale.append(checked.problem(f"{what} kept as stale:", fix, "row_id", checked.row_id))
         first = accepted.setdefault((checked.row_id, checked.aspect, checked.reviewer), checked)
         if first.outcome != checked.outcome:
             at = (
@@ -126,15 +123,14 @@ def read_sheet(
             )
             what = f"contradicts {at} ({first}) on {checked.row_id}:"
             fix = "Keep one of the two."
-            problems.append(Problem(checked.file, what, fix, checked.row, "decision", str(checked)))
+            problems.append(checked.problem(what, fix, "decision", str(checked)))
     # Together a reviewer's decisions have to hold as well: no circle of merges, no name given
     # twice. Where reviewers differ it is a dispute, for `replay`.
     found = list(accepted.values())
     late = {(problem.where, problem.row) for problem in stale}
     fresh = [decision for decision in found if (decision.file, decision.row) not in late]
     problems += without_conflicts(agreed(fresh)[0], checker.tree, checker.made)[2]
-    if problems:
-        raise InputError(sorted(problems, key=_by_place))
+    refuse(sorted(problems, key=_by_place))
     return Sheet(decisions_frame(found), stale, replaced)
 
 
@@ -223,14 +219,14 @@ class _SheetRows:
         if digest and is_old_hash(digest) and place == self._own[n]:
             place = self._proposed[n]  # which is what a hash of version 0.1.0 is compared by
         return Decision(
-            subject=self._subjects[n],
-            level=self._levels[n],
-            decision=word,
-            target=target,
-            reviewer=who,
-            note=row.note,
-            decided_at=decided_at,
-            evidence_hash=digest,
+            self._subjects[n],
+            self._levels[n],
+            word,
+            target,
+            who,
+            row.note,
+            decided_at,
+            digest,
             seen=write_seen(Seen(place)) if place else "",
             written=target,
             when=when,

@@ -121,30 +121,27 @@ class EditCheck:
     def problem(self, decision: Decision) -> Problem | None:
         """What is wrong with a decision that `Checker.check` has found right, if anything."""
         word, subject, target = decision.decision, decision.subject, decision.target
-        found = self._found
-
-        def wrong(what: str, fix: str, value: str, column: str = "target") -> Problem:
-            return Problem(decision.file, what, fix, decision.row, column, value)
-
+        found, wrong = self._found, decision.problem
         if (subject, decision.reviewer, decision.outcome) in self._known:
             return None  # it is in the ledger already
         if word == "split" and not decision.members and decision.level <= found.known.top:
             fix = "Name its members, name|member|member; a node alone is created below its parent."
-            return wrong("a split without members:", fix, target)
+            return wrong("a split without members:", fix, "target", target)
         if decision.made in found.known.level and decision.made not in self._made:
-            return wrong("the node exists already:", f"Decide on {decision.made}.", target)
+            fix = f"Decide on {decision.made}."
+            return wrong("the node exists already:", fix, "target", target)
         if word == WITHDRAW or subject in found.lost:
             return None
         # A kept word may have a name, but its place is that of its items.
         idle = decision.aspect == "place" or not self._words.get(subject, True)
         if subject in self._words and idle and word not in OF_PLACEHOLDERS:
             fix = "Decide keep (it is a class), merge (it is another class) or exclude."
-            return wrong("no decision on a word for a missing label:", fix, word, "decision")
+            return wrong("no decision on a word for a missing label:", fix, "decision", word)
         if decision.aspect != "place" and (other := found.merged.get(subject)):
             fix = f"Decide on {other}, or take the merge back first."
-            return wrong("the node was merged into another one:", fix, other, "row_id")
+            return wrong("the node was merged into another one:", fix, "row_id", other)
         for column, node in (("row_id", subject), ("target", target)):
             if node in self._gone and node not in self._making:
                 fix = "Create it again first, or name another node."
-                return wrong("the decision that made the node was taken back:", fix, node, column)
+                return wrong("the decision that made the node was taken back:", fix, column, node)
         return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.evidence import (
     NAME_REASONS,
     has_reason,
@@ -166,11 +166,7 @@ class Checker:
 
     def check(self, decision: Decision) -> Decision | Problem:
         """The decision with its target found, or what is wrong with subject or target."""
-        tree, target = self.tree, decision.target
-
-        def wrong(what: str, fix: str, column: str, value: object) -> Problem:
-            return Problem(decision.file, what, fix, decision.row, column, value)
-
+        tree, target, wrong = self.tree, decision.target, decision.problem
         if decision.subject in self._lost:
             return self._on_lost(decision)
         is_node = decision.subject in tree.level
@@ -192,7 +188,7 @@ class Checker:
             return wrong(f"{decision.decision} takes no target:", fix, "target", target)
         if not target and decision.decision in _NEEDS_TARGET:
             fix = _NEEDED.get(decision.decision, "Name a node.")
-            return wrong(f"{decision.decision} needs a target", fix, "target", None)
+            return wrong(f"{decision.decision} needs a target", fix, "target")
         if decision.decision == "create" and own < 2:
             fix = "Create a node below one of level 2 or above; items are moved there."
             return wrong("only items are below a node of level 1:", fix, "decision", "create")
@@ -206,7 +202,7 @@ class Checker:
                 return decision
             if found is None:
                 fix = "Decide move with a target, or unsure."
-                return wrong(f"nothing is proposed to {decision.decision}", fix, "target", None)
+                return wrong(f"nothing is proposed to {decision.decision}", fix, "target")
             return decision._replace(target=found)
         levels = self._levels(decision, own)
         if not levels:
@@ -237,18 +233,15 @@ class Checker:
             column, value = "target", target
         elif value in _ON_LOST:
             return decision
-        return Problem(decision.file, what, fix, decision.row, column, value or None)
+        return decision.problem(what, fix, column, value or None)
 
     def _makes_node(self, decision: Decision, own: int) -> Decision | Problem:
         """A `split` or `create` of a node of level `own`, with its members as ids, in order."""
-
-        def wrong(what: str, fix: str, value: object) -> Problem:
-            return Problem(decision.file, what, fix, decision.row, "target", value)
-
         name = decision.new_name
         members = [part.strip() for part in decision.target.split("|")[1:]]
         if not decision.made:
-            return wrong("no name for the new node:", _NEEDED[decision.decision], decision.target)
+            fix = _NEEDED[decision.decision]
+            return decision.problem("no name for the new node:", fix, "target", decision.target)
         found = set()
         for written, member in zip(members, decision.members, strict=True):
             if not written:
@@ -263,7 +256,8 @@ class Checker:
             if not node and own == 1:
                 what, fix = "unknown item:", "Name an item below the node, by its id."
             if not node:
-                return wrong(what, f"{fix} Write %7C for a | in an id or a name.", written)
+                fix += " Write %7C for a | in an id or a name."
+                return decision.problem(what, fix, "target", written)
             found.add(node)
         return decision._replace(target=join_members(name, sorted(found)))
 
@@ -437,5 +431,4 @@ def check_before_build(
     problems = validate(decisions, tree, pd.DataFrame(index=subjects))[0].problems
     if not complete:
         problems = [p for p in problems if p.what != UNKNOWN_NODE]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)

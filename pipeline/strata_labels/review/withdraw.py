@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
 
 from strata_labels.errors import InputError, Problem
 from strata_labels.people_csv import clean_cell
-from strata_labels.review.decisions import (
-    active_decisions,
-    parse_time,
-    read_decisions,
-)
-from strata_labels.review.ledger import batch_decisions, read_ledger, withdrawal
+from strata_labels.review.decisions import active_decisions, parse_time, read_decisions
+from strata_labels.review.ledger import read_ledger, withdrawal
 from strata_labels.review.ledger_writer import LedgerWriter
 
 
@@ -59,13 +54,7 @@ def _withdraw(ledger: Path, decisions: pd.DataFrame, time: str = "") -> int:
     when = parse_time(time) if time else None
     active = active_decisions(read_decisions(decisions)[0])[0]
     active = [decision for decision in active if when is None or decision.when == when]
-    lines: dict[tuple[str, int], dict[str, None]] = defaultdict(dict)
-    for decision in active:
-        lines[decision.reviewer, decision.level][decision.subject] = None
-    frames = [
-        batch_decisions(withdrawal(reviewer, str(level), subjects, time))
-        for (reviewer, level), subjects in lines.items()
-    ]
-    if frames:
-        LedgerWriter(ledger).record(pd.concat(frames, ignore_index=True))
+    if active:
+        taken = [(decision.reviewer, str(decision.level), decision.subject) for decision in active]
+        LedgerWriter(ledger).record(withdrawal(taken, time))
     return len(active)

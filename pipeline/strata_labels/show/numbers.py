@@ -105,10 +105,6 @@ def doubted_labels(issues: pd.DataFrame) -> dict[str, int]:
 def label_issue_numbers(issues: pd.DataFrame, names: Mapping[str, str]) -> dict[str, Any]:
     """How many given labels were opened for review.
 
-    Args:
-        issues: table `label_issues`.
-        names: name of each node id.
-
     Returns:
         `opened` items; `expected_wrong`, how many of their labels are estimated to be wrong;
         `largest`, the ten given nodes of level 1 (or the lowest that is given) with most of them.
@@ -125,9 +121,6 @@ def label_issue_numbers(issues: pd.DataFrame, names: Mapping[str, str]) -> dict[
 
 def image_issue_numbers(issues: pd.DataFrame) -> dict[str, int]:
     """How many images do not look like their item.
-
-    Args:
-        issues: table `image_issues`.
 
     Returns:
         `images` and `items` of the table; `like_other_node`, images that look like another node.

@@ -47,16 +47,9 @@ def lay_out(
     num_levels: int,
     label_issues: pd.DataFrame | None = None,
 ) -> PageLayout:
-    """Lays out a tree.
+    """Lays out a tree of `num_levels` levels, the item's own included.
 
     Items without a label are below a node of their own, by status.
-
-    Args:
-        items: table `items`.
-        nodes: table `nodes`.
-        assignments: table `assignments`.
-        num_levels: number of levels, the item's own included.
-        label_issues: table `label_issues`.
     """
     rows = _item_rows(items, assignments, num_levels, label_issues)
     tree = _with_aside(LabelTree.from_nodes(nodes[nodes["level"] > 0]), rows)

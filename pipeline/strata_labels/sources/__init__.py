@@ -12,7 +12,6 @@ from strata_labels.sources.image_archives import (
     archive_sizes,
     fetch_archive,
     find_archives,
-    is_image,
     read_members,
     reference_of,
 )
@@ -43,7 +42,6 @@ __all__ = [
     "fetch_archive",
     "fetch_metadata",
     "find_archives",
-    "is_image",
     "is_image_folder",
     "is_placeholder",
     "known_levels",

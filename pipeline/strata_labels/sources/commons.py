@@ -51,9 +51,6 @@ def parse_address(address: str) -> CommonsName:
     Accepts http, https, no scheme, the mobile host, `/wiki/Category:...`,
     `index.php?title=Category:...` and a bare `Category:...`; queries and fragments are left out.
 
-    Args:
-        address: the address.
-
     Returns:
         The category.
 
@@ -79,9 +76,6 @@ def split_title(title: str) -> tuple[str, str]:
     behind brackets, a tail much longer than its head, a title whose brackets already name the
     place in full. Of 544 titles with a comma in a sample of GLDv2, 6 are still cut where a
     reader would not ("Gelida, Ca la Sara"); nothing is lost, since the qualifier is kept.
-
-    Args:
-        title: the title, with spaces.
 
     Returns:
         `(name, qualifier)`; the parts of a qualifier are joined by commas in their order.

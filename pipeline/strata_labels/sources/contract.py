@@ -110,10 +110,6 @@ def label_rows(wide: pd.DataFrame, levels: Sequence[str], origin: str) -> pd.Dat
 def shared_images(items: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """The images that several items have.
 
-    Args:
-        items: the table `items`.
-        labels: the table `labels`.
-
     Returns:
         `image, item_id, name, labels` by image: a row for each item that has it; `labels` are the
         names of its labels, finest first.

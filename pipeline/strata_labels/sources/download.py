@@ -21,7 +21,7 @@ from pathlib import Path
 
 import requests
 
-from strata_labels.errors import InputError, Problem, RetryError
+from strata_labels.errors import Problem, RetryError, refuse
 from strata_labels.files import move_into_place, sha256_of, write_text
 from strata_labels.messages import say, warn
 from strata_labels.progress import Tracker, track
@@ -110,8 +110,7 @@ def download_all(
             except _RefusedError as error:
                 fix = "Check the address (--base-url), or put the file there yourself."
                 problems.append(Problem(urls[0], str(error), fix))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return fetched
 
 

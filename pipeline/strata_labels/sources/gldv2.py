@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, gathered, refuse
 from strata_labels.sources.contract import Counts, Labels, Metadata, count_labels, label_rows
 from strata_labels.sources.gldv2_images import add_images
 from strata_labels.sources.gldv2_landmarks import (
@@ -87,17 +87,14 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
     for split, path in landmarks.items():
         if path is None:
             continue
-        try:
+        with gathered(problems):
             part, counts["landmarks"][split] = read_landmarks(path, split)
             parts.append(part)
             if labelled := released[split]:
                 wide = read_released(labelled, part)
                 labels.append(label_rows(wide, levels, "published"))
                 counts["labels"][split] = count_labels(wide)
-        except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     items, counts["images"] = add_images(pd.concat(parts, ignore_index=True), there)
     for split, counted in counts["landmarks"].items():
         own = items.loc[items["split"] == split, "image_ids"]

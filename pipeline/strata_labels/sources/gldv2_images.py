@@ -44,16 +44,14 @@ def add_images(items: pd.DataFrame, files: dict[str, Path]) -> tuple[pd.DataFram
             continue
         split = name.split("_")[0]
         owners = items.loc[items["split"] == split, "source_id"].to_numpy()
-        gathered = _Lists(owners)
-        total = kept = 0
+        total, known = 0, list[pa.Table]()
         for batch in _batches(name, files[name]):
             total += len(batch)
-            batch = batch.filter(pa.array(np.isin(batch["landmark_id"], owners)))
-            kept += len(batch)
-            gathered.add(batch)
+            known.append(batch.filter(pa.array(np.isin(batch["landmark_id"], owners))))
+        kept = sum(map(len, known))
         aside = {"landmark not in the metadata": total - kept} if total > kept else {}
         counts[name] = {"in": total, "out": kept, "set_aside": aside}
-        lists[split] = gathered.lists()
+        lists[split] = _lists(owners, known)
     columns = [
         lists.get(str(split), pa.array([[]] * len(part), _LIST))
         for split, part in items.groupby("split", sort=True)
@@ -64,27 +62,21 @@ def add_images(items: pd.DataFrame, files: dict[str, Path]) -> tuple[pd.DataFram
     ), counts
 
 
-class _Lists:
-    """Gathers image ids by landmark; Arrow arrays, since millions of Python strings are large."""
+def _lists(owners: np.ndarray, batches: list[pa.Table]) -> pa.Array:
+    """One list of images per owner (sorted by id), in the order they came.
 
-    def __init__(self, owners: np.ndarray) -> None:
-        self._owners = owners
-        self._landmarks: list[np.ndarray] = [np.empty(0, dtype=np.int64)]
-        self._images: list[pa.Array] = [pa.array([], pa.string())]
-
-    def add(self, batch: pa.Table) -> None:
-        self._landmarks.append(batch["landmark_id"].to_numpy())
-        self._images.extend(batch["image_id"].chunks)
-
-    def lists(self) -> pa.Array:
-        """One list per owner (sorted by id), images in the order they came."""
-        landmarks = np.concatenate(self._landmarks)
-        order = np.argsort(landmarks, kind="stable")
-        images = pa.concat_arrays(self._images).take(pa.array(order))
-        offsets = np.searchsorted(landmarks[order], self._owners)
-        return pa.ListArray.from_arrays(
-            pa.array(np.append(offsets, len(landmarks)), pa.int32()), images
-        )
+    Arrow arrays, since millions of Python strings are large.
+    """
+    found = pa.concat_tables(
+        [_table(pa.array([], pa.string()), pa.array([], pa.int64())), *batches]
+    )
+    landmarks = found["landmark_id"].to_numpy()
+    order = np.argsort(landmarks, kind="stable")
+    images = pa.concat_arrays(found["image_id"].chunks).take(pa.array(order))
+    offsets = np.searchsorted(landmarks[order], owners)
+    return pa.ListArray.from_arrays(
+        pa.array(np.append(offsets, len(landmarks)), pa.int32()), images
+    )
 
 
 def _batches(name: str, path: Path) -> Iterator[pa.Table]:

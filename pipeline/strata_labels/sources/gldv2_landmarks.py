@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.people_csv import read_integer, read_people_csv
 from strata_labels.sources.commons import CommonsName, parse_address
 from strata_labels.sources.contract import Counts
@@ -50,8 +50,7 @@ def read_landmarks(path: Path, split: str) -> tuple[pd.DataFrame, Counts]:
     ids = _ids(path, frame["landmark_id"], problems)
     names = [_category(text, path, _row(row), problems) for row, text in frame["category"].items()]
     problems += _twice(path, pd.Series([split] * len(frame), frame.index), ids)
-    if problems:
-        raise InputError(sorted(problems, key=lambda problem: problem.row or 0))
+    refuse(sorted(problems, key=lambda problem: problem.row or 0))
     found: list[CommonsName] = [name for name in names if name is not None]
     items = pd.DataFrame(
         {
@@ -111,8 +110,7 @@ def read_released(path: Path, items: pd.DataFrame) -> pd.DataFrame:
         dtype=str,
     )
     problems += _not_in_metadata(path, frame, keys, items)
-    if problems:
-        raise InputError(sorted(problems, key=lambda problem: problem.row or 0))
+    refuse(sorted(problems, key=lambda problem: problem.row or 0))
     wide = frame[list(LEVELS)].assign(item_id=keys)[["item_id", *LEVELS]]
     order = pd.DataFrame({"split": splits, "id": ids}).sort_values(["split", "id"])
     return wide.loc[order.index].reset_index(drop=True)

@@ -24,13 +24,13 @@ from tarfile import (  # type: ignore[attr-defined]
 import requests
 
 from strata_labels.errors import InputError, Problem
+from strata_labels.pictures import is_picture
 from strata_labels.progress import track
 from strata_labels.sources.download import download_all, remote_size
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 #: Bytes of the largest member that is read.
 LARGEST = 1 << 28
-_IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
 _DAMAGE = (EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, NotImplementedError)
 
 
@@ -206,18 +206,13 @@ def read_members(
         raise DamagedArchiveError(f"damaged ({error})") from error
 
 
-def is_image(name: str) -> bool:
-    """Whether a member's name is that of an image."""
-    return PurePosixPath(name).suffix.lower() in _IMAGES
-
-
 def reference_of(name: str, wanted: Collection[str]) -> str:
     """The wanted image reference that a member's name stands for, "" if there is none.
 
     A reference is an id, which is the file's name without its suffix, or a path, which is the
     name's end.
     """
-    if not is_image(name):
+    if not is_picture(name):
         return ""
     parts = PurePosixPath(name).parts
     ends = ("/".join(parts[at:]) for at in range(len(parts)))
@@ -242,7 +237,7 @@ def _tar_members(path: Path, wanted: Collection[str], every_image: bool) -> Iter
             if not info.isreg():
                 continue
             reference = reference_of(info.name, wanted)
-            if not (reference or (every_image and is_image(info.name))):
+            if not (reference or (every_image and is_picture(info.name))):
                 yield Member(info.name)
             elif info.size > LARGEST:
                 why = f"{info.size} bytes are too many to read"
@@ -261,7 +256,7 @@ def _zip_members(path: Path, wanted: Collection[str], every_image: bool) -> Iter
         infos = [info for info in archive.infolist() if not info.is_dir()]
         for info in sorted(infos, key=lambda info: info.header_offset):
             reference = reference_of(info.filename, wanted)
-            if not (reference or (every_image and is_image(info.filename))):
+            if not (reference or (every_image and is_picture(info.filename))):
                 yield Member(info.filename)
                 continue
             if info.file_size > LARGEST:

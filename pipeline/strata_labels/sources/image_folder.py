@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
+from strata_labels.pictures import is_picture
 
-#: Suffixes of picture files.
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 # What folders at the top are called that hold the parts of a split, and not classes.
 _SPLITS = {
     "train", "training", "val", "valid", "validation", "test", "testing", "dev", "query",
@@ -49,7 +48,7 @@ class _Listing:
 
 def has_pictures(folder: Path) -> bool:
     """Whether there is a picture anywhere below a folder."""
-    return any(_is_picture(name) for _, name in _files(folder))
+    return any(is_picture(name) for _, name in _files(folder))
 
 
 def picture_paths(folder: Path) -> list[str]:
@@ -86,8 +85,7 @@ def read_image_folder(folder: Path) -> tuple[pd.DataFrame, int]:
         for steps in listing.pictures
         if not _is_utf8("/".join(steps))
     ]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     rows = []
     for steps in listing.pictures:
         split, classes = "", list(steps[:-1])
@@ -104,15 +102,11 @@ def read_image_folder(folder: Path) -> tuple[pd.DataFrame, int]:
 def _listing(folder: Path) -> _Listing:
     pictures, others = [], 0
     for steps, name in _files(folder):
-        if _is_picture(name):
+        if is_picture(name):
             pictures.append((*steps, name))
         else:
             others += 1
     return _Listing(sorted(pictures), others)
-
-
-def _is_picture(name: str) -> bool:
-    return Path(name).suffix.lower() in PICTURES
 
 
 def _is_utf8(name: str) -> bool:

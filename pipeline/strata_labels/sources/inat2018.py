@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
 from strata_labels.sources.inat2018_categories import (
     CATEGORIES,
@@ -105,8 +105,7 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
         aside = {"listed before": seen} if seen else {}
         counts["images"][path.name] = {"in": len(listed), "out": new, "set_aside": aside}
     split = _splits(folder, owner, problems)
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     images = pd.DataFrame({"path": list(owner), "source_id": list(owner.values())})
     images = images.sort_values(["source_id", "path"], ignore_index=True)
     lists = images.groupby("source_id").path.agg(list)
@@ -157,33 +156,22 @@ def _lists(
             problems.append(Problem(folder / name, f"not a list of images ({error!r})", fix))
             continue
         yield folder / name, listed
-    for name in _LISTED:
-        path = folder / name
+    for name in (*_LISTED, *_SETS.values()):
+        path, paired = folder / name, name in _LISTED
         if not path.is_file():
             continue
+        what, fix = "not an image and its category:", "Write `path category`."
+        if not paired:
+            what = "the image's folder is no category id:"
+            fix = "Paths are .../<super-category>/<category id>/<image>."
         listed = []
         for row, line in enumerate(_lines(path), start=1):
-            cells = line.rsplit(maxsplit=1)
-            if len(cells) == 2 and cells[1].isdecimal() and len(cells[1]) <= 18:
-                listed.append((cells[0], int(cells[1]), row))
-            elif cells:
-                fix = "Write `path category`."
-                problems.append(
-                    Problem(path, "not an image and its category:", fix, row, value=line)
-                )
-        yield path, listed
-    for name in _SETS.values():
-        path = folder / name
-        if not path.is_file():
-            continue
-        listed = []
-        for row, line in enumerate(_lines(path), start=1):
-            number = PurePosixPath(line).parent.name
-            if number.isdecimal() and len(number) <= 18:
-                listed.append((line, int(number), row))
-            else:
-                what = "the image's folder is no category id:"
-                fix = "Paths are .../<super-category>/<category id>/<image>."
+            image, number = line, PurePosixPath(line).parent.name
+            if paired:
+                image, number = ["", "", *line.rsplit(maxsplit=1)][-2:]
+            if image and number.isdecimal() and len(number) <= 18:
+                listed.append((image, int(number), row))
+            elif line.strip() or not paired:
                 problems.append(Problem(path, what, fix, row, value=line))
         yield path, listed
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.people_csv import clean_cell
 from strata_labels.sources.packed import Packed, find
 
@@ -84,16 +84,17 @@ def read_categories(folder: Path, annotated: dict[str, Any]) -> pd.DataFrame:
     else:
         fix = f"Add {', '.join(_NAMED)}, {_CODED[0]}, or {_TREE} with {_INDEX}."
         raise InputError(Problem(folder, "holds no categories", fix))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     codes = pd.DataFrame({rank: frame[f"code_{rank}"] for rank in RANKS}, frame.index)
     if other is not None:
-        problems += _in_one_file_only(coded[0] if coded else "", frame, other)
+        what, where = "category in only one of the files of categories:", coded[0] if coded else ""
+        fix = "Take both files from one version of the set."
+        alone = sorted(set(frame.id) ^ set(other.id))
+        problems += [Problem(where, what, fix, None, "id", number) for number in alone]
         codes = other.set_index("id")[list(RANKS)].reindex(frame.id).set_axis(frame.index)
     elif tree is not None and not (codes != "").any(axis=None):
         codes = _lineages(tree, frame, problems)
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     names = frame[list(RANKS)]
     if not (names != "").any(axis=None):
         names = codes
@@ -194,14 +195,6 @@ def _frame(where: str, value: Any, problems: list[Problem]) -> pd.DataFrame:
 
 def _text(value: Any) -> str:
     return clean_cell(str(value)) if value is not None else ""
-
-
-def _in_one_file_only(where: str, frame: pd.DataFrame, other: pd.DataFrame) -> list[Problem]:
-    fix = "Take both files from one version of the set."
-    return [
-        Problem(where, "category in only one of the files of categories:", fix, None, "id", number)
-        for number in sorted(set(frame.id) ^ set(other.id))
-    ]
 
 
 def _indexed(folder: Path) -> pd.DataFrame:

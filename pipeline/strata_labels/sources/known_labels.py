@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.people_csv import is_row_numbers, read_header, read_people_csv
 from strata_labels.sources.contract import Labels, count_labels, label_rows
 from strata_labels.tables import own_ids
@@ -77,8 +77,7 @@ def read_labels(path: Path, items: pd.DataFrame, levels: Sequence[str]) -> Label
             what = f"id appears twice (first in row {before}):"
             problems.append(Problem(path, what, "Keep one.", int(row), "id", number))
         found[int(row)] = candidates[0]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     wide = pd.DataFrame({level: frame[level.casefold()] for level in named})
     wide.insert(0, "item_id", pd.Series(found, dtype=object))
     wide = wide.reset_index(drop=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.people_csv import read_people_csv
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
 from strata_labels.sources.known_labels import read_labels as read_labels  # of `Source`
@@ -27,6 +27,7 @@ LEVELS = ("superclass",)
 NAMES = "names.csv"
 
 _SPLITS = ("train", "test")
+_Line = dict[Hashable, Any]
 _HEADER = ["image_id", "class_id", "super_class_id", "path"]
 _FOLDER = "Stanford_Online_Products"
 
@@ -154,8 +155,7 @@ def _read(folder: Path) -> pd.DataFrame:
         for split, file in found.items()
         if file is None
     ]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     rows: list[tuple[int, int, int, str, str, str, int]] = []
     for split, file in found.items():
         if file is not None:
@@ -169,8 +169,7 @@ def _read(folder: Path) -> pd.DataFrame:
     if not problems:
         for column in _HEADER[:3]:
             problems += _gaps(folder, column, set(frame[column]))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return frame.drop(columns=["where", "row"])
 
 
@@ -207,9 +206,7 @@ def _rows(file: Packed, split: str, problems: list[Problem]) -> Iterable[Any]:
 
 def _twice(frame: pd.DataFrame, column: str, what: str) -> list[Problem]:
     problems = []
-    again = frame[frame[column].duplicated()]
-    first = frame.drop_duplicates(column).set_index(column).loc[again[column]]
-    for late, early in zip(again.to_dict("records"), first.to_dict("records"), strict=True):
+    for late, early in _repeated(frame, column):
         both = "appears in both splits" if late["split"] != early["split"] else "appears twice"
         text = f"{what} {both} (first in {_where(early)}):"
         problems.append(
@@ -220,20 +217,22 @@ def _twice(frame: pd.DataFrame, column: str, what: str) -> list[Problem]:
 
 def _two(frame: pd.DataFrame, column: str, what: str) -> list[Problem]:
     """One problem for each class and further value that a class has in `column`."""
-    pairs = frame.drop_duplicates(["class_id", column])
-    again = pairs[pairs.class_id.duplicated()]
-    first = pairs.drop_duplicates("class_id").set_index("class_id").loc[again.class_id]
     problems = []
-    for late, early in zip(again.to_dict("records"), first.to_dict("records"), strict=True):
+    for late, early in _repeated(frame.drop_duplicates(["class_id", column]), "class_id"):
         text = f"{what} ({early[column]} in {_where(early)}, {late[column]} here):"
-        fix = "Keep one of them."
-        problems.append(
-            Problem(late["where"], text, fix, late["row"], "class_id", late["class_id"])
-        )
+        fix, number = "Keep one of them.", late["class_id"]
+        problems.append(Problem(late["where"], text, fix, late["row"], "class_id", number))
     return problems
 
 
-def _where(line: dict[Hashable, Any]) -> str:
+def _repeated(frame: pd.DataFrame, column: str) -> Iterator[tuple[_Line, _Line]]:
+    """Lines whose value in a column an earlier one has, and the first that has it."""
+    again = frame[frame[column].duplicated()]
+    first = frame.drop_duplicates(column).set_index(column).loc[again[column]]
+    return zip(again.to_dict("records"), first.to_dict("records"), strict=True)
+
+
+def _where(line: _Line) -> str:
     return f"{Path(line['where']).name}, row {line['row']}"
 
 
@@ -277,6 +276,5 @@ def _names(folder: Path, frame: pd.DataFrame) -> dict[int, dict[int, str]]:
         for name, count in doubled.items()
         if count > 1
     ]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return names

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as pacsv
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.people_csv import cut_short
 from strata_labels.progress import track
 
@@ -42,11 +42,8 @@ def stream_csv(path: Path, columns: Mapping[str, str]) -> Iterator[pa.RecordBatc
     encoding = _encoding(path)
     header, separator = _header(path, encoding)
     missing = [column for column in columns if column not in header]
-    if missing:
-        raise InputError(
-            Problem(path, "column missing:", "Add it to the header.", row=1, column=column)
-            for column in missing
-        )
+    fix = "Add it to the header."
+    refuse(Problem(path, "column missing:", fix, row=1, column=column) for column in missing)
     wrong = ""
     size = path.stat().st_size
     try:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.people_csv import (
     clean_cell,
     clean_cells,
@@ -19,13 +19,9 @@ from strata_labels.people_csv import (
     read_header,
     read_people_csv,
 )
+from strata_labels.pictures import PICTURES, is_picture
 from strata_labels.sources.contract import Counts, Metadata, count_labels, label_rows
-from strata_labels.sources.image_folder import (
-    PICTURES,
-    folder_levels,
-    has_pictures,
-    read_image_folder,
-)
+from strata_labels.sources.image_folder import folder_levels, has_pictures, read_image_folder
 from strata_labels.sources.known_labels import read_labels as read_labels  # of `Source`
 from strata_labels.tables import read_parquet
 
@@ -134,8 +130,7 @@ def read(folder: Path, levels: Sequence[str]) -> Metadata:
             if before != split:
                 what = f"image in both splits (first in row {line}, {before}):"
                 problems.append(Problem(path, what, "Keep one.", int(row), "image", image))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     ids = frame.id.tolist()
     # Numbers of the user's own are kept; any other ids (007 too) are numbered in their order.
     own = all(text.isdecimal() and len(text) < 19 and str(int(text)) == text for text in ids)
@@ -237,8 +232,7 @@ def _frame(path: Path, wanted: Collection[str]) -> pd.DataFrame:
             problems.append(Problem(path, what, fix, int(row), "id", number))
     if frame.empty:
         problems.append(Problem(path, "holds no item", "Add a row for each item."))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return frame
 
 
@@ -270,8 +264,7 @@ def _text_table(path: Path, wanted: Collection[str]) -> pd.DataFrame:
         cells = column.to_pylist()
         problems += _no_texts(path, name, cells)
         frame[name] = clean_cells([_text(cell) for cell in cells])
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return frame.assign(**{name: "" for name in _OPTIONAL if name not in frame})
 
 
@@ -290,8 +283,7 @@ def _header(path: Path, table: pa.Table) -> list[str]:
             if names.count(name) > 1
         ),
     ]
-    if problems:
-        raise InputError(Problem(path, what, fix, column=name) for what, fix, name in problems)
+    refuse(Problem(path, what, fix, column=name) for what, fix, name in problems)
     return names
 
 
@@ -364,7 +356,7 @@ def _pictures(path: Path, row: int, cell: str, problems: list[Problem]) -> list[
         inside = [
             file.relative_to(path.parent).as_posix()
             for file in sorted(place.rglob("*"))
-            if file.suffix.lower() in PICTURES and file.is_file()
+            if is_picture(file.name) and file.is_file()
         ]
         if not inside:
             fix = f"Put pictures there ({', '.join(sorted(PICTURES))})."

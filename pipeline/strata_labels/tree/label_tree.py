@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.tables import SCHEMAS
 
 #: Between the names of a path, finest first: `church › human-made`.
@@ -146,8 +146,7 @@ class LabelTree:
             InputError: every problem of the rows, see `node_problems`.
         """
         problems = node_problems(nodes, where)
-        if problems:
-            raise InputError(problems)
+        refuse(problems)
         return cls.from_nodes(nodes)
 
     @cached_property

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 
 TRAIN, TEST, QUERY, GALLERY = "train", "test", "query", "gallery"
 _FOLD = "fold"
@@ -271,5 +271,4 @@ def _check_sides(side: pd.Series, plan: SplitPlan) -> None:
         for name in plan.shares
         if not (side == name).any()
     ]
-    if problems:
-        raise InputError(problems)
+    refuse(problems)

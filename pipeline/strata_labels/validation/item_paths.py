@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, gathered, refuse
 from strata_labels.people_csv import UNKNOWN_LABEL, read_people_csv
 from strata_labels.tables import load, read_parquet, table_path
 
@@ -81,8 +81,7 @@ def read_tree(path: Path) -> ItemPaths:
         fix = "Name the levels above the item level1, level2, ... without a gap."
         shown = ", ".join(name for _, name in found) or None
         problems.append(Problem(source, "no levels, or levels with a gap:", fix, value=shown))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     assert item is not None
     names: dict[str, str] = {}
     for number, name in found:
@@ -98,8 +97,7 @@ def read_tree(path: Path) -> ItemPaths:
             value = paths[name][unknown].iloc[0]
             fix = "Leave the cells blank."
             problems.append(Problem(source, what, fix, column=name, value=value))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     # An item without any label has no path.
     paths = paths[(paths.drop(columns="item") != "").any(axis=1) & (paths["item"] != "")]
     for name in paths.columns[1:]:
@@ -108,8 +106,7 @@ def read_tree(path: Path) -> ItemPaths:
     problems = _several_parents(source, paths)
     if paths.empty:
         problems.append(Problem(source, "no item has a label", "Give a tree with labels."))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return ItemPaths(paths.set_index("item"), names, path)
 
 
@@ -164,10 +161,8 @@ def read_vectors(vectors: Path, items: Path | None = None) -> tuple[Tensor, pd.D
     except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
         problems.append(Problem(vectors, f"cannot be read ({error})", "Save the array again."))
     if items is not None:
-        try:
+        with gathered(problems):
             table = read_item_table(items)
-        except InputError as error:
-            problems += error.problems
     if array is not None:
         if array.ndim != 2 or array.dtype.kind != "f":
             what = f"not a table of floats [n, d], but {array.dtype} of shape"
@@ -188,8 +183,7 @@ def read_vectors(vectors: Path, items: Path | None = None) -> tuple[Tensor, pd.D
     if table is not None and item is None:
         fix = "Name the vectors' items."
         problems.append(Problem(str(items), "column missing:", fix, column=ITEM[0]))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     assert array is not None and table is not None
     frame = pd.DataFrame({"item": table[item].astype(str).to_numpy()})
     frame["path"] = table["path"].astype(str).to_numpy() if "path" in table else ""

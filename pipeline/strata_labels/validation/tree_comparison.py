@@ -74,12 +74,6 @@ def against_shuffled(
 ) -> tuple[dict[str, Any], Tensor]:
     """H-AP under the tree against a shuffled tree of the same shape, one a seed.
 
-    Args:
-        vectors: `[n, d]`.
-        labels: `[n, L]` of the tree.
-        report: of the tree.
-        seeds: of the shuffles.
-
     Returns:
         `seeds`, a list with `seed, hap` (under the shuffled tree), `difference, interval, p_value,
         items` (tree - shuffled), `told_apart`: whether the interval of every seed is above 0, and

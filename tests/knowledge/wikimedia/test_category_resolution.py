@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from mediawiki import FAULTS, MediaWiki, World, item
 from strata_labels.errors import RetryError
-from strata_labels.knowledge.wikimedia import (
+from strata_labels.knowledge import (
     Apis,
-    Resolved,
     ResponseStore,
     resolve_titles,
     write_snapshot,
 )
+from strata_labels.knowledge.wikimedia.category_resolution import Resolved
 from wikimedia_helpers import ask, is_complete
 
 EXPECTED = {

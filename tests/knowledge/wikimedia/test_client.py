@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from mediawiki import MediaWiki, World
 from strata_labels.errors import InputError, RetryError
+from strata_labels.knowledge import Apis, Client, ResponseStore, check_contact
 from strata_labels.knowledge.raw_entity import best_items, reduce
-from strata_labels.knowledge.wikimedia import Apis, Client, ResponseStore, check_contact
 from strata_labels.knowledge.wikimedia.client import Pace
 from strata_labels.retry import RetryPolicy
 from wikimedia_helpers import CONTACT, ask, client_of

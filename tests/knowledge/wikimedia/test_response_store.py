@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from mediawiki import MediaWiki, World, item
 from strata_labels.errors import InputError, RetryError
-from strata_labels.knowledge.wikimedia import ResponseStore, read_age
+from strata_labels.knowledge import ResponseStore, read_age
 from strata_labels.knowledge.wikimedia.response_store import ENTITY, Answer
 from wikimedia_helpers import ask
 
@@ -23,7 +23,7 @@ RUNNER = """
 import os, sys
 sys.path[:0] = sys.argv[4:]
 from wikimedia_helpers import CONTACT, QUICK
-from strata_labels.knowledge.wikimedia import Apis, Client, ResponseStore, resolve_titles
+from strata_labels.knowledge import Apis, Client, ResponseStore, resolve_titles
 for _ in sys.stdin:
     child = os.fork()
     if not child:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mediawiki import MediaWiki, World, item
 from strata_labels.errors import InputError
-from strata_labels.knowledge.wikimedia import Client, ResponseStore, SparqlSource, check_endpoint
+from strata_labels.knowledge import Client, ResponseStore, SparqlSource, check_endpoint
 from wikimedia_helpers import CONTACT, ask, client_of, is_complete
 
 

@@ -271,7 +271,10 @@ def test_everything_can_be_reached_and_is_named_for_a_screen_reader(
     page.get_by_role("button", name="Search").press("Enter")
     box = page.get_by_role("combobox")
     box.type("mount")
-    page.wait_for_function("() => answered === asked && hits.length > 1")  # of all letters
+    page.wait_for_function(  # of all letters
+        "() => $('found').children.length > 1"
+        " && [...$('found').children].every(one => one.textContent.includes('mount'))"
+    )
     assert box.get_attribute("aria-activedescendant") == "hit0"
     page.keyboard.press("ArrowDown")
     assert box.get_attribute("aria-activedescendant") == "hit1"

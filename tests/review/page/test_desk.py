@@ -24,7 +24,7 @@ from strata_labels.review import (
     reviewed,
 )
 from strata_labels.review.page import Desk
-from strata_labels.review.page.answer_check import Refused
+from strata_labels.review.page.answers import Refused
 from strata_labels.review.page.review import Stale
 from strata_labels.review.page.review_rows import ReviewRows
 from strata_labels.tables import load, save

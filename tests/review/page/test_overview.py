@@ -14,7 +14,7 @@ from small_world import item
 from strata_labels.evidence import Reason
 from strata_labels.review import append, read_ledger
 from strata_labels.review.page import Desk
-from strata_labels.review.page.answer_check import Refused
+from strata_labels.review.page.answers import Refused
 from strata_labels.review.page.facets import Facets
 from strata_labels.review.page.review import Stale
 from strata_labels.tables import load, save

@@ -12,7 +12,7 @@ from strata_labels.build import Workspace
 from strata_labels.cli.review import review_setup
 from strata_labels.review import append, read_ledger
 from strata_labels.review.page import Desk
-from strata_labels.review.page.answer_check import Refused
+from strata_labels.review.page.answers import Refused
 from strata_labels.review.page.leases import Leases
 from strata_labels.review.page.review import Review, Stale
 from strata_labels.review.page.serve import Served

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import requests
 
 from strata_labels import __version__
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 
 COMMONS_API = "https://commons.wikimedia.org/w/api.php"
 WIKIDATA_API = "https://www.wikidata.org/w/api.php"
@@ -60,8 +60,7 @@ class Apis:
             for option, address in options.items()
             if not _is_web_address(address) or re.search(r"[\s?#]", address)
         ]
-        if problems:
-            raise InputError(problems)
+        refuse(problems)
 
 
 def check_endpoint(address: str) -> str:

@@ -76,9 +76,6 @@ class ResponseStore:
 
     Only one run can open it at a time, so requests stay serial.
 
-    Args:
-        path: the file.
-
     Raises:
         InputError: the file is not a response store, has another version, or is damaged; it is
             not changed.

@@ -16,11 +16,7 @@ _LONGEST = 300  # characters of a value: requests hold what their senders like
 
 
 class AuditLog:
-    """Appends lines to a file, each in one call; a line that cannot be written is told once.
-
-    Args:
-        path: the file.
-    """
+    """Appends lines to a file, each in one call; a line that cannot be written is told once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

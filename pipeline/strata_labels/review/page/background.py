@@ -7,11 +7,7 @@ from collections.abc import Callable
 
 
 class Background:
-    """One function, run in a thread, never twice at a time.
-
-    Args:
-        work: the function.
-    """
+    """One function, run in a thread, never twice at a time."""
 
     def __init__(self, work: Callable[[], None]) -> None:
         self._work = work

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.files import write_json
 from strata_labels.people_csv import clean_cell
 
@@ -124,8 +124,7 @@ def read_curators(path: Path) -> dict[str, Curator]:
     problems = [problem for name, value in data.items() for problem in _problems(path, name, value)]
     if not data:
         problems.append(Problem(path, "no curator", _EXAMPLE))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return {
         name: Curator(name, value.get("owner", False))
         for name, value in sorted(data.items())

@@ -10,8 +10,13 @@ from strata_labels.people_csv import clean_cell
 from strata_labels.pictures import UnreadablePictureError
 from strata_labels.review.decisions import Decision
 from strata_labels.review.ledger import unbatch_decisions
-from strata_labels.review.page.answer_check import MOST_ROWS, AnswerCheck, Refused
-from strata_labels.review.page.answers import answer_text, refusal
+from strata_labels.review.page.answers import (
+    MOST_ROWS,
+    AnswerCheck,
+    Refused,
+    answer_text,
+    refusal,
+)
 from strata_labels.review.page.decided import decided_list
 from strata_labels.review.page.facets import ALL, Facets
 from strata_labels.review.page.forecast import Forecast, forecast_of
@@ -243,7 +248,7 @@ class Desk:
                 if self._leases and self._has_decided(rows, word, target, note):
                     return f"{name_of(self._table, rows[0])} was recorded before"
                 raise self._stale()
-            decisions = [self.check.decision(row, word, target, note) for row in rows]
+            decisions = [self.check.answer(row, word, target, note) for row in rows]
             self.check.beside_others(decisions)
             self.recorded += self.review.record(self, decisions)
             target = self._table.known.name.get(decisions[0].target, "")
@@ -437,5 +442,5 @@ class Desk:
         """Whether the ledger has this answer of the reviewer, in force."""
         known = [n for n in rows if n >= 0]
         return known == rows and self.review.has(
-            [self.check.decision(n, word, target, note) for n in rows]
+            [self.check.answer(n, word, target, note) for n in rows]
         )

@@ -78,11 +78,7 @@ ALL = Facets()
 
 
 class FacetIndex:
-    """Finds rows by facets; what it needs of a table is made once.
-
-    Args:
-        table: all rows.
-    """
+    """Finds rows by facets; what it needs of a table is made once."""
 
     def __init__(self, table: ReviewRows) -> None:
         self._table = table

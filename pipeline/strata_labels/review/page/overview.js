@@ -86,64 +86,29 @@ async function applyFilters() {
 
 // --- jump to any row --------------------------------------------------------------------
 
-// `jumps` and `jumped` number the searches; Enter before the last answer opens its first row.
-let found = [], at = 0, jumps = 0, jumped = 0, jumpFirst = null;
-
-function openJump() {
-  $("jump-query").value = "";
-  listJumps([]);
-  $("jump").showModal();
-  $("jump-query").focus();
-}
-function listJumps(rows) {
-  found = rows;
-  at = 0;
-  const states = { open: "open", decided: "decided", accepted: "accepted without review" };
-  $("jump-found").replaceChildren(...rows.map((row, n) => make("li", { role: "option", id: `jump${n}`, onclick: () => jumpTo(n) },
-    make("span", { class: "size" }, states[row.state]), make("strong", { dir: "auto" }, row.name), " ",
-    make("span", { class: "up" }, [row.kind, row.place, row.subject].filter(Boolean).join(" · ")))));
-  $("jump-query").setAttribute("aria-expanded", String(rows.length > 0));
-  $("jump-hint").textContent = rows.length ? "Enter opens it; Shift+Enter on a node shows the open rows below it." : $("jump-query").value.trim() ? "No item and no node has this name or id." : "";
-  markJump();
-}
-function markJump() {
-  [...$("jump-found").children].forEach((line, n) => line.setAttribute("aria-selected", String(n === at)));
-  if (found.length) { $("jump-query").setAttribute("aria-activedescendant", `jump${at}`); $(`jump${at}`).scrollIntoView({ block: "nearest" }); }
-  else $("jump-query").removeAttribute("aria-activedescendant");
-}
-function jumpTo(n, below = false) {
-  const row = found[n];
-  if (!row) return;
-  $("jump").close();
-  if (below && !row.is_item) { setFilter("node", row.subject); labels.node = { ...labels.node, [row.subject]: row.name }; refilter(); return; }
-  openRow(row.row_id);
-}
+const STATES = { open: "open", decided: "decided", accepted: "accepted without review" };
+const openJump = finder("jump", {
+  query: $("jump-query"), list: $("jump-found"), hint: $("jump-hint"),
+  look: q => ask("find?" + new URLSearchParams({ q })),
+  line: row => [
+    make("span", { class: "size" }, STATES[row.state]), make("strong", { dir: "auto" }, row.name), " ",
+    make("span", { class: "up" }, [row.kind, row.place, row.subject].filter(Boolean).join(" · "))],
+  tell: ({ found }) => {
+    if (found.length) return "Enter opens it; Shift+Enter on a node shows the open rows below it.";
+    return $("jump-query").value.trim() ? "No item and no node has this name or id." : "";
+  },
+  take: (row, { shiftKey }) => {
+    if (!shiftKey || row.is_item) { openRow(row.row_id); return; }
+    setFilter("node", row.subject);
+    labels.node = { ...labels.node, [row.subject]: row.name };
+    refilter();
+  },
+});
 // Shows any row, decided or not, by itself.
 const openRow = row => during(async () => {
   reopened = row;
   take(await show({ row, single: "yes", reopen: "yes" }));
 });
-$("jump-query").oninput = async () => {
-  const mine = ++jumps;
-  jumpFirst = null;
-  const answer = await ask("find?q=" + encodeURIComponent($("jump-query").value)).catch(error => ({ message: error.message }));
-  if (mine !== jumps) return;
-  jumped = mine;
-  if (answer.found) listJumps(answer.found);
-  else $("jump-hint").textContent = answer.message;
-  if (jumpFirst) jumpTo(0, jumpFirst.below);
-};
-$("jump-query").onkeydown = event => {
-  if (event.isComposing) return;
-  if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-    event.preventDefault();
-    if (found.length) { at = (at + (event.key === "ArrowDown" ? 1 : found.length - 1)) % found.length; markJump(); }
-  } else if (event.key === "Enter") {
-    event.preventDefault();
-    if (jumps > jumped) jumpFirst = { below: event.shiftKey };
-    else jumpTo(at, event.shiftKey);
-  }
-};
 
 // --- what was decided -------------------------------------------------------------------
 

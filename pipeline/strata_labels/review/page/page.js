@@ -271,72 +271,89 @@ function stopHere() {
 
 // --- search -----------------------------------------------------------------------------
 
-// `asked` and `answered` number the searches; Enter before the last answer picks its first place.
-let purpose = "move", hits = [], active = -1, asked = 0, answered = 0, pickFirst = false;
+// A field in a dialog that finds things while one types: arrows go through them, Enter or a click takes one.
+function finder(name, { query, list, hint, look, line, tell, take }) {
+  let hits = [], active = -1;
+  // Numbers of the searches; Enter before the last answer takes its first hit.
+  let asked = 0, answered = 0, early = null;
+  const mark = () => {
+    [...list.children].forEach((item, n) => item.setAttribute("aria-selected", String(n === active)));
+    if (active >= 0) { query.setAttribute("aria-activedescendant", name + active); list.children[active].scrollIntoView({ block: "nearest" }); }
+    else query.removeAttribute("aria-activedescendant");
+  };
+  const pick = (n, event) => {
+    if (!hits[n]) return;
+    query.closest("dialog").close();
+    take(hits[n], event);
+  };
+  const draw = answer => {
+    hits = answer.found;
+    active = hits.length ? 0 : -1;
+    list.replaceChildren(...hits.map((hit, n) => make("li", { role: "option", id: name + n, onclick: event => pick(n, event) }, line(hit))));
+    query.setAttribute("aria-expanded", String(hits.length > 0));
+    hint.textContent = tell(answer);
+    mark();
+  };
+  query.oninput = async () => {
+    const mine = ++asked;
+    [hits, active, early] = [[], -1, null];
+    const answer = await look(query.value).catch(error => ({ message: error.message }));
+    if (mine !== asked) return;
+    answered = mine;
+    if (answer.found) draw(answer);
+    else hint.textContent = answer.message;
+    if (early) pick(active, early);
+  };
+  query.onkeydown = event => {
+    const step = { ArrowDown: 1, ArrowUp: hits.length - 1 }[event.key];
+    if (event.isComposing || (step === undefined && event.key !== "Enter")) return;
+    event.preventDefault();
+    if (step !== undefined) {
+      if (hits.length) { active = (active + step) % hits.length; mark(); }
+    } else if (!event.repeat) {
+      if (asked > answered) early = event;
+      else pick(active, event);
+    }
+  };
+  return () => {
+    query.value = "";
+    draw({ found: [], total: 0 });
+    query.closest("dialog").showModal();
+    query.focus();
+  };
+}
+
+let purpose = "move";
 const GRID_SEARCHES = ["choose", "marked"];
 const TITLES = {
   move: "Move to", merge: "Merge into", stop: "Stop at", same: "Takes the place of",
   choose: "Place of the unmarked ones", marked: "Place of the marked ones",
 };
+const findPlace = finder("hit", {
+  query: $("query"), list: $("found"), hint: $("hint"),
+  look: q => ask("search?" + new URLSearchParams({ for: GRID_SEARCHES.includes(purpose) ? "move" : purpose, row: now.row.row_id, q })),
+  line: hit => [
+    make("span", { class: "size" }, hit.size ? plural(hit.size, now.row.levels[0], now.row.levels[0] + "s") : ""),
+    make("strong", { dir: "auto" }, hit.name), " ",
+    make("span", { class: "up" }, [hit.level, ...hit.path.slice(1).map(step => step.name)].join(" › "))],
+  tell: ({ found, total }) => {
+    if (!found.length) return $("query").value.trim() ? "Nothing in the tree has this name." : "";
+    return total > found.length ? `${found.length} of ${number.format(total)}; more letters find fewer` : plural(found.length, "place", "places");
+  },
+  take: hit => {
+    if (purpose === "choose") choosePlace({ answer: "move", node: hit.node, name: hit.name });
+    else if (purpose === "marked") placeMarked(hit.node);
+    else decide(purpose, hit.node);
+  },
+});
 
 function openSearch(word) {
   if (!now.row) return;
   if (word === "merge" && (now.row.is_item || now.row.is_lost)) { say("Only nodes of the tree can be merged."); return; }
   purpose = word;
   $("search-title").textContent = now.row.grid ? TITLES[word] : `${TITLES[word]}: ${now.row.name}`;
-  $("query").value = "";
-  list({ found: [], total: 0 });
-  $("search").showModal();
-  $("query").focus();
+  findPlace();
 }
-function list(answer) {
-  hits = answer.found;
-  active = hits.length ? 0 : -1;
-  $("found").replaceChildren(...hits.map((hit, n) => make("li", { role: "option", id: `hit${n}`, onclick: () => pick(n) },
-    make("span", { class: "size" }, hit.size ? plural(hit.size, now.row.levels[0], now.row.levels[0] + "s") : ""),
-    make("strong", { dir: "auto" }, hit.name), " ",
-    make("span", { class: "up" }, [hit.level, ...hit.path.slice(1).map(step => step.name)].join(" › ")))));
-  $("query").setAttribute("aria-expanded", String(hits.length > 0));
-  const empty = $("query").value.trim() ? "Nothing in the tree has this name." : "";
-  $("hint").textContent = !hits.length ? empty : answer.total > hits.length ? `${hits.length} of ${number.format(answer.total)}; more letters find fewer` : plural(hits.length, "place", "places");
-  mark();
-}
-function mark() {
-  [...$("found").children].forEach((item, n) => item.setAttribute("aria-selected", String(n === active)));
-  if (active >= 0) { $("query").setAttribute("aria-activedescendant", `hit${active}`); $(`hit${active}`).scrollIntoView({ block: "nearest" }); }
-  else $("query").removeAttribute("aria-activedescendant");
-}
-async function find() {
-  const mine = ++asked, text = $("query").value;
-  try {
-    const answer = await ask(`search?for=${GRID_SEARCHES.includes(purpose) ? "move" : purpose}&row=${encodeURIComponent(now.row.row_id)}&q=${encodeURIComponent(text)}`);
-    if (mine !== asked) return;
-    answered = mine;
-    if (answer.status === 200) list(answer);
-    if (pickFirst) pick(active);
-  } catch (error) {
-    if (mine !== asked) return;
-    answered = mine;
-    $("hint").textContent = error.message;
-  }
-  pickFirst = false;
-}
-function pick(n) {
-  const hit = hits[n];
-  if (!hit) return;
-  $("search").close();
-  if (purpose === "choose") choosePlace({ answer: "move", node: hit.node, name: hit.name });
-  else if (purpose === "marked") placeMarked(hit.node);
-  else decide(purpose, hit.node);
-}
-$("query").oninput = () => { hits = []; active = -1; pickFirst = false; find(); };
-$("query").onkeydown = event => {
-  if (event.isComposing) return;
-  if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-    event.preventDefault();
-    if (hits.length) { active = (active + (event.key === "ArrowDown" ? 1 : hits.length - 1)) % hits.length; mark(); }
-  } else if (event.key === "Enter") { event.preventDefault(); if (event.repeat) return; if (asked > answered) pickFirst = true; else pick(active); }
-};
 for (const dialog of document.querySelectorAll("dialog")) {
   dialog.onclose = () => { const name = $("tiles") || $("name"); if (name) name.focus({ preventScroll: true }); };
   dialog.onclick = event => { if (event.target === dialog) dialog.close(); };

@@ -14,23 +14,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from strata_labels.errors import InputError
-from strata_labels.evidence import Evidence, Reason
+from strata_labels.evidence import Reason
 from strata_labels.review.apply import Resolution, replay
 from strata_labels.review.decisions import (
     MAKES_NODE,
     Decision,
     active_decisions,
+    as_evidence,
     read_decisions,
 )
 from strata_labels.review.ledger import (
-    batch_decisions,
+    ledger_lines,
     read_ledger,
     time_after,
     unbatch_decisions,
     withdrawal,
 )
 from strata_labels.review.ledger_writer import LedgerChanged, LedgerWriter
-from strata_labels.review.page.answers import as_decision, ledger_lines
 from strata_labels.review.page.background import Background
 from strata_labels.review.page.forecast import Forecast, forecast_of
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup, Stamp, Watch
@@ -154,7 +154,7 @@ class Review:
             Stale: somebody else has written to the ledger; nothing was.
         """
         lines = ledger_lines(decisions)
-        added = len(self._written(lambda: self._writer.record(lines, expected=self.state)))
+        added = len(self._written(self._writer.record, lines))
         self._since.append((desk, decisions))
         word, is_node = decisions[0].decision, decisions[0].level > 1
         if word == "merge":
@@ -171,7 +171,7 @@ class Review:
             Stale: somebody else has written to the ledger; nothing was.
         """
         lines = ledger_lines([decision])
-        added = len(self._written(lambda: self._writer.record(lines, expected=self.state)))
+        added = len(self._written(self._writer.record, lines))
         self.reload()
         return added
 
@@ -233,15 +233,7 @@ class Review:
         """Shows what reviewers said of a row, if they differ."""
         table, said = self.table, self.table.said.get(n, {})
         differ = len({decision.outcome for decision in said.values()}) > 1
-        opinions = [
-            Evidence(
-                "decision",
-                d.target,
-                text=d.reviewer,
-                ids=(d.decision, d.when.isoformat(), d.target),
-            )
-            for d in said.values()
-        ]
+        opinions = [as_evidence(d, table.known.level, "decision") for d in said.values()]
         own = tuple(piece for piece in table.evidence[n] if piece.kind != "decision")
         table.evidence[n] = (*own, *opinions) if differ else own
         reasons = tuple(reason for reason in table.reasons[n] if reason.kind != "disputed")
@@ -257,7 +249,7 @@ class Review:
         Raises:
             Stale: as `record`.
         """
-        lines = self._written(lambda: self._writer.undo(reviewer, expected=self.state))
+        lines = self._written(self._writer.undo, reviewer)
         self._epoch += bool(len(lines))
         return lines
 
@@ -281,12 +273,6 @@ class Review:
     def withdraw(self, reviewer: str, time: str, word: str, target: str) -> pd.DataFrame:
         """Takes back what one answer of a reviewer still says.
 
-        Args:
-            reviewer: whose answer.
-            time: its `decided_at`.
-            word: its decision.
-            target: its target.
-
         Returns:
             The lines, none if nothing of it counts any more.
 
@@ -295,21 +281,18 @@ class Review:
             InputError: without the answer, the tree would not hold: another node has its name.
         """
         found = read_decisions(read_ledger(self.setup.ledgers[-1]).decisions)[0]
-        own = [d for d in found if d.reviewer == reviewer]
-        lines: dict[int, list[str]] = {}
-        for d in active_decisions(own)[0]:
-            if (d.decided_at, d.decision, d.written) == (time, word, target):
-                lines.setdefault(d.level, []).append(d.subject)
-        if not lines:
-            return pd.DataFrame()
-        rows = pd.concat(
-            batch_decisions(withdrawal(reviewer, str(level), subjects, time))
-            for level, subjects in lines.items()
-        )
-        if max(lines) > 1:
-            self.tried(rows)
-        self._epoch += 1
-        return self._written(lambda: self._writer.record(rows, expected=self.state))
+        taken = [
+            d
+            for d in active_decisions(d for d in found if d.reviewer == reviewer)[0]
+            if (d.decided_at, d.decision, d.written) == (time, word, target)
+        ]
+        lines = withdrawal(((reviewer, str(d.level), d.subject) for d in taken), time)
+        if any(d.level > 1 for d in taken):
+            self.tried(lines)
+        if taken:
+            self._epoch += 1
+            lines = self._written(self._writer.record, lines)
+        return lines
 
     @property
     def has_new_names(self) -> bool:
@@ -321,9 +304,11 @@ class Review:
         for work in filter(None, (self._learning, self._refreshing)):
             work.wait()
 
-    def _written(self, write: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    def _written(
+        self, write: Callable[..., pd.DataFrame], what: pd.DataFrame | str
+    ) -> pd.DataFrame:
         try:
-            lines = write()
+            lines = write(what, expected=self.state)
         except LedgerChanged:
             self.reload()
             raise Stale from None
@@ -340,7 +325,7 @@ class Review:
         self.half[[n for n in table.said if self.open[n]]] = True
         effective = table.resolution.effective
         chosen = effective[effective.decision.isin(["merge", "rename", *MAKES_NODE])]
-        self.structure = [as_decision(row) for row in chosen.to_dict("records")]
+        self.structure = read_decisions(chosen.assign(file="the ledger"))[0]
         self.version += 1
         # The rows have no reference cycles: looking for some among them would pause an answer.
         gc.freeze()

@@ -15,7 +15,7 @@ from strata_labels.evidence import Alternative, Evidence, Reason, has_reason
 from strata_labels.files import sha256_of
 from strata_labels.review.agreement import decided_alone, for_second_look
 from strata_labels.review.apply import replay
-from strata_labels.review.decisions import Decision, active_decisions, parse_time
+from strata_labels.review.decisions import Decision, active_decisions, read_decisions
 from strata_labels.review.ledger import read_ledger
 from strata_labels.review.look_alikes import GROUP_SIZE
 from strata_labels.review.page.facets import FacetIndex
@@ -78,17 +78,9 @@ class ReviewSetup:
         there = self.find_image is not None and self.find_image(image) is not None
         return "" if there or not address.startswith(f"{self.online_server}/") else address
 
-    def table(self, name: str) -> Path:
-        """The file of a table."""
-        return table_path(self.folder, name)
-
 
 class Watch:
-    """Notices when a table that a review shows is written again.
-
-    Args:
-        setup: what is reviewed.
-    """
+    """Notices when a table that a review shows is written again."""
 
     def __init__(self, setup: ReviewSetup) -> None:
         self._setup = setup
@@ -97,13 +89,13 @@ class Watch:
 
     def stamp(self) -> Stamp:
         """The state of the tables and of the other ledgers."""
-        nodes, *others = map(self._setup.table, ("vocabulary", "doubts", "audit"))
+        names = ("vocabulary", "proposals", "doubts", "audit")
+        nodes, scored, *others = (table_path(self._setup.folder, name) for name in names)
         # Scoring anew writes the nodes too, mostly the same ones: read once for each time.
         if (written := _written(nodes)) != self._nodes:
             self._digest, self._nodes = sha256_of(nodes) if written[1] else "", written
         files = [*others, *self._setup.ledgers[:-1]]
-        fixed = (self._digest, *map(_written, files))
-        return Stamp(fixed, _written(self._setup.table("proposals")))
+        return Stamp((self._digest, *map(_written, files)), _written(scored))
 
 
 def _written(path: Path) -> tuple[int, int]:
@@ -293,8 +285,8 @@ class ReviewRows:
     @cached_property
     def _last_word(self) -> dict[str, str]:
         """Who decided last on each subject on which reviewers differ."""
-        disputes = _by_time(self.resolution.disputed)
-        return dict(zip(disputes.subject, disputes.reviewer, strict=True))
+        disputes = sorted(read_decisions(self.resolution.disputed)[0], key=lambda d: d.when)
+        return {decision.subject: decision.reviewer for decision in disputes}
 
     @cached_property
     def _read_of(self) -> dict[str, list[Decision]]:
@@ -325,9 +317,3 @@ class ReviewRows:
         issues = load(self.setup.folder, "image_issues")
         other = issues.other.where(issues.problem == "like_other_node", "").fillna("")
         return dict(zip(zip(issues.item_id, issues.image, strict=True), other, strict=True))
-
-
-def _by_time(decisions: pd.DataFrame) -> pd.DataFrame:
-    # Not by text: ".5Z" would come before "Z".
-    when = pd.to_datetime(decisions.decided_at.map(parse_time), utc=True)
-    return decisions.loc[when.sort_values(kind="stable").index]

@@ -15,11 +15,7 @@ FOUND = 8
 
 
 class Search:
-    """The nodes of a tree, as they are searched.
-
-    Args:
-        table: all rows.
-    """
+    """The nodes of a tree, as they are searched."""
 
     def __init__(self, table: ReviewRows) -> None:
         self._table, known = table, table.known

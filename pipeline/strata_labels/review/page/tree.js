@@ -86,7 +86,7 @@ const previewEdit = () => during(async () => {
   if (right) $("tree-record").focus();
 });
 const recordEdit = () => during(async () => {
-  const answer = await ask("edit", { state: now.state, row_id: nodeAt, decision: $("tree-word").value, target: target(), note: "", then: now.row ? now.row.row_id : "" });
+  const answer = await ask("edit", { state: now.state, row_id: now.row ? now.row.row_id : "", node: nodeAt, decision: $("tree-word").value, target: target() });
   take(answer);
   if (answer.status === 200) await fillNode(nodeAt, $("tree-word").value);
   $("tree-change").replaceChildren(make("li", {}, answer.message));

@@ -2,83 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-
-from strata_labels.errors import Problem
-from strata_labels.evidence import Seen, evidence_hash, write_seen
 from strata_labels.people_csv import clean_cell
 from strata_labels.review.decisions import Decision
-from strata_labels.review.page.answer_check import Refused
-from strata_labels.review.page.answers import ledger_lines, refusal
+from strata_labels.review.ledger import ledger_lines
+from strata_labels.review.page.answers import Refused
 from strata_labels.review.page.desk import Desk
 from strata_labels.review.page.naming import describe, level_name, path_of
 from strata_labels.review.page.review import TRIED
 from strata_labels.review.page.review_rows import ReviewRows
-from strata_labels.review.tree_edits import EditCheck, change_lines, tree_change
+from strata_labels.review.tree_edits import change_lines, tree_change
 
 #: What can be decided on a node of the tree.
 EDITS = ("create", "rename", "describe", "move", "merge", "split")
 
 #: Items of a node, and nodes found, that are listed at most.
 LISTED = 50
-
-
-def tree_routes(
-    desk_of: Callable[[Request], Desk],
-    answer: Callable[..., Awaitable[Response]],
-    given: Callable[[Request], Awaitable[dict[str, Any] | None]],
-    refuse: Callable[[int, str], Response],
-) -> list[Route]:
-    """Routes of the tree.
-
-    Args:
-        desk_of: the desk of whom a request comes from.
-        answer: runs a function and makes its value or its error a response.
-        given: the texts of a request, None if it has none.
-        refuse: a response with a status and a reason.
-    """
-
-    async def tree(request: Request) -> Response:
-        asked = request.query_params
-        text = asked.get("q", "")[:LONGEST]
-        return await answer(
-            partial(shown_node, desk_of(request), asked.get("node", ""), text, asked.get("for", ""))
-        )
-
-    async def preview(request: Request) -> Response:
-        names = ("node", "decision", "target")
-        asked = [request.query_params.get(name, "")[:LONGEST] for name in names]
-        return await answer(preview_edit, desk_of(request), *asked)
-
-    async def edit(request: Request) -> Response:
-        texts, desk = await given(request), desk_of(request)
-        if texts is None:
-            return refuse(400, "An edit is a JSON object of texts.")
-        asked = (texts["row_id"], texts["decision"], texts["target"][:LONGEST], texts["note"])
-        request.scope["visit"].about |= {"row": asked[0], "decision": asked[1], "target": asked[2]}
-
-        def act() -> dict[str, Any]:
-            said = record_edit(desk, texts["state"], *asked)
-            return {"message": said, **desk.show(texts["then"])}
-
-        return await answer(act, again=partial(desk.show, texts["then"]))
-
-    return [
-        Route("/tree", tree),
-        Route("/preview", preview),
-        Route("/edit", edit, methods=["POST"]),
-    ]
-
-
-#: Characters of a name, a description or a list of members, at most.
-LONGEST = 20_000
 
 
 def shown_node(desk: Desk, node: str, text: str = "", word: str = "") -> dict[str, Any]:
@@ -136,13 +76,7 @@ def preview_edit(desk: Desk, node: str, word: str, target: str) -> dict[str, Any
 def record_edit(desk: Desk, state: str, node: str, word: str, target: str, note: str) -> str:
     """Records an edit, on the disk when this returns, and loads the tree with it.
 
-    Args:
-        desk: of who decides.
-        state: the state that the window has seen.
-        node: the node's id.
-        word: one of `EDITS`.
-        target: a node id, a name, a text, or a name and members, see `Decision.target`.
-        note: free text.
+    `word` is one of `EDITS`; its `target` is as `Decision.target` says.
 
     Returns:
         What was recorded, as a sentence.
@@ -170,13 +104,9 @@ def _tried(
         raise Refused("The tree is not edited in a blind review.")
     if word not in EDITS or node not in table.resolution.tree.level:
         raise Refused(f"The page cannot {word} {node!r}." if node else "Choose a node first.")
-    decision = _decision(desk, table, node, word, clean_cell(target), note)
-    checked = table.checker.check(decision)
     before = table.resolution
-    problem = checked if isinstance(checked, Problem) else EditCheck(before).problem(checked)
-    if problem or isinstance(checked, Problem):
-        assert problem is not None
-        raise Refused(refusal(problem))
+    level = before.tree.level[node] + 1
+    checked = desk.check.decision(node, level, word, clean_cell(target), note)
     after = desk.check.tried(ledger_lines([checked]))
     if (after.disputed.file == TRIED).any():
         dispute = ["Another reviewer has decided otherwise: both would be shown as a dispute, and "
@@ -185,29 +115,6 @@ def _tried(
     change = tree_change(before, after)
     said = change_lines(change, before.tree, after.tree, table.setup.levels)
     return checked, list(change.items.values()), said
-
-
-def _decision(
-    desk: Desk, table: ReviewRows, node: str, word: str, target: str, note: str
-) -> Decision:
-    level = table.resolution.tree.level[node] + 1
-    n = table.at.get(f"{level}:{node}")
-    seen = "" if n is None else write_seen(Seen(table.proposed[n], table.known_before[n]))
-    return Decision(
-        subject=node,
-        level=level,
-        decision=word,
-        target=target,
-        reviewer=desk.reviewer,
-        note=clean_cell(note),
-        decided_at=table.setup.clock() if table.setup.clock else "",
-        evidence_hash=evidence_hash(subject=node) if n is None else table.hash[n],
-        seen=seen,
-        written=target,
-        when=datetime.now(UTC),
-        file=TRIED,
-        row=None,
-    )
 
 
 def _items_of(table: ReviewRows, node: str) -> list[dict[str, str]]:
