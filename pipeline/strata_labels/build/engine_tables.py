@@ -32,8 +32,8 @@ class Completed:
 
 def nothing_questioned(proposals: pd.DataFrame) -> Completed:
     """The proposals as they are."""
-    names = ("path_confidence", "label_issues")
-    return Completed(proposals, *(pd.DataFrame(columns=SCHEMAS[n].names) for n in names), 0.0)
+    confidence = pd.DataFrame(columns=SCHEMAS["path_confidence"].names)
+    return Completed(proposals, confidence, pd.DataFrame(columns=SCHEMAS["label_issues"].names), 0)
 
 
 def path_table(items: pd.DataFrame, rows: np.ndarray, first: int, scores: Scores) -> pd.DataFrame:
