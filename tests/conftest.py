@@ -11,11 +11,13 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
+import typer.testing
 from building import SAMPLE, PrefectServer, Strata, run_strata, strata_environment
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
@@ -30,6 +32,8 @@ gc.set_threshold(100_000, 50, 1000)  # as `strata` does
 # A command flushes a hundred files and folders to disk, for a power cut. Files of tests meet none;
 # processes that tests kill flush theirs. A closed descriptor is refused as before.
 os.fsync = lambda descriptor: os.fstat(descriptor) and None
+# Commands that tests run one after another share the parsers of all options.
+typer.main.get_command = typer.testing._get_command = cache(typer.main.get_command)
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 if not os.environ.get("STRATA_TEST_GPU"):  # tests do the same on every machine
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -76,6 +80,12 @@ class FileScheduling(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return "flows" if nodeid.startswith(WITH_SERVER) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores: some tests wait for servers, browsers and killed processes."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -239,6 +239,19 @@ def test_a_picture_of_any_size_and_any_name(tmp_path: Path, num: int) -> None:
     assert path.read_bytes() == first
 
 
+def test_a_picture_shows_eight_levels_at_most(tmp_path: Path) -> None:
+    columns = {
+        f"level{n}_{part}": [f"{n} {k >> n}" for k in range(20)]
+        for n in range(1, 13)
+        for part in ("id", "name")
+    }
+    table = pd.DataFrame({"status": "labelled", "accepted": [True] * 20, **columns})
+    levels = tuple(f"rank {n}" for n in range(13))
+    draw_tree(tmp_path / "all.png", table, levels, "T")
+    draw_tree(tmp_path / "eight.png", table, levels[:9], "T")
+    assert (tmp_path / "all.png").read_bytes() == (tmp_path / "eight.png").read_bytes()
+
+
 def test_a_picture_of_labels_that_stop_early_and_of_none(tmp_path: Path) -> None:
     _, assignments = built((item(2), 1, "stop", "church"), (item(3), 1, "stop", "natural"))
     draw_tree(tmp_path / "some.png", assignments, tuple(LEVELS), "T")

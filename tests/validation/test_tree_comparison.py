@@ -40,6 +40,26 @@ def test_a_moved_item_costs_and_is_named(trees: dict[str, Path]) -> None:
     assert edges["i001"]["verdict"] == "earns"
 
 
+def test_a_moved_node_is_named_once_where_ids_are_paths(tmp_path: Path) -> None:
+    frame = data.table()
+    named = {}
+    for key in "ab":
+        own = frame.copy()
+        if key == "b":
+            own.loc[own.level1 == "k00", "level2"] = "t1"
+        ids = {"level1_id": own.level2 + "/" + own.level1, "level1_name": own.level1}
+        own = own[["level0"]].assign(
+            **ids, level2_id=own.level2, level2_name=own.level2.str.upper()
+        )
+        own.drop_duplicates().to_csv(tmp_path / f"{key}.csv", index=False)
+        named[key] = read_tree(tmp_path / f"{key}.csv")
+    result = compare_trees(data.vectors(frame), frame.level0, named["a"], named["b"])
+    (changed,) = result["changed"]
+    assert (changed["level"], changed["child"], changed["child_name"]) == (1, "t0/k00", "k00")
+    assert (changed["parent_a"], changed["parent_b"]) == ("T0", "T1")
+    assert changed["queries"] == int((frame.level1 == "k00").sum())
+
+
 def test_a_flat_tree_does_not_win_by_its_shape(trees: dict[str, Path], tmp_path: Path) -> None:
     """All items below one node: a list is nearly perfect whatever the vectors are."""
     vectors, items = read_vectors(trees["v"], trees["a"])

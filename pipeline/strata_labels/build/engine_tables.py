@@ -32,8 +32,8 @@ class Completed:
 
 def nothing_questioned(proposals: pd.DataFrame) -> Completed:
     """The proposals as they are."""
-    empty = {name: pd.DataFrame(columns=SCHEMAS[name].names) for name in SCHEMAS}
-    return Completed(proposals, empty["path_confidence"], empty["label_issues"], 0.0)
+    confidence = pd.DataFrame(columns=SCHEMAS["path_confidence"].names)
+    return Completed(proposals, confidence, pd.DataFrame(columns=SCHEMAS["label_issues"].names), 0)
 
 
 def path_table(items: pd.DataFrame, rows: np.ndarray, first: int, scores: Scores) -> pd.DataFrame:

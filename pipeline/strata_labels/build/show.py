@@ -220,7 +220,7 @@ def _options(workspace: Workspace, settings: BuildSettings) -> dict[str, Any]:
 SHOW = Stage(
     name="show",
     does="Drawing page, picture and card",
-    version=9,
+    version=10,
     reads=lambda workspace, settings: [
         *(workspace.table(name) for name in ("items", "labels", "nodes", "assignments")),
         *(workspace.table(name) for name in ("proposals", "vocabulary", "doubts", "audit")),

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +68,17 @@ def read_ledger(*paths: Path) -> Ledger:
             frame = read_whole(path, whole)
             frames.append(frame.assign(file=str(path), row=frame.index))
     refuse(problems)
-    empty = pd.DataFrame(columns=DECISION_COLUMNS + PLACE_COLUMNS, dtype=str)
-    found = unbatch_decisions(pd.concat(frames, ignore_index=True)) if frames else empty
+    if not frames:
+        return Ledger(_no_decisions().copy())
+    found = unbatch_decisions(pd.concat(frames, ignore_index=True))
     return Ledger(found.assign(row=found["row"].astype("int64")))
+
+
+@cache
+def _no_decisions() -> pd.DataFrame:
+    """What a ledger without decisions holds: a build without any reads it several times."""
+    empty = pd.DataFrame(columns=DECISION_COLUMNS + PLACE_COLUMNS, dtype=str)
+    return empty.assign(row=empty["row"].astype("int64"))
 
 
 def time_after(ledger: Ledger, now: datetime) -> str:

@@ -13,12 +13,13 @@ from strata_labels.tables import LABELLED
 
 _LONGEST = 32  # characters of a label that do not reach into the bars
 _MOST_ROWS = 110  # more rows than this cannot be read in a card
+_MOST_COLUMNS = 8  # more columns than this run into each other
 _NO_FINER = "(no finer label)"
 _ACCEPTED, _OPEN, _EDGE, _INK = "#2f6f73", "#e2a03f", "#c9d1d3", "#1f2d2e"
 
 
 def draw_tree(path: Path, assignments: pd.DataFrame, levels: tuple[str, ...], title: str) -> None:
-    """Draws the lowest level that still fits, its ancestors beside it, and a bar a node.
+    """Draws the lowest level that still fits, the next levels above it, and a bar a node.
 
     The bar is split in accepted items (dark) and items open for review (light).
 
@@ -32,7 +33,7 @@ def draw_tree(path: Path, assignments: pd.DataFrame, levels: tuple[str, ...], ti
 
     labelled = assignments[assignments["status"] == LABELLED]
     lowest = _lowest_level(labelled, len(levels))
-    shown = list(range(len(levels) - 1, max(lowest, 1) - 1, -1))
+    shown = list(range(len(levels) - 1, max(lowest, 1) - 1, -1))[-_MOST_COLUMNS:]
     leaves = _leaves(labelled, shown)
     height = max(2.4, 0.19 * len(leaves) + 1.3)
     figure = Figure(figsize=(11, height), dpi=110)

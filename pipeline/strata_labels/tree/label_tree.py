@@ -126,7 +126,7 @@ class LabelTree:
         """
         ids = nodes["node_id"].tolist()
         text = {
-            column: nodes[column].astype(object).where(nodes[column].notna(), "").tolist()
+            column: [text if isinstance(text, str) else "" for text in nodes[column].tolist()]
             if column in nodes
             else [""] * len(ids)
             for column in ("name", "parent_id", "qid")

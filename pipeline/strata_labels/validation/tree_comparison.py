@@ -308,8 +308,12 @@ def _changed(
 ) -> list[dict[str, Any]]:
     """Items and nodes of both trees under another parent in the second."""
     paths = {key: tree.paths.loc[items] for key, tree in trees.items()}
-    gap = reports["b"].per_query["hap"] - reports["a"].per_query["hap"]
     depth = min(path.shape[1] for path in paths.values())
+    names = trees["a"].names | trees["b"].names
+    for level in range(1, depth + 1):
+        ids, column = _ids_in_a(trees, items, f"level{level}"), paths["b"][f"level{level}"]
+        paths["b"][f"level{level}"] = column.mask(column.isin(list(ids)), column.map(ids))
+    gap = reports["b"].per_query["hap"] - reports["a"].per_query["hap"]
     rows = []
     for level in range(depth):
         own = items.to_numpy() if level == 0 else paths["a"][f"level{level}"].to_numpy()
@@ -328,7 +332,7 @@ def _changed(
                     "child": child,
                     "child_name": trees["a"].name(child),
                     "parent_a": trees["a"].name(str(above["a"][at[0]])),
-                    "parent_b": trees["b"].name(str(above["b"][at[0]])),
+                    "parent_b": names.get(parent := str(above["b"][at[0]]), parent),
                     "queries": len(at),
                     "difference": finite(float(values.nanmean())),
                     "interval": [finite(low), finite(high)],
@@ -336,6 +340,20 @@ def _changed(
                 }
             )
     return sorted(rows, key=lambda r: (-(r["difference"] or 0.0), r["level"], r["child"]))
+
+
+def _ids_in_a(trees: dict[str, ItemPaths], items: pd.Series, level: str) -> dict[str, str]:
+    """The first tree's ids of nodes that have another id in the second: one name, the same items.
+
+    Where an id is a path, as that of a table's node, it changes with the node's parent.
+    """
+    found = []
+    for tree in trees.values():
+        column = tree.paths.loc[items.unique(), level]
+        members = column.groupby(column).groups
+        found.append({(tree.name(node), frozenset(of)): node for node, of in members.items()})
+    a, b = found
+    return {b[each]: a[each] for each in a.keys() & b.keys() if a[each] != b[each]}
 
 
 def _above(row: dict[str, Any]) -> bool:
