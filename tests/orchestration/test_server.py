@@ -14,6 +14,8 @@ import psutil
 import pytest
 import requests
 from building import ROOT, PrefectServer
+from strata_labels.errors import InputError, Problem, RetryError
+from strata_labels.orchestration import server
 from strata_labels.orchestration.server import _is_whole, temporary_server
 
 PARENT = """
@@ -113,6 +115,32 @@ def test_a_database_of_the_users_own_is_left_to_prefect_and_the_server_ends_with
     with contextlib.closing(sqlite3.connect(own)) as database:
         assert database.execute("SELECT name FROM flow").fetchall() == [("mine",)]
     assert not (tmp_path / "home/prefect.db").exists() and not (tmp_path / "cache").exists()
+
+
+def test_a_folder_whose_name_is_wrong_is_not_there_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def at_once(home: Path) -> Iterator[str]:
+        home.mkdir(parents=True, exist_ok=True)
+        yield "http://127.0.0.1:9/api"
+
+    monkeypatch.setattr(server, "temporary_server", at_once)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+
+    def fails(folder: Path, error: Exception, *names: str) -> bool:
+        with pytest.raises(type(error)), server.prefect_server(folder):
+            for name in names:
+                (folder / name).write_text("x")
+            raise error
+        return folder.exists()
+
+    wrong = InputError(Problem("ws", "no build in this folder.", "Run a build."))
+    assert not fails(tmp_path / "mistyped", wrong)
+    assert fails(tmp_path / "written", wrong, "items.csv")
+    assert fails(tmp_path / "later", RetryError("full"))
+    (tmp_path / "there").mkdir()
+    assert fails(tmp_path / "there", wrong)
 
 
 def test_the_room_imports_prefect_for_a_flow_and_torch_for_a_training_alone() -> None:

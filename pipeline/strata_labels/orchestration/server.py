@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -55,16 +56,22 @@ def prefect_server(folder: Path) -> Iterator[None]:
         yield
         return
     say("Starting a temporary server for it.")  # the imports took a while
-    home = folder / ".prefect"
-    with (
-        temporary_server(home) as address,
-        temporary_settings({PREFECT_API_URL: address, PREFECT_HOME: home}),
-    ):
-        try:
-            yield
-        finally:
-            APILogWorker.drain_all(at_exit=False)
-            EventsWorker.drain_all(at_exit=False)
+    home, fresh = folder / ".prefect", not folder.exists()
+    try:
+        with (
+            temporary_server(home) as address,
+            temporary_settings({PREFECT_API_URL: address, PREFECT_HOME: home}),
+        ):
+            try:
+                yield
+            finally:
+                APILogWorker.drain_all(at_exit=False)
+                EventsWorker.drain_all(at_exit=False)
+    except InputError:
+        # A folder whose name was mistyped shall not be there afterwards.
+        if fresh and [each.name for each in folder.iterdir()] == [home.name]:
+            shutil.rmtree(folder)
+        raise
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

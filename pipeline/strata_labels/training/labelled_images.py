@@ -195,7 +195,7 @@ def read_workspace(
         fix = "Check --images: its paths are the image ids, or a/b/c/abc....jpg."
         if aside["one image only"] and not class_level:
             what = "every labelled item has one image file only below"
-            fix = "Where a row is one photograph, name the level to train on: --class-level LEVEL."
+            fix = "Where a row is one photograph, name the level: strata train --class-level LEVEL."
         raise InputError(Problem("--images", what, fix, value=str(root)))
     chosen = assigned.iloc[kept].reset_index(drop=True)
     levels = {"level0": finest[kept]}
