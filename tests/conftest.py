@@ -149,9 +149,10 @@ def prefect_server(
             fcntl.flock(lock, fcntl.LOCK_EX)
             patch.setenv("HOME", str(home))
             patch.delenv("XDG_CACHE_HOME", raising=False)
-            kept = kept_database()
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_bytes(b"no database")
+            kept_database().parent.mkdir(parents=True, exist_ok=True)
+            damaged = run_folder / "damaged.db"
+            damaged.write_bytes(b"no database")
+            damaged.replace(kept_database())  # another test's server may be reading the old one
             address = server.enter_context(temporary_server(data))
         environment = {**strata_environment(home), "PREFECT_API_URL": address}
         yield PrefectServer(environment, data / "prefect.db")
