@@ -135,8 +135,8 @@ def check_nested(labels: Tensor) -> None:
 def send(values: Tensor, device: torch.device) -> Tensor:
     """Values of the host on a device, without waiting for what a GPU is doing.
 
-    A copy from memory that is not pinned would begin only when the GPU has nothing left to do. Other
-    devices do not keep values that nobody waits for.
+    A copy from memory that is not pinned would begin only when the GPU has nothing left to do.
+    Other devices do not keep values that nobody waits for.
     """
     if device.type != "cuda":
         return values.to(device)

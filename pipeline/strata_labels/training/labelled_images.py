@@ -321,8 +321,8 @@ def _row_problems(images: LabelledImages) -> list[Problem]:
         if (why := why_no_picture(images.root, path)).startswith("outside")
     ]
     # One file may be written in several ways: ./a.jpg, b/../a.jpg, /root/a.jpg.
-    root = os.path.abspath(images.root)
-    files = table.path.map(lambda path: os.path.normpath(os.path.join(root, path)))
+    root = images.root.absolute()
+    files = table.path.map(lambda path: os.path.normpath(root / path))
     again = files.duplicated() & (table.path != "")
     first = table.index.to_series().groupby(files).transform("first")
     problems += [
