@@ -22,6 +22,7 @@ from strata_labels.review import (
     read_ledger,
     replay,
     withdraw_reviewer,
+    withdraw_sheet,
 )
 from strata_labels.review.decisions import active_decisions, read_decisions
 from strata_labels.review.ledger_writer import LedgerChanged
@@ -160,11 +161,19 @@ def test_a_cell_the_ledger_has_no_column_for_is_refused(path):
     assert len(LedgerWriter(path).record(one(item(4), "exclude"))) == 1
 
 
-def test_all_of_a_reviewer_are_taken_back_in_a_ledger_without_hashes(path):
+@pytest.mark.parametrize(
+    "take_back",
+    [
+        lambda path: withdraw_reviewer(path, "ann"),
+        lambda path: withdraw_sheet(path, "2026-01-01T00:00:00Z"),
+        lambda path: len(LedgerWriter(path).undo("ann")),
+    ],
+)
+def test_several_are_taken_back_in_a_ledger_without_hashes(path, take_back):
     lines = ["subject,level,decision,target,reviewer,decided_at"]
-    lines += [f"{name},1,exclude,,ann,2026-01-01T00:00:0{n}Z" for n, name in enumerate("ab")]
+    lines += [f"{name},1,exclude,,ann,2026-01-01T00:00:00Z" for name in "ab"]
     path.write_text("\n".join(lines) + "\n")
-    assert withdraw_reviewer(path, "ann") == 2
+    assert take_back(path) == 2
     assert not active_decisions(read_decisions(read_ledger(path).decisions)[0])[0]
 
 

@@ -11,7 +11,7 @@ from strata_labels.build.assets import vocabulary_in_force
 from strata_labels.build.settings import NO_LABELS, BuildSettings
 from strata_labels.build.stage import Counts, Stage, stage_key
 from strata_labels.build.workspace import Workspace
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import Problem, refuse
 from strata_labels.messages import warn
 from strata_labels.people_csv import write_list
 from strata_labels.sources import (
@@ -41,8 +41,7 @@ def read_metadata(settings: BuildSettings) -> Metadata:
             for level in wanted
             if level not in given
         ]
-        if problems:
-            raise InputError(problems)
+        refuse(problems)
     if not settings.known_labels:
         return metadata
     known = settings.source.read_labels(settings.known_labels, metadata.items, levels)

@@ -15,7 +15,7 @@ from strata_labels.build.assets import class_assets, ledgers, vocabulary_in_forc
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.wikimedia import ResolvedTitles
 from strata_labels.build.workspace import Workspace
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.files import sha256_of, whole, write_json
 from strata_labels.knowledge import (
     ClassAssets,
@@ -299,6 +299,5 @@ def read_class_sheet(
         row = f"2:1/{qid}", f"1/{qid}", "2", "move" if target else "exclude", target
         if rows.setdefault(qid, (*row, who or reviewer, note, decided_at, "", ""))[:5] != row:
             wrong("the class has another node above:", "Keep one of the two.", "node", node)
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return pd.DataFrame(list(rows.values()), columns=DECISION_COLUMNS, dtype=str)

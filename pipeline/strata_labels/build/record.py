@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from strata_labels.build.settings import BuildSettings
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.files import write_json
 from strata_labels.hierarchy import known_trees
 from strata_labels.settings import checked
@@ -139,5 +139,4 @@ def check_paths(settings: BuildSettings, record: Path) -> None:
             what = f"the path given by {option} is gone:"
             fix = f"Run `strata build` once with {option} and its new place."
             problems.append(Problem(record, what, fix, value=str(path)))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)

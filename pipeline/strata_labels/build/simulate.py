@@ -26,7 +26,7 @@ from strata_labels.build.runner import run_stages
 from strata_labels.build.settings import BuildSettings
 from strata_labels.build.stages import PROPOSE, SETTLE, STAGES
 from strata_labels.build.workspace import Workspace
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.evidence import Alternative
 from strata_labels.hierarchy import Hierarchy
 from strata_labels.proposal import Scores, calibration_error, node_id, read_vocabulary
@@ -165,8 +165,7 @@ def simulate_review(
     if workspace.ledger.exists():
         fix = "Give a new folder: the simulation writes a ledger of its own."
         problems.append(Problem(workspace.ledger, "holds decisions already", fix))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     settings = BuildSettings(
         tree=tree,
         metadata=truth,
@@ -212,12 +211,9 @@ def _labelled(
     if not labelled.any():
         raise InputError(Problem(truth, "has no label", "Give a file with known labels."))
     unknown = sorted(set(found[labelled]) - set(read_vocabulary(hierarchy.vocabulary).nodes))
-    if unknown:
-        fix, column = "Correct it, or leave its rows out.", hierarchy.levels[level]
-        raise InputError(
-            Problem(truth, "no node of the vocabulary:", fix, column=column, value=label)
-            for label in unknown
-        )
+    what, fix = "no node of the vocabulary:", "Correct it, or leave its rows out."
+    column = hierarchy.levels[level]
+    refuse(Problem(truth, what, fix, column=column, value=label) for label in unknown)
     save(workspace.folder, "items", read.items[labelled])
     save(workspace.folder, "labels", read.labels[:0])
     labels = found[labelled].set_axis(read.items["item_id"][labelled])

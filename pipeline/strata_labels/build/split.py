@@ -23,7 +23,7 @@ from strata_labels.build.split_report import (
 )
 from strata_labels.build.workspace import Workspace
 from strata_labels.embedding import PictureGroups, picture_groups
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.progress import activity
 from strata_labels.tables import LABELLED, load, read_about
 from strata_labels.tree import SplitPlan, as_train_and_test, fold_shares, split_images
@@ -215,8 +215,7 @@ def _check(request: SplitRequest, levels: tuple[str, ...]) -> None:
         what = "queries and gallery are divided within each class:"
         fix = "Leave it out, or give --test too."
         problems.append(Problem("--stratify", what, fix, value=request.stratify))
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
 
 
 def _levels(

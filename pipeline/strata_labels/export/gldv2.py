@@ -40,7 +40,8 @@ def _frames(given: ExportInput) -> dict[str, pd.DataFrame]:
 
 def write(folder: Path, given: ExportInput) -> ExportResult:
     """A row for every item of each split there is; blank labels where it has none."""
-    return write_csvs(folder, _frames(given), len(given.rows), {})
+    frames = _frames(given)
+    return write_csvs(folder, frames, sum(map(len, frames.values())), {})
 
 
 def check(folder: Path, given: ExportInput) -> None:

@@ -83,7 +83,9 @@ def write(folder: Path, given: ExportInput) -> ExportResult:
     items = frames["level0.csv"].label.nunique()
     if stopped := len(given.items) - items - sum(left.values()):
         left["label_stops_early"] = stopped
-    return write_csvs(folder, {**frames, "names.csv": names}, items, left)
+    result = write_csvs(folder, {**frames, "names.csv": names}, items, left)
+    del result.rows["names.csv"]  # lists nodes, no items
+    return result
 
 
 def check(folder: Path, given: ExportInput) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from strata_labels.errors import InputError, Problem
+from strata_labels.errors import InputError, Problem, refuse
 from strata_labels.people_csv import read_people_csv
 from strata_labels.proposal.ids import node_id, slug
 
@@ -60,8 +60,7 @@ def read_vocabulary(path: Path, levels: Sequence[str] = ()) -> Vocabulary:
     """
     frame = _read(path, levels)
     problems = _problems(path, frame)
-    if problems:
-        raise InputError(problems)
+    refuse(problems)
     return _of_frame(frame.reset_index(drop=True))
 
 

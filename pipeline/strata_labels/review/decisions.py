@@ -170,6 +170,8 @@ def order(decision: Decision) -> tuple[str, str, datetime, str, str, str, str, i
 def decisions_frame(decisions: Iterable[Decision]) -> pd.DataFrame:
     """`DECISION_COLUMNS` and `PLACE_COLUMNS`, a row per decision."""
     columns, decisions = [*DECISION_COLUMNS, *PLACE_COLUMNS], list(decisions)
+    if not decisions:  # a replay asks for four such tables
+        return pd.DataFrame(columns=columns, dtype=object)
     cells: dict[str, Any] = {name: [getattr(d, name) for d in decisions] for name in columns}
     # Whole numbers, also beside a frame without rows or without a place: else 2 becomes 2.0.
     cells["row"] = pd.Series(cells["row"], dtype=object)

@@ -299,6 +299,31 @@ def test_blind_hides_what_is_proposed_from_the_browser(
     page.close()
 
 
+def test_a_search_that_was_closed_decides_nothing(
+    browser: sync_api.Browser, desk: Callable, serve: Callable, ledger: Callable[[], list[Row]]
+) -> None:
+    curator = Curator(browser.new_page())
+    page = curator.page
+    curator.open(serve(desk()).address)
+    shown, before = curator.row, ledger()
+    held: list[sync_api.Route] = []
+    page.route("**/search?*", lambda route: held.append(route))
+    for reopened in (False, True):
+        held.clear()
+        page.keyboard.press("/")
+        page.keyboard.type("c")
+        page.keyboard.press("Enter")  # while the answer is on its way
+        page.keyboard.press("Escape")
+        if reopened:
+            page.keyboard.press("/")
+        with page.expect_response("**/search?*") as answered:
+            held[0].continue_()
+        assert answered.value.json()["found"]
+        page.evaluate("() => new Promise(resolve => setTimeout(resolve))")
+        assert page.locator("#found li").count() == 0
+    assert (curator.row, ledger()) == (shown, before)
+
+
 def test_filters_jumps_and_the_list_of_answers(
     browser: sync_api.Browser, desk: Callable, serve: Callable, ledger: Callable[[], list[Row]]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,16 @@ def test_each_filter_asks_for_its_rows_alone(desk: Callable[..., Desk], workspac
     # A group has rows of the filter alone.
     grid = ann.show(facets=Facets(split="index", level=0))
     assert grid["left"] == 5 and len(ann.ask(facets=Facets(split="index"))) < 5
+
+
+def test_rows_that_were_filtered_are_gone_once_others_are_loaded(desk: Callable[..., Desk]) -> None:
+    ann = desk()
+    before = weakref.ref(ann.review.table)
+    ann.show(facets=Facets(level=0))
+    assert ann.facets(Facets(level=0))["shown"] and ann.find(item(3))["found"]
+    ann.review.reload()
+    ann.show()
+    assert before() is None  # at once: the collector does not look at rows
 
 
 def test_progress_by_node_counts_what_is_below(desk: Callable[..., Desk]) -> None:

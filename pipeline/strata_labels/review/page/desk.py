@@ -147,9 +147,9 @@ class Desk:
         """Counts for the filters, and progress by node, see `FacetIndex.counts`."""
         with self.review.lock:
             self._rows.follow()
-            table, is_open = self._table, self._rows.open
-            decided = table.settled | self._rows.done
-        found = table.facets.counts(facets, is_open, decided)  # nobody waits for this
+            index, is_open = self.review.facets, self._rows.open
+            decided = self._table.settled | self._rows.done
+        found = index.counts(facets, is_open, decided)  # nobody waits for this
         if self.blind:  # how sure a proposal is would hint at it
             found |= {"confidence": [], "reasons": []}
         return found
@@ -157,8 +157,8 @@ class Desk:
     def find(self, text: str) -> dict[str, Any]:
         """Items and nodes by name or id, see `FacetIndex.find`."""
         with self.review.lock:
-            table = self._table
-        found = table.facets.find(text)  # nobody waits for this
+            index = self.review.facets
+        found = index.find(text)  # nobody waits for this
         with self.review.lock:
             self._rows.follow()
             at = self._table.at

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from strata_labels.evidence import REASONS
 from strata_labels.review.page.naming import describe, level_name, name_of
+from strata_labels.review.page.review_rows import ReviewRows
 from strata_labels.review.page.search import FOUND, search_key
-
-if TYPE_CHECKING:
-    from strata_labels.review.page.review_rows import ReviewRows
 
 #: Reason of a row whose published label is doubted.
 DOUBTED = "label_issue"

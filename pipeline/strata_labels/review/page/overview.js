@@ -94,7 +94,7 @@ const openJump = finder("jump", {
     make("span", { class: "size" }, STATES[row.state]), make("strong", { dir: "auto" }, row.name), " ",
     make("span", { class: "up" }, [row.kind, row.place, row.subject].filter(Boolean).join(" · "))],
   tell: ({ found }) => {
-    if (found.length) return "Enter opens it; Shift+Enter on a node shows the open rows below it.";
+    if (found.length) return "Enter or a click opens it; with Shift, on a node, it shows the open rows below it.";
     return $("jump-query").value.trim() ? "No item and no node has this name or id." : "";
   },
   take: (row, { shiftKey }) => {

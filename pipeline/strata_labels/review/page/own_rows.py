@@ -76,7 +76,7 @@ class OwnRows:
         """Open rows of a filter that nobody else is asked now, `[num_rows]`."""
         free = self.open
         if facets != ALL:
-            free &= self._table.facets.mask(facets)
+            free &= self._review.facets.mask(facets)
         if self._leases:
             at = self._table.at
             taken = self._leases.of_others(self._reviewer)

@@ -296,12 +296,13 @@ function finder(name, { query, list, hint, look, line, tell, take }) {
   };
   query.oninput = async () => {
     const mine = ++asked;
-    [hits, active, early] = [[], -1, null];
+    early = null;
     const answer = await look(query.value).catch(error => ({ message: error.message }));
-    if (mine !== asked) return;
+    // The answer to an older text, or to one of a dialog that was closed.
+    if (mine !== asked || !query.closest("dialog").open) return;
     answered = mine;
-    if (answer.found) draw(answer);
-    else hint.textContent = answer.message;
+    draw({ found: [], total: 0, ...answer });
+    if (answer.message) hint.textContent = answer.message;
     if (early) pick(active, early);
   };
   query.onkeydown = event => {
@@ -317,6 +318,8 @@ function finder(name, { query, list, hint, look, line, tell, take }) {
   };
   return () => {
     query.value = "";
+    answered = ++asked;
+    early = null;
     draw({ found: [], total: 0 });
     query.closest("dialog").showModal();
     query.focus();

@@ -32,6 +32,7 @@ from strata_labels.review.ledger import (
 )
 from strata_labels.review.ledger_writer import LedgerChanged, LedgerWriter
 from strata_labels.review.page.background import Background
+from strata_labels.review.page.facets import FacetIndex
 from strata_labels.review.page.forecast import Forecast, forecast_of
 from strata_labels.review.page.review_rows import ReviewRows, ReviewSetup, Stamp, Watch
 from strata_labels.review.page.search import Search
@@ -86,6 +87,7 @@ class Review:
         desks: of all reviewers.
         structure: merges, renames and new nodes in force.
         search: finds nodes of the tree.
+        facets: finds rows by node, level, reason and so on.
         thumbnails: draws pictures, in the folder `thumbnails` of the workspace.
         state: what the ledger is.
         batch: rows answered after which all open ones are scored anew.
@@ -96,6 +98,7 @@ class Review:
 
     table: ReviewRows
     search: Search
+    facets: FacetIndex
     open: NDArray[np.bool_]
     confidence: NDArray[np.float64]
     half: NDArray[np.bool_]
@@ -316,7 +319,7 @@ class Review:
         return lines
 
     def _take(self, table: ReviewRows, state: str, stamp: Stamp) -> None:
-        self.table, self.search = table, Search(table)
+        self.table, self.search, self.facets = table, Search(table), FacetIndex(table)
         self.state, self._stamp = state, stamp
         self.open = np.zeros(len(table.row_id), bool)
         self.open[table.order] = True
@@ -327,7 +330,8 @@ class Review:
         chosen = effective[effective.decision.isin(["merge", "rename", *MAKES_NODE])]
         self.structure = read_decisions(chosen.assign(file="the ledger"))[0]
         self.version += 1
-        # The rows have no reference cycles: looking for some among them would pause an answer.
+        # The rows have no reference cycles, and must have none: looking for some among them would
+        # pause an answer.
         gc.freeze()
         table.members, table.sizes, table.item_at  # noqa: B018 (before it is asked)
 

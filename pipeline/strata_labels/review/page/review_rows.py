@@ -18,7 +18,6 @@ from strata_labels.review.apply import replay
 from strata_labels.review.decisions import Decision, active_decisions, read_decisions
 from strata_labels.review.ledger import read_ledger
 from strata_labels.review.look_alikes import GROUP_SIZE
-from strata_labels.review.page.facets import FacetIndex
 from strata_labels.review.ranking import queue
 from strata_labels.review.reliability import first_answers
 from strata_labels.review.reviewed import reviewed
@@ -305,11 +304,6 @@ class ReviewRows:
         if self.setup.find_image is None:
             return [image for image in images if self.setup.online_image(image)]
         return images
-
-    @cached_property
-    def facets(self) -> FacetIndex:
-        """Finds rows by node, level, reason and so on."""
-        return FacetIndex(self)
 
     @cached_property
     def image_issues(self) -> dict[tuple[str, str], str]:
