@@ -195,14 +195,15 @@ class Trainer:
             raise InputError(Problem("batch_size", what, fix, value=value))
 
     def check_weights(self) -> None:
-        """Checks that the last step left numbers: one that overflows shows in the next loss alone.
+        """Checks that the last step left weights of finite length: those of a step that overflows
+        show in the next loss alone, and the vectors of weights that large are zeros.
 
         Raises:
             InputError: the training diverged.
         """
         self._read(0)
         learnt = (*self._backbone, *self._head, *self._proxies)
-        if not all(bool(parameter.isfinite().all()) for parameter in learnt):
+        if not all(bool(torch.linalg.vector_norm(each).isfinite()) for each in learnt):
             raise self._diverged(self.step)
 
     @staticmethod
