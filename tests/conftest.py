@@ -64,6 +64,7 @@ WITH_SERVER = (
     "tests/flows/",
     "tests/orchestration/test_server.py",
     "tests/orchestration/test_tasks.py",
+    "tests/test_demo.py",  # its flow starts from the same kept database
 )
 #: The accessibility checker, from the npm registry; it is not kept in the repository.
 AXE = "axe-core@4.10.3"

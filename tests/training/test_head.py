@@ -25,12 +25,13 @@ def test_a_head_that_gives_no_numbers_is_named(encoder: str, pictures) -> None:
     recipe = load_recipe("happier", "head")
     work = HeadTraining(images, recipe, load_encoder(encoder), store, Processes(), False)
     assert bool(work.embedded("test").isfinite().all())
-    with torch.no_grad():
-        work.model.linear.weight[0, 0] = torch.nan
     first, number = images.part("test").paths[0], len(images.part("test").paths)
     message = f"{first}: the network gives NaN .* this picture, the first of {number}. Take"
-    with pytest.raises(InputError, match=message):
-        work.embedded("test")
+    for scale in (torch.nan, 0.0, 1e30):  # of the last, lengths overflow
+        with torch.no_grad():
+            work.model.linear.weight.fill_(1.0).mul_(scale)
+        with pytest.raises(InputError, match=message):
+            work.embedded("test")
 
 
 def test_a_head_whose_last_step_overflows_is_no_result() -> None:
@@ -49,6 +50,14 @@ def test_a_head_whose_last_step_overflows_is_no_result() -> None:
 
 
 X, Y = torch.eye(8), torch.arange(8)[:, None] // torch.tensor([2, 4])
+
+
+def test_a_head_of_weights_that_are_too_long_is_no_result() -> None:
+    inputs, labels = training_steps.points()
+    settings = ["epochs=1", "warmup_epochs=0", "head_lr=1e30", "batch_size=360"]
+    settings += ["max_per_class=4"]
+    with pytest.raises(InputError, match="training diverged in step"):
+        train_head(inputs, labels, load_recipe("happier", "head", settings))
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,7 @@ def test_images_that_break_during_the_training(
 ) -> None:
     """One is damaged from the start, one of each split breaks before the training is continued."""
     root, _, table = pictures
+    whole = (root / table.path.iloc[-1]).read_bytes()
     first = table.index[table.split == "train"]
     lost = [table.path[first[0]], table.path[first[5]], table.path[table.split == "test"].iloc[3]]
     (root / lost[0]).write_bytes(b"no picture")
@@ -142,6 +143,10 @@ def test_images_that_break_during_the_training(
     assert len(pd.read_parquet(out / "test_items.parquet")) == 15
     aside = json.loads((tmp_path / "n.json").read_text())["set_aside"]["unreadable image"]
     assert aside == (3 if mode == "head" else 2)  # the training was over: full mode met no other
+
+    (root / lost[2]).write_bytes(whole)
+    assert train("--skip-damaged", mode=mode) == 0
+    assert len(np.load(out / "test_frozen.npy")) == len(np.load(out / "test_trained.npy")) == 16
 
 
 @pytest.mark.parametrize("mode", ["head", "full"])
@@ -223,7 +228,7 @@ def test_damaged_files_beside_a_checkpoint(
 @pytest.mark.parametrize("seed", [-1, 1 << 63, 1 << 99])
 def test_a_seed_that_is_none(pictures: Pictures, tmp_path: Path, seed: int) -> None:
     root, labels, _ = pictures
-    with pytest.raises(InputError, match="no seed"):
+    with pytest.raises(InputError, match="not a seed"):
         images = read_labels_csv(labels, root)
         run_training(images, load_recipe("happier", "head"), "head", tmp_path / "out", seed=seed)
     assert not (tmp_path / "out").exists()

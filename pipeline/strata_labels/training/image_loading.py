@@ -175,7 +175,7 @@ def embed(
         autocast: whether the model computes in bf16.
 
     Raises:
-        InputError: an image cannot be read; the model gives NaN or infinite numbers.
+        InputError: an image cannot be read; the model gives a vector without a direction.
         RetryError: a worker process was killed.
     """
     model.eval()
@@ -201,14 +201,14 @@ def embed(
             blank = transform(Image.new("RGB", (1, 1)))[None]
             return model(blank.to(device)).float().cpu()[:0]
     result = torch.cat([part.cpu() for part in parts])
-    result[list(found)] = 0.0
-    check_finite(result, kept)
+    result[list(found)] = 1.0
+    check_directions(result, kept)
     result[list(found)] = torch.nan
     return result
 
 
-def check_finite(vectors: Tensor, paths: Sequence[Path]) -> None:
-    """Refuses vectors that are no numbers.
+def check_directions(vectors: Tensor, paths: Sequence[Path]) -> None:
+    """Refuses vectors without a direction: with NaN or infinite numbers, or of zeros alone.
 
     Args:
         vectors: `[n, e]` of a network.
@@ -217,9 +217,10 @@ def check_finite(vectors: Tensor, paths: Sequence[Path]) -> None:
     Raises:
         InputError: with the first picture.
     """
-    wrong = (~vectors.isfinite().all(1)).nonzero().flatten().tolist()
+    right = vectors.isfinite().all(1) & vectors.any(1)
+    wrong = (~right).nonzero().flatten().tolist()
     if wrong:
-        what = "the network gives NaN or infinite numbers for this picture, the first of "
+        what = "the network gives NaN or no finite length for this picture, the first of "
         fix = "Take other weights, or train at a lower rate or with precision=float32."
         raise InputError(Problem(paths[wrong[0]], f"{what}{len(wrong):,}", fix))
 

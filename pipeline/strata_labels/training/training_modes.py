@@ -14,7 +14,7 @@ from strata_labels.freed_memory import keep_freed_memory
 from strata_labels.training.head import new_head
 from strata_labels.training.image_loading import (
     TrainImages,
-    check_finite,
+    check_directions,
     embed,
     plain_transform,
     random_transform,
@@ -101,7 +101,7 @@ class HeadTraining:
         result = torch.cat([model(part.to(self.device)).cpu() for part in parts])
         read = vectors.isfinite().all(1)  # others are of images that were left out
         paths = [at for at, split in zip(self._paths, self._split, strict=True) if split in splits]
-        check_finite(result[read], [paths[at] for at in read.nonzero().flatten().tolist()])
+        check_directions(result[read], [paths[at] for at in read.nonzero().flatten().tolist()])
         return result
 
 
