@@ -64,6 +64,7 @@ WITH_SERVER = (
     "tests/flows/",
     "tests/orchestration/test_server.py",
     "tests/orchestration/test_tasks.py",
+    "tests/test_demo.py",  # its flow starts from the same kept database
 )
 #: The accessibility checker, from the npm registry; it is not kept in the repository.
 AXE = "axe-core@4.10.3"
@@ -80,12 +81,6 @@ class FileScheduling(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return "flows" if nodeid.startswith(WITH_SERVER) else super()._split_scope(nodeid)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One process more than cores: some tests wait for servers, browsers and killed processes."""
-    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -149,9 +144,10 @@ def prefect_server(
             fcntl.flock(lock, fcntl.LOCK_EX)
             patch.setenv("HOME", str(home))
             patch.delenv("XDG_CACHE_HOME", raising=False)
-            kept = kept_database()
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_bytes(b"no database")
+            kept_database().parent.mkdir(parents=True, exist_ok=True)
+            damaged = run_folder / "damaged.db"
+            damaged.write_bytes(b"no database")
+            damaged.replace(kept_database())  # another test's server may be reading the old one
             address = server.enter_context(temporary_server(data))
         environment = {**strata_environment(home), "PREFECT_API_URL": address}
         yield PrefectServer(environment, data / "prefect.db")

@@ -82,7 +82,9 @@ class GpuTensor(torch.Tensor):
 class _Event:
     """An event of the device. Copies to the host that are not waited for arrive by it alone."""
 
-    def record(self) -> None:
+    def record(self, stream: str) -> None:
+        """An event of no stream is one of the current card's, which may be another card."""
+        assert stream == "of cuda:0"
         self._sent = _on_the_way.copy()
         _on_the_way.clear()
 
@@ -163,6 +165,8 @@ def simulated_gpu(cards: int = 1) -> Iterator[None]:
 
         stack.enter_context(mock.patch.object(torch.distributed, "init_process_group", start))
         stack.enter_context(mock.patch.object(torch.cuda, "Event", _Event))
+        stream = mock.patch.object(torch.cuda, "current_stream", lambda device: f"of {device}")
+        stack.enter_context(stream)
         check = "_accelerator_graph_capture_health_check"
         stack.enter_context(mock.patch.object(torch.optim.Optimizer, check, lambda self: None))
         stack.enter_context(mock.patch.object(torch.Tensor, "to", to))

@@ -133,12 +133,14 @@ def check_nested(labels: Tensor) -> None:
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:
-    """Values of the host on a device, without waiting for what it is doing.
+    """Values of the host on a device, without waiting for what a GPU is doing.
 
-    A copy from memory that is not pinned would begin only when a GPU has nothing left to do.
+    A copy from memory that is not pinned would begin only when the GPU has nothing left to do.
+    Other devices do not keep values that nobody waits for.
     """
-    pinned = values.pin_memory() if device.type == "cuda" else values
-    return pinned.to(device, non_blocking=True)
+    if device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
 
 
 def agreement(query_labels: Tensor, gallery_labels: Tensor) -> Tensor:

@@ -222,6 +222,12 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         if path.is_dir():
             return pq.read_table(path, columns=names)
         with pq.ParquetFile(path) as file:  # in half of the time for a small table
+            own = file.schema_arrow.names
+            if twice := sorted({name for name in own if own.count(name) > 1}):
+                fix = "Rename or remove one of the columns."
+                raise InputError(
+                    Problem(path, "column appears twice:", fix, value=name) for name in twice
+                )
             return file.read(columns=names)
 
 

@@ -257,6 +257,15 @@ def test_odd_parquet_is_refused(files: Path, frame: pd.DataFrame) -> None:
         run(files, "--query-embeddings", str(files / "odd.parquet"))
 
 
+@pytest.mark.parametrize("option", ["--query-embeddings", "--query-labels"])
+def test_columns_of_one_name_are_refused(files: Path, option: str) -> None:
+    column = pa.array(range(len(np.load(files / "q.npy"))))
+    columns = pa.table([column, column, column], names=["level0", "level1", "level0"])
+    pq.write_table(columns, files / "twice.parquet")
+    with pytest.raises(InputError, match=r"twice\.parquet: column appears twice: 'level0'"):
+        run(files, option, str(files / "twice.parquet"))
+
+
 @pytest.mark.shared
 def test_recorded_values_through_the_command(shared: Path, tmp_path: Path) -> None:
     record = np.load(shared / "reference" / "metrics_two_levels_same_set.npz")

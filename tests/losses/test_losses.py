@@ -15,7 +15,7 @@ from recordings import for_each_recording
 from strata_labels import losses as T
 from strata_labels.losses import Batch, pairwise, ranks
 from subprocesses import run_checked
-from torch import Tensor
+from torch import Tensor, nn
 
 SOP = {"tau": 0.01, "rho": 100.0, "delta": 0.05, "start": 0.5, "offset": 1.44}
 INAT = SOP | {"start": 0.0, "offset": 1.0}
@@ -210,6 +210,17 @@ def test_batches_of_one_singletons_and_single_levels_are_fine(labels: list) -> N
         value = module(x, target)
         value.backward()
         assert torch.isfinite(value) and torch.isfinite(x.grad).all(), name
+
+
+@pytest.mark.parametrize("loss", [T.SupHAPLoss(), T.SupAPLoss(), T.SupNDCGLoss()])
+def test_sums_that_overflow_for_padding_change_nothing(loss: T.SupHAPLoss) -> None:
+    """Queries with fewer positives than others are padded with items of others."""
+    labels = torch.tensor([[0, 0]] * 9 + [[1, 0]] * 2 + [[2, 1]] * 29)
+    x = torch.randn(40, 8, generator=torch.Generator().manual_seed(2))
+    x = (nn.functional.normalize(x, dim=1) * 1e18).requires_grad_()
+    value = loss(x, labels)
+    value.backward()
+    assert 0 < float(value.detach()) < 1 and x.grad is not None and bool(x.grad.isfinite().all())
 
 
 def test_trap_4_queries_without_positives_are_left_out() -> None:

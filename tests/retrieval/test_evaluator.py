@@ -101,6 +101,8 @@ def with_nan() -> torch.Tensor:
     [
         ((X[:19], Y), "query and query_labels must have the same length, got 19 and 20"),
         ((X, Y, X[:0], Y[:0]), "gallery must not be empty"),
+        ((X.sum(), Y), "query must have the shape"),
+        ((X, Y, X.sum(), Y), "gallery must have the shape"),
         ((X, Y, X[:9], Y[:9]), "k = 10 is larger than the gallery: 9 items"),
         ((X, Y, unit(20, 4), Y), "same dimension, got 16 and 4"),
         ((X, Y, X, Y[:, :1]), "same levels, got 2 and 1"),
@@ -138,6 +140,9 @@ def test_bad_input_is_named_with_its_value(arguments: tuple, message: str) -> No
         ({"dtype": torch.float16}, "dtype must be"),
         ({"block_size": 0}, "block_size must be >= 1, got 0"),
         ({"recall_ks": (1, 2.5)}, "recall_ks must be whole numbers >= 1, got 2.5"),
+        ({"recall_ks": (math.inf,)}, "recall_ks must be whole numbers >= 1, got inf"),
+        ({"recall_ks": (math.nan,)}, "recall_ks must be whole numbers >= 1, got nan"),
+        ({"recall_ks": (-2.0,)}, "recall_ks must be whole numbers >= 1, got -2.0"),
         ({"ignore": [[99]] * 20}, "positions in 0 ... 19, got 99 for query 0"),
         ({"ignore": [[1]]}, "ignore must have 20 entries, got 1"),
         ({"self_id": torch.arange(20)}, "self_id needs a gallery"),

@@ -68,7 +68,7 @@ def test_rows_that_are_wrong_are_all_listed(pictures: Pictures) -> None:
     assert problems_of(path, root, table) == [
         ("blank cell", 2, "level1", None),
         ("no such split", 3, "split", "validation"),
-        ("image listed twice", 5, "path", table.path[2]),
+        ("image listed twice (first in row 4)", 5, "path", table.path[2]),
     ]
 
 
@@ -77,7 +77,7 @@ def test_an_image_is_listed_twice_however_it_is_written(pictures: Pictures, way:
     root, path, table = pictures
     table.loc[3, "path"] = way.format(table.path[2].replace("/", "//"), root=root)
     found = problems_of(path, root, table)
-    assert found == [("image listed twice", 5, "path", table.path[3])]
+    assert found == [("image listed twice (first in row 4)", 5, "path", table.path[3])]
 
 
 def test_more_levels_than_can_be_compared_are_refused(pictures: Pictures) -> None:

@@ -228,7 +228,7 @@ def test_damaged_files_beside_a_checkpoint(
 @pytest.mark.parametrize("seed", [-1, 1 << 63, 1 << 99])
 def test_a_seed_that_is_none(pictures: Pictures, tmp_path: Path, seed: int) -> None:
     root, labels, _ = pictures
-    with pytest.raises(InputError, match="no seed"):
+    with pytest.raises(InputError, match="not a seed"):
         images = read_labels_csv(labels, root)
         run_training(images, load_recipe("happier", "head"), "head", tmp_path / "out", seed=seed)
     assert not (tmp_path / "out").exists()

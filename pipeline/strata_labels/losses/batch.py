@@ -135,7 +135,7 @@ class Loss(nn.Module):
         """Raises ValueError where this loss needs more of the inputs than others do."""
 
     def batch_loss(self, batch: Batch) -> Tensor:
-        """The loss of checked inputs, a scalar. Checks nothing, so a GPU is not waited for."""
+        """The loss of checked inputs, a scalar. No GPU is waited for if labels are `on_host`."""
         raise NotImplementedError
 
 

@@ -205,7 +205,7 @@ class _Side:
 
     def add(self, ordered: Tensor, values: Tensor) -> None:
         if self.real is not None:
-            values = values * self.real
+            values = values.where(self.real, 0.0)  # what is not real may have overflowed
         ordered.scatter_add_(0, self.at.flatten(), values.flatten())
 
 

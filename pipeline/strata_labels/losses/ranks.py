@@ -37,7 +37,7 @@ class _RankLoss(Loss):
         raise NotImplementedError
 
     def quality(self, scores: Tensor, places: Places) -> Tensor:
-        """`[b]` smooth metric of scores `[b, n]`; any number where a query has no positives."""
+        """`[b]` smooth metric of scores `[b, n]`; finite where a query has no positives."""
         raise NotImplementedError
 
 

@@ -122,9 +122,10 @@ def evaluate_embeddings(
         self_id = torch.arange(len(left))
     rows, columns = _not_ranked(len(left), len(right), self_id, ignore)
     smallest = len(right) - (1 if alone else 0)
-    ks = sorted({*RECALL_KS, *recall_ks})
-    if wrong := [k for k in ks if k < 1 or k != int(k)]:
+    # `not >=` and not `<`: for NaN both are false. Infinity has no remainder.
+    if wrong := [k for k in recall_ks if not k >= 1 or k % 1 != 0]:
         raise ValueError(f"recall_ks must be whole numbers >= 1, got {wrong[0]}")
+    ks = sorted({*RECALL_KS, *map(int, recall_ks)})
     largest_k = max(*ks, AP_K)
     if smallest < largest_k:
         raise ValueError(f"k = {largest_k} is larger than the gallery: {smallest} items to rank")
@@ -228,10 +229,10 @@ def _not_ranked(
     return row, column[order]
 
 
-def _check_lengths(name: str, embeddings: object, labels: Tensor) -> None:
-    if len(embeddings) != len(labels):  # type: ignore[arg-type]
+def _check_lengths(name: str, embeddings: Tensor, labels: Tensor) -> None:
+    if embeddings.ndim and len(embeddings) != len(labels):
         raise ValueError(
-            f"{name} and {name}_labels must have the same length, got {len(embeddings)} "  # type: ignore[arg-type]
+            f"{name} and {name}_labels must have the same length, got {len(embeddings)} "
             f"and {len(labels)}"
         )
 

@@ -321,11 +321,15 @@ def _row_problems(images: LabelledImages) -> list[Problem]:
         if (why := why_no_picture(images.root, path)).startswith("outside")
     ]
     # One file may be written in several ways: ./a.jpg, b/../a.jpg, /root/a.jpg.
-    files = table.path.map(lambda path: os.path.normpath(images.root.absolute() / path))
-    twice = table.path[files.duplicated() & (table.path != "")]
+    root = images.root.absolute()
+    files = table.path.map(lambda path: os.path.normpath(root / path))
+    again = files.duplicated() & (table.path != "")
+    first = table.index.to_series().groupby(files).transform("first")
     problems += [
-        Problem(source, "image listed twice:", "Keep one.", int(row), "path", value)
-        for row, value in zip(twice.index.tolist(), twice, strict=True)
+        Problem(source, f"image listed twice (first in row {at}):", "Keep one.", row, "path", path)
+        for row, at, path in zip(
+            table.index[again].tolist(), first[again], table.path[again], strict=True
+        )
     ]
     return problems
 

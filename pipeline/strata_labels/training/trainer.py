@@ -257,11 +257,12 @@ class Trainer:
     def _read(self, left: int) -> None:
         """Adds steps to what is known, all but the last `left`."""
         while len(self._unread) > left:
-            step, epoch, rate, arriving = self._unread.pop(0)
+            step, epoch, rate, arriving = self._unread[0]
             loss, length = arriving.read()
             if not (math.isfinite(loss) and math.isfinite(length)):
                 raise self._diverged(step)
             self.known.append((step, epoch, loss, rate, length))
+            del self._unread[0]
 
     def _freeze(self, frozen: bool) -> None:
         """Freezes or thaws the backbone, and tells DistributedDataParallel what will learn."""
@@ -281,10 +282,10 @@ class _Arriving:
     """Numbers on their way to the host."""
 
     def __init__(self, numbers: Tensor) -> None:
-        self._numbers = numbers.to("cpu", non_blocking=True)
+        self._numbers = numbers.to("cpu", non_blocking=numbers.is_cuda)
         self._sent = torch.cuda.Event() if numbers.is_cuda else None
         if self._sent:
-            self._sent.record()
+            self._sent.record(torch.cuda.current_stream(numbers.device))
 
     def read(self) -> list[float]:
         """The numbers, once they are there."""

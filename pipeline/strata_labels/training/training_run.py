@@ -89,7 +89,7 @@ def train(
     """
     if not 0 <= seed < 1 << 63:
         fix = "Take a number from 0 to 2^63 - 1."
-        raise InputError(Problem("--seed", "no seed:", fix, value=seed))
+        raise InputError(Problem("--seed", "not a seed:", fix, value=seed))
     with process_group() as processes, ExitStack() as held:
         if processes.first:
             held.enter_context(only_one(out / ".strata.lock", "training"))
