@@ -84,9 +84,13 @@ class FileScheduling(LoadFileScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers() -> int | None:
     """One process more than cores: some tests wait for servers, browsers and killed processes."""
-    return len(os.sched_getaffinity(0)) + 1
+    from strata_labels.pictures import available_cores
+
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None
+    return available_cores() + 1
 
 
 @pytest.hookimpl(optionalhook=True)
