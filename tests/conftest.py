@@ -84,16 +84,6 @@ class FileScheduling(LoadFileScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int | None:
-    """One process more than cores: some tests wait for servers, browsers and killed processes."""
-    from strata_labels.pictures import available_cores
-
-    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
-        return None
-    return available_cores() + 1
-
-
-@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling | None:
     return FileScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
@@ -154,9 +144,10 @@ def prefect_server(
             fcntl.flock(lock, fcntl.LOCK_EX)
             patch.setenv("HOME", str(home))
             patch.delenv("XDG_CACHE_HOME", raising=False)
-            kept = kept_database()
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_bytes(b"no database")
+            kept_database().parent.mkdir(parents=True, exist_ok=True)
+            damaged = run_folder / "damaged.db"
+            damaged.write_bytes(b"no database")
+            damaged.replace(kept_database())  # another test's server may be reading the old one
             address = server.enter_context(temporary_server(data))
         environment = {**strata_environment(home), "PREFECT_API_URL": address}
         yield PrefectServer(environment, data / "prefect.db")

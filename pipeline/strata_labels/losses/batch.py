@@ -16,6 +16,7 @@ from strata_labels.label_tensors import (
     check_labels,
     check_nested,
     check_tensor,
+    send,
 )
 
 
@@ -153,9 +154,10 @@ def checked_batch(
         raise ValueError("reference_embeddings and reference_labels must be given together")
     labels = _check_pair(embeddings, labels, "")
     embeddings = _single(embeddings)
+    sent = send(labels, embeddings.device)
     if reference_embeddings is None or reference_labels is None:
         check_nested(labels)
-        return Batch(embeddings, labels, embeddings, labels, True)
+        return Batch(embeddings, sent, embeddings, sent, True, (labels, labels))
     check_tensor(reference_embeddings, "reference_embeddings")
     references = _single(reference_embeddings)
     for name, here, there in (
@@ -178,7 +180,9 @@ def checked_batch(
                 f"got {other.shape[1]}"
             )
     check_nested(torch.cat([labels, reference_labels]))
-    return Batch(embeddings, labels, references, reference_labels, False)
+    of_references = send(reference_labels, references.device)
+    on_host = labels, reference_labels
+    return Batch(embeddings, sent, references, of_references, False, on_host)
 
 
 def _single(embeddings: Tensor) -> Tensor:
@@ -209,10 +213,12 @@ def check_level(level: int, labels: Tensor) -> int:
 
 
 def _check_pair(embeddings: Tensor, labels: Tensor, prefix: str) -> Tensor:
+    """Labels on the host, where they are checked: a device is waited for once."""
     check_embeddings(embeddings, f"{prefix}embeddings")
-    labels = check_labels(labels, f"{prefix}labels")
+    check_tensor(labels, f"{prefix}labels")
+    labels = check_labels(labels.cpu(), f"{prefix}labels")
     if len(labels) != len(embeddings):
         raise ValueError(
             f"{prefix}labels must have the shape [{len(embeddings)}, L], got {tuple(labels.shape)}"
         )
-    return labels.to(embeddings.device)
+    return labels

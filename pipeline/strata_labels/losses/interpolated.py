@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -84,7 +85,7 @@ def interpolated_sum(
         most: greatest number, in any row, of pairs of an item k and a place that it is compared
             with.
     """
-    line = _Line(parts[0].width, *bounds, top, _TERMS[scores.dtype])
+    line = _Line(parts[0].width, *bounds, top, _TERMS[scores.dtype], scores.device)
     pairs = compared_places(relation, top, scores.device)
     return _InterpolatedSum.apply(scores, place, line, parts, pairs, most)  # type: ignore[no-any-return]
 
@@ -101,7 +102,7 @@ class _InterpolatedSum(torch.autograd.Function):
         most: int,
     ) -> Tensor:
         result, slopes = torch.zeros_like(scores), torch.zeros_like(scores)
-        kernels = [line.kernel(each, scores.device) for each in parts]
+        kernels = [line.kernel(each) for each in parts]
         for rows in line.chunks(scores, most):
             items = _Items(scores[rows], place[rows], None, line)
             slots = items.slots(pairs, most)
@@ -148,8 +149,11 @@ class _Line:
     place, and one order of all points has those of a place together, by their scores.
     """
 
-    def __init__(self, width: float, low: float, high: float, top: int, terms: int) -> None:
+    def __init__(
+        self, width: float, low: float, high: float, top: int, terms: int, device: torch.device
+    ) -> None:
         self.width, self.low, self.top, self.terms = width, low - width, top, terms
+        self.device = device
         self.boxes = int((high - low) / width) + 3
 
     def chunks(self, scores: Tensor, most: int) -> list[slice]:
@@ -161,24 +165,25 @@ class _Line:
         """Of scores less `low`."""
         return above + place.double() * (self.boxes * self.width)
 
-    def nodes(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    @cached_property
+    def nodes(self) -> tuple[Tensor, Tensor]:
         """`[c]` from a box's middle, and `[c, c]` from values there to Chebyshev coefficients."""
-        degree = torch.arange(self.terms, device=device, dtype=torch.float64)
+        degree = torch.arange(self.terms, device=self.device, dtype=torch.float64)
         angles = (degree + 0.5) * (math.pi / self.terms)
         fit = (degree[:, None] * angles).cos() * torch.where(degree > 0, 2.0, 1.0)[:, None]
         return angles.cos() * (self.width / 2), fit / self.terms
 
-    def kernel(self, parts: Parts, device: torch.device) -> Tensor:
+    def kernel(self, parts: Parts) -> Tensor:
         """`[boxes c, boxes c]`: from moments of the items j to coefficients for the items k."""
-        nodes, fit = self.nodes(device)
-        apart = torch.arange(1 - self.boxes, self.boxes, device=device)
+        nodes, fit = self.nodes
+        apart = torch.arange(1 - self.boxes, self.boxes, device=self.device)
         t = apart.double()[:, None, None] * self.width + nodes[:, None] - nodes
         values = parts.smooth(t)  # [boxes apart, node of j, node of k]
         for at, change in parts.changes:
             beyond = apart > round(at / self.width)
             values += torch.where(beyond[:, None, None], change(t), 0.0)
         values = fit @ values @ fit.T
-        box = torch.arange(self.boxes, device=device)
+        box = torch.arange(self.boxes, device=self.device)
         found = values[box[:, None] - box + self.boxes - 1]  # [box of j, box of k, c, c]
         return found.transpose(1, 2).flatten(2).flatten(0, 1)
 
@@ -293,7 +298,7 @@ class _Items:
         point = line.points(slots.above, slots.source) + at
         first = torch.searchsorted(self.points, point, right=True)
         first = torch.minimum(torch.maximum(first, begin), end)
-        nodes, fit = line.nodes(box.device)
+        nodes, fit = line.nodes
         t = (box.double() + 0.5) * line.width - slots.above
         values = change(t.unsqueeze(2) + nodes) @ fit.T
         return first, end, values * slots.weight.unsqueeze(2)
