@@ -248,8 +248,23 @@ def test_a_picture_shows_eight_levels_at_most(tmp_path: Path) -> None:
     table = pd.DataFrame({"status": "labelled", "accepted": [True] * 20, **columns})
     levels = tuple(f"rank {n}" for n in range(13))
     draw_tree(tmp_path / "all.png", table, levels, "T")
-    draw_tree(tmp_path / "eight.png", table, levels[:9], "T")
+    said = "T (4 levels above these are not shown)"
+    draw_tree(tmp_path / "eight.png", table, levels[:9], said)
     assert (tmp_path / "all.png").read_bytes() == (tmp_path / "eight.png").read_bytes()
+
+
+def test_a_picture_keeps_nodes_of_one_name_apart_below_a_level_that_is_not_shown(
+    tmp_path: Path,
+) -> None:
+    below = {f"level{n}_{part}": [f"{n} {k}" for k in [*range(20), *range(20)]]
+             for n in range(1, 9) for part in ("id", "name")}  # fmt: skip
+    heights = []
+    for tops in (["A"] * 40, ["A"] * 20 + ["B"] * 20):
+        table = pd.DataFrame({"status": "labelled", "accepted": [True] * 40, **below})
+        table["level9_id"] = table["level9_name"] = tops
+        draw_tree(tmp_path / "tree.png", table, tuple(f"rank {n}" for n in range(10)), "T")
+        heights.append(Image.open(tmp_path / "tree.png").height)
+    assert heights[1] > 1.5 * heights[0]
 
 
 def test_a_picture_of_labels_that_stop_early_and_of_none(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ class Completed:
 def nothing_questioned(proposals: pd.DataFrame) -> Completed:
     """The proposals as they are."""
     confidence = pd.DataFrame(columns=SCHEMAS["path_confidence"].names)
-    return Completed(proposals, confidence, pd.DataFrame(columns=SCHEMAS["label_issues"].names), 0)
+    issues = pd.DataFrame(columns=SCHEMAS["label_issues"].names)
+    return Completed(proposals, confidence, issues, 0.0)
 
 
 def path_table(items: pd.DataFrame, rows: np.ndarray, first: int, scores: Scores) -> pd.DataFrame:

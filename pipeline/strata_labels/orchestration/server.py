@@ -69,8 +69,9 @@ def prefect_server(folder: Path) -> Iterator[None]:
                 EventsWorker.drain_all(at_exit=False)
     except InputError:
         # A folder whose name was mistyped shall not be there afterwards.
-        if fresh and [each.name for each in folder.iterdir()] == [home.name]:
-            shutil.rmtree(folder)
+        with suppress(OSError):
+            if fresh and [each.name for each in folder.iterdir()] == [home.name]:
+                shutil.rmtree(folder)
         raise
 
 

@@ -1,4 +1,4 @@
-"""The tree as a picture: its upper levels from left to right, every node with its share."""
+"""The tree as a picture: its levels from left to right, every node with its share."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from strata_labels.tables import LABELLED
 
 _LONGEST = 32  # characters of a label that do not reach into the bars
 _MOST_ROWS = 110  # more rows than this cannot be read in a card
-_MOST_COLUMNS = 8  # more columns than this run into each other
+_MOST_COLUMNS = 8  # with more, even short names run into each other
 _NO_FINER = "(no finer label)"
 _ACCEPTED, _OPEN, _EDGE, _INK = "#2f6f73", "#e2a03f", "#c9d1d3", "#1f2d2e"
 
 
 def draw_tree(path: Path, assignments: pd.DataFrame, levels: tuple[str, ...], title: str) -> None:
-    """Draws the lowest level that still fits, the next levels above it, and a bar a node.
+    """Draws the lowest level that still fits, seven levels above it at most, and a bar a node.
 
-    The bar is split in accepted items (dark) and items open for review (light).
+    The bar is split in accepted items (dark) and items open for review (light). Levels that are
+    left out at the top are counted in the heading; nodes below different ones stay apart.
 
     Args:
         path: PNG to write, whole or not at all.
@@ -33,12 +34,15 @@ def draw_tree(path: Path, assignments: pd.DataFrame, levels: tuple[str, ...], ti
 
     labelled = assignments[assignments["status"] == LABELLED]
     lowest = _lowest_level(labelled, len(levels))
-    shown = list(range(len(levels) - 1, max(lowest, 1) - 1, -1))[-_MOST_COLUMNS:]
-    leaves = _leaves(labelled, shown)
+    line = list(range(len(levels) - 1, max(lowest, 1) - 1, -1))
+    shown = line[-_MOST_COLUMNS:]
+    if left_out := len(line) - len(shown):
+        title += f" ({left_out} levels above these are not shown)"
+    leaves = _leaves(labelled, line)
     height = max(2.4, 0.19 * len(leaves) + 1.3)
     figure = Figure(figsize=(11, height), dpi=110)
     axes = figure.subplots()
-    _draw_nodes(axes, leaves, shown)
+    _draw_nodes(axes, leaves, line, left_out)
     _draw_bars(axes, leaves, len(shown))
     for x, level in enumerate(shown):
         axes.text(
@@ -66,12 +70,12 @@ def _lowest_level(labelled: pd.DataFrame, num_levels: int) -> int:
     return num_levels - 1
 
 
-def _leaves(labelled: pd.DataFrame, shown: list[int]) -> pd.DataFrame:
-    """A row for each node of the lowest level that is shown, with the names above it.
+def _leaves(labelled: pd.DataFrame, line: list[int]) -> pd.DataFrame:
+    """A row for each node of the last level of the line, with the names above it.
 
     Items whose label stops early have a row of their own. Of too many rows the largest are shown.
     """
-    names = [f"level{level}_name" for level in shown]
+    names = [f"level{level}_name" for level in line]
     if not names:
         return pd.DataFrame(columns=["accepted", "total"])
     leaves = (
@@ -82,12 +86,12 @@ def _leaves(labelled: pd.DataFrame, shown: list[int]) -> pd.DataFrame:
     )
     keys = [
         (level, leaves.groupby(names[: i + 1])["total"].transform("sum"))
-        for i, level in enumerate(shown)
+        for i, level in enumerate(line)
     ]
     for level, size in keys:
         leaves[f"size{level}"] = size
-    order = [key for level in shown for key in (f"size{level}", f"level{level}_name")]
-    ascending = [flag for _ in shown for flag in (False, True)]
+    order = [key for level in line for key in (f"size{level}", f"level{level}_name")]
+    ascending = [flag for _ in line for flag in (False, True)]
     leaves = leaves.sort_values(order, ascending=ascending, kind="stable").reset_index(drop=True)
     if len(leaves) <= _MOST_ROWS + 1:
         return leaves
@@ -97,13 +101,14 @@ def _leaves(labelled: pd.DataFrame, shown: list[int]) -> pd.DataFrame:
     return pd.concat([leaves[:_MOST_ROWS], others], ignore_index=True)
 
 
-def _draw_nodes(axes: Any, leaves: pd.DataFrame, shown: list[int]) -> None:
+def _draw_nodes(axes: Any, leaves: pd.DataFrame, line: list[int], left_out: int) -> None:
     from matplotlib.collections import LineCollection
 
     above: dict[tuple[str, ...], float] = {}
     edges, dots = [], []
+    shown = line[left_out:]
     for x, level in enumerate(shown):
-        names = [f"level{n}_name" for n in shown[: x + 1]]
+        names = [f"level{n}_name" for n in line[: left_out + x + 1]]
         here: dict[tuple[str, ...], float] = {}
         for key, rows in leaves.groupby(names, sort=False):
             path = tuple(map(str, key)) if isinstance(key, tuple) else (str(key),)

@@ -109,7 +109,7 @@ def train_head(vectors: Tensor, labels: Tensor, recipe: Recipe, seed: int = 0) -
 
     Args:
         vectors: `[n, d]` float, of the train split, finite.
-        labels: `[n, L]` int64, nested, column 0 the finest; any integers.
+        labels: `[n, L]` int64, nested, column 0 the finest; any integers but -1.
         recipe: as `load_recipe(name, "head")` gives it.
         seed: of every random choice; the same seed gives the same head.
 

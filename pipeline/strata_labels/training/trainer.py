@@ -41,7 +41,7 @@ class Trainer:
             `model.backbone`, if it has one, learn at `lr`, all others at `head_lr`, except those
             that require no gradient. The loss has the model's precision, float32 at least.
         recipe: what to do.
-        labels: `[n, L]` int64 of the train split, nested, column 0 the finest.
+        labels: `[n, L]` int64 of the train split, nested, column 0 the finest; none is -1.
         load: gives the inputs of batches.
         processes: of this training; alone by default.
         seed: of the sampler and of proxies that start at random.

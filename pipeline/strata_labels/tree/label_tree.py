@@ -122,7 +122,8 @@ class LabelTree:
     def from_nodes(cls, nodes: pd.DataFrame) -> LabelTree:
         """The tree of rows `node_id, level, name, parent_id` and, if there, `qid`.
 
-        Nothing is checked: a vocabulary may hold nodes without a parent.
+        Nothing is checked: a vocabulary may hold nodes without a parent. Cells other than text are
+        blank.
         """
         ids = nodes["node_id"].tolist()
         text = {

@@ -309,7 +309,6 @@ def _changed(
     """Items and nodes of both trees under another parent in the second."""
     paths = {key: tree.paths.loc[items] for key, tree in trees.items()}
     depth = min(path.shape[1] for path in paths.values())
-    names = trees["a"].names | trees["b"].names
     for level in range(1, depth + 1):
         ids, column = _ids_in_a(trees, items, f"level{level}"), paths["b"][f"level{level}"]
         paths["b"][f"level{level}"] = column.mask(column.isin(list(ids)), column.map(ids))
@@ -332,7 +331,7 @@ def _changed(
                     "child": child,
                     "child_name": trees["a"].name(child),
                     "parent_a": trees["a"].name(str(above["a"][at[0]])),
-                    "parent_b": names.get(parent := str(above["b"][at[0]]), parent),
+                    "parent_b": trees["b"].name(str(above["b"][at[0]])),
                     "queries": len(at),
                     "difference": finite(float(values.nanmean())),
                     "interval": [finite(low), finite(high)],
