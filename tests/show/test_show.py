@@ -248,7 +248,7 @@ def test_a_picture_shows_eight_levels_at_most(tmp_path: Path) -> None:
     table = pd.DataFrame({"status": "labelled", "accepted": [True] * 20, **columns})
     levels = tuple(f"rank {n}" for n in range(13))
     draw_tree(tmp_path / "all.png", table, levels, "T")
-    said = "T (4 levels above these are not shown)"
+    said = "T (highest levels not shown: 4)"
     draw_tree(tmp_path / "eight.png", table, levels[:9], said)
     assert (tmp_path / "all.png").read_bytes() == (tmp_path / "eight.png").read_bytes()
 

@@ -37,7 +37,7 @@ def draw_tree(path: Path, assignments: pd.DataFrame, levels: tuple[str, ...], ti
     line = list(range(len(levels) - 1, max(lowest, 1) - 1, -1))
     shown = line[-_MOST_COLUMNS:]
     if left_out := len(line) - len(shown):
-        title += f" ({left_out} levels above these are not shown)"
+        title += f" (highest levels not shown: {left_out})"
     leaves = _leaves(labelled, line)
     height = max(2.4, 0.19 * len(leaves) + 1.3)
     figure = Figure(figsize=(11, height), dpi=110)
