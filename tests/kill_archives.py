@@ -70,7 +70,8 @@ class Trial:
         site: the server.
         spec: the encoder's specification.
         expected: files of an undisturbed run, by name.
-        kills: for each kill how many requests came before it, and the archives that were done.
+        kills: for each kill how many requests had come when it began and when it was over, and the
+            archives that were done.
         faults: what went wrong.
     """
 
@@ -79,7 +80,7 @@ class Trial:
     site: Site
     spec: str
     expected: dict[str, bytes]
-    kills: list[tuple[int, set[str]]] = field(default_factory=list)
+    kills: list[tuple[int, int, set[str]]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     def kill_workers(self, moments: int, seed: int = 0) -> None:
@@ -106,7 +107,8 @@ class Trial:
             self._wait(folder, process, done, random)
             self._kill(folder, process.pid)
             self._end(process, mark, signal.SIGKILL)
-            self.kills[-1] = (len(self.site.log), self.kills[-1][1])
+            requests = len(self.site.log)
+            self.kills[-1] = (requests, requests, self.kills[-1][2])
         self._end(*self._start(folder), 0)
         self._check(folder)
 
@@ -134,9 +136,10 @@ class Trial:
         time.sleep(random.uniform(0, 0.1))
 
     def _kill(self, folder: Path, process: int) -> None:
-        done = _done(folder)
+        done, before = _done(folder), len(self.site.log)
         os.kill(process, signal.SIGKILL)
-        self.kills.append((len(self.site.log), done))
+        # Other workers may have asked again by now.
+        self.kills.append((before, len(self.site.log), done))
 
     def _end(self, process: subprocess.Popen[bytes], mark: str, killed_by: int) -> None:
         """Waits for the client and for the processes that it has started."""
@@ -164,8 +167,8 @@ class Trial:
                 continue
             name = path.removeprefix("/").replace("/", "__") + ".parquet"
             explained = any(
-                last.get(path, at) < before <= at and name not in done
-                for before, done in self.kills
+                last.get(path, at) < after and before <= at and name not in done
+                for before, after, done in self.kills
             )
             if path in last and not explained:
                 self.faults.append(f"{path} was asked for again though no kill had hit it")

