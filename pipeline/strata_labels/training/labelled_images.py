@@ -320,7 +320,7 @@ def _row_problems(images: LabelledImages) -> list[Problem]:
         if path and picture_file(images.root, path) is None
         if (why := why_no_picture(images.root, path)).startswith("outside")
     ]
-    # One file may be written in several ways: ./a.jpg, b/../a.jpg, /root/a.jpg.
+    # One file may be written in several ways: a.jpg, ./a.jpg, b/../a.jpg, and from the root on.
     root = images.root.absolute()
     files = table.path.map(lambda path: os.path.normpath(root / path))
     again = files.duplicated() & (table.path != "")
